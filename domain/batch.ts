@@ -1,0 +1,33 @@
+import type { Counts } from './run.ts';
+
+/**
+ * A bounded, immutable piece of a run’s input. Its row is written as the bytes arrive and never changes;
+ * every later step compares the bytes it reads with `digest` here, never with what a workflow passed on.
+ */
+export interface Batch {
+  /** Ordinal in the run, from 0, without gaps. */
+  seq: number;
+  /** Lower-case hex SHA-256 of the bytes, which lie in the object store under tenant, run and this digest. */
+  digest: string;
+  sizeBytes: number;
+  /** Where the bytes begin in the source (a byte-order mark and a CSV header count). */
+  firstByte: number;
+  /** Ordinal of the first record in the run, from 0, and the line (from 1) on which it begins. */
+  firstRecord: number;
+  firstLine: number;
+  records: number;
+  /** Names of the columns, of CSV only. */
+  header?: readonly string[];
+  /** Set where the batch is one record that no step may load: why it is refused. */
+  refused?: 'RecordTooLarge' | 'UnterminatedQuote';
+}
+
+/** What a step made of a batch: an object with its rows, and one with its rejections where there are any. */
+export interface StageOutput {
+  seq: number;
+  stage: 'validate' | 'transform';
+  digest: string;
+  sizeBytes: number;
+  rejectedDigest?: string;
+  counts: Partial<Counts>;
+}

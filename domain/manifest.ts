@@ -1,0 +1,65 @@
+/** The serialisable part of a definition: the only part that a workflow, a grant or the API’s listing sees. */
+export interface Manifest {
+  id: string;
+  version: number;
+  labels: Readonly<Record<string, string>>;
+  source: SourceManifest;
+  sink: SinkManifest;
+  limits: Limits;
+  /** How long a run may take from its acceptance, in milliseconds. */
+  deadlineMs: number;
+}
+
+export type FormatManifest =
+  | { name: 'ndjson' }
+  | { name: 'csv'; delimiter: string; /** what an empty field becomes */ emptyAs: 'string' | 'null' };
+
+export type SourceManifest =
+  | { kind: 'upload'; format: FormatManifest }
+  | { kind: 'inline' }
+  | { kind: 'file'; format: FormatManifest; /** below a configured root */ path?: string }
+  | { kind: 'http'; format: FormatManifest; url?: string };
+
+export interface SinkManifest {
+  kind: 'postgres';
+  table: string;
+  /** Columns of the key (the tenant always comes first), or the digest of all columns. */
+  key: readonly string[] | 'row-digest';
+  columns: readonly Column[];
+}
+
+export interface Column {
+  name: string;
+  type: SqlType;
+  nullable: boolean;
+}
+
+export type SqlType =
+  | 'text'
+  | 'integer'
+  | 'bigint'
+  | 'double precision'
+  | 'numeric'
+  | 'boolean'
+  | 'timestamptz'
+  | 'date'
+  | 'time'
+  | 'uuid'
+  | 'jsonb';
+
+export interface Limits {
+  /** Batches of one run validated and transformed at the same time. */
+  concurrency: number;
+  /** A batch closes at the first record boundary at or after either bound. */
+  batchBytes: number;
+  batchRecords: number;
+  /** A larger record is refused unread. */
+  recordBytes: number;
+}
+
+export const defaultLimits: Limits = Object.freeze({
+  concurrency: 4,
+  batchBytes: 4 * 1024 * 1024,
+  batchRecords: 20_000,
+  recordBytes: 1024 * 1024,
+});

@@ -1,0 +1,38 @@
+/**
+ * Why a single record is refused. A refused record becomes a dead letter and the run goes on.
+ * Pipelines add codes of their own with `reject(code)`; these are the ones that Waybill itself gives.
+ */
+export const rejections = {
+  MalformedJson: 'The line is not valid JSON.',
+  NotAnObject: 'The line is JSON, but not an object.',
+  TooDeep: 'The record nests deeper than 64 levels.',
+  UnsafeKey: 'The record has a key that could change an object’s prototype.',
+  InvalidUtf8: 'The record is not valid UTF-8.',
+  NulByte: 'The record holds a NUL character, which PostgreSQL cannot keep.',
+  WrongColumnCount: 'The record has another number of fields than the header.',
+  MalformedCsv: 'A quote stands where CSV does not allow one.',
+  UnterminatedQuote: 'A quoted field is still open at the end of the data.',
+  RecordTooLarge: 'The record is larger than the pipeline allows.',
+  UnknownField: 'The record has a field that the input schema does not name.',
+  SchemaMismatch: 'The record does not fit the input schema.',
+  OutputMismatch: 'What the transform returned does not fit the output schema.',
+} as const satisfies Record<string, string>;
+
+export type RejectionCode = keyof typeof rejections;
+
+/** One refused record, as a stage reports it; the store writes it as a dead letter. */
+export interface Rejection {
+  /** Ordinal of the record in the run, from 0. */
+  position: number;
+  /** Line on which the record begins in the source, from 1. */
+  line: number;
+  /** Where its bytes begin in the source, and how many they are. */
+  byteOffset: number;
+  byteLength: number;
+  /** A `RejectionCode`, or a code of the pipeline’s own. */
+  code: string;
+  /** Dotted path of the offending field, `''` for the whole record. */
+  path: string;
+  /** The validator’s message. Never a value of the record. */
+  message: string;
+}
