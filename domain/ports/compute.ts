@@ -1,0 +1,32 @@
+import type { Batch } from '../batch.ts';
+import type { EncodedRows } from './sink.ts';
+import type { Rejection } from '../rejection.ts';
+import type { Counts } from '../run.ts';
+
+/**
+ * The work on records that keeps a processor busy. It runs off the main thread, so that heartbeats and database
+ * connections are served meanwhile. Pure functions of bytes: the same task gives the same result.
+ *
+ * Between the stages a record is one line of JSON: `[position, line, byteOffset, byteLength, value]`; after the
+ * transform `value` is one output row, and a record that became three rows is three lines.
+ */
+export interface Compute {
+  validate(task: { definition: DefinitionRef; batch: Batch; bytes: Uint8Array }): Promise<StageResult>;
+  /** `parameters` as the run was accepted with; throws `TransformFailed` where the pipeline’s own code throws. */
+  transform(task: { definition: DefinitionRef; parameters: unknown; bytes: Uint8Array }): Promise<StageResult>;
+  /** Turns transformed lines into columns for the sink; the last row of a key wins. */
+  encode(task: { definition: DefinitionRef; bytes: Uint8Array }): Promise<EncodedRows>;
+}
+
+export interface StageResult {
+  bytes: Uint8Array;
+  rejections: Rejection[];
+  /** validate: `read`, `rejected`. transform: `passed`, `filtered`, `rejected`, `emitted`. */
+  counts: Partial<Counts>;
+}
+
+/** Which definition to load, and the digest that it must have. */
+export interface DefinitionRef {
+  modulePath: string;
+  digest: string;
+}

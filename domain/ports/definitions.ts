@@ -1,0 +1,19 @@
+import type { z } from 'zod';
+import type { Manifest } from '../manifest.ts';
+import type { DefinitionRef } from './compute.ts';
+
+/** The pipelines of the project that this process serves. */
+export interface Definitions {
+  list(): readonly LoadedPipeline[];
+  /** The newest definition of a pipeline. */
+  find(id: string): LoadedPipeline | undefined;
+  /** Exactly the definition that a run was accepted with. Throws `DefinitionUnavailable`. */
+  require(id: string, digest: string): LoadedPipeline;
+}
+
+export interface LoadedPipeline extends DefinitionRef {
+  manifest: Manifest;
+  parameters: z.ZodType;
+  input: z.ZodType;
+  output: z.ZodType;
+}

@@ -1,0 +1,68 @@
+import type { AuditEvent } from '../audit.ts';
+import type { Batch } from '../batch.ts';
+import type { Manifest } from '../manifest.ts';
+import type { Requester } from '../principal.ts';
+import type { Run, RunState } from '../run.ts';
+
+/** What the API asks of the database: accepting runs and showing them. All of it throws `DatabaseUnavailable`. */
+export interface Intake {
+  /** What is known of an idempotency key, before any byte is read. */
+  findKey(key: IdempotencyScope): Promise<KnownKey | undefined>;
+  /**
+   * One transaction: the run, its grant, the batches received so far, the audit event, the key and the outbox
+   * entry from which the relay starts the workflow. Two acceptances with one key: one wins, the other learns of it.
+   */
+  accept(acceptance: Acceptance): Promise<{ outcome: 'accepted'; run: Run } | { outcome: 'known'; known: KnownKey }>;
+  /** Appends a batch that arrived after acceptance, and wakes whoever waits for it. */
+  appendBatch(runId: string, batch: Batch): Promise<void>;
+  /** Says that the upload of a run goes on; without it for 30 s, the upload counts as broken. */
+  touch(runId: string): Promise<void>;
+  /** The last byte is durable. Sets the digest of the request on the idempotency key. */
+  seal(runId: string, requestDigest: string): Promise<Run>;
+  /** The upload ended early: the run will fail as `UploadIncomplete`; its key becomes free again. */
+  breakOff(runId: string): Promise<void>;
+  /** Records a run that failed before it could begin, for an upload that broke before its first batch. */
+  recordFailed(acceptance: Acceptance, code: 'UploadIncomplete'): Promise<Run>;
+
+  findRun(tenant: string, runId: string): Promise<Run | undefined>;
+  /** Newest first. `cursor` is what `nextCursor` of the page before said. */
+  listRuns(
+    tenant: string,
+    filter: { pipeline?: string; state?: RunState; limit: number; cursor?: string },
+  ): Promise<{ items: Run[]; nextCursor: string | null }>;
+  /** Asks Temporal, through the relay, to cancel. Returns the run as it is now; throws `RunEnded`. */
+  requestCancel(tenant: string, runId: string, audit: AuditEvent): Promise<Run | undefined>;
+  /** Calls back whenever the run may have changed, until the signal aborts. Misses nothing, may call once too often. */
+  watchRun(runId: string, onChange: () => void, signal: AbortSignal): Promise<void>;
+}
+
+export interface IdempotencyScope {
+  tenant: string;
+  principal: string;
+  pipeline: string;
+  key: string;
+}
+
+export type KnownKey = { state: 'receiving'; runId: string } | { state: 'settled'; run: Run; requestDigest: string };
+
+export interface Acceptance {
+  runId: string;
+  manifest: Manifest;
+  definitionDigest: string;
+  tenant: string;
+  requestedBy: Requester;
+  parameters: unknown;
+  /** What the run reads: for pulled sources the path or URL, resolved. */
+  source: { kind: 'upload' | 'inline' } | { kind: 'file'; path: string } | { kind: 'http'; url: string };
+  /** The signed grant. */
+  grant: string;
+  txn: string;
+  callback: { url: string } | null;
+  idempotency?: IdempotencyScope;
+  /** Hex SHA-256 over everything that makes two requests the same; absent while bytes are still arriving. */
+  requestDigest?: string;
+  batches: readonly Batch[];
+  /** Whether these are all batches there will be. Pulled sources are never sealed at acceptance. */
+  sealed: boolean;
+  audit: AuditEvent;
+}

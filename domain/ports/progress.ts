@@ -1,0 +1,58 @@
+import type { AuditEvent } from '../audit.ts';
+import type { Batch, StageOutput } from '../batch.ts';
+import type { Counts } from '../run.ts';
+
+/**
+ * What the activities of a run ask of the database. Every write commits together with its audit event, and a
+ * repeated write changes nothing. All of it throws `DatabaseUnavailable`.
+ */
+export interface Progress {
+  /** What the activities must know of a run. Throws `RunUnknown`. */
+  findRun(runId: string): Promise<RunFacts>;
+  /** Accepted becomes running; already running stays. */
+  begin(runId: string, audit: AuditEvent): Promise<void>;
+  /** How many batches have arrived; waits up to `waitMs` for more than `after`. */
+  arrivals(runId: string, after: number, waitMs: number, signal: AbortSignal): Promise<Arrivals>;
+  appendBatch(runId: string, batch: Batch): Promise<void>;
+  lastBatch(runId: string): Promise<Batch | undefined>;
+  /** No batch will follow. */
+  seal(runId: string): Promise<void>;
+  /** Throws `BatchMissing`. */
+  findBatch(runId: string, seq: number): Promise<Batch>;
+  findStage(runId: string, seq: number, stage: StageOutput['stage']): Promise<StageOutput | undefined>;
+  /** The first output of a stage stands; resolves with the one that stands. */
+  recordStage(runId: string, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
+  /** Sums of the ledger, and whether each batch is in it. */
+  totals(runId: string): Promise<{ counts: Counts; stored: number; batches: number }>;
+  /** The state the run ends in, once; later calls change nothing and resolve with how it ended. */
+  end(runId: string, outcome: RunOutcome, audit: AuditEvent): Promise<RunOutcome>;
+  /** Digests of stage objects that nothing needs any more. */
+  stageObjects(runId: string): Promise<string[]>;
+}
+
+export interface RunFacts {
+  runId: string;
+  tenant: string;
+  pipeline: string;
+  version: number;
+  definitionDigest: string;
+  parameters: unknown;
+  source: { kind: 'upload' | 'inline' } | { kind: 'file'; path: string } | { kind: 'http'; url: string };
+  /** Set where someone asked for the cancellation through Waybill. */
+  cancelRequestedBy: string | null;
+}
+
+export interface Arrivals {
+  /** Batches `0` to `known - 1` have arrived. */
+  known: number;
+  /** Whether these are all. */
+  sealed: boolean;
+  /** Whether the upload broke off. */
+  broken: boolean;
+}
+
+export type RunOutcome = {
+  state: 'completed' | 'failed' | 'cancelled';
+  counts: Counts;
+  reason?: { code: string; message: string };
+};
