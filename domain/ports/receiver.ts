@@ -1,0 +1,19 @@
+import type { Batch } from '../batch.ts';
+import type { FormatManifest, Limits } from '../manifest.ts';
+import type { ObjectScope } from './objects.ts';
+
+/** Cuts a stream of bytes into batches at record boundaries, at constant memory. The API and `fetch` share it. */
+export interface Receiver {
+  /**
+   * Yields each batch once its bytes are durable in the object store. The same bytes give the same batches,
+   * however they arrive. `after` is the last batch already received, whose end is where `bytes` begins.
+   * Throws `HeaderInvalid` (CSV), `StorageUnavailable`; what the stream throws passes through.
+   */
+  receive(
+    scope: ObjectScope,
+    format: FormatManifest,
+    limits: Limits,
+    bytes: AsyncIterable<Uint8Array>,
+    after?: Batch,
+  ): AsyncGenerator<Batch, void, void>;
+}
