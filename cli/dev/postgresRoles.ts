@@ -1,0 +1,53 @@
+import pg from 'pg';
+import type { Passwords } from './postgresCluster.ts';
+
+/**
+ * Roles of the cluster. The migrator makes and owns every table; the API and the workers own nothing and get what
+ * migrations and sinks grant them. Idempotent, so that every start may call it.
+ */
+export async function ensureRoles(superuserUrl: string, passwords: Passwords): Promise<void> {
+  await withClient(superuserUrl, async (client) => {
+    const { rows } = await client.query('SELECT rolname FROM pg_roles');
+    const present = new Set(rows.map((row) => row.rolname));
+    for (const role of ['waybill_migrator', 'waybill_api', 'waybill_worker'] as const) {
+      if (present.has(role)) continue;
+      await client.query(`CREATE ROLE ${role} LOGIN PASSWORD ${client.escapeLiteral(passwords[role])}`);
+    }
+  });
+}
+
+/**
+ * The database and its schema `waybill`, owned by the migrator, who may also make sink tables in `public`.
+ * With `template`, the new database is a copy of it (tests). The access rights of a database itself are never copied.
+ */
+export async function ensureDatabase(superuserUrl: string, name: string, template?: string): Promise<void> {
+  const database = pg.escapeIdentifier(name);
+  await withClient(superuserUrl, async (client) => {
+    const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [name]);
+    if (rowCount) return;
+    await client.query(
+      `CREATE DATABASE ${database}${template ? ` TEMPLATE ${pg.escapeIdentifier(template)}` : ''}`,
+    );
+    await client.query(`REVOKE ALL ON DATABASE ${database} FROM PUBLIC`);
+    await client.query(
+      `GRANT CONNECT ON DATABASE ${database} TO waybill_migrator, waybill_api, waybill_worker`,
+    );
+  });
+  if (template) return;
+  const url = new URL(superuserUrl);
+  url.pathname = `/${name}`;
+  await withClient(url.href, async (client) => {
+    await client.query('CREATE SCHEMA IF NOT EXISTS waybill AUTHORIZATION waybill_migrator');
+    await client.query('GRANT CREATE ON SCHEMA public TO waybill_migrator');
+  });
+}
+
+async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
