@@ -1,0 +1,55 @@
+import type { z } from 'zod';
+import { isReject, isSkip, reject, skip } from './outcome.ts';
+import type { AnyPipeline } from './pipeline.ts';
+
+/**
+ * The one place where a transform is called and what it returned is interpreted. Pure. `record` is what
+ * `pipeline.input` returned; rows come out as `pipeline.output` returns them. Without a transform the record is the
+ * row, and `output` (the same schema) is not asked again, for a schema that transforms does so once.
+ * An array whose rows do not all fit is refused as a whole. What the transform throws passes through:
+ * the engine makes `TransformFailed` of it.
+ */
+export function applyTransform(
+  pipeline: AnyPipeline,
+  record: unknown,
+  parameters: unknown,
+): TransformOutcome {
+  const { transform, output } = pipeline;
+  if (!transform) return { kind: 'rows', rows: [record] };
+  const returned: unknown = transform(record, { parameters, skip, reject });
+  if (isSkip(returned)) return { kind: 'filtered', code: returned.code };
+  if (isReject(returned)) return refused(returned.code, returned.path, returned.message);
+  if (returned === null || returned === undefined) {
+    return refused(
+      'OutputMismatch',
+      '',
+      'The transform returned nothing. Return skip(code) to leave a record out.',
+    );
+  }
+  if (!Array.isArray(returned)) {
+    const parsed = output.safeParse(returned);
+    return parsed.success ? { kind: 'rows', rows: [parsed.data] } : mismatch(parsed.error.issues[0]!);
+  }
+  if (returned.length === 0) return { kind: 'filtered', code: 'NoRows' };
+  const rows: unknown[] = [];
+  for (const [i, row] of returned.entries()) {
+    const parsed = output.safeParse(row);
+    if (!parsed.success) return mismatch(parsed.error.issues[0]!, `[${i}]`);
+    rows.push(parsed.data);
+  }
+  return { kind: 'rows', rows };
+}
+
+export type TransformOutcome =
+  /** At least one. */
+  | { kind: 'rows'; rows: unknown[] }
+  | { kind: 'filtered'; code: string }
+  | { kind: 'rejected'; code: string; path: string; message: string };
+
+function refused(code: string, path: string, message: string): TransformOutcome {
+  return { kind: 'rejected', code, path, message };
+}
+
+function mismatch(issue: z.core.$ZodIssue, at = ''): TransformOutcome {
+  return refused('OutputMismatch', [at, ...issue.path.map(String)].filter(Boolean).join('.'), issue.message);
+}

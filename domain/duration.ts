@@ -1,0 +1,7 @@
+const unitsMs = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const;
+
+/** Milliseconds of `'90m'`, `'7d'` and the like: a whole number and one of `s m h d w`. `undefined` for other text. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^([1-9]\d{0,8})([smhdw])$/.exec(text);
+  return match ? Number(match[1]) * unitsMs[match[2] as keyof typeof unitsMs] : undefined;
+}

@@ -1,0 +1,32 @@
+/**
+ * Data that Waybill itself reads: files below configured roots, and URLs that it may call.
+ * Reading is by GET or `open` alone; nothing is ever written, and no credential is sent.
+ */
+export interface Sources {
+  /**
+   * Opens a source and streams it from `fromByte` (default 0) on. Aborting the signal ends the stream.
+   * Throws `SourceRefused` (outside the roots, not a regular file, an address that is not public, a redirect too
+   * many), `SourceUnavailable` (does not answer, not there, 4xx or 5xx, stalled for 30 s) and `SourceChanged` where
+   * `options.version` is given and the source is no longer that version; the stream throws them too.
+   */
+  open(source: PulledSource, options?: OpenOptions): Promise<OpenSource>;
+}
+
+export type PulledSource = { kind: 'file'; path: string } | { kind: 'http'; url: string };
+
+export interface OpenOptions {
+  fromByte?: number;
+  /** What an earlier `open` said of the source that is now being read on. */
+  version?: string | null;
+  signal?: AbortSignal;
+}
+
+export interface OpenSource {
+  stream: AsyncIterable<Uint8Array>;
+  /**
+   * Changes whenever the bytes do: the entity tag or date of a URL, size and modification time of a file. `null`
+   * where a server says nothing: whoever resumes then cannot know that it reads on in the same bytes, and begins
+   * again from byte 0, comparing digests.
+   */
+  version: string | null;
+}
