@@ -5,50 +5,164 @@
  */
 export const errors = {
   // At the door: 4xx problems.
-  InvalidRequest: { status: 400, retryable: false, message: 'The request is malformed. Compare it with /openapi.json.' },
+  InvalidRequest: {
+    status: 400,
+    retryable: false,
+    message: 'The request is malformed. Compare it with /openapi.json.',
+  },
   InvalidJson: { status: 400, retryable: false, message: 'The body is not valid JSON of at most 64 levels.' },
   Unauthenticated: { status: 401, retryable: false, message: 'Send a valid access token as a Bearer token.' },
   TokenExpired: { status: 401, retryable: false, message: 'The access token has expired. Obtain a new one.' },
-  Forbidden: { status: 403, retryable: false, message: 'You may not do this. Ask an administrator of your tenant.' },
+  Forbidden: {
+    status: 403,
+    retryable: false,
+    message: 'You may not do this. Ask an administrator of your tenant.',
+  },
   NotFound: { status: 404, retryable: false, message: 'There is nothing here that you may see.' },
-  PipelineUnknown: { status: 404, retryable: false, message: 'No such pipeline. GET /v1/pipelines lists them.' },
+  PipelineUnknown: {
+    status: 404,
+    retryable: false,
+    message: 'No such pipeline. GET /v1/pipelines lists them.',
+  },
   RunUnknown: { status: 404, retryable: false, message: 'No such run. GET /v1/runs lists them.' },
   MethodNotAllowed: { status: 405, retryable: false, message: 'This resource does not support that method.' },
+  RequestTimeout: {
+    status: 408,
+    retryable: true,
+    message: 'The request did not arrive in time. Send it again.',
+  },
   RunEnded: { status: 409, retryable: false, message: 'The run has already ended.' },
-  IdempotencyKeyInUse: { status: 409, retryable: true, message: 'A request with this key is still being received. Try again once it has ended.' },
-  RequestTooLarge: { status: 413, retryable: false, message: 'The request is too large. Upload the data as the request body instead.' },
-  UnsupportedMediaType: { status: 415, retryable: false, message: 'Send application/json, or the data in the format of the pipeline.' },
-  IdempotencyKeyReused: { status: 422, retryable: false, message: 'This key was used for a different request. Use a new key.' },
-  IdempotencyKeyInvalid: { status: 400, retryable: false, message: 'An Idempotency-Key has 1 to 255 visible ASCII characters.' },
-  ParametersInvalid: { status: 422, retryable: false, message: 'The parameters do not fit the pipeline. GET /v1/pipelines/{id} shows their schema.' },
+  IdempotencyKeyInUse: {
+    status: 409,
+    retryable: true,
+    message: 'A request with this key is still being received. Try again once it has ended.',
+  },
+  RequestTooLarge: {
+    status: 413,
+    retryable: false,
+    message: 'The request is too large. Upload the data as the request body instead.',
+  },
+  UnsupportedMediaType: {
+    status: 415,
+    retryable: false,
+    message: 'Send application/json, or the data in the format of the pipeline.',
+  },
+  IdempotencyKeyReused: {
+    status: 422,
+    retryable: false,
+    message: 'This key was used for a different request. Use a new key.',
+  },
+  IdempotencyKeyInvalid: {
+    status: 400,
+    retryable: false,
+    message: 'An Idempotency-Key has 1 to 255 visible ASCII characters.',
+  },
+  ParametersInvalid: {
+    status: 422,
+    retryable: false,
+    message: 'The parameters do not fit the pipeline. GET /v1/pipelines/{id} shows their schema.',
+  },
   SourceInvalid: { status: 422, retryable: false, message: 'The source does not fit the pipeline.' },
-  InputRequired: { status: 422, retryable: false, message: 'This pipeline needs data: send records, or the data itself as the body.' },
+  InputRequired: {
+    status: 422,
+    retryable: false,
+    message: 'This pipeline needs data: send records, or the data itself as the body.',
+  },
   InputEmpty: { status: 422, retryable: false, message: 'The body holds no data.' },
-  HeaderInvalid: { status: 422, retryable: false, message: 'The first line of the CSV must name each column once.' },
-  UploadIncomplete: { status: 400, retryable: false, message: 'The upload ended before its last byte. Nothing was stored. Send it again.' },
-  TooManyRequests: { status: 429, retryable: true, message: 'Too many requests. Wait as long as Retry-After says.' },
-  Internal: { status: 500, retryable: true, message: 'Something went wrong on our side. Nothing was lost. Try again later.' },
-  DatabaseUnavailable: { status: 503, retryable: true, message: 'Waybill cannot record anything right now. Try again later.' },
-  StorageUnavailable: { status: 503, retryable: true, message: 'Waybill cannot keep data right now. Try again later.' },
-  IdentityProviderUnavailable: { status: 503, retryable: true, message: 'The identity provider does not answer. Try again later.' },
+  HeaderInvalid: {
+    status: 422,
+    retryable: false,
+    message: 'The first line of the CSV must name each column once.',
+  },
+  UploadIncomplete: {
+    status: 400,
+    retryable: false,
+    message: 'The upload ended before its last byte. Nothing was stored. Send it again.',
+  },
+  TooManyRequests: {
+    status: 429,
+    retryable: true,
+    message: 'Too many requests. Wait as long as Retry-After says.',
+  },
+  Internal: {
+    status: 500,
+    retryable: true,
+    message: 'Something went wrong on our side. Nothing was lost. Try again later.',
+  },
+  DatabaseUnavailable: {
+    status: 503,
+    retryable: true,
+    message: 'Waybill cannot record anything right now. Try again later.',
+  },
+  StorageUnavailable: {
+    status: 503,
+    retryable: true,
+    message: 'Waybill cannot keep data right now. Try again later.',
+  },
+  IdentityProviderUnavailable: {
+    status: 503,
+    retryable: true,
+    message: 'The identity provider does not answer. Try again later.',
+  },
   // During a run: reasons of its end or of a refused attempt.
-  GrantMissing: { status: 403, retryable: false, message: 'The run carries no grant. Start it through Waybill, not through Temporal.' },
-  GrantInvalid: { status: 403, retryable: false, message: 'The grant of the run was not signed by this Waybill.' },
+  GrantMissing: {
+    status: 403,
+    retryable: false,
+    message: 'The run carries no grant. Start it through Waybill, not through Temporal.',
+  },
+  GrantInvalid: {
+    status: 403,
+    retryable: false,
+    message: 'The grant of the run was not signed by this Waybill.',
+  },
   GrantMismatch: { status: 403, retryable: false, message: 'The grant of the run was given to another run.' },
   GrantExpired: { status: 403, retryable: false, message: 'The grant of the run has expired.' },
   KeysUnavailable: { status: 503, retryable: true, message: 'The public keys cannot be read right now.' },
-  DefinitionUnavailable: { status: 503, retryable: true, message: 'No worker has this definition of the pipeline. Deploy it again.' },
+  DefinitionUnavailable: {
+    status: 503,
+    retryable: true,
+    message: 'No worker has this definition of the pipeline. Deploy it again.',
+  },
   SourceUnavailable: { status: 502, retryable: true, message: 'The source does not answer.' },
-  SourceRefused: { status: 422, retryable: false, message: 'The source lies outside what this Waybill may read.' },
-  SourceChanged: { status: 422, retryable: false, message: 'The source changed while it was read. Start a new run.' },
+  SourceRefused: {
+    status: 422,
+    retryable: false,
+    message: 'The source lies outside what this Waybill may read.',
+  },
+  SourceChanged: {
+    status: 422,
+    retryable: false,
+    message: 'The source changed while it was read. Start a new run.',
+  },
   SourceEmpty: { status: 422, retryable: false, message: 'The source holds no data.' },
   BatchMissing: { status: 500, retryable: true, message: 'A batch is not where it was recorded.' },
-  BatchCorrupt: { status: 500, retryable: false, message: 'The bytes of a batch are not the bytes that were recorded.' },
-  SinkRejected: { status: 422, retryable: false, message: 'The database refused a row that the output schema allows. Correct the pipeline.' },
-  SinkIncompatible: { status: 500, retryable: false, message: 'The table does not fit the output of the pipeline.' },
+  BatchCorrupt: {
+    status: 500,
+    retryable: false,
+    message: 'The bytes of a batch are not the bytes that were recorded.',
+  },
+  SinkRejected: {
+    status: 422,
+    retryable: false,
+    message: 'The database refused a row that the output schema allows. Correct the pipeline.',
+  },
+  SinkIncompatible: {
+    status: 500,
+    retryable: false,
+    message: 'The table does not fit the output of the pipeline.',
+  },
   TransformFailed: { status: 500, retryable: false, message: 'The transform threw on a record.' },
-  CountsMismatch: { status: 500, retryable: false, message: 'The counts of the run do not add up. Its rows need a look.' },
+  CountsMismatch: {
+    status: 500,
+    retryable: false,
+    message: 'The counts of the run do not add up. Its rows need a look.',
+  },
   RunTerminated: { status: 409, retryable: false, message: 'The run was ended in Temporal from outside.' },
+  RunOverdue: {
+    status: 409,
+    retryable: false,
+    message: 'The run did not end within the deadline of its pipeline.',
+  },
   RunCancelled: { status: 409, retryable: false, message: 'The run was cancelled.' },
 } as const satisfies Record<string, { status: number; retryable: boolean; message: string }>;
 
@@ -61,7 +175,10 @@ export class WaybillError extends Error {
   /** Safe to show: which fields of the request were wrong, as `{ path, message }`. */
   readonly issues: readonly Issue[] | undefined;
 
-  constructor(code: ErrorCode, options: { detail?: string; issues?: readonly Issue[]; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    options: { detail?: string; issues?: readonly Issue[]; cause?: unknown } = {},
+  ) {
     super(errors[code].message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = code;
     this.code = code;

@@ -12,15 +12,17 @@ export interface Intake {
    * One transaction: the run, its grant, the batches received so far, the audit event, the key and the outbox
    * entry from which the relay starts the workflow. Two acceptances with one key: one wins, the other learns of it.
    */
-  accept(acceptance: Acceptance): Promise<{ outcome: 'accepted'; run: Run } | { outcome: 'known'; known: KnownKey }>;
-  /** Appends a batch that arrived after acceptance, and wakes whoever waits for it. */
+  accept(
+    acceptance: Acceptance,
+  ): Promise<{ outcome: 'accepted'; run: Run } | { outcome: 'known'; known: KnownKey }>;
+  /** Appends a batch that arrived after acceptance, and wakes whoever waits for it. Throws `UploadIncomplete` once broken. */
   appendBatch(runId: string, batch: Batch): Promise<void>;
   /** Says that the upload of a run goes on; without it for 30 s, the upload counts as broken. */
   touch(runId: string): Promise<void>;
-  /** The last byte is durable. Sets the digest of the request on the idempotency key. */
-  seal(runId: string, requestDigest: string): Promise<Run>;
+  /** The last byte is durable. Sets the digest of the request on the idempotency key. Throws `UploadIncomplete` once broken. */
+  seal(runId: string, requestDigest: string, audit: AuditEvent): Promise<Run>;
   /** The upload ended early: the run will fail as `UploadIncomplete`; its key becomes free again. */
-  breakOff(runId: string): Promise<void>;
+  breakOff(runId: string, audit: AuditEvent): Promise<void>;
   /** Records a run that failed before it could begin, for an upload that broke before its first batch. */
   recordFailed(acceptance: Acceptance, code: 'UploadIncomplete'): Promise<Run>;
 
@@ -32,8 +34,25 @@ export interface Intake {
   ): Promise<{ items: Run[]; nextCursor: string | null }>;
   /** Asks Temporal, through the relay, to cancel. Returns the run as it is now; throws `RunEnded`. */
   requestCancel(tenant: string, runId: string, audit: AuditEvent): Promise<Run | undefined>;
-  /** Calls back whenever the run may have changed, until the signal aborts. Misses nothing, may call once too often. */
-  watchRun(runId: string, onChange: () => void, signal: AbortSignal): Promise<void>;
+  /** What happened to a run, oldest first. `cursor` is what `nextCursor` of the page before said. */
+  listAudit(
+    tenant: string,
+    runId: string,
+    page: { limit: number; cursor?: string },
+  ): Promise<{ items: AuditRecord[]; nextCursor: string | null }>;
+  /**
+   * Calls back whenever the run may have changed, until the signal aborts. Misses nothing that happens after it
+   * returned, may call once too often.
+   */
+  watchRun(runId: string, onChange: () => void, signal: AbortSignal): void;
+  /** Whether runs can be recorded now. */
+  check(): Promise<void>;
+}
+
+/** An audit event as it was recorded; `at` is RFC 3339. */
+export interface AuditRecord extends AuditEvent {
+  id: string;
+  at: string;
 }
 
 export interface IdempotencyScope {
@@ -43,7 +62,9 @@ export interface IdempotencyScope {
   key: string;
 }
 
-export type KnownKey = { state: 'receiving'; runId: string } | { state: 'settled'; run: Run; requestDigest: string };
+export type KnownKey =
+  | { state: 'receiving'; runId: string }
+  | { state: 'settled'; run: Run; requestDigest: string };
 
 export interface Acceptance {
   runId: string;

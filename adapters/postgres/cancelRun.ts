@@ -1,0 +1,34 @@
+import type { Pool } from 'pg';
+import type { AuditEvent } from '../../domain/audit.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import { hasEnded, type Run } from '../../domain/run.ts';
+import { insertAudit } from './audit.ts';
+import { inTransaction } from './connect.ts';
+import { findRun } from './runs.ts';
+
+/** The first request counts and goes to the relay; repeating it changes nothing. */
+export async function cancelRun(
+  pool: Pool,
+  tenant: string,
+  runId: string,
+  audit: AuditEvent,
+): Promise<Run | undefined> {
+  const asked = await inTransaction(pool, async (client) => {
+    const { rowCount } = await client.query({
+      name: 'cancel-run',
+      text: `
+        WITH r AS (
+          UPDATE waybill.run SET cancel_requested_by = $3
+          WHERE tenant = $1 AND id = $2 AND ended_at IS NULL AND cancel_requested_by IS NULL RETURNING id
+        ), due AS (
+          INSERT INTO waybill.outbox (kind, run_id) SELECT 'cancel', id FROM r
+        ) SELECT pg_notify('waybill_outbox', '') FROM r`,
+      values: [tenant, runId, audit.actor?.id ?? null],
+    });
+    if (rowCount) await insertAudit(client, audit);
+    return Boolean(rowCount);
+  });
+  const run = await findRun(pool, tenant, runId);
+  if (run && !asked && hasEnded(run.state)) throw new WaybillError('RunEnded');
+  return run;
+}
