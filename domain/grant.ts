@@ -6,8 +6,6 @@ export type Step = (typeof steps)[number];
 
 /** `typ` of the protected header. */
 export const grantType = 'grant+jwt';
-/** Temporal header that carries the grant. It is plaintext in history, so a grant is never a bearer credential. */
-export const grantHeader = 'waybill-grant';
 
 const actor = z.strictObject({ iss: z.string().min(1), sub: z.string().min(1), kind: z.enum(['person', 'service', 'agent']) });
 

@@ -22,6 +22,8 @@ export interface Progress {
   findStage(runId: string, seq: number, stage: StageOutput['stage']): Promise<StageOutput | undefined>;
   /** The first output of a stage stands; resolves with the one that stands. */
   recordStage(runId: string, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
+  /** What the ledger says of a batch that is already stored. */
+  findStored(runId: string, seq: number): Promise<Counts | undefined>;
   /** Sums of the ledger, and whether each batch is in it. */
   totals(runId: string): Promise<{ counts: Counts; stored: number; batches: number }>;
   /** The state the run ends in, once; later calls change nothing and resolve with how it ended. */

@@ -1,0 +1,40 @@
+import type { Compute } from '../domain/ports/compute.ts';
+import type { Definitions } from '../domain/ports/definitions.ts';
+import type { ObjectStore } from '../domain/ports/objects.ts';
+import type { Progress } from '../domain/ports/progress.ts';
+import type { Receiver } from '../domain/ports/receiver.ts';
+import type { Sink } from '../domain/ports/sink.ts';
+import type { Sources } from '../domain/ports/sources.ts';
+import type { GrantClaims } from '../domain/grant.ts';
+import { fetchStep } from './fetch.ts';
+import { finalizeStep } from './finalize.ts';
+import { ingestStep } from './ingest.ts';
+import { storeStep } from './store.ts';
+import { transformStep } from './transform.ts';
+import { validateStep } from './validate.ts';
+
+/** What the steps need of the world. `grant()` is the verified grant of the attempt that asks. */
+export interface Dependencies {
+  grant(): GrantClaims;
+  progress: Progress;
+  objects: ObjectStore;
+  definitions: Definitions;
+  compute: Compute;
+  receiver: Receiver;
+  sources: Sources;
+  sink: Sink;
+}
+
+/** The activities of `runPipeline`, one file a step. Their names are the steps that a grant lists. */
+export function createActivities(deps: Dependencies) {
+  return {
+    fetch: () => fetchStep(deps),
+    ingest: (page: { after: number }) => ingestStep(deps, page),
+    validate: (batch: { seq: number }) => validateStep(deps, batch),
+    transform: (batch: { seq: number }) => transformStep(deps, batch),
+    store: (batch: { seq: number }) => storeStep(deps, batch),
+    finalize: (end: Parameters<typeof finalizeStep>[1]) => finalizeStep(deps, end),
+  };
+}
+
+export type Activities = ReturnType<typeof createActivities>;

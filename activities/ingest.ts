@@ -1,0 +1,19 @@
+import { Context } from '@temporalio/activity';
+import { WaybillError } from '../domain/errors.ts';
+import type { Dependencies } from './index.ts';
+import { audited, runOf } from './run.ts';
+
+const waitMs = 30_000;
+
+/**
+ * Hands over the batches that have arrived beyond `after`; waits up to 30 s for more. The first call of a run
+ * marks it as running. An upload that broke off ends the run as `UploadIncomplete`.
+ */
+export async function ingestStep(deps: Dependencies, { after }: { after: number }) {
+  const run = await runOf(deps);
+  const signal = Context.current().cancellationSignal;
+  if (after === 0) await deps.progress.begin(run.runId, audited(deps, 'run.started'));
+  const { known, sealed, broken } = await deps.progress.arrivals(run.runId, after, waitMs, signal);
+  if (broken) throw new WaybillError('UploadIncomplete');
+  return { known, sealed };
+}

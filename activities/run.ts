@@ -1,0 +1,51 @@
+import { WaybillError } from '../domain/errors.ts';
+import type { AuditEvent } from '../domain/audit.ts';
+import type { GrantClaims } from '../domain/grant.ts';
+import type { ObjectScope } from '../domain/ports/objects.ts';
+import type { LoadedPipeline } from '../domain/ports/definitions.ts';
+import type { RunFacts } from '../domain/ports/progress.ts';
+import type { Dependencies } from './index.ts';
+
+/**
+ * The run that the verified grant names, never one that an argument names. The record must agree with the grant
+ * on whose it is and what it runs; a difference means that one of the two was tampered with.
+ */
+export async function runOf(deps: Dependencies): Promise<RunFacts> {
+  const { tctx } = deps.grant();
+  const run = await deps.progress.findRun(tctx.workflowId);
+  const same =
+    run.tenant === tctx.tenant &&
+    run.pipeline === tctx.pipeline &&
+    run.version === tctx.version &&
+    run.definitionDigest === tctx.definitionDigest;
+  if (!same) throw new WaybillError('GrantMismatch', { detail: `record of ${run.runId} differs from its grant` });
+  return run;
+}
+
+/** Exactly the definition that was accepted; another worker may have it where this one does not. */
+export function definitionOf(deps: Dependencies): LoadedPipeline {
+  const { pipeline, definitionDigest } = deps.grant().tctx;
+  return deps.definitions.require(pipeline, definitionDigest);
+}
+
+export function scopeOf(run: RunFacts): ObjectScope {
+  return { tenant: run.tenant, runId: run.runId };
+}
+
+export function requesterOfGrant({ sub, req, act }: GrantClaims): NonNullable<AuditEvent['actor']> {
+  return { id: sub, kind: req.kind, ...(act && { actor: { issuer: act.iss, subject: act.sub, kind: act.kind } }) };
+}
+
+/** An audit event of the step at hand, by the person whose grant it acts under. */
+export function audited(deps: Dependencies, action: string, detail: AuditEvent['detail'] = {}): AuditEvent {
+  const grant = deps.grant();
+  return {
+    action,
+    outcome: 'success',
+    tenant: grant.tctx.tenant,
+    actor: requesterOfGrant(grant),
+    runId: grant.tctx.workflowId,
+    txn: grant.txn,
+    detail: { grant: grant.jti, ...detail },
+  };
+}

@@ -1,0 +1,74 @@
+import type { Batch, StageOutput } from '../domain/batch.ts';
+import { WaybillError } from '../domain/errors.ts';
+import type { RunFacts } from '../domain/ports/progress.ts';
+import type { DeadLetter } from '../domain/ports/sink.ts';
+import { addCounts, type Counts, zeroCounts } from '../domain/run.ts';
+import type { Dependencies } from './index.ts';
+import { audited, definitionOf, runOf, scopeOf } from './run.ts';
+import { readRejections } from './stage.ts';
+
+/** Bytes of a refused record that its dead letter keeps itself; of a larger one it names object and offset. */
+const rawBytesMax = 64 * 1024;
+
+/** Brings the rows and the dead letters of a batch into the database, once. */
+export async function storeStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
+  const run = await runOf(deps);
+  const done = await deps.progress.findStored(run.runId, seq);
+  if (done) return landed(done);
+
+  const definition = definitionOf(deps);
+  const batch = await deps.progress.findBatch(run.runId, seq);
+  const validated = await stageOf(deps, run, seq, 'validate');
+  const transformed = await stageOf(deps, run, seq, 'transform');
+  const rows = await deps.compute.encode({
+    definition,
+    bytes: await deps.objects.get(scopeOf(run), transformed.digest),
+  });
+  const before = addCounts(addCounts(zeroCounts, validated.counts), transformed.counts);
+  const counts = await deps.sink.store({
+    tenant: run.tenant,
+    runId: run.runId,
+    principal: deps.grant().sub,
+    pipeline: run.pipeline,
+    version: run.version,
+    seq,
+    sink: definition.manifest.sink,
+    rows,
+    counts: before,
+    deadLetters: await deadLettersOf(deps, run, batch, validated, transformed),
+    audit: (stored) => audited(deps, 'batch.stored', { seq, batch: batch.digest, ...stored }),
+  });
+  return landed(counts);
+}
+
+/** The workflow has already counted what the stages before this one reported. */
+function landed({ stored, unchanged, deduplicated }: Counts): Partial<Counts> {
+  return { stored, unchanged, deduplicated };
+}
+
+async function stageOf(deps: Dependencies, run: RunFacts, seq: number, stage: StageOutput['stage']) {
+  const output = await deps.progress.findStage(run.runId, seq, stage);
+  if (!output) throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} has no ${stage}` });
+  return output;
+}
+
+async function deadLettersOf(
+  deps: Dependencies,
+  run: RunFacts,
+  batch: Batch,
+  validated: StageOutput,
+  transformed: StageOutput,
+): Promise<DeadLetter[]> {
+  const refused = [
+    ...(await readRejections(deps, run, validated)).map((r) => ({ ...r, stage: 'validate' as const })),
+    ...(await readRejections(deps, run, transformed)).map((r) => ({ ...r, stage: 'transform' as const })),
+  ];
+  if (refused.length === 0) return [];
+  const bytes = batch.refused ? undefined : await deps.objects.get(scopeOf(run), batch.digest);
+  return refused.map((rejection) => {
+    const offset = rejection.byteOffset - batch.firstByte;
+    return bytes && rejection.byteLength <= rawBytesMax
+      ? { ...rejection, raw: bytes.subarray(offset, offset + rejection.byteLength) }
+      : { ...rejection, object: { digest: batch.digest, offset } };
+  });
+}

@@ -1,0 +1,23 @@
+import { WaybillError } from '../domain/errors.ts';
+import type { Counts } from '../domain/run.ts';
+import type { Dependencies } from './index.ts';
+import { audited, definitionOf, runOf, scopeOf } from './run.ts';
+import { recordStage } from './stage.ts';
+
+/** Runs the pipeline’s own code on each valid record of a batch, and checks what it returns. */
+export async function transformStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
+  const run = await runOf(deps);
+  const definition = definitionOf(deps);
+  const done = await deps.progress.findStage(run.runId, seq, 'transform');
+  if (done) return done.counts;
+
+  const validated = await deps.progress.findStage(run.runId, seq, 'validate');
+  if (!validated) throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} is not validated` });
+  const result = await deps.compute.transform({
+    definition,
+    parameters: run.parameters,
+    bytes: await deps.objects.get(scopeOf(run), validated.digest),
+  });
+  const audit = audited(deps, 'batch.transformed', { seq, ...result.counts });
+  return recordStage(deps, run, { seq, stage: 'transform' }, result, audit);
+}

@@ -1,0 +1,23 @@
+import type { Counts } from '../domain/run.ts';
+import type { Dependencies } from './index.ts';
+import { audited, definitionOf, runOf, scopeOf } from './run.ts';
+import { recordStage, refusedWhole } from './stage.ts';
+
+/** Checks each record of a batch against the input schema. What does not fit becomes a rejection, not a failure. */
+export async function validateStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
+  const run = await runOf(deps);
+  const definition = definitionOf(deps);
+  const done = await deps.progress.findStage(run.runId, seq, 'validate');
+  if (done) return done.counts;
+
+  const batch = await deps.progress.findBatch(run.runId, seq);
+  const result = batch.refused
+    ? refusedWhole(batch)
+    : await deps.compute.validate({
+        definition,
+        batch,
+        bytes: await deps.objects.get(scopeOf(run), batch.digest),
+      });
+  const audit = audited(deps, 'batch.validated', { seq, batch: batch.digest, ...result.counts });
+  return recordStage(deps, run, { seq, stage: 'validate' }, result, audit);
+}

@@ -1,0 +1,47 @@
+import { Pool, type PoolClient } from 'pg';
+import { fromPostgres } from './failure.ts';
+
+/** Waits are bounded, so that a database which does not answer becomes `DatabaseUnavailable` and not a hang. */
+export function connectPool(
+  connectionString: string,
+  options: {
+    connectionsMax: number;
+    name: string /** default: 120 s, and 5 s to connect */;
+    answerWithinMs?: number;
+  },
+): Pool {
+  const pool = new Pool({
+    connectionString,
+    max: options.connectionsMax,
+    application_name: options.name,
+    connectionTimeoutMillis: Math.min(5_000, options.answerWithinMs ?? 5_000),
+    idleTimeoutMillis: 60_000,
+    statement_timeout: options.answerWithinMs ?? 120_000,
+    // The client’s own clock, for a server that has been stopped rather than ended and so never answers.
+    ...(options.answerWithinMs && { query_timeout: options.answerWithinMs }),
+    idle_in_transaction_session_timeout: 60_000,
+    keepAlive: true,
+  });
+  // A connection that breaks is replaced at the next query; without listeners it would end the process, while it
+  // is idle by the pool’s event and while somebody holds it by its own.
+  pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
+  return pool;
+}
+
+/** Runs `work` in one transaction; whatever it throws rolls back. Throws what `fromPostgres` makes of it. */
+export async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  let client: PoolClient | undefined;
+  try {
+    client = await pool.connect();
+    await client.query('BEGIN');
+    const result = await work(client);
+    await client.query('COMMIT');
+    client.release();
+    return result;
+  } catch (error) {
+    // A connection in doubt is closed; the server rolls back.
+    client?.release(true);
+    throw fromPostgres(error);
+  }
+}

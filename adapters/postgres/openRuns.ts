@@ -1,0 +1,51 @@
+import type { Pool } from 'pg';
+import { fromPostgres } from './failure.ts';
+
+/** A run that says it is under way, and that Temporal may know better about. */
+export interface OpenRun {
+  runId: string;
+  tenant: string;
+  txn: string;
+}
+
+/** Runs open for more than a minute that no outbox entry waits for, after `afterId`, in the order of their ids. */
+export async function listOpenRuns(pool: Pool, afterId: string, runsMax: number): Promise<OpenRun[]> {
+  try {
+    const { rows } = await pool.query<OpenRun>(
+      `SELECT id AS "runId", tenant, txn FROM waybill.run r
+       WHERE ended_at IS NULL AND id > $1 AND created_at < now() - interval '1 minute'
+         AND NOT EXISTS (SELECT FROM waybill.outbox o WHERE o.run_id = r.id)
+       ORDER BY id LIMIT $2`,
+      [afterId, runsMax],
+    );
+    return rows;
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
+/** Puts a run that Temporal has never heard of, or has lost, back into the outbox. */
+export async function enqueueStart(pool: Pool, runId: string): Promise<void> {
+  try {
+    await pool.query(`INSERT INTO waybill.outbox (kind, run_id) VALUES ('start', $1)`, [runId]);
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
+/** Uploads whose receiver has not been heard of for 30 s are broken; their idempotency keys become free. */
+export async function breakSilentUploads(pool: Pool): Promise<number> {
+  try {
+    const { rows } = await pool.query<{ broken: number }>(
+      `WITH broken AS (
+         UPDATE waybill.run SET arrival = 'broken'
+         WHERE arrival = 'open' AND ended_at IS NULL AND source->>'kind' = 'upload'
+           AND touched_at < now() - interval '30 seconds' RETURNING id),
+       freed AS (DELETE FROM waybill.idempotency WHERE run_id IN (SELECT id FROM broken))
+       SELECT count(pg_notify('waybill_run', id))::integer AS broken FROM broken`,
+    );
+    return rows[0]!.broken;
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}

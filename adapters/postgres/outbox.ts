@@ -1,0 +1,53 @@
+import type { Pool } from 'pg';
+import type { Manifest } from '../../domain/manifest.ts';
+import type { Requester } from '../../domain/principal.ts';
+import { inTransaction } from './connect.ts';
+
+/** What the relay must tell Temporal. An entry leaves the table in the transaction in which Temporal agreed. */
+export interface OutboxEntry {
+  id: string;
+  kind: 'start' | 'cancel';
+  runId: string;
+  tenant: string;
+  requestedBy: Requester;
+  manifest: Manifest;
+  grant: string;
+  ended: boolean;
+}
+
+/**
+ * Hands up to `entriesMax` due entries, which no other relay holds, to `deliver`; those that it resolves for are
+ * removed, the others are due again later, at most 30 s apart. Returns how many were found.
+ */
+export async function relayOutbox(
+  pool: Pool,
+  entriesMax: number,
+  deliver: (entry: OutboxEntry) => Promise<void>,
+): Promise<number> {
+  return inTransaction(pool, async (client) => {
+    const { rows } = await client.query<OutboxEntry>({
+      name: 'outbox-claim',
+      text: `SELECT o.id, o.kind, r.id AS "runId", r.tenant, r.requested_by AS "requestedBy", r.manifest,
+                    r.grant_jws AS "grant", r.ended_at IS NOT NULL AS ended
+             FROM waybill.outbox o JOIN waybill.run r ON r.id = o.run_id
+             WHERE o.due_at <= now() ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED`,
+      values: [entriesMax],
+    });
+    if (rows.length === 0) return 0;
+    const results = await Promise.allSettled(rows.map(deliver));
+    const done = rows.filter((_, i) => results[i]!.status === 'fulfilled').map(({ id }) => id);
+    const failed = rows.filter((_, i) => results[i]!.status === 'rejected').map(({ id }) => id);
+    if (done.length > 0) {
+      await client.query({ name: 'outbox-done', text: 'DELETE FROM waybill.outbox WHERE id = ANY($1)', values: [done] });
+    }
+    if (failed.length > 0) {
+      await client.query(
+        `UPDATE waybill.outbox SET attempts = attempts + 1,
+           due_at = now() + least(power(2, attempts) * 0.2, 30) * (0.5 + random() / 2) * interval '1 second'
+         WHERE id = ANY($1)`,
+        [failed],
+      );
+    }
+    return rows.length;
+  });
+}

@@ -1,0 +1,5 @@
+/**
+ * The Temporal header that carries the grant. It is plaintext in history, so a grant is never a bearer credential.
+ * A file of its own, so that the workflow bundle does not take in the schema of the claims.
+ */
+export const grantHeader = 'waybill-grant';

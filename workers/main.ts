@@ -1,0 +1,53 @@
+import { hostname } from 'node:os';
+import { z } from 'zod';
+import { readSettings } from '../domain/settings.ts';
+import { startWorker } from './worker.ts';
+
+const Settings = z.object({
+  /** As the role `waybill_worker`. */
+  WAYBILL_DATABASE_URL: z.string(),
+  /** The folder with `pipelines/`. */
+  WAYBILL_PROJECT: z.string(),
+  /** The folder of the object store. */
+  WAYBILL_OBJECTS: z.string(),
+  WAYBILL_JWKS_URL: z.url(),
+  WAYBILL_INSTANCE: z.string().default('waybill'),
+  WAYBILL_TEMPORAL_ADDRESS: z.string().default('127.0.0.1:7233'),
+  WAYBILL_TEMPORAL_NAMESPACE: z.string().default('default'),
+  WAYBILL_TASK_QUEUE: z.string().default('waybill'),
+  /** A bundle made by `npm run bundle`; without one the worker bundles at its start, which takes seconds. */
+  WAYBILL_WORKFLOW_BUNDLE: z.string().optional(),
+  /** 0 takes a free one. */
+  WAYBILL_HEALTH_PORT: z.coerce.number().int().min(0).max(65_535).default(0),
+  WAYBILL_FILE_ROOTS: z.string().default(''),
+  WAYBILL_EGRESS_ALLOW: z.string().default(''),
+});
+
+const settings = readSettings(Settings, process.env);
+const stopping = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
+// Started by a supervisor that is gone: nobody would ever stop this process.
+process.once('disconnect', () => stopping.abort());
+
+await startWorker(
+  {
+    databaseUrl: settings.WAYBILL_DATABASE_URL,
+    project: settings.WAYBILL_PROJECT,
+    objects: settings.WAYBILL_OBJECTS,
+    jwksUrl: new URL(settings.WAYBILL_JWKS_URL),
+    issuer: `urn:waybill:${settings.WAYBILL_INSTANCE}`,
+    temporalAddress: settings.WAYBILL_TEMPORAL_ADDRESS,
+    namespace: settings.WAYBILL_TEMPORAL_NAMESPACE,
+    taskQueue: settings.WAYBILL_TASK_QUEUE,
+    ...(settings.WAYBILL_WORKFLOW_BUNDLE && { workflowBundle: settings.WAYBILL_WORKFLOW_BUNDLE }),
+    healthPort: settings.WAYBILL_HEALTH_PORT,
+    fileRoots: settings.WAYBILL_FILE_ROOTS.split(':').filter(Boolean),
+    egressAllow: settings.WAYBILL_EGRESS_ALLOW.split(',').filter(Boolean),
+    identity: `${process.pid}@${hostname()}`,
+  },
+  {
+    signal: stopping.signal,
+    onReady: (healthPort) => process.send?.({ ready: true, healthPort }),
+  },
+);
+process.exit(0);

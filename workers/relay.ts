@@ -1,0 +1,111 @@
+import {
+  type Client,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
+import type { Pool } from 'pg';
+import { listen } from '../adapters/postgres/listen.ts';
+import { type OutboxEntry, relayOutbox } from '../adapters/postgres/outbox.ts';
+import { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
+import { searchAttributesOf } from '../adapters/temporal/searchAttributes.ts';
+import type { RunInput } from '../workflows/messages.ts';
+import { workflowTaskTimeout } from '../workflows/timeouts.ts';
+
+const entriesMax = 16;
+const pollMs = 2_000;
+
+export interface RelayOptions {
+  pool: Pool;
+  databaseUrl: string;
+  client: Client;
+  taskQueue: string;
+  onError: (error: unknown) => void;
+}
+
+/**
+ * Carries what the API recorded over to Temporal. Any number of workers relay at once: each takes entries that no
+ * other holds. An entry may be delivered twice (a kill between Temporal’s answer and our commit); the run id is the
+ * workflow id and duplicates are rejected, so that starts nothing twice.
+ */
+export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
+  let stopped = false;
+  let due = true;
+  let wake = () => {};
+
+  const listening = listen(options.databaseUrl, 'waybill_outbox', () => {
+    due = true;
+    wake();
+  });
+
+  const running = (async () => {
+    while (!stopped) {
+      due = false;
+      try {
+        const found = await relayOutbox(options.pool, entriesMax, (entry) => deliver(options, entry));
+        if (found === entriesMax) continue;
+      } catch (error) {
+        options.onError(error);
+      }
+      if (due || stopped) continue;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, pollMs);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  })();
+
+  return {
+    async stop() {
+      stopped = true;
+      wake();
+      await Promise.all([running, listening.close()]);
+    },
+  };
+}
+
+async function deliver(options: RelayOptions, entry: OutboxEntry): Promise<void> {
+  if (entry.ended) return;
+  try {
+    await (entry.kind === 'start' ? start(options, entry) : cancel(options, entry));
+  } catch (error) {
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return;
+    if (!(error instanceof WorkflowNotFoundError)) options.onError(error);
+    throw error;
+  }
+}
+
+async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): Promise<void> {
+  const { manifest, requestedBy, tenant } = entry;
+  const input: RunInput = {
+    runId: entry.runId,
+    pipeline: manifest.id,
+    version: manifest.version,
+    pulled: manifest.source.kind === 'file' || manifest.source.kind === 'http',
+    concurrency: manifest.limits.concurrency,
+    deadlineMs: manifest.deadlineMs,
+  };
+  await carryingGrant(entry.grant, () =>
+    client.workflow.start('runPipeline', {
+      workflowId: entry.runId,
+      workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+      workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
+      taskQueue,
+      args: [input],
+      workflowTaskTimeout,
+      requestEagerStart: true,
+      typedSearchAttributes: searchAttributesOf({ tenant, principal: requestedBy.id, pipeline: manifest.id }),
+      staticSummary: `${manifest.id} for ${requestedBy.subject} (${requestedBy.kind}) of ${tenant}`,
+      priority: { fairnessKey: tenant },
+    }),
+  );
+}
+
+/** Cancelling a workflow that Temporal does not know yet fails and is tried again; the start is on its way. */
+async function cancel({ client }: RelayOptions, entry: OutboxEntry): Promise<void> {
+  await client.workflow.getHandle(entry.runId).cancel();
+}

@@ -1,0 +1,153 @@
+import { fileURLToPath } from 'node:url';
+import { Client } from '@temporalio/client';
+import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { pino } from 'pino';
+import { createActivities } from '../activities/index.ts';
+import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
+import { createDirectoryObjects } from '../adapters/objects/directory.ts';
+import { createAuditLog } from '../adapters/postgres/audit.ts';
+import { connectPool } from '../adapters/postgres/connect.ts';
+import { createProgress } from '../adapters/postgres/progress.ts';
+import { createSink } from '../adapters/postgres/sink.ts';
+import { watchRuns } from '../adapters/postgres/watchRuns.ts';
+import { loadProject } from '../adapters/project/loadProject.ts';
+import { createReceiver } from '../adapters/records/receiver.ts';
+import { createSources } from '../adapters/sources/sources.ts';
+import { currentGrant, grantActivityInterceptor } from '../adapters/temporal/activityInterceptor.ts';
+import { grantClientInterceptor } from '../adapters/temporal/clientInterceptors.ts';
+import { createComputePool } from '../adapters/threads/pool.ts';
+import { startHealth } from './health.ts';
+import { startReconciling } from './reconcile.ts';
+import { startRelay } from './relay.ts';
+
+export interface WorkerSettings {
+  databaseUrl: string;
+  project: string;
+  objects: string;
+  jwksUrl: URL;
+  issuer: string;
+  temporalAddress: string;
+  namespace: string;
+  taskQueue: string;
+  workflowBundle?: string;
+  healthPort: number;
+  fileRoots: readonly string[];
+  egressAllow: readonly string[];
+  identity: string;
+}
+
+/** After SIGTERM, how long steps under way may go on before they are handed to another worker. */
+const drainMs = 10_000;
+
+/**
+ * One worker: polls Temporal, relays the outbox, reconciles. Resolves once it has drained after the signal.
+ * Everything here is bounded: threads, connections, slots, cached workflows.
+ */
+export async function startWorker(
+  settings: WorkerSettings,
+  life: { signal: AbortSignal; onReady(healthPort: number): void },
+): Promise<void> {
+  const log = pino({ name: 'worker' });
+  const onError = (error: unknown) => log.warn({ err: error }, 'will try again');
+  const pool = connectPool(settings.databaseUrl, { connectionsMax: 16, name: 'waybill-worker' });
+  const runs = watchRuns(settings.databaseUrl);
+  const definitions = await loadProject(settings.project);
+  const objects = createDirectoryObjects(settings.objects);
+  const compute = createComputePool({ threadsMax: 1 });
+  const progress = createProgress(pool, runs.wait);
+  const verifier = createGrantVerifier({ jwksUrl: settings.jwksUrl, issuer: settings.issuer });
+  const audit = createAuditLog(pool);
+  const activities = createActivities({
+    grant: currentGrant,
+    progress,
+    objects,
+    definitions,
+    compute,
+    receiver: createReceiver(objects),
+    sources: createSources({ fileRoots: settings.fileRoots, egressAllow: settings.egressAllow }),
+    sink: createSink(pool),
+    draining: life.signal,
+  });
+
+  const connection = await connectPatiently(settings.temporalAddress, life.signal, onError);
+  if (!connection) return;
+  // One native connection for the worker and its client, which eager start needs.
+  const client = new Client({
+    connection,
+    namespace: settings.namespace,
+    identity: settings.identity,
+    interceptors: { workflow: [grantClientInterceptor] },
+  });
+  const worker = await Worker.create({
+    connection,
+    namespace: settings.namespace,
+    taskQueue: settings.taskQueue,
+    identity: settings.identity,
+    activities,
+    ...workflowsOf(settings),
+    interceptors: {
+      activity: [(context) => grantActivityInterceptor(context, { verifier, audit, now: Date.now })],
+      ...(settings.workflowBundle ? {} : { workflowModules: [workflowInterceptors] }),
+    },
+    shutdownGraceTime: drainMs,
+    // A killed worker’s runs move on after this long; the default is 10 s.
+    stickyQueueScheduleToStartTimeout: '2s',
+    // Heartbeats each second, so that a 5 s heartbeat timeout does not mistake a busy moment for death.
+    maxHeartbeatThrottleInterval: '1s',
+    defaultHeartbeatThrottleInterval: '1s',
+    maxConcurrentActivityTaskExecutions: 64,
+    maxConcurrentLocalActivityExecutions: 64,
+    maxConcurrentWorkflowTaskExecutions: 32,
+    maxCachedWorkflows: 300,
+  });
+
+  const health = await startHealth(settings.healthPort, async () => {
+    await pool.query('SELECT 1');
+    return worker.getState() === 'RUNNING';
+  });
+  const relay = startRelay({
+    pool,
+    databaseUrl: settings.databaseUrl,
+    client,
+    taskQueue: settings.taskQueue,
+    onError,
+  });
+  const reconciling = startReconciling({ pool, client, progress, onError });
+  const finished = worker.runUntil(
+    new Promise<void>((resolve) => {
+      if (life.signal.aborted) resolve();
+      life.signal.addEventListener('abort', () => resolve(), { once: true });
+    }).then(() => Promise.all([relay.stop(), reconciling.stop()])),
+  );
+  life.onReady(health.port);
+  try {
+    await finished;
+  } finally {
+    await Promise.allSettled([health.close(), runs.close(), compute.close(), connection.close()]);
+    await pool.end();
+  }
+}
+
+const workflowInterceptors = fileURLToPath(new URL('../adapters/temporal/workflowInterceptors.ts', import.meta.url));
+
+function workflowsOf({ workflowBundle }: WorkerSettings): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
+  if (workflowBundle) return { workflowBundle: { codePath: workflowBundle } };
+  return { workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)) };
+}
+
+/** The SDK does not retry a worker’s first connect, so this does. `undefined` once the signal aborts. */
+async function connectPatiently(
+  address: string,
+  signal: AbortSignal,
+  onError: (error: unknown) => void,
+): Promise<NativeConnection | undefined> {
+  for (let delayMs = 250; !signal.aborted; delayMs = Math.min(delayMs * 2, 5_000)) {
+    try {
+      return await NativeConnection.connect({ address });
+    } catch (error) {
+      onError(error);
+      await new Promise<void>((resolve) => setTimeout(resolve, delayMs * (0.5 + Math.random() / 2)));
+    }
+  }
+  return undefined;
+}

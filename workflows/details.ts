@@ -1,0 +1,26 @@
+import type { Counts } from '../domain/run.ts';
+import type { Cursor, RunInput } from './messages.ts';
+
+/** What an operator reads in Temporal’s Web UI under “current details”, in Markdown. */
+export function describeProgress(
+  input: RunInput,
+  cursor: Cursor | undefined,
+  outcome?: { state: string; counts: Counts; reason?: { code: string; message: string } },
+): string {
+  const counts = outcome?.counts ?? cursor?.counts;
+  const lines = [`**${input.pipeline}** v${input.version} · ${outcome?.state ?? 'running'}`];
+  if (outcome?.reason) lines.push(`Reason: \`${outcome.reason.code}\`: ${outcome.reason.message}`);
+  if (cursor) {
+    const arrived = cursor.sealed ? `${cursor.known}` : `${cursor.known}, more to come`;
+    lines.push(`Batches: ${cursor.stored} stored of ${arrived}`);
+  }
+  if (counts) {
+    const { read, passed, filtered, rejected, emitted, stored, unchanged, deduplicated } = counts;
+    lines.push(
+      '| read | passed | filtered | rejected | emitted | stored | unchanged | deduplicated |',
+      '|---|---|---|---|---|---|---|---|',
+      `| ${[read, passed, filtered, rejected, emitted, stored, unchanged, deduplicated].join(' | ')} |`,
+    );
+  }
+  return lines.join('\n\n').replaceAll('|\n\n|', '|\n|');
+}

@@ -1,0 +1,36 @@
+import type { Counts, RunState } from '../domain/run.ts';
+
+/** What starts a run. Identity is not here: it travels signed in the header. */
+export interface RunInput {
+  runId: string;
+  pipeline: string;
+  version: number;
+  /** Whether a `fetch` activity must read the source, rather than an upload that arrives by itself. */
+  pulled: boolean;
+  /** Batches validated and transformed at once. */
+  concurrency: number;
+  /** How long after acceptance the run may go on. */
+  deadlineMs: number;
+  /** Where the execution before this one stopped, when the run continues as new. */
+  cursor?: Cursor;
+}
+
+/** How far a run has come. Batches are dense, so four numbers say it all, however long the input is. */
+export interface Cursor {
+  /** Batches `0` to `known - 1` have arrived. */
+  known: number;
+  /** Whether these are all. */
+  sealed: boolean;
+  /** Whether `fetch` has read its source to the end. */
+  fetched: boolean;
+  /** Batches `0` to `prepared - 1` are validated and transformed. */
+  prepared: number;
+  /** Batches `0` to `stored - 1` are stored. */
+  stored: number;
+  counts: Counts;
+}
+
+export interface RunResult {
+  state: Extract<RunState, 'completed'>;
+  counts: Counts;
+}

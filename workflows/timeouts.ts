@@ -1,0 +1,39 @@
+import { ActivityCancellationType, type ActivityOptions, type LocalActivityOptions } from '@temporalio/workflow';
+
+/**
+ * Every timeout and retry of every activity, in one place.
+ *
+ * A heartbeat is due every 5 s (sent each second), so a worker that was killed is noticed within 5 s whatever the
+ * step. Faults that may pass (a database away, a source that does not answer) are retried without limit, within
+ * the deadline of the run: `scheduleToCloseTimeout` is set from it. What cannot pass is marked non-retryable by
+ * the activity itself, from the table in `domain/errors.ts`. Temporal adds jitter to each interval.
+ */
+const untilDeadline = { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s' } as const;
+
+/** A cancelled run ends only once its steps have let go, so that nothing is written after its end was recorded. */
+const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
+
+export const timeouts = {
+  /** Reads a whole file or URL, however large. */
+  fetch: { startToCloseTimeout: '24h', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
+  /** Waits at most 30 s for batches to arrive, then answers. */
+  ingest: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: untilDeadline },
+  validate: { startToCloseTimeout: '5m', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
+  transform: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
+  store: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
+} as const satisfies Record<string, ActivityOptions>;
+
+/** Recording the end is local: one transaction, in the workflow task that learnt of the end. */
+export const localTimeouts = {
+  finalize: {
+    startToCloseTimeout: '10s',
+    retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '30s' },
+    localRetryThreshold: '5s',
+  },
+} as const satisfies Record<string, LocalActivityOptions>;
+
+/** A workflow task lost with its worker is given to another after this long. Temporal’s default is 10 s. */
+export const workflowTaskTimeout = '5s';
+
+/** History at which a run continues as new, well below 4,000 events whatever is still in flight. */
+export const historyEventsMax = 3_000;
