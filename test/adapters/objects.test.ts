@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { openDirectory } from '../../adapters/objects/directory.ts';
+import { objectStoreConformance } from '../conformance/objects.ts';
+
+const homes: string[] = [];
+after(() => Promise.all(homes.map((home) => rm(home, { recursive: true, force: true }))));
+
+async function newHome(): Promise<string> {
+  const home = await mkdtemp(join(tmpdir(), 'waybill-objects-'));
+  homes.push(home);
+  return home;
+}
+
+objectStoreConformance('directory', async () => openDirectory(await newHome()));
+
+describe('directory of objects', () => {
+  const scope = { tenant: '../acme', runId: 'orders-1' };
+
+  async function paths(home: string): Promise<string[]> {
+    const entries = await readdir(home, { recursive: true, withFileTypes: true });
+    return entries.filter((e) => e.isFile()).map((e) => join(e.parentPath, e.name));
+  }
+
+  it('notices bytes that were changed on disk', async () => {
+    const home = await newHome();
+    const store = await openDirectory(home);
+    const digest = await store.put(scope, Buffer.from('genuine'));
+    await writeFile((await paths(home))[0]!, 'altered');
+    await assert.rejects(store.get(scope, digest), { code: 'BatchCorrupt' });
+  });
+
+  it('is readable by its owner alone, and holds no tenant’s name', async () => {
+    const home = await newHome();
+    const store = await openDirectory(join(home, 'objects'));
+    await store.put(scope, Buffer.from('x'));
+    const [path] = await paths(home);
+    assert.equal((await stat(path!)).mode & 0o777, 0o600);
+    assert.equal((await stat(join(path!, '..'))).mode & 0o777, 0o700);
+    assert.ok(!path!.includes('acme'));
+  });
+
+  it('leaves no temporary file behind an abort', async () => {
+    const home = await newHome();
+    const store = await openDirectory(home);
+    const writer = await store.create(scope);
+    await writer.write(Buffer.alloc(300_000));
+    await writer.abort();
+    assert.deepEqual(await paths(home), []);
+  });
+
+  it('sweeps what a killed process left a day ago, and nothing younger', async () => {
+    const home = await newHome();
+    await mkdir(join(home, 'tmp'));
+    await writeFile(join(home, 'tmp', 'old'), '');
+    await writeFile(join(home, 'tmp', 'young'), '');
+    await utimes(join(home, 'tmp', 'old'), 0, 0);
+    await openDirectory(home);
+    assert.deepEqual(await readdir(join(home, 'tmp')), ['young']);
+  });
+
+  it('says StorageUnavailable where it cannot write', async () => {
+    const home = await newHome();
+    await writeFile(join(home, 'file'), '');
+    await assert.rejects(openDirectory(join(home, 'file')), { code: 'StorageUnavailable' });
+  });
+});

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, it } from 'node:test';
+import type { ObjectScope, ObjectStore } from '../../domain/ports/objects.ts';
+
+/** What every object store must do, whatever it is made of. `open` returns an empty store. */
+export function objectStoreConformance(name: string, open: () => Promise<ObjectStore>): void {
+  const scope: ObjectScope = { tenant: 'acme', runId: 'orders-0197a3b4-0000-7000-8000-000000000001' };
+  const bytes = Buffer.from('{"order_id":1}\n{"order_id":2}\n');
+  const digest = createHash('sha256').update(bytes).digest('hex');
+
+  describe(`object store: ${name}`, () => {
+    it('returns what was put, by its SHA-256', async () => {
+      const store = await open();
+      assert.equal(await store.put(scope, bytes), digest);
+      assert.deepEqual(Buffer.from(await store.get(scope, digest)), bytes);
+    });
+
+    it('puts the same bytes twice without harm', async () => {
+      const store = await open();
+      await Promise.all([store.put(scope, bytes), store.put(scope, bytes)]);
+      assert.deepEqual(Buffer.from(await store.get(scope, digest)), bytes);
+    });
+
+    it('keeps an empty object', async () => {
+      const store = await open();
+      const empty = await store.put(scope, new Uint8Array());
+      assert.equal((await store.get(scope, empty)).length, 0);
+    });
+
+    it('writes a stream of chunks of any size as one object', async () => {
+      const store = await open();
+      const chunks = [
+        Buffer.alloc(3, 'a'),
+        Buffer.alloc(700_000, 'b'),
+        Buffer.alloc(1, 'c'),
+        Buffer.alloc(262_144, 'd'),
+      ];
+      const writer = await store.create(scope);
+      for (const chunk of chunks) await writer.write(chunk);
+      const whole = Buffer.concat(chunks);
+      const finished = await writer.finish();
+      assert.deepEqual(finished, {
+        digest: createHash('sha256').update(whole).digest('hex'),
+        sizeBytes: whole.length,
+      });
+      assert.deepEqual(Buffer.from(await store.get(scope, finished.digest)), whole);
+    });
+
+    it('does not keep the caller’s buffer between writes', async () => {
+      const store = await open();
+      const writer = await store.create(scope);
+      const reused = Buffer.from('one,');
+      await writer.write(reused);
+      reused.write('two,');
+      await writer.write(reused);
+      const { digest: written } = await writer.finish();
+      assert.equal(Buffer.from(await store.get(scope, written)).toString(), 'one,two,');
+    });
+
+    it('shows nothing before finish, and nothing after abort', async () => {
+      const store = await open();
+      const writer = await store.create(scope);
+      await writer.write(bytes);
+      await assert.rejects(store.get(scope, digest), { code: 'BatchMissing' });
+      await writer.abort();
+      await writer.abort();
+      await assert.rejects(store.get(scope, digest), { code: 'BatchMissing' });
+    });
+
+    it('keeps a finished object when it is aborted afterwards', async () => {
+      const store = await open();
+      const writer = await store.create(scope);
+      await writer.write(bytes);
+      await writer.finish();
+      await writer.abort();
+      assert.equal((await store.get(scope, digest)).length, bytes.length);
+    });
+
+    it('reads a range, and less where the object ends', async () => {
+      const store = await open();
+      await store.put(scope, bytes);
+      assert.equal(Buffer.from(await store.getRange(scope, digest, 15, 14)).toString(), '{"order_id":2}');
+      assert.equal((await store.getRange(scope, digest, bytes.length - 1, 100)).length, 1);
+      await assert.rejects(store.getRange(scope, 'f'.repeat(64), 0, 1), { code: 'BatchMissing' });
+    });
+
+    it('never finds an object of another tenant or run', async () => {
+      const store = await open();
+      await store.put(scope, bytes);
+      await assert.rejects(store.get({ ...scope, tenant: 'globex' }, digest), { code: 'BatchMissing' });
+      await assert.rejects(store.get({ ...scope, runId: 'orders-other' }, digest), { code: 'BatchMissing' });
+    });
+
+    it('takes no path for a digest or a run', async () => {
+      const store = await open();
+      await assert.rejects(store.get(scope, '../../../etc/passwd'), { code: 'BatchMissing' });
+      await assert.rejects(store.get({ ...scope, runId: '../other' }, digest), { code: 'Internal' });
+    });
+
+    it('forgets objects, and absent ones without complaint', async () => {
+      const store = await open();
+      await store.put(scope, bytes);
+      await store.remove(scope, [digest, 'f'.repeat(64)]);
+      await assert.rejects(store.get(scope, digest), { code: 'BatchMissing' });
+    });
+  });
+}
