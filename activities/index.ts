@@ -16,6 +16,7 @@ import { validateStep } from './validate.ts';
 /** What the steps need of the world. `grant()` is the verified grant of the attempt that asks. */
 export interface Dependencies {
   grant(): GrantClaims;
+  attempt: Attempts;
   progress: Progress;
   objects: ObjectStore;
   definitions: Definitions;
@@ -23,6 +24,14 @@ export interface Dependencies {
   receiver: Receiver;
   sources: Sources;
   sink: Sink;
+  /** Aborts when this worker is to stop: whoever only waits then lets another worker wait. */
+  draining: AbortSignal;
+}
+
+/** What an attempt leaves, with its heartbeats, to the attempt after it. Lost when the run continues as new. */
+export interface Attempts {
+  remember(details: unknown): void;
+  recall(): unknown;
 }
 
 /** The activities of `runPipeline`, one file a step. Their names are the steps that a grant lists. */

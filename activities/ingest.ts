@@ -11,9 +11,15 @@ const waitMs = 30_000;
  */
 export async function ingestStep(deps: Dependencies, { after }: { after: number }) {
   const run = await runOf(deps);
-  const signal = Context.current().cancellationSignal;
+  const cancelled = Context.current().cancellationSignal;
   if (after === 0) await deps.progress.begin(run.runId, audited(deps, 'run.started'));
-  const { known, sealed, broken } = await deps.progress.arrivals(run.runId, after, waitMs, signal);
+  const { known, sealed, broken } = await deps.progress.arrivals(
+    run.runId,
+    after,
+    waitMs,
+    AbortSignal.any([cancelled, deps.draining]),
+  );
+  cancelled.throwIfAborted();
   if (broken) throw new WaybillError('UploadIncomplete');
   return { known, sealed };
 }

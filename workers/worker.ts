@@ -13,7 +13,7 @@ import { watchRuns } from '../adapters/postgres/watchRuns.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSources } from '../adapters/sources/sources.ts';
-import { currentGrant, grantActivityInterceptor } from '../adapters/temporal/activityInterceptor.ts';
+import { attemptDetails, currentGrant, grantActivityInterceptor } from '../adapters/temporal/activityInterceptor.ts';
 import { grantClientInterceptor } from '../adapters/temporal/clientInterceptors.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
 import { startHealth } from './health.ts';
@@ -54,11 +54,12 @@ export async function startWorker(
   const definitions = await loadProject(settings.project);
   const objects = createDirectoryObjects(settings.objects);
   const compute = createComputePool({ threadsMax: 1 });
-  const progress = createProgress(pool, runs.wait);
+  const progress = createProgress(pool, (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal));
   const verifier = createGrantVerifier({ jwksUrl: settings.jwksUrl, issuer: settings.issuer });
   const audit = createAuditLog(pool);
   const activities = createActivities({
     grant: currentGrant,
+    attempt: attemptDetails,
     progress,
     objects,
     definitions,

@@ -60,10 +60,9 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
         const sealed = seen.arrival === 'sealed';
         const broken = seen.arrival === 'broken';
         const leftMs = until - performance.now();
-        if (seen.known > after || sealed || broken || leftMs <= 0) return { known: seen.known, sealed, broken };
-        signal.throwIfAborted();
+        const news = seen.known > after || sealed || broken;
+        if (news || leftMs <= 0 || signal.aborted) return { known: seen.known, sealed, broken };
         await waitForRun(runId, Math.min(leftMs, 2_000), signal);
-        signal.throwIfAborted();
       }
     },
 
@@ -76,13 +75,16 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
       return row && batchFromRow(row);
     },
 
-    async seal(runId) {
-      await rows(
-        'progress-seal',
-        `WITH sealed AS (UPDATE waybill.run SET arrival = 'sealed' WHERE id = $1 AND arrival = 'open')
-         SELECT pg_notify('waybill_run', $1)`,
-        [runId],
-      );
+    async seal(runId, audit) {
+      await inTransaction(pool, async (client) => {
+        const { rowCount } = await client.query(
+          `UPDATE waybill.run SET arrival = 'sealed' WHERE id = $1 AND arrival = 'open'`,
+          [runId],
+        );
+        if (!rowCount) return;
+        await insertAudit(client, audit);
+        await client.query({ name: 'notify-run', text: `SELECT pg_notify('waybill_run', $1)`, values: [runId] });
+      });
     },
 
     async findBatch(runId, seq): Promise<Batch> {

@@ -10,13 +10,34 @@ import { grantOf } from './grantHeader.ts';
 
 const heartbeatMs = 1_000;
 
-const verified = new AsyncLocalStorage<GrantClaims>();
+interface Attempt {
+  claims: GrantClaims;
+  context: Context;
+  /** Sent with each heartbeat; the attempt after this one finds it. */
+  details: unknown;
+}
+
+const attempts = new AsyncLocalStorage<Attempt>();
 
 /** The verified grant of the attempt that asks. Outside of an attempt there is none, which is `GrantMissing`. */
 export function currentGrant(): GrantClaims {
-  const grant = verified.getStore();
-  if (!grant) throw new WaybillError('GrantMissing', { detail: 'asked for a grant outside of an activity' });
-  return grant;
+  return currentAttempt().claims;
+}
+
+/** Details that travel with the heartbeats of an attempt to the one after it. */
+export const attemptDetails = {
+  remember(details: unknown): void {
+    const attempt = currentAttempt();
+    attempt.details = details;
+    attempt.context.heartbeat(details);
+  },
+  recall: (): unknown => currentAttempt().context.info.heartbeatDetails,
+};
+
+function currentAttempt(): Attempt {
+  const attempt = attempts.getStore();
+  if (!attempt) throw new WaybillError('GrantMissing', { detail: 'asked for a grant outside of an activity' });
+  return attempt;
 }
 
 /**
@@ -33,9 +54,10 @@ export function grantActivityInterceptor(
       async execute(input, next) {
         try {
           const claims = await admit(grantOf(input.headers), context, deps);
-          const beat = setInterval(() => context.heartbeat(), heartbeatMs);
+          const attempt: Attempt = { claims, context, details: context.info.heartbeatDetails };
+          const beat = setInterval(() => context.heartbeat(attempt.details), heartbeatMs);
           try {
-            return await verified.run(claims, () => next(input));
+            return await attempts.run(attempt, () => next(input));
           } finally {
             clearInterval(beat);
           }

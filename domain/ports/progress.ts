@@ -11,12 +11,12 @@ export interface Progress {
   findRun(runId: string): Promise<RunFacts>;
   /** Accepted becomes running; already running stays. */
   begin(runId: string, audit: AuditEvent): Promise<void>;
-  /** How many batches have arrived; waits up to `waitMs` for more than `after`. */
+  /** How many batches have arrived; waits for more than `after`, up to `waitMs` or until the signal aborts. */
   arrivals(runId: string, after: number, waitMs: number, signal: AbortSignal): Promise<Arrivals>;
   appendBatch(runId: string, batch: Batch): Promise<void>;
   lastBatch(runId: string): Promise<Batch | undefined>;
   /** No batch will follow. */
-  seal(runId: string): Promise<void>;
+  seal(runId: string, audit: AuditEvent): Promise<void>;
   /** Throws `BatchMissing`. */
   findBatch(runId: string, seq: number): Promise<Batch>;
   findStage(runId: string, seq: number, stage: StageOutput['stage']): Promise<StageOutput | undefined>;

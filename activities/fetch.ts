@@ -1,0 +1,35 @@
+import { Context } from '@temporalio/activity';
+import { WaybillError } from '../domain/errors.ts';
+import type { Dependencies } from './index.ts';
+import { audited, definitionOf, runOf, scopeOf } from './run.ts';
+
+/**
+ * Reads a file or a URL into batches, while those before are already being worked on. A retry reads on where the
+ * last batch ended if the source is provably the same version; otherwise it reads from the start again, and bytes
+ * that differ from what was recorded end the run as `SourceChanged`.
+ */
+export async function fetchStep(deps: Dependencies): Promise<void> {
+  const run = await runOf(deps);
+  const { manifest } = definitionOf(deps);
+  if (run.source.kind !== 'file' && run.source.kind !== 'http') return;
+  if (!('format' in manifest.source)) return;
+
+  const signal = Context.current().cancellationSignal;
+  const recalled = deps.attempt.recall() as { version: string | null } | undefined;
+  const last = recalled?.version ? await deps.progress.lastBatch(run.runId) : undefined;
+  const source = await deps.sources.open(run.source, {
+    signal,
+    ...(last && { fromByte: last.firstByte + last.sizeBytes, version: recalled!.version }),
+  });
+  deps.attempt.remember({ version: source.version });
+
+  const batches = deps.receiver.receive(scopeOf(run), manifest.source.format, manifest.limits, source.stream, last);
+  let seen = last !== undefined;
+  for await (const batch of batches) {
+    await deps.progress.appendBatch(run.runId, batch);
+    seen = true;
+    signal.throwIfAborted();
+  }
+  if (!seen) throw new WaybillError('SourceEmpty');
+  await deps.progress.seal(run.runId, audited(deps, 'source.read', { source: run.source, version: source.version }));
+}
