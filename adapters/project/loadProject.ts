@@ -1,0 +1,72 @@
+import { readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { DefinitionError } from '../../domain/definitionError.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import type { Definitions, LoadedPipeline } from '../../domain/ports/definitions.ts';
+import { loadModule } from './loadModule.ts';
+
+/**
+ * Loads each `<folder>/pipelines/*.ts`, which exports a pipeline by default. Tests beside them (`*.test.ts`) and
+ * declarations are left alone. What is loaded stays as it is until the process ends.
+ * Throws `DefinitionError`: no such folder, a module that does not load, an id or a table that two pipelines claim.
+ */
+export async function loadProject(folder: string): Promise<Definitions> {
+  const byId = new Map<string, LoadedPipeline>();
+  for (const modulePath of await findModules(folder)) {
+    const { pipeline, digest } = await loadModule(modulePath);
+    const { manifest, parameters, input, output } = pipeline;
+    checkTogether(manifest.id, byId, { modulePath, digest, manifest, parameters, input, output });
+    byId.set(manifest.id, { modulePath, digest, manifest, parameters, input, output });
+  }
+  const list = Object.freeze([...byId.values()].sort((a, b) => (a.manifest.id < b.manifest.id ? -1 : 1)));
+  return {
+    list: () => list,
+    find: (id) => byId.get(id),
+    require(id, digest) {
+      const found = byId.get(id);
+      if (found?.digest === digest) return found;
+      const detail = found
+        ? `${id} is here as ${found.digest}, not as ${digest}`
+        : `${id} is not in ${folder}`;
+      throw new WaybillError('DefinitionUnavailable', { detail });
+    },
+  };
+}
+
+/** Sorted, so that every process loads alike and reports the same error first. */
+async function findModules(folder: string): Promise<string[]> {
+  const pipelines = resolve(folder, 'pipelines');
+  const names = await readdir(pipelines).catch(() => {
+    throw new DefinitionError(folder, [{ path: '', message: `there is no folder ${pipelines}` }]);
+  });
+  const modules = names.filter((name) => name.endsWith('.ts') && !/\.(d|test)\.ts$/.test(name)).sort();
+  if (modules.length === 0)
+    throw new DefinitionError(folder, [{ path: '', message: `${pipelines} holds no *.ts` }]);
+  return modules.map((name) => join(pipelines, name));
+}
+
+/** One id is one pipeline; one table has one key, and one type for each of its columns. */
+function checkTogether(
+  id: string,
+  others: ReadonlyMap<string, LoadedPipeline>,
+  loaded: LoadedPipeline,
+): void {
+  const twin = others.get(id);
+  if (twin) {
+    const message = `${twin.modulePath} has the same id. Choose another`;
+    throw new DefinitionError(loaded.modulePath, [{ path: 'id', message }]);
+  }
+  const { sink } = loaded.manifest;
+  for (const other of others.values()) {
+    if (other.manifest.sink.table !== sink.table) continue;
+    const differs =
+      JSON.stringify(other.manifest.sink.key) !== JSON.stringify(sink.key)
+        ? 'key'
+        : sink.columns.find((c) =>
+            other.manifest.sink.columns.some((o) => o.name === c.name && o.type !== c.type),
+          )?.name;
+    if (differs === undefined) continue;
+    const message = `pipeline ${other.manifest.id} writes to “${sink.table}” too, with another ${differs}`;
+    throw new DefinitionError(loaded.modulePath, [{ path: 'sink', message }]);
+  }
+}
