@@ -12,7 +12,7 @@ import { createSink } from '../adapters/postgres/sink.ts';
 import { watchRuns } from '../adapters/postgres/watchRuns.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
-import { createSources } from '../adapters/sources/sources.ts';
+import { createSources } from '../adapters/sources/createSources.ts';
 import { attemptDetails, currentGrant, grantActivityInterceptor } from '../adapters/temporal/activityInterceptor.ts';
 import { grantClientInterceptor } from '../adapters/temporal/clientInterceptors.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
