@@ -1,0 +1,19 @@
+import type { Sources } from '../../domain/ports/sources.ts';
+import type { Egress } from './egress.ts';
+import { openFile } from './openFile.ts';
+import { openUrl } from './openUrl.ts';
+
+/** Without `fileRoots` no file is read; beyond `egressAllow` (`host:port`) only public hosts are called. */
+export function createSources(settings: {
+  fileRoots: readonly string[];
+  egressAllow: readonly string[];
+  lookup?: Egress['lookup'];
+}): Sources {
+  const egress: Egress = { allow: settings.egressAllow, lookup: settings.lookup };
+  return {
+    open: (source, options = {}) =>
+      source.kind === 'file'
+        ? openFile(source.path, settings.fileRoots, options)
+        : openUrl(source.url, egress, options),
+  };
+}

@@ -1,0 +1,131 @@
+import { Agent, type Dispatcher, request } from 'undici';
+import { WaybillError } from '../../domain/errors.ts';
+import type { OpenOptions, OpenSource } from '../../domain/ports/sources.ts';
+import { checkUrl, type Egress, publicLookup } from './egress.ts';
+
+const redirectsMax = 5;
+const connectTimeoutMs = 10_000;
+/** Silence that counts as stalled, before the headers and between two chunks. */
+const stallTimeoutMs = 30_000;
+
+/** Reads a URL by GET, without credentials, proxies or decompression. Throws as `Sources.open` says. */
+export async function openUrl(text: string, egress: Egress, options: OpenOptions): Promise<OpenSource> {
+  let url = parse(text);
+  for (let redirects = 0; redirects <= redirectsMax; redirects++) {
+    const { response, agent } = await get(url, egress, options);
+    try {
+      const location = redirectOf(response);
+      if (location === undefined) return answer(response, agent, options);
+      url = parse(location, url);
+    } catch (error) {
+      await agent.destroy();
+      throw error;
+    }
+    await agent.destroy();
+  }
+  throw new WaybillError('SourceRefused', { detail: `more than ${redirectsMax} redirects` });
+}
+
+function parse(text: string, base?: URL): URL {
+  const url = URL.parse(text, base?.href);
+  if (!url) throw new WaybillError('SourceRefused', { detail: 'not a URL' });
+  return url;
+}
+
+/** One request on a connection of its own, which ends with the stream: nothing is kept, nothing is shared. */
+async function get(url: URL, egress: Egress, options: OpenOptions) {
+  const lookup = checkUrl(url, egress) === 'named' ? egress.lookup : publicLookup(egress);
+  const agent = new Agent({
+    connect: { timeout: connectTimeoutMs, ...(lookup && { lookup }) },
+    headersTimeout: stallTimeoutMs,
+    bodyTimeout: stallTimeoutMs,
+  });
+  const { fromByte = 0, signal, version } = options;
+  try {
+    const response = await request(url, {
+      dispatcher: agent,
+      headers: {
+        accept: '*/*',
+        'accept-encoding': 'identity',
+        'user-agent': 'waybill',
+        ...(fromByte > 0 && { range: `bytes=${fromByte}-` }),
+        // The server sends the rest only if it is the rest of the same bytes, else all of the new ones.
+        ...(fromByte > 0 && version?.startsWith('"') && { 'if-range': version }),
+      },
+      signal,
+    });
+    return { response, agent };
+  } catch (error) {
+    await agent.destroy();
+    throw failure(error, signal);
+  }
+}
+
+function redirectOf({ statusCode, headers }: Dispatcher.ResponseData): string | undefined {
+  const { location } = headers;
+  return [301, 302, 303, 307, 308].includes(statusCode) && typeof location === 'string'
+    ? location
+    : undefined;
+}
+
+function answer(response: Dispatcher.ResponseData, agent: Agent, options: OpenOptions): OpenSource {
+  const { statusCode, headers } = response;
+  const { fromByte = 0 } = options;
+  const range = /^bytes (?:(\d+)-\d+|\*)\/(\d+|\*)$/.exec(String(headers['content-range'] ?? ''));
+  const atEnd = statusCode === 416 && fromByte > 0 && range?.[2] === String(fromByte);
+  if (statusCode !== 200 && statusCode !== 206 && !atEnd) throw unavailable(`answered ${statusCode}`);
+  if (statusCode === 206 && Number(range?.[1]) !== fromByte) throw unavailable('answered another range');
+  if (!['identity', ''].includes(String(headers['content-encoding'] ?? ''))) {
+    throw unavailable('answered in an encoding that was not asked for');
+  }
+  const version = versionOf(headers, statusCode === 200 ? String(headers['content-length']) : range?.[2]);
+  if (options.version != null && options.version !== version) throw new WaybillError('SourceChanged');
+  const skipBytes = statusCode === 200 ? fromByte : 0;
+  return { version, stream: read(response.body, agent, { skipBytes, empty: atEnd, signal: options.signal }) };
+}
+
+/** A strong entity tag, else date and length. A weak tag promises the same meaning, not the same bytes. */
+function versionOf(
+  headers: Dispatcher.ResponseData['headers'],
+  sizeBytes: string | undefined,
+): string | null {
+  const { etag, 'last-modified': modified } = headers;
+  if (typeof etag === 'string' && /^"[^"]*"$/.test(etag)) return etag;
+  return typeof modified === 'string' && sizeBytes && /^\d+$/.test(sizeBytes)
+    ? `${modified} ${sizeBytes}`
+    : null;
+}
+
+async function* read(
+  body: AsyncIterable<Uint8Array>,
+  agent: Agent,
+  { skipBytes, empty, signal }: { skipBytes: number; empty: boolean; signal: AbortSignal | undefined },
+): AsyncGenerator<Uint8Array, void, void> {
+  let toSkip = skipBytes;
+  try {
+    if (empty) return;
+    for await (const chunk of body) {
+      if (toSkip >= chunk.length) toSkip -= chunk.length;
+      else {
+        yield toSkip > 0 ? chunk.subarray(toSkip) : chunk;
+        toSkip = 0;
+      }
+    }
+  } catch (error) {
+    throw failure(error, signal);
+  } finally {
+    await agent.destroy();
+  }
+}
+
+/** What undici threw, as one of our codes. The guard’s refusal arrives as it is, or wrapped as a cause. */
+function failure(error: unknown, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted) return signal.reason;
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof WaybillError) return cause;
+  return new WaybillError('SourceUnavailable', { cause: error });
+}
+
+function unavailable(detail: string): WaybillError {
+  return new WaybillError('SourceUnavailable', { detail });
+}
