@@ -1,0 +1,33 @@
+/**
+ * Fields of one CSV record (RFC 4180), its line ending not included, or `undefined` where a quote stands in the
+ * middle of an unquoted field or something other than a delimiter follows a closing one.
+ */
+export function readFields(record: string, delimiter: string): string[] | undefined {
+  if (!record.includes('"')) return record.split(delimiter);
+  const fields: string[] = [];
+  for (let at = 0; ; at++) {
+    if (record[at] === '"') {
+      const closes = closingQuote(record, at + 1);
+      if (closes < 0) return undefined;
+      const inside = record.slice(at + 1, closes);
+      fields.push(inside.includes('"') ? inside.replaceAll('""', '"') : inside);
+      at = closes + 1;
+      if (at === record.length) return fields;
+      if (record[at] !== delimiter) return undefined;
+    } else {
+      const ends = record.indexOf(delimiter, at);
+      const field = ends < 0 ? record.slice(at) : record.slice(at, ends);
+      if (field.includes('"')) return undefined;
+      fields.push(field);
+      if (ends < 0) return fields;
+      at = ends;
+    }
+  }
+}
+
+function closingQuote(record: string, from: number): number {
+  for (let at = record.indexOf('"', from); at >= 0; at = record.indexOf('"', at + 2)) {
+    if (record[at + 1] !== '"') return at;
+  }
+  return -1;
+}
