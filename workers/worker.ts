@@ -1,10 +1,9 @@
-import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
-import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { NativeConnection, Worker } from '@temporalio/worker';
 import { pino } from 'pino';
 import { createActivities } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
-import { openDirectory } from '../adapters/objects/directory.ts';
+import { createDirectoryObjects } from '../adapters/objects/directory.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createProgress } from '../adapters/postgres/progress.ts';
@@ -15,6 +14,7 @@ import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSources } from '../adapters/sources/createSources.ts';
 import { attemptDetails, currentGrant, grantActivityInterceptor } from '../adapters/temporal/activityInterceptor.ts';
 import { grantClientInterceptor } from '../adapters/temporal/clientInterceptors.ts';
+import { workflowInterceptorModules, workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
 import { startHealth } from './health.ts';
 import { startReconciling } from './reconcile.ts';
@@ -52,7 +52,7 @@ export async function startWorker(
   const pool = connectPool(settings.databaseUrl, { connectionsMax: 16, name: 'waybill-worker' });
   const runs = watchRuns(settings.databaseUrl);
   const definitions = await loadProject(settings.project);
-  const objects = await openDirectory(settings.objects);
+  const objects = createDirectoryObjects(settings.objects);
   const compute = createComputePool({ threadsMax: 1 });
   const progress = createProgress(pool, (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal));
   const verifier = createGrantVerifier({ jwksUrl: settings.jwksUrl, issuer: settings.issuer });
@@ -65,7 +65,7 @@ export async function startWorker(
     definitions,
     compute,
     receiver: createReceiver(objects),
-    sources: createSources({ roots: settings.fileRoots, allow: settings.egressAllow }),
+    sources: createSources({ fileRoots: settings.fileRoots, egressAllow: settings.egressAllow }),
     sink: createSink(pool),
     draining: life.signal,
   });
@@ -85,10 +85,10 @@ export async function startWorker(
     taskQueue: settings.taskQueue,
     identity: settings.identity,
     activities,
-    ...workflowsOf(settings),
+    ...(settings.workflowBundle ? { workflowBundle: { codePath: settings.workflowBundle } } : { workflowsPath }),
     interceptors: {
       activity: [(context) => grantActivityInterceptor(context, { verifier, audit, now: Date.now })],
-      ...(settings.workflowBundle ? {} : { workflowModules: [workflowInterceptors] }),
+      ...(settings.workflowBundle ? {} : { workflowModules: workflowInterceptorModules }),
     },
     shutdownGraceTime: drainMs,
     // A killed worker’s runs move on after this long; the default is 10 s.
@@ -127,13 +127,6 @@ export async function startWorker(
     await Promise.allSettled([health.close(), runs.close(), compute.close(), connection.close()]);
     await pool.end();
   }
-}
-
-const workflowInterceptors = fileURLToPath(new URL('../adapters/temporal/workflowInterceptors.ts', import.meta.url));
-
-function workflowsOf({ workflowBundle }: WorkerSettings): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
-  if (workflowBundle) return { workflowBundle: { codePath: workflowBundle } };
-  return { workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)) };
 }
 
 /** The SDK does not retry a worker’s first connect, so this does. `undefined` once the signal aborts. */

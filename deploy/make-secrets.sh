@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Makes the secrets that docker-compose.yml mounts, once: random passwords and the key that signs grants.
+set -euo pipefail
+cd "$(dirname "$0")"
+mkdir -p secrets
+# The containers run as other users than whoever runs this, so the folder guards the files.
+chmod 700 secrets
+word() { node -p 'require("node:crypto").randomBytes(24).toString("hex")'; }
+[ -e secrets/postgres_password ] || word > secrets/postgres_password
+[ -e secrets/waybill_passwords ] || printf 'MIGRATOR=%s\nAPI=%s\nWORKER=%s\n' "$(word)" "$(word)" "$(word)" > secrets/waybill_passwords
+[ -e secrets/grant_signing_key ] || node -p 'JSON.stringify(require("node:crypto").generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" }))' > secrets/grant_signing_key
+chmod 644 secrets/*
