@@ -6,7 +6,9 @@ mkdir -p secrets
 # The containers run as other users than whoever runs this, so the folder guards the files.
 chmod 700 secrets
 word() { node -p 'require("node:crypto").randomBytes(24).toString("hex")'; }
-[ -e secrets/postgres_password ] || word > secrets/postgres_password
+for name in postgres_password idp_admin_password; do
+  [ -e secrets/$name ] || word > secrets/$name
+done
 [ -e secrets/waybill_passwords ] || printf 'MIGRATOR=%s\nAPI=%s\nWORKER=%s\n' "$(word)" "$(word)" "$(word)" > secrets/waybill_passwords
 [ -e secrets/grant_signing_key ] || node -p 'JSON.stringify(require("node:crypto").generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" }))' > secrets/grant_signing_key
 chmod 644 secrets/*
