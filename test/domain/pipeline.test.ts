@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { z } from 'zod';
+import { applyTransform } from '../../domain/applyTransform.ts';
+import { DefinitionError } from '../../domain/definitionError.ts';
+import { parseDuration } from '../../domain/duration.ts';
+import { reject, skip } from '../../domain/outcome.ts';
+import { definePipeline } from '../../domain/pipeline.ts';
+import { csv, file, http, inline, ndjson, upload } from '../../domain/source.ts';
+import { postgres, rowDigest } from '../../domain/target.ts';
+
+const plain = {
+  id: 'plain',
+  source: upload(ndjson()),
+  input: z.strictObject({ id: z.string(), n: z.int().optional() }),
+  sink: postgres({ table: 'plain', key: ['id'] }),
+};
+
+describe('a definition', () => {
+  test('has defaults, and its manifest is frozen data', () => {
+    const { manifest } = definePipeline(plain);
+    assert.deepEqual(manifest, {
+      id: 'plain',
+      version: 1,
+      labels: {},
+      source: { kind: 'upload', format: { name: 'ndjson' } },
+      sink: {
+        kind: 'postgres',
+        table: 'plain',
+        key: ['id'],
+        columns: [
+          { name: 'id', type: 'text', nullable: false },
+          { name: 'n', type: 'bigint', nullable: true },
+        ],
+      },
+      limits: { concurrency: 4, batchBytes: 4_194_304, batchRecords: 20_000, recordBytes: 1_048_576 },
+      deadlineMs: 604_800_000,
+    });
+    assert.deepEqual(JSON.parse(JSON.stringify(manifest)), manifest);
+    assert.ok(Object.isFrozen(manifest.sink.columns[0]));
+  });
+
+  test('names its source and format', () => {
+    const sourceOf = (source: Parameters<typeof define>[0]) => define(source).manifest.source;
+    const define = (source: ReturnType<typeof http> | ReturnType<typeof file> | ReturnType<typeof inline>) =>
+      definePipeline({ ...plain, source });
+    assert.deepEqual(sourceOf(inline()), { kind: 'inline' });
+    assert.deepEqual(sourceOf(file(csv({ delimiter: ';' }), { path: 'a.csv' })), {
+      kind: 'file',
+      format: { name: 'csv', delimiter: ';', emptyAs: 'string' },
+      path: 'a.csv',
+    });
+    assert.deepEqual(sourceOf(http(ndjson(), { url: 'https://example.com/a' })), {
+      kind: 'http',
+      format: { name: 'ndjson' },
+      url: 'https://example.com/a',
+    });
+  });
+
+  /** Where the definition is wrong, and the path that the error names. */
+  const wrong: [string, object, string][] = [
+    ['an id with capitals', { id: 'Plain' }, 'id'],
+    ['an id that is too long', { id: 'a'.repeat(64) }, 'id'],
+    ['version 0', { version: 0 }, 'version'],
+    ['a table that needs quotes', { sink: { ...plain.sink, table: 'a b' } }, 'sink.table'],
+    ['an empty key', { sink: { ...plain.sink, key: [] } }, 'sink.key'],
+    ['a key that names a column twice', { sink: { ...plain.sink, key: ['id', 'id'] } }, 'sink.key'],
+    ['a key that the output lacks', { sink: { ...plain.sink, key: ['idd'] } }, 'sink.key'],
+    ['a key that may be missing', { sink: { ...plain.sink, key: ['n'] } }, 'sink.key'],
+    ['a deadline in words', { deadline: 'a week' }, 'deadline'],
+    ['a deadline of years', { deadline: '400d' }, 'deadline'],
+    ['a limit out of bounds', { limits: { concurrency: 65 } }, 'limits.concurrency'],
+    ['a limit that is not one', { limits: { rows: 1 } }, 'limits'],
+    ['a field that is not one', { sinks: 1 }, ''],
+    ['a schedule, for now', { schedule: { cron: '0 0 * * *' } }, 'schedule'],
+    ['an approval, for now', { approval: { before: 'publish' } }, 'approval'],
+    ['a schema that is not one', { input: { id: 'string' } }, 'input'],
+    ['an input that is not strict', { input: z.object({ id: z.string() }) }, 'input'],
+    ['an input that is loose', { input: z.looseObject({ id: z.string() }) }, 'input'],
+    [
+      'an input that drops fields further in',
+      { input: z.strictObject({ id: z.string(), a: z.array(z.object({})) }) },
+      'input.a[]',
+    ],
+    [
+      'an input that cannot travel',
+      { input: z.strictObject({ id: z.string(), a: z.map(z.string(), z.int()) }) },
+      'input.a',
+    ],
+    ['parameters that are not strict', { parameters: z.object({}) }, 'parameters'],
+    ['an output without a transform', { output: plain.input }, 'output'],
+    ['a transform without an output', { transform: () => ({}) }, 'output'],
+    [
+      'a column without a SQL type',
+      { input: z.strictObject({ id: z.string(), a: z.string().transform(Number) }) },
+      'output.a',
+    ],
+    [
+      'a delimiter of two characters',
+      { source: upload(csv({ delimiter: '||' })) },
+      'source.format.delimiter',
+    ],
+    ['a quote as delimiter', { source: upload(csv({ delimiter: '"' })) }, 'source.format.delimiter'],
+    ['a URL that is not http', { source: http(ndjson(), { url: 'ftp://example.com' }) }, 'source.url'],
+    [
+      'too many labels',
+      { labels: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`l${i}`, ''])) },
+      'labels',
+    ],
+  ];
+  for (const [name, change, path] of wrong) {
+    test(`${name} is refused at ${path || 'the top'}`, () => {
+      assert.throws(
+        () => definePipeline({ ...plain, ...change } as never),
+        (error) => error instanceof DefinitionError && error.issues[0]?.path === path,
+      );
+    });
+  }
+
+  test('durations have one unit', () => {
+    assert.deepEqual(
+      ['30s', '90m', '12h', '7d', '2w'].map(parseDuration),
+      [30_000, 5_400_000, 43_200_000, 604_800_000, 1_209_600_000],
+    );
+    assert.deepEqual(
+      ['', '7', 'd', '0d', '1.5h', '-1d', '1d2h', ' 1d'].map(parseDuration),
+      Array(8).fill(undefined),
+    );
+  });
+});
+
+describe('a transform', () => {
+  const run = (transform: (record: { id: string }) => unknown) =>
+    applyTransform(
+      definePipeline({
+        ...plain,
+        input: z.strictObject({ id: z.string() }),
+        output: z.strictObject({ id: z.string(), n: z.int().default(7) }),
+        transform: transform as never,
+      }),
+      { id: 'a' },
+      {},
+    );
+
+  test('one object is one row, as the output schema returns it', () => {
+    assert.deepEqual(
+      run((r) => r),
+      { kind: 'rows', rows: [{ id: 'a', n: 7 }] },
+    );
+  });
+  test('an array is as many rows as it has, and none of them is filtered', () => {
+    assert.deepEqual(
+      run((r) => [r, { id: 'b', n: 1 }]),
+      {
+        kind: 'rows',
+        rows: [
+          { id: 'a', n: 7 },
+          { id: 'b', n: 1 },
+        ],
+      },
+    );
+    assert.deepEqual(
+      run(() => []),
+      { kind: 'filtered', code: 'NoRows' },
+    );
+  });
+  test('skip filters and reject refuses', () => {
+    assert.deepEqual(
+      run(() => skip('Test')),
+      { kind: 'filtered', code: 'Test' },
+    );
+    assert.deepEqual(
+      run(() => reject('Bad', { path: 'id', message: 'no' })),
+      { kind: 'rejected', code: 'Bad', path: 'id', message: 'no' },
+    );
+  });
+  for (const nothing of [null, undefined]) {
+    test(`an accidental ${nothing} is refused, not lost`, () => {
+      const outcome = run(() => nothing);
+      assert.equal(outcome.kind === 'rejected' && outcome.code, 'OutputMismatch');
+    });
+  }
+  for (const other of [
+    false,
+    0,
+    '',
+    'skip',
+    Promise.resolve({ id: 'a' }),
+    { id: 1 },
+    { id: 'a', extra: 1 },
+    [[{ id: 'a' }]],
+  ]) {
+    test(`${JSON.stringify(other)} does not fit the output`, () => {
+      const outcome = run(() => other);
+      assert.equal(outcome.kind === 'rejected' && outcome.code, 'OutputMismatch');
+    });
+  }
+  test('an array whose rows do not all fit is refused as a whole, with the path of the first', () => {
+    const outcome = run((r) => [r, { id: 5 }]);
+    assert.deepEqual(outcome.kind === 'rejected' && [outcome.code, outcome.path], [
+      'OutputMismatch',
+      '[1].id',
+    ]);
+    assert.equal(run((r) => [r, skip('Test')]).kind, 'rejected');
+  });
+  test('what looks like a skip is not one', () => {
+    assert.equal(run(() => ({ code: 'Test' })).kind, 'rejected');
+  });
+  test('what it throws passes through', () => {
+    assert.throws(
+      () =>
+        run(() => {
+          throw new RangeError('mine');
+        }),
+      RangeError,
+    );
+  });
+  test('a malformed code throws', () => {
+    for (const code of ['', 'two words', '1st', 'x'.repeat(64)]) assert.throws(() => skip(code), TypeError);
+  });
+  test('without one the record is the row', () => {
+    const pipeline = definePipeline({ ...plain, sink: postgres({ table: 'plain', key: rowDigest() }) });
+    assert.deepEqual(applyTransform(pipeline, { id: 'a' }, {}), { kind: 'rows', rows: [{ id: 'a' }] });
+  });
+});

@@ -1,0 +1,119 @@
+/**
+ * What the compiler must refuse and what it must infer. `tsc --noEmit` is the test: each expected error that does
+ * not happen is an error itself. `test/domain/pipelineTypes.test.ts` checks what the messages say.
+ */
+import { z } from 'zod';
+import { definePipeline } from '../../domain/pipeline.ts';
+import { csv, file, http, inline, ndjson, upload } from '../../domain/source.ts';
+import { postgres, rowDigest } from '../../domain/target.ts';
+
+const input = z.strictObject({
+  id: z.string(),
+  at: z.iso.datetime().pipe(z.coerce.date()),
+  n: z.coerce.number(),
+});
+const output = z.strictObject({ key: z.string(), at: z.date(), n: z.int().default(0) });
+const parameters = z.strictObject({ currency: z.enum(['EUR', 'USD']).default('EUR') });
+
+function is<T>(_value: T): void {}
+type Same<A, B> = (<X>() => X extends A ? 1 : 2) extends <X>() => X extends B ? 1 : 2 ? true : false;
+
+export const inferred = definePipeline({
+  id: 'inferred',
+  parameters,
+  source: upload(ndjson()),
+  input,
+  output,
+  transform: (record, context) => {
+    // The record is what the input schema returns, not what it takes in.
+    is<Same<typeof record, { id: string; at: Date; n: number }>>(true);
+    is<Same<typeof context.parameters, { currency: 'EUR' | 'USD' }>>(true);
+    if (record.n === 0) return context.skip('Zero');
+    if (record.n < 0) return context.reject('Negative', { path: 'n' });
+    // A row is what the output schema takes in: `n` has a default there.
+    return record.n > 9
+      ? [{ key: record.id, at: record.at }]
+      : { key: record.id, at: record.at, n: record.n };
+  },
+  sink: postgres({ table: 'inferred', key: ['key', 'at'] }),
+});
+
+export const withoutTransform = definePipeline({
+  id: 'without-transform',
+  source: inline(),
+  input,
+  sink: postgres({ table: 'without_transform', key: ['id'] }),
+});
+is<Same<z.output<typeof withoutTransform.output>, { id: string; at: Date; n: number }>>(true);
+
+const base = {
+  id: 'base',
+  source: upload(csv()),
+  input,
+  output,
+  transform: () => ({ key: '', at: new Date() }),
+};
+
+export const keyOfDigest = definePipeline({ ...base, sink: postgres({ table: 'base', key: rowDigest() }) });
+
+// ERROR: The key names “id”, which is not a field of the output.
+// @ts-expect-error The transform renamed `id`.
+export const lostKey = definePipeline({ ...base, sink: postgres({ table: 'base', key: ['id'] }) });
+
+const wrongKey = postgres({ table: 'a', key: ['idd'] });
+// ERROR: The key names “idd”, which is not a field of the output.
+// @ts-expect-error Without a transform the output is the input.
+export const wrong = definePipeline({ id: 'a', source: inline(), input, sink: wrongKey });
+
+// @ts-expect-error A key without columns identifies nothing.
+export const emptyKey = postgres({ table: 'base', key: [] });
+
+const byKey = postgres({ table: 'base', key: ['key'] });
+
+// ERROR: An upload cannot be scheduled: nobody sends its data then.
+// @ts-expect-error The data of an upload comes with the request.
+export const scheduled = definePipeline({ ...base, sink: byKey, schedule: { cron: '0 4 * * *' } });
+
+/** Loading still refuses them; the types are there so that a schedule on a file or URL is not a compile error. */
+export const schedulable = () => [
+  definePipeline({ ...base, source: http(csv()), sink: byKey, schedule: { cron: '0 4 * * *' } }),
+  definePipeline({ ...base, source: file(csv()), sink: byKey, schedule: { cron: '0 4 * * *' } }),
+];
+
+const byId = postgres({ table: 'a', key: ['id'] });
+const same = (record: z.output<typeof input>) => ({ ...record, at: record.at.toISOString() });
+// ERROR: Property 'output' is missing
+// @ts-expect-error A transform needs to say what its rows are.
+export const noOutput = definePipeline({ id: 'a', source: inline(), input, transform: same, sink: byId });
+
+// @ts-expect-error An output without a transform is never made.
+export const noTransform = definePipeline({ id: 'a', source: inline(), input, output, sink: byKey });
+
+export const wrongRow = definePipeline({
+  ...base,
+  // ERROR: Type 'number' is not assignable to type 'string'.
+  // @ts-expect-error `key` is a string.
+  transform: () => ({ key: 1, at: new Date() }),
+  sink: byKey,
+});
+
+// ERROR: Type 'null' is not assignable
+// @ts-expect-error `null` is no way to leave a record out.
+export const nothing = definePipeline({ ...base, transform: () => null, sink: byKey });
+
+const async = async () => ({ key: '', at: new Date() });
+// ERROR: is not assignable to type
+// @ts-expect-error A transform is synchronous.
+export const later = definePipeline({ ...base, transform: async, sink: byKey });
+
+export const unknownParameter = definePipeline({
+  ...base,
+  parameters,
+  // ERROR: Property 'colour' does not exist on type '{ currency: "EUR" | "USD"; }'.
+  // @ts-expect-error The parameters are those of the schema.
+  transform: (_, context) => ({ key: context.parameters.colour, at: new Date() }),
+  sink: byKey,
+});
+
+// @ts-expect-error CSV takes one of two ways to read an empty field.
+export const wrongFormat = csv({ emptyAs: 'undefined' });
