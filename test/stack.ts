@@ -6,7 +6,7 @@ import pg from 'pg';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { stopChild } from '../cli/dev/child.ts';
 import { openHome } from '../cli/dev/home.ts';
-import { choosePort } from '../cli/dev/ports.ts';
+import { choosePorts } from '../cli/dev/ports.ts';
 import { type Postgres, preparePostgres } from '../cli/dev/postgres.ts';
 import { clusterFolder } from '../cli/dev/postgresCluster.ts';
 import { ensureDatabase, ensureRoles } from '../cli/dev/postgresRoles.ts';
@@ -55,7 +55,8 @@ const template = 'waybill_template';
 async function startServer(): Promise<{ urls: Urls; stop(): Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), 'waybill-test-'));
   const home = await openHome(join(folder, 'home'));
-  const postgres = await preparePostgres(home, await choosePort(0), false);
+  const { port } = await choosePorts({ port: 0 });
+  const postgres = await preparePostgres(home, port, false);
   const log = await open(join(home.logs, 'postgres.log'), 'a');
   const child = postgres.spawn(log.fd);
   await log.close();

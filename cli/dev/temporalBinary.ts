@@ -16,6 +16,8 @@ export interface TemporalSearch {
   cache: string;
   /** Where the vendor’s archive for this platform is. */
   downloadUrl: string;
+  /** Ends a download or a build that nobody waits for any more. */
+  signal: AbortSignal;
   /** Told what is tried, in words for the person who waits. */
   say(line: string): void;
 }
@@ -26,19 +28,27 @@ export interface TemporalSearch {
  * cores; the result is cached). Servers older than 1.29.5 or touched by CVE-2026-5199 are passed over.
  */
 export async function findTemporal(search: TemporalSearch): Promise<string> {
+  return (await locateTemporal(search)) ?? install(search);
+}
+
+/** Only where it is already: nothing is fetched or built. */
+export async function locateTemporal(
+  search: Pick<TemporalSearch, 'cliPath' | 'searchPath' | 'cache' | 'say'>,
+): Promise<string | undefined> {
   if (search.cliPath) {
     const refusal = await refusalAt(search.cliPath);
     if (refusal) throw new Error(`TEMPORAL_CLI_PATH=${search.cliPath} cannot be used: ${refusal}.`);
     return search.cliPath;
   }
-  for (const folder of search.searchPath.split(delimiter).filter(isAbsolute)) {
+  const folders = search.searchPath.split(delimiter).filter(isAbsolute);
+  for (const folder of [...folders, search.cache]) {
     const candidate = join(folder, 'temporal');
     if (!(await isExecutable(candidate))) continue;
     const refusal = await refusalAt(candidate);
     if (!refusal) return candidate;
     search.say(`Passing over ${candidate}: ${refusal}.`);
   }
-  return install(search);
+  return undefined;
 }
 
 /** One process installs, the others wait for it. */
@@ -46,7 +56,8 @@ async function install(search: TemporalSearch): Promise<string> {
   const cached = join(search.cache, 'temporal');
   await mkdir(search.cache, { recursive: true });
   for (let told = false; ; told = true) {
-    if ((await isExecutable(cached)) && !(await refusalAt(cached))) return cached;
+    search.signal.throwIfAborted();
+    if (told && (await isUsable(cached))) return cached;
     const lock = await takeLock(join(search.cache, 'temporal.lock'));
     if (!lock.held) {
       if (!told) search.say(`Waiting for process ${lock.by.pid}, which is installing Temporal.`);
@@ -55,7 +66,7 @@ async function install(search: TemporalSearch): Promise<string> {
     }
     try {
       // The one who held the lock may have installed it in the meantime.
-      if ((await isExecutable(cached)) && !(await refusalAt(cached))) return cached;
+      if (await isUsable(cached)) return cached;
       return await obtain(search, cached);
     } finally {
       await lock.release();
@@ -79,6 +90,7 @@ async function obtain(search: TemporalSearch, cached: string): Promise<string> {
         await rename(binary, cached);
         return cached;
       } catch (error) {
+        search.signal.throwIfAborted();
         reasons.push(`${name}: ${describe(error)}`);
       }
     }
@@ -93,12 +105,13 @@ async function obtain(search: TemporalSearch, cached: string): Promise<string> {
 async function download(search: TemporalSearch, folder: string): Promise<string> {
   search.say('Looking for Temporal at its vendor’s download.');
   const patience = new AbortController();
+  const signal = AbortSignal.any([patience.signal, search.signal]);
   let timer = setTimeout(
     () => patience.abort(new Error(`no answer within ${headersMs / 1000} s`)),
     headersMs,
   );
   try {
-    const response = await fetch(search.downloadUrl, { signal: patience.signal }).catch((error) => {
+    const response = await fetch(search.downloadUrl, { signal }).catch((error) => {
       throw error.cause ?? error;
     });
     clearTimeout(timer);
@@ -127,7 +140,7 @@ async function build(search: TemporalSearch, folder: string): Promise<string> {
     await runToEnd(
       'go',
       ['build', '-trimpath', '-ldflags=-s -w', '-o', binary, 'github.com/temporalio/cli/cmd/temporal'],
-      { cwd: fileURLToPath(new URL('./temporal/', import.meta.url)) },
+      { cwd: fileURLToPath(new URL('./temporal/', import.meta.url)), signal: search.signal },
     );
   } finally {
     clearInterval(ticking);
@@ -153,6 +166,10 @@ async function refusalAt(binary: string): Promise<string | undefined> {
   } catch (error) {
     return describe(error);
   }
+}
+
+async function isUsable(binary: string): Promise<boolean> {
+  return (await isExecutable(binary)) && !(await refusalAt(binary));
 }
 
 async function isExecutable(path: string): Promise<boolean> {

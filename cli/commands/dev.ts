@@ -1,0 +1,102 @@
+import { homedir } from 'node:os';
+import { join, relative } from 'node:path';
+import { readSettings, SettingsError } from '../../domain/settings.ts';
+import { type AddCommand, type CliContext, CliError } from '../context.ts';
+import type { RunningStack } from '../dev/startStack.ts';
+
+/** `waybill dev [folder] [--watch]`: the whole of Waybill on this machine, until Ctrl-C. */
+export const addDev: AddCommand = (program, context) => {
+  program
+    .command('dev')
+    .description('serve a project with everything that it needs, until Ctrl-C')
+    .argument('[folder]', 'the project', '.')
+    .option('--watch', 'load the project again when one of its files changes')
+    .action((folder: string, { watch = false }: { watch?: boolean }) => dev(folder, watch, context));
+};
+
+async function dev(folder: string, watch: boolean, { env }: CliContext): Promise<void> {
+  if (env.NODE_ENV === 'production') {
+    throw new CliError(
+      'waybill dev is for development: its people are invented. Unset NODE_ENV=production.',
+      'usage',
+    );
+  }
+  const started = performance.now();
+  const asked = new AbortController();
+  let stack: RunningStack | undefined;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      // npm passes on what the terminal has sent to us already, so twice within a moment is once.
+      if (!asked.signal.aborted) {
+        say(`Stopping (${signal}). Once more ends everything at once.`);
+        asked.abort(new Error('The start was interrupted.'));
+        askedAt = performance.now();
+      } else if (performance.now() - askedAt > sameMomentMs) {
+        stack?.kill();
+        process.exit(1);
+      }
+    });
+  }
+  let askedAt = 0;
+  const { startStack } = await import('../dev/startStack.ts');
+  const { vendorUrl } = await import('../dev/temporalBinary.ts');
+  try {
+    stack = await startStack({
+      settings: await settingsFrom(env),
+      project: folder,
+      baseEnv: Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('WAYBILL_'))),
+      temporal: {
+        cliPath: env.TEMPORAL_CLI_PATH,
+        searchPath: env.PATH ?? '',
+        cache: join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'waybill'),
+        downloadUrl: vendorUrl(process.platform, process.arch),
+      },
+      signal: asked.signal,
+      say,
+    });
+  } catch (error) {
+    if (asked.signal.aborted) return say('Stopped before it was ready.');
+    throw error;
+  }
+  say(banner(stack, (performance.now() - started) / 1000));
+  const watcher = watch
+    ? (await import('../dev/watchProject.ts')).watchProject(folder, stack, say)
+    : undefined;
+  if (!asked.signal.aborted) {
+    await new Promise((resolve) => asked.signal.addEventListener('abort', resolve, { once: true }));
+  }
+  watcher?.close();
+  await stack.stop();
+  say('Stopped.');
+}
+
+const sameMomentMs = 500;
+
+async function settingsFrom(env: CliContext['env']) {
+  const { StackSettings } = await import('../dev/stackSettings.ts');
+  try {
+    return readSettings(StackSettings, env);
+  } catch (error) {
+    throw error instanceof SettingsError ? new CliError(error.message, 'usage') : error;
+  }
+}
+
+function banner(stack: RunningStack, seconds: number): string {
+  const home = relative('', stack.home.path) || '.';
+  return `
+Waybill is ready after ${seconds.toFixed(1)} s.
+
+  API          ${stack.apiUrl}   (reference: ${stack.apiUrl}/docs)
+  Temporal     ${stack.temporalUiUrl}
+  Identity     ${stack.issuerUrl}   (invented people, development only)
+  PostgreSQL   127.0.0.1:${stack.databasePort}, database waybill   (URL: ${home}/dev.json)
+  Logs         ${join(home, 'logs')}
+
+  Next: npx waybill trigger birdstrikes --as alice --wait
+  Ctrl-C stops everything. What happened stays in ${home}.
+`;
+}
+
+function say(line: string): void {
+  console.log(line);
+}

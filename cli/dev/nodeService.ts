@@ -1,0 +1,76 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { setPriority } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { Service, ServiceName } from './service.ts';
+
+export interface NodeServiceOptions {
+  name: ServiceName;
+  /** From the root of the package: `api/main.ts`. */
+  entry: string;
+  env: Readonly<Record<string, string | undefined>>;
+  graceMs: number;
+  /** 0 is normal; higher yields to the others (`nice`). */
+  niceness?: number;
+}
+
+/**
+ * A Node process of ours: it sends `{ ready: true }` over its IPC channel once it serves, and ends when the channel
+ * closes, which it does with its parent, however that ends.
+ */
+export function nodeService({ name, entry, env, graceMs, niceness = 0 }: NodeServiceOptions): Service {
+  return {
+    name,
+    stopSignal: 'SIGTERM',
+    graceMs,
+    spawn(logFd) {
+      const child = spawn(process.execPath, [...nodeFlags, packageFile(entry)], {
+        env,
+        stdio: ['ignore', logFd, logFd, 'ipc'],
+        // Ctrl-C in the terminal is for the supervisor, which stops everything in order.
+        detached: true,
+      });
+      if (niceness > 0 && child.pid !== undefined) renice(child.pid, niceness);
+      return child;
+    },
+    ready: (child) => untilItSaysSo(child, name),
+  };
+}
+
+export const nodeFlags = ['--disable-warning=ExperimentalWarning'];
+
+export function packageFile(path: string): string {
+  return fileURLToPath(new URL(`../../${path}`, import.meta.url));
+}
+
+const readyMs = 60_000;
+
+function untilItSaysSo(child: ChildProcess, name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => settle(new Error(`${name} was not ready after ${readyMs / 1000} s`)),
+      readyMs,
+    );
+    const onMessage = (message: unknown) => {
+      if (typeof message === 'object' && message !== null && 'ready' in message && message.ready) settle();
+    };
+    const onExit = (code: number | null, signal: string | null) =>
+      settle(new Error(`${name} ended while it started (${code ?? signal})`));
+    function settle(error?: Error) {
+      clearTimeout(timer);
+      child.off('message', onMessage);
+      child.off('exit', onExit);
+      if (error) reject(error);
+      else resolve();
+    }
+    child.on('message', onMessage);
+    child.once('exit', onExit);
+  });
+}
+
+function renice(pid: number, niceness: number): void {
+  try {
+    setPriority(pid, niceness);
+  } catch {
+    // It ended at once, or the system does not allow it; neither is a reason not to go on.
+  }
+}

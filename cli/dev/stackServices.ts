@@ -1,0 +1,113 @@
+import type { Home } from './home.ts';
+import { nodeService } from './nodeService.ts';
+import type { Postgres } from './postgres.ts';
+import type { Service } from './service.ts';
+import type { StackPorts } from './stackPorts.ts';
+import type { StackSettings } from './stackSettings.ts';
+import type { Temporal } from './temporal.ts';
+
+/** What the processes of one start have in common. */
+export interface Stack {
+  home: Home;
+  settings: StackSettings;
+  ports: StackPorts;
+  /** The folder that is served. */
+  project: string;
+  instance: string;
+  grantKey: string;
+  /** Of the supervisor, without its `WAYBILL_…`: each process gets exactly what it needs of those. */
+  baseEnv: Readonly<Record<string, string | undefined>>;
+}
+
+export function urlsOf({ ports }: Stack): { apiUrl: string; issuerUrl: string } {
+  return { apiUrl: `http://127.0.0.1:${ports.api}`, issuerUrl: `http://127.0.0.1:${ports.issuer}` };
+}
+
+export function postgresService(postgres: Postgres): Service {
+  // SIGINT is PostgreSQL’s fast shutdown: it does not wait for clients to leave.
+  return {
+    name: 'postgres',
+    spawn: postgres.spawn,
+    ready: postgres.ready,
+    stopSignal: 'SIGINT',
+    graceMs: 15_000,
+  };
+}
+
+export function temporalService(temporal: Temporal): Service {
+  return {
+    name: 'temporal',
+    spawn: temporal.spawn,
+    ready: temporal.ready,
+    stopSignal: 'SIGTERM',
+    graceMs: 10_000,
+  };
+}
+
+export function idpService({ home, ports, baseEnv }: Stack): Service {
+  const env = {
+    ...baseEnv,
+    WAYBILL_ISSUER_PORT: String(ports.issuer),
+    WAYBILL_IDP_KEYS: `${home.keys}/idp.json`,
+  };
+  return nodeService({ name: 'idp', entry: 'cli/dev/idpMain.ts', env, graceMs: 3_000 });
+}
+
+export function apiService(stack: Stack, postgres: Postgres, temporal: Temporal): Service {
+  const { home, ports, settings, baseEnv } = stack;
+  const { apiUrl, issuerUrl } = urlsOf(stack);
+  const env = {
+    ...baseEnv,
+    WAYBILL_API_HOST: '127.0.0.1',
+    WAYBILL_API_PORT: String(ports.api),
+    WAYBILL_PUBLIC_URL: apiUrl,
+    WAYBILL_DATABASE_URL: postgres.url('waybill_api', 'waybill'),
+    WAYBILL_PROJECT: stack.project,
+    WAYBILL_OBJECTS: home.objects,
+    WAYBILL_SIGNING_KEY: stack.grantKey,
+    WAYBILL_INSTANCE: stack.instance,
+    WAYBILL_ISSUER: issuerUrl,
+    WAYBILL_AUDIENCE: 'waybill',
+    WAYBILL_TEMPORAL_UI_URL: temporal.uiUrl,
+    WAYBILL_TEMPORAL_NAMESPACE: 'default',
+    WAYBILL_FILE_ROOTS: settings.WAYBILL_FILE_ROOTS,
+    WAYBILL_EGRESS_ALLOW: settings.WAYBILL_EGRESS_ALLOW,
+  };
+  return nodeService({ name: 'api', entry: 'api/main.ts', env, graceMs: 10_000 });
+}
+
+export function workerServices(
+  stack: Stack,
+  postgres: Postgres,
+  temporal: Temporal,
+  bundle: string,
+): [Service, Service] {
+  const env = { ...stack.baseEnv, ...workerEnv(stack, postgres, temporal, bundle) };
+  // Below everything else, so that accepting a run stays fast while others are worked on.
+  const worker = (name: 'worker-1' | 'worker-2') =>
+    nodeService({ name, entry: 'workers/main.ts', env, graceMs: 20_000, niceness: 5 });
+  return [worker('worker-1'), worker('worker-2')];
+}
+
+/** What `workers/main.ts` needs to serve this home. */
+export function workerEnv(
+  stack: Stack,
+  postgres: Postgres,
+  temporal: Temporal,
+  bundle: string,
+): Record<string, string> {
+  const { home, settings } = stack;
+  return {
+    WAYBILL_DATABASE_URL: postgres.url('waybill_worker', 'waybill'),
+    WAYBILL_PROJECT: stack.project,
+    WAYBILL_OBJECTS: home.objects,
+    WAYBILL_JWKS_URL: `${urlsOf(stack).apiUrl}/.well-known/jwks.json`,
+    WAYBILL_INSTANCE: stack.instance,
+    WAYBILL_TEMPORAL_ADDRESS: temporal.address,
+    WAYBILL_TEMPORAL_NAMESPACE: 'default',
+    WAYBILL_TASK_QUEUE: 'waybill',
+    WAYBILL_WORKFLOW_BUNDLE: bundle,
+    WAYBILL_FILE_ROOTS: settings.WAYBILL_FILE_ROOTS,
+    WAYBILL_EGRESS_ALLOW: settings.WAYBILL_EGRESS_ALLOW,
+  };
+}

@@ -1,0 +1,19 @@
+import { z } from 'zod';
+
+const port = (preferred: number) => z.coerce.number().int().min(0).max(65_535).default(preferred);
+
+/** What can be set for `waybill dev`. A port of 0 takes any free one; so does a port that is taken. */
+export const StackSettings = z.object({
+  WAYBILL_HOME: z.string().default('.waybill'),
+  WAYBILL_API_PORT: port(8080),
+  WAYBILL_ISSUER_PORT: port(8081),
+  WAYBILL_TEMPORAL_PORT: port(7233),
+  WAYBILL_TEMPORAL_UI_PORT: port(8233),
+  WAYBILL_DATABASE_PORT: port(5433),
+  /** Folders below which a source may be a file, separated as in PATH. */
+  WAYBILL_FILE_ROOTS: z.string().default(''),
+  /** `host:port`, separated by commas: addresses that a source may be fetched from although they are private. */
+  WAYBILL_EGRESS_ALLOW: z.string().default(''),
+});
+
+export type StackSettings = Readonly<z.infer<typeof StackSettings>>;

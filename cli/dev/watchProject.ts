@@ -1,0 +1,43 @@
+import { existsSync, watch } from 'node:fs';
+import { resolve, sep } from 'node:path';
+import { packageFile } from './nodeService.ts';
+import type { RunningStack } from './startStack.ts';
+
+/**
+ * Reloads the stack when a file of the project changes; in a clone of Waybill, also when one of its own does.
+ * Changes that come together are one, and those during a reload wait for the next. A project that does not load
+ * is said, and the one before it goes on.
+ */
+export function watchProject(
+  folder: string,
+  stack: Pick<RunningStack, 'reload'>,
+  say: (line: string) => void,
+): { close(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  let reloading = Promise.resolve();
+  const onChange = (_event: string, name: string | null) => {
+    if (!name?.endsWith('.ts') || name.split(sep).some((part) => ignored.has(part))) return;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      reloading = reloading.then(async () => {
+        say(`${name} changed; loading the project again.`);
+        await stack.reload().then(
+          () => say('Loaded.'),
+          (error: Error) => say(`Not loaded: ${error.message}`),
+        );
+      });
+    }, settleMs);
+  };
+  const own = existsSync(packageFile('.git')) ? ownSources.map(packageFile) : [];
+  const watchers = [resolve(folder), ...own].map((path) => watch(path, { recursive: true }, onChange));
+  return {
+    close() {
+      clearTimeout(timer);
+      for (const watcher of watchers) watcher.close();
+    },
+  };
+}
+
+const settleMs = 200;
+const ignored = new Set(['node_modules', '.git', '.waybill']);
+const ownSources = ['domain', 'activities', 'adapters', 'api', 'sdk', 'workers'];
