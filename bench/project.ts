@@ -1,0 +1,4 @@
+import { fileURLToPath } from 'node:url';
+
+/** The project whose one pipeline does next to nothing. */
+export const benchProject = fileURLToPath(new URL('project', import.meta.url));
