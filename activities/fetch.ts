@@ -23,7 +23,13 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   });
   deps.attempt.remember({ version: source.version });
 
-  const batches = deps.receiver.receive(scopeOf(run), manifest.source.format, manifest.limits, source.stream, last);
+  const batches = deps.receiver.receive(
+    scopeOf(run),
+    manifest.source.format,
+    manifest.limits,
+    source.stream,
+    last,
+  );
   let seen = last !== undefined;
   for await (const batch of batches) {
     await deps.progress.appendBatch(run.runId, batch);
@@ -31,5 +37,8 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
     signal.throwIfAborted();
   }
   if (!seen) throw new WaybillError('SourceEmpty');
-  await deps.progress.seal(run.runId, audited(deps, 'source.read', { source: run.source, version: source.version }));
+  await deps.progress.seal(
+    run.runId,
+    audited(deps, 'source.read', { source: run.source, version: source.version }),
+  );
 }

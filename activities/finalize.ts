@@ -8,22 +8,25 @@ import { audited, runOf, scopeOf } from './run.ts';
  * Records how a run ended, once, with counts summed from the ledger rather than from what the workflow believes.
  * A run that claims to be complete while a batch is missing or its counts do not add up fails as `CountsMismatch`.
  */
-export async function finalizeStep(deps: Dependencies, end: Pick<RunOutcome, 'state' | 'reason'>): Promise<RunOutcome> {
+export async function finalizeStep(
+  deps: Dependencies,
+  end: Pick<RunOutcome, 'state' | 'reason'>,
+): Promise<RunOutcome> {
   const run = await runOf(deps);
   const { counts, stored, batches } = await deps.progress.totals(run.runId);
-  const wrong = imbalance(counts) ?? (stored === batches ? undefined : `${stored} of ${batches} batches are stored`);
+  const wrong =
+    imbalance(counts) ?? (stored === batches ? undefined : `${stored} of ${batches} batches are stored`);
   const failed = end.state === 'completed' && wrong !== undefined;
   const mismatch = new WaybillError('CountsMismatch');
   const outcome: RunOutcome = failed
     ? { state: 'failed', counts, reason: { code: mismatch.code, message: mismatch.message } }
     : { ...end, counts };
-  const recorded = await deps.progress.end(
-    run.runId,
-    outcome,
-    { ...audited(deps, `run.${outcome.state}`, { ...counts, ...outcome.reason, ...(failed && { wrong }) }),
-      outcome: outcome.state === 'failed' ? 'failure' : 'success' },
-  );
+  const recorded = await deps.progress.end(run.runId, outcome, {
+    ...audited(deps, `run.${outcome.state}`, { ...counts, ...outcome.reason, ...(failed && { wrong }) }),
+    outcome: outcome.state === 'failed' ? 'failure' : 'success',
+  });
   await deps.objects.remove(scopeOf(run), await deps.progress.stageObjects(run.runId));
-  if (recorded.state === 'failed' && end.state === 'completed') throw new WaybillError('CountsMismatch', { detail: wrong });
+  if (recorded.state === 'failed' && end.state === 'completed')
+    throw new WaybillError('CountsMismatch', { detail: wrong });
   return recorded;
 }

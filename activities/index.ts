@@ -1,3 +1,4 @@
+import type { GrantClaims } from '../domain/grant.ts';
 import type { Compute } from '../domain/ports/compute.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
@@ -5,7 +6,6 @@ import type { Progress } from '../domain/ports/progress.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { Sink } from '../domain/ports/sink.ts';
 import type { Sources } from '../domain/ports/sources.ts';
-import type { GrantClaims } from '../domain/grant.ts';
 import { fetchStep } from './fetch.ts';
 import { finalizeStep } from './finalize.ts';
 import { ingestStep } from './ingest.ts';

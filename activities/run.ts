@@ -1,8 +1,8 @@
-import { WaybillError } from '../domain/errors.ts';
 import type { AuditEvent } from '../domain/audit.ts';
+import { WaybillError } from '../domain/errors.ts';
 import type { GrantClaims } from '../domain/grant.ts';
-import type { ObjectScope } from '../domain/ports/objects.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
+import type { ObjectScope } from '../domain/ports/objects.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
 import type { Dependencies } from './index.ts';
 
@@ -18,7 +18,8 @@ export async function runOf(deps: Dependencies): Promise<RunFacts> {
     run.pipeline === tctx.pipeline &&
     run.version === tctx.version &&
     run.definitionDigest === tctx.definitionDigest;
-  if (!same) throw new WaybillError('GrantMismatch', { detail: `record of ${run.runId} differs from its grant` });
+  if (!same)
+    throw new WaybillError('GrantMismatch', { detail: `record of ${run.runId} differs from its grant` });
   return run;
 }
 
@@ -33,7 +34,11 @@ export function scopeOf(run: RunFacts): ObjectScope {
 }
 
 export function requesterOfGrant({ sub, req, act }: GrantClaims): NonNullable<AuditEvent['actor']> {
-  return { id: sub, kind: req.kind, ...(act && { actor: { issuer: act.iss, subject: act.sub, kind: act.kind } }) };
+  return {
+    id: sub,
+    kind: req.kind,
+    ...(act && { actor: { issuer: act.iss, subject: act.sub, kind: act.kind } }),
+  };
 }
 
 /** An audit event of the step at hand, by the person whose grant it acts under. */

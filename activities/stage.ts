@@ -30,7 +30,11 @@ export async function recordStage(
   return (await deps.progress.recordStage(run.runId, output, audit)).counts;
 }
 
-export async function readRejections(deps: Dependencies, run: RunFacts, stage: StageOutput): Promise<Rejection[]> {
+export async function readRejections(
+  deps: Dependencies,
+  run: RunFacts,
+  stage: StageOutput,
+): Promise<Rejection[]> {
   if (!stage.rejectedDigest) return [];
   return JSON.parse(Buffer.from(await deps.objects.get(scopeOf(run), stage.rejectedDigest)).toString());
 }

@@ -48,7 +48,8 @@ function landed({ stored, unchanged, deduplicated }: Counts): Partial<Counts> {
 
 async function stageOf(deps: Dependencies, run: RunFacts, seq: number, stage: StageOutput['stage']) {
   const output = await deps.progress.findStage(run.runId, seq, stage);
-  if (!output) throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} has no ${stage}` });
+  if (!output)
+    throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} has no ${stage}` });
   return output;
 }
 

@@ -12,7 +12,8 @@ export async function transformStep(deps: Dependencies, { seq }: { seq: number }
   if (done) return done.counts;
 
   const validated = await deps.progress.findStage(run.runId, seq, 'validate');
-  if (!validated) throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} is not validated` });
+  if (!validated)
+    throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} is not validated` });
   const result = await deps.compute.transform({
     definition,
     parameters: run.parameters,

@@ -64,4 +64,3 @@ export const grantChecks: readonly Check[] = [
 export function failedCheck(claims: GrantClaims, attempt: AttemptInfo, nowS: number): Check | undefined {
   return grantChecks.find((check) => !check.passes(claims, attempt, nowS));
 }
-

@@ -2,7 +2,7 @@ import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
-import { shareServer, sharedServerVariable } from './stack.ts';
+import { sharedServerVariable, shareServer } from './stack.ts';
 
 /*
  * `npm test [-- part-of-a-path …]`: every test file in a process of its own, against one PostgreSQL server with a
@@ -18,7 +18,11 @@ let passed = 0;
 let failed = 0;
 let skipped = 0;
 
-const stream = run({ files: files.sort(), concurrency: Math.min(2, availableParallelism()), timeout: 600_000 });
+const stream = run({
+  files: files.sort(),
+  concurrency: Math.min(2, availableParallelism()),
+  timeout: 600_000,
+});
 stream.on('test:summary', ({ file, counts }) => {
   if (file !== undefined) return;
   passed = counts.passed;

@@ -32,20 +32,46 @@ const layers: Record<string, Layer> = {
   sdk: { may: ['sdk', 'domain', 'adapters'], packages: 'any' },
   cli: { may: ['cli', 'sdk', 'adapters', 'domain'], packages: 'any' },
   examples: { may: ['examples'], packages: ['waybill', 'zod', 'node:', 'vega-datasets'] },
-  bench: { may: ['bench', 'test', 'cli', 'sdk', 'adapters', 'domain', 'workflows', 'examples'], packages: 'any' },
+  bench: {
+    may: ['bench', 'test', 'cli', 'sdk', 'adapters', 'domain', 'workflows', 'examples'],
+    packages: 'any',
+  },
   test: {
-    may: ['test', 'domain', 'workflows', 'activities', 'adapters', 'api', 'workers', 'sdk', 'cli', 'examples', 'bench'],
+    may: [
+      'test',
+      'domain',
+      'workflows',
+      'activities',
+      'adapters',
+      'api',
+      'workers',
+      'sdk',
+      'cli',
+      'examples',
+      'bench',
+    ],
     packages: 'any',
   },
 };
 
 /** What makes a rule or a workflow depend on when, where or how often it runs. */
-const impure = [/\bDate\.now\(/, /\bnew Date\(\)/, /\bMath\.random\(/, /\bperformance\.now\(/, /from 'node:/, /\bprocess\./];
+const impure = [
+  /\bDate\.now\(/,
+  /\bnew Date\(\)/,
+  /\bMath\.random\(/,
+  /\bperformance\.now\(/,
+  /from 'node:/,
+  /\bprocess\./,
+];
 
 /** Files that start a process, and so read its environment. */
 const mains = /(^|\/)([a-z]+[mM]ain|main|bin)\.(ts|js)$|^test\/|^bench\/|^examples\//;
 
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '*.ts', '*.js'], { encoding: 'utf8' })
+const files = execFileSync(
+  'git',
+  ['ls-files', '--cached', '--others', '--exclude-standard', '*.ts', '*.js'],
+  { encoding: 'utf8' },
+)
   .split('\n')
   .filter((file) => file && existsSync(file) && !file.endsWith('.d.ts'));
 
@@ -110,12 +136,16 @@ describe('the repository', () => {
   });
 
   it('reads the environment in main files only', () => {
-    const wrong = files.filter((file) => !mains.test(file) && /process\.env/.test(readFileSync(file, 'utf8')));
+    const wrong = files.filter(
+      (file) => !mains.test(file) && /process\.env/.test(readFileSync(file, 'utf8')),
+    );
     assert.deepEqual(wrong, []);
   });
 
   it('has no file that hides what it holds behind its name', () => {
-    const vague = files.filter((file) => /(^|\/)(utils?|common|helpers?|types|misc)(\/|\.(ts|js)$)/.test(file));
+    const vague = files.filter((file) =>
+      /(^|\/)(utils?|common|helpers?|types|misc)(\/|\.(ts|js)$)/.test(file),
+    );
     assert.deepEqual(vague, []);
   });
 
@@ -127,7 +157,9 @@ describe('the repository', () => {
 
   it('leaves no task behind in a comment', () => {
     const marker = /\b(TODO|FIXME|XXX|HACK)\b/;
-    const left = files.filter((file) => file !== 'test/tidy.test.ts' && marker.test(readFileSync(file, 'utf8')));
+    const left = files.filter(
+      (file) => file !== 'test/tidy.test.ts' && marker.test(readFileSync(file, 'utf8')),
+    );
     assert.deepEqual(left, []);
   });
 });

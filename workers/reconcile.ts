@@ -1,6 +1,11 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { Pool } from 'pg';
-import { breakSilentUploads, enqueueStart, listOpenRuns, type OpenRun } from '../adapters/postgres/openRuns.ts';
+import {
+  breakSilentUploads,
+  enqueueStart,
+  listOpenRuns,
+  type OpenRun,
+} from '../adapters/postgres/openRuns.ts';
 import { errors } from '../domain/errors.ts';
 import type { Progress } from '../domain/ports/progress.ts';
 

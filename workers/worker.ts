@@ -12,9 +12,13 @@ import { watchRuns } from '../adapters/postgres/watchRuns.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSources } from '../adapters/sources/createSources.ts';
-import { attemptDetails, currentGrant, grantActivityInterceptor } from '../adapters/temporal/activityInterceptor.ts';
-import { grantClientInterceptor } from '../adapters/temporal/clientInterceptors.ts';
+import {
+  attemptDetails,
+  currentGrant,
+  grantActivityInterceptor,
+} from '../adapters/temporal/activityInterceptor.ts';
 import { workflowInterceptorModules, workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
+import { grantClientInterceptor } from '../adapters/temporal/clientInterceptors.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
 import { startHealth } from './health.ts';
 import { startReconciling } from './reconcile.ts';
@@ -85,7 +89,9 @@ export async function startWorker(
     taskQueue: settings.taskQueue,
     identity: settings.identity,
     activities,
-    ...(settings.workflowBundle ? { workflowBundle: { codePath: settings.workflowBundle } } : { workflowsPath }),
+    ...(settings.workflowBundle
+      ? { workflowBundle: { codePath: settings.workflowBundle } }
+      : { workflowsPath }),
     interceptors: {
       activity: [(context) => grantActivityInterceptor(context, { verifier, audit, now: Date.now })],
       ...(settings.workflowBundle ? {} : { workflowModules: workflowInterceptorModules }),

@@ -71,7 +71,9 @@ async function moveBatches(input: RunInput, cursor: Cursor): Promise<boolean> {
 
   async function storeInOrder(): Promise<void> {
     while (!draining) {
-      await condition(() => draining || (cursor.sealed && (isReady(cursor.stored) || cursor.stored === cursor.known)));
+      await condition(
+        () => draining || (cursor.sealed && (isReady(cursor.stored) || cursor.stored === cursor.known)),
+      );
       if (draining || cursor.stored === cursor.known) return;
       count(await store({ seq: cursor.stored }));
       ready.delete(cursor.stored++);
@@ -122,7 +124,10 @@ async function abandon(input: RunInput, error: unknown): Promise<void> {
   await recordEnd(input, { state, reason: reasonOf(error) });
 }
 
-async function recordEnd(input: RunInput, end: Parameters<Activities['finalize']>[0]): Promise<{ counts: Counts }> {
+async function recordEnd(
+  input: RunInput,
+  end: Parameters<Activities['finalize']>[0],
+): Promise<{ counts: Counts }> {
   const { finalize } = proxyLocalActivities<Activities>({
     ...localTimeouts.finalize,
     scheduleToCloseTimeout: input.deadlineMs,
@@ -133,9 +138,13 @@ async function recordEnd(input: RunInput, end: Parameters<Activities['finalize']
   return outcome;
 }
 
-function activitiesOf(input: RunInput): Pick<Activities, 'fetch' | 'ingest' | 'validate' | 'transform' | 'store'> {
+function activitiesOf(
+  input: RunInput,
+): Pick<Activities, 'fetch' | 'ingest' | 'validate' | 'transform' | 'store'> {
   const proxy = <K extends keyof typeof timeouts>(step: K): Activities[K] =>
-    proxyActivities<Activities>({ ...timeouts[step], scheduleToCloseTimeout: input.deadlineMs })[step] as Activities[K];
+    proxyActivities<Activities>({ ...timeouts[step], scheduleToCloseTimeout: input.deadlineMs })[
+      step
+    ] as Activities[K];
   return {
     fetch: proxy('fetch'),
     ingest: proxy('ingest'),

@@ -29,7 +29,9 @@ async function verifyGrant(grant: string, keys: JWTVerifyGetKey, issuer: string)
     });
     const claims = GrantClaims.safeParse(payload);
     if (claims.success) return claims.data;
-    throw new WaybillError('GrantInvalid', { detail: claims.error.issues.map((i) => i.path.join('.')).join(', ') });
+    throw new WaybillError('GrantInvalid', {
+      detail: claims.error.issues.map((i) => i.path.join('.')).join(', '),
+    });
   } catch (error) {
     if (error instanceof WaybillError) throw error;
     const undecidable =
@@ -37,6 +39,9 @@ async function verifyGrant(grant: string, keys: JWTVerifyGetKey, issuer: string)
       error instanceof errors.JWKSInvalid ||
       (error instanceof errors.JOSEError && error.code === 'ERR_JOSE_GENERIC') ||
       !(error instanceof errors.JOSEError);
-    throw new WaybillError(undecidable ? 'KeysUnavailable' : 'GrantInvalid', { detail: String(error), cause: error });
+    throw new WaybillError(undecidable ? 'KeysUnavailable' : 'GrantInvalid', {
+      detail: String(error),
+      cause: error,
+    });
   }
 }

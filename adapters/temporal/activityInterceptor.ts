@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type Context, ApplicationFailure, CancelledFailure } from '@temporalio/activity';
+import { ApplicationFailure, CancelledFailure, type Context } from '@temporalio/activity';
 import type { ActivityInterceptors } from '@temporalio/worker';
 import type { AuditLog } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
@@ -36,7 +36,8 @@ export const attemptDetails = {
 
 function currentAttempt(): Attempt {
   const attempt = attempts.getStore();
-  if (!attempt) throw new WaybillError('GrantMissing', { detail: 'asked for a grant outside of an activity' });
+  if (!attempt)
+    throw new WaybillError('GrantMissing', { detail: 'asked for a grant outside of an activity' });
   return attempt;
 }
 
@@ -107,9 +108,18 @@ async function admit(
 /** The one place where our errors become Temporal’s: `type` is the code, retries follow the table of errors. */
 export function toActivityFailure(error: unknown, context: Context): unknown {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
-  if (context.cancellationSignal.aborted) return new CancelledFailure('The step was cancelled.', [], error as Error);
+  if (context.cancellationSignal.aborted)
+    return new CancelledFailure('The step was cancelled.', [], error as Error);
   const known = error instanceof WaybillError ? error : new WaybillError('Internal', { cause: error });
   // Public message only: failures are plaintext in history. The detail goes to the worker’s log.
-  context.log.warn('attempt failed', { code: known.code, detail: known.detail, cause: String(known.cause ?? '') });
-  return ApplicationFailure.create({ type: known.code, message: known.message, nonRetryable: !known.retryable });
+  context.log.warn('attempt failed', {
+    code: known.code,
+    detail: known.detail,
+    cause: String(known.cause ?? ''),
+  });
+  return ApplicationFailure.create({
+    type: known.code,
+    message: known.message,
+    nonRetryable: !known.retryable,
+  });
 }

@@ -1,13 +1,22 @@
 import { defineSearchAttributeKey, SearchAttributeType, TypedSearchAttributes } from '@temporalio/common';
 
 /** What operators can search runs by, in Temporal’s Web UI and CLI. All are keywords. */
-export const searchAttributeNames = ['WaybillTenant', 'WaybillPrincipal', 'WaybillPipeline', 'WaybillState'] as const;
+export const searchAttributeNames = [
+  'WaybillTenant',
+  'WaybillPrincipal',
+  'WaybillPipeline',
+  'WaybillState',
+] as const;
 
 const [tenantKey, principalKey, pipelineKey, stateKey] = searchAttributeNames.map((name) =>
   defineSearchAttributeKey(name, SearchAttributeType.KEYWORD),
 );
 
-export function searchAttributesOf(run: { tenant: string; principal: string; pipeline: string }): TypedSearchAttributes {
+export function searchAttributesOf(run: {
+  tenant: string;
+  principal: string;
+  pipeline: string;
+}): TypedSearchAttributes {
   return new TypedSearchAttributes([
     { key: tenantKey!, value: run.tenant },
     { key: principalKey!, value: run.principal },
