@@ -1,0 +1,85 @@
+import { createHash } from 'node:crypto';
+import type { ClientBase, Pool } from 'pg';
+import type { Load, Sink } from '../../domain/ports/sink.ts';
+import type { Counts } from '../../domain/run.ts';
+import { insertAudit } from './audit.ts';
+import { inTransaction } from './connect.ts';
+import { insertDeadLetters } from './deadLetters.ts';
+import { fromSink } from './failure.ts';
+import { upsertRows } from './upsertRows.ts';
+
+/**
+ * Stores batches in tables of PostgreSQL, each exactly once.
+ *
+ * The transactions of one tenant and table take turns (an advisory lock), so that what a batch finds in the table
+ * is what it overwrites. The lock comes before the look into the ledger: a zombie and its retry meet there, and
+ * whoever comes second sees the entry of the first.
+ */
+export function createSink(pool: Pool): Sink {
+  return {
+    async store(load) {
+      return inTransaction(pool, async (client) => {
+        try {
+          return await store(client, load);
+        } catch (error) {
+          throw fromSink(error);
+        }
+      });
+    },
+  };
+}
+
+async function store(client: ClientBase, load: Load): Promise<Counts> {
+  await begin(client, load);
+  const recorded = await findRecorded(client, load);
+  if (recorded) return recorded;
+  const counts = { ...load.counts, ...(await upsertRows(client, load)) };
+  await insertDeadLetters(client, load);
+  await insertAudit(client, load.audit(counts));
+  await record(client, load, counts);
+  return counts;
+}
+
+/**
+ * Row-level security and triggers see tenant and person. A transaction that cannot get the lock or whose client
+ * stalls gives way within 30 s: nothing else of the tenant could be stored meanwhile.
+ */
+async function begin(client: ClientBase, { tenant, principal, sink }: Load): Promise<void> {
+  await client.query({
+    name: 'sink-begin',
+    text: `SELECT set_config('waybill.tenant', $1, true), set_config('waybill.subject', $2, true),
+                  set_config('lock_timeout', '30s', true),
+                  set_config('idle_in_transaction_session_timeout', '30s', true)`,
+    values: [tenant, principal],
+  });
+  await client.query({
+    name: 'sink-lock',
+    text: 'SELECT pg_advisory_xact_lock($1)',
+    values: [lockOf(tenant, sink.table)],
+  });
+}
+
+/** 64 bits of a hash; two tables that share it by accident merely wait for each other. */
+function lockOf(tenant: string, table: string): string {
+  const hash = createHash('sha256').update(tenant).update('\0').update(table).digest();
+  return hash.readBigInt64BE().toString();
+}
+
+async function findRecorded(client: ClientBase, { tenant, runId, seq }: Load): Promise<Counts | undefined> {
+  const { rows } = await client.query<{ counts: Counts }>({
+    name: 'sink-recorded',
+    text: 'SELECT counts FROM waybill.ledger WHERE tenant = $1 AND run_id = $2 AND seq = $3',
+    values: [tenant, runId, seq],
+  });
+  return rows[0]?.counts;
+}
+
+/** The primary key of the ledger stands behind the lock: a second entry would fail the whole transaction. */
+async function record(client: ClientBase, { tenant, runId, seq }: Load, counts: Counts): Promise<void> {
+  await client.query({
+    name: 'sink-record',
+    text: `WITH entry AS (INSERT INTO waybill.ledger (tenant, run_id, seq, counts) VALUES ($1, $2, $3, $4::jsonb))
+           SELECT pg_notify('waybill_run', $2)`,
+    values: [tenant, runId, seq, JSON.stringify(counts)],
+  });
+}
