@@ -7,7 +7,7 @@ import { postgresBinaries } from './postgresBinaries.ts';
 import { elsewhere } from './postgresCluster.ts';
 import { runToEnd } from './runToEnd.ts';
 import type { StackSettings } from './stackSettings.ts';
-import { locateTemporal } from './temporalBinary.ts';
+import { findGo, locateTemporal } from './temporalBinary.ts';
 import { unprivilegedUser } from './unprivileged.ts';
 
 export interface Check {
@@ -87,7 +87,8 @@ async function checkTemporal(machine: Machine) {
 }
 
 async function checkGo(machine: Machine) {
-  const version = await runToEnd('go', ['version']).catch(() => undefined);
+  const go = await findGo(machine.searchPath);
+  const version = go && (await runToEnd(go, ['version']).catch(() => undefined));
   if (version) return { ok: true, detail: version.trim() };
   if (await locateTemporal({ ...machine, say: () => {} }))
     return { ok: true, detail: 'not installed, and not needed' };

@@ -128,9 +128,8 @@ async function download(search: TemporalSearch, folder: string): Promise<string>
 }
 
 async function build(search: TemporalSearch, folder: string): Promise<string> {
-  await runToEnd('go', ['version']).catch(() => {
-    throw new Error('there is no Go');
-  });
+  const go = await findGo(search.searchPath);
+  if (!go) throw new Error('there is no Go');
   const start = performance.now();
   const elapsed = () => `${Math.round((performance.now() - start) / 1000)} s`;
   search.say('Building Temporal from source with Go: about four minutes, once for this machine.');
@@ -138,7 +137,7 @@ async function build(search: TemporalSearch, folder: string): Promise<string> {
   const binary = join(folder, 'temporal');
   try {
     await runToEnd(
-      'go',
+      go,
       ['build', '-trimpath', '-ldflags=-s -w', '-o', binary, 'github.com/temporalio/cli/cmd/temporal'],
       { cwd: fileURLToPath(new URL('./temporal/', import.meta.url)), signal: search.signal },
     );
@@ -166,6 +165,13 @@ async function refusalAt(binary: string): Promise<string | undefined> {
   } catch (error) {
     return describe(error);
   }
+}
+
+export async function findGo(searchPath: string): Promise<string | undefined> {
+  for (const folder of searchPath.split(delimiter).filter(isAbsolute)) {
+    if (await isExecutable(join(folder, 'go'))) return join(folder, 'go');
+  }
+  return undefined;
 }
 
 async function isUsable(binary: string): Promise<boolean> {
