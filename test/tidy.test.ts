@@ -33,7 +33,7 @@ const layers: Record<string, Layer> = {
   cli: { may: ['cli', 'sdk', 'adapters', 'domain'], packages: 'any' },
   examples: { may: ['examples'], packages: ['waybill', 'zod', 'node:', 'vega-datasets'] },
   bench: {
-    may: ['bench', 'test', 'cli', 'sdk', 'adapters', 'domain', 'workflows', 'examples'],
+    may: ['bench', 'test', 'cli', 'sdk', 'adapters', 'domain', 'workflows', 'workers', 'examples'],
     packages: 'any',
   },
   test: {

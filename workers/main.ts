@@ -1,5 +1,7 @@
 import { hostname } from 'node:os';
+import { delimiter } from 'node:path';
 import { z } from 'zod';
+import type { Dependencies } from '../activities/index.ts';
 import { readSettings } from '../domain/settings.ts';
 import { startWorker } from './worker.ts';
 
@@ -23,31 +25,39 @@ const Settings = z.object({
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
 });
 
-const settings = readSettings(Settings, process.env);
-const stopping = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
-// Started by a supervisor that is gone: nobody would ever stop this process.
-process.once('disconnect', () => stopping.abort());
+/**
+ * Runs a worker as its environment says, until SIGTERM, SIGINT or the end of whoever started it. `adjust` lets a test
+ * harness put something else in the place of a dependency; nothing in the environment can.
+ */
+export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dependencies): Promise<void> {
+  const settings = readSettings(Settings, process.env);
+  const stopping = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
+  // Started by a supervisor that is gone: nobody would ever stop this process.
+  process.once('disconnect', () => stopping.abort());
+  await startWorker(
+    {
+      databaseUrl: settings.WAYBILL_DATABASE_URL,
+      project: settings.WAYBILL_PROJECT,
+      objects: settings.WAYBILL_OBJECTS,
+      jwksUrl: new URL(settings.WAYBILL_JWKS_URL),
+      issuer: `urn:waybill:${settings.WAYBILL_INSTANCE}`,
+      temporalAddress: settings.WAYBILL_TEMPORAL_ADDRESS,
+      namespace: settings.WAYBILL_TEMPORAL_NAMESPACE,
+      taskQueue: settings.WAYBILL_TASK_QUEUE,
+      ...(settings.WAYBILL_WORKFLOW_BUNDLE && { workflowBundle: settings.WAYBILL_WORKFLOW_BUNDLE }),
+      healthPort: settings.WAYBILL_HEALTH_PORT,
+      fileRoots: settings.WAYBILL_FILE_ROOTS.split(delimiter).filter(Boolean),
+      egressAllow: settings.WAYBILL_EGRESS_ALLOW.split(',').filter(Boolean),
+      identity: `${process.pid}@${hostname()}`,
+    },
+    {
+      signal: stopping.signal,
+      onReady: (healthPort) => process.send?.({ ready: true, healthPort }),
+    },
+    adjust,
+  );
+  process.exit(0);
+}
 
-await startWorker(
-  {
-    databaseUrl: settings.WAYBILL_DATABASE_URL,
-    project: settings.WAYBILL_PROJECT,
-    objects: settings.WAYBILL_OBJECTS,
-    jwksUrl: new URL(settings.WAYBILL_JWKS_URL),
-    issuer: `urn:waybill:${settings.WAYBILL_INSTANCE}`,
-    temporalAddress: settings.WAYBILL_TEMPORAL_ADDRESS,
-    namespace: settings.WAYBILL_TEMPORAL_NAMESPACE,
-    taskQueue: settings.WAYBILL_TASK_QUEUE,
-    ...(settings.WAYBILL_WORKFLOW_BUNDLE && { workflowBundle: settings.WAYBILL_WORKFLOW_BUNDLE }),
-    healthPort: settings.WAYBILL_HEALTH_PORT,
-    fileRoots: settings.WAYBILL_FILE_ROOTS.split(':').filter(Boolean),
-    egressAllow: settings.WAYBILL_EGRESS_ALLOW.split(',').filter(Boolean),
-    identity: `${process.pid}@${hostname()}`,
-  },
-  {
-    signal: stopping.signal,
-    onReady: (healthPort) => process.send?.({ ready: true, healthPort }),
-  },
-);
-process.exit(0);
+if (import.meta.main) await workerFromEnvironment();

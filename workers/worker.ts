@@ -1,7 +1,7 @@
 import { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { pino } from 'pino';
-import { createActivities } from '../activities/index.ts';
+import { createActivities, type Dependencies } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { createDirectoryObjects } from '../adapters/objects/directory.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
@@ -50,6 +50,7 @@ const drainMs = 10_000;
 export async function startWorker(
   settings: WorkerSettings,
   life: { signal: AbortSignal; onReady(healthPort: number): void },
+  adjust: (deps: Dependencies) => Dependencies = (deps) => deps,
 ): Promise<void> {
   const log = pino({ name: 'worker' });
   const onError = (error: unknown) => log.warn({ err: error }, 'will try again');
@@ -61,7 +62,7 @@ export async function startWorker(
   const progress = createProgress(pool, (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal));
   const verifier = createGrantVerifier({ jwksUrl: settings.jwksUrl, issuer: settings.issuer });
   const audit = createAuditLog(pool);
-  const activities = createActivities({
+  const dependencies: Dependencies = {
     grant: currentGrant,
     attempt: attemptDetails,
     progress,
@@ -72,7 +73,7 @@ export async function startWorker(
     sources: createSources({ fileRoots: settings.fileRoots, egressAllow: settings.egressAllow }),
     sink: createSink(pool),
     draining: life.signal,
-  });
+  };
 
   const connection = await connectPatiently(settings.temporalAddress, life.signal, onError);
   if (!connection) return;
@@ -88,7 +89,7 @@ export async function startWorker(
     namespace: settings.namespace,
     taskQueue: settings.taskQueue,
     identity: settings.identity,
-    activities,
+    activities: createActivities(adjust(dependencies)),
     ...(settings.workflowBundle
       ? { workflowBundle: { codePath: settings.workflowBundle } }
       : { workflowsPath }),

@@ -1,0 +1,143 @@
+import { createReadStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
+import pg from 'pg';
+import type { DevStack } from '../../test/devStack.ts';
+import { generateOrders } from '../generateOrders.ts';
+import { untilEnded } from '../smallRun.ts';
+import { contentOf } from './checksum.ts';
+import { startUnguardedWorkers } from './unguarded.ts';
+
+export interface Harm {
+  rows: number;
+  kills: number;
+  /** Without it, workers of this harness store batches as if there were no ledger. */
+  guarded: boolean;
+}
+
+/**
+ * One run of generated orders as alice, unharmed; then the same bytes as dave, of another tenant, while random workers are
+ * killed: half of the kills come at random moments, half right after a batch has committed and before Temporal can have
+ * heard of it. Resolves with everything in which the two differ, or in which either differs from what the generator says.
+ */
+export async function killWorkers(
+  stack: DevStack,
+  harm: Harm,
+): Promise<{ violations: string[]; killed: number }> {
+  const folder = await mkdtemp(join(tmpdir(), 'waybill-chaos-'));
+  try {
+    const file = join(folder, 'orders.ndjson');
+    const expected = await generateOrders(file, harm.rows);
+    const calm = await upload(stack, 'alice', file);
+    const unharmed = await contentOf(stack.info().databaseUrl, 'orders', 'order_id', 'acme');
+    await forget(stack, 'globex');
+
+    const unguarded = harm.guarded ? undefined : await startUnguardedWorkers(stack);
+    const pids = () => unguarded?.pids() ?? [stack.pid('worker-1'), stack.pid('worker-2')];
+    const killing = killWhile(stack, pids, harm.kills);
+    const rough = await upload(stack, 'dave', file);
+    const killed = await killing.stop();
+    await unguarded?.stop();
+    const harmed = await contentOf(stack.info().databaseUrl, 'orders', 'order_id', 'globex');
+    return { violations: compare(expected, calm, rough, unharmed, harmed), killed };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+interface Ended {
+  state: string;
+  counts: Record<string, number>;
+}
+
+function compare(
+  expected: Record<string, unknown>,
+  calm: Ended,
+  rough: Ended,
+  unharmed: Awaited<ReturnType<typeof contentOf>>,
+  harmed: Awaited<ReturnType<typeof contentOf>>,
+): string[] {
+  const violations: string[] = [];
+  const same = (what: string, actual: unknown, wanted: unknown) => {
+    if (actual !== wanted) violations.push(`${what}: ${actual}, not ${wanted}`);
+  };
+  same('state', rough.state, 'completed');
+  for (const name of ['read', 'passed', 'filtered', 'rejected', 'emitted']) {
+    same(`unharmed ${name}`, calm.counts[name], expected[name]);
+  }
+  for (const name of Object.keys(rough.counts)) same(name, rough.counts[name], calm.counts[name]);
+  same('rows', harmed.rows, expected.distinctKeys);
+  same('duplicates', harmed.rows - harmed.keys, 0);
+  same('content', harmed.digest, unharmed.digest);
+  return violations;
+}
+
+async function upload(stack: DevStack, name: string, file: string): Promise<Ended> {
+  const call = await stack.as(name);
+  const response = await call('/v1/pipelines/orders/runs', {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-ndjson' },
+    body: Readable.toWeb(createReadStream(file)) as ReadableStream,
+    duplex: 'half',
+  } as RequestInit);
+  const run = (await response.json()) as { id: string };
+  if (response.status !== 202) throw new Error(`upload: ${response.status} ${JSON.stringify(run)}`);
+  await untilEnded(call, run.id);
+  return (await (await call(`/v1/runs/${run.id}`)).json()) as Ended;
+}
+
+/** So that both tenants begin with an empty table, in which nothing is `unchanged`. */
+async function forget(stack: DevStack, tenant: string): Promise<void> {
+  const client = new pg.Client({ connectionString: stack.info().databaseUrl });
+  await client.connect();
+  await client.query('DELETE FROM orders WHERE _tenant = $1', [tenant]);
+  await client.end();
+}
+
+function killWhile(stack: DevStack, pids: () => number[], killsMax: number): { stop(): Promise<number> } {
+  let stopped = false;
+  let killed = 0;
+  let committed = () => {};
+  const client = new pg.Client({ connectionString: stack.info().databaseUrl });
+
+  function kill(): void {
+    const candidates = pids();
+    const pid = candidates[Math.floor(Math.random() * candidates.length)];
+    if (stopped || killed >= killsMax || pid === undefined) return;
+    try {
+      process.kill(pid, 'SIGKILL');
+      killed++;
+    } catch {
+      // It was just being replaced; the next one will do.
+    }
+  }
+
+  const running = (async () => {
+    await client.connect();
+    await client.query('LISTEN waybill_run');
+    client.on('notification', () => committed());
+    while (!stopped && killed < killsMax) {
+      await pause(500 + Math.random() * 1_000);
+      if (Math.random() < 0.5) {
+        kill();
+        continue;
+      }
+      // Every worker at once, for nobody knows which of them has just committed.
+      await Promise.race([new Promise<void>((resolve) => (committed = resolve)), pause(2_000)]);
+      for (const _ of pids()) kill();
+    }
+  })();
+
+  return {
+    async stop() {
+      stopped = true;
+      committed();
+      await running;
+      await client.end();
+      return killed;
+    },
+  };
+}

@@ -1,0 +1,54 @@
+import { parseArgs } from 'node:util';
+import { startDevStack } from '../../test/devStack.ts';
+import { benchProject } from '../project.ts';
+import { killUnderLoad } from './killUnderLoad.ts';
+import { killWorkers } from './killWorkers.ts';
+
+/*
+ * `npm run chaos [-- NAME …]`: kills real processes with SIGKILL while real work goes on, then counts. `workers` also runs
+ * its control, with the ledger switched off inside this harness, which must be found out. A killed process is not a
+ * power cut: what the operating system holds in memory survives it.
+ */
+
+const campaigns: Record<string, () => Promise<string[]>> = {
+  async workers() {
+    const stack = await startDevStack();
+    try {
+      const harmed = await killWorkers(stack, { rows: 200_000, kills: 20, guarded: true });
+      const control = await killWorkers(stack, { rows: 40_000, kills: 6, guarded: false });
+      return [
+        ...harmed.violations,
+        ...(control.violations.length > 0 ? [] : ['the control without the ledger was not found out']),
+        `(control without the ledger: ${control.violations.join('; ')})`,
+      ];
+    } finally {
+      await stack.stop();
+    }
+  },
+  api: () => underLoad('api'),
+  temporal: () => underLoad('temporal'),
+  postgres: () => underLoad('postgres'),
+};
+
+async function underLoad(name: string): Promise<string[]> {
+  const stack = await startDevStack({ project: benchProject });
+  try {
+    return await killUnderLoad(stack, { name, kills: 5, perKill: 40 });
+  } finally {
+    await stack.stop();
+  }
+}
+
+const { positionals } = parseArgs({ allowPositionals: true });
+const unknown = positionals.filter((name) => !(name in campaigns));
+if (unknown.length > 0) {
+  console.error(`No campaign ${unknown.join(', ')}. There are: ${Object.keys(campaigns).join(', ')}.`);
+  process.exit(2);
+}
+for (const name of positionals.length > 0 ? positionals : Object.keys(campaigns)) {
+  const lines = await campaigns[name]!();
+  const violations = lines.filter((line) => !line.startsWith('('));
+  console.log(`${name}: ${violations.length === 0 ? 'held' : 'BROKEN'}`);
+  for (const line of lines) console.log(`  ${line}`);
+  if (violations.length > 0) process.exitCode = 1;
+}
