@@ -26,6 +26,8 @@ interface Watched {
   readyAt: number;
   /** Whoever wants it to end says so first, so that its end is not taken for a death. */
   expected: boolean;
+  /** While it is being started again. */
+  reviving?: Promise<void> | undefined;
 }
 
 /**
@@ -49,20 +51,33 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
 
   function watch(entry: Watched): void {
     const { service, child } = entry;
-    child.once('exit', (code, signal) => {
+    const onExit = () => {
       forgetProcess(home.run, service.name);
-      if (stopping || entry.expected || entry.child !== child) return;
+      if (stopping || entry.expected) return;
       if (performance.now() - entry.readyAt > calmMs) entry.deaths = 0;
-      say(`${service.name} ended (${code ?? signal}); starting it again.`);
+      say(`${service.name} ended (${child.signalCode ?? child.exitCode}); starting it again.`);
       void revive(entry);
-    });
+    };
+    if (hasEnded(child)) onExit();
+    else child.once('exit', onExit);
   }
 
-  async function revive(entry: Watched): Promise<void> {
+  function revive(entry: Watched): Promise<void> {
+    entry.reviving ??= reviveUntilReady(entry).finally(() => {
+      entry.reviving = undefined;
+    });
+    return entry.reviving;
+  }
+
+  async function reviveUntilReady(entry: Watched): Promise<void> {
     const { service } = entry;
     while (!stopping) {
-      await pause(delaysMs[Math.min(entry.deaths++, delaysMs.length - 1)]!);
-      if (stopping) return;
+      const delayMs = delaysMs[Math.min(entry.deaths++, delaysMs.length - 1)]!;
+      if (delayMs > 0) {
+        onChange();
+        await pause(delayMs);
+        if (stopping) return;
+      }
       const child = launch(service);
       entry.child = child;
       onChange();
@@ -75,9 +90,9 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
         continue;
       }
       entry.readyAt = performance.now();
-      if (hasEnded(child)) continue;
-      watch(entry);
       say(`${service.name} is back.`);
+      // Not before this revival is over: its death is the next one’s.
+      queueMicrotask(() => watch(entry));
       return;
     }
   }
@@ -100,6 +115,7 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
     async restart(name) {
       const entry = watched.get(name);
       if (!entry || stopping) return;
+      await entry.reviving;
       entry.expected = true;
       await stopChild(entry.child, entry.service.stopSignal, entry.service.graceMs);
       entry.expected = false;
@@ -134,6 +150,8 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
 /** A service that was ready for this long starts with a clean record. */
 const calmMs = 30_000;
 const delaysMs = [0, 250, 500, 1_000, 2_000, 5_000, 10_000];
+/** How far back to look for the line that explains an end. */
+const logLinesMax = 40;
 const logBytesMax = 10 * 1024 * 1024;
 
 function kindOf(name: ServiceName): string {
@@ -151,10 +169,12 @@ function logFile(home: Home, name: string): string {
   return join(home.logs, `${name}.log`);
 }
 
+/** The newest line that speaks of an error, else the newest. */
 function lastLine(home: Home, name: string): string {
   const file = logFile(home, name);
-  const line = readFileSync(file, 'utf8').trimEnd().split('\n').at(-1);
-  return line ? `The last line of ${file}: ${line}` : `${file} is empty.`;
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n').slice(-logLinesMax);
+  const line = lines.findLast((text) => /error|fatal/i.test(text)) ?? lines.at(-1);
+  return line ? `${file} says: ${line.trim()}` : `${file} is empty.`;
 }
 
 function pause(ms: number): Promise<void> {

@@ -12,7 +12,7 @@ export interface Temporal {
 
 /**
  * The Temporal development server, for one home: on 127.0.0.1 alone, its state in a SQLite file there, its Web UI on
- * `uiPort`. Why it is tuned as it is: docs/temporal.md.
+ * `uiPort`. Why it is tuned as it is: docs/embedded.md.
  */
 export function prepareTemporal(home: Home, binary: string, port: number, uiPort: number): Temporal {
   const uiUrl = `http://127.0.0.1:${uiPort}`;
