@@ -1,0 +1,67 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { ApiOptions } from './ports.ts';
+import { Problem } from './problem.ts';
+import { PipelineView } from './routes/pipelines.ts';
+import { RunView } from './runView.ts';
+import { Envelope } from './trigger/envelope.ts';
+
+/** Schemas that the document names once; a registry of our own, since pipelines may register theirs globally. */
+const named = z.registry<{ id: string }>();
+named.add(RunView, { id: 'Run' });
+named.add(Problem, { id: 'Problem' });
+named.add(PipelineView, { id: 'Pipeline' });
+
+/** OpenAPI 3.1 from the schemas of the routes, and its pages under `/docs`. */
+export async function documented(app: FastifyInstance, { publicUrl }: ApiOptions): Promise<void> {
+  const toJsonSchema = createJsonSchemaTransform({ schemaRegistry: named });
+  const toComponents = createJsonSchemaTransformObject({ schemaRegistry: named });
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Waybill',
+        version: '1',
+        description: 'Durable data pipelines under the verified identity of who began them.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      servers: [{ url: publicUrl ?? '/' }],
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'at+jwt' } } },
+      security: [{ token: [] }],
+    },
+    transform: (document) => {
+      const made = toJsonSchema(document);
+      return document.route.config?.route?.uploads ? withBodies(made) : made;
+    },
+    transformObject: (document) => tidied(toComponents(document)),
+  });
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+}
+
+/**
+ * Leaves out what tells a reader nothing: components for requests (the named ones are only ever answers), and what
+ * `format: date-time` and `type: integer` already say.
+ */
+function tidied<T extends object>(document: T): T {
+  const schemas = (document as { components: { schemas: Record<string, unknown> } }).components.schemas;
+  for (const name of Object.keys(schemas)) if (name.endsWith('Input')) delete schemas[name];
+  return JSON.parse(JSON.stringify(document), (key, value) => {
+    if (value?.format === 'date-time') delete value.pattern;
+    return Math.abs(value) === Number.MAX_SAFE_INTEGER && /imum$/.test(key) ? undefined : value;
+  });
+}
+
+/** The bodies of a route that also takes data; they are validated by hand, since the data is a stream. */
+function withBodies<T extends { schema: unknown }>(made: T): T {
+  const envelope = z.toJSONSchema(Envelope, { io: 'input' });
+  delete envelope.$schema;
+  const content = {
+    'application/json': { schema: envelope },
+    'application/x-ndjson': { schema: { type: 'string', description: 'One JSON object a line.' } },
+    'text/csv': { schema: { type: 'string', description: 'The first line names the columns.' } },
+  };
+  return { ...made, schema: { ...(made.schema as object), body: { content } } };
+}

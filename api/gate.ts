@@ -1,0 +1,118 @@
+import type { FastifyRequest } from 'fastify';
+import { WaybillError } from '../domain/errors.ts';
+import type { Action, Question } from '../domain/policy.ts';
+import type { LoadedPipeline } from '../domain/ports/definitions.ts';
+import type { Principal } from '../domain/principal.ts';
+import type { Run } from '../domain/run.ts';
+import type { ApiPorts } from './ports.ts';
+import type { Route } from './routeTable.ts';
+
+/** What the checks before a handler found out: who asks, about what, and which policies allowed it. */
+export interface Admission {
+  principal: Principal;
+  pipeline?: LoadedPipeline;
+  run?: Run;
+  policies: readonly string[];
+}
+
+/**
+ * Identity, then the resource, then the policy, as the route’s row says; before a byte of the body is read.
+ * Throws `Unauthenticated`, `TokenExpired`, `Forbidden`, `PipelineUnknown`, `RunUnknown`. A denial is audited.
+ */
+export async function admit(
+  ports: ApiPorts,
+  route: Route,
+  request: FastifyRequest,
+): Promise<Admission | undefined> {
+  if (route.identity === 'none') return undefined;
+  const principal = await identify(ports, route, request);
+  if (!route.action) throw new WaybillError('Forbidden', { detail: 'the route has no action' });
+  const found = await findResource(ports, route, request, principal);
+  const policies = await decide(ports, route.action, request, principal, found);
+  return { principal, ...found, policies };
+}
+
+async function identify(ports: ApiPorts, route: Route, request: FastifyRequest): Promise<Principal> {
+  const token = bearer.exec(request.headers.authorization ?? '')?.[1];
+  if (!token) throw new WaybillError('Unauthenticated', { detail: 'no bearer token' });
+  const identified = await ports.authenticator.authenticate(token);
+  if (identified.outcome === 'placed') return identified.principal;
+  await ports.auditLog.append({
+    action: 'access.denied',
+    outcome: 'denied',
+    tenant: null,
+    actor: identified.who,
+    runId: null,
+    txn: request.traceId,
+    detail: { action: route.action, route: route.path, missing: identified.missing },
+  });
+  throw new WaybillError('Forbidden', { detail: `the token has no ${identified.missing}` });
+}
+
+const bearer = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
+
+type Found = Pick<Admission, 'pipeline' | 'run'>;
+
+/** Of another tenant’s run the caller learns nothing, not even that it exists. */
+async function findResource(
+  { intake, definitions }: ApiPorts,
+  route: Route,
+  request: FastifyRequest,
+  principal: Principal,
+): Promise<Found> {
+  const { id = '' } = request.params as { id?: string };
+  if (route.resource === 'pipeline') {
+    const pipeline = definitions.find(id);
+    if (!pipeline) throw new WaybillError('PipelineUnknown');
+    return { pipeline };
+  }
+  if (route.resource === 'run') {
+    const run = runIdPattern.test(id) ? await intake.findRun(principal.tenant, id) : undefined;
+    if (!run) throw new WaybillError('RunUnknown');
+    return { run };
+  }
+  return {};
+}
+
+/** PostgreSQL cannot even compare a string that holds a zero byte. */
+const runIdPattern = /^[A-Za-z0-9._-]{1,200}$/;
+
+async function decide(
+  ports: ApiPorts,
+  action: Action,
+  request: FastifyRequest,
+  principal: Principal,
+  found: Found,
+): Promise<readonly string[]> {
+  const { allowed, policies } = ports.policy.decide(questionOf(ports, action, principal, found));
+  if (allowed) return policies;
+  const { id, kind, actor } = principal;
+  await ports.auditLog.append({
+    action: 'access.denied',
+    outcome: 'denied',
+    tenant: principal.tenant,
+    actor: { id, kind, ...(actor && { actor }) },
+    runId: found.run?.id ?? null,
+    txn: request.traceId,
+    detail: { action, pipeline: found.pipeline?.manifest.id ?? found.run?.pipeline ?? null, policies },
+  });
+  throw new WaybillError('Forbidden');
+}
+
+function questionOf(
+  { definitions }: ApiPorts,
+  action: Action,
+  principal: Principal,
+  { pipeline, run }: Found,
+): Question {
+  const manifest = pipeline?.manifest ?? (run && definitions.find(run.pipeline)?.manifest);
+  const id = manifest?.id ?? run?.pipeline;
+  return {
+    principal,
+    action,
+    ...(id !== undefined && { pipeline: { id, labels: manifest?.labels ?? {} } }),
+    ...(run && {
+      resource: { kind: 'run', id: run.id, tenant: run.tenant, requestedBy: run.requestedBy.id },
+    }),
+  };
+}

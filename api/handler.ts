@@ -1,0 +1,56 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { Admission } from './gate.ts';
+import { Problem } from './problem.ts';
+
+/** One route’s documentation, the shape of its input, and what answers it once all checks have passed. */
+export interface Handler {
+  schema: HandlerSchema & { response: Record<string, unknown> };
+  handle(request: FastifyRequest, reply: FastifyReply): Promise<unknown>;
+}
+
+interface HandlerSchema {
+  summary: string;
+  tags: string[];
+  description?: string;
+  params?: z.ZodType;
+  querystring?: z.ZodType;
+  headers?: z.ZodType;
+  response: Record<string, unknown>;
+}
+
+type Parsed<T> = T extends z.ZodType ? z.output<T> : unknown;
+
+/** Gives a handler the types of what its schema lets through. */
+export function handler<S extends HandlerSchema>(
+  schema: S,
+  handle: (call: {
+    params: Parsed<S['params']>;
+    query: Parsed<S['querystring']>;
+    admission: Admission;
+    request: FastifyRequest;
+    reply: FastifyReply;
+  }) => Promise<unknown>,
+): Handler {
+  const refusal = {
+    description: 'Refused; `code` says why.',
+    content: { 'application/problem+json': { schema: Problem } },
+  };
+  return {
+    schema: { ...schema, response: { ...schema.response, default: refusal } },
+    handle: (request, reply) =>
+      handle({
+        params: request.params as Parsed<S['params']>,
+        query: request.query as Parsed<S['querystring']>,
+        admission: request.admission!,
+        request,
+        reply,
+      }),
+  };
+}
+
+/** Pages of lists. */
+export const Page = z.object({
+  limit: z.coerce.number().int().min(1).max(100).default(50),
+  cursor: z.string().min(1).max(300).optional().describe('`nextCursor` of the page before.'),
+});

@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { WaybillError } from '../domain/errors.ts';
+
+export interface JsonBody {
+  value: unknown;
+  /** Lower-case hex SHA-256 of the bytes as they came. */
+  digest: string;
+}
+
+const depthMax = 64;
+
+/**
+ * Reads a JSON body of at most `bytesMax` within `withinMs`. Throws `RequestTooLarge`, `RequestTimeout`, and
+ * `InvalidJson` for what is not UTF-8, not JSON, nested deeper than 64, or has a key `__proto__`.
+ */
+export async function readJsonBody(
+  stream: Readable,
+  bytesMax: number,
+  withinMs: number,
+): Promise<JsonBody | undefined> {
+  const bytes = await readAll(stream, bytesMax, withinMs);
+  if (bytes.length === 0) return undefined;
+  return { value: parseJson(bytes), digest: createHash('sha256').update(bytes).digest('hex') };
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    refuseDeep(text);
+    const value: unknown = JSON.parse(text);
+    if (text.includes('__proto__') || text.includes('\\u')) refuseProto(value);
+    return value;
+  } catch (error) {
+    if (error instanceof WaybillError) throw error;
+    throw new WaybillError('InvalidJson', { detail: error instanceof Error ? error.name : '' });
+  }
+}
+
+/** Before parsing, and without recursion: a parser that recurses must never see what is too deep. */
+function refuseDeep(text: string): void {
+  let depth = 0;
+  let quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (quoted) {
+      if (c === 0x5c) i++;
+      else if (c === 0x22) quoted = false;
+    } else if (c === 0x22) quoted = true;
+    else if (c === 0x7b || c === 0x5b) {
+      if (++depth > depthMax) throw new WaybillError('InvalidJson', { detail: 'too deep' });
+    } else if (c === 0x7d || c === 0x5d) depth--;
+  }
+}
+
+function refuseProto(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (Object.hasOwn(value, '__proto__')) throw new WaybillError('InvalidJson', { detail: '__proto__' });
+  for (const inner of Object.values(value)) refuseProto(inner);
+}
+
+async function readAll(stream: Readable, bytesMax: number, withinMs: number): Promise<Buffer> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new WaybillError('RequestTimeout')), withinMs);
+  });
+  try {
+    return await Promise.race([gather(stream, bytesMax), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function gather(stream: Readable, bytesMax: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  // The stream is left alone on refusal, because destroying it would take the connection with it, and the answer.
+  try {
+    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+      sizeBytes += chunk.length;
+      if (sizeBytes > bytesMax) throw new WaybillError('RequestTooLarge');
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof WaybillError) throw error;
+    throw new WaybillError('InvalidRequest', { detail: 'the body ended early', cause: error });
+  }
+  return Buffer.concat(chunks);
+}

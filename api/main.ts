@@ -1,0 +1,107 @@
+import type { AddressInfo } from 'node:net';
+import { delimiter } from 'node:path';
+import { z } from 'zod';
+import { createGrantSigner } from '../adapters/keys/grantSigner.ts';
+import { openDirectory } from '../adapters/objects/directory.ts';
+import { createAuthenticator } from '../adapters/oidc/verifyAccessToken.ts';
+import { createAuditLog } from '../adapters/postgres/audit.ts';
+import { connectPool } from '../adapters/postgres/connect.ts';
+import { createIntake } from '../adapters/postgres/intake.ts';
+import { loadProject } from '../adapters/project/loadProject.ts';
+import { createReceiver } from '../adapters/records/receiver.ts';
+import { createSourceCheck } from '../adapters/sources/checkSource.ts';
+import { tenantPolicy } from '../domain/policy.ts';
+import { readSettings, SettingsError } from '../domain/settings.ts';
+import { buildServer } from './server.ts';
+
+const port = z.coerce.number().int().min(0).max(65_535);
+
+const Settings = z.object({
+  WAYBILL_API_HOST: z.string().default('127.0.0.1'),
+  /** 0 takes a free one. */
+  WAYBILL_API_PORT: port.default(8080),
+  /** Prefix of links in answers; without it they begin with `/`. */
+  WAYBILL_PUBLIC_URL: z.url().optional(),
+  /** As the role `waybill_api`. */
+  WAYBILL_DATABASE_URL: z.string(),
+  /** The folder with `pipelines/`. */
+  WAYBILL_PROJECT: z.string(),
+  /** The folder of the object store. */
+  WAYBILL_OBJECTS: z.string(),
+  /** A file with the private Ed25519 JWK that signs grants. */
+  WAYBILL_SIGNING_KEY: z.string(),
+  WAYBILL_INSTANCE: z.string().default('waybill'),
+  /** The OIDC issuer whose access tokens count. */
+  WAYBILL_ISSUER: z.url(),
+  WAYBILL_AUDIENCE: z.string().default('waybill'),
+  WAYBILL_TEMPORAL_UI_URL: z.url().optional(),
+  WAYBILL_TEMPORAL_NAMESPACE: z.string().default('default'),
+  WAYBILL_FILE_ROOTS: z.string().default(''),
+  WAYBILL_EGRESS_ALLOW: z.string().default(''),
+  /** Reserved for metrics. */
+  WAYBILL_METRICS_PORT: port.optional(),
+});
+
+/** How long requests under way may go on after a stop was asked for. */
+const drainMs = 8_000;
+/** A database that does not answer within this is away, and callers get 503. */
+const answerWithinMs = 5_000;
+
+const settings = readApiSettings();
+const stop = Promise.withResolvers<void>();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.resolve());
+// Started by a supervisor that is gone: nobody would ever stop this process.
+process.once('disconnect', () => stop.resolve());
+
+const pool = connectPool(settings.WAYBILL_DATABASE_URL, {
+  connectionsMax: 10,
+  name: 'waybill-api',
+  answerWithinMs,
+});
+const intake = createIntake(pool, settings.WAYBILL_DATABASE_URL);
+const objects = await openDirectory(settings.WAYBILL_OBJECTS);
+const app = await buildServer(
+  {
+    intake,
+    auditLog: createAuditLog(pool),
+    authenticator: createAuthenticator({
+      issuer: settings.WAYBILL_ISSUER,
+      audience: settings.WAYBILL_AUDIENCE,
+    }),
+    policy: tenantPolicy,
+    definitions: await loadProject(settings.WAYBILL_PROJECT),
+    grantSigner: await createGrantSigner(settings.WAYBILL_SIGNING_KEY),
+    objects,
+    receiver: createReceiver(objects),
+    checkSource: createSourceCheck({
+      fileRoots: settings.WAYBILL_FILE_ROOTS.split(delimiter).filter(Boolean),
+      egressAllow: settings.WAYBILL_EGRESS_ALLOW.split(',').filter(Boolean),
+    }),
+  },
+  {
+    instance: settings.WAYBILL_INSTANCE,
+    namespace: settings.WAYBILL_TEMPORAL_NAMESPACE,
+    ...(settings.WAYBILL_TEMPORAL_UI_URL && { temporalUiUrl: settings.WAYBILL_TEMPORAL_UI_URL }),
+    ...(settings.WAYBILL_PUBLIC_URL && { publicUrl: settings.WAYBILL_PUBLIC_URL }),
+    log: { level: 'info' },
+  },
+);
+await app.listen({ host: settings.WAYBILL_API_HOST, port: settings.WAYBILL_API_PORT });
+process.send?.({ ready: true, port: (app.server.address() as AddressInfo).port });
+
+await stop.promise;
+setTimeout(() => process.exit(1), drainMs).unref();
+await app.close();
+await intake.close();
+await pool.end();
+process.exit(0);
+
+function readApiSettings() {
+  try {
+    return readSettings(Settings, process.env);
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    console.error(error.message);
+    process.exit(2);
+  }
+}

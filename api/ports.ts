@@ -1,0 +1,35 @@
+import type { AuditLog } from '../domain/audit.ts';
+import type { Policy } from '../domain/policy.ts';
+import type { Authenticator } from '../domain/ports/authenticator.ts';
+import type { Definitions } from '../domain/ports/definitions.ts';
+import type { GrantSigner } from '../domain/ports/grants.ts';
+import type { Acceptance, Intake } from '../domain/ports/intake.ts';
+import type { ObjectStore } from '../domain/ports/objects.ts';
+import type { Receiver } from '../domain/ports/receiver.ts';
+
+/** What the API needs of the world. */
+export interface ApiPorts {
+  intake: Intake;
+  auditLog: AuditLog;
+  authenticator: Authenticator;
+  policy: Policy;
+  definitions: Definitions;
+  grantSigner: GrantSigner;
+  objects: ObjectStore;
+  receiver: Receiver;
+  /** Throws `SourceRefused` where it is plain that no worker would read the source. */
+  checkSource(source: Acceptance['source']): Promise<void>;
+}
+
+export interface ApiOptions {
+  /** Name of this Waybill; grants are issued by `urn:waybill:<instance>`. */
+  instance: string;
+  /** Temporal’s namespace, to which grants are bound. */
+  namespace: string;
+  /** Where Temporal’s Web UI is; without it runs link to none. */
+  temporalUiUrl?: string;
+  /** Prefix of the links in answers; without it they begin with `/`. */
+  publicUrl?: string;
+  /** Default: no log. */
+  log?: { level: 'debug' | 'info' | 'warn' | 'error' };
+}

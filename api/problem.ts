@@ -1,0 +1,50 @@
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { type ErrorCode, errors, WaybillError } from '../domain/errors.ts';
+
+/** Problem details (RFC 9457) as every refusal carries them, with content type `application/problem+json`. */
+export const Problem = z.object({
+  type: z.string().describe('Where the code is explained.'),
+  title: z.string().describe('What happened and what to do next.'),
+  status: z.int(),
+  code: z.string().describe('Stable; see docs/errors.md.'),
+  traceId: z.string().describe('Quote it when you ask for help.'),
+  issues: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+});
+
+export function problemOf({ code, issues }: WaybillError, traceId: string): z.infer<typeof Problem> {
+  const { status, message } = errors[code];
+  return {
+    type: `urn:waybill:error:${code}`,
+    title: message,
+    status,
+    code,
+    traceId,
+    ...(issues?.length && { issues: [...issues] }),
+  };
+}
+
+/** What anything thrown on the way of a request means. What nobody foresaw is `Internal`. */
+export function toWaybillError(error: unknown): WaybillError {
+  if (error instanceof WaybillError) return error;
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const issues = error.validation.map(({ instancePath, message }) => ({
+      path: instancePath,
+      message: message ?? '',
+    }));
+    return new WaybillError('InvalidRequest', { issues });
+  }
+  const { code, statusCode, message } = error as { code?: string; statusCode?: number; message?: string };
+  const known = code === undefined ? undefined : fastifyCodes[code];
+  if (known) return new WaybillError(known, { detail: message ?? '' });
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+    return new WaybillError('InvalidRequest', { detail: message ?? '' });
+  return new WaybillError('Internal', { detail: message ?? String(error), cause: error });
+}
+
+const fastifyCodes: Record<string, ErrorCode> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UnsupportedMediaType',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'RequestTooLarge',
+  FST_ERR_BAD_URL: 'InvalidRequest',
+  FST_ERR_NOT_FOUND: 'NotFound',
+};

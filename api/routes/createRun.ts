@@ -1,0 +1,79 @@
+import type { Readable } from 'node:stream';
+import { z } from 'zod';
+import { WaybillError } from '../../domain/errors.ts';
+import { handler } from '../handler.ts';
+import type { JsonBody } from '../jsonBody.ts';
+import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { RunView, runViewOf } from '../runView.ts';
+import type { Call } from '../trigger/draft.ts';
+import { Envelope, triggerByEnvelope } from '../trigger/envelope.ts';
+import { parseIdempotencyKey } from '../trigger/idempotency.ts';
+import { triggerByUpload, type Upload } from '../trigger/upload.ts';
+
+/** What the parsers of content types make of a body; `undefined` where there is none. */
+export type Body =
+  | { kind: 'json'; json: JsonBody }
+  | { kind: 'upload'; mediaType: Upload['mediaType']; stream: Readable };
+
+export function createRun(ports: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Begins a run',
+      description:
+        'By an envelope of JSON, or by the data itself as the body, with the parameters in the query. ' +
+        'Answers 202 once the run, and all of its data where the request carried it, are durable.',
+      tags: ['runs'],
+      params: z.object({ id: z.string() }),
+      headers: z.looseObject({
+        'idempotency-key': z
+          .string()
+          .optional()
+          .describe('Makes repeating the request safe: the same request with the same key is the same run.'),
+      }),
+      response: { 202: RunView.describe('Accepted; `Location` is where the run is.') },
+    },
+    async ({ admission, request, reply }) => {
+      const call: Call = {
+        pipeline: admission.pipeline!,
+        principal: admission.principal,
+        policies: admission.policies,
+        txn: request.traceId,
+        idempotencyKey: parseIdempotencyKey(request.headers['idempotency-key']),
+      };
+      const run = await trigger(
+        ports,
+        options,
+        call,
+        request.query as Record<string, unknown>,
+        request.body as Body | undefined,
+      );
+      const view = runViewOf(run, options);
+      return reply.code(202).header('location', view.links.self).send(view);
+    },
+  );
+}
+
+function trigger(
+  ports: ApiPorts,
+  options: ApiOptions,
+  call: Call,
+  query: Record<string, unknown>,
+  body: Body | undefined,
+) {
+  if (body?.kind === 'upload') return triggerByUpload(ports, options, call, { ...body, query });
+  refuseQuery(query);
+  const envelope = Envelope.safeParse(body?.json.value ?? {});
+  if (envelope.success)
+    return triggerByEnvelope(ports, options, call, envelope.data, body?.json.digest ?? '');
+  throw new WaybillError('InvalidRequest', {
+    issues: envelope.error.issues.map(({ path, message }) => ({ path: `/${path.join('/')}`, message })),
+  });
+}
+
+/** A parameter that would be ignored is a mistake that nobody would notice. */
+function refuseQuery(query: Record<string, unknown>): void {
+  const [name] = Object.keys(query);
+  if (name === undefined) return;
+  const message = 'With an envelope, parameters go into its `parameters`.';
+  throw new WaybillError('InvalidRequest', { issues: [{ path: `/query/${name}`, message }] });
+}

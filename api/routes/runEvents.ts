@@ -1,0 +1,122 @@
+import { Readable } from 'node:stream';
+import { z } from 'zod';
+import { WaybillError } from '../../domain/errors.ts';
+import { hasEnded } from '../../domain/run.ts';
+import { handler } from '../handler.ts';
+import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { runViewOf } from '../runView.ts';
+
+const streamsMax = 1_000;
+/** Proxies cut what is silent for a minute. */
+const heartbeatMs = 15_000;
+/** A run that changes all the time is shown at most so often. */
+const atMostEveryMs = 200;
+/** A client reconnects after this long, and shows a token that is valid then. */
+const streamMs = 3_600_000;
+
+/**
+ * Server-sent events (WHATWG HTML, section 9.2): `event: run` whose data is the run, first as it is now, then
+ * whenever it has changed. The stream ends after an end state. Ids go up from `Last-Event-ID`; since each event is
+ * the whole run, whoever reconnects misses nothing that still matters.
+ */
+export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal) {
+  let streams = 0;
+  return handler(
+    {
+      summary: 'Follows a run by server-sent events',
+      tags: ['runs'],
+      params: z.object({ id: z.string() }),
+      response: {
+        200: { description: 'Events named `run`.', content: { 'text/event-stream': { schema: z.string() } } },
+      },
+    },
+    async ({ admission: { principal, run }, request, reply }) => {
+      if (streams >= streamsMax) throw new WaybillError('TooManyRequests');
+      streams++;
+      const gone = new AbortController();
+      reply.raw.once('close', () => {
+        streams--;
+        gone.abort();
+      });
+      const signal = AbortSignal.any([gone.signal, stopping, AbortSignal.timeout(streamMs)]);
+      const after = Number(request.headers['last-event-id']);
+      const events = follow(
+        ports,
+        options,
+        principal.tenant,
+        run!.id,
+        Number.isSafeInteger(after) ? after : 0,
+        signal,
+      );
+      return reply
+        .header('content-type', 'text/event-stream')
+        .header('cache-control', 'no-store')
+        .header('x-accel-buffering', 'no')
+        .send(Readable.from(events));
+    },
+  );
+}
+
+async function* follow(
+  { intake }: ApiPorts,
+  options: ApiOptions,
+  tenant: string,
+  runId: string,
+  lastId: number,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
+  const change = bell(signal);
+  intake.watchRun(runId, change.ring, signal);
+  let id = lastId;
+  let shown = '';
+  while (!signal.aborted) {
+    // While the database is away nothing has changed that could be shown; the watch looks again by itself.
+    const run = await intake.findRun(tenant, runId).catch(() => undefined);
+    const data = run ? JSON.stringify(runViewOf(run, options)) : shown;
+    if (data !== shown) {
+      yield `id: ${++id}\nevent: run\ndata: ${data}\n\n`;
+      shown = data;
+    }
+    if (run && hasEnded(run.state)) return;
+    await pause(atMostEveryMs, signal);
+    while (!(await change.rang(heartbeatMs)) && !signal.aborted) yield ': still here\n\n';
+  }
+}
+
+/** Remembers a ring until somebody waits for it. */
+function bell(signal: AbortSignal) {
+  let rung = false;
+  let wake = () => {};
+  const ring = () => {
+    rung = true;
+    wake();
+  };
+  signal.addEventListener('abort', ring);
+  return {
+    ring,
+    async rang(withinMs: number): Promise<boolean> {
+      if (!rung) {
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, withinMs);
+          wake = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+        });
+      }
+      const heard = rung;
+      rung = false;
+      return heard;
+    },
+  };
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import { type Run, runStates } from '../domain/run.ts';
+import type { ApiOptions } from './ports.ts';
+
+const kind = z.enum(['person', 'service', 'agent']);
+const count = z.int().min(0);
+
+/** A run as HTTP shows it. */
+export const RunView = z.object({
+  id: z.string().describe('`<pipeline>-<uuidv7>`; also the workflow id in Temporal.'),
+  pipeline: z.string(),
+  state: z.enum(runStates),
+  tenant: z.string(),
+  requestedBy: z.object({
+    id: z.string(),
+    issuer: z.string(),
+    subject: z.string(),
+    kind,
+    actor: z.object({ issuer: z.string(), subject: z.string(), kind }).optional(),
+  }),
+  counts: z
+    .object({
+      read: count,
+      passed: count,
+      filtered: count,
+      rejected: count,
+      emitted: count,
+      stored: count,
+      unchanged: count,
+      deduplicated: count,
+    })
+    .describe(
+      '`read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended.',
+    ),
+  createdAt: z.iso.datetime(),
+  startedAt: z.iso.datetime().nullable(),
+  endedAt: z.iso.datetime().nullable(),
+  reason: z.object({ code: z.string(), message: z.string() }).optional(),
+  links: z.object({
+    self: z.string(),
+    events: z.string(),
+    audit: z.string(),
+    temporal: z.string().nullable(),
+  }),
+});
+
+export function runViewOf(
+  run: Run,
+  { publicUrl = '', temporalUiUrl, namespace }: ApiOptions,
+): z.infer<typeof RunView> {
+  const self = `${publicUrl.replace(/\/$/, '')}/v1/runs/${run.id}`;
+  const temporal = temporalUiUrl
+    ? `${temporalUiUrl.replace(/\/$/, '')}/namespaces/${encodeURIComponent(namespace)}/workflows/${run.id}`
+    : null;
+  return { ...run, links: { self, events: `${self}/events`, audit: `${self}/audit`, temporal } };
+}

@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto';
+import { uuidv7 } from 'uuidv7';
+import type { AuditEvent } from '../../domain/audit.ts';
+import type { Batch } from '../../domain/batch.ts';
+import { type GrantClaims, steps } from '../../domain/grant.ts';
+import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
+import type { Acceptance, IdempotencyScope } from '../../domain/ports/intake.ts';
+import { type Principal, requesterOf } from '../../domain/principal.ts';
+import type { ApiOptions, ApiPorts } from '../ports.ts';
+
+/** What a request asks for, before anything of it is checked against the pipeline. */
+export interface Call {
+  pipeline: LoadedPipeline;
+  principal: Principal;
+  policies: readonly string[];
+  txn: string;
+  idempotencyKey: string | undefined;
+}
+
+/** A run that nobody knows of yet. */
+export interface Draft extends Call {
+  runId: string;
+  acceptedAtMs: number;
+  idempotency: IdempotencyScope | undefined;
+  parameters: unknown;
+  source: Acceptance['source'];
+  callback: Acceptance['callback'];
+}
+
+/** Step `record`: the run gets its id and its time. */
+export function record(call: Call, resolved: Pick<Draft, 'parameters' | 'source' | 'callback'>): Draft {
+  const { pipeline, principal, idempotencyKey } = call;
+  const id = pipeline.manifest.id;
+  return {
+    ...call,
+    ...resolved,
+    runId: `${id}-${uuidv7()}`,
+    acceptedAtMs: Date.now(),
+    idempotency:
+      idempotencyKey === undefined
+        ? undefined
+        : { tenant: principal.tenant, principal: principal.id, pipeline: id, key: idempotencyKey },
+  };
+}
+
+/** Step `mint`: the signed permission of this run. `sourceDigest` is lower-case hex SHA-256. */
+export async function mint(
+  ports: ApiPorts,
+  options: ApiOptions,
+  draft: Draft,
+  sourceDigest: string,
+): Promise<{ grant: string; claims: GrantClaims }> {
+  const { pipeline, principal, runId } = draft;
+  const { id, version, deadlineMs, source } = pipeline.manifest;
+  const pulled = source.kind === 'file' || source.kind === 'http';
+  const granted = steps.filter((step) => pulled || step !== 'fetch');
+  const issuedAt = Math.floor(draft.acceptedAtMs / 1000);
+  const claims: GrantClaims = {
+    iss: `urn:waybill:${options.instance}`,
+    aud: 'waybill',
+    iat: issuedAt,
+    exp: issuedAt + Math.ceil(deadlineMs / 1000),
+    jti: uuidv7(),
+    txn: draft.txn,
+    sub: principal.id,
+    scope: granted.join(' '),
+    req: { iss: principal.issuer, sub: principal.subject, kind: principal.kind, roles: [...principal.roles] },
+    ...(principal.actor && {
+      act: { iss: principal.actor.issuer, sub: principal.actor.subject, kind: principal.actor.kind },
+    }),
+    tctx: {
+      tenant: principal.tenant,
+      namespace: options.namespace,
+      workflowId: runId,
+      workflowType: 'runPipeline',
+      pipeline: id,
+      version,
+      definitionDigest: pipeline.digest,
+      sourceDigest,
+      steps: granted,
+      policyDigest: ports.policy.digest,
+    },
+  };
+  return { grant: await ports.grantSigner.sign(claims), claims };
+}
+
+/** What step `accept` writes down. */
+export function acceptanceOf(
+  draft: Draft,
+  { grant, claims }: { grant: string; claims: GrantClaims },
+  arrival: { batches: readonly Batch[]; sealed: boolean; requestDigest?: string },
+): Acceptance {
+  const { runId, pipeline, principal, parameters, source, callback, txn, idempotency, policies } = draft;
+  const { definitionDigest, sourceDigest, policyDigest, version } = claims.tctx;
+  return {
+    runId,
+    manifest: pipeline.manifest,
+    definitionDigest,
+    tenant: principal.tenant,
+    requestedBy: requesterOf(principal),
+    parameters,
+    source,
+    grant,
+    txn,
+    callback,
+    ...(idempotency && { idempotency }),
+    ...arrival,
+    audit: auditOf(draft, 'run.accepted', {
+      grant: claims.jti,
+      pipeline: pipeline.manifest.id,
+      version,
+      definitionDigest,
+      sourceDigest,
+      policyDigest,
+      policies,
+    }),
+  };
+}
+
+export function auditOf(
+  { principal, runId, txn }: Pick<Draft, 'principal' | 'runId' | 'txn'>,
+  action: string,
+  detail: AuditEvent['detail'],
+  outcome: AuditEvent['outcome'] = 'success',
+): AuditEvent {
+  const { id, kind, actor, tenant } = principal;
+  return { action, outcome, tenant, actor: { id, kind, ...(actor && { actor }) }, runId, txn, detail };
+}
+
+export function sha256(...parts: (string | Uint8Array)[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest('hex');
+}

@@ -1,0 +1,61 @@
+import { z } from 'zod';
+import { WaybillError } from '../../domain/errors.ts';
+import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
+
+/** Parameters as the pipeline’s own schema reads them, defaults filled in. Throws `ParametersInvalid`. */
+export async function parseParameters({ parameters }: LoadedPipeline, given: unknown): Promise<unknown> {
+  const parsed = await parameters.safeParseAsync(given ?? {});
+  if (parsed.success) return parsed.data;
+  throw new WaybillError('ParametersInvalid', {
+    issues: parsed.error.issues.map(({ path, message }) => ({
+      path: `/${['parameters', ...path].join('/')}`,
+      message,
+    })),
+  });
+}
+
+/**
+ * A query string knows only strings. Where the schema asks for a number, a boolean or a list, and the string is
+ * one, it is taken as such; everything else is left to the schema to accept or refuse.
+ */
+export function parametersFromQuery(
+  pipeline: LoadedPipeline,
+  query: Record<string, unknown>,
+): Record<string, unknown> {
+  const properties = parameterSchemaOf(pipeline).properties ?? {};
+  return Object.fromEntries(
+    Object.entries(query).map(([name, value]) => [
+      name,
+      coerce(value, Object.hasOwn(properties, name) ? properties[name] : {}),
+    ]),
+  );
+}
+
+interface PropertySchema {
+  type?: string;
+  items?: PropertySchema;
+}
+
+function coerce(value: unknown, { type, items }: PropertySchema = {}): unknown {
+  if (type === 'array') return (Array.isArray(value) ? value : [value]).map((one) => coerce(one, items));
+  if (typeof value !== 'string') return value;
+  if ((type === 'number' || type === 'integer') && /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(value))
+    return Number(value);
+  if (type === 'boolean' && (value === 'true' || value === 'false')) return value === 'true';
+  return value;
+}
+
+/** JSON Schema (2020-12) of what a caller sends, computed once for each definition. */
+export function parameterSchemaOf(pipeline: LoadedPipeline): { properties?: Record<string, PropertySchema> } {
+  return jsonSchemaOf(pipeline.parameters) as { properties?: Record<string, PropertySchema> };
+}
+
+export function jsonSchemaOf(schema: z.ZodType): Record<string, unknown> {
+  const known = schemas.get(schema);
+  if (known) return known;
+  const made = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Record<string, unknown>;
+  schemas.set(schema, made);
+  return made;
+}
+
+const schemas = new WeakMap<z.ZodType, Record<string, unknown>>();

@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { WaybillError } from '../../domain/errors.ts';
+
+/** A body while it is being read: its bytes, what became of it, and its digest in the end. */
+export interface UploadBody {
+  /** May be left and taken up again; each byte is given once. */
+  bytes: AsyncIterable<Uint8Array>;
+  /** Whether the last byte has been handed on. */
+  ended(): boolean;
+  /** Whether it broke off, or stalled for longer than allowed. */
+  broken(): boolean;
+  /** Lower-case hex SHA-256 of all bytes, after the end. */
+  digest(): string;
+}
+
+/**
+ * Watches a body on its way. A body of which nothing arrives for `idleMs` counts as broken, and so does one that
+ * closes before its end; both throw `UploadIncomplete` to whoever reads.
+ */
+export function uploadBody(stream: Readable, idleMs: number): UploadBody {
+  const hash = createHash('sha256');
+  let state: 'arriving' | 'ended' | 'broken' = 'arriving';
+
+  async function* read(): AsyncGenerator<Uint8Array> {
+    // Whoever stops reading early still wants to answer, and destroying the stream would take the connection along.
+    const chunks = stream.iterator({ destroyOnReturn: false });
+    try {
+      for (;;) {
+        const next = await withinIdle(chunks.next(), idleMs);
+        if (next.done) break;
+        hash.update(next.value);
+        yield next.value;
+      }
+    } catch (error) {
+      state = 'broken';
+      throw new WaybillError('UploadIncomplete', {
+        detail: error instanceof Error ? error.message : '',
+        cause: error,
+      });
+    }
+    state = 'ended';
+  }
+
+  let digest: string | undefined;
+  return {
+    bytes: { [Symbol.asyncIterator]: read },
+    ended: () => state === 'ended',
+    broken: () => state === 'broken',
+    digest: () => (digest ??= hash.digest('hex')),
+  };
+}
+
+async function withinIdle<T>(next: Promise<T>, idleMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const idle = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing arrived for ${idleMs} ms`)), idleMs);
+  });
+  try {
+    return await Promise.race([next, idle]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
