@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
+import pg from 'pg';
+import { carryingGrant, grantClientInterceptor } from '../../adapters/temporal/clientInterceptors.ts';
+import { untilEnded } from '../../bench/smallRun.ts';
+import { type DevStack, startDevStack } from '../devStack.ts';
+
+const birdstrikes = readFileSync(fileURLToPath(import.meta.resolve('vega-datasets/data/birdstrikes.csv')));
+
+describe('the embedded stack with the project acme', () => {
+  let stack: DevStack;
+  let database: pg.Client;
+  let alice: Awaited<ReturnType<DevStack['as']>>;
+
+  before(async () => {
+    stack = await startDevStack();
+    database = new pg.Client({ connectionString: stack.info().databaseUrl });
+    await database.connect();
+    alice = await stack.as('alice');
+  });
+
+  after(async () => {
+    await database?.end();
+    await stack?.stop();
+  });
+
+  async function send(call: typeof alice, pipeline: string, type: string, body: string | Uint8Array) {
+    const response = await call(`/v1/pipelines/${pipeline}/runs`, {
+      method: 'POST',
+      headers: { 'content-type': type },
+      body: body as BodyInit,
+    });
+    const run = (await response.json()) as { id: string };
+    assert.equal(response.status, 202, JSON.stringify(run));
+    assert.equal(response.headers.get('location'), `${stack.info().apiUrl}/v1/runs/${run.id}`);
+    await untilEnded(call, run.id);
+    const answer = await call(`/v1/runs/${run.id}`);
+    return (await answer.json()) as {
+      id: string;
+      state: string;
+      counts: Record<string, number>;
+      reason?: { code: string };
+      requestedBy: { subject: string };
+    };
+  }
+
+  async function rowsOf(sql: string, values: unknown[] = []) {
+    return (await database.query(sql, values)).rows;
+  }
+
+  it('stores 9,976 birdstrikes of 10,000, for 24 are the same row twice', async () => {
+    const run = await send(alice, 'birdstrikes', 'text/csv', birdstrikes);
+    assert.equal(run.state, 'completed');
+    assert.deepEqual(run.counts, {
+      read: 10_000,
+      passed: 10_000,
+      filtered: 0,
+      rejected: 0,
+      emitted: 10_000,
+      stored: 9_976,
+      unchanged: 0,
+      deduplicated: 24,
+    });
+    const [{ n }] = await rowsOf('SELECT count(*)::integer AS n FROM birdstrikes WHERE _tenant = $1', [
+      'acme',
+    ]);
+    assert.equal(n, 9_976);
+  });
+
+  it('writes nothing when the same data comes again', async () => {
+    const run = await send(alice, 'birdstrikes', 'text/csv', birdstrikes);
+    assert.equal(run.counts.stored, 0);
+    assert.equal(run.counts.unchanged, 9_976);
+    assert.equal(run.counts.deduplicated, 24);
+  });
+
+  it('keeps the rows of another tenant apart, and its runs out of sight', async () => {
+    const dave = await stack.as('dave');
+    const run = await send(dave, 'birdstrikes', 'text/csv', birdstrikes);
+    assert.equal(run.counts.stored, 9_976);
+    assert.equal(run.requestedBy.subject, 'dave');
+    const seen = await alice(`/v1/runs/${run.id}`);
+    assert.equal(seen.status, 404);
+    assert.equal(((await seen.json()) as { code: string }).code, 'RunUnknown');
+  });
+
+  it('carries one trace id from the call to the stored batch', async () => {
+    const traceId = '0af7651916cd43dd8448eb211c80319c';
+    const response = await alice('/v1/pipelines/birdstrikes/runs', {
+      method: 'POST',
+      headers: { 'content-type': 'text/csv', traceparent: `00-${traceId}-b7ad6b7169203331-01` },
+      body: birdstrikes,
+    });
+    const { id } = (await response.json()) as { id: string };
+    await untilEnded(alice, id);
+    const events = await rowsOf(
+      'SELECT action, txn, actor FROM waybill.audit_event WHERE run_id = $1 ORDER BY id',
+      [id],
+    );
+    assert.deepEqual(
+      events.map(({ action }) => action),
+      [
+        'run.accepted',
+        'run.started',
+        'batch.validated',
+        'batch.transformed',
+        'batch.stored',
+        'run.completed',
+      ],
+    );
+    assert.ok(events.every(({ txn }) => txn === traceId));
+    assert.equal(new Set(events.map(({ actor }) => actor.id)).size, 1);
+  });
+
+  describe('a workflow that somebody starts in Temporal by hand', () => {
+    let connection: Connection;
+    let client: Client;
+
+    before(async () => {
+      connection = await Connection.connect({ address: stack.info().temporalAddress });
+      client = new Client({ connection, interceptors: { workflow: [grantClientInterceptor] } });
+    });
+    after(() => connection?.close());
+
+    const input = {
+      runId: 'x',
+      pipeline: 'birdstrikes',
+      version: 1,
+      pulled: false,
+      concurrency: 1,
+      deadlineMs: 60_000,
+    };
+
+    async function codeOf(work: Promise<unknown>): Promise<string | undefined> {
+      try {
+        await work;
+        return undefined;
+      } catch (error) {
+        let cause: unknown = error;
+        while (cause instanceof Error && !('type' in cause && typeof cause.type === 'string'))
+          cause = cause.cause;
+        assert.ok(error instanceof WorkflowFailedError);
+        return (cause as { type: string }).type;
+      }
+    }
+
+    it('has no grant and touches nothing', async () => {
+      const workflowId = 'birdstrikes-by-hand';
+      const run = client.workflow.execute('runPipeline', { workflowId, taskQueue: 'waybill', args: [input] });
+      assert.equal(await codeOf(run), 'GrantMissing');
+      const denials = await rowsOf(
+        `SELECT detail->>'code' AS code, actor FROM waybill.audit_event WHERE run_id = $1 AND outcome = 'denied'`,
+        [workflowId],
+      );
+      assert.ok(denials.length >= 1);
+      assert.ok(denials.every(({ code, actor }) => code === 'GrantMissing' && actor === null));
+    });
+
+    it('cannot use the grant of another run', async () => {
+      const [{ grant_jws: grant }] = await rowsOf('SELECT grant_jws FROM waybill.run LIMIT 1');
+      const workflowId = 'birdstrikes-with-a-stolen-grant';
+      const run = carryingGrant(grant, () =>
+        client.workflow.execute('runPipeline', { workflowId, taskQueue: 'waybill', args: [input] }),
+      );
+      assert.equal(await codeOf(run), 'GrantMismatch');
+    });
+
+    it('cannot use a grant that somebody altered', async () => {
+      const [{ grant_jws: grant }] = await rowsOf('SELECT grant_jws FROM waybill.run LIMIT 1');
+      const [header, payload, signature] = grant.split('.');
+      const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
+      claims.tctx.workflowId = 'birdstrikes-altered';
+      const altered = [header, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join(
+        '.',
+      );
+      const run = carryingGrant(altered, () =>
+        client.workflow.execute('runPipeline', {
+          workflowId: 'birdstrikes-altered',
+          taskQueue: 'waybill',
+          args: [input],
+        }),
+      );
+      assert.equal(await codeOf(run), 'GrantInvalid');
+    });
+  });
+});

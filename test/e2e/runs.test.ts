@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Client, Connection } from '@temporalio/client';
+import pg from 'pg';
+import { untilEnded } from '../../bench/smallRun.ts';
+import { type DevStack, startDevStack } from '../devStack.ts';
+
+type Call = Awaited<ReturnType<DevStack['as']>>;
+interface Ended {
+  id: string;
+  state: string;
+  counts: Record<string, number>;
+  reason?: { code: string };
+}
+
+/** Serves `body` at `/feed`, and a redirect to it at `/moved`. */
+async function serveFeed(body: () => string): Promise<{ server: Server; port: number }> {
+  const server = createServer((request, response) => {
+    if (request.url === '/moved') return response.writeHead(302, { location: '/feed' }).end();
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' }).end(body());
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return { server, port: (server.address() as AddressInfo).port };
+}
+
+describe('runs of the embedded stack', () => {
+  let stack: DevStack;
+  let database: pg.Client;
+  let alice: Call;
+  let roots: string;
+  let feed: Awaited<ReturnType<typeof serveFeed>>;
+  let feedBody = '';
+
+  before(async () => {
+    roots = await mkdtemp(join(tmpdir(), 'waybill-files-'));
+    feed = await serveFeed(() => feedBody);
+    stack = await startDevStack({
+      project: fileURLToPath(new URL('../project', import.meta.url)),
+      env: { WAYBILL_FILE_ROOTS: roots, WAYBILL_EGRESS_ALLOW: `127.0.0.1:${feed.port}` },
+    });
+    database = new pg.Client({ connectionString: stack.info().databaseUrl });
+    await database.connect();
+    alice = await stack.as('alice');
+  });
+
+  after(async () => {
+    await database?.end();
+    await stack?.stop();
+    feed?.server.close();
+    await rm(roots, { recursive: true, force: true });
+  });
+
+  const start = (pipeline: string, init: RequestInit & { duplex?: 'half' }) =>
+    alice(`/v1/pipelines/${pipeline}/runs`, { method: 'POST', ...init });
+
+  async function ended(response: Response): Promise<Ended> {
+    const run = (await response.json()) as Ended;
+    assert.equal(response.status, 202, JSON.stringify(run));
+    await untilEnded(alice, run.id);
+    return (await (await alice(`/v1/runs/${run.id}`)).json()) as Ended;
+  }
+
+  const upload = (body: BodyInit) =>
+    start('readings', { body, headers: { 'content-type': 'application/x-ndjson' }, duplex: 'half' });
+  const envelope = (pipeline: string, body: unknown) =>
+    start(pipeline, { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
+
+  async function rowsOf(sql: string, values: unknown[] = []) {
+    return (await database.query(sql, values)).rows;
+  }
+
+  it('makes a dead letter of each bad record, with its place and its bytes, and goes on', async () => {
+    const lines = [
+      '{"sensor":"a","value":1}',
+      '{"sensor":"b","value":',
+      '{"sensor":"c","value":"two"}',
+      '{"sensor":"d","value":4,"colour":"red"}',
+      '{"sensor":"e","value":-5}',
+      '{"sensor":"f","value":6e9}',
+      `{"sensor":"${'g'.repeat(2_000)}","value":7}`,
+      '{"sensor":"h\\u0000","value":8}',
+      '[1,2,3]',
+      `{"sensor":${'['.repeat(100_000)}`.slice(0, 900),
+      '{"sensor":"k","value":1,"__proto__":{"admin":true}}',
+      '{"sensor":"a","value":12}',
+    ];
+    const run = await ended(await upload(`\ufeff${lines.join('\n')}`));
+    assert.equal(run.state, 'completed');
+    const { read, passed, filtered, rejected, emitted, stored, unchanged, deduplicated } = run.counts;
+    assert.deepEqual([read, passed, filtered, rejected], [12, 2, 1, 9]);
+    assert.deepEqual([emitted, stored, unchanged, deduplicated], [2, 1, 0, 1]);
+    const letters = await rowsOf(
+      'SELECT line::integer, byte_offset::integer AS at, code, path, raw, object FROM waybill.dead_letter WHERE run_id = $1 ORDER BY position',
+      [run.id],
+    );
+    assert.deepEqual(
+      letters.map(({ line, code }) => [line, code]),
+      [
+        [2, 'MalformedJson'],
+        [3, 'SchemaMismatch'],
+        [4, 'UnknownField'],
+        [6, 'OutOfRange'],
+        [7, 'RecordTooLarge'],
+        [8, 'NulByte'],
+        [9, 'NotAnObject'],
+        [10, 'TooDeep'],
+        [11, 'UnsafeKey'],
+      ],
+    );
+    assert.equal(letters[1].path, 'value');
+    assert.equal(letters[0].raw.toString(), lines[1]);
+    assert.equal(letters[0].at, 3 + lines[0]!.length + 1);
+    const [row] = await rowsOf(`SELECT value FROM readings WHERE sensor = 'a'`);
+    assert.equal(row.value, 12, 'of two records with one key the later wins');
+  });
+
+  it('validates the first batch before the last byte is in, and stores none until then', async () => {
+    let more: ReadableStreamDefaultController<Uint8Array>;
+    const body = new ReadableStream<Uint8Array>({ start: (controller) => void (more = controller) });
+    const line = (i: number) => Buffer.from(`{"sensor":"slow-${i}","value":${i}}\n`);
+    const answer = upload(body);
+    for (let i = 0; i < 25; i++) more!.enqueue(line(i));
+
+    const watch = new pg.Client({ connectionString: stack.info().databaseUrl });
+    await watch.connect();
+    const validated = async () => {
+      const rows = await rowsOf(
+        `SELECT r.id FROM waybill.run r JOIN waybill.stage s ON s.run_id = r.id WHERE r.arrival = 'open' AND s.stage = 'transform'`,
+      );
+      return rows.length >= 2 ? rows[0].id : undefined;
+    };
+    let runId = await validated();
+    while (!runId) {
+      await new Promise((resolve) => setTimeout(resolve, 25));
+      runId = await validated();
+    }
+    await watch.end();
+    const [{ n }] = await rowsOf('SELECT count(*)::integer AS n FROM waybill.ledger WHERE run_id = $1', [
+      runId,
+    ]);
+    assert.equal(n, 0);
+
+    more!.close();
+    const run = await ended(await answer);
+    assert.equal(run.id, runId);
+    assert.equal(run.counts.stored, 25);
+  });
+
+  it('fails as UploadIncomplete when the client vanishes, with no row stored', async () => {
+    let more: ReadableStreamDefaultController<Uint8Array>;
+    const body = new ReadableStream<Uint8Array>({ start: (controller) => void (more = controller) });
+    const leaving = new AbortController();
+    const answer = start('readings', {
+      body,
+      headers: { 'content-type': 'application/x-ndjson' },
+      duplex: 'half',
+      signal: leaving.signal,
+    }).catch(() => undefined);
+    for (let i = 0; i < 25; i++) more!.enqueue(Buffer.from(`{"sensor":"gone-${i}","value":1}\n`));
+    const open = () => rowsOf(`SELECT id FROM waybill.run WHERE arrival = 'open' AND ended_at IS NULL`);
+    let [run] = await open();
+    while (!run) {
+      await new Promise((resolve) => setTimeout(resolve, 25));
+      [run] = await open();
+    }
+    leaving.abort();
+    await answer;
+    assert.equal(await untilEnded(alice, run.id), 'failed');
+    const [record] = await rowsOf('SELECT reason FROM waybill.run WHERE id = $1', [run.id]);
+    assert.equal(record.reason.code, 'UploadIncomplete');
+    assert.deepEqual(await rowsOf(`SELECT FROM readings WHERE sensor LIKE 'gone-%'`), []);
+  });
+
+  it('reads a file below its roots, header and all', async () => {
+    const lines = [
+      'code,name,opened',
+      ...Array.from({ length: 25 }, (_, i) => `S${i},"Station ""${i}""\nplatform",`),
+    ];
+    await writeFile(join(roots, 'stations.csv'), `${lines.join('\r\n')}\r\n`);
+    const run = await ended(await envelope('stations', { source: { path: 'stations.csv' } }));
+    assert.equal(run.state, 'completed', JSON.stringify(run));
+    assert.equal(run.counts.stored, 25);
+    const [row] = await rowsOf(`SELECT name, opened FROM stations WHERE code = 'S7'`);
+    assert.deepEqual(row, { name: 'Station "7"\nplatform', opened: null });
+  });
+
+  it('refuses a file outside of its roots', async () => {
+    const response = await envelope('stations', { source: { path: '../../etc/passwd' } });
+    const body = (await response.json()) as { code: string };
+    assert.deepEqual([response.status, body.code], [422, 'SourceRefused']);
+  });
+
+  it('reads a URL of a host that the operator named, redirects included', async () => {
+    feedBody = Array.from(
+      { length: 25 },
+      (_, i) => `{"id":"f${i}","at":"2026-01-02T03:04:05Z","size":${i}}`,
+    ).join('\n');
+    const run = await ended(
+      await envelope('feed', { source: { url: `http://127.0.0.1:${feed.port}/moved` } }),
+    );
+    assert.equal(run.state, 'completed', JSON.stringify(run));
+    assert.equal(run.counts.stored, 25);
+    const [row] = await rowsOf(`SELECT at FROM feed WHERE id = 'f3'`);
+    assert.equal(row.at.toISOString(), '2026-01-02T03:04:05.000Z');
+  });
+
+  it('refuses a URL of this machine in every spelling', async () => {
+    const other = feed.port + 1;
+    for (const host of [
+      '127.0.0.1',
+      '2130706433',
+      '0x7f000001',
+      '0177.0.0.1',
+      '[::1]',
+      '[::ffff:7f00:1]',
+      '169.254.169.254',
+    ]) {
+      const response = await envelope('feed', { source: { url: `http://${host}:${other}/` } });
+      const body = (await response.json()) as { code: string };
+      assert.deepEqual([response.status, body.code], [422, 'SourceRefused'], host);
+    }
+  });
+
+  it('fails a run whose source does not hold what its name says', async () => {
+    feedBody = '';
+    const run = await ended(
+      await envelope('feed', { source: { url: `http://127.0.0.1:${feed.port}/feed` } }),
+    );
+    assert.deepEqual([run.state, run.reason?.code], ['failed', 'SourceEmpty']);
+  });
+
+  it('keeps the history of a long run short by continuing as new', async () => {
+    const records = Array.from({ length: 2_000 }, (_, i) => `{"sensor":"long-${i}","value":${i}}`).join('\n');
+    const run = await ended(await upload(records));
+    assert.equal(run.state, 'completed', JSON.stringify(run));
+    assert.equal(run.counts.stored, 2_000);
+    const connection = await Connection.connect({ address: stack.info().temporalAddress });
+    const client = new Client({ connection });
+    const lengths: number[] = [];
+    for await (const execution of client.workflow.list({ query: `WorkflowId = '${run.id}'` }))
+      lengths.push(execution.historyLength);
+    await connection.close();
+    assert.ok(lengths.length >= 2, 'it continued as new');
+    assert.ok(Math.max(...lengths) < 4_000, `histories of ${lengths} events`);
+  });
+
+  it('cancels a run, which then stores nothing more', async () => {
+    const records = Array.from({ length: 3_000 }, (_, i) => `{"sensor":"cancel-${i}","value":${i}}`).join(
+      '\n',
+    );
+    const accepted = (await (await upload(records)).json()) as Ended;
+    const cancelled = await alice(`/v1/runs/${accepted.id}/cancel`, { method: 'POST' });
+    assert.equal(cancelled.status, 202);
+    assert.equal(await untilEnded(alice, accepted.id), 'cancelled');
+    const run = (await (await alice(`/v1/runs/${accepted.id}`)).json()) as Ended;
+    assert.equal(run.reason?.code, 'RunCancelled');
+    const count = async () =>
+      (await rowsOf(`SELECT count(*)::integer AS n FROM readings WHERE _run = $1`, [run.id]))[0].n;
+    assert.equal(await count(), run.counts.stored);
+    const again = await alice(`/v1/runs/${accepted.id}/cancel`, { method: 'POST' });
+    assert.deepEqual([again.status, ((await again.json()) as { code: string }).code], [409, 'RunEnded']);
+  });
+});

@@ -1,0 +1,11 @@
+import { csv, definePipeline, file, postgres } from 'waybill';
+import { z } from 'zod';
+
+/** Reads a file below the configured roots. */
+export default definePipeline({
+  id: 'stations',
+  source: file(csv({ emptyAs: 'null' })),
+  input: z.strictObject({ code: z.string().min(1), name: z.string(), opened: z.iso.date().nullable() }),
+  sink: postgres({ table: 'stations', key: ['code'] }),
+  limits: { batchRecords: 10 },
+});
