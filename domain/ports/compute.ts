@@ -1,21 +1,32 @@
 import type { Batch } from '../batch.ts';
-import type { EncodedRows } from './sink.ts';
 import type { Rejection } from '../rejection.ts';
 import type { Counts } from '../run.ts';
+import type { EncodedRows } from './sink.ts';
 
 /**
  * The work on records that keeps a processor busy. It runs off the main thread, so that heartbeats and database
  * connections are served meanwhile. Pure functions of bytes: the same task gives the same result.
  *
  * Between the stages a record is one line of JSON: `[position, line, byteOffset, byteLength, value]`; after the
- * transform `value` is one output row, and a record that became three rows is three lines.
+ * transform `value` is one output row, as the texts of its columns in the order of the sink, and a record that became
+ * three rows is three lines.
+ *
+ * All of it throws `TransformFailed` where the pipeline’s code throws, never ends or takes the thread’s memory, and
+ * `DefinitionUnavailable` where the module is another by now. When the signal aborts, the work ends and its reason
+ * is thrown.
  */
 export interface Compute {
-  validate(task: { definition: DefinitionRef; batch: Batch; bytes: Uint8Array }): Promise<StageResult>;
-  /** `parameters` as the run was accepted with; throws `TransformFailed` where the pipeline’s own code throws. */
-  transform(task: { definition: DefinitionRef; parameters: unknown; bytes: Uint8Array }): Promise<StageResult>;
+  validate(
+    task: { definition: DefinitionRef; batch: Batch; bytes: Uint8Array },
+    signal?: AbortSignal,
+  ): Promise<StageResult>;
+  /** `parameters` as the run was accepted with; also throws `ParametersInvalid`. */
+  transform(
+    task: { definition: DefinitionRef; parameters: unknown; bytes: Uint8Array },
+    signal?: AbortSignal,
+  ): Promise<StageResult>;
   /** Turns transformed lines into columns for the sink; the last row of a key wins. */
-  encode(task: { definition: DefinitionRef; bytes: Uint8Array }): Promise<EncodedRows>;
+  encode(task: { definition: DefinitionRef; bytes: Uint8Array }, signal?: AbortSignal): Promise<EncodedRows>;
 }
 
 export interface StageResult {

@@ -1,0 +1,42 @@
+import { z } from 'zod';
+import type { FormatManifest, SinkManifest } from '../../domain/manifest.ts';
+import type { AnyPipeline } from '../../domain/pipeline.ts';
+import { traitsOf } from './schemaTraits.ts';
+import { markedJson, plainJson, type ValueCodec } from './valueCodec.ts';
+
+/** A pipeline, prepared once for the work on many records. */
+export interface PreparedDefinition {
+  pipeline: AnyPipeline;
+  /** Of the source; inline records are NDJSON. */
+  format: FormatManifest;
+  sink: SinkManifest;
+  /** How a valid record travels from validation to the transform. */
+  codec: ValueCodec;
+  /** Whether the text of a valid JSON record can travel as it is. */
+  preserving: boolean;
+}
+
+export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
+  const { source, sink } = pipeline.manifest;
+  const { json, preserving } = traitsOf(pipeline.input);
+  return {
+    pipeline: { ...pipeline, input: compiled(pipeline.input), output: compiled(pipeline.output) },
+    format: source.kind === 'inline' ? { name: 'ndjson' } : source.format,
+    sink,
+    codec: json ? plainJson : markedJson,
+    preserving,
+  };
+}
+
+/**
+ * zod’s generated parser: 2.7 times as fast for valid values; invalid ones go through the ordinary one and give the
+ * same issues. Coercions and transforms survive. A schema that it does not know comes back as it was.
+ */
+function compiled<T extends z.ZodType>(schema: T): T {
+  try {
+    return z.compile(schema);
+  } catch {
+    // Another copy of zod, in the project.
+    return schema;
+  }
+}

@@ -1,0 +1,57 @@
+import { hash } from 'node:crypto';
+import type { SinkManifest } from '../../domain/manifest.ts';
+import type { EncodedRows } from '../../domain/ports/sink.ts';
+import { arrayLiteral } from './arrayLiteral.ts';
+import { eachLine } from './eachLine.ts';
+
+type Texts = readonly (string | null)[];
+
+/** Turns transformed lines into one array literal a column. Of rows with one key the last stays. */
+export function encodeRows(sink: SinkManifest, bytes: Buffer): EncodedRows {
+  const keyOf = sink.key === 'row-digest' ? digester(sink) : keyReader(sink);
+  const rows = new Map<string, { position: number; texts: Texts }>();
+  let emitted = 0;
+  eachLine(bytes, ([position, , , , texts]) => {
+    emitted++;
+    rows.set(keyOf(texts as Texts), { position, texts: texts as Texts });
+  });
+  const kept = [...rows.values()];
+  return {
+    count: kept.length,
+    deduplicated: emitted - kept.length,
+    columns: sink.columns.map((_, i) => arrayLiteral(kept.map((row) => row.texts[i]!))),
+    positions: `{${kept.map((row) => row.position).join()}}`,
+    ...(sink.key === 'row-digest' && { digests: arrayLiteral([...rows.keys()]) }),
+  };
+}
+
+/** Texts hold no NUL, so that it parts them. */
+function keyReader({ key, columns }: SinkManifest): (texts: Texts) => string {
+  const at = (key as readonly string[]).map((name) => columns.findIndex((c) => c.name === name));
+  const [only] = at;
+  return at.length === 1 ? (texts) => texts[only!]! : (texts) => at.map((i) => texts[i]).join('\0');
+}
+
+/**
+ * Lower-case hex SHA-256 over the columns that are not NULL, by name: neither the order of columns nor a new one
+ * without values changes the digest of a row.
+ */
+function digester({ columns }: SinkManifest): (texts: Texts) => string {
+  const sorted = columns.map((c, i) => ({ ...c, i })).sort((a, b) => (a.name < b.name ? -1 : 1));
+  return (texts) => {
+    const present: [string, unknown][] = [];
+    for (const { name, type, i } of sorted) {
+      const text = texts[i]!;
+      if (text !== null) present.push([name, type === 'jsonb' ? sortKeys(JSON.parse(text)) : text]);
+    }
+    return hash('sha256', JSON.stringify(present), 'hex');
+  };
+}
+
+/** `jsonb` does not keep the order of keys, so it says nothing about a row. */
+function sortKeys(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(sortKeys);
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, part]) => [key, sortKeys(part)]));
+}

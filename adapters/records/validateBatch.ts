@@ -1,0 +1,98 @@
+import { isAscii, isUtf8 } from 'node:buffer';
+import type { Batch } from '../../domain/batch.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import type { FormatManifest } from '../../domain/manifest.ts';
+import type { StageResult } from '../../domain/ports/compute.ts';
+import { type Rejection, type RejectionCode, rejections } from '../../domain/rejection.ts';
+import { readFields } from './csvFields.ts';
+import type { PreparedDefinition } from './definition.ts';
+import { describeIssue } from './describeIssue.ts';
+import { eachRecord } from './eachRecord.ts';
+import { readJson } from './readJson.ts';
+
+/**
+ * Reads the records of a batch and checks each against the input schema. A record that does not fit is a rejection
+ * and touches no other. Throws `BatchCorrupt` where the batch has another number of records than it says, and
+ * `TransformFailed` where code inside the schema throws.
+ */
+export function validateBatch(definition: PreparedDefinition, batch: Batch, bytes: Buffer): StageResult {
+  const format = batch.header ? definition.format : ndjson;
+  const decode = decoderOf(bytes);
+  const read = format.name === 'csv' ? csvReader(format, batch.header!) : readJson;
+  const { input } = definition.pipeline;
+  const keepsText = definition.preserving && format.name === 'ndjson';
+  const rejected: Rejection[] = [];
+  let lines = '';
+  let records = 0;
+
+  eachRecord(bytes, format, batch.firstLine, (start, end, line) => {
+    const position = batch.firstRecord + records++;
+    const place = { position, line, byteOffset: batch.firstByte + start, byteLength: end - start };
+    const text = decode(start, end);
+    const record = text === undefined ? 'InvalidUtf8' : read(text);
+    if (typeof record === 'string') {
+      rejected.push({ ...place, code: record, path: '', message: rejections[record] });
+      return;
+    }
+    if ('message' in record) {
+      rejected.push({ ...place, ...record });
+      return;
+    }
+    const parsed = guarded(position, () => input.safeParse(record.value));
+    if (!parsed.success) {
+      rejected.push({ ...place, ...describeIssue(parsed.error.issues, record.value) });
+      return;
+    }
+    const value = keepsText ? text : guarded(position, () => definition.codec.write(parsed.data));
+    lines += `[${position},${line},${place.byteOffset},${place.byteLength},${value}]\n`;
+  });
+
+  if (records !== batch.records) {
+    throw new WaybillError('BatchCorrupt', { detail: `${records} records, not ${batch.records}` });
+  }
+  return {
+    bytes: new TextEncoder().encode(lines),
+    rejections: rejected,
+    counts: { read: records, rejected: rejected.length },
+  };
+}
+
+const ndjson: FormatManifest = { name: 'ndjson' };
+
+type Reader = (
+  text: string,
+) => { value: object } | RejectionCode | Pick<Rejection, 'code' | 'path' | 'message'>;
+
+/** Most batches are ASCII as a whole, or at least UTF-8 as a whole; only in the others is each record asked. */
+function decoderOf(bytes: Buffer): (start: number, end: number) => string | undefined {
+  if (isAscii(bytes)) return (start, end) => bytes.toString('latin1', start, end);
+  if (isUtf8(bytes)) return (start, end) => bytes.toString('utf8', start, end);
+  return (start, end) =>
+    isUtf8(bytes.subarray(start, end)) ? bytes.toString('utf8', start, end) : undefined;
+}
+
+function csvReader(format: FormatManifest & { name: 'csv' }, header: readonly string[]): Reader {
+  const empty = format.emptyAs === 'null' ? null : '';
+  return (text) => {
+    const fields = readFields(text, format.delimiter);
+    if (!fields) return 'MalformedCsv';
+    if (fields.length !== header.length) {
+      const message = `${rejections.WrongColumnCount.slice(0, -1)}: ${fields.length}, not ${header.length}.`;
+      return { code: 'WrongColumnCount', path: '', message };
+    }
+    if (text.includes('\0')) return 'NulByte';
+    const value: Record<string, string | null> = {};
+    for (let i = 0; i < header.length; i++) value[header[i]!] = fields[i] === '' ? empty : fields[i]!;
+    return { value };
+  };
+}
+
+/** What a check or a transform inside the schema throws is a mistake in the pipeline, not in the record. */
+function guarded<T>(position: number, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    const detail = `the input schema threw at position ${position}: ${cause instanceof Error ? cause.message : cause}`;
+    throw new WaybillError('TransformFailed', { detail, cause });
+  }
+}
