@@ -63,8 +63,9 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
   }
 
   function revive(entry: Watched): Promise<void> {
-    entry.reviving ??= reviveUntilReady(entry).finally(() => {
+    entry.reviving ??= reviveUntilReady(entry).then(() => {
       entry.reviving = undefined;
+      if (!stopping) watch(entry);
     });
     return entry.reviving;
   }
@@ -91,8 +92,6 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
       }
       entry.readyAt = performance.now();
       say(`${service.name} is back.`);
-      // Not before this revival is over: its death is the next one’s.
-      queueMicrotask(() => watch(entry));
       return;
     }
   }
