@@ -3,7 +3,7 @@ import { NativeConnection, Worker } from '@temporalio/worker';
 import { pino } from 'pino';
 import { createActivities, type Dependencies } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
-import { createDirectoryObjects } from '../adapters/objects/directory.ts';
+import { openDirectory } from '../adapters/objects/directory.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createProgress } from '../adapters/postgres/progress.ts';
@@ -57,7 +57,7 @@ export async function startWorker(
   const pool = connectPool(settings.databaseUrl, { connectionsMax: 16, name: 'waybill-worker' });
   const runs = watchRuns(settings.databaseUrl);
   const definitions = await loadProject(settings.project);
-  const objects = createDirectoryObjects(settings.objects);
+  const objects = await openDirectory(settings.objects);
   const compute = createComputePool({ threadsMax: 1 });
   const progress = createProgress(pool, (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal));
   const verifier = createGrantVerifier({ jwksUrl: settings.jwksUrl, issuer: settings.issuer });

@@ -31,7 +31,7 @@ describe('the embedded stack with the project acme', () => {
     const response = await call(`/v1/pipelines/${pipeline}/runs`, {
       method: 'POST',
       headers: { 'content-type': type },
-      body: body as BodyInit,
+      body: body as NonNullable<RequestInit['body']>,
     });
     const run = (await response.json()) as { id: string };
     assert.equal(response.status, 202, JSON.stringify(run));

@@ -67,7 +67,7 @@ describe('runs of the embedded stack', () => {
     return (await (await alice(`/v1/runs/${run.id}`)).json()) as Ended;
   }
 
-  const upload = (body: BodyInit) =>
+  const upload = (body: NonNullable<RequestInit['body']>) =>
     start('readings', { body, headers: { 'content-type': 'application/x-ndjson' }, duplex: 'half' });
   const envelope = (pipeline: string, body: unknown) =>
     start(pipeline, { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
@@ -122,11 +122,13 @@ describe('runs of the embedded stack', () => {
   });
 
   it('validates the first batch before the last byte is in, and stores none until then', async () => {
-    let more: ReadableStreamDefaultController<Uint8Array>;
-    const body = new ReadableStream<Uint8Array>({ start: (controller) => void (more = controller) });
+    const { readable: body, writable } = new TransformStream<Uint8Array, Uint8Array>(undefined, {
+      highWaterMark: 100,
+    });
+    const more = writable.getWriter();
     const line = (i: number) => Buffer.from(`{"sensor":"slow-${i}","value":${i}}\n`);
     const answer = upload(body);
-    for (let i = 0; i < 25; i++) more!.enqueue(line(i));
+    for (let i = 0; i < 25; i++) void more.write(line(i));
 
     const watch = new pg.Client({ connectionString: stack.info().databaseUrl });
     await watch.connect();
@@ -147,15 +149,17 @@ describe('runs of the embedded stack', () => {
     ]);
     assert.equal(n, 0);
 
-    more!.close();
+    await more.close();
     const run = await ended(await answer);
     assert.equal(run.id, runId);
     assert.equal(run.counts.stored, 25);
   });
 
   it('fails as UploadIncomplete when the client vanishes, with no row stored', async () => {
-    let more: ReadableStreamDefaultController<Uint8Array>;
-    const body = new ReadableStream<Uint8Array>({ start: (controller) => void (more = controller) });
+    const { readable: body, writable } = new TransformStream<Uint8Array, Uint8Array>(undefined, {
+      highWaterMark: 100,
+    });
+    const more = writable.getWriter();
     const leaving = new AbortController();
     const answer = start('readings', {
       body,
@@ -163,7 +167,7 @@ describe('runs of the embedded stack', () => {
       duplex: 'half',
       signal: leaving.signal,
     }).catch(() => undefined);
-    for (let i = 0; i < 25; i++) more!.enqueue(Buffer.from(`{"sensor":"gone-${i}","value":1}\n`));
+    for (let i = 0; i < 25; i++) void more.write(Buffer.from(`{"sensor":"gone-${i}","value":1}\n`));
     const open = () => rowsOf(`SELECT id FROM waybill.run WHERE arrival = 'open' AND ended_at IS NULL`);
     let [run] = await open();
     while (!run) {
