@@ -44,7 +44,7 @@ export type Definition<
   version?: number;
   /** What policies decide by, such as `{ classification: 'internal' }`. */
   labels?: Record<string, string>;
-  /** What a caller may choose for one run; a strict object schema. In a query, values arrive as text: coerce them. */
+  /** What a caller may choose for one run; a strict object schema. */
   parameters?: P;
   source: S;
   /** Strict object schema of one record. A record that does not fit becomes a dead letter. */

@@ -1,0 +1,128 @@
+import type { z } from 'zod';
+import { createMemoryObjects } from '../adapters/objects/memory.ts';
+import { type PreparedDefinition, prepareDefinition } from '../adapters/records/definition.ts';
+import { eachLine } from '../adapters/records/eachLine.ts';
+import { encodeRows } from '../adapters/records/encodeRows.ts';
+import { createReceiver } from '../adapters/records/receiver.ts';
+import { transformBatch } from '../adapters/records/transformBatch.ts';
+import { validateBatch } from '../adapters/records/validateBatch.ts';
+import { applyTransform } from '../domain/applyTransform.ts';
+import type { Batch } from '../domain/batch.ts';
+import type { FormatManifest } from '../domain/manifest.ts';
+import type { Pipeline } from '../domain/pipeline.ts';
+import { type Rejection, rejections } from '../domain/rejection.ts';
+import { type Counts, zeroCounts } from '../domain/run.ts';
+
+/**
+ * Runs a pipeline without Temporal, database or identity: the same code reads, validates and transforms as in a run,
+ * and rows of one key are told apart as the sink tells them, on a table that is empty at first.
+ * @param input the records as a caller would send them, or `{ bytes }` in the format of the source
+ * @param options.parameters as a caller would send them, default none
+ *
+ * Throws `ParametersInvalid`, `HeaderInvalid` (CSV) and `TransformFailed` as a run would end with them.
+ */
+export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject, P extends z.ZodObject>(
+  pipeline: Pipeline<I, O, P>,
+  input: readonly unknown[] | { bytes: Uint8Array | string },
+  options: { parameters?: Record<string, unknown> } = {},
+): Promise<TestedRun<z.output<O>>> {
+  const definition = prepareDefinition(pipeline);
+  const bytes = Buffer.from(
+    'bytes' in input ? input.bytes : input.map((r) => `${JSON.stringify(r)}\n`).join(''),
+  );
+  const validated = await validate(
+    definition,
+    bytes,
+    'bytes' in input ? definition.format : { name: 'ndjson' },
+  );
+  const transformed = transformBatch(definition, options.parameters, validated.lines);
+  const { rows, filtered } = outcomes(
+    pipeline,
+    definition,
+    options.parameters ?? {},
+    validated.lines,
+    transformed.rejections,
+  );
+  const kept = keptOf(definition, Buffer.from(transformed.bytes));
+  return {
+    stored: kept.map((ordinal) => rows[ordinal]!) as z.output<O>[],
+    rejected: [...validated.rejected, ...transformed.rejections].sort((a, b) => a.position - b.position),
+    filtered,
+    counts: {
+      ...zeroCounts,
+      ...transformed.counts,
+      read: validated.read,
+      rejected: validated.rejected.length + transformed.rejections.length,
+      stored: kept.length,
+      deduplicated: rows.length - kept.length,
+    },
+  };
+}
+
+export interface TestedRun<Row> {
+  /** What the table would hold, in the order in which each key first came. */
+  stored: Row[];
+  rejected: Rejection[];
+  /** What `skip` left out: the ordinal of the record, from 0, and the code. */
+  filtered: { position: number; code: string }[];
+  counts: Counts;
+}
+
+async function validate(definition: PreparedDefinition, bytes: Buffer, format: FormatManifest) {
+  const scope = { tenant: 'test', runId: 'test' };
+  const objects = createMemoryObjects();
+  const lines: Uint8Array[] = [];
+  const rejected: Rejection[] = [];
+  let read = 0;
+  const { limits } = definition.pipeline.manifest;
+  for await (const batch of createReceiver(objects).receive(scope, format, limits, once(bytes))) {
+    read += batch.records;
+    if (batch.refused) rejected.push(refusalOf(batch, batch.refused));
+    else {
+      const result = validateBatch(definition, batch, Buffer.from(await objects.get(scope, batch.digest)));
+      lines.push(result.bytes);
+      rejected.push(...result.rejections);
+    }
+  }
+  return { lines: Buffer.concat(lines), rejected, read };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+function refusalOf(batch: Batch, code: NonNullable<Batch['refused']>): Rejection {
+  const place = { position: batch.firstRecord, line: batch.firstLine, byteOffset: batch.firstByte };
+  return { ...place, byteLength: batch.sizeBytes, code, path: '', message: rejections[code] };
+}
+
+/** The values of the rows and the codes of `skip`, neither of which travels on in a run: transforms are pure. */
+function outcomes(
+  pipeline: Pipeline,
+  { codec }: PreparedDefinition,
+  sent: unknown,
+  lines: Buffer,
+  refused: readonly Rejection[],
+) {
+  const parameters = pipeline.parameters.parse(sent);
+  const refusedAt = new Set(refused.map((r) => r.position));
+  const rows: unknown[] = [];
+  const filtered: { position: number; code: string }[] = [];
+  eachLine(lines, ([position, , , , value]) => {
+    if (refusedAt.has(position)) return;
+    const outcome = applyTransform(pipeline, codec.restore(value), parameters);
+    if (outcome.kind === 'rows') rows.push(...outcome.rows);
+    else if (outcome.kind === 'filtered') filtered.push({ position, code: outcome.code });
+  });
+  return { rows, filtered };
+}
+
+/** Ordinals of the rows that the sink would keep. */
+function keptOf({ sink }: PreparedDefinition, lines: Buffer): number[] {
+  let numbered = '';
+  let ordinal = 0;
+  eachLine(lines, ([, , , , texts]) => {
+    numbered += `${JSON.stringify([ordinal++, 0, 0, 0, texts])}\n`;
+  });
+  return JSON.parse(`[${encodeRows(sink, Buffer.from(numbered)).positions.slice(1, -1)}]`);
+}

@@ -1,0 +1,4 @@
+import { createMemoryObjects } from '../../adapters/objects/memory.ts';
+import { objectStoreConformance } from '../conformance/objects.ts';
+
+objectStoreConformance('memory', async () => createMemoryObjects());
