@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
 import pg from 'pg';
 import { carryingGrant, grantClientInterceptor } from '../../adapters/temporal/clientInterceptors.ts';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
 
-const birdstrikes = readFileSync(fileURLToPath(import.meta.resolve('vega-datasets/data/birdstrikes.csv')));
+const birdstrikes = readFileSync(
+  new URL('../../node_modules/vega-datasets/data/birdstrikes.csv', import.meta.url),
+);
 
 describe('the embedded stack with the project acme', () => {
   let stack: DevStack;
