@@ -126,7 +126,7 @@ type KeyFits<K extends string, Row> = [Exclude<K, keyof Row>] extends [never]
   ? unknown
   : `The key names “${Exclude<K, keyof Row>}”, which is not a field of the output.`;
 
-export interface Schedule {
+interface Schedule {
   /** Five fields: minute, hour, day of month, month, day of week. */
   cron: string;
   /** IANA name, default `UTC`. */

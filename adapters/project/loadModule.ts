@@ -15,8 +15,7 @@ export async function loadModule(modulePath: string): Promise<{ pipeline: AnyPip
   return { pipeline, digest: digestOf(pipeline.manifest, bundle(modulePath)) };
 }
 
-/** Imports without the digest, for threads whose process has compared it already. Throws `DefinitionError`. */
-export async function importPipeline(modulePath: string): Promise<AnyPipeline> {
+async function importPipeline(modulePath: string): Promise<AnyPipeline> {
   const module = await import(pathToFileURL(modulePath).href).catch((cause: unknown) => {
     if (cause instanceof DefinitionError) throw new DefinitionError(modulePath, cause.issues);
     const message = `does not load: ${cause instanceof Error ? cause.message : String(cause)}`;

@@ -43,7 +43,7 @@ export const spoilers: readonly Spoiler[] = [
     ...order,
     customer: { ...order.customer, email: 'at example' },
   })),
-  field('unknown-currency', 'SchemaMismatch', (order) => ({ ...order, currency: 'XXX' })),
+  field('unknown-currency', 'SchemaMismatch', (order) => ({ ...order, currency: 'ZZZ' })),
   field('no-lines', 'SchemaMismatch', (order) => ({ ...order, lines: [] })),
   field('lines-as-object', 'SchemaMismatch', (order) => ({ ...order, lines: { ...order.lines } })),
   field('zero-quantity', 'SchemaMismatch', (order) => withLine(order, { quantity: 0 })),
