@@ -24,7 +24,9 @@ if (major > 22 || (major === 22 && minor >= 18)) {
 
 /** @param {string} node */
 function runWith(node) {
-  const child = spawn(node, [...flags, main, ...process.argv.slice(2)], { stdio: 'inherit' });
+  const child = spawn(node, [...flags, main, ...process.argv.slice(2)], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     // From the terminal, Ctrl-C reaches the child by itself.
     process.on(signal, () => signal !== 'SIGINT' && child.kill(signal));

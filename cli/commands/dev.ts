@@ -32,12 +32,13 @@ async function dev(folder: string, watch: boolean, { env }: CliContext): Promise
         asked.abort(new Error('The start was interrupted.'));
         askedAt = performance.now();
       } else if (performance.now() - askedAt > sameMomentMs) {
-        stack?.kill();
+        // What still runs is killed on the way out.
         process.exit(1);
       }
     });
   }
   let askedAt = 0;
+  whenStarterIsGone(env, () => asked.abort(new Error('Whoever started this is gone.')));
   const { startStack } = await import('../dev/startStack.ts');
   const { vendorUrl } = await import('../dev/temporalBinary.ts');
   try {
@@ -71,6 +72,21 @@ async function dev(folder: string, watch: boolean, { env }: CliContext): Promise
 }
 
 const sameMomentMs = 500;
+const starterPollMs = 250;
+
+/**
+ * npm (or our own `bin.js`) that is killed cannot pass that on, and nobody would know of this process any more.
+ * Started by hand or by a service manager, it is its own.
+ */
+function whenStarterIsGone(env: CliContext['env'], stop: () => void): void {
+  process.once('disconnect', stop);
+  process.channel?.unref();
+  if (env.npm_lifecycle_event === undefined) return;
+  const starter = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== starter) stop();
+  }, starterPollMs).unref();
+}
 
 async function settingsFrom(env: CliContext['env']) {
   const { StackSettings } = await import('../dev/stackSettings.ts');

@@ -1,3 +1,4 @@
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { removeDevJson, writeDevJson } from './devJson.ts';
@@ -45,7 +46,6 @@ export interface RunningStack {
   /** Serves the project as it is by now. */
   reload(): Promise<void>;
   stop(): Promise<void>;
-  kill(): void;
 }
 
 /**
@@ -58,21 +58,21 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
   const { settings, say, signal } = options;
   const project = await existingProject(options.project);
   const home = await openHome(settings.WAYBILL_HOME);
-  const lock = await takeLock(join(home.run, 'supervisor.lock'));
-  if (!lock.held) {
-    throw new Error(
-      `${home.path} is served by process ${lock.by.pid} already. Stop that first, or set WAYBILL_HOME to another folder.`,
-    );
-  }
+  const lock = await takeHome(home, signal);
   let publish = () => {};
   const supervisor = createSupervisor(home, say, () => publish());
   const ended = async () => {
+    writeFileSync(stoppingFile(home), '');
     removeDevJson(home);
     await supervisor.stop();
+    rmSync(stoppingFile(home), { force: true });
     await lock.release();
   };
   // Whatever the start is waiting for then fails at once.
-  signal.addEventListener('abort', () => void supervisor.stop(), { once: true });
+  const abandon = () => void supervisor.stop();
+  signal.addEventListener('abort', abandon, { once: true });
+  // However this process ends, it takes the others with it as far as it can.
+  process.once('exit', supervisor.kill);
   try {
     removeDevJson(home);
     const leftovers = await endLeftovers(home.run);
@@ -117,6 +117,7 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
         processes: supervisor.processes(),
       });
     publish();
+    signal.removeEventListener('abort', abandon);
     return {
       home,
       ...urls,
@@ -129,13 +130,37 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
         publish = () => {};
         await ended();
       },
-      kill: supervisor.kill,
     };
   } catch (error) {
     await ended();
     throw error;
   }
 }
+
+/** One supervisor a home. Whoever is on the way out is waited for; whoever is not, is not disturbed. */
+async function takeHome(home: Home, signal: AbortSignal): Promise<{ release(): Promise<void> }> {
+  for (const start = performance.now(); ; ) {
+    signal.throwIfAborted();
+    const lock = await takeLock(join(home.run, 'supervisor.lock'));
+    if (lock.held) return lock;
+    const patienceMs = existsSync(stoppingFile(home)) ? stoppingMs : noticeMs;
+    if (performance.now() - start > patienceMs) {
+      throw new Error(
+        `${home.path} is served by process ${lock.by.pid} already. Stop that first, or set WAYBILL_HOME to another folder.`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function stoppingFile(home: Home): string {
+  return join(home.run, 'stopping');
+}
+
+/** As long as all graces together. */
+const stoppingMs = 60_000;
+/** A supervisor whose npm was killed notices within this. */
+const noticeMs = 1_500;
 
 async function existingProject(folder: string): Promise<string> {
   const path = resolve(folder);

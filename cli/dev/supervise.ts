@@ -38,6 +38,7 @@ interface Watched {
 export function createSupervisor(home: Home, say: (line: string) => void, onChange: () => void): Supervisor {
   const watched = new Map<ServiceName, Watched>();
   let stopping = false;
+  let stopped: Promise<void> | undefined;
 
   function launch(service: Service): ChildProcess {
     const log = openLog(home, service.name);
@@ -96,6 +97,17 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
     }
   }
 
+  async function stopAll(): Promise<void> {
+    const kinds = [...new Set([...watched.keys()].map(kindOf))].reverse();
+    for (const kind of kinds) {
+      const together = [...watched.values()].filter(({ service }) => kindOf(service.name) === kind);
+      await Promise.all(
+        together.map(({ service, child }) => stopChild(child, service.stopSignal, service.graceMs)),
+      );
+      for (const { service } of together) forgetProcess(home.run, service.name);
+    }
+  }
+
   return {
     async start(service) {
       if (stopping) throw new Error(`${service.name} is not started, because everything is being stopped.`);
@@ -121,16 +133,11 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
       entry.deaths = 0;
       await revive(entry);
     },
-    async stop() {
+    stop() {
       stopping = true;
-      const kinds = [...new Set([...watched.keys()].map(kindOf))].reverse();
-      for (const kind of kinds) {
-        const together = [...watched.values()].filter(({ service }) => kindOf(service.name) === kind);
-        await Promise.all(
-          together.map(({ service, child }) => stopChild(child, service.stopSignal, service.graceMs)),
-        );
-        for (const { service } of together) forgetProcess(home.run, service.name);
-      }
+      // Asked twice, nothing is signalled twice: a second SIGTERM would cut short the drain that the first began.
+      stopped ??= stopAll();
+      return stopped;
     },
     kill() {
       stopping = true;
