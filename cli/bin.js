@@ -9,7 +9,8 @@ const flags = ['--disable-warning=ExperimentalWarning'];
 const [major, minor] = process.versions.node.split('.').map(Number);
 
 if (major > 22 || (major === 22 && minor >= 18)) {
-  process.removeAllListeners('warning');
+  // Older ones warn that running TypeScript is experimental.
+  if (major < 24) process.removeAllListeners('warning');
   await import(main);
 } else {
   const shipped = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url));

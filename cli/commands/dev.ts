@@ -108,7 +108,7 @@ Waybill is ready after ${seconds.toFixed(1)} s.
   PostgreSQL   127.0.0.1:${stack.databasePort}, database waybill   (URL: ${home}/dev.json)
   Logs         ${join(home, 'logs')}
 
-  Next: npx waybill trigger birdstrikes --as alice --wait
+  Next: npx waybill demo
   Ctrl-C stops everything. What happened stays in ${home}.
 `;
 }

@@ -1,4 +1,5 @@
 import { type SpawnOptions, spawn } from 'node:child_process';
+import { basename } from 'node:path';
 
 /**
  * Runs a program to its end and returns what it printed. A failure is one line: the program, and the last line
@@ -22,9 +23,20 @@ export function runToEnd(
     child.once('error', reject);
     child.once('close', (code, signal) => {
       if (code === 0) resolve(output);
-      else reject(new Error(`${program} ended with ${code ?? signal}: ${lastLine(errors || output)}`));
+      else reject(new ProgramFailed(program, code ?? signal, lastLine(errors || output)));
     });
   });
+}
+
+/** A program ended otherwise than with 0. */
+export class ProgramFailed extends Error {
+  override readonly name = 'ProgramFailed';
+  readonly lastLine: string;
+
+  constructor(program: string, end: number | string | null, lastLine: string) {
+    super(`${basename(program)} ended with ${end}: ${lastLine}`);
+    this.lastLine = lastLine;
+  }
 }
 
 const tailChars = 4096;

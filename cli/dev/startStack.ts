@@ -8,7 +8,7 @@ import { takeLock } from './lock.ts';
 import { nodeFlags, packageFile } from './nodeService.ts';
 import { type Postgres, preparePostgres } from './postgres.ts';
 import { endLeftovers } from './runRecords.ts';
-import { runToEnd } from './runToEnd.ts';
+import { ProgramFailed, runToEnd } from './runToEnd.ts';
 import { chooseStackPorts } from './stackPorts.ts';
 import {
   apiService,
@@ -189,6 +189,9 @@ async function prepareDatabase(
       WAYBILL_PASSWORDS: JSON.stringify(postgres.passwords),
       WAYBILL_PROJECT: project,
     },
+  }).catch((error) => {
+    // It says what is wrong with the project in one line; that it was a process of its own is no matter.
+    throw error instanceof ProgramFailed ? new Error(error.lastLine) : error;
   });
 }
 

@@ -5,12 +5,15 @@ import type { Home } from './home.ts';
 import { nodeFlags, packageFile } from './nodeService.ts';
 import { runToEnd } from './runToEnd.ts';
 
-/** The bundle of the workflows as they are now; made where the home has none of this digest (about 4 s). */
+/**
+ * The bundle of the workflows as they are now; made where the home has none of this digest (about 4 s), in a process
+ * of its own, because the bundler wants more memory than everything else of the supervisor.
+ */
 export async function ensureWorkflowBundle(home: Home, signal: AbortSignal): Promise<string> {
   const name = `${await digestOfSources()}.js`;
   const file = join(home.bundle, name);
   if (await stat(file).catch(() => undefined)) return file;
-  await runToEnd(process.execPath, [...nodeFlags, packageFile('cli/dev/bundleMain.ts'), file], { signal });
+  await runToEnd(process.execPath, [...nodeFlags, packageFile('workers/bundleMain.ts'), file], { signal });
   for (const other of await readdir(home.bundle)) {
     if (other !== name) await rm(join(home.bundle, other), { force: true });
   }

@@ -6,6 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { searchAttributeNames } from '../../adapters/temporal/searchAttributes.ts';
+import { searchAttributes } from '../../cli/dev/temporal.ts';
 import { findTemporal, type TemporalSearch } from '../../cli/dev/temporalBinary.ts';
 import { refusalOf } from '../../cli/dev/temporalVersion.ts';
 
@@ -121,6 +123,10 @@ test('versions are judged as the advisory says', () => {
   for (const fine of ['1.29.5', '1.29.7', '1.30.3', '1.31.0', '1.32.0-154.1'])
     assert.equal(verdict(fine), undefined, fine);
   assert.ok(refusalOf('hello'));
+});
+
+test('the server is told of every search attribute that runs have', () => {
+  assert.deepEqual([...searchAttributes], [...searchAttributeNames]);
 });
 
 async function serve(body: Buffer): Promise<{ url: string } & AsyncDisposable> {
