@@ -13,13 +13,13 @@ const rawBytesMax = 64 * 1024;
 /** Brings the rows and the dead letters of a batch into the database, once. */
 export async function storeStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await runOf(deps);
-  const done = await deps.progress.findStored(run.runId, seq);
-  if (done) return landed(done);
-
   const definition = definitionOf(deps);
-  const batch = await deps.progress.findBatch(run.runId, seq);
-  const validated = await stageOf(deps, run, seq, 'validate');
-  const transformed = await stageOf(deps, run, seq, 'transform');
+  const { batch, validated, transformed, stored } = await deps.progress.findWork(run.runId, seq);
+  if (stored) return landed(stored);
+
+  if (!validated || !transformed) {
+    throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} is not transformed` });
+  }
   const rows = await deps.compute.encode({
     definition,
     bytes: await deps.objects.get(scopeOf(run), transformed.digest),
@@ -44,13 +44,6 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
 /** The workflow has already counted what the stages before this one reported. */
 function landed({ stored, unchanged, deduplicated }: Counts): Partial<Counts> {
   return { stored, unchanged, deduplicated };
-}
-
-async function stageOf(deps: Dependencies, run: RunFacts, seq: number, stage: StageOutput['stage']) {
-  const output = await deps.progress.findStage(run.runId, seq, stage);
-  if (!output)
-    throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} has no ${stage}` });
-  return output;
 }
 
 async function deadLettersOf(

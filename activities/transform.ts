@@ -8,10 +8,9 @@ import { recordStage } from './stage.ts';
 export async function transformStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await runOf(deps);
   const definition = definitionOf(deps);
-  const done = await deps.progress.findStage(run.runId, seq, 'transform');
-  if (done) return done.counts;
+  const { validated, transformed } = await deps.progress.findWork(run.runId, seq);
+  if (transformed) return transformed.counts;
 
-  const validated = await deps.progress.findStage(run.runId, seq, 'validate');
   if (!validated)
     throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} is not validated` });
   const result = await deps.compute.transform({

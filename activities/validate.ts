@@ -7,10 +7,9 @@ import { recordStage, refusedWhole } from './stage.ts';
 export async function validateStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await runOf(deps);
   const definition = definitionOf(deps);
-  const done = await deps.progress.findStage(run.runId, seq, 'validate');
-  if (done) return done.counts;
+  const { batch, validated } = await deps.progress.findWork(run.runId, seq);
+  if (validated) return validated.counts;
 
-  const batch = await deps.progress.findBatch(run.runId, seq);
   const result = batch.refused
     ? refusedWhole(batch)
     : await deps.compute.validate({

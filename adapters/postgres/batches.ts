@@ -34,7 +34,8 @@ export async function insertBatch(client: ClientBase, runId: string, batch: Batc
     'SELECT digest FROM waybill.batch WHERE run_id = $1 AND seq = $2',
     [runId, seq],
   );
-  if (standing.rows[0]?.digest !== digest) throw new WaybillError('SourceChanged', { detail: `${runId} batch ${seq}` });
+  if (standing.rows[0]?.digest !== digest)
+    throw new WaybillError('SourceChanged', { detail: `${runId} batch ${seq}` });
 }
 
 /** `bigint` columns arrive as strings; none of these exceeds 2^53. */

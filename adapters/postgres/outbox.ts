@@ -38,7 +38,11 @@ export async function relayOutbox(
     const done = rows.filter((_, i) => results[i]!.status === 'fulfilled').map(({ id }) => id);
     const failed = rows.filter((_, i) => results[i]!.status === 'rejected').map(({ id }) => id);
     if (done.length > 0) {
-      await client.query({ name: 'outbox-done', text: 'DELETE FROM waybill.outbox WHERE id = ANY($1)', values: [done] });
+      await client.query({
+        name: 'outbox-done',
+        text: 'DELETE FROM waybill.outbox WHERE id = ANY($1)',
+        values: [done],
+      });
     }
     if (failed.length > 0) {
       await client.query(

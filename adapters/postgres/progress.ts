@@ -1,9 +1,9 @@
 import type { Pool } from 'pg';
-import type { Batch, StageOutput } from '../../domain/batch.ts';
+import type { StageOutput } from '../../domain/batch.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import type { Progress, RunFacts, RunOutcome } from '../../domain/ports/progress.ts';
+import type { Progress, RunFacts, RunOutcome, Work } from '../../domain/ports/progress.ts';
 import { addCounts, type Counts, zeroCounts } from '../../domain/run.ts';
-import { insertAudit } from './audit.ts';
+import { auditValues, auditWhere } from './audit.ts';
 import { batchFromRow, insertBatch } from './batches.ts';
 import { inTransaction } from './connect.ts';
 import { fromPostgres } from './failure.ts';
@@ -11,8 +11,13 @@ import { fromPostgres } from './failure.ts';
 /** Resolves when a run may have changed, or after `timeoutMs`, or when the signal aborts. */
 export type WaitForRun = (runId: string, timeoutMs: number, signal: AbortSignal) => Promise<void>;
 
+/** Runs of which the facts are kept; they never change, and each of the steps of a run asks for them. */
+const factsMax = 1_000;
+
 /** `waitForRun` is what makes waiting for arrivals cheap; without a notification the table is asked every 2 s. */
 export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
+  const facts = new Map<string, RunFacts>();
+
   async function rows<T>(name: string, text: string, values: unknown[]): Promise<T[]> {
     try {
       return (await pool.query({ name, text, values })).rows as T[];
@@ -23,28 +28,31 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
 
   return {
     async findRun(runId) {
+      const known = facts.get(runId);
+      if (known) return known;
       const [run] = await rows<RunFacts>(
         'progress-run',
         `SELECT id AS "runId", tenant, pipeline, version, definition_digest AS "definitionDigest", parameters,
-                source, cancel_requested_by AS "cancelRequestedBy"
+                source
          FROM waybill.run WHERE id = $1`,
         [runId],
       );
       if (!run) throw new WaybillError('RunUnknown', { detail: runId });
+      if (facts.size >= factsMax) facts.delete(facts.keys().next().value!);
+      facts.set(runId, run);
       return run;
     },
 
     async begin(runId, audit) {
-      await inTransaction(pool, async (client) => {
-        const { rowCount } = await client.query({
-          name: 'progress-begin',
-          text: `UPDATE waybill.run SET state = 'running', started_at = now() WHERE id = $1 AND state = 'accepted'`,
-          values: [runId],
-        });
-        if (!rowCount) return;
-        await insertAudit(client, audit);
-        await client.query({ name: 'notify-run', text: `SELECT pg_notify('waybill_run', $1)`, values: [runId] });
-      });
+      await rows(
+        'progress-begin',
+        `WITH begun AS (
+           UPDATE waybill.run SET state = 'running', started_at = now()
+           WHERE id = $1 AND state = 'accepted' RETURNING id
+         ), audited AS (${auditWhere('begun', 2)})
+         SELECT pg_notify('waybill_run', id) FROM begun`,
+        [runId, ...auditValues(audit)],
+      );
     },
 
     async arrivals(runId, after, waitMs, signal) {
@@ -71,78 +79,69 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
     },
 
     async lastBatch(runId) {
-      const [row] = await rows<Record<string, unknown>>('progress-last-batch', `${selectBatch} ORDER BY seq DESC LIMIT 1`, [runId]);
+      const [row] = await rows<Record<string, unknown>>(
+        'progress-last-batch',
+        `${selectBatch} ORDER BY seq DESC LIMIT 1`,
+        [runId],
+      );
       return row && batchFromRow(row);
     },
 
     async seal(runId, audit) {
-      await inTransaction(pool, async (client) => {
-        const { rowCount } = await client.query(
-          `UPDATE waybill.run SET arrival = 'sealed' WHERE id = $1 AND arrival = 'open'`,
-          [runId],
-        );
-        if (!rowCount) return;
-        await insertAudit(client, audit);
-        await client.query({ name: 'notify-run', text: `SELECT pg_notify('waybill_run', $1)`, values: [runId] });
-      });
+      await rows(
+        'progress-seal',
+        `WITH sealed AS (
+           UPDATE waybill.run SET arrival = 'sealed' WHERE id = $1 AND arrival = 'open' RETURNING id
+         ), audited AS (${auditWhere('sealed', 2)})
+         SELECT pg_notify('waybill_run', id) FROM sealed`,
+        [runId, ...auditValues(audit)],
+      );
     },
 
-    async findBatch(runId, seq): Promise<Batch> {
-      const [row] = await rows<Record<string, unknown>>('progress-batch', `${selectBatch} AND seq = $2`, [runId, seq]);
+    async findWork(runId, seq): Promise<Work> {
+      const [row] = await rows<WorkRow>(
+        'progress-work',
+        `SELECT to_jsonb(b) AS batch, l.counts AS stored,
+                (SELECT to_jsonb(s) FROM waybill.stage s
+                  WHERE s.run_id = $1 AND s.seq = $2 AND s.stage = 'validate') AS validated,
+                (SELECT to_jsonb(s) FROM waybill.stage s
+                  WHERE s.run_id = $1 AND s.seq = $2 AND s.stage = 'transform') AS transformed
+         FROM (${selectBatch} AND seq = $2) b
+         LEFT JOIN waybill.ledger l ON l.tenant = (SELECT tenant FROM waybill.run WHERE id = $1)
+           AND l.run_id = $1 AND l.seq = $2`,
+        [runId, seq],
+      );
       if (!row) throw new WaybillError('BatchMissing', { detail: `${runId} batch ${seq}` });
-      return batchFromRow(row);
-    },
-
-    async findStage(runId, seq, stage) {
-      const [row] = await rows<StageRow>('progress-stage', `${selectStage} AND seq = $2 AND stage = $3`, [
-        runId,
-        seq,
-        stage,
-      ]);
-      return row && stageFromRow(row);
+      const { batch, validated, transformed, stored } = row;
+      return {
+        batch: batchFromRow(batch),
+        ...(validated && { validated: stageFromRow(validated) }),
+        ...(transformed && { transformed: stageFromRow(transformed) }),
+        ...(stored && { stored }),
+      };
     },
 
     async recordStage(runId, output, audit) {
-      return inTransaction(pool, async (client) => {
-        const { rowCount } = await client.query({
-          name: 'progress-record-stage',
-          text: `INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, rejected_digest, counts)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
-          values: [
-            runId,
-            output.seq,
-            output.stage,
-            output.digest,
-            output.sizeBytes,
-            output.rejectedDigest ?? null,
-            output.counts,
-          ],
-        });
-        if (rowCount) {
-          await insertAudit(client, audit);
-          return output;
-        }
-        const standing = await client.query<StageRow>(`${selectStage} AND seq = $2 AND stage = $3`, [
-          runId,
-          output.seq,
-          output.stage,
-        ]);
-        return stageFromRow(standing.rows[0]!);
-      });
-    },
-
-    async findStored(runId, seq) {
-      const [row] = await rows<{ counts: Counts }>(
-        'progress-stored',
-        'SELECT counts FROM waybill.ledger WHERE run_id = $1 AND seq = $2',
-        [runId, seq],
+      const { seq, stage, digest, sizeBytes, rejectedDigest, counts } = output;
+      const [recorded] = await rows(
+        'progress-record-stage',
+        `WITH recorded AS (
+           INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, rejected_digest, counts)
+           VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING seq
+         ), audited AS (${auditWhere('recorded', 8)})
+         SELECT seq FROM recorded`,
+        [runId, seq, stage, digest, sizeBytes, rejectedDigest ?? null, counts, ...auditValues(audit)],
       );
-      return row?.counts;
+      if (recorded) return output;
+      const { validated, transformed } = await this.findWork(runId, seq);
+      return (stage === 'validate' ? validated : transformed)!;
     },
 
     async totals(runId) {
       const [ledger, [arrived]] = await Promise.all([
-        rows<{ counts: Counts }>('progress-ledger', 'SELECT counts FROM waybill.ledger WHERE run_id = $1', [runId]),
+        rows<{ counts: Counts }>('progress-ledger', 'SELECT counts FROM waybill.ledger WHERE run_id = $1', [
+          runId,
+        ]),
         rows<{ batches: number }>(
           'progress-batches',
           'SELECT count(*)::integer AS batches FROM waybill.batch WHERE run_id = $1',
@@ -157,31 +156,33 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
     },
 
     async end(runId, outcome, audit): Promise<RunOutcome> {
-      return inTransaction(pool, async (client) => {
-        const ended = await client.query({
-          name: 'progress-end',
-          text: `UPDATE waybill.run SET state = $2, counts = $3, reason = $4, ended_at = now()
-                 WHERE id = $1 AND ended_at IS NULL`,
-          values: [runId, outcome.state, outcome.counts, outcome.reason ?? null],
-        });
-        if (ended.rowCount) {
-          await insertAudit(client, audit);
-          await client.query({ name: 'notify-run', text: `SELECT pg_notify('waybill_run', $1)`, values: [runId] });
-          return outcome;
-        }
-        const { rows: standing } = await client.query<RunOutcome>(
-          'SELECT state, counts, reason FROM waybill.run WHERE id = $1',
-          [runId],
-        );
-        if (!standing[0]) throw new WaybillError('RunUnknown', { detail: runId });
-        const { state, counts, reason } = standing[0];
-        return { state, counts: counts ?? zeroCounts, ...(reason && { reason }) };
-      });
+      const [ended] = await rows(
+        'progress-end',
+        `WITH ended AS (
+           UPDATE waybill.run SET state = $2, counts = $3, reason = $4, ended_at = now()
+           WHERE id = $1 AND ended_at IS NULL RETURNING id
+         ), audited AS (${auditWhere('ended', 5)})
+         SELECT pg_notify('waybill_run', id) FROM ended`,
+        [runId, outcome.state, outcome.counts, outcome.reason ?? null, ...auditValues(audit)],
+      );
+      if (ended) return outcome;
+      const [standing] = await rows<RunOutcome>(
+        'progress-outcome',
+        'SELECT state, counts, reason FROM waybill.run WHERE id = $1',
+        [runId],
+      );
+      if (!standing) throw new WaybillError('RunUnknown', { detail: runId });
+      const { state, counts, reason } = standing;
+      return { state, counts: counts ?? zeroCounts, ...(reason && { reason }) };
     },
 
     async stageObjects(runId) {
-      const found = await rows<StageRow>('progress-stage-objects', selectStage, [runId]);
-      return found.flatMap((row) => (row.rejectedDigest ? [row.digest, row.rejectedDigest] : [row.digest]));
+      const found = await rows<{ digest: string; rejected_digest: string | null }>(
+        'progress-stage-objects',
+        'SELECT digest, rejected_digest FROM waybill.stage WHERE run_id = $1',
+        [runId],
+      );
+      return found.flatMap((row) => (row.rejected_digest ? [row.digest, row.rejected_digest] : [row.digest]));
     },
   };
 }
@@ -190,18 +191,23 @@ const selectBatch = `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte A
   first_record AS "firstRecord", first_line AS "firstLine", records, header, refused
   FROM waybill.batch WHERE run_id = $1`;
 
-const selectStage = `SELECT seq, stage, digest, size_bytes AS "sizeBytes", rejected_digest AS "rejectedDigest", counts
-  FROM waybill.stage WHERE run_id = $1`;
+interface WorkRow {
+  batch: Record<string, unknown>;
+  validated: StageRow | null;
+  transformed: StageRow | null;
+  stored: Counts | null;
+}
 
 interface StageRow {
   seq: number;
   stage: StageOutput['stage'];
   digest: string;
-  sizeBytes: string;
-  rejectedDigest: string | null;
+  size_bytes: number;
+  rejected_digest: string | null;
   counts: Partial<Counts>;
 }
 
-function stageFromRow({ rejectedDigest, sizeBytes, ...row }: StageRow): StageOutput {
-  return { ...row, sizeBytes: Number(sizeBytes), ...(rejectedDigest && { rejectedDigest }) };
+function stageFromRow({ seq, stage, digest, size_bytes, rejected_digest, counts }: StageRow): StageOutput {
+  const rejected = rejected_digest && { rejectedDigest: rejected_digest };
+  return { seq, stage, digest, sizeBytes: size_bytes, ...rejected, counts };
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ClientBase, Pool } from 'pg';
 import type { Load, Sink } from '../../domain/ports/sink.ts';
 import type { Counts } from '../../domain/run.ts';
-import { insertAudit } from './audit.ts';
+import { auditValues, auditWhere } from './audit.ts';
 import { inTransaction } from './connect.ts';
 import { insertDeadLetters } from './deadLetters.ts';
 import { fromSink } from './failure.ts';
@@ -35,7 +35,6 @@ async function store(client: ClientBase, load: Load): Promise<Counts> {
   if (recorded) return recorded;
   const counts = { ...load.counts, ...(await upsertRows(client, load)) };
   await insertDeadLetters(client, load);
-  await insertAudit(client, load.audit(counts));
   await record(client, load, counts);
   return counts;
 }
@@ -45,18 +44,13 @@ async function store(client: ClientBase, load: Load): Promise<Counts> {
  * stalls gives way within 30 s: nothing else of the tenant could be stored meanwhile.
  */
 async function begin(client: ClientBase, { tenant, principal, sink }: Load): Promise<void> {
-  await client.query({
-    name: 'sink-begin',
-    text: `SELECT set_config('waybill.tenant', $1, true), set_config('waybill.subject', $2, true),
-                  set_config('lock_timeout', '30s', true),
-                  set_config('idle_in_transaction_session_timeout', '30s', true)`,
-    values: [tenant, principal],
-  });
-  await client.query({
-    name: 'sink-lock',
-    text: 'SELECT pg_advisory_xact_lock($1)',
-    values: [lockOf(tenant, sink.table)],
-  });
+  // One round trip for what has no answer; the statements after it see what the holder of the lock before us did.
+  await client.query(`
+    SELECT set_config('waybill.tenant', ${client.escapeLiteral(tenant)}, true),
+           set_config('waybill.subject', ${client.escapeLiteral(principal)}, true),
+           set_config('lock_timeout', '30s', true),
+           set_config('idle_in_transaction_session_timeout', '30s', true);
+    SELECT pg_advisory_xact_lock(${lockOf(tenant, sink.table)})`);
 }
 
 /** 64 bits of a hash; two tables that share it by accident merely wait for each other. */
@@ -75,11 +69,13 @@ async function findRecorded(client: ClientBase, { tenant, runId, seq }: Load): P
 }
 
 /** The primary key of the ledger stands behind the lock: a second entry would fail the whole transaction. */
-async function record(client: ClientBase, { tenant, runId, seq }: Load, counts: Counts): Promise<void> {
+async function record(client: ClientBase, load: Load, counts: Counts): Promise<void> {
   await client.query({
     name: 'sink-record',
-    text: `WITH entry AS (INSERT INTO waybill.ledger (tenant, run_id, seq, counts) VALUES ($1, $2, $3, $4::jsonb))
-           SELECT pg_notify('waybill_run', $2)`,
-    values: [tenant, runId, seq, JSON.stringify(counts)],
+    text: `WITH entry AS (
+             INSERT INTO waybill.ledger (tenant, run_id, seq, counts) VALUES ($1, $2, $3, $4::jsonb) RETURNING run_id
+           ), audited AS (${auditWhere('entry', 5)})
+           SELECT pg_notify('waybill_run', run_id) FROM entry`,
+    values: [load.tenant, load.runId, load.seq, JSON.stringify(counts), ...auditValues(load.audit(counts))],
   });
 }

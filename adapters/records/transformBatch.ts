@@ -5,6 +5,7 @@ import { type Rejection, rejections } from '../../domain/rejection.ts';
 import { columnText } from './columnText.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { eachLine } from './eachLine.ts';
+import { LineWriter } from './lineWriter.ts';
 
 /**
  * Calls the pipeline’s transform on each valid record. A row leaves as the texts of its columns, in the order of the
@@ -16,7 +17,7 @@ export function transformBatch(definition: PreparedDefinition, sent: unknown, by
   const parameters = parseParameters(definition, sent);
   const rejected: Rejection[] = [];
   const counts = { passed: 0, filtered: 0, rejected: 0, emitted: 0 };
-  let lines = '';
+  const lines = new LineWriter(bytes.length);
 
   eachLine(bytes, ([position, line, byteOffset, byteLength, value]) => {
     const place = { position, line, byteOffset, byteLength };
@@ -34,10 +35,10 @@ export function transformBatch(definition: PreparedDefinition, sent: unknown, by
     }
     counts.passed++;
     counts.emitted += written.length;
-    for (const row of written) lines += `[${position},${line},${byteOffset},${byteLength},${row}]\n`;
+    for (const row of written) lines.text(`[${position},${line},${byteOffset},${byteLength},${row}]\n`);
   });
 
-  return { bytes: new TextEncoder().encode(lines), rejections: rejected, counts };
+  return { bytes: lines.finish(), rejections: rejected, counts };
 }
 
 const messageMax = 500;

@@ -8,6 +8,7 @@ import { readFields } from './csvFields.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { describeIssue } from './describeIssue.ts';
 import { eachRecord } from './eachRecord.ts';
+import { LineWriter } from './lineWriter.ts';
 import { readJson } from './readJson.ts';
 
 /**
@@ -22,7 +23,7 @@ export function validateBatch(definition: PreparedDefinition, batch: Batch, byte
   const { input } = definition.pipeline;
   const keepsText = definition.preserving && format.name === 'ndjson';
   const rejected: Rejection[] = [];
-  let lines = '';
+  const lines = new LineWriter(bytes.length * 1.25);
   let records = 0;
 
   eachRecord(bytes, format, batch.firstLine, (start, end, line) => {
@@ -43,15 +44,17 @@ export function validateBatch(definition: PreparedDefinition, batch: Batch, byte
       rejected.push({ ...place, ...describeIssue(parsed.error.issues, record.value) });
       return;
     }
-    const value = keepsText ? text : guarded(position, () => definition.codec.write(parsed.data));
-    lines += `[${position},${line},${place.byteOffset},${place.byteLength},${value}]\n`;
+    lines.ascii(`[${position},${line},${place.byteOffset},${place.byteLength},`);
+    if (keepsText) lines.copy(bytes, start, end);
+    else lines.text(guarded(position, () => definition.codec.write(parsed.data)));
+    lines.ascii(']\n');
   });
 
   if (records !== batch.records) {
     throw new WaybillError('BatchCorrupt', { detail: `${records} records, not ${batch.records}` });
   }
   return {
-    bytes: new TextEncoder().encode(lines),
+    bytes: lines.finish(),
     rejections: rejected,
     counts: { read: records, rejected: rejected.length },
   };

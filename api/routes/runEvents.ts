@@ -9,8 +9,8 @@ import { runViewOf } from '../runView.ts';
 const streamsMax = 1_000;
 /** Proxies cut what is silent for a minute. */
 const heartbeatMs = 15_000;
-/** A run that changes all the time is shown at most so often. */
-const atMostEveryMs = 200;
+/** What changes all the time is shown ever less often: a short run at once, a long one twice a second. */
+const gapMs = { first: 10, growth: 1.5, max: 500 };
 /** A client reconnects after this long, and shows a token that is valid then. */
 const streamMs = 3_600_000;
 
@@ -69,6 +69,7 @@ async function* follow(
   intake.watchRun(runId, change.ring, signal);
   let id = lastId;
   let shown = '';
+  let gap = gapMs.first;
   while (!signal.aborted) {
     // While the database is away nothing has changed that could be shown; the watch looks again by itself.
     const run = await intake.findRun(tenant, runId).catch(() => undefined);
@@ -78,7 +79,8 @@ async function* follow(
       shown = data;
     }
     if (run && hasEnded(run.state)) return;
-    await pause(atMostEveryMs, signal);
+    await pause(gap, signal);
+    gap = Math.min(gap * gapMs.growth, gapMs.max);
     while (!(await change.rang(heartbeatMs)) && !signal.aborted) yield ': still here\n\n';
   }
 }

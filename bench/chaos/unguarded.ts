@@ -28,7 +28,7 @@ export async function startUnguardedWorkers(
       if (!stopped) launch(slot);
     });
   }
-  workers.forEach((_, slot) => launch(slot));
+  for (const slot of workers.keys()) launch(slot);
 
   return {
     pids: () => workers.flatMap((worker) => (worker?.pid === undefined ? [] : [worker.pid])),

@@ -7,7 +7,13 @@ const pool = new pg.Pool({ connectionString: process.argv[2], max: 4 });
 
 await workerFromEnvironment((deps) => ({
   ...deps,
-  progress: { ...deps.progress, findStored: async () => undefined },
+  progress: {
+    ...deps.progress,
+    async findWork(runId, seq) {
+      const { stored: _, ...work } = await deps.progress.findWork(runId, seq);
+      return work;
+    },
+  },
   sink: {
     async store(load) {
       await pool.query('DELETE FROM waybill.ledger WHERE run_id = $1 AND seq = $2', [load.runId, load.seq]);

@@ -17,13 +17,10 @@ export interface Progress {
   lastBatch(runId: string): Promise<Batch | undefined>;
   /** No batch will follow. */
   seal(runId: string, audit: AuditEvent): Promise<void>;
-  /** Throws `BatchMissing`. */
-  findBatch(runId: string, seq: number): Promise<Batch>;
-  findStage(runId: string, seq: number, stage: StageOutput['stage']): Promise<StageOutput | undefined>;
+  /** A batch and all that has been made of it so far. Throws `BatchMissing`. */
+  findWork(runId: string, seq: number): Promise<Work>;
   /** The first output of a stage stands; resolves with the one that stands. */
   recordStage(runId: string, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
-  /** What the ledger says of a batch that is already stored. */
-  findStored(runId: string, seq: number): Promise<Counts | undefined>;
   /** Sums of the ledger, and whether each batch is in it. */
   totals(runId: string): Promise<{ counts: Counts; stored: number; batches: number }>;
   /** The state the run ends in, once; later calls change nothing and resolve with how it ended. */
@@ -32,6 +29,15 @@ export interface Progress {
   stageObjects(runId: string): Promise<string[]>;
 }
 
+export interface Work {
+  batch: Batch;
+  validated?: StageOutput;
+  transformed?: StageOutput;
+  /** What the ledger says, once the batch is stored. */
+  stored?: Counts;
+}
+
+/** None of it changes while the run lives. */
 export interface RunFacts {
   runId: string;
   tenant: string;
@@ -40,8 +46,6 @@ export interface RunFacts {
   definitionDigest: string;
   parameters: unknown;
   source: { kind: 'upload' | 'inline' } | { kind: 'file'; path: string } | { kind: 'http'; url: string };
-  /** Set where someone asked for the cancellation through Waybill. */
-  cancelRequestedBy: string | null;
 }
 
 export interface Arrivals {
