@@ -1,27 +1,37 @@
 import { hash } from 'node:crypto';
 import type { SinkManifest } from '../../domain/manifest.ts';
 import type { EncodedRows } from '../../domain/ports/sink.ts';
-import { arrayLiteral } from './arrayLiteral.ts';
-import { eachLine } from './eachLine.ts';
+import { ArrayLiteral } from './arrayLiteral.ts';
+import { eachLineBackwards } from './eachLine.ts';
 
 type Texts = readonly (string | null)[];
 
-/** Turns transformed lines into one array literal a column. Of rows with one key the last stays. */
+/**
+ * Turns transformed lines into one array literal a column. Of rows with one key the last stays: reading begins at the
+ * end, so that whatever comes up again was replaced. No row is kept as an object, which would cost more to collect
+ * than everything else here.
+ */
 export function encodeRows(sink: SinkManifest, bytes: Buffer): EncodedRows {
   const keyOf = sink.key === 'row-digest' ? digester(sink) : keyReader(sink);
-  const rows = new Map<string, { position: number; texts: Texts }>();
+  const keys = new Set<string>();
+  const columns = sink.columns.map(() => new ArrayLiteral(bytes.length / sink.columns.length));
+  const positions: number[] = [];
   let emitted = 0;
-  eachLine(bytes, ([position, , , , texts]) => {
+  eachLineBackwards(bytes, ([position, , , , value]) => {
+    const texts = value as Texts;
     emitted++;
-    rows.set(keyOf(texts as Texts), { position, texts: texts as Texts });
+    const key = keyOf(texts);
+    if (keys.has(key)) return;
+    keys.add(key);
+    for (let i = 0; i < columns.length; i++) columns[i]!.add(texts[i]!);
+    positions.push(position);
   });
-  const kept = [...rows.values()];
   return {
-    count: kept.length,
-    deduplicated: emitted - kept.length,
-    columns: sink.columns.map((_, i) => arrayLiteral(kept.map((row) => row.texts[i]!))),
-    positions: `{${kept.map((row) => row.position).join()}}`,
-    ...(sink.key === 'row-digest' && { digests: arrayLiteral([...rows.keys()]) }),
+    count: keys.size,
+    deduplicated: emitted - keys.size,
+    columns: columns.map((column) => column.finish()),
+    positions: `{${positions.join()}}`,
+    ...(sink.key === 'row-digest' && { digests: `{${[...keys].join()}}` }),
   };
 }
 

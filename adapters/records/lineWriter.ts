@@ -10,6 +10,10 @@ export class LineWriter {
     this.#buffer = Buffer.allocUnsafeSlow(Math.max(expectedBytes, 1024));
   }
 
+  get sizeBytes(): number {
+    return this.#used;
+  }
+
   text(text: string): void {
     // A UTF-16 unit takes three bytes at most.
     this.#reserve(text.length * 3);

@@ -26,45 +26,50 @@ export function validateBatch(definition: PreparedDefinition, batch: Batch, byte
   const lines = new LineWriter(bytes.length * 1.25);
   let records = 0;
 
-  eachRecord(bytes, format, batch.firstLine, (start, end, line) => {
-    const position = batch.firstRecord + records++;
-    const place = { position, line, byteOffset: batch.firstByte + start, byteLength: end - start };
+  function check(start: number, end: number, line: number): void {
+    const position = batch.firstRecord + records;
     const text = decode(start, end);
     const record = text === undefined ? 'InvalidUtf8' : read(text);
-    if (typeof record === 'string') {
-      rejected.push({ ...place, code: record, path: '', message: rejections[record] });
+    const value = typeof record === 'object' && 'value' in record ? record.value : undefined;
+    const parsed = value && input.safeParse(value);
+    const byteOffset = batch.firstByte + start;
+    if (parsed?.success) {
+      lines.ascii(`[${position},${line},${byteOffset},${end - start},`);
+      if (keepsText) lines.copy(bytes, start, end);
+      else lines.text(definition.codec.write(parsed.data));
+      lines.ascii(']\n');
       return;
     }
-    if ('message' in record) {
-      rejected.push({ ...place, ...record });
-      return;
-    }
-    const parsed = guarded(position, () => input.safeParse(record.value));
-    if (!parsed.success) {
-      rejected.push({ ...place, ...describeIssue(parsed.error.issues, record.value) });
-      return;
-    }
-    lines.ascii(`[${position},${line},${place.byteOffset},${place.byteLength},`);
-    if (keepsText) lines.copy(bytes, start, end);
-    else lines.text(guarded(position, () => definition.codec.write(parsed.data)));
-    lines.ascii(']\n');
-  });
+    const why = parsed ? describeIssue(parsed.error.issues, value) : refusalOf(record as Refusal);
+    rejected.push({ position, line, byteOffset, byteLength: end - start, ...why });
+  }
 
+  try {
+    eachRecord(bytes, format, batch.firstLine, (start, end, line) => {
+      check(start, end, line);
+      records++;
+    });
+  } catch (cause) {
+    // What a check or a transform inside the schema throws is a mistake in the pipeline, not in the record.
+    const message = cause instanceof Error ? cause.message : String(cause);
+    const detail = `the input schema threw at position ${batch.firstRecord + records}: ${message}`;
+    throw new WaybillError('TransformFailed', { detail, cause });
+  }
   if (records !== batch.records) {
     throw new WaybillError('BatchCorrupt', { detail: `${records} records, not ${batch.records}` });
   }
-  return {
-    bytes: lines.finish(),
-    rejections: rejected,
-    counts: { read: records, rejected: rejected.length },
-  };
+  const counts = { read: records, rejected: rejected.length };
+  return { bytes: lines.finish(), rejections: rejected, counts };
 }
 
 const ndjson: FormatManifest = { name: 'ndjson' };
 
-type Reader = (
-  text: string,
-) => { value: object } | RejectionCode | Pick<Rejection, 'code' | 'path' | 'message'>;
+type Refusal = RejectionCode | Pick<Rejection, 'code' | 'path' | 'message'>;
+type Reader = (text: string) => { value: object } | Refusal;
+
+function refusalOf(refusal: Refusal): Pick<Rejection, 'code' | 'path' | 'message'> {
+  return typeof refusal === 'string' ? { code: refusal, path: '', message: rejections[refusal] } : refusal;
+}
 
 /** Most batches are ASCII as a whole, or at least UTF-8 as a whole; only in the others is each record asked. */
 function decoderOf(bytes: Buffer): (start: number, end: number) => string | undefined {
@@ -88,14 +93,4 @@ function csvReader(format: FormatManifest & { name: 'csv' }, header: readonly st
     for (let i = 0; i < header.length; i++) value[header[i]!] = fields[i] === '' ? empty : fields[i]!;
     return { value };
   };
-}
-
-/** What a check or a transform inside the schema throws is a mistake in the pipeline, not in the record. */
-function guarded<T>(position: number, work: () => T): T {
-  try {
-    return work();
-  } catch (cause) {
-    const detail = `the input schema threw at position ${position}: ${cause instanceof Error ? cause.message : cause}`;
-    throw new WaybillError('TransformFailed', { detail, cause });
-  }
 }
