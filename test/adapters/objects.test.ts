@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { openDirectory } from '../../adapters/objects/directory.ts';
 import { objectStoreConformance } from '../conformance/objects.ts';
 
@@ -66,5 +68,19 @@ describe('directory of objects', () => {
     const home = await newHome();
     await writeFile(join(home, 'file'), '');
     await assert.rejects(openDirectory(join(home, 'file')), { code: 'StorageUnavailable' });
+  });
+
+  it('says StorageUnavailable when a file cannot grow, and leaves nothing behind', async () => {
+    const home = await newHome();
+    const module = new URL('../../adapters/objects/directory.ts', import.meta.url).href;
+    const script = `import { openDirectory } from '${module}';
+      const store = await openDirectory(${JSON.stringify(home)});
+      const put = store.put({ tenant: 'acme', runId: 'orders-1' }, Buffer.alloc(1_000_000));
+      console.log(await put.catch((error) => error.code));`;
+    // A limit of the shell on file sizes stands in for a full disk.
+    const command = ['-c', 'ulimit -f 100; exec "$0" --input-type=module -e "$1"', process.execPath, script];
+    const { stdout } = await promisify(execFile)('sh', command);
+    assert.equal(stdout.trim(), 'StorageUnavailable');
+    assert.deepEqual(await paths(home), []);
   });
 });
