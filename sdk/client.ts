@@ -1,0 +1,138 @@
+import createHttpClient, { type Client as HttpClient } from 'openapi-fetch';
+import { followRun } from './followRun.ts';
+import type { components, operations, paths } from './generated/openapi.d.ts';
+import { ApiUnreachable, ProblemError, problemIn } from './problem.ts';
+
+export { ApiUnreachable, type Problem, ProblemError } from './problem.ts';
+
+export type Run = components['schemas']['Run'];
+export type Pipeline = components['schemas']['Pipeline'];
+export type PipelineDetail = operations['getPipeline']['responses'][200]['content']['application/json'];
+export type Envelope = operations['createRun']['requestBody']['content']['application/json'];
+export type RunFilter = NonNullable<operations['listRuns']['parameters']['query']>;
+
+export interface Page<T> {
+  items: T[];
+  /** `null` on the last page. */
+  nextCursor: string | null;
+}
+
+export interface WaybillClientOptions {
+  /** Where the API is, such as `http://127.0.0.1:8080`. */
+  baseUrl: string;
+  /** An OIDC access token, or who gives one; asked before each request, so that it may be renewed. */
+  token: string | (() => string | Promise<string>);
+  /** Default: the global one. */
+  fetch?: typeof globalThis.fetch;
+}
+
+export interface UploadOptions {
+  /** `text/csv` or `application/x-ndjson`, as the pipeline’s source says. */
+  mediaType: string;
+  /** Go into the query as text; the API reads them by the pipeline’s schema. */
+  parameters?: Readonly<Record<string, string | readonly string[]>>;
+  /** The same request with the same key is the same run. */
+  idempotencyKey?: string;
+  signal?: AbortSignal;
+}
+
+/**
+ * Waybill over HTTP, typed from its OpenAPI document. Every method throws `ProblemError`, whose `code` says why, where
+ * Waybill refuses, and `ApiUnreachable` where nobody answers.
+ */
+export interface WaybillClient {
+  /** Every operation as the document has it; answers are returned, not thrown. */
+  http: HttpClient<paths>;
+  listPipelines(): Promise<Page<Pipeline>>;
+  getPipeline(id: string): Promise<PipelineDetail>;
+  /** Begins a run by reference, or with a few records. */
+  trigger(pipeline: string, envelope: Envelope, options?: { idempotencyKey?: string }): Promise<Run>;
+  /** Begins a run with data of any length, which is streamed. Resolves once its last byte is durable. */
+  upload(pipeline: string, data: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<Run>;
+  listRuns(filter?: RunFilter): Promise<Page<Run>>;
+  getRun(id: string): Promise<Run>;
+  /** Asks for the end of a run; follow it to see it end. */
+  cancelRun(id: string): Promise<Run>;
+  /**
+   * The run now and whenever it has changed, until it has ended or `signal` aborts. Reconnects by itself and gives up
+   * after `patienceMs` (default 60 s) without a connection.
+   */
+  followRun(id: string, options?: { signal?: AbortSignal; patienceMs?: number }): AsyncGenerator<Run>;
+}
+
+export function createWaybillClient(options: WaybillClientOptions): WaybillClient {
+  const { baseUrl, fetch = globalThis.fetch } = options;
+  const token = async () => (typeof options.token === 'string' ? options.token : options.token());
+
+  /** The one way out: with the token of now, and with failures that say what they are. */
+  async function send(request: Request): Promise<Response> {
+    request.headers.set('authorization', `Bearer ${await token()}`);
+    try {
+      return await fetch(request);
+    } catch (error) {
+      request.signal.throwIfAborted();
+      throw new ApiUnreachable(baseUrl, error);
+    }
+  }
+
+  const http = createHttpClient<paths>({ baseUrl, fetch: send });
+
+  return {
+    http,
+    listPipelines: async () => answered(await http.GET('/v1/pipelines')),
+    getPipeline: async (id) => answered(await http.GET('/v1/pipelines/{id}', { params: { path: { id } } })),
+    trigger: async (id, body, { idempotencyKey } = {}) =>
+      answered(
+        await http.POST('/v1/pipelines/{id}/runs', {
+          params: { path: { id }, header: keyHeader(idempotencyKey) },
+          body,
+        }),
+      ),
+    upload: async (id, data, { mediaType, parameters = {}, idempotencyKey, signal }) => {
+      const url = new URL(`${baseUrl.replace(/\/$/, '')}/v1/pipelines/${encodeURIComponent(id)}/runs`);
+      for (const [name, value] of Object.entries(parameters))
+        for (const one of [value].flat()) url.searchParams.append(name, one);
+      const response = await send(
+        new Request(url, {
+          method: 'POST',
+          headers: { 'content-type': mediaType, ...keyHeader(idempotencyKey) },
+          body: ReadableStream.from(data),
+          duplex: 'half',
+          signal: signal ?? null,
+        }),
+      );
+      return answered<Run>({ response, ...(await read(response)) });
+    },
+    listRuns: async (query = {}) => answered(await http.GET('/v1/runs', { params: { query } })),
+    getRun: async (id) => answered(await http.GET('/v1/runs/{id}', { params: { path: { id } } })),
+    cancelRun: async (id) => answered(await http.POST('/v1/runs/{id}/cancel', { params: { path: { id } } })),
+    followRun: (id, { signal = new AbortController().signal, patienceMs = 60_000 } = {}) =>
+      followRun(
+        async (lastId, signal) => {
+          const { response, error } = await http.GET('/v1/runs/{id}/events', {
+            params: { path: { id } },
+            headers: { accept: 'text/event-stream', ...(lastId && { 'last-event-id': lastId }) },
+            parseAs: 'stream',
+            signal,
+          });
+          if (!response.ok) throw new ProblemError(problemIn(response, error));
+          return response;
+        },
+        { signal, patienceMs },
+      ),
+  };
+}
+
+function keyHeader(key: string | undefined): { 'idempotency-key'?: string } {
+  return key === undefined ? {} : { 'idempotency-key': key };
+}
+
+function answered<T>({ response, data, error }: { response: Response; data?: T; error?: unknown }): T {
+  if (response.ok && data !== undefined) return data;
+  throw new ProblemError(problemIn(response, error));
+}
+
+async function read(response: Response): Promise<{ data?: Run; error?: unknown }> {
+  const body: unknown = await response.json().catch(() => undefined);
+  return response.ok ? { data: body as Run } : { error: body };
+}
