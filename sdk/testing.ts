@@ -60,7 +60,7 @@ export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject,
 }
 
 export interface TestedRun<Row> {
-  /** What the table would hold, in the order in which each key first came. */
+  /** What the table would hold, in the order of the source. */
   stored: Row[];
   rejected: Rejection[];
   /** What `skip` left out: the ordinal of the record, from 0, and the code. */

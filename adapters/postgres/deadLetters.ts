@@ -32,7 +32,7 @@ export async function insertDeadLetters(client: ClientBase, load: Load): Promise
 }
 
 /** Deterministic, so that two looks at one record speak of the same dead letter. */
-export function deadLetterId(runId: string, position: number): string {
+function deadLetterId(runId: string, position: number): string {
   return `dl_${createHash('sha256').update(`${runId}\0${position}`).digest('base64url').slice(0, 22)}`;
 }
 

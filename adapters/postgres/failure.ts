@@ -62,7 +62,7 @@ const connectionLost =
   /connection (terminated|ended|error|timeout)|timeout exceeded when trying to connect|server closed the connection|client was closed|query read timeout/i;
 
 /** SQLSTATE: five digits or capitals. Node's own codes, such as `EPIPE`, also fit, but carry no `severity`. */
-export function sqlState(error: unknown): string | undefined {
+function sqlState(error: unknown): string | undefined {
   const { code, severity } = (error ?? {}) as { code?: unknown; severity?: unknown };
   return typeof code === 'string' && typeof severity === 'string' ? code : undefined;
 }

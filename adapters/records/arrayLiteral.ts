@@ -7,24 +7,31 @@ import { LineWriter } from './lineWriter.ts';
  */
 export class ArrayLiteral {
   readonly #written: LineWriter;
-  #delimiter = '{';
+  /** Where each element ends. */
+  readonly #ends: number[] = [];
 
   constructor(expectedBytes: number) {
     this.#written = new LineWriter(expectedBytes);
   }
 
   add(text: string | null): void {
-    if (text === null) this.#written.ascii(`${this.#delimiter}NULL`);
-    else {
-      const safe = special.test(text) ? text.replace(specials, '\\$&') : text;
-      this.#written.text(`${this.#delimiter}"${safe}"`);
-    }
-    this.#delimiter = ',';
+    if (text === null) this.#written.ascii(',NULL');
+    else this.#written.text(`,"${special.test(text) ? text.replace(specials, '\\$&') : text}"`);
+    this.#ends.push(this.#written.sizeBytes);
   }
 
-  finish(): string {
-    this.#written.ascii(this.#delimiter === '{' ? '{}' : '}');
-    return Buffer.from(this.#written.finish().buffer, 0, this.#written.sizeBytes).toString();
+  /** @param left ordinals of elements to leave out, ascending */
+  finish(left: readonly number[] = []): string {
+    const { buffer } = this.#written.finish();
+    const pieces: Buffer[] = [];
+    let from = 0;
+    for (const ordinal of left) {
+      pieces.push(Buffer.from(buffer, from, (this.#ends[ordinal - 1] ?? 0) - from));
+      from = this.#ends[ordinal]!;
+    }
+    pieces.push(Buffer.from(buffer, from, this.#written.sizeBytes - from));
+    const elements = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    return `{${elements.toString('utf8', 1)}}`;
   }
 }
 

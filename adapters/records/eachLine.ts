@@ -10,11 +10,3 @@ export function eachLine(bytes: Buffer, visit: (line: Line) => void): void {
     start = end + 1;
   }
 }
-
-export function eachLineBackwards(bytes: Buffer, visit: (line: Line) => void): void {
-  for (let end = bytes.length - 1; end > 0; ) {
-    const before = bytes.lastIndexOf(0x0a, end - 1);
-    visit(JSON.parse(bytes.toString('utf8', before + 1, end)));
-    end = before;
-  }
-}

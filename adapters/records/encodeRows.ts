@@ -2,36 +2,41 @@ import { hash } from 'node:crypto';
 import type { SinkManifest } from '../../domain/manifest.ts';
 import type { EncodedRows } from '../../domain/ports/sink.ts';
 import { ArrayLiteral } from './arrayLiteral.ts';
-import { eachLineBackwards } from './eachLine.ts';
+import { eachLine } from './eachLine.ts';
 
 type Texts = readonly (string | null)[];
 
 /**
- * Turns transformed lines into one array literal a column. Of rows with one key the last stays: reading begins at the
- * end, so that whatever comes up again was replaced. No row is kept as an object, which would cost more to collect
- * than everything else here.
+ * Turns transformed lines into one array literal a column, in the order of the source. Of rows with one key the last
+ * stays. No row is kept as an object, which would cost more to collect than everything else here; what a later row
+ * replaced is cut out of the literals at the end.
  */
 export function encodeRows(sink: SinkManifest, bytes: Buffer): EncodedRows {
   const keyOf = sink.key === 'row-digest' ? digester(sink) : keyReader(sink);
-  const keys = new Set<string>();
+  const latest = new Map<string, number>();
+  const replaced: number[] = [];
   const columns = sink.columns.map(() => new ArrayLiteral(bytes.length / sink.columns.length));
   const positions: number[] = [];
+  const digests = new ArrayLiteral(1024);
   let emitted = 0;
-  eachLineBackwards(bytes, ([position, , , , value]) => {
+  eachLine(bytes, ([position, , , , value]) => {
     const texts = value as Texts;
-    emitted++;
     const key = keyOf(texts);
-    if (keys.has(key)) return;
-    keys.add(key);
+    const earlier = latest.get(key);
+    if (earlier !== undefined) replaced.push(earlier);
+    latest.set(key, emitted++);
     for (let i = 0; i < columns.length; i++) columns[i]!.add(texts[i]!);
     positions.push(position);
+    if (sink.key === 'row-digest') digests.add(key);
   });
+  replaced.sort((a, b) => a - b);
+  const gone = new Set(replaced);
   return {
-    count: keys.size,
-    deduplicated: emitted - keys.size,
-    columns: columns.map((column) => column.finish()),
-    positions: `{${positions.join()}}`,
-    ...(sink.key === 'row-digest' && { digests: `{${[...keys].join()}}` }),
+    count: latest.size,
+    deduplicated: replaced.length,
+    columns: columns.map((column) => column.finish(replaced)),
+    positions: `{${positions.filter((_, ordinal) => !gone.has(ordinal)).join()}}`,
+    ...(sink.key === 'row-digest' && { digests: digests.finish(replaced) }),
   };
 }
 

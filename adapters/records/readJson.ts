@@ -1,7 +1,7 @@
 import type { RejectionCode } from '../../domain/rejection.ts';
 
 /** How deep a record may nest. Recursion over its value is safe below. */
-export const depthMax = 64;
+const depthMax = 64;
 
 /** One record of NDJSON: an object that is safe to hand on, or why it is none. */
 export function readJson(text: string): { value: object } | RejectionCode {

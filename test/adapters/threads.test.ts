@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, watch, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { loadModule } from '../../adapters/project/loadModule.ts';
@@ -99,10 +99,16 @@ describe('threads', () => {
   });
 
   it('are ended when the caller gives up', async () => {
-    const definition = await define('waiting', 'for (;;);');
+    const marker = join(folder, 'started');
+    const definition = await define(
+      'waiting',
+      `process.getBuiltinModule('node:fs').writeFileSync(${JSON.stringify(marker)}, ''); for (;;);`,
+    );
     const controller = new AbortController();
+    const changes = watch(folder);
     const running = pool.transform({ definition, parameters: {}, bytes: line() }, controller.signal);
     const queued = pool.transform({ definition, parameters: {}, bytes: line() }, controller.signal);
+    for await (const { filename } of changes) if (filename === 'started') break;
     controller.abort(new Error('cancelled'));
     await assert.rejects(running, { message: 'cancelled' });
     await assert.rejects(queued, { message: 'cancelled' });

@@ -168,8 +168,8 @@ describe('encoding', () => {
     assert.deepEqual(encoded, {
       count: 2,
       deduplicated: 1,
-      columns: ['{"p1","p2"}', '{"3","2"}'],
-      positions: '{2,1}',
+      columns: ['{"p2","p1"}', '{"2","3"}'],
+      positions: '{1,2}',
     });
   });
 

@@ -15,7 +15,7 @@ const plain = definePipeline({
 describe('testPipeline', () => {
   test('stores the last row of each key and counts the others as deduplicated', async () => {
     const { stored, counts } = await testPipeline(plain, [{ id: 'a', n: 1 }, { id: 'b' }, { id: 'a', n: 2 }]);
-    assert.deepEqual(stored, [{ id: 'a', n: 2 }, { id: 'b' }]);
+    assert.deepEqual(stored, [{ id: 'b' }, { id: 'a', n: 2 }]);
     assert.deepEqual(counts, {
       read: 3,
       passed: 3,
