@@ -40,7 +40,7 @@ export function createComputePool(
       if (answer.outcome === 'stale') {
         if (threads === used) {
           threads = startThreads(threadsMax, idleMs);
-          void used.close(); // Once its tasks have ended.
+          used.close().catch(() => {}); // Once its tasks have ended.
         }
         answer = await ask(threads, sent, taskMs, signal);
       }
