@@ -1,0 +1,171 @@
+import {
+  CancellationScope,
+  isCancellation,
+  proxyActivities,
+  setCurrentDetails,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { Activities } from '../activities/index.ts';
+import { addCounts, type Counts } from '../domain/run.ts';
+import { describeProgress } from './details.ts';
+import type { Cursor, RunInput } from './messages.ts';
+import { historyEventsMax, timeouts } from './timeouts.ts';
+
+/**
+ * What is under way, and what may begin next. Whenever something ends, `advance` begins all that has become
+ * possible; when nothing is under way any more, the movement is over. It is a small state machine rather than lanes
+ * that wait for conditions, because the SDK takes a stack trace of every promise that a workflow makes.
+ */
+export class Movement {
+  private readonly steps: Steps;
+  /** Prepared batches at or beyond `cursor.prepared`. */
+  private readonly ready = new Set<number>();
+  private readonly arrivals = new CancellationScope();
+  private next: number;
+  private underWay = 0;
+  private preparing = 0;
+  private storing = false;
+  private awaiting = false;
+  private fetching = false;
+  /** The history is long: begin nothing more. */
+  private draining = false;
+  private failure: { error: unknown } | undefined;
+  private readonly input: RunInput;
+  private readonly cursor: Cursor;
+  private readonly scope: CancellationScope;
+  private readonly resolve: () => void;
+  private readonly reject: (error: unknown) => void;
+
+  constructor(
+    input: RunInput,
+    cursor: Cursor,
+    scope: CancellationScope,
+    resolve: () => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.input = input;
+    this.cursor = cursor;
+    this.scope = scope;
+    this.resolve = resolve;
+    this.reject = reject;
+    this.steps = activitiesOf(input);
+    this.next = cursor.prepared;
+  }
+
+  advance(): void {
+    if (!this.failure && !this.draining) {
+      this.fetch();
+      this.awaitArrivals();
+      while (this.preparing < this.input.concurrency && this.next < this.cursor.known)
+        this.prepare(this.next++);
+      this.storeNext();
+    }
+    if (this.underWay > 0) return;
+    // Everything has let go, so the prepared batches are again all those below `next`.
+    this.cursor.prepared = this.next;
+    if (this.failure) this.reject(this.failure.error);
+    else this.resolve();
+  }
+
+  private fetch(): void {
+    if (this.cursor.fetched || this.fetching) return;
+    this.fetching = true;
+    this.begin(
+      this.arrivals.run(() => this.steps.fetch()),
+      () => {
+        this.cursor.fetched = true;
+      },
+    );
+  }
+
+  private awaitArrivals(): void {
+    const { cursor } = this;
+    if (cursor.sealed || this.awaiting) return;
+    this.awaiting = true;
+    this.begin(
+      this.arrivals.run(() => this.steps.ingest({ after: cursor.known })),
+      ({ known, sealed }) => {
+        this.awaiting = false;
+        cursor.known = known;
+        cursor.sealed = sealed;
+      },
+    );
+  }
+
+  private prepare(seq: number): void {
+    this.preparing++;
+    this.begin(this.steps.validate({ seq }), (validated) => {
+      this.count(validated);
+      this.begin(this.steps.transform({ seq }), (transformed) => {
+        this.preparing--;
+        this.ready.add(seq);
+        this.count(transformed);
+      });
+    });
+  }
+
+  /** One at a time and in the order of the source, and none before the last byte is durable. */
+  private storeNext(): void {
+    const { cursor } = this;
+    const seq = cursor.stored;
+    const isReady = seq < cursor.prepared || this.ready.has(seq);
+    if (this.storing || !cursor.sealed || !isReady || seq >= cursor.known) return;
+    this.storing = true;
+    this.begin(this.steps.store({ seq }), (stored) => {
+      this.storing = false;
+      this.ready.delete(seq);
+      cursor.stored++;
+      this.count(stored);
+    });
+  }
+
+  private begin<T>(work: Promise<T>, onDone: (result: T) => void): void {
+    this.underWay++;
+    work.then(
+      (result) => {
+        this.underWay--;
+        onDone(result);
+        this.advance();
+      },
+      (error: unknown) => {
+        this.underWay--;
+        this.fail(error);
+        this.advance();
+      },
+    );
+  }
+
+  /** The first failure ends the others before the run ends, so that nothing is written after its end. */
+  private fail(error: unknown): void {
+    const expected = this.draining && isCancellation(error) && !this.scope.consideredCancelled;
+    if (expected || this.failure) return;
+    this.failure = { error };
+    this.scope.cancel();
+  }
+
+  private count(more: Partial<Counts>): void {
+    this.cursor.counts = addCounts(this.cursor.counts, more);
+    setCurrentDetails(describeProgress(this.input, this.cursor));
+    const { continueAsNewSuggested, historyLength } = workflowInfo();
+    if (this.draining || !(continueAsNewSuggested || historyLength > historyEventsMax)) return;
+    this.draining = true;
+    // Waiting for arrivals, or reading on, is taken up again where it stood.
+    this.arrivals.cancel();
+  }
+}
+
+type Steps = Pick<Activities, keyof typeof timeouts>;
+
+function activitiesOf(input: RunInput): Steps {
+  const proxy = <K extends keyof typeof timeouts>(step: K): Activities[K] =>
+    proxyActivities<Activities>({ ...timeouts[step], scheduleToCloseTimeout: input.deadlineMs })[
+      step
+    ] as Activities[K];
+  return {
+    fetch: proxy('fetch'),
+    ingest: proxy('ingest'),
+    validate: proxy('validate'),
+    transform: proxy('transform'),
+    store: proxy('store'),
+  };
+}
