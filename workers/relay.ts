@@ -86,6 +86,7 @@ async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): P
     pipeline: manifest.id,
     version: manifest.version,
     pulled: manifest.source.kind === 'file' || manifest.source.kind === 'http',
+    sealed: entry.sealed,
     concurrency: manifest.limits.concurrency,
     deadlineMs: manifest.deadlineMs,
   };

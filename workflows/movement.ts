@@ -2,6 +2,7 @@ import {
   CancellationScope,
   isCancellation,
   proxyActivities,
+  proxyLocalActivities,
   setCurrentDetails,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -9,7 +10,7 @@ import type { Activities } from '../activities/index.ts';
 import { addCounts, type Counts } from '../domain/run.ts';
 import { describeProgress } from './details.ts';
 import type { Cursor, RunInput } from './messages.ts';
-import { historyEventsMax, timeouts } from './timeouts.ts';
+import { historyEventsMax, localTimeouts, timeouts } from './timeouts.ts';
 
 /**
  * What is under way, and what may begin next. Whenever something ends, `advance` begins all that has become
@@ -163,7 +164,12 @@ function activitiesOf(input: RunInput): Steps {
     ] as Activities[K];
   return {
     fetch: proxy('fetch'),
-    ingest: proxy('ingest'),
+    ingest: input.sealed
+      ? proxyLocalActivities<Activities>({
+          ...localTimeouts.ingest,
+          scheduleToCloseTimeout: input.deadlineMs,
+        }).ingest
+      : proxy('ingest'),
     validate: proxy('validate'),
     transform: proxy('transform'),
     store: proxy('store'),

@@ -12,6 +12,8 @@ export interface OutboxEntry {
   requestedBy: Requester;
   manifest: Manifest;
   grant: string;
+  /** Whether all data of the run has arrived. */
+  sealed: boolean;
   ended: boolean;
 }
 
@@ -28,7 +30,8 @@ export async function relayOutbox(
     const { rows } = await client.query<OutboxEntry>({
       name: 'outbox-claim',
       text: `SELECT o.id, o.kind, r.id AS "runId", r.tenant, r.requested_by AS "requestedBy", r.manifest,
-                    r.grant_jws AS "grant", r.ended_at IS NOT NULL AS ended
+                    r.grant_jws AS "grant", r.arrival = 'sealed' AS sealed,
+                    r.ended_at IS NOT NULL AS ended
              FROM waybill.outbox o JOIN waybill.run r ON r.id = o.run_id
              WHERE o.due_at <= now() ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED`,
       values: [entriesMax],
