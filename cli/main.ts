@@ -1,11 +1,28 @@
 import { Command, CommanderError } from 'commander';
+import { addApply } from './commands/apply.ts';
+import { addDemo } from './commands/demo.ts';
 import { addDev } from './commands/dev.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addPipelines } from './commands/pipelines.ts';
+import { addRuns } from './commands/runs.ts';
 import { addToken } from './commands/token.ts';
-import { type AddCommand, CliError, exitCode } from './context.ts';
+import { addTrigger } from './commands/trigger.ts';
+import { addWorker } from './commands/worker.ts';
+import { type AddCommand, exitCode } from './context.ts';
+import { failureOf } from './failure.ts';
 
-/** In the order in which `--help` shows them. Each imports what it works with only once it is called. */
-const commands: readonly AddCommand[] = [addDev, addToken, addDoctor];
+/** In the order in which `--help` shows them. Each imports only once it is called what takes long to load. */
+const commands: readonly AddCommand[] = [
+  addDev,
+  addDemo,
+  addPipelines,
+  addTrigger,
+  addRuns,
+  addWorker,
+  addApply,
+  addToken,
+  addDoctor,
+];
 
 const program = new Command('waybill')
   .description('Durable data pipelines in which the caller’s verified identity travels with every task.')
@@ -21,11 +38,15 @@ process.stderr.on('error', () => {});
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) {
-    // Commander has said what is wrong; asking for help is fine.
-    process.exitCode = error.exitCode === 0 ? exitCode.fine : exitCode.usage;
-  } else {
-    console.error(error instanceof Error ? error.message : String(error));
-    process.exitCode = error instanceof CliError ? error.exitCode : exitCode.failed;
-  }
+  // Asking for help is fine.
+  if (error instanceof CommanderError && error.exitCode === 0) process.exitCode = exitCode.fine;
+  else fail(error);
+}
+
+function fail(error: unknown): void {
+  const failure = failureOf(error);
+  // Commander has said it already.
+  if (!(error instanceof CommanderError)) console.error(failure.line);
+  if (process.argv.includes('--json')) console.log(JSON.stringify({ error: failure.json }));
+  process.exitCode = failure.exitCode;
 }

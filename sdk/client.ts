@@ -118,7 +118,7 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
           if (!response.ok) throw new ProblemError(problemIn(response, error));
           return response;
         },
-        { signal, patienceMs },
+        { at: baseUrl, signal, patienceMs },
       ),
   };
 }

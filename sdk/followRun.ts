@@ -17,13 +17,13 @@ const retryMs = { first: 100, growth: 2, max: 2_000 };
  */
 export async function* followRun(
   open: OpenEvents,
-  { signal, patienceMs }: { signal: AbortSignal; patienceMs: number },
+  { at, signal, patienceMs }: { at: string; signal: AbortSignal; patienceMs: number },
 ): AsyncGenerator<Run> {
   let lastId: string | undefined;
   let heardAt = performance.now();
   for (let gap = retryMs.first; !signal.aborted; ) {
     try {
-      for await (const event of eventsOf(open, lastId, signal)) {
+      for await (const event of eventsOf(open, at, lastId, signal)) {
         heardAt = performance.now();
         gap = retryMs.first;
         lastId = event.id ?? lastId;
@@ -48,9 +48,9 @@ function mayPass(error: unknown): boolean {
   return error instanceof ApiUnreachable;
 }
 
-async function* eventsOf(open: OpenEvents, lastId: string | undefined, signal: AbortSignal) {
+async function* eventsOf(open: OpenEvents, at: string, lastId: string | undefined, signal: AbortSignal) {
   const silent = new AbortController();
-  const timer = setTimeout(() => silent.abort(new ApiUnreachable('its address for a while')), silenceMs);
+  const timer = setTimeout(() => silent.abort(new ApiUnreachable(at)), silenceMs);
   try {
     const response = await open(lastId, AbortSignal.any([signal, silent.signal]));
     const bytes = response.body!.pipeThrough(
@@ -61,10 +61,8 @@ async function* eventsOf(open: OpenEvents, lastId: string | undefined, signal: A
         },
       }),
     );
-    yield* broken(
-      response.url,
-      bytes.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream()),
-    );
+    const texts = bytes.pipeThrough(new TextDecoderStream());
+    yield* untilItBreaks(at, texts.pipeThrough(new EventSourceParserStream()));
   } finally {
     clearTimeout(timer);
     // Whoever stops listening closes the connection with it.
@@ -73,11 +71,11 @@ async function* eventsOf(open: OpenEvents, lastId: string | undefined, signal: A
 }
 
 /** What goes wrong while a stream is read is the connection’s fault. */
-async function* broken<T>(url: string, items: AsyncIterable<T>): AsyncGenerator<T> {
+async function* untilItBreaks<T>(at: string, items: AsyncIterable<T>): AsyncGenerator<T> {
   const iterator = items[Symbol.asyncIterator]();
   for (;;) {
     const next = await iterator.next().catch((error) => {
-      throw new ApiUnreachable(new URL(url).origin, error);
+      throw new ApiUnreachable(at, error);
     });
     if (next.done) return;
     yield next.value;

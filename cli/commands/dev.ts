@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
-import { readSettings, SettingsError } from '../../domain/settings.ts';
+import { readStackSettings } from '../cliSettings.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import type { RunningStack } from '../dev/startStack.ts';
 
@@ -14,7 +15,8 @@ export const addDev: AddCommand = (program, context) => {
     .action((folder: string, { watch = false }: { watch?: boolean }) => dev(folder, watch, context));
 };
 
-async function dev(folder: string, watch: boolean, { env }: CliContext): Promise<void> {
+async function dev(folder: string, watch: boolean, context: CliContext): Promise<void> {
+  const { env } = context;
   if (env.NODE_ENV === 'production') {
     throw new CliError(
       'waybill dev is for development: its people are invented. Unset NODE_ENV=production.',
@@ -43,7 +45,7 @@ async function dev(folder: string, watch: boolean, { env }: CliContext): Promise
   const { vendorUrl } = await import('../dev/temporalBinary.ts');
   try {
     stack = await startStack({
-      settings: await settingsFrom(env),
+      settings: readStackSettings(context),
       project: folder,
       baseEnv: Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('WAYBILL_'))),
       temporal: {
@@ -59,7 +61,7 @@ async function dev(folder: string, watch: boolean, { env }: CliContext): Promise
     if (asked.signal.aborted) return say('Stopped before it was ready.');
     throw error;
   }
-  say(banner(stack, (performance.now() - started) / 1000));
+  say(banner(stack, folder, (performance.now() - started) / 1000));
   const watcher = watch
     ? (await import('../dev/watchProject.ts')).watchProject(folder, stack, say)
     : undefined;
@@ -88,16 +90,7 @@ function whenStarterIsGone(env: CliContext['env'], stop: () => void): void {
   }, starterPollMs).unref();
 }
 
-async function settingsFrom(env: CliContext['env']) {
-  const { StackSettings } = await import('../dev/stackSettings.ts');
-  try {
-    return readSettings(StackSettings, env);
-  } catch (error) {
-    throw error instanceof SettingsError ? new CliError(error.message, 'usage') : error;
-  }
-}
-
-function banner(stack: RunningStack, seconds: number): string {
+function banner(stack: RunningStack, folder: string, seconds: number): string {
   const home = relative('', stack.home.path) || '.';
   return `
 Waybill is ready after ${seconds.toFixed(1)} s.
@@ -108,9 +101,18 @@ Waybill is ready after ${seconds.toFixed(1)} s.
   PostgreSQL   127.0.0.1:${stack.databasePort}, database waybill   (URL: ${home}/dev.json)
   Logs         ${join(home, 'logs')}
 
-  Next: npx waybill demo
+  Next         ${next(folder).join('\n               ')}
+
   Ctrl-C stops everything. What happened stays in ${home}.
 `;
+}
+
+/** Commands that work just as they stand here. */
+function next(folder: string): string[] {
+  const data = 'node_modules/vega-datasets/data/birdstrikes.csv';
+  if (!existsSync(data) || !existsSync(join(folder, 'pipelines/birdstrikes.ts')))
+    return ['npx waybill pipelines --as alice'];
+  return ['npx waybill demo', `npx waybill trigger birdstrikes --file ${data} --as alice --wait`];
 }
 
 function say(line: string): void {

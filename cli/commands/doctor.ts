@@ -1,19 +1,20 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { readSettings } from '../../domain/settings.ts';
-import { type AddCommand, CliError } from '../context.ts';
+import { readStackSettings } from '../cliSettings.ts';
+import { type AddCommand, exitCode } from '../context.ts';
+import { tell } from '../output/print.ts';
 
 /** `waybill doctor`: what `waybill dev` needs of this machine, and what to do where something is missing. */
-export const addDoctor: AddCommand = (program, { env }) => {
+export const addDoctor: AddCommand = (program, context) => {
+  const { env } = context;
   program
     .command('doctor')
     .description('check what waybill dev needs of this machine')
     .option('--json', 'print { checks: [{ name, ok, detail }] }')
     .action(async ({ json }: { json?: boolean }) => {
       const { examine } = await import('../dev/examine.ts');
-      const { StackSettings } = await import('../dev/stackSettings.ts');
       const checks = await examine({
-        settings: readSettings(StackSettings, env),
+        settings: readStackSettings(context),
         cliPath: env.TEMPORAL_CLI_PATH,
         searchPath: env.PATH ?? '',
         cache: join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'waybill'),
@@ -22,7 +23,8 @@ export const addDoctor: AddCommand = (program, { env }) => {
       else
         for (const { name, ok, detail } of checks)
           console.log(`${ok ? '✓' : '✗'} ${name.padEnd(12)} ${detail}`);
-      if (checks.some(({ ok }) => !ok))
-        throw new CliError('Something is missing; the lines with ✗ say what to do.');
+      if (checks.every(({ ok }) => ok)) return;
+      tell('Something is missing; the lines with ✗ say what to do.');
+      process.exitCode = exitCode.failed;
     });
 };

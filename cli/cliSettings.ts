@@ -1,0 +1,27 @@
+import { z } from 'zod';
+import { readSettings } from '../domain/settings.ts';
+import type { CliContext } from './context.ts';
+import { StackSettings } from './dev/stackSettings.ts';
+
+/** What the commands read of the environment, beside what `waybill dev` does. */
+const ClientSettings = z.object({
+  WAYBILL_HOME: z.string().default('.waybill'),
+  /** Default: the running embedded stack of WAYBILL_HOME. */
+  WAYBILL_API_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** An OIDC access token, where `--as` is not given. */
+  WAYBILL_TOKEN: z.string().optional(),
+  /** For `waybill apply`. */
+  WAYBILL_DATABASE_URL: z.string().optional(),
+});
+
+const known = [...Object.keys(StackSettings.shape), ...Object.keys(ClientSettings.shape)];
+
+/** Throws `SettingsError`. */
+export function readClientSettings({ env }: CliContext): z.infer<typeof ClientSettings> {
+  return readSettings(ClientSettings, env, known);
+}
+
+/** Throws `SettingsError`. */
+export function readStackSettings({ env }: CliContext): StackSettings {
+  return readSettings(StackSettings, env, known);
+}

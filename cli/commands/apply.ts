@@ -1,0 +1,63 @@
+import { resolve } from 'node:path';
+import type pg from 'pg';
+import { readClientSettings } from '../cliSettings.ts';
+import { type AddCommand, type CliContext, CliError } from '../context.ts';
+import { printResult } from '../output/print.ts';
+
+interface ApplyOptions {
+  database?: string;
+  json?: boolean;
+}
+
+/** `waybill apply [folder] --database URL`: the database as this version and this project want it. */
+export const addApply: AddCommand = (program, context) => {
+  program
+    .command('apply')
+    .description('bring a database to this version, and make or widen the tables of a project')
+    .argument('[folder]', 'the project', '.')
+    .option('--database <url>', 'as the role that owns the tables; default WAYBILL_DATABASE_URL')
+    .option('--json', 'print { migrations, tables }')
+    .action((folder: string, options: ApplyOptions) => apply(folder, options, context));
+};
+
+async function apply(folder: string, { database, json }: ApplyOptions, context: CliContext): Promise<void> {
+  const url = database ?? readClientSettings(context).WAYBILL_DATABASE_URL;
+  if (!url) throw new CliError('Name the database: --database URL, or WAYBILL_DATABASE_URL.', 'usage');
+  const { loadProject } = await import('../../adapters/project/loadProject.ts');
+  const { migrate } = await import('../../adapters/postgres/migrate.ts');
+  const { applySinks } = await import('../../adapters/postgres/sinkTable.ts');
+  // What is wrong with the project is found out before anything is changed.
+  const manifests = (await loadProject(resolve(folder))).list().map(({ manifest }) => manifest);
+  await reach(url);
+  const migrations = await migrate(url);
+  await applySinks(url, manifests);
+  const tables = manifests.map(({ sink }) => sink.table);
+  printResult(json, { migrations, tables }, () => [
+    migrations.length > 0
+      ? `Migrated: ${migrations.join(', ')}.`
+      : 'The database was at this version already.',
+    `Tables as the project wants them: ${tables.join(', ')}.`,
+  ]);
+}
+
+/** One clear line, without the password, where there is no such database for us. */
+async function reach(url: string): Promise<void> {
+  const client = await connecting(url);
+  try {
+    await client.connect();
+  } catch (error) {
+    const { message, code } = error as { message: string; code?: string };
+    throw new CliError(`The database cannot be reached: ${message || code}.`);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+async function connecting(url: string): Promise<pg.Client> {
+  const { default: pg } = await import('pg');
+  try {
+    return new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
+  } catch {
+    throw new CliError('--database is not a URL such as postgresql://user:password@host:5432/name.', 'usage');
+  }
+}

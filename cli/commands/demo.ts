@@ -1,0 +1,169 @@
+import { existsSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { styleText } from 'node:util';
+import type { Run, WaybillClient } from '../../sdk/client.ts';
+import { readClientSettings } from '../cliSettings.ts';
+import { connect, runningStack } from '../connect.ts';
+import { type AddCommand, type CliContext, CliError } from '../context.ts';
+import type { DeadLetter } from '../demo/database.ts';
+import type { Forgery } from '../demo/forgery.ts';
+import type { DevJson } from '../dev/devJson.ts';
+import { packageFile } from '../dev/nodeService.ts';
+import { exitCodeOf, followToEnd } from '../followToEnd.ts';
+import { plain } from '../output/plain.ts';
+import { tell } from '../output/print.ts';
+import { count } from '../output/quantities.ts';
+import { countLines, outcomeText } from '../output/runText.ts';
+import { table } from '../output/table.ts';
+import { dataOf, upload } from '../upload.ts';
+
+/** `waybill demo`: the tour, in the stack that is up or in one of its own. */
+export const addDemo: AddCommand = (program, context) => {
+  program
+    .command('demo')
+    .description('see what Waybill does with real data; starts what it needs')
+    .option('--json', 'print { birdstrikes, orders, deadLetters, forgery } and nothing else')
+    .action(async ({ json = false }: { json?: boolean }) => {
+      const { stackForDemo } = await import('../demo/stackForDemo.ts');
+      const birdstrikes = dataFile('node_modules/vega-datasets/data/birdstrikes.csv');
+      const stack = await stackForDemo(context);
+      const interrupted = interruption();
+      try {
+        await Promise.race([tour(context, json, birdstrikes), interrupted.then(refuse)]);
+        if (stack.started) await farewell(json, interrupted);
+      } finally {
+        await stack.end();
+      }
+    });
+};
+
+async function tour(context: CliContext, json: boolean, birdstrikesFile: string): Promise<void> {
+  const say = json ? tell : (line: string) => void process.stdout.write(`${line}\n`);
+  const { WAYBILL_HOME: home } = readClientSettings(context);
+  const dev = runningStack(home);
+  const client = connect(context, { as: 'alice' });
+  const { deadLettersOf, mostFrequentSpecies, speciesQuery } = await import('../demo/database.ts');
+
+  say(heading(1, 'alice sends 10,000 reports of aircraft that met birds, in one HTTP call'));
+  const birdstrikes = await send(client, 'birdstrikes', birdstrikesFile, say);
+  for (const line of birdstrikesLines(birdstrikes)) say(`  ${line}`);
+  const frequent = await mostFrequentSpecies(dev);
+  say(
+    `  In PostgreSQL: ${frequent.map((row) => `${row.species} ${count(Number(row.count))}`).join(', ')}, …`,
+  );
+
+  say(heading(2, 'alice sends nine orders, and not all of them are good'));
+  const orders = await send(client, 'orders', packageFile('examples/acme/data/orders.ndjson'), say);
+  const deadLetters = await deadLettersOf(dev, orders.id);
+  for (const line of ordersLines(deadLetters)) say(`  ${line}`);
+
+  say(heading(3, 'somebody starts a run in Temporal itself, past Waybill'));
+  const { startByHand } = await import('../demo/forgery.ts');
+  const forgery = await startByHand(dev);
+  for (const line of forgeryLines(forgery)) say(`  ${line}`);
+
+  say(heading(4, 'where to look'));
+  for (const line of whereToLook(dev, birdstrikes, `${relative('', join(home, 'dev.json'))}`, speciesQuery))
+    say(`  ${line}`);
+  if (json) process.stdout.write(`${JSON.stringify({ birdstrikes, orders, deadLetters, forgery })}\n`);
+  process.exitCode = exitCodeOf(birdstrikes) || exitCodeOf(orders);
+  if (!forgery.code) throw new CliError('A run without a grant was not refused.', 'tampered');
+}
+
+async function send(
+  client: WaybillClient,
+  pipeline: string,
+  file: string,
+  say: (line: string) => void,
+): Promise<Run> {
+  const { source } = await client.getPipeline(pipeline).catch((error) => {
+    if (error.code !== 'PipelineUnknown') throw error;
+    throw new CliError(
+      'The stack that is up serves another project. Stop it, or set WAYBILL_HOME to an empty folder.',
+    );
+  });
+  const { name } = source.format as { name: string };
+  const mediaType = name === 'csv' ? 'text/csv' : 'application/x-ndjson';
+  const accepted = await upload(client, pipeline, await dataOf(file), { mediaType });
+  const run = await followToEnd(client, accepted.id);
+  say(`  ${outcomeText(run)}`);
+  for (const line of countLines(run)) say(`    ${line}`);
+  return run;
+}
+
+function birdstrikesLines({ counts: { unchanged } }: Run): string[] {
+  return [
+    'Every record read has passed, been filtered or been rejected, and every row has an end too: the two sums always',
+    'add up, or the run fails. The file has no key, so a whole row is its own: 24 rows are equal to another one.',
+    ...(unchanged > 0 ? ['All of it was there already, so nothing was written again.'] : []),
+  ];
+}
+
+function ordersLines(deadLetters: readonly DeadLetter[]): string[] {
+  return [
+    'The shop’s own test order is filtered. One order came twice: the later one counts. What was refused is kept',
+    'with the reason and its bytes (table waybill.dead_letter):',
+    ...table<DeadLetter>(
+      [
+        { title: 'LINE', align: 'right', cell: ({ line }) => String(line) },
+        { title: 'CODE', cell: ({ code }) => plain(code) },
+        { title: 'FIELD', cell: ({ path }) => plain(path) },
+        { title: 'WHY', cell: ({ message }) => plain(message) },
+      ],
+      deadLetters,
+    ).map((line) => `  ${line}`),
+  ];
+}
+
+function forgeryLines({ workflowId, code }: Forgery): string[] {
+  if (!code) return [`${styleText('red', '✗')} ${workflowId} was not refused.`];
+  return [
+    `${styleText('green', '✓')} ${workflowId} refused: ${code}. It carries no grant that Waybill has signed,`,
+    '  so no step of it has touched any data.',
+  ];
+}
+
+function whereToLook(dev: DevJson, { id, links }: Run, devJson: string, sql: string): string[] {
+  const rows = [
+    ['the run in Temporal’s Web UI', links.temporal ?? dev.temporalUiUrl],
+    ['the API, to try out', `${dev.apiUrl}/docs`],
+    ['on the command line', `npx waybill runs get ${id} --as alice`],
+    ['in the database', `${sql};`],
+    ['', `(its URL is databaseUrl in ${devJson})`],
+  ] as const;
+  return rows.map(([what, where]) => `${styleText('dim', what.padEnd(28))}  ${where}`);
+}
+
+function heading(n: number, text: string): string {
+  return `\n${styleText('bold', `${n}  ${text}`)}`;
+}
+
+function dataFile(path: string): string {
+  const file = packageFile(path);
+  if (existsSync(file)) return file;
+  throw new CliError(`${path} is missing: run npm ci with its development dependencies.`);
+}
+
+/** Resolves with Ctrl-C, so that the stack is stopped on the way out. */
+function interruption(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve());
+  });
+}
+
+function refuse(): never {
+  throw new CliError('Interrupted.', 'incomplete');
+}
+
+/** On a terminal there is somebody who may want to look around first. */
+async function farewell(json: boolean, interrupted: Promise<void>): Promise<void> {
+  if (json) return;
+  if (!process.stdin.isTTY || !process.stdout.isTTY)
+    return console.log('\nThe stack stops with the demo. npm start brings it back, with all of this in it.');
+  console.log(
+    '\nThe stack stays up until you press Enter. npm start brings it back, with all of this in it.',
+  );
+  const entered = new Promise<void>((resolve) => process.stdin.once('data', () => resolve()));
+  await Promise.race([entered, interrupted]);
+  process.stdin.pause();
+}

@@ -1,0 +1,101 @@
+import { styleText } from 'node:util';
+import type { Pipeline, PipelineDetail } from '../../sdk/client.ts';
+import { type CallerOptions, connect, withCaller } from '../connect.ts';
+import type { AddCommand } from '../context.ts';
+import { plain } from '../output/plain.ts';
+import { printResult } from '../output/print.ts';
+import { table } from '../output/table.ts';
+
+/** `waybill pipelines [ID]` */
+export const addPipelines: AddCommand = (program, context) => {
+  withCaller(
+    program.command('pipelines').description('list the pipelines, or show what one expects').argument('[id]'),
+  ).action(async (id: string | undefined, options: CallerOptions) => {
+    const client = connect(context, options);
+    if (id === undefined) {
+      const page = await client.listPipelines();
+      printResult(options.json, page, () => listLines(page.items));
+    } else {
+      const pipeline = await client.getPipeline(id);
+      printResult(options.json, pipeline, () => detailLines(pipeline));
+    }
+  });
+};
+
+function listLines(pipelines: readonly Pipeline[]): string[] {
+  if (pipelines.length === 0) return ['There are no pipelines that you may see.'];
+  return table<Pipeline>(
+    [
+      { title: 'PIPELINE', cell: ({ id }) => id },
+      { title: 'VERSION', align: 'right', cell: ({ version }) => String(version) },
+      { title: 'READS', cell: sourceText },
+      { title: 'WRITES', cell: ({ sink }) => plain(`${sink.kind} ${sink.table}`) },
+      { title: 'LABELS', cell: labelText },
+    ],
+    pipelines,
+  );
+}
+
+function detailLines(pipeline: PipelineDetail): string[] {
+  const { id, version, sink, deadlineMs, definitionDigest, schemas } = pipeline;
+  const rows: [string, string][] = [
+    ['reads', sourceText(pipeline)],
+    ['writes', plain(`${sink.kind} ${sink.table}, key ${keyText(sink.key)}`)],
+    ['deadline', `${deadlineMs / 3_600_000} h after acceptance`],
+    ['labels', labelText(pipeline) || 'none'],
+    ['definition', definitionDigest.slice(0, 12)],
+  ];
+  return [
+    styleText('bold', `${id} version ${version}`),
+    ...rows.map(([name, value]) => `  ${styleText('dim', name.padEnd(10))} ${value}`),
+    ...fields('parameters (--param name=value)', schemas.parameters),
+    ...fields('input', schemas.input),
+  ];
+}
+
+function sourceText({ source }: Pipeline): string {
+  const format = (source.format as { name?: string } | undefined)?.name;
+  const parts = [source.kind, format, source.path ?? source.url];
+  return plain(parts.filter((part) => typeof part === 'string').join(' '));
+}
+
+function keyText(key: unknown): string {
+  return Array.isArray(key) ? key.join(', ') : 'the whole row';
+}
+
+function labelText({ labels }: Pipeline): string {
+  return plain(
+    Object.entries(labels)
+      .map(([name, value]) => `${name}=${value}`)
+      .join(' '),
+  );
+}
+
+interface Field {
+  type?: string | string[];
+  enum?: unknown[];
+  anyOf?: Field[];
+  default?: unknown;
+  format?: string;
+}
+
+/** The first level of a JSON Schema, a field a line; `--json` shows all of it. */
+function fields(title: string, schema: Record<string, unknown>): string[] {
+  const properties = Object.entries((schema.properties ?? {}) as Record<string, Field>);
+  if (properties.length === 0) return [];
+  const required = new Set((schema.required as string[] | undefined) ?? []);
+  const width = Math.max(...properties.map(([name]) => name.length));
+  return [
+    `  ${styleText('dim', title)}`,
+    ...properties.map(([name, field]) => {
+      const optional = field.default !== undefined ? `, default ${field.default}` : ', optional';
+      return plain(`${name.padEnd(width)} ${typeText(field)}${required.has(name) ? '' : optional}`);
+    }),
+  ].map((line, i) => (i === 0 ? line : `    ${line}`));
+}
+
+function typeText({ type, enum: values, anyOf, format }: Field): string {
+  if (values) return values.join(' | ');
+  if (anyOf) return anyOf.map(typeText).join(' | ');
+  return `${[type ?? 'anything'].flat().join(' | ')}${format ? ` (${format})` : ''}`;
+}

@@ -1,0 +1,67 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { hasEnded, runStates } from '../../domain/run.ts';
+import type { Run, RunFilter } from '../../sdk/client.ts';
+import { type CallerOptions, connect, withCaller } from '../connect.ts';
+import type { AddCommand } from '../context.ts';
+import { exitCodeOf, followToEnd } from '../followToEnd.ts';
+import { printResult } from '../output/print.ts';
+import { countLines, outcomeText, runLines, runTable } from '../output/runText.ts';
+
+/** `waybill runs [list|get|watch|cancel]` */
+export const addRuns: AddCommand = (program, context) => {
+  const runs = program.command('runs').description('list, show, follow and cancel runs');
+
+  withCaller(runs.command('list', { isDefault: true }).description('the runs of your tenant, newest first'))
+    .option('--pipeline <id>', 'only those of one pipeline')
+    .addOption(new Option('--state <state>', 'only those in one state').choices(runStates))
+    .option('--limit <n>', 'at most so many, up to 100', limit, 20)
+    .option('--cursor <cursor>', 'go on where an earlier list ended')
+    .action(async ({ json, as, ...filter }: CallerOptions & RunFilter) => {
+      const page = await connect(context, { as }).listRuns(filter);
+      printResult(json, page, () => listLines(page));
+    });
+
+  byId(runs, 'get', 'everything about one run').action(async (id: string, options: CallerOptions) => {
+    const run = await connect(context, options).getRun(id);
+    printResult(options.json, run, () => runLines(run, Date.now()));
+  });
+
+  byId(runs, 'watch', 'follow a run to its end; with --json a line for each change').action(
+    async (id: string, options: CallerOptions) => {
+      const onChange = (run: Run) => options.json && printResult(true, run, () => []);
+      const run = await followToEnd(connect(context, options), id, onChange);
+      if (!options.json)
+        printResult(false, run, () => [outcomeText(run), ...countLines(run).map((l) => `  ${l}`)]);
+      process.exitCode = exitCodeOf(run);
+    },
+  );
+
+  byId(runs, 'cancel', 'ask for the end of a run; what is stored stays stored').action(
+    async (id: string, options: CallerOptions) => {
+      const run = await connect(context, options).cancelRun(id);
+      printResult(options.json, run, () => cancelLines(run));
+    },
+  );
+};
+
+function byId(runs: Command, name: string, description: string): Command {
+  return withCaller(runs.command(name).description(description).argument('<id>'));
+}
+
+function limit(text: string): number {
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1 || n > 100)
+    throw new InvalidArgumentError('It is a number from 1 to 100.');
+  return n;
+}
+
+function listLines({ items, nextCursor }: { items: Run[]; nextCursor: string | null }): string[] {
+  if (items.length === 0) return ['There are no such runs.'];
+  const more = nextCursor === null ? [] : ['', `There are more: --cursor ${nextCursor}`];
+  return [...runTable(items, Date.now()), ...more];
+}
+
+function cancelLines(run: Run): string[] {
+  if (hasEnded(run.state)) return [`${run.id} had already ended: ${run.state}.`];
+  return [`Asked for the end of ${run.id}. waybill runs watch ${run.id} shows it.`];
+}

@@ -1,0 +1,111 @@
+import type { PipelineDetail, Run, WaybillClient } from '../../sdk/client.ts';
+import { type CallerOptions, connect, withCaller } from '../connect.ts';
+import { type AddCommand, type CliContext, CliError } from '../context.ts';
+import { exitCodeOf, followToEnd } from '../followToEnd.ts';
+import { printResult, tell } from '../output/print.ts';
+import { countLines, outcomeText } from '../output/runText.ts';
+import { type RawParameters, rawParameters, typedParameters } from '../parameters.ts';
+import { type Data, dataOf, upload } from '../upload.ts';
+
+interface TriggerOptions extends CallerOptions {
+  file?: string;
+  source?: string;
+  param: string[];
+  idempotencyKey?: string;
+  wait?: boolean;
+}
+
+/** `waybill trigger PIPELINE`: begins a run, with data or with a reference to it. */
+export const addTrigger: AddCommand = (program, context) => {
+  withCaller(
+    program
+      .command('trigger')
+      .description('begin a run')
+      .argument('<pipeline>')
+      .option('--file <file>', 'the data to upload; - for standard input')
+      .option('--source <url-or-path>', 'what the pipeline reads, where it reads a URL or a file itself')
+      .option(
+        '--param <name=value>',
+        'a parameter; may be repeated',
+        (one, all: string[]) => [...all, one],
+        [],
+      )
+      .option('--idempotency-key <key>', 'the same request with the same key is the same run')
+      .option('--wait', 'follow the run to its end; exit code 4 where it fails or is cancelled'),
+  ).action((pipeline: string, options: TriggerOptions) => trigger(pipeline, options, context));
+};
+
+async function trigger(id: string, options: TriggerOptions, context: CliContext): Promise<void> {
+  const raw = rawParameters(options.param);
+  const client = connect(context, options);
+  const pipeline = await client.getPipeline(id);
+  const accepted = await begin(client, pipeline, raw, options);
+  if (!options.wait) {
+    printResult(options.json, accepted, () => acceptedLines(accepted));
+    return;
+  }
+  tell(`Accepted as ${accepted.id}.`);
+  const run = await followToEnd(client, accepted.id);
+  printResult(options.json, run, () => [outcomeText(run), ...countLines(run).map((line) => `  ${line}`)]);
+  process.exitCode = exitCodeOf(run);
+}
+
+async function begin(
+  client: WaybillClient,
+  pipeline: PipelineDetail,
+  raw: RawParameters,
+  options: TriggerOptions,
+): Promise<Run> {
+  const key = options.idempotencyKey !== undefined && { idempotencyKey: options.idempotencyKey };
+  const data = await requestedData(pipeline, options);
+  if (data)
+    return upload(client, pipeline.id, data, { mediaType: mediaTypeOf(pipeline), parameters: raw, ...key });
+  const source = options.source === undefined ? {} : { source: referenceOf(options.source) };
+  const parameters = typedParameters(raw, pipeline.schemas.parameters);
+  return client.trigger(pipeline.id, { ...source, parameters }, { ...key });
+}
+
+/** The data to send, or `undefined` where the pipeline reads its data itself. Whatever does not fit is said first. */
+async function requestedData(
+  { id, source }: PipelineDetail,
+  { file, source: reference }: TriggerOptions,
+): Promise<Data | undefined> {
+  if (source.kind === 'upload' || source.kind === 'inline') {
+    if (reference !== undefined)
+      throw new CliError(`${id} reads what it is sent: use --file instead of --source.`, 'usage');
+    if (file === undefined)
+      throw new CliError(
+        `${id} needs data: --file FILE with ${formatOf(source)}, or --file - for standard input.`,
+        'usage',
+      );
+    return dataOf(file);
+  }
+  if (file === undefined) return undefined;
+  const instead = source.kind === 'http' ? 'a URL' : 'a file that Waybill itself can read';
+  throw new CliError(`${id} reads ${instead}: use --source instead of --file.`, 'usage');
+}
+
+function referenceOf(text: string): { url: string } | { path: string } {
+  return /^https?:\/\//i.test(text) ? { url: text } : { path: text };
+}
+
+const mediaTypes: Record<string, string> = { csv: 'text/csv', ndjson: 'application/x-ndjson' };
+
+/** As the pipeline declares it, whatever the file is called. */
+function mediaTypeOf({ id, source }: PipelineDetail): string {
+  const type = mediaTypes[formatOf(source)];
+  if (type) return type;
+  throw new CliError(`${id} reads ${formatOf(source)}, which this version of the CLI cannot send.`);
+}
+
+function formatOf({ kind, format }: PipelineDetail['source']): string {
+  if (kind === 'inline') return 'ndjson';
+  return String((format as { name?: unknown } | undefined)?.name);
+}
+
+function acceptedLines({ id, links }: Run): string[] {
+  return [
+    `Accepted as ${id}.`,
+    `  Follow it with waybill runs watch ${id}${links.temporal ? `, or at ${links.temporal}` : ''}`,
+  ];
+}

@@ -1,0 +1,67 @@
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { createWaybillClient, type WaybillClient } from '../sdk/client.ts';
+import { readClientSettings } from './cliSettings.ts';
+import { type CliContext, CliError } from './context.ts';
+import { type DevJson, readDevJson } from './dev/devJson.ts';
+import { obtainToken } from './dev/obtainToken.ts';
+import { people } from './dev/people.ts';
+
+/** What every command that speaks to the API takes. */
+export interface CallerOptions {
+  as?: string | undefined;
+  json?: boolean;
+}
+
+export function withCaller(command: Command): Command {
+  return command
+    .option('--as <name>', 'act as one of the invented people (embedded stack only)')
+    .option('--json', 'print JSON and nothing else; progress goes to standard error');
+}
+
+/**
+ * The API as the caller: `--as NAME` of the embedded stack that runs in WAYBILL_HOME, otherwise WAYBILL_TOKEN at
+ * WAYBILL_API_URL. Throws `CliError`.
+ */
+export function connect(context: CliContext, { as }: CallerOptions): WaybillClient {
+  if (as !== undefined) {
+    const { apiUrl, issuerUrl } = embeddedIdentity(context, as);
+    return createWaybillClient({ baseUrl: apiUrl, token: renewed(issuerUrl, as) });
+  }
+  const settings = readClientSettings(context);
+  if (!settings.WAYBILL_TOKEN)
+    throw new CliError(
+      'Say who you are: --as alice with the embedded stack, or an access token in WAYBILL_TOKEN.',
+      'usage',
+    );
+  const baseUrl = settings.WAYBILL_API_URL ?? runningStack(settings.WAYBILL_HOME).apiUrl;
+  return createWaybillClient({ baseUrl, token: settings.WAYBILL_TOKEN });
+}
+
+/** The embedded stack that knows this person. Throws `CliError`. */
+export function embeddedIdentity(context: CliContext, name: string): DevJson {
+  if (!Object.hasOwn(people, name))
+    throw new CliError(`Nobody is called ${name}. There are ${Object.keys(people).join(', ')}.`, 'usage');
+  return runningStack(readClientSettings(context).WAYBILL_HOME);
+}
+
+/** Throws `CliError` where none is up. */
+export function runningStack(home: string): DevJson {
+  const stack = readDevJson(join(home, 'dev.json'));
+  if (stack) return stack;
+  throw new CliError(
+    `No embedded stack is up in ${home}. Start it with npm start, or name its home in WAYBILL_HOME.`,
+  );
+}
+
+/** A token is used for the first half of its life, so that a long wait outlives the first one. */
+function renewed(issuerUrl: string, name: string): () => Promise<string> {
+  let current: { token: string; until: number } | undefined;
+  return async () => {
+    if (!current || performance.now() > current.until) {
+      const { token, expiresInS } = await obtainToken(issuerUrl, name);
+      current = { token, until: performance.now() + expiresInS * 500 };
+    }
+    return current.token;
+  };
+}

@@ -1,0 +1,42 @@
+import { CommanderError } from 'commander';
+import { SettingsError } from '../domain/settings.ts';
+import { ApiUnreachable, ProblemError } from '../sdk/client.ts';
+import { CliError, exitCode } from './context.ts';
+import { plain } from './output/plain.ts';
+
+/** What a command that failed says: one line for a person, `json` for a program, and the code it ends with. */
+export interface Failure {
+  exitCode: number;
+  line: string;
+  json: { code: string; message: string; [more: string]: unknown };
+}
+
+/** No failure shows its stack: what a person can do about it is in the line. */
+export function failureOf(error: unknown): Failure {
+  if (error instanceof ProblemError) return ofProblem(error);
+  if (error instanceof ApiUnreachable)
+    return named('ApiUnreachable', `${error.message} Is it running?`, exitCode.failed);
+  if (error instanceof SettingsError) return named('Usage', error.message, exitCode.usage, true);
+  if (error instanceof CommanderError)
+    return named('Usage', error.message.replace(/^error: /, ''), exitCode.usage, true);
+  const message = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof CliError)) return named('Failed', message, exitCode.failed, true);
+  return named(error.exitCode === exitCode.usage ? 'Usage' : 'Failed', message, error.exitCode, true);
+}
+
+function named(code: string, message: string, exit: number, unnamed = false): Failure {
+  const text = plain(message);
+  return { exitCode: exit, line: unnamed ? text : `${code}: ${text}`, json: { code, message } };
+}
+
+function ofProblem({ problem }: ProblemError): Failure {
+  const { status, code, title, traceId, issues = [] } = problem;
+  const where = issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; ');
+  // Only whoever looks into the logs has a use for it.
+  const trace = status >= 500 && traceId ? ` (trace ${traceId})` : '';
+  return {
+    exitCode: status === 401 || status === 403 ? exitCode.refused : exitCode.failed,
+    line: plain(`${code}: ${title}${where && ` ${where}`}${trace}`),
+    json: { code, message: title, status, traceId, ...(issues.length > 0 && { issues }) },
+  };
+}

@@ -1,0 +1,59 @@
+import { hasEnded } from '../domain/run.ts';
+import type { Run, WaybillClient } from '../sdk/client.ts';
+import { CliError, exitCode } from './context.ts';
+import { openProgress } from './output/progress.ts';
+import { count } from './output/quantities.ts';
+
+/**
+ * Shows on standard error how far a run is, until it has ended; `onChange` is told of every change. Ctrl-C ends the
+ * watching and not the run, which is said, with exit code 6.
+ */
+export async function followToEnd(
+  client: WaybillClient,
+  id: string,
+  onChange: (run: Run) => void = () => {},
+): Promise<Run> {
+  const left = new AbortController();
+  const leave = () => left.abort();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, leave);
+  const progress = openProgress(process.stderr);
+  try {
+    for await (const run of client.followRun(id, { signal: left.signal })) {
+      onChange(run);
+      if (hasEnded(run.state)) return run;
+      progress.show(progressText(run));
+    }
+    throw left.signal.reason;
+  } catch (error) {
+    if (left.signal.aborted)
+      throw new CliError(`${id} goes on. waybill runs watch ${id} shows it again.`, 'incomplete');
+    throw error;
+  } finally {
+    progress.end();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, leave);
+  }
+}
+
+/** A run that did not do what it was asked for is the failure of whoever waited for it. */
+export function exitCodeOf(run: Run): number {
+  return run.state === 'completed' ? exitCode.fine : exitCode.runFailed;
+}
+
+const waiting: Partial<Record<Run['state'], string>> = {
+  accepted: 'accepted; waiting for a worker',
+  'awaiting-approval': 'waiting for an approval',
+  suspended: 'suspended until its requester may go on',
+};
+
+function progressText({
+  state,
+  counts: { read, passed, stored, unchanged, deduplicated, rejected },
+}: Run): string {
+  const done = stored + unchanged + deduplicated;
+  const parts = [
+    `read ${count(read)}`,
+    ...(done > 0 || passed > 0 ? [`passed ${count(passed)}`, `stored ${count(done)}`] : []),
+    ...(rejected > 0 ? [`rejected ${count(rejected)}`] : []),
+  ];
+  return `${waiting[state] ?? state}${read > 0 ? `: ${parts.join(', ')}` : ''}`;
+}

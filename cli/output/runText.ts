@@ -1,0 +1,115 @@
+import { styleText } from 'node:util';
+import { hasEnded } from '../../domain/run.ts';
+import type { Run } from '../../sdk/client.ts';
+import { plain } from './plain.ts';
+import { count, duration, localTime, since } from './quantities.ts';
+import { type Column, table } from './table.ts';
+
+type State = Run['state'];
+
+const colours: Record<State, Parameters<typeof styleText>[0]> = {
+  accepted: 'cyan',
+  running: 'cyan',
+  'awaiting-approval': 'magenta',
+  suspended: 'magenta',
+  completed: 'green',
+  failed: 'red',
+  cancelled: 'yellow',
+};
+
+export function stateText(state: State): string {
+  return styleText(colours[state], state);
+}
+
+/** One line: what became of it, how long it took and, where it did not succeed, why. */
+export function outcomeText(run: Run): string {
+  const mark = run.state === 'completed' ? '✓' : hasEnded(run.state) ? '✗' : '…';
+  const took = run.endedAt ? ` ${tense[run.state] ?? 'after'} ${tookText(run)}` : '';
+  const why = run.reason ? `: ${plain(`${run.reason.code}: ${run.reason.message}`)}` : '';
+  return `${styleText(colours[run.state], mark)} ${run.id} ${stateText(run.state)}${took}${why}`;
+}
+
+const tense: Partial<Record<State, string>> = { completed: 'in' };
+
+/** The two sums that every ended run satisfies, aligned below each other. */
+export function countLines({ counts: c }: Pick<Run, 'counts'>): string[] {
+  const wide = (...numbers: number[]) => Math.max(...numbers.map((n) => count(n).length));
+  const widths = [wide(c.read, c.emitted), wide(c.passed, c.stored), wide(c.filtered, c.unchanged)] as const;
+  const line = (sum: string, parts: readonly (readonly [string, number])[], total: number) =>
+    `${styleText('dim', sum.padEnd(7))}  ${count(total).padStart(widths[0])} ${styleText('dim', '=')} ${parts
+      .map(([name, n], i) => `${name} ${count(n).padStart(widths[i + 1] ?? 0)}`)
+      .join(styleText('dim', ' + '))}`;
+  return [
+    line(
+      'read',
+      [part('passed', 6, c.passed), part('filtered', 9, c.filtered), ['rejected', c.rejected]],
+      c.read,
+    ),
+    line(
+      'emitted',
+      [part('stored', 6, c.stored), part('unchanged', 9, c.unchanged), ['deduplicated', c.deduplicated]],
+      c.emitted,
+    ),
+  ];
+}
+
+function part(name: string, width: number, n: number): readonly [string, number] {
+  return [name.padEnd(width), n];
+}
+
+/** Everything about one run, for `runs get`. */
+export function runLines(run: Run, now: number): string[] {
+  const rows: [string, string][] = [
+    ['state', stateText(run.state)],
+    ...(run.reason
+      ? [['reason', plain(`${run.reason.code}: ${run.reason.message}`)] as [string, string]]
+      : []),
+    ['pipeline', run.pipeline],
+    ['tenant', plain(run.tenant)],
+    ['by', requesterText(run)],
+    ['accepted', `${localTime(run.createdAt)} (${since(run.createdAt, now)})`],
+    ...(run.endedAt ? [['took', tookText(run)] as [string, string]] : []),
+    ['audit', run.links.audit],
+    ...(run.links.temporal ? [['temporal', run.links.temporal] as [string, string]] : []),
+  ];
+  return [
+    styleText('bold', run.id),
+    ...rows.map(([name, value]) => `  ${styleText('dim', name.padEnd(9))} ${value}`),
+    ...countLines(run).map((line) => `  ${line}`),
+  ];
+}
+
+export function requesterText({ requestedBy: { subject, kind, actor } }: Pick<Run, 'requestedBy'>): string {
+  const who = plain(subject);
+  if (actor) return `${plain(actor.subject)} (${actor.kind}) for ${who}`;
+  return kind === 'person' ? who : `${who} (${kind})`;
+}
+
+/** From its acceptance, because that is what a caller waits for. */
+function tookText({ createdAt, endedAt }: Run): string {
+  return duration(Date.parse(endedAt!) - Date.parse(createdAt));
+}
+
+export function runTable(runs: readonly Run[], now: number): string[] {
+  const number = (title: keyof Run['counts']): Column<Run> => ({
+    title: title.toUpperCase(),
+    align: 'right',
+    cell: ({ counts }) => count(counts[title]),
+  });
+  return table<Run>(
+    [
+      { title: 'RUN', cell: ({ id }) => id },
+      {
+        title: 'STATE',
+        cell: ({ state, reason }) => stateText(state) + (reason ? ` ${plain(reason.code)}` : ''),
+      },
+      { title: 'BY', cell: requesterText },
+      number('read'),
+      number('stored'),
+      number('rejected'),
+      { title: 'ACCEPTED', align: 'right', cell: ({ createdAt }) => since(createdAt, now) },
+      { title: 'TOOK', align: 'right', cell: (run) => (run.endedAt ? tookText(run) : '') },
+    ],
+    runs,
+  );
+}

@@ -1,0 +1,29 @@
+import { stripVTControlCharacters, styleText } from 'node:util';
+
+export interface Column<T> {
+  title: string;
+  align?: 'left' | 'right';
+  cell(item: T): string;
+}
+
+/** Lines of a table, two spaces between columns, without trailing spaces. */
+export function table<T>(columns: readonly Column<T>[], items: readonly T[]): string[] {
+  const rows = items.map((item) => columns.map(({ cell }) => cell(item)));
+  const titles = columns.map(({ title }) => styleText('dim', title));
+  const widths = columns.map((_, i) => Math.max(...[titles, ...rows].map((row) => width(row[i]!))));
+  return [titles, ...rows].map((row) =>
+    row
+      .map((text, i) => padded(text, widths[i]!, columns[i]!.align))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+function padded(text: string, to: number, align: Column<unknown>['align']): string {
+  const space = ' '.repeat(to - width(text));
+  return align === 'right' ? space + text : text + space;
+}
+
+function width(text: string): number {
+  return stripVTControlCharacters(text).length;
+}

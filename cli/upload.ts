@@ -1,0 +1,72 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import type { Run, UploadOptions, WaybillClient } from '../sdk/client.ts';
+import { CliError } from './context.ts';
+import { openProgress } from './output/progress.ts';
+import { bytes, duration } from './output/quantities.ts';
+
+/** Data to send: a file, whose size is known, or standard input. */
+export interface Data {
+  name: string;
+  sizeBytes: number | undefined;
+  open(): AsyncIterable<Uint8Array>;
+}
+
+/** Throws `CliError` where the file cannot be read. `-` is standard input. */
+export async function dataOf(file: string): Promise<Data> {
+  if (file === '-') return { name: 'standard input', sizeBytes: undefined, open: () => process.stdin };
+  const found = await stat(file).catch((error: NodeJS.ErrnoException) => {
+    throw new CliError(
+      error.code === 'ENOENT' ? `There is no file ${file}.` : `${file} cannot be read: ${error.code}.`,
+      'usage',
+    );
+  });
+  if (found.isDirectory()) throw new CliError(`${file} is a folder; name a file.`, 'usage');
+  return {
+    name: file,
+    sizeBytes: found.isFile() ? found.size : undefined,
+    open: () => createReadStream(file, { highWaterMark: chunkBytes }),
+  };
+}
+
+const chunkBytes = 256 * 1024;
+
+/** Streams the data, whatever its size, and shows on standard error how far it is. */
+export async function upload(
+  client: WaybillClient,
+  pipeline: string,
+  data: Data,
+  options: UploadOptions,
+): Promise<Run> {
+  const started = performance.now();
+  const progress = openProgress(process.stderr);
+  let sentBytes = 0;
+  async function* counted(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of data.open()) {
+      yield chunk;
+      sentBytes += chunk.byteLength;
+      progress.show(sendingText(sentBytes, data.sizeBytes, performance.now() - started));
+    }
+    progress.show(`${bytes(sentBytes)} sent; waiting until all of it is durable`);
+  }
+  try {
+    const run = await client.upload(pipeline, counted(), options);
+    progress.end(`Sent ${bytes(sentBytes)} in ${duration(performance.now() - started)}.`);
+    return run;
+  } catch (error) {
+    progress.end();
+    throw error;
+  }
+}
+
+const barCells = 24;
+
+/** `Sending ██████░░░░ 42 %  1.2 of 2.9 MB  3.4 MB/s` */
+function sendingText(sent: number, size: number | undefined, elapsedMs: number): string {
+  const rate = elapsedMs > 200 ? `  ${bytes(Math.round(sent / (elapsedMs / 1000)))}/s` : '';
+  if (!size) return `Sending  ${bytes(sent)}${rate}`;
+  const share = Math.min(1, sent / size);
+  const full = Math.round(share * barCells);
+  const bar = '█'.repeat(full) + '░'.repeat(barCells - full);
+  return `Sending ${bar} ${Math.floor(share * 100)} %  ${bytes(sent)} of ${bytes(size)}${rate}`;
+}
