@@ -15,6 +15,8 @@ import { workflowTaskTimeout } from '../workflows/timeouts.ts';
 
 const entriesMax = 16;
 const pollMs = 2_000;
+/** Runs with at most this much data, all of it there, are quick. */
+const quickBytesMax = 256 * 1024;
 
 export interface RelayOptions {
   pool: Pool;
@@ -86,7 +88,7 @@ async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): P
     pipeline: manifest.id,
     version: manifest.version,
     pulled: manifest.source.kind === 'file' || manifest.source.kind === 'http',
-    sealed: entry.sealed,
+    quick: entry.inputBytes !== null && entry.inputBytes <= quickBytesMax,
     concurrency: manifest.limits.concurrency,
     deadlineMs: manifest.deadlineMs,
   };

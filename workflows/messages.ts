@@ -7,8 +7,8 @@ export interface RunInput {
   version: number;
   /** Whether a `fetch` activity must read the source, rather than an upload that arrives by itself. */
   pulled: boolean;
-  /** Whether all data had arrived when the run was started, so that `ingest` has nothing to wait for. */
-  sealed: boolean;
+  /** Whether all data is there and so little that the steps run inside workflow tasks, as local activities. */
+  quick: boolean;
   /** Batches validated and transformed at once. */
   concurrency: number;
   /** How long after acceptance the run may go on. */

@@ -158,20 +158,18 @@ export class Movement {
 type Steps = Pick<Activities, keyof typeof timeouts>;
 
 function activitiesOf(input: RunInput): Steps {
-  const proxy = <K extends keyof typeof timeouts>(step: K): Activities[K] =>
-    proxyActivities<Activities>({ ...timeouts[step], scheduleToCloseTimeout: input.deadlineMs })[
-      step
-    ] as Activities[K];
+  const scheduleToCloseTimeout = input.deadlineMs;
+  const remote = <K extends keyof Steps>(step: K): Steps[K] =>
+    proxyActivities<Steps>({ ...timeouts[step], scheduleToCloseTimeout })[step] as Steps[K];
+  const near = <K extends Exclude<keyof Steps, 'fetch'>>(step: K): Steps[K] =>
+    input.quick
+      ? (proxyLocalActivities<Steps>({ ...localTimeouts[step], scheduleToCloseTimeout })[step] as Steps[K])
+      : remote(step);
   return {
-    fetch: proxy('fetch'),
-    ingest: input.sealed
-      ? proxyLocalActivities<Activities>({
-          ...localTimeouts.ingest,
-          scheduleToCloseTimeout: input.deadlineMs,
-        }).ingest
-      : proxy('ingest'),
-    validate: proxy('validate'),
-    transform: proxy('transform'),
-    store: proxy('store'),
+    fetch: remote('fetch'),
+    ingest: near('ingest'),
+    validate: near('validate'),
+    transform: near('transform'),
+    store: near('store'),
   };
 }

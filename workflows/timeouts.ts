@@ -28,15 +28,19 @@ export const timeouts = {
 } as const satisfies Record<string, ActivityOptions>;
 
 /**
- * Steps of one quick statement run inside the workflow task that needs them, which saves the server two of its own
- * tasks. One that fails is tried again in place for 5 s, then by a timer.
+ * The steps of a quick run, and `finalize` of every run, are local activities: they run inside the workflow task that
+ * needs them, which saves the server most of its work for a small run. Such a task is kept alive while it takes long; one lost
+ * with its worker is given to another after `workflowTaskTimeout`. What fails is tried again in place for 5 s,
+ * then by a timer.
  */
-const quick = { startToCloseTimeout: '10s', retry: untilDeadline, localRetryThreshold: '5s' } as const;
+const inPlace = { retry: untilDeadline, localRetryThreshold: '5s' } as const;
 
 export const localTimeouts = {
-  /** `ingest` where all data is there already. */
-  ingest: quick,
-  finalize: quick,
+  ingest: { startToCloseTimeout: '60s', ...inPlace },
+  validate: { startToCloseTimeout: '5m', ...inPlace },
+  transform: { startToCloseTimeout: '15m', ...inPlace },
+  store: { startToCloseTimeout: '15m', ...inPlace },
+  finalize: { startToCloseTimeout: '60s', ...inPlace },
 } as const satisfies Record<string, LocalActivityOptions>;
 
 /** A workflow task lost with its worker is given to another after this long. Temporal’s default is 10 s. */

@@ -12,8 +12,8 @@ export interface OutboxEntry {
   requestedBy: Requester;
   manifest: Manifest;
   grant: string;
-  /** Whether all data of the run has arrived. */
-  sealed: boolean;
+  /** Bytes of all batches, where all have arrived. */
+  inputBytes: number | null;
   ended: boolean;
 }
 
@@ -30,7 +30,9 @@ export async function relayOutbox(
     const { rows } = await client.query<OutboxEntry>({
       name: 'outbox-claim',
       text: `SELECT o.id, o.kind, r.id AS "runId", r.tenant, r.requested_by AS "requestedBy", r.manifest,
-                    r.grant_jws AS "grant", r.arrival = 'sealed' AS sealed,
+                    r.grant_jws AS "grant", CASE WHEN r.arrival = 'sealed' THEN
+                      (SELECT sum(size_bytes) FROM waybill.batch b WHERE b.run_id = r.id)::double precision
+                    END AS "inputBytes",
                     r.ended_at IS NOT NULL AS ended
              FROM waybill.outbox o JOIN waybill.run r ON r.id = o.run_id
              WHERE o.due_at <= now() ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED`,

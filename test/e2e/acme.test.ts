@@ -131,7 +131,7 @@ describe('the embedded stack with the project acme', () => {
       pipeline: 'birdstrikes',
       version: 1,
       pulled: false,
-      sealed: true,
+      quick: true,
       concurrency: 1,
       deadlineMs: 60_000,
     };
