@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import type { Command } from 'commander';
 import { createWaybillClient, type WaybillClient } from '../sdk/client.ts';
 import { readClientSettings } from './cliSettings.ts';
 import { type CliContext, CliError } from './context.ts';
@@ -7,23 +6,17 @@ import { type DevJson, readDevJson } from './dev/devJson.ts';
 import { obtainToken } from './dev/obtainToken.ts';
 import { people } from './dev/people.ts';
 
-/** What every command that speaks to the API takes. */
-export interface CallerOptions {
-  as?: string | undefined;
+/** Known to every command, before or after its name. */
+export interface GlobalOptions {
+  as?: string;
   json?: boolean;
-}
-
-export function withCaller(command: Command): Command {
-  return command
-    .option('--as <name>', 'act as one of the invented people (embedded stack only)')
-    .option('--json', 'print JSON and nothing else; progress goes to standard error');
 }
 
 /**
  * The API as the caller: `--as NAME` of the embedded stack that runs in WAYBILL_HOME, otherwise WAYBILL_TOKEN at
  * WAYBILL_API_URL. Throws `CliError`.
  */
-export function connect(context: CliContext, { as }: CallerOptions): WaybillClient {
+export function connect(context: CliContext, { as }: GlobalOptions): WaybillClient {
   if (as !== undefined) {
     const { apiUrl, issuerUrl } = embeddedIdentity(context, as);
     return createWaybillClient({ baseUrl: apiUrl, token: renewed(issuerUrl, as) });

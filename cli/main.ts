@@ -28,6 +28,9 @@ const program = new Command('waybill')
   .description('Durable data pipelines in which the caller’s verified identity travels with every task.')
   .version('0.1.0')
   .showHelpAfterError('(waybill --help lists the commands)')
+  .option('--as <name>', 'act as one of the invented people (embedded stack only)')
+  .option('--json', 'print JSON and nothing else; progress goes to standard error')
+  .configureHelp({ showGlobalOptions: true })
   .exitOverride();
 for (const add of commands) add(program, { env: process.env });
 
@@ -47,6 +50,6 @@ function fail(error: unknown): void {
   const failure = failureOf(error);
   // Commander has said it already.
   if (!(error instanceof CommanderError)) console.error(failure.line);
-  if (process.argv.includes('--json')) console.log(JSON.stringify({ error: failure.json }));
+  if (program.opts().json) console.log(JSON.stringify({ error: failure.json }));
   process.exitCode = failure.exitCode;
 }

@@ -1,12 +1,13 @@
 import { resolve } from 'node:path';
+import type { Command } from 'commander';
 import type pg from 'pg';
 import { readClientSettings } from '../cliSettings.ts';
+import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { printResult } from '../output/print.ts';
 
-interface ApplyOptions {
+interface ApplyOptions extends GlobalOptions {
   database?: string;
-  json?: boolean;
 }
 
 /** `waybill apply [folder] --database URL`: the database as this version and this project want it. */
@@ -16,8 +17,7 @@ export const addApply: AddCommand = (program, context) => {
     .description('bring a database to this version, and make or widen the tables of a project')
     .argument('[folder]', 'the project', '.')
     .option('--database <url>', 'as the role that owns the tables; default WAYBILL_DATABASE_URL')
-    .option('--json', 'print { migrations, tables }')
-    .action((folder: string, options: ApplyOptions) => apply(folder, options, context));
+    .action((folder: string, _, command: Command) => apply(folder, command.optsWithGlobals(), context));
 };
 
 async function apply(folder: string, { database, json }: ApplyOptions, context: CliContext): Promise<void> {

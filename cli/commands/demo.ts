@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { styleText } from 'node:util';
+import type { Command } from 'commander';
 import type { Run, WaybillClient } from '../../sdk/client.ts';
 import { readClientSettings } from '../cliSettings.ts';
-import { connect, runningStack } from '../connect.ts';
+import { connect, type GlobalOptions, runningStack } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import type { DeadLetter } from '../demo/database.ts';
 import type { Forgery } from '../demo/forgery.ts';
@@ -22,8 +23,8 @@ export const addDemo: AddCommand = (program, context) => {
   program
     .command('demo')
     .description('see what Waybill does with real data; starts what it needs')
-    .option('--json', 'print { birdstrikes, orders, deadLetters, forgery } and nothing else')
-    .action(async ({ json = false }: { json?: boolean }) => {
+    .action(async (_, command: Command) => {
+      const { json = false } = command.optsWithGlobals<GlobalOptions>();
       const { stackForDemo } = await import('../demo/stackForDemo.ts');
       const birdstrikes = dataFile('node_modules/vega-datasets/data/birdstrikes.csv');
       const stack = await stackForDemo(context);

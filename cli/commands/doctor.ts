@@ -1,6 +1,8 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import { readStackSettings } from '../cliSettings.ts';
+import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, exitCode } from '../context.ts';
 import { tell } from '../output/print.ts';
 
@@ -10,8 +12,8 @@ export const addDoctor: AddCommand = (program, context) => {
   program
     .command('doctor')
     .description('check what waybill dev needs of this machine')
-    .option('--json', 'print { checks: [{ name, ok, detail }] }')
-    .action(async ({ json }: { json?: boolean }) => {
+    .action(async (_, command: Command) => {
+      const { json } = command.optsWithGlobals<GlobalOptions>();
       const { examine } = await import('../dev/examine.ts');
       const checks = await examine({
         settings: readStackSettings(context),

@@ -1,25 +1,30 @@
 import { styleText } from 'node:util';
+import type { Command } from 'commander';
 import type { Pipeline, PipelineDetail } from '../../sdk/client.ts';
-import { type CallerOptions, connect, withCaller } from '../connect.ts';
+import { connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
 import { plain } from '../output/plain.ts';
 import { printResult } from '../output/print.ts';
+import { duration } from '../output/quantities.ts';
 import { table } from '../output/table.ts';
 
 /** `waybill pipelines [ID]` */
 export const addPipelines: AddCommand = (program, context) => {
-  withCaller(
-    program.command('pipelines').description('list the pipelines, or show what one expects').argument('[id]'),
-  ).action(async (id: string | undefined, options: CallerOptions) => {
-    const client = connect(context, options);
-    if (id === undefined) {
-      const page = await client.listPipelines();
-      printResult(options.json, page, () => listLines(page.items));
-    } else {
-      const pipeline = await client.getPipeline(id);
-      printResult(options.json, pipeline, () => detailLines(pipeline));
-    }
-  });
+  program
+    .command('pipelines')
+    .description('list the pipelines, or show what one expects')
+    .argument('[id]')
+    .action(async (id: string | undefined, _, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const client = connect(context, options);
+      if (id === undefined) {
+        const page = await client.listPipelines();
+        printResult(options.json, page, () => listLines(page.items));
+      } else {
+        const pipeline = await client.getPipeline(id);
+        printResult(options.json, pipeline, () => detailLines(pipeline));
+      }
+    });
 };
 
 function listLines(pipelines: readonly Pipeline[]): string[] {
@@ -41,7 +46,7 @@ function detailLines(pipeline: PipelineDetail): string[] {
   const rows: [string, string][] = [
     ['reads', sourceText(pipeline)],
     ['writes', plain(`${sink.kind} ${sink.table}, key ${keyText(sink.key)}`)],
-    ['deadline', `${deadlineMs / 3_600_000} h after acceptance`],
+    ['deadline', `${duration(deadlineMs)} after acceptance`],
     ['labels', labelText(pipeline) || 'none'],
     ['definition', definitionDigest.slice(0, 12)],
   ];
@@ -89,7 +94,8 @@ function fields(title: string, schema: Record<string, unknown>): string[] {
     `  ${styleText('dim', title)}`,
     ...properties.map(([name, field]) => {
       const optional = field.default !== undefined ? `, default ${field.default}` : ', optional';
-      return plain(`${name.padEnd(width)} ${typeText(field)}${required.has(name) ? '' : optional}`);
+      const type = `${typeText(field)}${required.has(name) ? '' : optional}`;
+      return `${plain(name).padEnd(width)} ${styleText('dim', plain(type))}`;
     }),
   ].map((line, i) => (i === 0 ? line : `    ${line}`));
 }

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { hasEnded, runStates } from '../../domain/run.ts';
 import type { Run, RunFilter } from '../../sdk/client.ts';
-import { type CallerOptions, connect, withCaller } from '../connect.ts';
+import { connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
 import { exitCodeOf, followToEnd } from '../followToEnd.ts';
 import { printResult } from '../output/print.ts';
@@ -11,23 +11,28 @@ import { countLines, outcomeText, runLines, runTable } from '../output/runText.t
 export const addRuns: AddCommand = (program, context) => {
   const runs = program.command('runs').description('list, show, follow and cancel runs');
 
-  withCaller(runs.command('list', { isDefault: true }).description('the runs of your tenant, newest first'))
+  runs
+    .command('list', { isDefault: true })
+    .description('the runs of your tenant, newest first')
     .option('--pipeline <id>', 'only those of one pipeline')
     .addOption(new Option('--state <state>', 'only those in one state').choices(runStates))
     .option('--limit <n>', 'at most so many, up to 100', limit, 20)
     .option('--cursor <cursor>', 'go on where an earlier list ended')
-    .action(async ({ json, as, ...filter }: CallerOptions & RunFilter) => {
-      const page = await connect(context, { as }).listRuns(filter);
-      printResult(json, page, () => listLines(page));
+    .action(async (filter: RunFilter, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const page = await connect(context, options).listRuns(filter);
+      printResult(options.json, page, () => listLines(page));
     });
 
-  byId(runs, 'get', 'everything about one run').action(async (id: string, options: CallerOptions) => {
+  byId(runs, 'get', 'everything about one run').action(async (id: string, _, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions>();
     const run = await connect(context, options).getRun(id);
     printResult(options.json, run, () => runLines(run, Date.now()));
   });
 
   byId(runs, 'watch', 'follow a run to its end; with --json a line for each change').action(
-    async (id: string, options: CallerOptions) => {
+    async (id: string, _, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
       const onChange = (run: Run) => options.json && printResult(true, run, () => []);
       const run = await followToEnd(connect(context, options), id, onChange);
       if (!options.json)
@@ -37,7 +42,8 @@ export const addRuns: AddCommand = (program, context) => {
   );
 
   byId(runs, 'cancel', 'ask for the end of a run; what is stored stays stored').action(
-    async (id: string, options: CallerOptions) => {
+    async (id: string, _, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
       const run = await connect(context, options).cancelRun(id);
       printResult(options.json, run, () => cancelLines(run));
     },
@@ -45,7 +51,7 @@ export const addRuns: AddCommand = (program, context) => {
 };
 
 function byId(runs: Command, name: string, description: string): Command {
-  return withCaller(runs.command(name).description(description).argument('<id>'));
+  return runs.command(name).description(description).argument('<id>');
 }
 
 function limit(text: string): number {

@@ -1,15 +1,18 @@
-import { embeddedIdentity } from '../connect.ts';
-import type { AddCommand } from '../context.ts';
+import type { Command } from 'commander';
+import { embeddedIdentity, type GlobalOptions } from '../connect.ts';
+import { type AddCommand, CliError } from '../context.ts';
 import { obtainToken } from '../dev/obtainToken.ts';
+import { people } from '../dev/people.ts';
 
 /** `waybill token --as NAME`: an access token for one of the embedded stack’s people. */
 export const addToken: AddCommand = (program, context) => {
   program
     .command('token')
     .description('print an access token for one of the invented people (embedded stack only)')
-    .requiredOption('--as <name>', 'alice, bob, erin, carol, dave, billing-service or copilot')
-    .option('--json', 'print { token, expiresInS }')
-    .action(async ({ as, json }: { as: string; json?: boolean }) => {
+    .action(async (_, command: Command) => {
+      const { as, json } = command.optsWithGlobals<GlobalOptions>();
+      if (as === undefined)
+        throw new CliError(`Say whose: --as ${Object.keys(people).join(', --as ')}.`, 'usage');
       const token = await obtainToken(embeddedIdentity(context, as).issuerUrl, as);
       console.log(json ? JSON.stringify(token) : token.token);
     });

@@ -1,5 +1,6 @@
+import type { Command } from 'commander';
 import type { PipelineDetail, Run, WaybillClient } from '../../sdk/client.ts';
-import { type CallerOptions, connect, withCaller } from '../connect.ts';
+import { connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { exitCodeOf, followToEnd } from '../followToEnd.ts';
 import { printResult, tell } from '../output/print.ts';
@@ -7,36 +8,34 @@ import { countLines, outcomeText } from '../output/runText.ts';
 import { type RawParameters, rawParameters, typedParameters } from '../parameters.ts';
 import { type Data, dataOf, upload } from '../upload.ts';
 
-interface TriggerOptions extends CallerOptions {
+interface TriggerOptions extends GlobalOptions {
   file?: string;
   source?: string;
-  param: string[];
+  param?: string[];
   idempotencyKey?: string;
   wait?: boolean;
 }
 
 /** `waybill trigger PIPELINE`: begins a run, with data or with a reference to it. */
 export const addTrigger: AddCommand = (program, context) => {
-  withCaller(
-    program
-      .command('trigger')
-      .description('begin a run')
-      .argument('<pipeline>')
-      .option('--file <file>', 'the data to upload; - for standard input')
-      .option('--source <url-or-path>', 'what the pipeline reads, where it reads a URL or a file itself')
-      .option(
-        '--param <name=value>',
-        'a parameter; may be repeated',
-        (one, all: string[]) => [...all, one],
-        [],
-      )
-      .option('--idempotency-key <key>', 'the same request with the same key is the same run')
-      .option('--wait', 'follow the run to its end; exit code 4 where it fails or is cancelled'),
-  ).action((pipeline: string, options: TriggerOptions) => trigger(pipeline, options, context));
+  program
+    .command('trigger')
+    .description('begin a run')
+    .argument('<pipeline>')
+    .option('--file <file>', 'the data to upload; - for standard input')
+    .option('--source <url-or-path>', 'what the pipeline reads, where it reads a URL or a file itself')
+    .option('--param <name=value>', 'a parameter; may be repeated', collect)
+    .option('--idempotency-key <key>', 'the same request with the same key is the same run')
+    .option('--wait', 'follow the run to its end; exit code 4 where it fails or is cancelled')
+    .action((pipeline: string, _, command: Command) => trigger(pipeline, command.optsWithGlobals(), context));
 };
 
+function collect(one: string, all: string[] = []): string[] {
+  return [...all, one];
+}
+
 async function trigger(id: string, options: TriggerOptions, context: CliContext): Promise<void> {
-  const raw = rawParameters(options.param);
+  const raw = rawParameters(options.param ?? []);
   const client = connect(context, options);
   const pipeline = await client.getPipeline(id);
   const accepted = await begin(client, pipeline, raw, options);

@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import { readClientSettings } from '../cliSettings.ts';
-import { runningStack } from '../connect.ts';
+import { type GlobalOptions, runningStack } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { nodeFlags, packageFile } from '../dev/nodeService.ts';
 import { printResult, tell } from '../output/print.ts';
@@ -14,8 +15,7 @@ export const addWorker: AddCommand = (program, context) => {
   program
     .command('worker')
     .description('run one more worker for the embedded stack, until Ctrl-C')
-    .option('--json', 'print { worker, healthUrl, log } once it is ready')
-    .action(({ json }: { json?: boolean }) => work(json, context));
+    .action((_, command: Command) => work(command.optsWithGlobals<GlobalOptions>().json, context));
 };
 
 async function work(json: boolean | undefined, context: CliContext): Promise<void> {

@@ -17,14 +17,15 @@ function magnitude(n: number): number {
   return 4;
 }
 
-/** `0.8 s`, `12 s`, `1 min 05 s`, `2 h 03 min`. */
+/** `0.8 s`, `12 s`, `1 min 05 s`, `2 h 03 min`, `7 days`. */
 export function duration(ms: number): string {
   const seconds = Math.max(0, ms) / 1000;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
-  return `${Math.floor(whole / 3600)} h ${two(Math.floor(whole / 60) % 60)} min`;
+  if (whole < 172_800) return `${Math.floor(whole / 3600)} h ${two(Math.floor(whole / 60) % 60)} min`;
+  return `${Math.floor(whole / 86_400)} days`;
 }
 
 /** How long ago within a day, otherwise the local date and time. `now` in milliseconds since 1970. */
