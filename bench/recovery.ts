@@ -14,7 +14,7 @@ export async function recovery(): Promise<Figure[]> {
   try {
     await drain(stack, () => {});
     const undisturbed = await drain(stack, () => {});
-    const killed = await drain(stack, () => process.kill(stack.pid('worker-1'), 'SIGKILL'));
+    const killed = await drain(stack, () => process.kill(stack.pid('worker-1')!, 'SIGKILL'));
     const extra = killed - undisturbed;
     return [
       { name: 'last of 500 runs ends after, undisturbed', value: undisturbed, unit: 's' },

@@ -21,7 +21,8 @@ export interface DevStack {
   home: string;
   /** As `dev.json` says now. */
   info(): DevInfo;
-  pid(name: string): number;
+  /** `undefined` while the process is being started again. */
+  pid(name: string): number | undefined;
   /** A fetch that carries NAME’s token, against the API. */
   as(name: string): Promise<(path: string, init?: RequestInit) => Promise<Response>>;
   /** What the supervisor printed. */
@@ -88,11 +89,7 @@ export async function startDevStack(
   return {
     home,
     info,
-    pid: (name) => {
-      const found = info().processes.find((process) => process.name === name);
-      if (!found) throw new Error(`no process ${name}`);
-      return found.pid;
-    },
+    pid: (name) => info().processes.find((process) => process.name === name)?.pid,
     async as(name) {
       const { token } = await obtainToken(info().issuerUrl, name);
       return (path, init = {}) =>

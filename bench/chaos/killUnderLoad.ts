@@ -24,12 +24,20 @@ export async function killUnderLoad(
   );
   for (let i = 0; i < harm.kills; i++) {
     await pause(2_000 + Math.random() * 1_000);
-    const pid = stack.pid(harm.name);
+    const pid = await untilRunning(stack, harm.name);
     process.kill(pid, 'SIGKILL');
     while (stack.pid(harm.name) === pid) await pause(50);
   }
   await accepting;
   return verify(stack, acknowledged, total);
+}
+
+async function untilRunning(stack: DevStack, name: string): Promise<number> {
+  for (;;) {
+    const pid = stack.pid(name);
+    if (pid !== undefined) return pid;
+    await pause(50);
+  }
 }
 
 async function acceptPatiently(stack: DevStack, id: string): Promise<string> {

@@ -36,7 +36,7 @@ export async function killWorkers(
     await forget(stack, 'globex');
 
     const unguarded = harm.guarded ? undefined : await startUnguardedWorkers(stack);
-    const pids = () => unguarded?.pids() ?? [stack.pid('worker-1'), stack.pid('worker-2')];
+    const pids = () => unguarded?.pids() ?? ['worker-1', 'worker-2'].flatMap((name) => stack.pid(name) ?? []);
     const killing = killWhile(stack, pids, harm.kills);
     const rough = await upload(stack, 'dave', file);
     const killed = await killing.stop();

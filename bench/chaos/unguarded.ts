@@ -9,7 +9,7 @@ const main = fileURLToPath(new URL('unguardedMain.ts', import.meta.url));
 export async function startUnguardedWorkers(
   stack: DevStack,
 ): Promise<{ pids(): number[]; stop(): Promise<void> }> {
-  const own = [stack.pid('worker-1'), stack.pid('worker-2')];
+  const own = [stack.pid('worker-1')!, stack.pid('worker-2')!];
   const environ = readFileSync(`/proc/${own[0]}/environ`, 'utf8').split('\0');
   const env = Object.fromEntries(
     environ.filter(Boolean).map((entry) => entry.split(/=(.*)/s) as [string, string]),
