@@ -63,10 +63,7 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
   app.setNotFoundHandler((request) => {
     throw new WaybillError(allowedMethods(request).length > 0 ? 'MethodNotAllowed' : 'NotFound');
   });
-  app.addHook('onRequest', async (request, reply) => {
-    request.traceId = traceIdOf(request.headers.traceparent);
-    reply.header('x-trace-id', request.traceId).header('traceresponse', traceResponseOf(request.traceId));
-  });
+  app.addHook('onRequest', async (request, reply) => trace(request, reply));
   app.addHook('preClose', async () => stopping.abort());
   await documented(app, options);
 
@@ -139,7 +136,13 @@ function readBodies(app: FastifyInstance): void {
       const readable = charset === undefined || /^(utf-?8|us-ascii)$/i.test(charset);
       if (!request.routeOptions.config.route!.uploads || !readable)
         throw new WaybillError('UnsupportedMediaType');
-      return { kind: 'upload', mediaType, stream: payload as typeof request.raw } satisfies Body;
+      const length = request.headers['content-length'];
+      return {
+        kind: 'upload',
+        mediaType,
+        stream: payload as typeof request.raw,
+        sizeBytes: length === undefined ? undefined : Number(length),
+      } satisfies Body;
     });
   }
 }
@@ -148,7 +151,7 @@ function readBodies(app: FastifyInstance): void {
 function refuse(thrown: FastifyError | Error | unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = toWaybillError(thrown);
   // Malformed requests get here before any hook has run.
-  request.traceId ||= traceIdOf(request.headers.traceparent);
+  if (!request.traceId) trace(request, reply);
   const problem = problemOf(error, request.traceId);
   const level = problem.status >= 500 ? 'error' : 'info';
   request.log[level](
@@ -159,8 +162,13 @@ function refuse(thrown: FastifyError | Error | unknown, request: FastifyRequest,
   if (problem.status === 401) reply.header('www-authenticate', challengeOf(error, request));
   if (problem.status === 405) reply.header('allow', allowedMethods(request).join(', '));
   if (errors[error.code].retryable) reply.header('retry-after', '1');
-  closeUnread(request, reply);
+  closeUnread(request);
   reply.send(JSON.stringify(problem));
+}
+
+function trace(request: FastifyRequest, reply: FastifyReply): void {
+  request.traceId = traceIdOf(request.headers.traceparent);
+  reply.header('x-trace-id', request.traceId).header('traceresponse', traceResponseOf(request.traceId));
 }
 
 /** RFC 6750, section 3: without a token the challenge names no error. */
@@ -169,10 +177,12 @@ function challengeOf({ code }: WaybillError, { headers }: FastifyRequest): strin
   return `Bearer error="invalid_token", error_description="${code}"`;
 }
 
-/** Who is still sending a body gets the answer first and has 5 s to read it; then the connection is closed. */
-function closeUnread({ raw }: FastifyRequest, reply: FastifyReply): void {
+/**
+ * Who is still sending a body gets the answer and has 5 s to read it, while what arrives is thrown away; then the
+ * connection is closed. `Connection: close` would let Node close it at once, and the answer would be lost with it.
+ */
+function closeUnread({ raw }: FastifyRequest): void {
   if (raw.complete) return;
-  reply.header('connection', 'close');
   raw.resume();
   const timer = setTimeout(() => raw.destroy(), 5_000);
   timer.unref();

@@ -42,8 +42,8 @@ const Claims = z.object({
   iss: z.string().min(1),
   sub: z.string().min(1).max(255),
   kind,
-  tenant: z.unknown(),
-  roles: z.unknown(),
+  tenant: z.unknown().optional(),
+  roles: z.unknown().optional(),
   /** Who acts for the subject (RFC 8693, section 4.1); of the same issuer unless it says otherwise. */
   act: z
     .object({

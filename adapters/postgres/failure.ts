@@ -59,7 +59,7 @@ const networkCodes = new Set([
 ]);
 
 const connectionLost =
-  /connection (terminated|ended|error|timeout)|timeout exceeded when trying to connect|server closed the connection|client was closed|query read timeout/i;
+  /connection (terminated|ended|error|timeout)|timeout exceeded when trying to connect|server closed the connection|client was closed|client has encountered a connection error|query read timeout/i;
 
 /** SQLSTATE: five digits or capitals. Node's own codes, such as `EPIPE`, also fit, but carry no `severity`. */
 function sqlState(error: unknown): string | undefined {

@@ -1,21 +1,20 @@
-import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import { handler } from '../handler.ts';
 import type { JsonBody } from '../jsonBody.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
+import { afterLeader } from '../trigger/afterLeader.ts';
 import type { Call } from '../trigger/draft.ts';
 import { Envelope, triggerByEnvelope } from '../trigger/envelope.ts';
 import { parseIdempotencyKey } from '../trigger/idempotency.ts';
 import { triggerByUpload, type Upload } from '../trigger/upload.ts';
 
 /** What the parsers of content types make of a body; `undefined` where there is none. */
-export type Body =
-  | { kind: 'json'; json: JsonBody }
-  | { kind: 'upload'; mediaType: Upload['mediaType']; stream: Readable };
+export type Body = { kind: 'json'; json: JsonBody } | ({ kind: 'upload' } & Omit<Upload, 'query'>);
 
 export function createRun(ports: ApiPorts, options: ApiOptions) {
+  const inTurn = afterLeader();
   return handler(
     {
       summary: 'Begins a run',
@@ -40,13 +39,10 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
         txn: request.traceId,
         idempotencyKey: parseIdempotencyKey(request.headers['idempotency-key']),
       };
-      const run = await trigger(
-        ports,
-        options,
-        call,
-        request.query as Record<string, unknown>,
-        request.body as Body | undefined,
-      );
+      const body = request.body as Body | undefined;
+      const begin = () => trigger(ports, options, call, request.query as Record<string, unknown>, body);
+      const waits = body?.kind !== 'upload' && call.idempotencyKey !== undefined;
+      const run = await (waits ? inTurn(`${call.principal.id} ${call.idempotencyKey}`, begin) : begin());
       const view = runViewOf(run, options);
       return reply.code(202).header('location', view.links.self).send(view);
     },
@@ -62,7 +58,7 @@ function trigger(
 ) {
   if (body?.kind === 'upload') return triggerByUpload(ports, options, call, { ...body, query });
   refuseQuery(query);
-  const envelope = Envelope.safeParse(body?.json.value ?? {});
+  const envelope = Envelope.safeParse(body ? body.json.value : {});
   if (envelope.success)
     return triggerByEnvelope(ports, options, call, envelope.data, body?.json.digest ?? '');
   throw new WaybillError('InvalidRequest', {

@@ -7,7 +7,7 @@ import type { Run } from '../../domain/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { acceptanceOf, type Call, type Draft, mint, record, sha256 } from './draft.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
-import { parseParameters } from './parameters.ts';
+import { checkParameters } from './parameters.ts';
 
 const HttpUrl = z.url({ protocol: /^https?$/ }).max(2_048);
 
@@ -40,7 +40,7 @@ export async function triggerByEnvelope(
   const lines = linesOf(draft, envelope);
 
   // Bytes are kept before the run is accepted, so a repeated request is better found out before that.
-  const known = lines && draft.idempotency && (await ports.intake.findKey(draft.idempotency));
+  const known = draft.idempotency && (await ports.intake.findKey(draft.idempotency));
   if (known) return sameRun(known, requestDigest);
 
   const batches = lines ? await keep(ports, draft, lines) : [];
@@ -61,7 +61,7 @@ async function resolve(
   const resolved = resolveSource(pipeline.manifest.source, source, records !== undefined);
   await ports.checkSource(resolved);
   return {
-    parameters: await parseParameters(pipeline, parameters),
+    parameters: await checkParameters(pipeline, parameters),
     source: resolved,
     callback: callback ?? null,
   };

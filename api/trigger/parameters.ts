@@ -2,10 +2,13 @@ import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 
-/** Parameters as the pipeline’s own schema reads them, defaults filled in. Throws `ParametersInvalid`. */
-export async function parseParameters({ parameters }: LoadedPipeline, given: unknown): Promise<unknown> {
-  const parsed = await parameters.safeParseAsync(given ?? {});
-  if (parsed.success) return parsed.data;
+/**
+ * The parameters as they were sent, once the pipeline’s schema has accepted them. Defaults and coercions are left
+ * to whoever runs the transform, since they belong to the definition. Throws `ParametersInvalid`.
+ */
+export async function checkParameters({ parameters }: LoadedPipeline, given: unknown = {}): Promise<unknown> {
+  const parsed = await parameters.safeParseAsync(given);
+  if (parsed.success) return given;
   throw new WaybillError('ParametersInvalid', {
     issues: parsed.error.issues.map(({ path, message }) => ({
       path: `/${['parameters', ...path].join('/')}`,

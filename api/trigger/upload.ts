@@ -8,13 +8,15 @@ import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { acceptanceOf, auditOf, type Call, type Draft, mint, record, sha256 } from './draft.ts';
 import { forget, scopeOf } from './envelope.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
-import { parametersFromQuery, parseParameters } from './parameters.ts';
+import { checkParameters, parametersFromQuery } from './parameters.ts';
 import { type UploadBody, uploadBody } from './uploadBody.ts';
 
 export interface Upload {
   mediaType: 'application/x-ndjson' | 'text/csv';
   query: Record<string, unknown>;
   stream: Readable;
+  /** `undefined` where the request does not say how long its body is. */
+  sizeBytes: number | undefined;
 }
 
 /** An upload of which nothing arrives for so long is broken. */
@@ -35,10 +37,10 @@ export async function triggerByUpload(
 ): Promise<Run> {
   const format = formatOf(call.pipeline.manifest.source, upload.mediaType);
   const given = parametersFromQuery(call.pipeline, upload.query);
-  const parameters = await parseParameters(call.pipeline, given);
+  const parameters = await checkParameters(call.pipeline, given);
   const source = { kind: call.pipeline.manifest.source.kind as 'upload' | 'inline' };
   const draft = record(call, { parameters, source, callback: null });
-  const body = uploadBody(upload.stream, idleMs);
+  const body = uploadBody(upload.stream, upload.sizeBytes, idleMs);
   const requestDigest = () => requestDigestOf(draft, upload.mediaType, given, body.digest());
 
   const known = draft.idempotency && (await ports.intake.findKey(draft.idempotency));

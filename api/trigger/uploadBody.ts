@@ -16,10 +16,12 @@ export interface UploadBody {
 
 /**
  * Watches a body on its way. A body of which nothing arrives for `idleMs` counts as broken, and so does one that
- * closes before its end; both throw `UploadIncomplete` to whoever reads.
+ * closes before its end; both throw `UploadIncomplete` to whoever reads. Where the request says how long its body is,
+ * the last byte is known for what it is when it comes.
  */
-export function uploadBody(stream: Readable, idleMs: number): UploadBody {
+export function uploadBody(stream: Readable, sizeBytes: number | undefined, idleMs: number): UploadBody {
   const hash = createHash('sha256');
+  let arrivedBytes = 0;
   let state: 'arriving' | 'ended' | 'broken' = 'arriving';
 
   async function* read(): AsyncGenerator<Uint8Array> {
@@ -30,6 +32,8 @@ export function uploadBody(stream: Readable, idleMs: number): UploadBody {
         const next = await withinIdle(chunks.next(), idleMs);
         if (next.done) break;
         hash.update(next.value);
+        arrivedBytes += next.value.length;
+        if (arrivedBytes === sizeBytes) state = 'ended';
         yield next.value;
       }
     } catch (error) {

@@ -1,0 +1,53 @@
+import { csv, definePipeline, file, http, inline, ndjson, postgres, rowDigest, upload } from 'waybill';
+import { z } from 'zod';
+import type { AnyPipeline } from '../../domain/pipeline.ts';
+import type { Definitions, LoadedPipeline } from '../../domain/ports/definitions.ts';
+
+const Row = z.strictObject({ id: z.string(), n: z.number().optional() });
+const Cells = z.strictObject({ id: z.string(), n: z.string() });
+const sink = postgres({ table: 'rows', key: ['id'] });
+
+/** One pipeline for each way in which data reaches a run. `lines` has small batches: ten records. */
+const defined: AnyPipeline[] = [
+  definePipeline({
+    id: 'lines',
+    source: upload(ndjson()),
+    input: Row,
+    sink,
+    limits: { batchRecords: 10 },
+    parameters: z.strictObject({
+      limit: z.number().optional(),
+      dry: z.boolean().optional(),
+      name: z.string().default('n'),
+    }),
+  }),
+  definePipeline({
+    id: 'cells',
+    source: upload(csv()),
+    input: Cells,
+    sink: postgres({ table: 'cells', key: rowDigest() }),
+  }),
+  definePipeline({ id: 'few', source: inline(), input: Row, sink }),
+  definePipeline({ id: 'files', source: file(ndjson()), input: Row, sink }),
+  definePipeline({
+    id: 'urls',
+    source: http(ndjson(), { url: 'https://example.com/rows' }),
+    input: Row,
+    sink,
+  }),
+];
+
+const loaded: LoadedPipeline[] = defined.map(({ manifest, parameters, input, output }) => ({
+  modulePath: `/${manifest.id}.ts`,
+  digest: manifest.id.padEnd(64, '0'),
+  manifest,
+  parameters,
+  input,
+  output,
+}));
+
+export const definitions: Definitions = {
+  list: () => loaded,
+  find: (id) => loaded.find(({ manifest }) => manifest.id === id),
+  require: (id) => loaded.find(({ manifest }) => manifest.id === id)!,
+};

@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { createLocalJWKSet, jwtVerify } from 'jose';
+import { GrantClaims } from '../../domain/grant.ts';
+import { tenantPolicy } from '../../domain/policy.ts';
+import type { Run } from '../../sdk/client.ts';
+import { type Api, codeOf, data, json, lines, startApi } from './startApi.ts';
+
+describe('runs over HTTP', () => {
+  let api: Api;
+  before(async () => {
+    api = await startApi();
+  });
+  after(() => api.stop());
+
+  async function accepted(path: string, init: RequestInit & { as?: string }): Promise<Run> {
+    const response = await api.call(path, init);
+    const run = (await response.json()) as Run;
+    assert.equal(response.status, 202, JSON.stringify(run));
+    assert.equal(response.headers.get('location'), run.links.self);
+    return run;
+  }
+
+  it('an accepted run is shown as the contract says', async () => {
+    const run = await accepted('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
+    assert.match(run.id, /^few-[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/);
+    const { id, createdAt, requestedBy, ...rest } = run;
+    assert.equal(new Date(createdAt).toISOString(), createdAt);
+    assert.match(requestedBy.id, /^prn_[\w-]{22}$/);
+    assert.deepEqual(
+      { ...requestedBy, id: '' },
+      { id: '', issuer: api.issuer.url, subject: 'alice', kind: 'person' },
+    );
+    assert.deepEqual(rest, {
+      pipeline: 'few',
+      state: 'accepted',
+      tenant: 'acme',
+      counts: {
+        read: 0,
+        passed: 0,
+        filtered: 0,
+        rejected: 0,
+        emitted: 0,
+        stored: 0,
+        unchanged: 0,
+        deduplicated: 0,
+      },
+      startedAt: null,
+      endedAt: null,
+      links: {
+        self: `/v1/runs/${id}`,
+        events: `/v1/runs/${id}/events`,
+        audit: `/v1/runs/${id}/audit`,
+        temporal: `http://temporal.test/namespaces/default/workflows/${id}`,
+      },
+    });
+    assert.deepEqual(await (await api.call(`/v1/runs/${id}`)).json(), run);
+  });
+
+  it('run, batches, audit and outbox entry appear together', async () => {
+    const { id } = await accepted('/v1/pipelines/lines/runs?limit=3&dry=true', data(lines(25)));
+    const [run] = await api.rows('SELECT * FROM waybill.run WHERE id = $1', [id]);
+    assert.equal(run?.arrival, 'sealed');
+    assert.deepEqual(run?.parameters, { limit: 3, dry: true });
+    const batches = await api.rows('SELECT seq, records FROM waybill.batch WHERE run_id = $1 ORDER BY seq', [
+      id,
+    ]);
+    assert.deepEqual(batches, [
+      { seq: 0, records: '10' },
+      { seq: 1, records: '10' },
+      { seq: 2, records: '5' },
+    ]);
+    assert.deepEqual(await api.rows('SELECT kind FROM waybill.outbox WHERE run_id = $1', [id]), [
+      { kind: 'start' },
+    ]);
+    const audit = (await (await api.call(`/v1/runs/${id}/audit`)).json()) as { items: { action: string }[] };
+    assert.deepEqual(
+      audit.items.map(({ action }) => action),
+      ['run.accepted'],
+    );
+  });
+
+  it('the grant says who may do what for which run, and the published key proves it', async () => {
+    const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const { id } = await accepted(
+      '/v1/pipelines/few/runs',
+      json({ records: [{ id: 'a' }] }, { traceparent: `00-${trace}-00f067aa0ba902b7-01` }),
+    );
+    const [row] = await api.rows<{ grant_jws: string; txn: string }>(
+      'SELECT * FROM waybill.run WHERE id = $1',
+      [id],
+    );
+    const keys = createLocalJWKSet((await (await fetch(`${api.url}/.well-known/jwks.json`)).json()) as never);
+    const { payload } = await jwtVerify(row!.grant_jws, keys, { typ: 'grant+jwt', algorithms: ['EdDSA'] });
+    const claims = GrantClaims.parse(payload);
+    assert.equal(claims.exp - claims.iat, 7 * 86_400);
+    assert.equal(claims.txn, trace);
+    assert.equal(row!.txn, trace);
+    assert.equal(claims.scope, 'ingest validate transform store finalize');
+    const { sourceDigest, ...tctx } = claims.tctx;
+    assert.match(sourceDigest, /^[0-9a-f]{64}$/);
+    assert.deepEqual(tctx, {
+      tenant: 'acme',
+      namespace: 'default',
+      workflowId: id,
+      workflowType: 'runPipeline',
+      pipeline: 'few',
+      version: 1,
+      definitionDigest: 'few'.padEnd(64, '0'),
+      steps: ['ingest', 'validate', 'transform', 'store', 'finalize'],
+      policyDigest: tenantPolicy.digest,
+    });
+  });
+
+  it('a file and a URL are accepted unread, and may be fetched', async () => {
+    await writeFile(join(api.roots, 'rows.ndjson'), lines(1));
+    const file = await accepted('/v1/pipelines/files/runs', json({ source: { path: 'rows.ndjson' } }));
+    const url = await accepted('/v1/pipelines/urls/runs', { method: 'POST' });
+    const found = await api.rows(
+      'SELECT source, arrival FROM waybill.run WHERE id = ANY($1) ORDER BY created_at',
+      [[file.id, url.id]],
+    );
+    assert.deepEqual(found, [
+      { source: { kind: 'file', path: 'rows.ndjson' }, arrival: 'open' },
+      { source: { kind: 'http', url: 'https://example.com/rows' }, arrival: 'open' },
+    ]);
+  });
+
+  it('records in an envelope also serve an upload of NDJSON, and data an inline source', async () => {
+    await accepted('/v1/pipelines/lines/runs', json({ records: [{ id: 'a' }] }));
+    await accepted('/v1/pipelines/few/runs', data(lines(1)));
+  });
+
+  it('an answer carries its trace, the caller’s where there is one', async () => {
+    const trace = '0af7651916cd43dd8448eb211c80319c';
+    const given = await api.call('/v1/runs', { headers: { traceparent: `00-${trace}-b7ad6b7169203331-01` } });
+    assert.equal(given.headers.get('x-trace-id'), trace);
+    assert.match(given.headers.get('traceresponse') ?? '', new RegExp(`^00-${trace}-[0-9a-f]{16}-01$`));
+    for (const bad of [`00-${'0'.repeat(32)}-b7ad6b7169203331-01`, `ff-${trace}-b7ad6b7169203331-01`, 'x']) {
+      const other = await api.call('/v1/runs', { headers: { traceparent: bad } });
+      assert.match(other.headers.get('x-trace-id') ?? '', /^[0-9a-f]{32}$/);
+      assert.notEqual(other.headers.get('x-trace-id'), trace);
+    }
+  });
+
+  it('another tenant sees, follows, cancels and lists nothing of a run', async () => {
+    const { id } = await accepted('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
+    const dave = await api.issuer.token({ sub: 'dave', tenant: 'globex' });
+    for (const path of ['', '/events', '/audit'])
+      assert.equal(await codeOf(await api.call(`/v1/runs/${id}${path}`, { as: dave })), 'RunUnknown');
+    const cancel = await api.call(`/v1/runs/${id}/cancel`, { as: dave, method: 'POST' });
+    assert.equal(await codeOf(cancel), 'RunUnknown');
+    assert.equal(await codeOf(await api.call(`/v1/runs?cursor=${id}`, { as: dave })), 'InvalidRequest');
+    assert.deepEqual(await (await api.call('/v1/runs', { as: dave })).json(), {
+      items: [],
+      nextCursor: null,
+    });
+    assert.deepEqual(
+      await api.rows(`SELECT id FROM waybill.outbox WHERE run_id = $1 AND kind = 'cancel'`, [id]),
+      [],
+    );
+  });
+
+  it('a list gives each run once, newest first, page by page', async () => {
+    const as = await api.issuer.token({ sub: 'erin', tenant: 'initech' });
+    const made: string[] = [];
+    for (let i = 0; i < 5; i++)
+      made.unshift((await accepted('/v1/pipelines/urls/runs', { as, method: 'POST' })).id);
+    const seen: string[] = [];
+    let cursor: string | null = '';
+    do {
+      const path: string = `/v1/runs?limit=2&state=accepted&pipeline=urls${cursor && `&cursor=${cursor}`}`;
+      const page = (await (await api.call(path, { as })).json()) as {
+        items: Run[];
+        nextCursor: string | null;
+      };
+      seen.push(...page.items.map(({ id }) => id));
+      cursor = page.nextCursor;
+    } while (cursor);
+    assert.deepEqual(seen, made);
+  });
+
+  it('counts of a run under way are those of its stages and its ledger', async () => {
+    const { id } = await accepted('/v1/pipelines/lines/runs', data(lines(15)));
+    await api.rows(`UPDATE waybill.run SET state = 'running', started_at = now() WHERE id = $1`, [id]);
+    for (const [seq, stage, counts] of [
+      [0, 'validate', { read: 10, rejected: 1 }],
+      [1, 'validate', { read: 5, rejected: 0 }],
+      [0, 'transform', { passed: 8, filtered: 1, rejected: 0, emitted: 8 }],
+    ])
+      await api.rows(
+        `INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, counts) VALUES ($1, $2, $3, 'd', 1, $4)`,
+        [id, seq, stage, counts],
+      );
+    const stored = {
+      read: 10,
+      passed: 8,
+      filtered: 1,
+      rejected: 1,
+      emitted: 8,
+      stored: 7,
+      unchanged: 0,
+      deduplicated: 1,
+    };
+    await api.rows(`INSERT INTO waybill.ledger (tenant, run_id, seq, counts) VALUES ('acme', $1, 0, $2)`, [
+      id,
+      stored,
+    ]);
+    const run = (await (await api.call(`/v1/runs/${id}`)).json()) as Run;
+    assert.deepEqual(run.counts, { ...stored, read: 15 });
+  });
+
+  it('cancelling asks once, and an ended run cannot be cancelled', async () => {
+    const { id } = await accepted('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
+    for (let i = 0; i < 2; i++)
+      assert.equal((await api.call(`/v1/runs/${id}/cancel`, { method: 'POST' })).status, 202);
+    assert.equal(
+      (await api.rows(`SELECT FROM waybill.outbox WHERE run_id = $1 AND kind = 'cancel'`, [id])).length,
+      1,
+    );
+    await api.rows(`UPDATE waybill.run SET state = 'cancelled', ended_at = now() WHERE id = $1`, [id]);
+    assert.equal(await codeOf(await api.call(`/v1/runs/${id}/cancel`, { method: 'POST' })), 'RunEnded');
+  });
+
+  it('pipelines say what they expect', async () => {
+    const list = (await (await api.call('/v1/pipelines')).json()) as { items: { id: string }[] };
+    assert.deepEqual(
+      list.items.map(({ id }) => id),
+      ['lines', 'cells', 'few', 'files', 'urls'],
+    );
+    const one = (await (await api.call('/v1/pipelines/lines')).json()) as {
+      schemas: {
+        parameters: { properties: object };
+        input: { required: string[]; additionalProperties: boolean };
+      };
+    };
+    assert.deepEqual(Object.keys(one.schemas.parameters.properties), ['limit', 'dry', 'name']);
+    assert.deepEqual(one.schemas.input.required, ['id']);
+    assert.equal(one.schemas.input.additionalProperties, false);
+  });
+
+  it('health, readiness, document, pages and keys need no token', async () => {
+    for (const path of ['/healthz', '/readyz', '/openapi.json', '/docs', '/.well-known/jwks.json'])
+      assert.equal((await fetch(`${api.url}${path}`)).status, 200, path);
+    const document = (await (await fetch(`${api.url}/openapi.json`)).json()) as { openapi: string };
+    assert.equal(document.openapi, '3.1.0');
+  });
+});

@@ -1,0 +1,128 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { exportJWK, generateKeyPair } from 'jose';
+import pg from 'pg';
+import { createGrantSigner } from '../../adapters/keys/grantSigner.ts';
+import { openDirectory } from '../../adapters/objects/directory.ts';
+import { createAuthenticator } from '../../adapters/oidc/verifyAccessToken.ts';
+import { createAuditLog } from '../../adapters/postgres/audit.ts';
+import { connectPool } from '../../adapters/postgres/connect.ts';
+import { createIntake } from '../../adapters/postgres/intake.ts';
+import { createReceiver } from '../../adapters/records/receiver.ts';
+import { createSourceCheck } from '../../adapters/sources/checkSource.ts';
+import type { ApiPorts } from '../../api/ports.ts';
+import { buildServer } from '../../api/server.ts';
+import { tenantPolicy } from '../../domain/policy.ts';
+import { startPostgresForTest } from '../stack.ts';
+import { layCable } from './cable.ts';
+import { startIssuer } from './issuer.ts';
+import { definitions } from './pipelines.ts';
+
+/** The API over real PostgreSQL, real objects and a real issuer, on a port of its own. */
+export async function startApi({
+  change = () => ({}),
+  answerWithinMs = 20_000,
+}: {
+  change?: (ports: ApiPorts) => Partial<ApiPorts>;
+  answerWithinMs?: number;
+} = {}) {
+  const [postgres, issuer] = await Promise.all([startPostgresForTest(), startIssuer()]);
+  const folder = await mkdtemp(join(tmpdir(), 'waybill-api-'));
+  const roots = join(folder, 'roots');
+  await mkdir(roots);
+  const { privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
+  const keyFile = join(folder, 'grant.json');
+  await writeFile(keyFile, JSON.stringify(await exportJWK(privateKey)));
+
+  const cable = await layCable(new URL(postgres.apiUrl));
+  const pool = connectPool(cable.url, { connectionsMax: 10, name: 'test-api', answerWithinMs });
+  const intake = createIntake(pool, cable.url);
+  const objects = await openDirectory(join(folder, 'objects'));
+  const ports: ApiPorts = {
+    intake,
+    auditLog: createAuditLog(pool),
+    authenticator: createAuthenticator({ issuer: issuer.url, audience: 'waybill' }),
+    policy: tenantPolicy,
+    definitions,
+    grantSigner: await createGrantSigner(keyFile),
+    objects,
+    receiver: createReceiver(objects),
+    checkSource: createSourceCheck({ fileRoots: [roots], egressAllow: [] }),
+  };
+  const app = await buildServer(
+    { ...ports, ...change(ports) },
+    { instance: 'test', namespace: 'default', temporalUiUrl: 'http://temporal.test' },
+  );
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+  const database = new pg.Pool({ connectionString: postgres.superuserUrl, max: 2 });
+  database.on('error', () => {});
+
+  return {
+    url,
+    issuer,
+    cable,
+    roots,
+    objectsFolder: join(folder, 'objects'),
+    keyFile,
+    postgres,
+    /** As a superuser, beside the API. */
+    async rows<T = Record<string, unknown>>(text: string, values: unknown[] = []): Promise<T[]> {
+      return (await database.query(text, values)).rows as T[];
+    },
+    /** With a good token unless `init` says otherwise. */
+    async call(path: string, init: RequestInit & { as?: string } = {}): Promise<Response> {
+      const { as = await issuer.token(), ...rest } = init;
+      return fetch(`${url}${path}`, { ...rest, headers: { authorization: `Bearer ${as}`, ...rest.headers } });
+    },
+    async stop(): Promise<void> {
+      await app.close();
+      await intake.close();
+      await pool.end();
+      await database.end();
+      await cable.cut();
+      await Promise.all([postgres.stop(), issuer.stop()]);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export type Api = Awaited<ReturnType<typeof startApi>>;
+
+/** The stable code of a refusal, once it is a proper problem. */
+export async function codeOf(response: Response): Promise<string> {
+  const problem = (await response.json()) as { code: string; status: number; traceId: string };
+  const type = response.headers.get('content-type');
+  if (!type?.startsWith('application/problem+json')) throw new Error(`no problem but ${type}`);
+  if (problem.status !== response.status) throw new Error(`${problem.status} is not ${response.status}`);
+  if (problem.traceId !== response.headers.get('x-trace-id')) throw new Error('the trace ids differ');
+  return problem.code;
+}
+
+export function json(value: unknown, headers: Record<string, string> = {}): RequestInit {
+  return {
+    method: 'POST',
+    body: typeof value === 'string' ? value : JSON.stringify(value),
+    headers: { 'content-type': 'application/json', ...headers },
+  };
+}
+
+export function data(
+  body: NonNullable<RequestInit['body']>,
+  type = 'application/x-ndjson',
+  headers: Record<string, string> = {},
+): RequestInit {
+  return {
+    method: 'POST',
+    body,
+    headers: { 'content-type': type, ...headers },
+    duplex: 'half',
+  } as RequestInit;
+}
+
+/** `count` valid records from `first` on, one a line. */
+export function lines(count: number, first = 0): string {
+  return Array.from({ length: count }, (_, i) => `${JSON.stringify({ id: `r${first + i}` })}\n`).join('');
+}
