@@ -31,6 +31,7 @@ export async function killWorkers(
   try {
     const file = join(folder, 'orders.ndjson');
     const expected = await generateOrders(file, harm.rows);
+    await forget(stack, 'acme');
     const calm = await upload(stack, 'alice', file);
     const unharmed = await contentOf(stack.info().databaseUrl, 'orders', 'order_id', 'acme');
     await forget(stack, 'globex');
@@ -65,11 +66,11 @@ function compare(
     if (actual !== wanted) violations.push(`${what}: ${actual}, not ${wanted}`);
   };
   same('state', rough.state, 'completed');
-  for (const name of ['read', 'passed', 'filtered', 'rejected', 'emitted']) {
+  for (const name of ['read', 'passed', 'filtered', 'rejected', 'emitted', 'stored', 'deduplicated']) {
     same(`unharmed ${name}`, calm.counts[name], expected[name]);
   }
   for (const name of Object.keys(rough.counts)) same(name, rough.counts[name], calm.counts[name]);
-  same('rows', harmed.rows, expected.distinctKeys);
+  same('rows', harmed.rows, expected.stored);
   same('duplicates', harmed.rows - harmed.keys, 0);
   same('content', harmed.digest, unharmed.digest);
   return violations;
@@ -97,37 +98,47 @@ async function forget(stack: DevStack, tenant: string): Promise<void> {
   await client.end();
 }
 
+/** A notification that arrives when a batch has committed, and not before. */
+const announceCommits = `
+  LISTEN chaos_committed;
+  CREATE OR REPLACE FUNCTION public.chaos_announce() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN PERFORM pg_notify('chaos_committed', ''); RETURN NULL; END $$;
+  CREATE TRIGGER chaos_committed AFTER INSERT ON waybill.ledger FOR EACH ROW EXECUTE FUNCTION public.chaos_announce()`;
+
 function killWhile(stack: DevStack, pids: () => number[], killsMax: number): { stop(): Promise<number> } {
   let stopped = false;
   let killed = 0;
   let committed = () => {};
   const client = new pg.Client({ connectionString: stack.info().databaseUrl });
 
-  function kill(): void {
-    const candidates = pids();
-    const pid = candidates[Math.floor(Math.random() * candidates.length)];
-    if (stopped || killed >= killsMax || pid === undefined) return;
-    try {
-      process.kill(pid, 'SIGKILL');
-      killed++;
-    } catch {
-      // It was just being replaced; the next one will do.
+  function kill(victims: readonly number[]): void {
+    for (const pid of victims) {
+      if (stopped || killed >= killsMax) return;
+      try {
+        process.kill(pid, 'SIGKILL');
+        killed++;
+      } catch {
+        // It was just being replaced; the next one will do.
+      }
     }
   }
 
   const running = (async () => {
     await client.connect();
-    await client.query('LISTEN waybill_run');
+    await client.query(announceCommits);
     client.on('notification', () => committed());
     while (!stopped && killed < killsMax) {
       await pause(500 + Math.random() * 1_000);
+      const all = pids();
       if (Math.random() < 0.5) {
-        kill();
+        kill(all.filter((_, i) => i === Math.floor(Math.random() * all.length)));
         continue;
       }
       // Every worker at once, for nobody knows which of them has just committed.
-      await Promise.race([new Promise<void>((resolve) => (committed = resolve)), pause(2_000)]);
-      for (const _ of pids()) kill();
+      const rang = new Promise<boolean>((resolve) => {
+        committed = () => resolve(true);
+      });
+      if (await Promise.race([rang, pause(5_000, false)])) kill(pids());
     }
   })();
 
@@ -136,6 +147,7 @@ function killWhile(stack: DevStack, pids: () => number[], killsMax: number): { s
       stopped = true;
       committed();
       await running;
+      await client.query('DROP FUNCTION public.chaos_announce CASCADE');
       await client.end();
       return killed;
     },
