@@ -12,11 +12,12 @@ export async function followToEnd(
   client: WaybillClient,
   id: string,
   onChange: (run: Run) => void = () => {},
+  indent = '',
 ): Promise<Run> {
   const left = new AbortController();
   const leave = () => left.abort();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, leave);
-  const progress = openProgress(process.stderr);
+  const progress = openProgress(process.stderr, indent);
   try {
     for await (const run of client.followRun(id, { signal: left.signal })) {
       onChange(run);

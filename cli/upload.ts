@@ -37,9 +37,10 @@ export async function upload(
   pipeline: string,
   data: Data,
   options: UploadOptions,
+  indent = '',
 ): Promise<Run> {
   const started = performance.now();
-  const progress = openProgress(process.stderr);
+  const progress = openProgress(process.stderr, indent);
   let sentBytes = 0;
   async function* counted(): AsyncGenerator<Uint8Array> {
     for await (const chunk of data.open()) {

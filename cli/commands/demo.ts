@@ -85,8 +85,8 @@ async function send(
   });
   const { name } = source.format as { name: string };
   const mediaType = name === 'csv' ? 'text/csv' : 'application/x-ndjson';
-  const accepted = await upload(client, pipeline, await dataOf(file), { mediaType });
-  const run = await followToEnd(client, accepted.id);
+  const accepted = await upload(client, pipeline, await dataOf(file), { mediaType }, '  ');
+  const run = await followToEnd(client, accepted.id, undefined, '  ');
   say(`  ${outcomeText(run)}`);
   for (const line of countLines(run)) say(`    ${line}`);
   return run;
@@ -94,8 +94,8 @@ async function send(
 
 function birdstrikesLines({ counts: { unchanged } }: Run): string[] {
   return [
-    'Every record read has passed, been filtered or been rejected, and every row has an end too: the two sums always',
-    'add up, or the run fails. The file has no key, so a whole row is its own: 24 rows are equal to another one.',
+    'Every record that is read and every row that comes of it has an end, so both sums add up, or the run fails.',
+    'The file has no key, so a whole row is its own: 24 of the 10,000 rows are equal to one before, 9,976 are distinct.',
     ...(unchanged > 0 ? ['All of it was there already, so nothing was written again.'] : []),
   ];
 }
@@ -129,7 +129,7 @@ function whereToLook(dev: DevJson, { id, links }: Run, devJson: string, sql: str
     ['the run in Temporal’s Web UI', links.temporal ?? dev.temporalUiUrl],
     ['the API, to try out', `${dev.apiUrl}/docs`],
     ['on the command line', `npx waybill runs get ${id} --as alice`],
-    ['in the database', `${sql};`],
+    ['in the database', sql],
     ['', `(its URL is databaseUrl in ${devJson})`],
   ] as const;
   return rows.map(([what, where]) => `${styleText('dim', what.padEnd(28))}  ${where}`);

@@ -18,7 +18,7 @@ export function deadLettersOf(stack: DevJson, runId: string): Promise<DeadLetter
 }
 
 export const speciesQuery =
-  'SELECT species, count(*) FROM birdstrikes GROUP BY species ORDER BY count(*) DESC LIMIT 3';
+  "SELECT species, count(*) FROM birdstrikes WHERE _tenant = 'acme' GROUP BY 1 ORDER BY 2 DESC LIMIT 3";
 
 export function mostFrequentSpecies(stack: DevJson): Promise<{ species: string; count: string }[]> {
   return query(stack, speciesQuery, []);

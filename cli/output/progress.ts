@@ -17,45 +17,53 @@ const lineMs = 5_000;
  * Progress on a terminal as one moving line, elsewhere as plain lines at most every 5 s. It leaves the keyboard and
  * the cursor alone, so that Ctrl-C and a killed process need nothing put right.
  */
-export function openProgress(stream: Writable & { isTTY?: boolean; columns?: number }): Progress {
-  return stream.isTTY ? moving(stream) : lines(stream);
+export function openProgress(
+  stream: Writable & { isTTY?: boolean; columns?: number },
+  indent = '',
+): Progress {
+  return stream.isTTY ? moving(stream, indent) : lines(stream, indent);
 }
 
-function moving(stream: Writable & { columns?: number }): Progress {
+function moving(stream: Writable & { columns?: number }, indent: string): Progress {
   let text = '';
   let frame = 0;
   const draw = () => {
     if (!text) return;
-    const room = (stream.columns ?? 80) - 3;
-    stream.write(`\r\x1b[K${frames[frame++ % frames.length]} ${text.slice(0, room)}`);
+    const room = (stream.columns ?? 80) - indent.length - 3;
+    stream.write(`\r\x1b[K${indent}${frames[frame++ % frames.length]} ${text.slice(0, room)}`);
   };
   const timer = setInterval(draw, frameMs);
   timer.unref();
+  let ended = false;
   return {
     show(next) {
+      if (ended) return;
       const first = text === '';
       text = next;
       if (first) draw();
     },
     end(last) {
+      ended = true;
       clearInterval(timer);
       if (text) stream.write('\r\x1b[K');
       text = '';
-      if (last !== undefined) stream.write(`${last}\n`);
+      if (last !== undefined) stream.write(`${indent}${last}\n`);
     },
   };
 }
 
-function lines(stream: Writable): Progress {
+function lines(stream: Writable, indent: string): Progress {
   let shownAt = performance.now();
+  let ended = false;
   return {
     show(text) {
-      if (performance.now() - shownAt < lineMs) return;
+      if (ended || performance.now() - shownAt < lineMs) return;
       shownAt = performance.now();
-      stream.write(`${text}\n`);
+      stream.write(`${indent}${text}\n`);
     },
     end(last) {
-      if (last !== undefined) stream.write(`${last}\n`);
+      ended = true;
+      if (last !== undefined) stream.write(`${indent}${last}\n`);
     },
   };
 }

@@ -8,7 +8,7 @@ export function count(n: number): string {
 export function bytes(n: number): string {
   const unit = ['B', 'kB', 'MB', 'GB', 'TB'][magnitude(n)]!;
   const value = n / 1000 ** magnitude(n);
-  return `${unit === 'B' ? value : value.toFixed(value < 10 ? 1 : 0)} ${unit}`;
+  return `${unit === 'B' ? value : value.toFixed(value < 9.95 ? 1 : 0)} ${unit}`;
 }
 
 function magnitude(n: number): number {

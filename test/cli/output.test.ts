@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { CommanderError } from 'commander';
+import { CliError } from '../../cli/context.ts';
+import { failureOf } from '../../cli/failure.ts';
+import { plain } from '../../cli/output/plain.ts';
+import { bytes, count, duration, since } from '../../cli/output/quantities.ts';
+import { countLines } from '../../cli/output/runText.ts';
+import { table } from '../../cli/output/table.ts';
+import { rawParameters, typedParameters } from '../../cli/parameters.ts';
+import { SettingsError } from '../../domain/settings.ts';
+import { ApiUnreachable, ProblemError } from '../../sdk/client.ts';
+
+function problem(status: number, code: string, issues?: { path: string; message: string }[]): ProblemError {
+  const title = 'What to do next.';
+  return new ProblemError({
+    type: 'about:blank',
+    title,
+    status,
+    code,
+    traceId: 'abc',
+    ...(issues && { issues }),
+  });
+}
+
+describe('a failure', () => {
+  it('ends with the code that the contract gives it', () => {
+    const codes = [
+      problem(422, 'InputEmpty'),
+      problem(401, 'TokenExpired'),
+      problem(403, 'Forbidden'),
+      new ApiUnreachable('http://127.0.0.1:1'),
+      new SettingsError('X is not a setting.'),
+      new CommanderError(1, 'commander.x', 'error: x'),
+      new CliError('x', 'usage'),
+      new CliError('x', 'runFailed'),
+      new CliError('x', 'tampered'),
+      new CliError('x', 'incomplete'),
+      new Error('x'),
+      'x',
+    ].map((error) => failureOf(error).exitCode);
+    assert.deepEqual(codes, [1, 3, 3, 1, 2, 2, 2, 4, 5, 6, 1, 1]);
+  });
+
+  it('is one line with its code, what to do and where', () => {
+    const issues = [{ path: '/parameters/x', message: 'must be\na number' }];
+    assert.equal(
+      failureOf(problem(422, 'ParametersInvalid', issues)).line,
+      'ParametersInvalid: What to do next. /parameters/x: must be a number',
+    );
+    assert.match(failureOf(problem(503, 'DatabaseUnavailable')).line, /\(trace abc\)$/);
+  });
+});
+
+describe('what is printed', () => {
+  it('cannot be made to move the cursor', () => {
+    assert.equal(plain('a\x1b[2J\x07\u009bb\u202ec\n\td'), 'a�[2J��b�c d');
+  });
+
+  it('groups, scales and rounds', () => {
+    assert.equal(count(1_234_567), '1,234,567');
+    assert.deepEqual([0, 999, 1000, 9_960, 999_499, 999_500, 1_250_000].map(bytes), [
+      '0 B',
+      '999 B',
+      '1.0 kB',
+      '10 kB',
+      '999 kB',
+      '1.0 MB',
+      '1.3 MB',
+    ]);
+    assert.deepEqual([0, 9_949, 9_950, 59_499, 59_500, 3_599_499, 7_380_000, 604_800_000].map(duration), [
+      '0.0 s',
+      '9.9 s',
+      '10 s',
+      '59 s',
+      '1 min 00 s',
+      '59 min 59 s',
+      '2 h 03 min',
+      '7 days',
+    ]);
+    const now = Date.parse('2026-02-03T12:00:00Z');
+    assert.equal(since('2026-02-03T11:59:59.000Z', now), 'just now');
+    assert.equal(since('2026-02-03T11:59:18Z', now), '42 s ago');
+    assert.equal(since('2026-02-03T09:00:00Z', now), '3 h ago');
+    assert.match(since('2026-01-01T09:00:00Z', now), /^2026-01-01 \d\d:00$/);
+  });
+
+  it('is aligned', () => {
+    const lines = table(
+      [
+        { title: 'A', cell: (n: number) => 'x'.repeat(n) },
+        { title: 'LONG', align: 'right', cell: (n: number) => String(n) },
+      ],
+      [1, 3],
+    );
+    assert.deepEqual(lines.slice(1), ['x       1', 'xxx     3']);
+  });
+
+  it('shows both sums', () => {
+    const counts = { read: 10_000, passed: 10_000, filtered: 0, rejected: 0 };
+    assert.deepEqual(
+      countLines({ counts: { ...counts, emitted: 10_000, stored: 9_976, unchanged: 0, deduplicated: 24 } }),
+      [
+        'read     10,000 = passed 10,000 + filtered  0 + rejected 0',
+        'emitted  10,000 = stored  9,976 + unchanged 0 + deduplicated 24',
+      ],
+    );
+  });
+});
+
+describe('parameters', () => {
+  it('are texts until the schema asks for something else', () => {
+    const raw = rawParameters([
+      'n=3',
+      'b=true',
+      'l=1',
+      'l=2',
+      'one=1',
+      't=3',
+      'o={"a":1}',
+      'bad=x',
+      'e=a=b',
+      'empty=',
+    ]);
+    const properties = {
+      n: { type: 'integer' },
+      b: { type: 'boolean' },
+      l: { type: 'array', items: { type: 'number' } },
+      one: { type: 'array', items: { type: 'string' } },
+      t: { type: 'string' },
+      o: { type: 'object' },
+      bad: { type: 'number' },
+    };
+    assert.deepEqual(typedParameters(raw, { properties }), {
+      n: 3,
+      b: true,
+      l: [1, 2],
+      one: ['1'],
+      t: '3',
+      o: { a: 1 },
+      bad: 'x',
+      e: 'a=b',
+      empty: '',
+    });
+  });
+
+  it('of any name are only names', () => {
+    const typed = typedParameters(rawParameters(['__proto__=x', 'constructor=y']), {});
+    assert.deepEqual(Object.entries(typed), [
+      ['__proto__', 'x'],
+      ['constructor', 'y'],
+    ]);
+  });
+
+  it('have a name', () => {
+    for (const wrong of ['x', '=x', ''])
+      assert.throws(
+        () => rawParameters([wrong]),
+        (error) => error instanceof CliError && error.exitCode === 2,
+      );
+  });
+});
