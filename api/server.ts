@@ -64,6 +64,9 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
     throw new WaybillError(allowedMethods(request).length > 0 ? 'MethodNotAllowed' : 'NotFound');
   });
   app.addHook('onRequest', async (request, reply) => trace(request, reply));
+  app.addHook('onSend', async (_, reply) => {
+    if (stopping.signal.aborted) reply.header('connection', 'close');
+  });
   app.addHook('preClose', async () => stopping.abort());
   await documented(app, options);
 

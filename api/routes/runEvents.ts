@@ -48,11 +48,15 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
         Number.isSafeInteger(after) ? after : 0,
         signal,
       );
-      return reply
-        .header('content-type', 'text/event-stream')
-        .header('cache-control', 'no-store')
-        .header('x-accel-buffering', 'no')
-        .send(Readable.from(events));
+      return (
+        reply
+          .header('content-type', 'text/event-stream')
+          .header('cache-control', 'no-store')
+          // The stream ends when the server stops, and then nobody shall wait for the connection to time out.
+          .header('connection', 'close')
+          .header('x-accel-buffering', 'no')
+          .send(Readable.from(events))
+      );
     },
   );
 }

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, describe, it } from 'node:test';
+import { generate } from '../../api/openapi.ts';
+import { routeTable } from '../../api/routeTable.ts';
+import { buildServer } from '../../api/server.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+
+describe('the OpenAPI document', () => {
+  let generated: Awaited<ReturnType<typeof generate>>;
+  before(async () => {
+    generated = await generate();
+  });
+
+  for (const file of ['docs/openapi.json', 'sdk/generated/openapi.d.ts'] as const) {
+    it(`${file} is what npm run openapi writes`, async () => {
+      assert.equal(await readFile(join(root, file), 'utf8'), generated[file]);
+    });
+  }
+
+  it('each route of the table is in it, and no other', () => {
+    const { paths } = JSON.parse(generated['docs/openapi.json']) as { paths: Record<string, object> };
+    const documented = Object.entries(paths).flatMap(([path, item]) =>
+      Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    const rows = Object.values(routeTable).map(
+      ({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`,
+    );
+    assert.deepEqual(documented.sort(), rows.sort());
+  });
+});
+
+describe('the router', () => {
+  it('serves each path by the methods of the table and by no other', async () => {
+    const app = await buildServer({} as never, { instance: 'test', namespace: 'default' });
+    await app.ready();
+    const rows = Object.values(routeTable).map(({ method, path }) => `${method} ${path}`);
+    for (const { path } of Object.values(routeTable))
+      for (const method of ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'PATCH', 'DELETE', 'TRACE'] as const)
+        assert.equal(
+          app.hasRoute({ method, url: path }),
+          rows.includes(`${method} ${path}`),
+          `${method} ${path}`,
+        );
+    await app.close();
+  });
+
+  it('each route asks for a token and for an action, or for neither', () => {
+    for (const [name, { identity, action, resource }] of Object.entries(routeTable)) {
+      assert.equal(identity === 'token', action !== null, name);
+      assert.equal(identity === 'token', resource !== null, name);
+    }
+  });
+
+  it('each route that changes something is audited and bears repeating', () => {
+    for (const [name, { method, audit, repeat }] of Object.entries(routeTable)) {
+      assert.equal(method === 'POST', audit !== null, name);
+      assert.equal(method === 'POST', repeat !== 'safe', name);
+    }
+  });
+});

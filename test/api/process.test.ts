@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { type Api, startApi } from './startApi.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+
+describe('the API as a process', () => {
+  let api: Api;
+  before(async () => {
+    api = await startApi();
+  });
+  after(() => api.stop());
+
+  function start(change: Record<string, string> = {}): ChildProcess {
+    return spawn(process.execPath, [join(root, 'api', 'main.ts')], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      env: {
+        PATH: process.env.PATH,
+        WAYBILL_API_PORT: '0',
+        WAYBILL_DATABASE_URL: api.postgres.apiUrl,
+        WAYBILL_PROJECT: join(root, 'examples', 'acme'),
+        WAYBILL_OBJECTS: api.objectsFolder,
+        WAYBILL_SIGNING_KEY: api.keyFile,
+        WAYBILL_ISSUER: api.issuer.url,
+        ...change,
+      },
+    });
+  }
+
+  async function ready(child: ChildProcess): Promise<string> {
+    const [message] = (await once(child, 'message')) as [{ ready: boolean; port: number }];
+    assert.equal(message.ready, true);
+    return `http://127.0.0.1:${message.port}`;
+  }
+
+  it('says where it listens and serves the project', async () => {
+    const child = start();
+    const url = await ready(child);
+    const headers = { authorization: `Bearer ${await api.issuer.token()}` };
+    const { items } = (await (await fetch(`${url}/v1/pipelines`, { headers })).json()) as {
+      items: { id: string }[];
+    };
+    assert.ok(items.some(({ id }) => id === 'orders'));
+    child.kill('SIGTERM');
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+  });
+
+  it('ends when who started it is gone, although a run is being followed', async () => {
+    const child = start();
+    const url = await ready(child);
+    const headers = {
+      authorization: `Bearer ${await api.issuer.token()}`,
+      'content-type': 'application/x-ndjson',
+    };
+    const posted = await fetch(`${url}/v1/pipelines/orders/runs`, {
+      method: 'POST',
+      headers,
+      body: '{"a":1}\n',
+    });
+    const { links } = (await posted.json()) as { links: { events: string } };
+    const events = await fetch(`${url}${links.events}`, { headers });
+    const stream = events.body!.getReader();
+    await stream.read();
+    child.disconnect();
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+    assert.equal((await stream.read()).done, true);
+  });
+
+  it('says which setting is wrong', async () => {
+    const child = start({ WAYBILL_ISUER: 'x' });
+    let said = '';
+    child.stderr!.on('data', (chunk) => {
+      said += chunk;
+    });
+    const [code] = await once(child, 'close');
+    assert.equal(code, 2);
+    assert.match(said, /^WAYBILL_ISUER is not a setting. Did you mean WAYBILL_ISSUER\?$/m);
+  });
+});

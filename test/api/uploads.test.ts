@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { type ClientRequest, request } from 'node:http';
+import { after, before, describe, it } from 'node:test';
+import type { Run } from '../../sdk/client.ts';
+import { type Api, codeOf, data, lines, startApi } from './startApi.ts';
+
+describe('uploads', () => {
+  let api: Api;
+  before(async () => {
+    api = await startApi();
+  });
+  after(() => api.stop());
+
+  /** An upload that the test sends piece by piece. */
+  async function begin(pipeline: string, headers: Record<string, string> = {}) {
+    const token = await api.issuer.token();
+    const sending: ClientRequest = request(`${api.url}/v1/pipelines/${pipeline}/runs`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/x-ndjson', ...headers },
+    });
+    const answer = new Promise<Response>((resolve, reject) => {
+      sending.on('error', reject);
+      sending.on('response', async (response) => {
+        const chunks: Buffer[] = [];
+        for await (const chunk of response) chunks.push(chunk);
+        const headers = Object.entries(response.headers).map(
+          ([name, value]) => [name, String(value)] as [string, string],
+        );
+        resolve(new Response(Buffer.concat(chunks), { status: response.statusCode!, headers }));
+      });
+    });
+    answer.catch(() => {});
+    return { sending, answer };
+  }
+
+  /** Waits for what the database will say, without guessing how long that takes. */
+  async function until<T>(ask: () => Promise<T | undefined>): Promise<T> {
+    const deadline = Date.now() + 20_000;
+    for (;;) {
+      const found = await ask();
+      if (found !== undefined) return found;
+      if (Date.now() > deadline) throw new Error('it never came');
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  const openRun = () =>
+    until(
+      async () =>
+        (await api.rows<{ id: string }>(`SELECT id FROM waybill.run WHERE arrival = 'open'`))[0]?.id,
+    );
+  const batchesOf = async (id: string) =>
+    (
+      await api.rows<{ n: number }>('SELECT count(*)::int AS n FROM waybill.batch WHERE run_id = $1', [id])
+    )[0]!.n;
+
+  it('a run is accepted with its first batch, before the last byte is sent', async () => {
+    const { sending, answer } = await begin('lines', { 'idempotency-key': 'slow' });
+    sending.write(lines(12));
+    const id = await openRun();
+    assert.equal(await batchesOf(id), 1);
+    const started = await api.rows(`SELECT kind FROM waybill.outbox WHERE run_id = $1`, [id]);
+    assert.deepEqual(started, [{ kind: 'start' }]);
+
+    const second = await api.call(
+      '/v1/pipelines/lines/runs',
+      data(lines(12), undefined, { 'idempotency-key': 'slow' }),
+    );
+    assert.equal(second.status, 409);
+    assert.equal(second.headers.get('retry-after'), '1');
+    assert.equal(await codeOf(second), 'IdempotencyKeyInUse');
+
+    sending.write(lines(10, 12));
+    await until(async () => ((await batchesOf(id)) === 2 ? true : undefined));
+    sending.end(lines(1, 22));
+    const run = (await (await answer).json()) as Run;
+    assert.equal(run.id, id);
+    assert.equal(await batchesOf(id), 3);
+    const [row] = await api.rows('SELECT arrival FROM waybill.run WHERE id = $1', [id]);
+    assert.equal(row?.arrival, 'sealed');
+
+    const again = await api.call(
+      '/v1/pipelines/lines/runs',
+      data(lines(23), undefined, { 'idempotency-key': 'slow' }),
+    );
+    assert.equal(((await again.json()) as Run).id, id);
+    const other = await api.call(
+      '/v1/pipelines/lines/runs',
+      data(lines(24), undefined, { 'idempotency-key': 'slow' }),
+    );
+    assert.equal(await codeOf(other), 'IdempotencyKeyReused');
+  });
+
+  it('a client that vanishes before the first batch leaves a failed run and a free key', async () => {
+    const { sending } = await begin('lines', { 'idempotency-key': 'early' });
+    sending.write(lines(3));
+    await new Promise<void>((resolve) => sending.write(lines(1, 3), () => resolve()));
+    sending.destroy();
+    const run = await until(
+      async () => (await api.rows(`SELECT id, reason, counts FROM waybill.run WHERE state = 'failed'`))[0],
+    );
+    assert.equal((run.reason as { code: string }).code, 'UploadIncomplete');
+    assert.deepEqual(await api.rows('SELECT id FROM waybill.outbox WHERE run_id = $1', [run.id]), []);
+    const seen = (await (await api.call(`/v1/runs/${run.id}`)).json()) as Run;
+    assert.equal(seen.state, 'failed');
+    const again = await api.call(
+      '/v1/pipelines/lines/runs',
+      data(lines(4), undefined, { 'idempotency-key': 'early' }),
+    );
+    assert.equal(again.status, 202);
+  });
+
+  it('a client that vanishes after the first batch leaves a broken upload and a free key', async () => {
+    const { sending } = await begin('lines', { 'idempotency-key': 'late' });
+    sending.write(lines(12));
+    const id = await openRun();
+    sending.destroy();
+    await until(
+      async () => (await api.rows(`SELECT FROM waybill.run WHERE id = $1 AND arrival = 'broken'`, [id]))[0],
+    );
+    const audit = (await (await api.call(`/v1/runs/${id}/audit`)).json()) as { items: { action: string }[] };
+    assert.deepEqual(
+      audit.items.map(({ action }) => action),
+      ['run.accepted', 'run.upload-broken'],
+    );
+    const again = await api.call(
+      '/v1/pipelines/lines/runs',
+      data(lines(4), undefined, { 'idempotency-key': 'late' }),
+    );
+    assert.equal(again.status, 202);
+  });
+
+  it('an upload that others declared broken cannot go on', async () => {
+    const { sending, answer } = await begin('lines');
+    sending.write(lines(12));
+    const id = await openRun();
+    await api.rows(`UPDATE waybill.run SET arrival = 'broken' WHERE id = $1`, [id]);
+    sending.end(lines(1, 12));
+    assert.equal(await codeOf(await answer), 'UploadIncomplete');
+  });
+
+  it('a refusal reaches a client that is still sending', async () => {
+    const { sending, answer } = await begin('cells', { 'content-type': 'text/csv' });
+    sending.write('id,id\n');
+    assert.equal(await codeOf(await answer), 'HeaderInvalid');
+    sending.destroy();
+  });
+
+  it('an invalid token is refused before a byte of the body is read', async () => {
+    const { sending, answer } = await begin('lines', { authorization: 'Bearer x' });
+    sending.flushHeaders();
+    assert.equal(await codeOf(await answer), 'Unauthenticated');
+    sending.destroy();
+  });
+});
