@@ -9,13 +9,16 @@ import type { DevStack } from '../../test/devStack.ts';
 import { generateOrders } from '../generateOrders.ts';
 import { untilEnded } from '../smallRun.ts';
 import { contentOf } from './checksum.ts';
-import { startUnguardedWorkers } from './unguarded.ts';
+import { startSlowWorkers } from './slowAnswers.ts';
 
 export interface Harm {
   rows: number;
   kills: number;
-  /** Without it, workers of this harness store batches as if there were no ledger. */
-  guarded: boolean;
+  /**
+   * Who works: the workers of the stack; or workers of this harness that dawdle between commit and answer, with the
+   * ledger or, as a control that must be found out, without it.
+   */
+  workers: 'own' | 'guarded' | 'unguarded';
 }
 
 /**
@@ -36,12 +39,12 @@ export async function killWorkers(
     const unharmed = await contentOf(stack.info().databaseUrl, 'orders', 'order_id', 'acme');
     await forget(stack, 'globex');
 
-    const unguarded = harm.guarded ? undefined : await startUnguardedWorkers(stack);
-    const pids = () => unguarded?.pids() ?? ['worker-1', 'worker-2'].flatMap((name) => stack.pid(name) ?? []);
+    const slow = harm.workers === 'own' ? undefined : await startSlowWorkers(stack, harm.workers);
+    const pids = () => slow?.pids() ?? ['worker-1', 'worker-2'].flatMap((name) => stack.pid(name) ?? []);
     const killing = killWhile(stack, pids, harm.kills);
     const rough = await upload(stack, 'dave', file);
     const killed = await killing.stop();
-    await unguarded?.stop();
+    await slow?.stop();
     const harmed = await contentOf(stack.info().databaseUrl, 'orders', 'order_id', 'globex');
     return { violations: compare(expected, calm, rough, unharmed, harmed), killed };
   } finally {

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { DevStack } from '../../test/devStack.ts';
 
-const main = fileURLToPath(new URL('unguardedMain.ts', import.meta.url));
+const main = fileURLToPath(new URL('slowAnswersMain.ts', import.meta.url));
 
-/** Stops the stack’s own workers (SIGSTOP) and puts workers without the ledger in their place. Linux only. */
+/** Stops the stack’s own workers (SIGSTOP) and puts those of `slowAnswersMain.ts` in their place. Linux only. */
 export async function startUnguardedWorkers(
   stack: DevStack,
 ): Promise<{ pids(): number[]; stop(): Promise<void> }> {
@@ -19,7 +19,7 @@ export async function startUnguardedWorkers(
   const workers: (ChildProcess | undefined)[] = [undefined, undefined];
   let stopped = false;
   function launch(slot: number): void {
-    const child = fork(main, [stack.info().databaseUrl], {
+    const child = fork(main, [stack.info().databaseUrl, guard], {
       env,
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });

@@ -1,0 +1,33 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import pg from 'pg';
+import { workerFromEnvironment } from '../../workers/main.ts';
+
+/*
+ * A worker that dawdles between the commit of a batch and telling Temporal of it, so that a kill at that moment is
+ * certain to hit. With `unguarded` its ledger also always looks empty, and a batch whose answer was lost is stored again:
+ * the control, which shows that the check would notice.
+ */
+const [databaseUrl, guard] = process.argv.slice(2);
+const dawdleMs = 400;
+const pool = new pg.Pool({ connectionString: databaseUrl!, max: 4 });
+
+await workerFromEnvironment((deps) => ({
+  ...deps,
+  progress: {
+    ...deps.progress,
+    async findWork(runId, seq) {
+      const { stored, ...work } = await deps.progress.findWork(runId, seq);
+      return guard === 'unguarded' || !stored ? work : { ...work, stored };
+    },
+  },
+  sink: {
+    async store(load) {
+      if (guard === 'unguarded') {
+        await pool.query('DELETE FROM waybill.ledger WHERE run_id = $1 AND seq = $2', [load.runId, load.seq]);
+      }
+      const counts = await deps.sink.store(load);
+      await pause(dawdleMs);
+      return counts;
+    },
+  },
+}));
