@@ -6,8 +6,9 @@ import type { DevStack } from '../../test/devStack.ts';
 const main = fileURLToPath(new URL('slowAnswersMain.ts', import.meta.url));
 
 /** Stops the stack’s own workers (SIGSTOP) and puts those of `slowAnswersMain.ts` in their place. Linux only. */
-export async function startUnguardedWorkers(
+export async function startSlowWorkers(
   stack: DevStack,
+  guard: 'guarded' | 'unguarded',
 ): Promise<{ pids(): number[]; stop(): Promise<void> }> {
   const own = [stack.pid('worker-1')!, stack.pid('worker-2')!];
   const environ = readFileSync(`/proc/${own[0]}/environ`, 'utf8').split('\0');
