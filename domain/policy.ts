@@ -7,7 +7,7 @@ export interface Policy {
   decide(question: Question): Decision;
 }
 
-export const actions = ['trigger', 'read', 'cancel'] as const;
+const actions = ['trigger', 'read', 'cancel'] as const;
 export type Action = (typeof actions)[number];
 
 export interface Question {
@@ -19,7 +19,7 @@ export interface Question {
   resource?: { kind: 'run'; id: string; tenant: string; requestedBy: string };
 }
 
-export interface Decision {
+interface Decision {
   allowed: boolean;
   /** Names of the policies that determined the answer. */
   policies: readonly string[];

@@ -73,7 +73,7 @@ function identify(claims: z.infer<typeof Claims>): Identified {
 }
 
 /** Subjects are unique within their issuer only, and the zero byte keeps `a` + `bc` apart from `ab` + `c`. */
-export function principalId(issuer: string, subject: string): string {
+function principalId(issuer: string, subject: string): string {
   const digest = createHash('sha256').update(`${issuer}\0${subject}`).digest('base64url');
   return `prn_${digest.slice(0, 22)}`;
 }

@@ -25,7 +25,9 @@ export function parametersFromQuery(
   pipeline: LoadedPipeline,
   query: Record<string, unknown>,
 ): Record<string, unknown> {
-  const properties = parameterSchemaOf(pipeline).properties ?? {};
+  const { properties = {} } = jsonSchemaOf(pipeline.parameters) as {
+    properties?: Record<string, PropertySchema>;
+  };
   return Object.fromEntries(
     Object.entries(query).map(([name, value]) => [
       name,
@@ -48,11 +50,7 @@ function coerce(value: unknown, { type, items }: PropertySchema = {}): unknown {
   return value;
 }
 
-/** JSON Schema (2020-12) of what a caller sends, computed once for each definition. */
-export function parameterSchemaOf(pipeline: LoadedPipeline): { properties?: Record<string, PropertySchema> } {
-  return jsonSchemaOf(pipeline.parameters) as { properties?: Record<string, PropertySchema> };
-}
-
+/** JSON Schema (2020-12) of what a caller sends, computed once for each schema. */
 export function jsonSchemaOf(schema: z.ZodType): Record<string, unknown> {
   const known = schemas.get(schema);
   if (known) return known;

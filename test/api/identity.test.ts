@@ -106,7 +106,7 @@ describe('who may call', () => {
       assert.equal(await codeOf(response), 'Forbidden');
       const [event] = await api.rows(`SELECT * FROM waybill.audit_event WHERE txn = $1`, [trace]);
       assert.equal(event?.action, 'access.denied');
-      assert.equal((event?.detail as { missing: string }).missing, missing);
+      assert.equal((event!.detail as { missing: string }).missing, missing);
     });
   }
 

@@ -6,7 +6,7 @@ import { errors } from '../../domain/errors.ts';
 
 describe('docs/errors.md', async () => {
   const page = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'errors.md'), 'utf8');
-  const documented = [...page.matchAll(/^\| `(\w+)` \| (\d{3}) \| (yes|no) \| (.+) \|$/gm)].map(
+  const documented = [...page.matchAll(/^\| `(\w+)` +\| (\d{3}) +\| (yes|no) +\| (.+?) +\|$/gm)].map(
     ([, code, status, retryable, message]) => [
       code,
       { status: Number(status), retryable: retryable === 'yes', message },

@@ -1,0 +1,74 @@
+import type { Socket } from 'node:net';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { errors, WaybillError } from '../domain/errors.ts';
+import { problemOf, toWaybillError } from './problem.ts';
+import { type Route, routeTable } from './routeTable.ts';
+import { traceIdOf, traceResponseOf } from './trace.ts';
+
+/** Every refusal is a problem (RFC 9457); what is private stays in the log. */
+export function refuse(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const error = toWaybillError(thrown);
+  // Malformed requests get here before any hook has run.
+  if (!request.traceId) trace(request, reply);
+  const problem = problemOf(error, request.traceId);
+  const level = problem.status >= 500 ? 'error' : 'info';
+  request.log[level](
+    { code: error.code, detail: error.detail, traceId: request.traceId, cause: error.cause },
+    `${request.method} refused`,
+  );
+  reply.code(problem.status).type('application/problem+json');
+  if (problem.status === 401) reply.header('www-authenticate', challengeOf(error, request));
+  if (problem.status === 405) reply.header('allow', allowedMethods(request).join(', '));
+  if (errors[error.code].retryable) reply.header('retry-after', '1');
+  closeUnread(request);
+  reply.send(JSON.stringify(problem));
+}
+
+/** The trace of a request, and the headers that tell it. */
+export function trace(request: FastifyRequest, reply: FastifyReply): void {
+  request.traceId = traceIdOf(request.headers.traceparent);
+  reply.header('x-trace-id', request.traceId).header('traceresponse', traceResponseOf(request.traceId));
+}
+
+/** RFC 6750, section 3: without a token the challenge names no error. */
+function challengeOf({ code }: WaybillError, { headers }: FastifyRequest): string {
+  if (headers.authorization === undefined) return 'Bearer';
+  return `Bearer error="invalid_token", error_description="${code}"`;
+}
+
+/**
+ * Who is still sending a body gets the answer and has 5 s to read it, while what arrives is thrown away; then the
+ * connection is closed. `Connection: close` would let Node close it at once, and the answer would be lost with it.
+ */
+function closeUnread({ raw }: FastifyRequest): void {
+  if (raw.complete) return;
+  raw.resume();
+  const timer = setTimeout(() => raw.destroy(), 5_000);
+  timer.unref();
+  raw.once('close', () => clearTimeout(timer));
+}
+
+export function allowedMethods({ url }: FastifyRequest): string[] {
+  const path = url.split('?', 1)[0]!;
+  const rows: Route[] = Object.values(routeTable);
+  return rows.filter((row) => patternOf(row).test(path)).map(({ method }) => method);
+}
+
+function patternOf({ path }: Route): RegExp {
+  return new RegExp(`^${path.replaceAll('.', '\\.').replace(/:\w+/g, '[^/]+')}$`);
+}
+
+/** Before there is a request: what is not HTTP, headers that are too large or too slow. */
+export function refuseConnection(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const slow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  const problem = problemOf(
+    new WaybillError(slow ? 'RequestTimeout' : 'InvalidRequest'),
+    traceIdOf(undefined),
+  );
+  const body = JSON.stringify(problem);
+  socket.end(
+    `HTTP/1.1 ${problem.status} ${slow ? 'Request Timeout' : 'Bad Request'}\r\nconnection: close\r\n` +
+      `content-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
