@@ -1,8 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
+import { backgroundNiceness, renice } from '../cli/dev/renice.ts';
 import type { DevStack } from '../test/devStack.ts';
 
 export const bareQueue = 'bench-bare';
@@ -16,7 +16,7 @@ export async function startBare(stack: DevStack): Promise<{ client: Client; stop
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
     await once(worker, 'message');
-    setPriority(worker.pid!, 5);
+    renice(worker.pid, backgroundNiceness);
     workers.push(worker);
   }
   const connection = await Connection.connect({ address });

@@ -8,7 +8,7 @@ import type { ObjectScope, ObjectStore, ObjectWriter } from '../../domain/ports/
  * Objects as files of one directory, for one machine.
  *
  * An object is born as `tmp/<uuid>`, where nobody looks. `finish` makes its bytes durable (fsync), renames it to
- * `<tenant>/<run>/<first two digits>/<digest>` and makes the names durable (fsync of each directory). So whatever
+ * `<tenant>/<first two digits>/<run>.<digest>` and makes the name durable (fsync of the directory). So whatever
  * has a digest is complete, and a crash leaves nothing but a temporary file, which a later start sweeps.
  * Tenants appear as hashes: their names need not be safe as file names.
  */
@@ -21,33 +21,45 @@ export async function openDirectory(root: string): Promise<ObjectStore> {
   });
 
   async function create(scope: ObjectScope): Promise<ObjectWriter> {
-    const home = homeOf(base, scope);
     const path = join(temporary, randomUUID());
-    return storing(async () => writerTo(await open(path, 'wx', 0o600), path, home, base));
+    const targetOf = (digest: string) => pathOf(base, scope, digest);
+    return storing(async () => writerTo(await open(path, 'wx', 0o600), path, targetOf, base));
   }
 
   return {
     create,
 
     async put(scope, bytes) {
-      const writer = await create(scope);
-      try {
-        await writer.write(bytes);
-        return (await writer.finish()).digest;
-      } finally {
-        await writer.abort();
-      }
+      const digest = sha256(bytes);
+      const target = pathOf(base, scope, digest);
+      const path = join(temporary, randomUUID());
+      return storing(async () => {
+        try {
+          const file = await open(path, 'wx', 0o600);
+          try {
+            await file.writeFile(bytes);
+            await file.sync();
+          } finally {
+            await file.close();
+          }
+          await moveDurably(path, target, base);
+        } catch (error) {
+          await rm(path, { force: true }).catch(() => {});
+          throw error;
+        }
+        return digest;
+      });
     },
 
     async get(scope, digest) {
-      const bytes = await storing(() => readFile(pathOf(homeOf(base, scope), digest)));
+      const bytes = await storing(() => readFile(pathOf(base, scope, digest)));
       if (sha256(bytes) !== digest) throw new WaybillError('BatchCorrupt', { detail: `object ${digest}` });
       return bytes;
     },
 
     async getRange(scope, digest, offset, lengthBytes) {
       return storing(async () => {
-        await using file = await open(pathOf(homeOf(base, scope), digest), 'r');
+        await using file = await open(pathOf(base, scope, digest), 'r');
         const bytes = Buffer.allocUnsafeSlow(lengthBytes);
         let filled = 0;
         while (filled < lengthBytes) {
@@ -60,8 +72,8 @@ export async function openDirectory(root: string): Promise<ObjectStore> {
     },
 
     async remove(scope, digests) {
-      const home = homeOf(base, scope);
-      await storing(() => Promise.all(digests.map((digest) => rm(pathOf(home, digest), { force: true }))));
+      const paths = digests.map((digest) => pathOf(base, scope, digest));
+      await storing(() => Promise.all(paths.map((path) => rm(path, { force: true }))));
     },
   };
 }
@@ -69,7 +81,12 @@ export async function openDirectory(root: string): Promise<ObjectStore> {
 /** Small writes are gathered, so that a body that arrives byte by byte costs no system call a byte. */
 const gatherBytes = 256 * 1024;
 
-function writerTo(file: FileHandle, path: string, home: string, base: string): ObjectWriter {
+function writerTo(
+  file: FileHandle,
+  path: string,
+  targetOf: (digest: string) => string,
+  base: string,
+): ObjectWriter {
   const hash = createHash('sha256');
   let gathered: Buffer | undefined;
   let used = 0;
@@ -102,10 +119,7 @@ function writerTo(file: FileHandle, path: string, home: string, base: string): O
         const digest = hash.digest('hex');
         await file.sync();
         await file.close();
-        const target = pathOf(home, digest);
-        const born = await mkdir(dirname(target), { recursive: true, mode: 0o700 });
-        await rename(path, target);
-        await syncDirectories(dirname(target), born ? dirname(born) : dirname(target), base);
+        await moveDurably(path, targetOf(digest), base);
         state = 'finished';
         return { digest, sizeBytes };
       }),
@@ -117,6 +131,12 @@ function writerTo(file: FileHandle, path: string, home: string, base: string): O
       await rm(path, { force: true }).catch(() => {});
     },
   };
+}
+
+async function moveDurably(path: string, target: string, base: string): Promise<void> {
+  const born = await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+  await rename(path, target);
+  await syncDirectories(dirname(target), born ? dirname(born) : dirname(target), base);
 }
 
 /** A name survives a power loss once its directory is synced; a new directory is itself a name in the one above. */
@@ -143,16 +163,13 @@ async function sweep(temporary: string): Promise<void> {
   }
 }
 
-function homeOf(base: string, { tenant, runId }: ObjectScope): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$/.test(runId)) {
+/** Few directories, so that a new object seldom makes one: each would have to be made durable too. */
+function pathOf(base: string, { tenant, runId }: ObjectScope, digest: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,189}$/.test(runId)) {
     throw new WaybillError('Internal', { detail: 'a run id that is no file name' });
   }
-  return join(base, sha256(tenant).slice(0, 32), runId);
-}
-
-function pathOf(home: string, digest: string): string {
   if (!/^[0-9a-f]{64}$/.test(digest)) throw new WaybillError('BatchMissing', { detail: 'not a digest' });
-  return join(home, digest.slice(0, 2), digest);
+  return join(base, sha256(tenant).slice(0, 32), digest.slice(0, 2), `${runId}.${digest}`);
 }
 
 function sha256(bytes: Uint8Array | string): string {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { renice } from './renice.ts';
 import type { Service, ServiceName } from './service.ts';
 
 export interface NodeServiceOptions {
@@ -29,7 +29,7 @@ export function nodeService({ name, entry, env, graceMs, niceness = 0 }: NodeSer
         // Ctrl-C in the terminal is for the supervisor, which stops everything in order.
         detached: true,
       });
-      if (niceness > 0 && child.pid !== undefined) renice(child.pid, niceness);
+      renice(child.pid, niceness);
       return child;
     },
     ready: (child) => untilItSaysSo(child, name),
@@ -65,12 +65,4 @@ function untilItSaysSo(child: ChildProcess, name: string): Promise<void> {
     child.on('message', onMessage);
     child.once('exit', onExit);
   });
-}
-
-function renice(pid: number, niceness: number): void {
-  try {
-    setPriority(pid, niceness);
-  } catch {
-    // It ended at once, or the system does not allow it; neither is a reason not to go on.
-  }
 }

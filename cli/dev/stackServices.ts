@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import type { Home } from './home.ts';
 import { nodeService } from './nodeService.ts';
 import type { Postgres } from './postgres.ts';
+import { backgroundNiceness } from './renice.ts';
 import type { Service } from './service.ts';
 import type { StackPorts } from './stackPorts.ts';
 import type { StackSettings } from './stackSettings.ts';
@@ -70,7 +72,7 @@ export function apiService(stack: Stack, postgres: Postgres, temporal: Temporal)
     WAYBILL_AUDIENCE: 'waybill',
     WAYBILL_TEMPORAL_UI_URL: temporal.uiUrl,
     WAYBILL_TEMPORAL_NAMESPACE: 'default',
-    WAYBILL_FILE_ROOTS: settings.WAYBILL_FILE_ROOTS,
+    WAYBILL_FILE_ROOTS: fileRootsOf(stack),
     WAYBILL_EGRESS_ALLOW: settings.WAYBILL_EGRESS_ALLOW,
   };
   return nodeService({ name: 'api', entry: 'api/main.ts', env, graceMs: 10_000 });
@@ -83,10 +85,14 @@ export function workerServices(
   bundle: string,
 ): [Service, Service] {
   const env = { ...stack.baseEnv, ...workerEnv(stack, postgres, temporal, bundle) };
-  // Below everything else, so that accepting a run stays fast while others are worked on.
   const worker = (name: 'worker-1' | 'worker-2') =>
-    nodeService({ name, entry: 'workers/main.ts', env, graceMs: 20_000, niceness: 5 });
+    nodeService({ name, entry: 'workers/main.ts', env, graceMs: 20_000, niceness: backgroundNiceness });
   return [worker('worker-1'), worker('worker-2')];
+}
+
+/** Where file sources may read, unless the environment says: the data that a project brings. */
+function fileRootsOf({ settings, project }: Stack): string {
+  return settings.WAYBILL_FILE_ROOTS || join(project, 'data');
 }
 
 /** What `workers/main.ts` needs to serve this home. */
@@ -107,7 +113,7 @@ export function workerEnv(
     WAYBILL_TEMPORAL_NAMESPACE: 'default',
     WAYBILL_TASK_QUEUE: 'waybill',
     WAYBILL_WORKFLOW_BUNDLE: bundle,
-    WAYBILL_FILE_ROOTS: settings.WAYBILL_FILE_ROOTS,
+    WAYBILL_FILE_ROOTS: fileRootsOf(stack),
     WAYBILL_EGRESS_ALLOW: settings.WAYBILL_EGRESS_ALLOW,
   };
 }
