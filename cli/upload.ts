@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
 import type { Run, UploadOptions, WaybillClient } from '../sdk/client.ts';
 import { CliError } from './context.ts';
 import { openProgress } from './output/progress.ts';
@@ -9,7 +10,7 @@ import { bytes, duration } from './output/quantities.ts';
 export interface Data {
   name: string;
   sizeBytes: number | undefined;
-  open(): AsyncIterable<Uint8Array>;
+  open(): Readable;
 }
 
 /** Throws `CliError` where the file cannot be read. `-` is standard input. */
@@ -41,9 +42,10 @@ export async function upload(
 ): Promise<Run> {
   const started = performance.now();
   const progress = openProgress(process.stderr, indent);
+  const source = data.open();
   let sentBytes = 0;
   async function* counted(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of data.open()) {
+    for await (const chunk of source) {
       yield chunk;
       sentBytes += chunk.byteLength;
       progress.show(sendingText(sentBytes, data.sizeBytes, performance.now() - started));
@@ -57,6 +59,9 @@ export async function upload(
   } catch (error) {
     progress.end();
     throw error;
+  } finally {
+    // A refused upload is over, whatever its source has yet to say.
+    source.destroy();
   }
 }
 

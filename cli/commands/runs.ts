@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { hasEnded, runStates } from '../../domain/run.ts';
+import { runStates } from '../../domain/run.ts';
 import type { Run, RunFilter } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
@@ -68,6 +68,5 @@ function listLines({ items, nextCursor }: { items: Run[]; nextCursor: string | n
 }
 
 function cancelLines(run: Run): string[] {
-  if (hasEnded(run.state)) return [`${run.id} had already ended: ${run.state}.`];
   return [`Asked for the end of ${run.id}. waybill runs watch ${run.id} shows it.`];
 }
