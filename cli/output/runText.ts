@@ -17,7 +17,7 @@ const colours: Record<State, Parameters<typeof styleText>[0]> = {
   cancelled: 'yellow',
 };
 
-export function stateText(state: State): string {
+function stateText(state: State): string {
   return styleText(colours[state], state);
 }
 
@@ -79,7 +79,7 @@ export function runLines(run: Run, now: number): string[] {
   ];
 }
 
-export function requesterText({ requestedBy: { subject, kind, actor } }: Pick<Run, 'requestedBy'>): string {
+function requesterText({ requestedBy: { subject, kind, actor } }: Pick<Run, 'requestedBy'>): string {
   const who = plain(subject);
   if (actor) return `${plain(actor.subject)} (${actor.kind}) for ${who}`;
   return kind === 'person' ? who : `${who} (${kind})`;

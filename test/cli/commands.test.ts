@@ -171,7 +171,7 @@ describe('waybill', () => {
         const args = ['trigger', 'orders', '--file', orders, '--as', 'alice', '--wait'];
         const run = await json<Run>(0, ...args, '--param', 'currency=USD');
         assert.equal(run.counts.passed, 1);
-        const { error } = await json<Refusal>(1, ...args, '--param', 'currency=XXX');
+        const { error } = await json<Refusal>(1, ...args, '--param', 'currency=GBP');
         assert.equal(error.code, 'ParametersInvalid');
       });
 
@@ -194,7 +194,7 @@ describe('waybill', () => {
       });
 
       it('does not wait for more input once it was refused', async () => {
-        const args = ['trigger', 'orders', '--file', '-', '--param', 'currency=XXX', '--as', 'alice'];
+        const args = ['trigger', 'orders', '--file', '-', '--param', 'currency=GBP', '--as', 'alice'];
         const command = start(args);
         command.child.stdin!.write(readFileSync(orders));
         assert.equal((await command.ended).code, 1);
