@@ -27,8 +27,8 @@ export const addDemo: AddCommand = (program, context) => {
       const { json = false } = command.optsWithGlobals<GlobalOptions>();
       const { stackForDemo } = await import('../demo/stackForDemo.ts');
       const birdstrikes = dataFile('node_modules/vega-datasets/data/birdstrikes.csv');
-      const stack = await stackForDemo(context);
       const interrupted = interruption();
+      const stack = await stackForDemo(context, interrupted);
       try {
         await Promise.race([tour(context, json, birdstrikes), interrupted.then(refuse)]);
         if (stack.started) await farewell(json, interrupted);

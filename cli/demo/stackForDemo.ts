@@ -16,10 +16,11 @@ export interface DemoStack {
   end(): Promise<void>;
 }
 
-export async function stackForDemo(context: CliContext): Promise<DemoStack> {
+/** `interrupted` ends a start that nobody waits for any more. */
+export async function stackForDemo(context: CliContext, interrupted: Promise<void>): Promise<DemoStack> {
   const running = readDevJson(join(readClientSettings(context).WAYBILL_HOME, 'dev.json'));
   if (running && (await answers(running.apiUrl))) return { started: false, end: async () => {} };
-  return start(context);
+  return start(context, interrupted);
 }
 
 async function answers(apiUrl: string): Promise<boolean> {
@@ -33,7 +34,7 @@ async function answers(apiUrl: string): Promise<boolean> {
 const graceMs = 60_000;
 
 /** A process of its own, which ends with this one, however that ends. */
-async function start({ env }: CliContext): Promise<DemoStack> {
+async function start({ env }: CliContext, interrupted: Promise<void>): Promise<DemoStack> {
   const progress = openProgress(process.stderr);
   progress.show('Starting the embedded stack');
   const child = spawn(
@@ -47,6 +48,7 @@ async function start({ env }: CliContext): Promise<DemoStack> {
     },
   );
   const end = () => stopChild(child, 'SIGTERM', graceMs);
+  void interrupted.then(end);
   let last = '';
   const ready = new Promise<void>((resolve) => {
     for (const stream of [child.stdout, child.stderr]) {
