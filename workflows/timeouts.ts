@@ -17,9 +17,12 @@ const untilDeadline = { initialInterval: '500ms', backoffCoefficient: 2, maximum
 /** A cancelled run ends only once its steps have let go, so that nothing is written after its end was recorded. */
 const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
 
+/** About a quarter of an hour: a source that is not there will hardly come by itself. */
+const aWhile = { ...untilDeadline, maximumInterval: '2m', maximumAttempts: 14 } as const;
+
 export const timeouts = {
   /** Reads a whole file or URL, however large. */
-  fetch: { startToCloseTimeout: '24h', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
+  fetch: { startToCloseTimeout: '24h', heartbeatTimeout: '5s', retry: aWhile, cancellationType },
   /** Waits at most 30 s for batches to arrive, then answers. */
   ingest: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: untilDeadline },
   validate: { startToCloseTimeout: '5m', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },

@@ -13,6 +13,7 @@ export async function killUnderLoad(
   harm: { name: string; kills: number; perKill: number },
 ): Promise<string[]> {
   const acknowledged = new Map<string, string>();
+  const before = await countOf(stack);
   const total = harm.kills * harm.perKill;
   const accepting = Promise.all(
     Array.from({ length: total }, async (_, i) => {
@@ -29,7 +30,7 @@ export async function killUnderLoad(
     while (stack.pid(harm.name) === pid) await pause(50);
   }
   await accepting;
-  return verify(stack, acknowledged, total);
+  return verify(stack, acknowledged, total, before);
 }
 
 async function untilRunning(stack: DevStack, name: string): Promise<number> {
@@ -61,9 +62,13 @@ async function acceptPatiently(stack: DevStack, id: string): Promise<string> {
 
 class Unexpected extends Error {}
 
-async function verify(stack: DevStack, acknowledged: Map<string, string>, total: number): Promise<string[]> {
-  const client = new pg.Client({ connectionString: stack.info().databaseUrl });
-  await client.connect();
+async function verify(
+  stack: DevStack,
+  acknowledged: Map<string, string>,
+  total: number,
+  before: { runs: number; pings: number },
+): Promise<string[]> {
+  const client = await connectPatiently(stack);
   try {
     const runIds = [...acknowledged.values()];
     const ended = async () => {
@@ -84,14 +89,35 @@ async function verify(stack: DevStack, acknowledged: Map<string, string>, total:
     const completed = states.find(({ state }) => state === 'completed')?.n ?? 0;
     if (completed !== total) violations.push(`${completed} of ${total} acknowledged runs completed`);
     if (new Set(runIds).size !== total) violations.push('two keys share a run');
-    const { rows: runs } = await client.query<{ n: number }>(
-      'SELECT count(*)::integer AS n FROM waybill.run',
-    );
-    if (runs[0]!.n !== total) violations.push(`${runs[0]!.n} runs were made for ${total} keys`);
-    const { rows: pings } = await client.query<{ n: number }>('SELECT count(*)::integer AS n FROM pings');
-    if (pings[0]!.n !== total) violations.push(`${pings[0]!.n} rows for ${total} records`);
+    const after = await countOf(stack);
+    const runs = after.runs - before.runs;
+    if (runs !== total) violations.push(`${runs} runs were made for ${total} keys`);
+    const pings = after.pings - before.pings;
+    if (pings !== total) violations.push(`${pings} rows for ${total} records`);
     return violations;
   } finally {
     await client.end();
   }
+}
+
+/** The database may be on its way back after the last kill. */
+async function connectPatiently(stack: DevStack): Promise<pg.Client> {
+  for (const until = performance.now() + 30_000; ; await pause(100)) {
+    const client = new pg.Client({ connectionString: stack.info().databaseUrl });
+    try {
+      await client.connect();
+      return client;
+    } catch (error) {
+      if (performance.now() > until) throw error;
+    }
+  }
+}
+
+async function countOf(stack: DevStack): Promise<{ runs: number; pings: number }> {
+  const client = await connectPatiently(stack);
+  const { rows } = await client.query(
+    `SELECT (SELECT count(*)::integer FROM waybill.run) AS runs, (SELECT count(*)::integer FROM pings) AS pings`,
+  );
+  await client.end();
+  return rows[0];
 }

@@ -34,12 +34,12 @@ export async function killWorkers(
   try {
     const file = join(folder, 'orders.ndjson');
     const expected = await generateOrders(file, harm.rows);
+    const slow = harm.workers === 'own' ? undefined : await startSlowWorkers(stack, harm.workers);
     await forget(stack, 'acme');
     const calm = await upload(stack, 'alice', file);
     const unharmed = await contentOf(stack.info().databaseUrl, 'orders', 'order_id', 'acme');
     await forget(stack, 'globex');
 
-    const slow = harm.workers === 'own' ? undefined : await startSlowWorkers(stack, harm.workers);
     const pids = () => slow?.pids() ?? ['worker-1', 'worker-2'].flatMap((name) => stack.pid(name) ?? []);
     const killing = killWhile(stack, pids, harm.kills, harm.workers === 'own' ? 0.5 : 1);
     const rough = await upload(stack, 'dave', file);

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { startDevStack } from '../../test/devStack.ts';
+import { type DevStack, startDevStack } from '../../test/devStack.ts';
 import { benchProject } from '../project.ts';
 import { killUnderLoad } from './killUnderLoad.ts';
 import { killWorkers } from './killWorkers.ts';
@@ -12,31 +12,39 @@ import { killWorkers } from './killWorkers.ts';
 
 const campaigns: Record<string, () => Promise<string[]>> = {
   async workers() {
-    const stack = await startDevStack();
-    try {
-      const own = await killWorkers(stack, { rows: 200_000, kills: 20, workers: 'own' });
-      const guarded = await killWorkers(stack, { rows: 40_000, kills: 6, workers: 'guarded' });
-      const control = await killWorkers(stack, { rows: 40_000, kills: 6, workers: 'unguarded' });
-      return [
-        `(${own.killed} kills of the stack’s workers, ${guarded.killed} between commit and answer)`,
-        ...own.violations,
-        ...guarded.violations,
-        ...(control.violations.length > 0 ? [] : ['the control without the ledger was not found out']),
-        `(control without the ledger, which must fail: ${control.violations.join('; ')})`,
-      ];
-    } finally {
-      await stack.stop();
-    }
+    const own = await withStack({}, (stack) =>
+      killWorkers(stack, { rows: 200_000, kills: 20, workers: 'own' }),
+    );
+    const [guarded, control] = await withStack({ env: { WAYBILL_WORKERS: '0' } }, async (stack) => [
+      await killWorkers(stack, { rows: 40_000, kills: 6, workers: 'guarded' }),
+      await killWorkers(stack, { rows: 40_000, kills: 6, workers: 'unguarded' }),
+    ]);
+    return [
+      `(${own.killed} kills of the stack’s workers, ${guarded!.killed} between commit and answer)`,
+      ...own.violations,
+      ...guarded!.violations,
+      ...(control!.violations.length > 0 ? [] : ['the control without the ledger was not found out']),
+      `(control without the ledger, which must fail: ${control!.violations.join('; ')})`,
+    ];
   },
   api: () => underLoad('api'),
   temporal: () => underLoad('temporal'),
   postgres: () => underLoad('postgres'),
 };
 
-async function underLoad(name: string): Promise<string[]> {
-  const stack = await startDevStack({ project: benchProject });
+function underLoad(name: string): Promise<string[]> {
+  return withStack({ project: benchProject }, (stack) =>
+    killUnderLoad(stack, { name, kills: 5, perKill: 40 }),
+  );
+}
+
+async function withStack<T>(
+  options: Parameters<typeof startDevStack>[0],
+  work: (stack: DevStack) => Promise<T>,
+): Promise<T> {
+  const stack = await startDevStack(options);
   try {
-    return await killUnderLoad(stack, { name, kills: 5, perKill: 40 });
+    return await work(stack);
   } finally {
     await stack.stop();
   }

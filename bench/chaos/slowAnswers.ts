@@ -1,51 +1,49 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DevStack } from '../../test/devStack.ts';
 
 const main = fileURLToPath(new URL('slowAnswersMain.ts', import.meta.url));
 
-/** Stops the stack’s own workers (SIGSTOP) and puts those of `slowAnswersMain.ts` in their place. Linux only. */
+/** Two workers of `slowAnswersMain.ts`, for a stack that has none of its own (`WAYBILL_WORKERS=0`). */
 export async function startSlowWorkers(
   stack: DevStack,
   guard: 'guarded' | 'unguarded',
 ): Promise<{ pids(): number[]; stop(): Promise<void> }> {
-  const own = [stack.pid('worker-1')!, stack.pid('worker-2')!];
-  const environ = readFileSync(`/proc/${own[0]}/environ`, 'utf8').split('\0');
-  const env = Object.fromEntries(
-    environ.filter(Boolean).map((entry) => entry.split(/=(.*)/s) as [string, string]),
-  );
-  for (const pid of own) process.kill(pid, 'SIGSTOP');
-
-  const workers: (ChildProcess | undefined)[] = [undefined, undefined];
+  const env = {
+    PATH: process.env.PATH,
+    ...(JSON.parse(readFileSync(join(stack.home, 'keys/worker.json'), 'utf8')) as Record<string, string>),
+  };
+  const workers = new Set<ChildProcess>();
   let stopped = false;
-  function launch(slot: number): void {
+
+  function launch(): ChildProcess {
     const child = fork(main, [stack.info().databaseUrl, guard], {
       env,
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
-    workers[slot] = child;
+    workers.add(child);
     child.once('exit', () => {
-      if (!stopped) launch(slot);
+      workers.delete(child);
+      if (!stopped) launch();
     });
+    return child;
   }
-  for (const slot of workers.keys()) launch(slot);
+  await Promise.all([launch(), launch()].map((child) => once(child, 'message')));
 
   return {
-    pids: () => workers.flatMap((worker) => (worker?.pid === undefined ? [] : [worker.pid])),
+    pids: () => [...workers].flatMap(({ pid }) => pid ?? []),
     async stop() {
       stopped = true;
       await Promise.all(
-        workers.map(
-          (worker) =>
-            new Promise<void>((resolve) => {
-              if (!worker || worker.exitCode !== null || worker.signalCode !== null) return resolve();
-              worker.once('exit', () => resolve());
-              worker.kill('SIGKILL');
-            }),
-        ),
+        [...workers].map((child) => {
+          const ended = once(child, 'exit');
+          child.kill('SIGKILL');
+          return ended;
+        }),
       );
-      for (const pid of own) process.kill(pid, 'SIGCONT');
     },
   };
 }

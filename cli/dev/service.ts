@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 
-export type ServiceName = 'postgres' | 'temporal' | 'idp' | 'api' | 'worker-1' | 'worker-2';
+export type ServiceName = 'postgres' | 'temporal' | 'idp' | 'api' | `worker-${number}`;
 
 /** One process of the stack, as the supervisor starts, watches and stops it. */
 export interface Service {

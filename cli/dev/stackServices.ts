@@ -83,16 +83,20 @@ export function workerServices(
   postgres: Postgres,
   temporal: Temporal,
   bundle: string,
-): [Service, Service] {
+): Service[] {
   const env = { ...stack.baseEnv, ...workerEnv(stack, postgres, temporal, bundle) };
-  const worker = (name: 'worker-1' | 'worker-2') =>
-    nodeService({ name, entry: 'workers/main.ts', env, graceMs: 20_000, niceness: backgroundNiceness });
-  return [worker('worker-1'), worker('worker-2')];
+  return workerNames(stack).map((name) =>
+    nodeService({ name, entry: 'workers/main.ts', env, graceMs: 20_000, niceness: backgroundNiceness }),
+  );
 }
 
 /** Where file sources may read, unless the environment says: the data that a project brings. */
 function fileRootsOf({ settings, project }: Stack): string {
   return settings.WAYBILL_FILE_ROOTS || join(project, 'data');
+}
+
+export function workerNames({ settings }: Stack): `worker-${number}`[] {
+  return Array.from({ length: settings.WAYBILL_WORKERS }, (_, i) => `worker-${i + 1}` as const);
 }
 
 /** What `workers/main.ts` needs to serve this home. */

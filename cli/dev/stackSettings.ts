@@ -10,6 +10,8 @@ export const StackSettings = z.object({
   WAYBILL_TEMPORAL_PORT: port(7233),
   WAYBILL_TEMPORAL_UI_PORT: port(8233),
   WAYBILL_DATABASE_PORT: port(5433),
+  /** Worker processes; `waybill worker` adds more. */
+  WAYBILL_WORKERS: z.coerce.number().int().min(0).max(16).default(2),
   /** Folders below which a source may be a file, separated as in PATH. */
   WAYBILL_FILE_ROOTS: z.string().default(''),
   /** `host:port`, separated by commas: addresses that a source may be fetched from although they are private. */

@@ -18,6 +18,7 @@ import {
   temporalService,
   urlsOf,
   workerEnv,
+  workerNames,
   workerServices,
 } from './stackServices.ts';
 import type { StackSettings } from './stackSettings.ts';
@@ -124,7 +125,7 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
       databasePort: ports.database,
       async reload() {
         await prepareDatabase(stack, postgres, signal);
-        for (const name of ['api', 'worker-1', 'worker-2'] as const) await supervisor.restart(name);
+        for (const name of ['api', ...workerNames(stack)] as const) await supervisor.restart(name);
       },
       async stop() {
         publish = () => {};

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { killUnderLoad } from '../../bench/chaos/killUnderLoad.ts';
+import { killWorkers } from '../../bench/chaos/killWorkers.ts';
+import { benchProject } from '../../bench/project.ts';
+import { type DevStack, startDevStack } from '../devStack.ts';
+
+// The short form of `npm run chaos`, which says more.
+
+describe('kill -9 of a worker in the middle of a run', () => {
+  let stack: DevStack;
+  before(async () => {
+    stack = await startDevStack();
+  });
+  after(() => stack?.stop());
+
+  it('loses nothing and stores nothing twice', async () => {
+    const { violations, killed } = await killWorkers(stack, { rows: 20_000, kills: 4, workers: 'own' });
+    assert.deepEqual(violations, []);
+    assert.ok(killed > 0);
+  });
+});
+
+describe('kill -9 of a worker between the commit of a batch and the answer', () => {
+  let stack: DevStack;
+  before(async () => {
+    stack = await startDevStack({ env: { WAYBILL_WORKERS: '0' } });
+  });
+  after(() => stack?.stop());
+
+  it('changes nothing', async () => {
+    const { violations, killed } = await killWorkers(stack, { rows: 20_000, kills: 2, workers: 'guarded' });
+    assert.deepEqual(violations, []);
+    assert.ok(killed > 0);
+  });
+
+  it('would be noticed without the ledger', async () => {
+    const { violations, killed } = await killWorkers(stack, { rows: 20_000, kills: 2, workers: 'unguarded' });
+    assert.notDeepEqual(violations, []);
+    assert.ok(killed > 0);
+  });
+});
+
+describe('kill -9 while runs come in', () => {
+  let stack: DevStack;
+  before(async () => {
+    stack = await startDevStack({ project: benchProject });
+  });
+  after(() => stack?.stop());
+
+  for (const name of ['api', 'temporal', 'postgres']) {
+    it(`of ${name} breaks no promise that was made`, async () => {
+      assert.deepEqual(await killUnderLoad(stack, { name, kills: 1, perKill: 15 }), []);
+    });
+  }
+});

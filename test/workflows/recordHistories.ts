@@ -1,0 +1,56 @@
+import { writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { Client, Connection } from '@temporalio/client';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { untilEnded } from '../../bench/smallRun.ts';
+import { startDevStack } from '../devStack.ts';
+
+/*
+ * `node test/workflows/recordHistories.ts`: runs the workflow as it is now in each of its ways and keeps the histories.
+ * Only for new ways: histories that are there stay, for they stand for runs that are under way somewhere.
+ */
+const stack = await startDevStack({ project: fileURLToPath(new URL('../project', import.meta.url)) });
+try {
+  const call = await stack.as('alice');
+  const readings = (count: number, name: string) =>
+    Array.from({ length: count }, (_, i) => `{"sensor":"${name}-${i}","value":${i}}`).join('\n');
+
+  async function begin(body: string): Promise<string> {
+    const response = await call('/v1/pipelines/readings/runs', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson' },
+      body,
+    });
+    return ((await response.json()) as { id: string }).id;
+  }
+
+  /** More than 256 KiB, so that its steps are not local. */
+  const large = readings(200, 'x'.repeat(900));
+  const quick = await begin(readings(25, 'quick'));
+  const batched = await begin(large);
+  await untilEnded(call, quick);
+  await untilEnded(call, batched);
+  const cancelled = await begin(readings(400, 'y'.repeat(900)));
+  await call(`/v1/runs/${cancelled}/cancel`, { method: 'POST' });
+  await untilEnded(call, cancelled);
+  const missing = await call('/v1/pipelines/stations/runs', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ source: { path: 'empty.csv' } }),
+  });
+  const refused = ((await missing.json()) as { id?: string }).id;
+
+  const connection = await Connection.connect({ address: stack.info().temporalAddress });
+  const client = new Client({ connection });
+  for (const [name, id] of Object.entries({ quick, batched, cancelled, refused })) {
+    if (!id) continue;
+    const history = await client.workflow.getHandle(id).fetchHistory();
+    const file = new URL(`histories/${name}.json`, import.meta.url);
+    await writeFile(file, historyToJSON(history), { flag: 'wx' }).catch(() =>
+      console.log(`${name} is there already`),
+    );
+  }
+  await connection.close();
+} finally {
+  await stack.stop();
+}
