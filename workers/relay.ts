@@ -16,7 +16,7 @@ import { workflowTaskTimeout } from '../workflows/timeouts.ts';
 const entriesMax = 16;
 const pollMs = 2_000;
 /** Runs with at most this much data, all of it there, are quick. */
-const quickBytesMax = 256 * 1024;
+const quickMax = { batches: 4, bytes: 256 * 1024 };
 
 export interface RelayOptions {
   pool: Pool;
@@ -88,7 +88,7 @@ async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): P
     pipeline: manifest.id,
     version: manifest.version,
     pulled: manifest.source.kind === 'file' || manifest.source.kind === 'http',
-    quick: entry.inputBytes !== null && entry.inputBytes <= quickBytesMax,
+    quick: isQuick(entry),
     concurrency: manifest.limits.concurrency,
     deadlineMs: manifest.deadlineMs,
   };
@@ -106,6 +106,10 @@ async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): P
       priority: { fairnessKey: tenant },
     }),
   );
+}
+
+function isQuick({ input }: OutboxEntry): boolean {
+  return input !== null && input.batches <= quickMax.batches && input.bytes <= quickMax.bytes;
 }
 
 /** Cancelling a workflow that Temporal does not know yet fails and is tried again; the start is on its way. */

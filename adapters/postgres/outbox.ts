@@ -12,8 +12,8 @@ export interface OutboxEntry {
   requestedBy: Requester;
   manifest: Manifest;
   grant: string;
-  /** Bytes of all batches, where all have arrived. */
-  inputBytes: number | null;
+  /** What has arrived, where that is all of the input. */
+  input: { batches: number; bytes: number } | null;
   ended: boolean;
 }
 
@@ -31,8 +31,9 @@ export async function relayOutbox(
       name: 'outbox-claim',
       text: `SELECT o.id, o.kind, r.id AS "runId", r.tenant, r.requested_by AS "requestedBy", r.manifest,
                     r.grant_jws AS "grant", CASE WHEN r.arrival = 'sealed' THEN
-                      (SELECT sum(size_bytes) FROM waybill.batch b WHERE b.run_id = r.id)::double precision
-                    END AS "inputBytes",
+                      (SELECT jsonb_build_object('batches', count(*), 'bytes', sum(size_bytes))
+                       FROM waybill.batch b WHERE b.run_id = r.id)
+                    END AS input,
                     r.ended_at IS NOT NULL AS ended
              FROM waybill.outbox o JOIN waybill.run r ON r.id = o.run_id
              WHERE o.due_at <= now() ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED`,

@@ -13,7 +13,10 @@ export const DevJson = z.object({
   databaseUrl: z.string(),
   processes: z.array(
     z.object({
-      name: z.enum(['api', 'worker-1', 'worker-2', 'temporal', 'postgres', 'idp']),
+      name: z.union([
+        z.enum(['api', 'temporal', 'postgres', 'idp']),
+        z.templateLiteral(['worker-', z.int()]),
+      ]),
       pid: z.number(),
     }),
   ),
