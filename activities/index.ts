@@ -29,7 +29,7 @@ export interface Dependencies {
 }
 
 /** What an attempt leaves, with its heartbeats, to the attempt after it. Lost when the run continues as new. */
-export interface Attempts {
+interface Attempts {
   remember(details: unknown): void;
   recall(): unknown;
 }

@@ -33,7 +33,7 @@ export function scopeOf(run: RunFacts): ObjectScope {
   return { tenant: run.tenant, runId: run.runId };
 }
 
-export function requesterOfGrant({ sub, req, act }: GrantClaims): NonNullable<AuditEvent['actor']> {
+function requesterOfGrant({ sub, req, act }: GrantClaims): NonNullable<AuditEvent['actor']> {
   return {
     id: sub,
     kind: req.kind,

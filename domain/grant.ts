@@ -2,12 +2,15 @@ import { z } from 'zod';
 
 /** The steps a grant may name: one for each activity that a run needs. */
 export const steps = ['fetch', 'ingest', 'validate', 'transform', 'store', 'finalize'] as const;
-export type Step = (typeof steps)[number];
 
 /** `typ` of the protected header. */
 export const grantType = 'grant+jwt';
 
-const actor = z.strictObject({ iss: z.string().min(1), sub: z.string().min(1), kind: z.enum(['person', 'service', 'agent']) });
+const actor = z.strictObject({
+  iss: z.string().min(1),
+  sub: z.string().min(1),
+  kind: z.enum(['person', 'service', 'agent']),
+});
 
 /**
  * Claims of a grant: the signed permission of one run.
@@ -25,7 +28,12 @@ export const GrantClaims = z.strictObject({
   sub: z.string().min(1),
   scope: z.string(),
   /** The claims of the requester that the run shows; `act` names who acts for them. */
-  req: z.strictObject({ iss: z.string().min(1), sub: z.string().min(1), kind: z.enum(['person', 'service', 'agent']), roles: z.array(z.string()) }),
+  req: z.strictObject({
+    iss: z.string().min(1),
+    sub: z.string().min(1),
+    kind: z.enum(['person', 'service', 'agent']),
+    roles: z.array(z.string()),
+  }),
   act: actor.optional(),
   tctx: z.strictObject({
     tenant: z.string().min(1),

@@ -13,7 +13,7 @@ export interface AttemptInfo {
  * What follows from a check that fails. *forged*: the attempt ends for good; *withdrawn*: the run is to be
  * suspended; *undecidable*: this attempt is refused and asked again.
  */
-export type Refusal = 'forged' | 'withdrawn' | 'undecidable';
+type Refusal = 'forged' | 'withdrawn' | 'undecidable';
 
 interface Check {
   name: string;
@@ -26,7 +26,7 @@ interface Check {
  * The checks between a verified signature and the first effect of a step, in their order. Claims are compared
  * with `===` only, and an absent claim never gets this far (`GrantClaims` is strict).
  */
-export const grantChecks: readonly Check[] = [
+const grantChecks: readonly Check[] = [
   {
     name: 'namespace',
     code: 'GrantMismatch',

@@ -12,12 +12,12 @@ export interface Manifest {
 
 export type FormatManifest =
   | { name: 'ndjson' }
-  | { name: 'csv'; delimiter: string; /** what an empty field becomes */ emptyAs: 'string' | 'null' };
+  | { name: 'csv'; delimiter: string /** what an empty field becomes */; emptyAs: 'string' | 'null' };
 
 export type SourceManifest =
   | { kind: 'upload'; format: FormatManifest }
   | { kind: 'inline' }
-  | { kind: 'file'; format: FormatManifest; /** below a configured root */ path?: string }
+  | { kind: 'file'; format: FormatManifest /** below a configured root */; path?: string }
   | { kind: 'http'; format: FormatManifest; url?: string };
 
 export interface SinkManifest {

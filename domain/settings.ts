@@ -11,7 +11,8 @@ export function readSettings<S extends z.ZodObject>(
 ): Readonly<z.infer<S>> {
   const known = [...Object.keys(schema.shape), ...alsoKnown];
   for (const name of Object.keys(env)) {
-    if (name.startsWith('WAYBILL_') && !known.includes(name)) throw new SettingsError(unknownMessage(name, known));
+    if (name.startsWith('WAYBILL_') && !known.includes(name))
+      throw new SettingsError(unknownMessage(name, known));
   }
   const present = Object.fromEntries(Object.keys(schema.shape).flatMap((k) => (env[k] ? [[k, env[k]]] : [])));
   const parsed = schema.safeParse(present);
@@ -26,7 +27,10 @@ export class SettingsError extends Error {
 }
 
 function unknownMessage(name: string, known: readonly string[]): string {
-  const nearest = known.reduce((best, k) => (distance(name, k) < distance(name, best) ? k : best), known[0] ?? '');
+  const nearest = known.reduce(
+    (best, k) => (distance(name, k) < distance(name, best) ? k : best),
+    known[0] ?? '',
+  );
   return `${name} is not a setting. Did you mean ${nearest}?`;
 }
 

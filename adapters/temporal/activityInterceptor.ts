@@ -106,7 +106,7 @@ async function admit(
 }
 
 /** The one place where our errors become Temporal’s: `type` is the code, retries follow the table of errors. */
-export function toActivityFailure(error: unknown, context: Context): unknown {
+function toActivityFailure(error: unknown, context: Context): unknown {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
   if (context.cancellationSignal.aborted)
     return new CancelledFailure('The step was cancelled.', [], error as Error);

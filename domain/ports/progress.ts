@@ -48,7 +48,7 @@ export interface RunFacts {
   source: { kind: 'upload' | 'inline' } | { kind: 'file'; path: string } | { kind: 'http'; url: string };
 }
 
-export interface Arrivals {
+interface Arrivals {
   /** Batches `0` to `known - 1` have arrived. */
   known: number;
   /** Whether these are all. */
