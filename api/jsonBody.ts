@@ -12,7 +12,8 @@ const depthMax = 64;
 
 /**
  * Reads a JSON body of at most `bytesMax` within `withinMs`. Throws `RequestTooLarge`, `RequestTimeout`, and
- * `InvalidJson` for what is not UTF-8, not JSON, nested deeper than 64, or has a key `__proto__`.
+ * `InvalidJson` for what is not UTF-8, not JSON, nested deeper than 64, has a key `__proto__`, or a number that is too
+ * large, which would otherwise be written down as `null`.
  */
 export async function readJsonBody(
   stream: Readable,
@@ -29,7 +30,7 @@ function parseJson(bytes: Uint8Array): unknown {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     refuseDeep(text);
     const value: unknown = JSON.parse(text);
-    if (text.includes('__proto__') || text.includes('\\u')) refuseProto(value);
+    if (suspicious.test(text)) refuseUnsafe(value);
     return value;
   } catch (error) {
     if (error instanceof WaybillError) throw error;
@@ -53,10 +54,15 @@ function refuseDeep(text: string): void {
   }
 }
 
-function refuseProto(value: unknown): void {
+/** Text in which alone a value can hide that `refuseUnsafe` refuses. */
+const suspicious = /__proto__|\\u|\d[eE]\+?\d\d|\d{300}/;
+
+function refuseUnsafe(value: unknown): void {
+  if (value === Infinity || value === -Infinity)
+    throw new WaybillError('InvalidJson', { detail: 'a number is too large' });
   if (typeof value !== 'object' || value === null) return;
   if (Object.hasOwn(value, '__proto__')) throw new WaybillError('InvalidJson', { detail: '__proto__' });
-  for (const inner of Object.values(value)) refuseProto(inner);
+  for (const inner of Object.values(value)) refuseUnsafe(inner);
 }
 
 async function readAll(stream: Readable, bytesMax: number, withinMs: number): Promise<Buffer> {

@@ -48,10 +48,13 @@ export function publicLookup(egress: Egress): LookupFunction {
 function isPublic(address: string): boolean {
   if (!ipaddr.isValid(address)) return false;
   const parsed = ipaddr.process(address);
-  if (parsed.range() !== 'unicast') return false;
+  if (parsed.range() !== 'unicast' || parsed.toString() === azureHost) return false;
   // What the library has no name for counts as unicast there (`::127.0.0.1` does), but IANA gave out only 2000::/3.
   return parsed.kind() === 'ipv4' || parsed.match(globalUnicast);
 }
+
+/** Azure’s WireServer: a public address that leads from any virtual machine to the platform below it. */
+const azureHost = '168.63.129.16';
 
 const globalUnicast = ipaddr.IPv6.parseCIDR('2000::/3');
 

@@ -34,10 +34,12 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
       if (streams >= streamsMax) throw new WaybillError('TooManyRequests');
       streams++;
       const gone = new AbortController();
-      reply.raw.once('close', () => {
-        streams--;
-        gone.abort();
-      });
+      gone.signal.addEventListener('abort', () => streams--, { once: true });
+      // A response that still waits behind another on its connection never closes, and one whose client left while
+      // we looked for the run has closed already; so the connection is asked too.
+      const { socket } = request.raw;
+      for (const end of [reply.raw, socket]) end.once('close', () => gone.abort());
+      if (socket.destroyed) gone.abort();
       const signal = AbortSignal.any([gone.signal, stopping, AbortSignal.timeout(streamMs)]);
       const after = Number(request.headers['last-event-id']);
       const events = follow(

@@ -9,12 +9,21 @@ import { acceptanceOf, type Call, type Draft, mint, record, sha256 } from './dra
 import { requestDigestOf, sameRun } from './idempotency.ts';
 import { checkParameters } from './parameters.ts';
 
-const HttpUrl = z.url({ protocol: /^https?$/ }).max(2_048);
+/** A URL may be valid and hold what PostgreSQL cannot keep, as written. */
+const HttpUrl = z
+  .url({ protocol: /^https?$/ })
+  .max(2_048)
+  .refine((url) => !/[\s\p{Cc}\p{Cs}]/u.test(url), 'Percent-encode white space and control characters.');
+const FilePath = z
+  .string()
+  .min(1)
+  .max(4_096)
+  .refine((path) => path.isWellFormed(), 'Half of a surrogate pair is no character.');
 
 /** The body of a call that hands over a reference or a few records. */
 export const Envelope = z.strictObject({
   source: z
-    .union([z.strictObject({ path: z.string().min(1).max(4_096) }), z.strictObject({ url: HttpUrl })])
+    .union([z.strictObject({ path: FilePath }), z.strictObject({ url: HttpUrl })])
     .optional()
     .describe('Where a pipeline with a file or http source reads; overrides the one of its definition.'),
   parameters: z.record(z.string(), z.unknown()).optional(),

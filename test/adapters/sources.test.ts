@@ -233,6 +233,7 @@ describe('URLs', () => {
     '100.64.0.1',
     '224.0.0.1',
     '255.255.255.255',
+    '168.63.129.16',
   ];
   for (const host of forbidden) {
     test(`http://${host}/ is refused and nobody is called`, async () => {

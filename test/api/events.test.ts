@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
+import pg from 'pg';
 import { createWaybillClient, type ProblemError, type Run } from '../../sdk/client.ts';
 import { type Api, json, lines, startApi } from './startApi.ts';
 
@@ -59,6 +62,36 @@ describe('events of a run', () => {
     const events = await follow(await accepted(), { 'last-event-id': '41' });
     assert.equal((await events.read()).value!.id, '42');
     await events.cancel();
+  });
+
+  it('clients that vanish before they are answered give their place back', async () => {
+    const id = await accepted();
+    const { host, port } = new URL(api.url);
+    const head = `host: ${host}\r\nauthorization: Bearer ${await api.issuer.token()}`;
+    async function vanish(): Promise<void> {
+      const socket = connect(Number(port), '127.0.0.1');
+      socket.on('error', () => {});
+      await once(socket, 'connect');
+      await new Promise((resolve) =>
+        socket.write(`GET /v1/runs/${id}/events HTTP/1.1\r\n${head}\r\n\r\n`, resolve),
+      );
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      socket.destroy();
+    }
+    // Nobody learns of the run while the lock is held; more ask than may follow at once.
+    const locker = new pg.Client({ connectionString: api.postgres.superuserUrl });
+    await locker.connect();
+    await locker.query('BEGIN; LOCK TABLE waybill.run IN ACCESS EXCLUSIVE MODE');
+    for (let asked = 0; asked < 1_100; asked += 220) await Promise.all(Array.from({ length: 220 }, vanish));
+    await locker.end();
+    const statuses: number[] = [];
+    do {
+      await new Promise((resolve) => setTimeout(resolve, 250));
+      const response = await api.call(`/v1/runs/${id}/events`);
+      statuses.push(response.status);
+      await response.body?.cancel();
+    } while (statuses.length < 8);
+    assert.equal(statuses.at(-1), 200);
   });
 
   it('a change is seen although the notification was lost with its connection', async () => {
