@@ -12,7 +12,7 @@ COPY --from=dependencies /opt/waybill/node_modules ./node_modules
 COPY . .
 # Workflows are bundled once here, so that every worker runs the same code and starts quickly.
 RUN node workers/bundleMain.ts dist/workflows.js
-ENV WAYBILL_WORKFLOW_BUNDLE=/opt/waybill/dist/workflows.js
+RUN mkdir -p /var/lib/waybill/objects && chown node:node /var/lib/waybill/objects
 USER node
 # `api/main.ts` or `workers/main.ts`; docker-compose.yml says which.
 CMD ["node", "api/main.ts"]

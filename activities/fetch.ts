@@ -11,8 +11,8 @@ import { audited, definitionOf, runOf, scopeOf } from './run.ts';
 export async function fetchStep(deps: Dependencies): Promise<void> {
   const run = await runOf(deps);
   const { manifest } = definitionOf(deps);
-  if (run.source.kind !== 'file' && run.source.kind !== 'http') return;
-  if (!('format' in manifest.source)) return;
+  if (run.source.kind !== 'file' && run.source.kind !== 'http') throw new WaybillError('SourceInvalid');
+  if (!('format' in manifest.source)) throw new WaybillError('SourceInvalid');
 
   const signal = Context.current().cancellationSignal;
   const recalled = deps.attempt.recall() as { version: string | null } | undefined;

@@ -26,7 +26,7 @@ export async function finalizeStep(
     outcome: outcome.state === 'failed' ? 'failure' : 'success',
   });
   await deps.objects.remove(scopeOf(run), await deps.progress.stageObjects(run.runId));
-  if (recorded.state === 'failed' && end.state === 'completed')
+  if (recorded.reason?.code === mismatch.code && end.state === 'completed')
     throw new WaybillError('CountsMismatch', { detail: wrong });
   return recorded;
 }

@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../domain/audit.ts';
 import { WaybillError } from '../domain/errors.ts';
-import type { GrantClaims } from '../domain/grant.ts';
+import { actorOf } from '../domain/grant.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { ObjectScope } from '../domain/ports/objects.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
@@ -33,14 +33,6 @@ export function scopeOf(run: RunFacts): ObjectScope {
   return { tenant: run.tenant, runId: run.runId };
 }
 
-function requesterOfGrant({ sub, req, act }: GrantClaims): NonNullable<AuditEvent['actor']> {
-  return {
-    id: sub,
-    kind: req.kind,
-    ...(act && { actor: { issuer: act.iss, subject: act.sub, kind: act.kind } }),
-  };
-}
-
 /** An audit event of the step at hand, by the person whose grant it acts under. */
 export function audited(deps: Dependencies, action: string, detail: AuditEvent['detail'] = {}): AuditEvent {
   const grant = deps.grant();
@@ -48,7 +40,7 @@ export function audited(deps: Dependencies, action: string, detail: AuditEvent['
     action,
     outcome: 'success',
     tenant: grant.tctx.tenant,
-    actor: requesterOfGrant(grant),
+    actor: actorOf(grant),
     runId: grant.tctx.workflowId,
     txn: grant.txn,
     detail: { grant: grant.jti, ...detail },

@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import type { Batch, StageOutput } from '../domain/batch.ts';
 import { WaybillError } from '../domain/errors.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
@@ -20,10 +21,10 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
   if (!validated || !transformed) {
     throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} is not transformed` });
   }
-  const rows = await deps.compute.encode({
-    definition,
-    bytes: await deps.objects.get(scopeOf(run), transformed.digest),
-  });
+  const rows = await deps.compute.encode(
+    { definition, bytes: await deps.objects.get(scopeOf(run), transformed.digest) },
+    Context.current().cancellationSignal,
+  );
   const before = addCounts(addCounts(zeroCounts, validated.counts), transformed.counts);
   const counts = await deps.sink.store({
     tenant: run.tenant,

@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import type { Counts } from '../domain/run.ts';
 import type { Dependencies } from './index.ts';
@@ -13,11 +14,10 @@ export async function transformStep(deps: Dependencies, { seq }: { seq: number }
 
   if (!validated)
     throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} is not validated` });
-  const result = await deps.compute.transform({
-    definition,
-    parameters: run.parameters,
-    bytes: await deps.objects.get(scopeOf(run), validated.digest),
-  });
+  const result = await deps.compute.transform(
+    { definition, parameters: run.parameters, bytes: await deps.objects.get(scopeOf(run), validated.digest) },
+    Context.current().cancellationSignal,
+  );
   const audit = audited(deps, 'batch.transformed', { seq, ...result.counts });
   return recordStage(deps, run, { seq, stage: 'transform' }, result, audit);
 }

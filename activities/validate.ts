@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import type { Counts } from '../domain/run.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, runOf, scopeOf } from './run.ts';
@@ -12,11 +13,10 @@ export async function validateStep(deps: Dependencies, { seq }: { seq: number })
 
   const result = batch.refused
     ? refusedWhole(batch)
-    : await deps.compute.validate({
-        definition,
-        batch,
-        bytes: await deps.objects.get(scopeOf(run), batch.digest),
-      });
+    : await deps.compute.validate(
+        { definition, batch, bytes: await deps.objects.get(scopeOf(run), batch.digest) },
+        Context.current().cancellationSignal,
+      );
   const audit = audited(deps, 'batch.validated', { seq, batch: batch.digest, ...result.counts });
   return recordStage(deps, run, { seq, stage: 'validate' }, result, audit);
 }

@@ -52,5 +52,9 @@ export function handler<S extends HandlerSchema>(
 /** Pages of lists. */
 export const Page = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(50),
-  cursor: z.string().min(1).max(300).optional().describe('`nextCursor` of the page before.'),
+  cursor: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,300}$/)
+    .optional()
+    .describe('`nextCursor` of the page before.'),
 });

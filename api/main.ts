@@ -38,8 +38,6 @@ const Settings = z.object({
   WAYBILL_TEMPORAL_NAMESPACE: z.string().default('default'),
   WAYBILL_FILE_ROOTS: z.string().default(''),
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
-  /** Reserved for metrics. */
-  WAYBILL_METRICS_PORT: port.optional(),
 });
 
 /** How long requests under way may go on after a stop was asked for. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { AuditEvent } from './audit.ts';
 
 /** The steps a grant may name: one for each activity that a run needs. */
 export const steps = ['fetch', 'ingest', 'validate', 'transform', 'store', 'finalize'] as const;
@@ -49,3 +50,12 @@ export const GrantClaims = z.strictObject({
   }),
 });
 export type GrantClaims = z.infer<typeof GrantClaims>;
+
+/** Who a run acts for, and who acts for them, as audit events name them. */
+export function actorOf({ sub, req, act }: GrantClaims): NonNullable<AuditEvent['actor']> {
+  return {
+    id: sub,
+    kind: req.kind,
+    ...(act && { actor: { issuer: act.iss, subject: act.sub, kind: act.kind } }),
+  };
+}

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { Pool } from 'pg';
 import {
@@ -41,17 +42,9 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
   const running = (async () => {
     while (!stopping.signal.aborted) {
       await pass().catch(options.onError);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, everyMs * (0.75 + Math.random() / 2));
-        stopping.signal.addEventListener('abort', () => {
-          clearTimeout(timer);
-          resolve();
-        });
-        if (stopping.signal.aborted) {
-          clearTimeout(timer);
-          resolve();
-        }
-      });
+      await pause(everyMs * (0.75 + Math.random() / 2), undefined, { signal: stopping.signal }).catch(
+        () => {},
+      );
     }
   })();
 

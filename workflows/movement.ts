@@ -1,16 +1,10 @@
-import {
-  CancellationScope,
-  isCancellation,
-  proxyActivities,
-  proxyLocalActivities,
-  setCurrentDetails,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { CancellationScope, isCancellation, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import { addCounts, type Counts } from '../domain/run.ts';
 import { describeProgress } from './details.ts';
 import type { Cursor, RunInput } from './messages.ts';
-import { historyEventsMax, localTimeouts, timeouts } from './timeouts.ts';
+import { stepsOf } from './steps.ts';
+import { historyEventsMax } from './timeouts.ts';
 
 /**
  * What is under way, and what may begin next. Whenever something ends, `advance` begins all that has become
@@ -18,7 +12,7 @@ import { historyEventsMax, localTimeouts, timeouts } from './timeouts.ts';
  * that wait for conditions, because the SDK takes a stack trace of every promise that a workflow makes.
  */
 export class Movement {
-  private readonly steps: Steps;
+  private readonly steps: Activities;
   /** Prepared batches at or beyond `cursor.prepared`. */
   private readonly ready = new Set<number>();
   private readonly arrivals = new CancellationScope();
@@ -49,11 +43,12 @@ export class Movement {
     this.scope = scope;
     this.resolve = resolve;
     this.reject = reject;
-    this.steps = activitiesOf(input);
+    this.steps = stepsOf(input);
     this.next = cursor.prepared;
   }
 
   advance(): void {
+    this.drainIfLong();
     if (!this.failure && !this.draining) {
       this.fetch();
       this.awaitArrivals();
@@ -66,6 +61,14 @@ export class Movement {
     this.cursor.prepared = this.next;
     if (this.failure) this.reject(this.failure.error);
     else this.resolve();
+  }
+
+  private drainIfLong(): void {
+    const { continueAsNewSuggested, historyLength } = workflowInfo();
+    if (this.draining || !(continueAsNewSuggested || historyLength > historyEventsMax)) return;
+    this.draining = true;
+    // Waiting for arrivals, or reading on, is taken up again where it stood.
+    this.arrivals.cancel();
   }
 
   private fetch(): void {
@@ -147,29 +150,5 @@ export class Movement {
   private count(more: Partial<Counts>): void {
     this.cursor.counts = addCounts(this.cursor.counts, more);
     setCurrentDetails(describeProgress(this.input, this.cursor));
-    const { continueAsNewSuggested, historyLength } = workflowInfo();
-    if (this.draining || !(continueAsNewSuggested || historyLength > historyEventsMax)) return;
-    this.draining = true;
-    // Waiting for arrivals, or reading on, is taken up again where it stood.
-    this.arrivals.cancel();
   }
-}
-
-type Steps = Pick<Activities, keyof typeof timeouts>;
-
-function activitiesOf(input: RunInput): Steps {
-  const scheduleToCloseTimeout = input.deadlineMs;
-  const remote = <K extends keyof Steps>(step: K): Steps[K] =>
-    proxyActivities<Steps>({ ...timeouts[step], scheduleToCloseTimeout })[step] as Steps[K];
-  const near = <K extends Exclude<keyof Steps, 'fetch'>>(step: K): Steps[K] =>
-    input.quick
-      ? (proxyLocalActivities<Steps>({ ...localTimeouts[step], scheduleToCloseTimeout })[step] as Steps[K])
-      : remote(step);
-  return {
-    fetch: remote('fetch'),
-    ingest: near('ingest'),
-    validate: near('validate'),
-    transform: near('transform'),
-    store: near('store'),
-  };
 }

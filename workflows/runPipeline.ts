@@ -1,8 +1,9 @@
 import {
   CancellationScope,
+  CancelledFailure,
+  ContinueAsNew,
   continueAsNew,
   isCancellation,
-  proxyLocalActivities,
   setCurrentDetails,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
@@ -12,7 +13,7 @@ import { describeProgress } from './details.ts';
 import { reasonOf, toWorkflowFailure } from './failure.ts';
 import type { Cursor, RunInput, RunResult } from './messages.ts';
 import { Movement } from './movement.ts';
-import { localTimeouts } from './timeouts.ts';
+import { stepsOf } from './steps.ts';
 
 /**
  * One run: batches arrive, each is validated and transformed beside others, and once the last byte is durable they
@@ -23,10 +24,12 @@ export async function runPipeline(input: RunInput): Promise<RunResult> {
   const cursor = input.cursor ?? freshCursor(input);
   try {
     const finished = await moveBatches(input, cursor);
+    // Continuing as new would lose a cancellation that came with the last thing that was under way.
+    if (!finished && scopeIsCancelled()) throw new CancelledFailure('The run was cancelled.');
     if (!finished) return await continueAsNew<typeof runPipeline>({ ...input, cursor });
     return await complete(input);
   } catch (error) {
-    if (isContinueAsNew(error)) throw error;
+    if (error instanceof ContinueAsNew) throw error;
     await CancellationScope.nonCancellable(() => abandon(input, error));
     throw isCancellation(error) ? error : toWorkflowFailure(error);
   }
@@ -56,11 +59,7 @@ async function recordEnd(
   input: RunInput,
   end: Parameters<Activities['finalize']>[0],
 ): Promise<{ counts: Counts }> {
-  const { finalize } = proxyLocalActivities<Activities>({
-    ...localTimeouts.finalize,
-    scheduleToCloseTimeout: input.deadlineMs,
-  });
-  const outcome = await finalize(end);
+  const outcome = await stepsOf(input).finalize(end);
   upsertSearchAttributes({ WaybillState: [outcome.state] });
   setCurrentDetails(describeProgress(input, undefined, outcome));
   return outcome;
@@ -70,6 +69,6 @@ function freshCursor(input: RunInput): Cursor {
   return { known: 0, sealed: false, fetched: !input.pulled, prepared: 0, stored: 0, counts: zeroCounts };
 }
 
-function isContinueAsNew(error: unknown): boolean {
-  return error instanceof Error && error.name === 'ContinueAsNew';
+function scopeIsCancelled(): boolean {
+  return CancellationScope.current().consideredCancelled;
 }

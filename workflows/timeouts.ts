@@ -17,26 +17,27 @@ const untilDeadline = { initialInterval: '500ms', backoffCoefficient: 2, maximum
 /** A cancelled run ends only once its steps have let go, so that nothing is written after its end was recorded. */
 const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
 
-/** About a quarter of an hour: a source that is not there will hardly come by itself. */
-const aWhile = { ...untilDeadline, maximumInterval: '2m', maximumAttempts: 14 } as const;
-
 export const timeouts = {
   /** Reads a whole file or URL, however large. */
-  fetch: { startToCloseTimeout: '24h', heartbeatTimeout: '5s', retry: aWhile, cancellationType },
+  fetch: { startToCloseTimeout: '24h', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
   /** Waits at most 30 s for batches to arrive, then answers. */
   ingest: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: untilDeadline },
   validate: { startToCloseTimeout: '5m', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
   transform: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
   store: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
+  finalize: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
 } as const satisfies Record<string, ActivityOptions>;
 
 /**
  * The steps of a quick run, and `finalize` of every run, are local activities: they run inside the workflow task that
  * needs them, which saves the server most of its work for a small run. Such a task is kept alive while it takes long; one lost
- * with its worker is given to another after `workflowTaskTimeout`. What fails is tried again in place for 5 s,
- * then by a timer.
+ * with its worker is given to another after `workflowTaskTimeout`. What still fails
+ * after a few attempts goes on as an activity of its own, since every local retry by a timer would lengthen the history.
  */
-const inPlace = { retry: untilDeadline, localRetryThreshold: '5s' } as const;
+const inPlace = {
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '1s', maximumAttempts: 4 },
+  cancellationType,
+} as const;
 
 export const localTimeouts = {
   ingest: { startToCloseTimeout: '60s', ...inPlace },

@@ -59,15 +59,19 @@ export async function openDirectory(root: string): Promise<ObjectStore> {
 
     async getRange(scope, digest, offset, lengthBytes) {
       return storing(async () => {
-        await using file = await open(pathOf(base, scope, digest), 'r');
-        const bytes = Buffer.allocUnsafeSlow(lengthBytes);
-        let filled = 0;
-        while (filled < lengthBytes) {
-          const { bytesRead } = await file.read(bytes, filled, lengthBytes - filled, offset + filled);
-          if (bytesRead === 0) break;
-          filled += bytesRead;
+        const file = await open(pathOf(base, scope, digest), 'r');
+        try {
+          const bytes = Buffer.allocUnsafeSlow(lengthBytes);
+          let filled = 0;
+          while (filled < lengthBytes) {
+            const { bytesRead } = await file.read(bytes, filled, lengthBytes - filled, offset + filled);
+            if (bytesRead === 0) break;
+            filled += bytesRead;
+          }
+          return bytes.subarray(0, filled);
+        } finally {
+          await file.close();
         }
-        return bytes.subarray(0, filled);
       });
     },
 
@@ -146,8 +150,12 @@ async function syncDirectories(from: string, upTo: string, base: string): Promis
     directories.push(dirname(directories.at(-1)!));
   await Promise.all(
     directories.map(async (directory) => {
-      await using handle = await open(directory, 'r');
-      await handle.sync();
+      const handle = await open(directory, 'r');
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
     }),
   );
 }

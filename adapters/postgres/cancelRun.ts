@@ -6,7 +6,7 @@ import { insertAudit } from './audit.ts';
 import { inTransaction } from './connect.ts';
 import { findRun } from './runs.ts';
 
-/** The first request counts and goes to the relay; repeating it changes nothing. */
+/** A request goes to the relay unless one is on its way already. */
 export async function cancelRun(
   pool: Pool,
   tenant: string,
@@ -19,7 +19,8 @@ export async function cancelRun(
       text: `
         WITH r AS (
           UPDATE waybill.run SET cancel_requested_by = $3
-          WHERE tenant = $1 AND id = $2 AND ended_at IS NULL AND cancel_requested_by IS NULL RETURNING id
+          WHERE tenant = $1 AND id = $2 AND ended_at IS NULL
+            AND NOT EXISTS (SELECT FROM waybill.outbox o WHERE o.run_id = $2 AND o.kind = 'cancel') RETURNING id
         ), due AS (
           INSERT INTO waybill.outbox (kind, run_id) SELECT 'cancel', id FROM r
         ) SELECT pg_notify('waybill_outbox', '') FROM r`,

@@ -8,13 +8,13 @@ export interface OpenRun {
   txn: string;
 }
 
-/** Runs open for more than a minute that no outbox entry waits for, after `afterId`, in the order of their ids. */
+/** Runs open for more than a minute that no entry of the outbox is still to start, after `afterId`, in the order of their ids. */
 export async function listOpenRuns(pool: Pool, afterId: string, runsMax: number): Promise<OpenRun[]> {
   try {
     const { rows } = await pool.query<OpenRun>(
       `SELECT id AS "runId", tenant, txn FROM waybill.run r
        WHERE ended_at IS NULL AND id > $1 AND created_at < now() - interval '1 minute'
-         AND NOT EXISTS (SELECT FROM waybill.outbox o WHERE o.run_id = r.id)
+         AND NOT EXISTS (SELECT FROM waybill.outbox o WHERE o.run_id = r.id AND o.kind = 'start')
        ORDER BY id LIMIT $2`,
       [afterId, runsMax],
     );
@@ -39,7 +39,7 @@ export async function breakSilentUploads(pool: Pool): Promise<number> {
     const { rows } = await pool.query<{ broken: number }>(
       `WITH broken AS (
          UPDATE waybill.run SET arrival = 'broken'
-         WHERE arrival = 'open' AND ended_at IS NULL AND source->>'kind' = 'upload'
+         WHERE arrival = 'open' AND ended_at IS NULL AND source->>'kind' IN ('upload', 'inline')
            AND touched_at < now() - interval '30 seconds' RETURNING id),
        freed AS (DELETE FROM waybill.idempotency WHERE run_id IN (SELECT id FROM broken))
        SELECT count(pg_notify('waybill_run', id))::integer AS broken FROM broken`,

@@ -53,7 +53,7 @@ export async function relayOutbox(
     if (failed.length > 0) {
       await client.query(
         `UPDATE waybill.outbox SET attempts = attempts + 1,
-           due_at = now() + least(power(2, attempts) * 0.2, 30) * (0.5 + random() / 2) * interval '1 second'
+           due_at = now() + least(power(2, least(attempts, 8)) * 0.2, 30) * (0.5 + random() / 2) * interval '1 second'
          WHERE id = ANY($1)`,
         [failed],
       );

@@ -159,8 +159,12 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
       const [ended] = await rows(
         'progress-end',
         `WITH ended AS (
-           UPDATE waybill.run SET state = $2, counts = $3, reason = $4, ended_at = now()
+           UPDATE waybill.run SET state = $2, counts = $3, reason = $4, ended_at = now(),
+             arrival = CASE arrival WHEN 'open' THEN 'broken' ELSE arrival END
            WHERE id = $1 AND ended_at IS NULL RETURNING id
+         ), freed AS (
+           -- An upload that still goes on ends with the run; its key was never settled.
+           DELETE FROM waybill.idempotency WHERE request_digest IS NULL AND run_id IN (SELECT id FROM ended)
          ), audited AS (${auditWhere('ended', 5)})
          SELECT pg_notify('waybill_run', id) FROM ended`,
         [runId, outcome.state, outcome.counts, outcome.reason ?? null, ...auditValues(audit)],

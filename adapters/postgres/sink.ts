@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ClientBase, Pool } from 'pg';
+import { WaybillError } from '../../domain/errors.ts';
 import type { Load, Sink } from '../../domain/ports/sink.ts';
 import type { Counts } from '../../domain/run.ts';
 import { auditValues, auditWhere } from './audit.ts';
@@ -16,16 +17,30 @@ import { upsertRows } from './upsertRows.ts';
  * whoever comes second sees the entry of the first.
  */
 export function createSink(pool: Pool): Sink {
+  const tails = new Map<string, Promise<unknown>>();
+
+  /** Those of this process wait for each other here, so that waiting for the lock holds no more than one connection. */
+  async function inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const mine = (tails.get(key) ?? Promise.resolve()).then(work, work);
+    tails.set(key, mine);
+    try {
+      return await mine;
+    } finally {
+      if (tails.get(key) === mine) tails.delete(key);
+    }
+  }
+
   return {
-    async store(load) {
-      return inTransaction(pool, async (client) => {
-        try {
-          return await store(client, load);
-        } catch (error) {
-          throw fromSink(error);
-        }
-      });
-    },
+    store: (load) =>
+      inTurn(lockOf(load.tenant, load.sink.table), () =>
+        inTransaction(pool, async (client) => {
+          try {
+            return await store(client, load);
+          } catch (error) {
+            throw fromSink(error);
+          }
+        }),
+      ),
   };
 }
 
@@ -33,6 +48,7 @@ async function store(client: ClientBase, load: Load): Promise<Counts> {
   await begin(client, load);
   const recorded = await findRecorded(client, load);
   if (recorded) return recorded;
+  await holdOpen(client, load);
   const counts = { ...load.counts, ...(await upsertRows(client, load)) };
   await insertDeadLetters(client, load);
   await record(client, load, counts);
@@ -51,6 +67,16 @@ async function begin(client: ClientBase, { tenant, principal, sink }: Load): Pro
            set_config('lock_timeout', '30s', true),
            set_config('idle_in_transaction_session_timeout', '30s', true);
     SELECT pg_advisory_xact_lock(${lockOf(tenant, sink.table)})`);
+}
+
+/** Nothing is written once the end of the run is recorded; until we commit, it cannot be. Throws `RunEnded`. */
+async function holdOpen(client: ClientBase, { runId }: Load): Promise<void> {
+  const { rowCount } = await client.query({
+    name: 'sink-open',
+    text: 'SELECT FROM waybill.run WHERE id = $1 AND ended_at IS NULL FOR SHARE',
+    values: [runId],
+  });
+  if (!rowCount) throw new WaybillError('RunEnded', { detail: runId });
 }
 
 /** 64 bits of a hash; two tables that share it by accident merely wait for each other. */

@@ -71,14 +71,16 @@ function redirectOf({ statusCode, headers }: Dispatcher.ResponseData): string | 
 function answer(response: Dispatcher.ResponseData, agent: Agent, options: OpenOptions): OpenSource {
   const { statusCode, headers } = response;
   const { fromByte = 0 } = options;
-  const range = /^bytes (?:(\d+)-\d+|\*)\/(\d+|\*)$/.exec(String(headers['content-range'] ?? ''));
-  const atEnd = statusCode === 416 && fromByte > 0 && range?.[2] === String(fromByte);
+  const range = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(String(headers['content-range'] ?? ''));
+  const atEnd = statusCode === 416 && fromByte > 0 && range?.[3] === String(fromByte);
   if (statusCode !== 200 && statusCode !== 206 && !atEnd) throw unavailable(`answered ${statusCode}`);
-  if (statusCode === 206 && Number(range?.[1]) !== fromByte) throw unavailable('answered another range');
+  // Less than the rest would be taken for all of it.
+  const isRest = Number(range?.[1]) === fromByte && Number(range?.[2]) + 1 === Number(range?.[3]);
+  if (statusCode === 206 && !isRest) throw unavailable('answered another range');
   if (!['identity', ''].includes(String(headers['content-encoding'] ?? ''))) {
     throw unavailable('answered in an encoding that was not asked for');
   }
-  const version = versionOf(headers, statusCode === 200 ? String(headers['content-length']) : range?.[2]);
+  const version = versionOf(headers, statusCode === 200 ? String(headers['content-length']) : range?.[3]);
   if (options.version != null && options.version !== version) throw new WaybillError('SourceChanged');
   const skipBytes = statusCode === 200 ? fromByte : 0;
   return { version, stream: read(response.body, agent, { skipBytes, empty: atEnd, signal: options.signal }) };

@@ -2,13 +2,20 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { ApplicationFailure, CancelledFailure, type Context } from '@temporalio/activity';
 import type { ActivityInterceptors } from '@temporalio/worker';
 import type { AuditLog } from '../../domain/audit.ts';
-import { WaybillError } from '../../domain/errors.ts';
-import type { GrantClaims } from '../../domain/grant.ts';
+import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
+import { actorOf, type GrantClaims } from '../../domain/grant.ts';
 import { failedCheck } from '../../domain/grantChecks.ts';
 import type { GrantVerifier } from '../../domain/ports/grants.ts';
 import { grantOf } from './grantHeader.ts';
 
 const heartbeatMs = 1_000;
+
+/** What is likely to stay as it is ends the run after about this many attempts, 30 s apart in the end: some ten minutes. */
+const attemptsMax: Partial<Record<ErrorCode, number>> = {
+  SourceUnavailable: 25,
+  BatchMissing: 25,
+  Internal: 25,
+};
 
 interface Attempt {
   claims: GrantClaims;
@@ -96,7 +103,7 @@ async function admit(
       outcome: 'denied',
       // Nothing that an unverified grant says is taken for true.
       tenant: claims?.tctx.tenant ?? null,
-      actor: claims ? { id: claims.sub, kind: claims.req.kind } : null,
+      actor: claims ? actorOf(claims) : null,
       runId: attempt.workflowId,
       txn: claims?.txn ?? null,
       detail: { ...attempt, code: error.code, reason: error.detail ?? null },
@@ -117,9 +124,10 @@ function toActivityFailure(error: unknown, context: Context): unknown {
     detail: known.detail,
     cause: String(known.cause ?? ''),
   });
+  const exhausted = context.info.attempt >= (attemptsMax[known.code] ?? Number.POSITIVE_INFINITY);
   return ApplicationFailure.create({
     type: known.code,
     message: known.message,
-    nonRetryable: !known.retryable,
+    nonRetryable: !known.retryable || exhausted,
   });
 }

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import { hasEnded } from '../../domain/run.ts';
@@ -85,7 +86,7 @@ async function* follow(
       shown = data;
     }
     if (run && hasEnded(run.state)) return;
-    await pause(gap, signal);
+    await pause(gap, undefined, { signal }).catch(() => {});
     gap = Math.min(gap * gapMs.growth, gapMs.max);
     while (!(await change.rang(heartbeatMs)) && !signal.aborted) yield ': still here\n\n';
   }
@@ -117,14 +118,4 @@ function bell(signal: AbortSignal) {
       return heard;
     },
   };
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

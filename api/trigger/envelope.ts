@@ -32,7 +32,10 @@ export const Envelope = z.strictObject({
     .max(100_000)
     .optional()
     .describe('The data itself, for pipelines with an inline source or an upload of NDJSON.'),
-  callback: z.strictObject({ url: HttpUrl }).optional(),
+  callback: z
+    .strictObject({ url: HttpUrl })
+    .optional()
+    .describe('Kept with the run. Nothing is sent to it yet.'),
 });
 export type Envelope = z.infer<typeof Envelope>;
 

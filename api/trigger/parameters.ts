@@ -7,6 +7,13 @@ import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
  * to whoever runs the transform, since they belong to the definition. Throws `ParametersInvalid`.
  */
 export async function checkParameters({ parameters }: LoadedPipeline, given: unknown = {}): Promise<unknown> {
+  const text = JSON.stringify(given);
+  if (text.includes('\\u0000') || /\\ud[89a-f]/i.test(text)) {
+    const issues = [
+      { path: '/parameters', message: 'Text may hold neither NUL nor half of a surrogate pair.' },
+    ];
+    throw new WaybillError('ParametersInvalid', { issues });
+  }
   const parsed = await parameters.safeParseAsync(given);
   if (parsed.success) return given;
   throw new WaybillError('ParametersInvalid', {

@@ -331,6 +331,7 @@ export interface operations {
                     records?: {
                         [key: string]: unknown;
                     }[];
+                    /** @description Kept with the run. Nothing is sent to it yet. */
                     callback?: {
                         /** Format: uri */
                         url: string;

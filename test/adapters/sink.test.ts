@@ -43,6 +43,7 @@ describe('sink', () => {
   });
 
   let runs = 0;
+  const staysOpen = new Set<string>();
   /** Accepts a run; a later call is a later run, since ids carry their time. */
   async function newRun(
     options: { open?: boolean; sink?: SinkManifest; tenant?: string } = {},
@@ -55,6 +56,7 @@ describe('sink', () => {
        VALUES ($1, $2, 'people', 1, 'd', $3, 'running', 'prn_1', '{}', '{}', '{}', 'g', 't', 'sealed', $4)`,
       [id, options.tenant ?? tenant, { sink: options.sink ?? people }, options.open ? null : new Date()],
     );
+    if (options.open) staysOpen.add(id);
     return id;
   }
 
@@ -66,8 +68,26 @@ describe('sink', () => {
     tenant = `tenant-${tenants}`;
   };
 
+  /** A run is open while it stores; afterwards it ends, unless it was asked to stay open. */
+  async function whileOpen<T>(runId: string, work: () => Promise<T>): Promise<T> {
+    await admin.query('UPDATE waybill.run SET ended_at = NULL WHERE id = $1', [runId]);
+    try {
+      return await work();
+    } finally {
+      if (!staysOpen.has(runId))
+        await admin.query('UPDATE waybill.run SET ended_at = now() WHERE id = $1', [runId]);
+    }
+  }
+
   const store = (runId: string, seq: number, rows: Row[], more: Partial<Load> = {}) =>
-    sink.store(loadOf(more.tenant ?? tenant, runId, seq, rows, more));
+    whileOpen(runId, () => sink.store(loadOf(more.tenant ?? tenant, runId, seq, rows, more)));
+
+  it('stores nothing for a run that has ended', async () => {
+    fresh();
+    const run = await newRun();
+    await assert.rejects(sink.store(loadOf(tenant, run, 0, [[1, 'late']])), { code: 'RunEnded' });
+    assert.deepEqual(await values(), []);
+  });
 
   async function rowsOf(of = tenant) {
     const { rows } = await admin.query('SELECT id, name, xmin FROM people WHERE _tenant = $1 ORDER BY id', [

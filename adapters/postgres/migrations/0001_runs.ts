@@ -134,7 +134,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     GRANT SELECT, INSERT ON waybill.stage, waybill.ledger, waybill.dead_letter TO waybill_worker;
     GRANT SELECT ON waybill.stage, waybill.ledger, waybill.dead_letter TO waybill_api;
     GRANT SELECT, INSERT, UPDATE ON waybill.run TO waybill_api;
-    GRANT SELECT, UPDATE ON waybill.run TO waybill_worker;
+    GRANT SELECT, UPDATE (state, counts, reason, arrival, started_at, ended_at) ON waybill.run TO waybill_worker;
     GRANT SELECT, INSERT, UPDATE, DELETE ON waybill.idempotency TO waybill_api;
     GRANT SELECT, DELETE ON waybill.idempotency TO waybill_worker;
     GRANT SELECT, INSERT ON waybill.outbox TO waybill_api;

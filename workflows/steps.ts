@@ -1,0 +1,36 @@
+import { ActivityFailure, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import type { Activities } from '../activities/index.ts';
+import type { RunInput } from './messages.ts';
+import { localTimeouts, timeouts } from './timeouts.ts';
+
+/** The steps of a run as it may call them: of a quick run near, inside the workflow task; of others as activities. */
+export function stepsOf(input: RunInput): Activities {
+  const scheduleToCloseTimeout = input.deadlineMs;
+
+  function far<K extends keyof Activities>(step: K): Activities[K] {
+    return proxyActivities<Activities>({ ...timeouts[step], scheduleToCloseTimeout })[step] as Activities[K];
+  }
+
+  function near<K extends keyof typeof localTimeouts>(step: K): Activities[K] {
+    const local = proxyLocalActivities<Activities>({ ...localTimeouts[step], scheduleToCloseTimeout })[step];
+    type Step = (argument: unknown) => Promise<unknown>;
+    const call: Step = (argument) =>
+      (local as Step)(argument).catch((error: unknown) => {
+        const outOfAttempts =
+          error instanceof ActivityFailure && error.retryState === 'MAXIMUM_ATTEMPTS_REACHED';
+        if (!outOfAttempts) throw error;
+        return (far(step) as Step)(argument);
+      });
+    return call as Activities[K];
+  }
+
+  const step = input.quick ? near : far;
+  return {
+    fetch: far('fetch'),
+    ingest: step('ingest'),
+    validate: step('validate'),
+    transform: step('transform'),
+    store: step('store'),
+    finalize: near('finalize'),
+  };
+}
