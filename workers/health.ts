@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** `/healthz`: the process answers. `/readyz`: it polls Temporal and reaches its database. Loopback only. */
+/** `/healthz`: the process answers. `/readyz`: its worker runs and it reaches its database. Loopback only. */
 export async function startHealth(
   port: number,
   isReady: () => Promise<boolean>,

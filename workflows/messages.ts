@@ -17,7 +17,7 @@ export interface RunInput {
   cursor?: Cursor;
 }
 
-/** How far a run has come. Batches are dense, so four numbers say it all, however long the input is. */
+/** How far a run has come. Batches are dense, so a few numbers say it all, however long the input is. */
 export interface Cursor {
   /** Batches `0` to `known - 1` have arrived. */
   known: number;

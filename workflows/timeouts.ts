@@ -8,8 +8,8 @@ import {
  * Every timeout and retry of every activity, in one place.
  *
  * A heartbeat is due every 5 s (sent each second), so a worker that was killed is noticed within 5 s whatever the
- * step. Faults that may pass (a database away, a source that does not answer) are retried without limit, within
- * the deadline of the run: `scheduleToCloseTimeout` is set from it. What cannot pass is marked non-retryable by
+ * step. Faults that may pass (a database away, a source that does not answer) are retried without limit until
+ * the grant of the run expires; `scheduleToCloseTimeout` bounds each step by the same deadline. What cannot pass is marked non-retryable by
  * the activity itself, from the table in `domain/errors.ts`. Temporal adds jitter to each interval.
  */
 const untilDeadline = { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s' } as const;
