@@ -69,14 +69,18 @@ async function begin(client: ClientBase, { tenant, principal, sink }: Load): Pro
     SELECT pg_advisory_xact_lock(${lockOf(tenant, sink.table)})`);
 }
 
-/** Nothing is written once the end of the run is recorded; until we commit, it cannot be. Throws `RunEnded`. */
+/**
+ * Nothing is written before the last byte of the source is durable, whatever the workflow believes, nor once the end
+ * of the run is recorded; until we commit, it cannot be. Throws `RunEnded`, `UploadIncomplete`.
+ */
 async function holdOpen(client: ClientBase, { runId }: Load): Promise<void> {
-  const { rowCount } = await client.query({
+  const { rows } = await client.query<{ arrival: string }>({
     name: 'sink-open',
-    text: 'SELECT FROM waybill.run WHERE id = $1 AND ended_at IS NULL FOR SHARE',
+    text: 'SELECT arrival FROM waybill.run WHERE id = $1 AND ended_at IS NULL FOR SHARE',
     values: [runId],
   });
-  if (!rowCount) throw new WaybillError('RunEnded', { detail: runId });
+  if (!rows[0]) throw new WaybillError('RunEnded', { detail: runId });
+  if (rows[0].arrival !== 'sealed') throw new WaybillError('UploadIncomplete', { detail: runId });
 }
 
 /** 64 bits of a hash; two tables that share it by accident merely wait for each other. */

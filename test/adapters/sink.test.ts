@@ -89,6 +89,14 @@ describe('sink', () => {
     assert.deepEqual(await values(), []);
   });
 
+  it('stores nothing of an upload whose last byte is still to come', async () => {
+    fresh();
+    const run = await newRun();
+    await admin.query(`UPDATE waybill.run SET arrival = 'open' WHERE id = $1`, [run]);
+    await assert.rejects(store(run, 0, [[1, 'early']]), { code: 'UploadIncomplete' });
+    assert.deepEqual(await values(), []);
+  });
+
   async function rowsOf(of = tenant) {
     const { rows } = await admin.query('SELECT id, name, xmin FROM people WHERE _tenant = $1 ORDER BY id', [
       of,
