@@ -6,6 +6,9 @@ import type { Cursor, RunInput } from './messages.ts';
 import { stepsOf } from './steps.ts';
 import { historyEventsMax } from './timeouts.ts';
 
+/** Whatever the input says, which somebody may have written by hand. */
+const concurrencyMax = 64;
+
 /**
  * What is under way, and what may begin next. Whenever something ends, `advance` begins all that has become
  * possible; when nothing is under way any more, the movement is over. It is a small state machine rather than lanes
@@ -52,7 +55,10 @@ export class Movement {
     if (!this.failure && !this.draining) {
       this.fetch();
       this.awaitArrivals();
-      while (this.preparing < this.input.concurrency && this.next < this.cursor.known)
+      while (
+        this.preparing < Math.min(this.input.concurrency, concurrencyMax) &&
+        this.next < this.cursor.known
+      )
         this.prepare(this.next++);
       this.storeNext();
     }

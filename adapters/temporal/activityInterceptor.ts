@@ -85,7 +85,8 @@ async function admit(
   const { info } = context;
   const attempt = {
     namespace: info.namespace,
-    workflowId: info.workflowExecution!.workflowId,
+    // Whoever starts a workflow by hand chooses its id; PostgreSQL could not record this character of it.
+    workflowId: info.workflowExecution!.workflowId.replaceAll('\0', '\ufffd'),
     workflowType: info.workflowType!,
     activityType: info.activityType,
   };
