@@ -1,5 +1,5 @@
 import { Client } from '@temporalio/client';
-import { NativeConnection, Worker } from '@temporalio/worker';
+import { type ActivityInterceptorsFactory, NativeConnection, Worker } from '@temporalio/worker';
 import { pino } from 'pino';
 import { createActivities, type Dependencies } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
@@ -20,6 +20,7 @@ import {
 import { workflowInterceptorModules, workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
 import { grantClientInterceptor } from '../adapters/temporal/clientInterceptors.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
+import { fetchQueueOf } from '../domain/fetchQueue.ts';
 import { startHealth } from './health.ts';
 import { startReconciling } from './reconcile.ts';
 import { startRelay } from './relay.ts';
@@ -84,25 +85,39 @@ export async function startWorker(
     identity: settings.identity,
     interceptors: { workflow: [grantClientInterceptor] },
   });
-  const worker = await Worker.create({
+  const activities = createActivities(adjust(dependencies));
+  const activityInterceptors: ActivityInterceptorsFactory[] = [
+    (context) => grantActivityInterceptor(context, { verifier, audit, now: Date.now }),
+  ];
+  const shared = {
     connection,
     namespace: settings.namespace,
-    taskQueue: settings.taskQueue,
     identity: settings.identity,
-    activities: createActivities(adjust(dependencies)),
+    shutdownGraceTime: drainMs,
+    // Heartbeats each second, so that a 5 s heartbeat timeout does not mistake a busy moment for death.
+    maxHeartbeatThrottleInterval: '1s',
+    defaultHeartbeatThrottleInterval: '1s',
+  } as const;
+  const fetcher = await Worker.create({
+    ...shared,
+    taskQueue: fetchQueueOf(settings.taskQueue),
+    activities: { fetch: activities.fetch },
+    interceptors: { activity: activityInterceptors },
+    maxConcurrentActivityTaskExecutions: 32,
+  });
+  const worker = await Worker.create({
+    ...shared,
+    taskQueue: settings.taskQueue,
+    activities,
     ...(settings.workflowBundle
       ? { workflowBundle: { codePath: settings.workflowBundle } }
       : { workflowsPath }),
     interceptors: {
-      activity: [(context) => grantActivityInterceptor(context, { verifier, audit, now: Date.now })],
+      activity: activityInterceptors,
       ...(settings.workflowBundle ? {} : { workflowModules: workflowInterceptorModules }),
     },
-    shutdownGraceTime: drainMs,
     // A killed worker’s runs move on after this long; the default is 10 s.
     stickyQueueScheduleToStartTimeout: '2s',
-    // Heartbeats each second, so that a 5 s heartbeat timeout does not mistake a busy moment for death.
-    maxHeartbeatThrottleInterval: '1s',
-    defaultHeartbeatThrottleInterval: '1s',
     maxConcurrentActivityTaskExecutions: 64,
     maxConcurrentLocalActivityExecutions: 64,
     maxConcurrentWorkflowTaskExecutions: 32,
@@ -121,12 +136,14 @@ export async function startWorker(
     onError,
   });
   const reconciling = startReconciling({ pool, client, progress, onError });
-  const finished = worker.runUntil(
-    new Promise<void>((resolve) => {
-      if (life.signal.aborted) resolve();
-      life.signal.addEventListener('abort', () => resolve(), { once: true });
-    }).then(() => Promise.all([relay.stop(), reconciling.stop()])),
-  );
+  const stopped = new Promise<void>((resolve) => {
+    if (life.signal.aborted) resolve();
+    life.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  const finished = Promise.all([
+    worker.runUntil(stopped.then(() => Promise.all([relay.stop(), reconciling.stop()]))),
+    fetcher.runUntil(stopped),
+  ]);
   life.onReady(health.port);
   try {
     await finished;

@@ -1,5 +1,6 @@
-import { ActivityFailure, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import { ActivityFailure, proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
+import { fetchQueueOf } from '../domain/fetchQueue.ts';
 import type { RunInput } from './messages.ts';
 import { localTimeouts, timeouts } from './timeouts.ts';
 
@@ -8,7 +9,12 @@ export function stepsOf(input: RunInput): Activities {
   const scheduleToCloseTimeout = input.deadlineMs;
 
   function far<K extends keyof Activities>(step: K): Activities[K] {
-    return proxyActivities<Activities>({ ...timeouts[step], scheduleToCloseTimeout })[step] as Activities[K];
+    const taskQueue = step === 'fetch' ? fetchQueueOf(workflowInfo().taskQueue) : undefined;
+    return proxyActivities<Activities>({
+      ...timeouts[step],
+      scheduleToCloseTimeout,
+      ...(taskQueue && { taskQueue }),
+    })[step] as Activities[K];
   }
 
   function near<K extends keyof typeof localTimeouts>(step: K): Activities[K] {
