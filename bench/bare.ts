@@ -14,6 +14,8 @@ export async function startBare(stack: DevStack): Promise<{ client: Client; stop
   for (let i = 0; i < 2; i++) {
     const worker = fork(fileURLToPath(new URL('bareMain.ts', import.meta.url)), [address, bareQueue], {
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      // A session of its own, as Waybill’s workers have.
+      detached: true,
     });
     await once(worker, 'message');
     renice(worker.pid, backgroundNiceness);
