@@ -27,7 +27,7 @@ export async function followToEnd(
     throw left.signal.reason;
   } catch (error) {
     if (left.signal.aborted)
-      throw new CliError(`${id} goes on. waybill runs watch ${id} shows it again.`, 'incomplete');
+      throw new CliError(`${id} goes on. npx waybill runs watch ${id} shows it again.`, 'incomplete');
     throw error;
   } finally {
     progress.end();

@@ -68,5 +68,5 @@ function listLines({ items, nextCursor }: { items: Run[]; nextCursor: string | n
 }
 
 function cancelLines(run: Run): string[] {
-  return [`Asked for the end of ${run.id}. waybill runs watch ${run.id} shows it.`];
+  return [`Asked for the end of ${run.id}. npx waybill runs watch ${run.id} shows it.`];
 }

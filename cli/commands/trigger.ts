@@ -40,7 +40,7 @@ async function trigger(id: string, options: TriggerOptions, context: CliContext)
   const pipeline = await client.getPipeline(id);
   const accepted = await begin(client, pipeline, raw, options);
   if (!options.wait) {
-    printResult(options.json, accepted, () => acceptedLines(accepted));
+    printResult(options.json, accepted, () => acceptedLines(accepted, options));
     return;
   }
   tell(`Accepted as ${accepted.id}.`);
@@ -102,9 +102,8 @@ function formatOf({ kind, format }: PipelineDetail['source']): string {
   return String((format as { name?: unknown } | undefined)?.name);
 }
 
-function acceptedLines({ id, links }: Run): string[] {
-  return [
-    `Accepted as ${id}.`,
-    `  Follow it with waybill runs watch ${id}${links.temporal ? `, or at ${links.temporal}` : ''}`,
-  ];
+function acceptedLines({ id, links }: Run, { as }: GlobalOptions): string[] {
+  const who = as === undefined ? '' : ` --as ${as}`;
+  const where = links.temporal ? `, or at ${links.temporal}` : '';
+  return [`Accepted as ${id}.`, `  Follow it with npx waybill runs watch ${id}${who}${where}`];
 }
