@@ -15,8 +15,11 @@ import { workflowTaskTimeout } from '../workflows/timeouts.ts';
 
 const entriesMax = 16;
 const pollMs = 2_000;
-/** Runs with at most this much data, all of it there, are quick. */
-const quickMax = { batches: 4, bytes: 256 * 1024 };
+/**
+ * Runs with at most this much data, all of it there, are quick. One batch, so that their steps come one after the other:
+ * local activities side by side do not replay in the order in which they ended.
+ */
+const quickMax = { batches: 1, bytes: 256 * 1024 };
 
 export interface RelayOptions {
   pool: Pool;

@@ -1,4 +1,9 @@
-import { ActivityFailure, proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  proxyActivities,
+  proxyLocalActivities,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import { fetchQueueOf } from '../domain/fetchQueue.ts';
 import type { RunInput } from './messages.ts';
@@ -22,9 +27,8 @@ export function stepsOf(input: RunInput): Activities {
     type Step = (argument: unknown) => Promise<unknown>;
     const call: Step = (argument) =>
       (local as Step)(argument).catch((error: unknown) => {
-        const outOfAttempts =
-          error instanceof ActivityFailure && error.retryState === 'MAXIMUM_ATTEMPTS_REACHED';
-        if (!outOfAttempts) throw error;
+        // Unlike that of an activity, the failure of a local one comes as it was thrown: no `ActivityFailure` is around it.
+        if (!(error instanceof ApplicationFailure) || error.nonRetryable) throw error;
         return (far(step) as Step)(argument);
       });
     return call as Activities[K];
