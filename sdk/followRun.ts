@@ -21,10 +21,12 @@ export async function* followRun(
 ): AsyncGenerator<Run> {
   let lastId: string | undefined;
   let heardAt = performance.now();
+  const heard = () => {
+    heardAt = performance.now();
+  };
   for (let gap = retryMs.first; !signal.aborted; ) {
     try {
-      for await (const event of eventsOf(open, at, lastId, signal)) {
-        heardAt = performance.now();
+      for await (const event of eventsOf(open, at, lastId, signal, heard)) {
         gap = retryMs.first;
         lastId = event.id ?? lastId;
         if (event.event !== 'run') continue;
@@ -48,15 +50,26 @@ function mayPass(error: unknown): boolean {
   return error instanceof ApiUnreachable;
 }
 
-async function* eventsOf(open: OpenEvents, at: string, lastId: string | undefined, signal: AbortSignal) {
+async function* eventsOf(
+  open: OpenEvents,
+  at: string,
+  lastId: string | undefined,
+  signal: AbortSignal,
+  heard: () => void,
+) {
   const silent = new AbortController();
   const timer = setTimeout(() => silent.abort(new ApiUnreachable(at)), silenceMs);
   try {
     const response = await open(lastId, AbortSignal.any([signal, silent.signal]));
     const bytes = response.body!.pipeThrough(
       new TransformStream<Uint8Array, Uint8Array>({
+        start(controller) {
+          // The signal alone does not reach a `fetch` whose request has been collected meanwhile.
+          silent.signal.addEventListener('abort', () => controller.error(new ApiUnreachable(at)));
+        },
         transform(chunk, controller) {
           timer.refresh();
+          heard();
           controller.enqueue(chunk);
         },
       }),

@@ -77,6 +77,7 @@ async function* follow(
   let id = lastId;
   let shown = '';
   let gap = gapMs.first;
+  let saidAt = performance.now();
   while (!signal.aborted) {
     // While the database is away nothing has changed that could be shown; the watch looks again by itself.
     const run = await intake.findRun(tenant, runId).catch(() => undefined);
@@ -84,11 +85,16 @@ async function* follow(
     if (data !== shown) {
       yield `id: ${++id}\nevent: run\ndata: ${data}\n\n`;
       shown = data;
+      saidAt = performance.now();
+    } else if (performance.now() - saidAt >= heartbeatMs) {
+      // The watch rings now and then without a change, so the wait below hardly ever gets that far.
+      yield ': still here\n\n';
+      saidAt = performance.now();
     }
     if (run && hasEnded(run.state)) return;
     await pause(gap, undefined, { signal }).catch(() => {});
     gap = Math.min(gap * gapMs.growth, gapMs.max);
-    while (!(await change.rang(heartbeatMs)) && !signal.aborted) yield ': still here\n\n';
+    await change.rang(heartbeatMs);
   }
 }
 
