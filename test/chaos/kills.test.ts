@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { killUnderLoad } from '../../bench/chaos/killUnderLoad.ts';
 import { killWorkers } from '../../bench/chaos/killWorkers.ts';
 import { benchProject } from '../../bench/project.ts';
+import { triggerSmall } from '../../bench/smallRun.ts';
+import { hasEnded, type RunState } from '../../domain/run.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
 
 // The short form of `npm run chaos`, which says more.
@@ -53,4 +56,32 @@ describe('kill -9 while runs come in', () => {
       assert.deepEqual(await killUnderLoad(stack, { name, kills: 1, perKill: 15 }), []);
     });
   }
+
+  it('of postgres for eight seconds on end ends no run that was accepted', async () => {
+    const call = await stack.as('alice');
+    const accepted = await Promise.all(Array.from({ length: 40 }, () => triggerSmall(call)));
+    for (const until = performance.now() + 8_000; performance.now() < until; await pause(100)) {
+      const pid = stack.pid('postgres');
+      if (pid !== undefined) tryKill(pid);
+    }
+    for (const { id } of accepted) assert.equal(await untilEndedPatiently(id), 'completed');
+  });
+
+  async function untilEndedPatiently(id: string): Promise<string> {
+    for (const until = performance.now() + 120_000; ; await pause(200)) {
+      const call = await stack.as('alice');
+      const answer = await call(`/v1/runs/${id}`);
+      const { state } = (await answer.json()) as { state?: RunState };
+      if (state && hasEnded(state)) return state;
+      if (performance.now() > until) return state ?? 'unknown';
+    }
+  }
 });
+
+function tryKill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It is just being replaced.
+  }
+}
