@@ -35,6 +35,8 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
   // Started by a supervisor that is gone: nobody would ever stop this process.
   process.once('disconnect', () => stopping.abort());
+  // A drain takes 10 s at most; what still hangs after 15 s (a connection that nobody answers on) is left behind.
+  stopping.signal.addEventListener('abort', () => setTimeout(() => process.exit(1), 15_000).unref());
   await startWorker(
     {
       databaseUrl: settings.WAYBILL_DATABASE_URL,
