@@ -19,7 +19,8 @@ export function listen(
     const ended = new Promise<void>((resolve) => client!.once('end', () => resolve()));
     client.on('error', () => {});
     client.on('notification', (message) => onNotify(message.payload));
-    await client.connect();
+    // A client that is ended while it connects never settles its `connect`.
+    await Promise.race([client.connect(), ended]);
     await client.query(`LISTEN ${client.escapeIdentifier(channel)}`);
     onNotify(undefined);
     await ended;
