@@ -32,6 +32,8 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   );
   let seen = last !== undefined;
   for await (const batch of batches) {
+    // Reading may take hours, and the right may be withdrawn meanwhile.
+    await deps.recheck();
     await deps.progress.appendBatch(run.runId, batch);
     seen = true;
     signal.throwIfAborted();

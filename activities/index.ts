@@ -1,21 +1,26 @@
-import type { GrantClaims } from '../domain/grant.ts';
 import type { Compute } from '../domain/ports/compute.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
+import type { VerifiedGrant } from '../domain/ports/grants.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
-import type { Progress } from '../domain/ports/progress.ts';
+import type { Progress, RunReason } from '../domain/ports/progress.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { Sink } from '../domain/ports/sink.ts';
 import type { Sources } from '../domain/ports/sources.ts';
+import { adoptStep } from './adopt.ts';
 import { fetchStep } from './fetch.ts';
 import { finalizeStep } from './finalize.ts';
 import { ingestStep } from './ingest.ts';
+import { resumeStep } from './resume.ts';
 import { storeStep } from './store.ts';
+import { suspendStep } from './suspend.ts';
 import { transformStep } from './transform.ts';
 import { validateStep } from './validate.ts';
 
 /** What the steps need of the world. `grant()` is the verified grant of the attempt that asks. */
 export interface Dependencies {
-  grant(): GrantClaims;
+  grant(): VerifiedGrant;
+  /** Whether the attempt may go on; throws what a refused attempt throws. For steps that work for long. */
+  recheck(): Promise<void>;
   attempt: Attempts;
   progress: Progress;
   objects: ObjectStore;
@@ -24,6 +29,7 @@ export interface Dependencies {
   receiver: Receiver;
   sources: Sources;
   sink: Sink;
+  nowS(): number;
   /** Aborts when this worker is to stop: whoever only waits then lets another worker wait. */
   draining: AbortSignal;
 }
@@ -42,6 +48,9 @@ export function createActivities(deps: Dependencies) {
     validate: (batch: { seq: number }) => validateStep(deps, batch),
     transform: (batch: { seq: number }) => transformStep(deps, batch),
     store: (batch: { seq: number }) => storeStep(deps, batch),
+    suspend: (reason: RunReason) => suspendStep(deps, reason),
+    adopt: () => adoptStep(deps),
+    resume: () => resumeStep(deps),
     finalize: (end: Parameters<typeof finalizeStep>[1]) => finalizeStep(deps, end),
   };
 }

@@ -1,7 +1,9 @@
 import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
+import type { RunFacts } from '../domain/ports/progress.ts';
+import { describeSource } from '../domain/sourceDescription.ts';
 import type { Dependencies } from './index.ts';
-import { audited, runOf } from './run.ts';
+import { audited, digestOf, runOf } from './run.ts';
 
 const waitMs = 30_000;
 
@@ -21,5 +23,14 @@ export async function ingestStep(deps: Dependencies, { after }: { after: number 
   );
   cancelled.throwIfAborted();
   if (broken) throw new WaybillError('UploadIncomplete');
+  if (sealed && !(await isGranted(deps, run)))
+    throw new WaybillError('GrantMismatch', { detail: `source of ${run.runId} differs from its grant` });
   return { known, sealed };
+}
+
+/** What was all there at acceptance is what the grant says, and not what somebody wrote into the table since. */
+async function isGranted(deps: Dependencies, run: RunFacts): Promise<boolean> {
+  const { sourceDigest } = deps.grant().claims.tctx;
+  if (digestOf(describeSource(run)) === sourceDigest) return true;
+  return digestOf(describeSource(run, await deps.progress.batchDigests(run.runId))) === sourceDigest;
 }

@@ -29,7 +29,7 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
   const counts = await deps.sink.store({
     tenant: run.tenant,
     runId: run.runId,
-    principal: deps.grant().sub,
+    principal: deps.grant().claims.sub,
     pipeline: run.pipeline,
     version: run.version,
     seq,

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { WaybillError } from '../domain/errors.ts';
-import type { Action, Question } from '../domain/policy.ts';
-import type { LoadedPipeline } from '../domain/ports/definitions.ts';
+import { type Action, pipelineResourceOf, type Question, type Resource } from '../domain/policy.ts';
+import type { Definitions, LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Principal } from '../domain/principal.ts';
 import type { Run } from '../domain/run.ts';
 import type { ApiPorts } from './ports.ts';
@@ -105,14 +105,18 @@ function questionOf(
   principal: Principal,
   { pipeline, run }: Found,
 ): Question {
-  const manifest = pipeline?.manifest ?? (run && definitions.find(run.pipeline)?.manifest);
-  const id = manifest?.id ?? run?.pipeline;
-  return {
-    principal,
-    action,
-    ...(id !== undefined && { pipeline: { id, labels: manifest?.labels ?? {} } }),
-    ...(run && {
-      resource: { kind: 'run', id: run.id, tenant: run.tenant, requestedBy: run.requestedBy.id },
-    }),
-  };
+  const { tenant } = principal;
+  if (run) return { principal, action, resource: runResourceOf(run, definitions) };
+  if (pipeline) return { principal, action, resource: pipelineResourceOf(pipeline.manifest, tenant) };
+  return { principal, action, resource: { kind: 'tenant', tenant } };
+}
+
+/** A run outlives its definition; of one that is gone nothing is known that could allow more. */
+function runResourceOf(run: Run, definitions: Definitions): Resource {
+  const { id, tenant, requestedBy } = run;
+  const manifest = definitions.find(run.pipeline)?.manifest;
+  const { kind: _, ...pipeline } = manifest
+    ? pipelineResourceOf(manifest, tenant)
+    : { kind: 'pipeline', id: run.pipeline, tenant, labels: {}, source: '', sink: '', gated: false };
+  return { kind: 'run', id, tenant, requestedBy: requestedBy.id, pipeline };
 }

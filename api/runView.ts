@@ -16,7 +16,7 @@ export const RunView = z.object({
     issuer: z.string(),
     subject: z.string(),
     kind,
-    actor: z.object({ issuer: z.string(), subject: z.string(), kind }).optional(),
+    actor: z.object({ id: z.string(), issuer: z.string(), subject: z.string(), kind }).optional(),
   }),
   counts: z
     .object({

@@ -18,6 +18,11 @@ export const errors = {
     retryable: false,
     message: 'You may not do this. Ask an administrator of your tenant.',
   },
+  PrincipalRevoked: {
+    status: 403,
+    retryable: false,
+    message: 'Your right to use Waybill has been withdrawn. Ask an operator of your tenant.',
+  },
   NotFound: { status: 404, retryable: false, message: 'There is nothing here that you may see.' },
   PipelineUnknown: {
     status: 404,
@@ -25,6 +30,11 @@ export const errors = {
     message: 'No such pipeline. GET /v1/pipelines lists them.',
   },
   RunUnknown: { status: 404, retryable: false, message: 'No such run. GET /v1/runs lists them.' },
+  RevocationUnknown: {
+    status: 404,
+    retryable: false,
+    message: 'No such revocation. GET /v1/revocations lists them.',
+  },
   MethodNotAllowed: { status: 405, retryable: false, message: 'This resource does not support that method.' },
   RequestTimeout: {
     status: 408,
@@ -32,6 +42,7 @@ export const errors = {
     message: 'The request did not arrive in time. Send it again.',
   },
   RunEnded: { status: 409, retryable: false, message: 'The run has already ended.' },
+  RunNotSuspended: { status: 409, retryable: false, message: 'Only a suspended run can be resumed.' },
   IdempotencyKeyInUse: {
     status: 409,
     retryable: true,
@@ -79,6 +90,21 @@ export const errors = {
     retryable: false,
     message: 'The upload ended before its last byte. Nothing was stored. Send it again.',
   },
+  LogoutTokenInvalid: {
+    status: 400,
+    retryable: false,
+    message: 'The logout token is not one of a known issuer for this Waybill.',
+  },
+  TokenRequestInvalid: {
+    status: 400,
+    retryable: false,
+    message: 'The token request is malformed, or its grant is not one of a run that is open.',
+  },
+  WorkloadUnauthenticated: {
+    status: 401,
+    retryable: false,
+    message: 'The workload that asks for a token did not prove which one it is.',
+  },
   TooManyRequests: {
     status: 429,
     retryable: true,
@@ -104,20 +130,82 @@ export const errors = {
     retryable: true,
     message: 'The identity provider does not answer. Try again later.',
   },
-  // During a run: reasons of its end or of a refused attempt.
+  // Whether a step may work: reasons of a refused attempt.
   GrantMissing: {
     status: 403,
     retryable: false,
     message: 'The run carries no grant. Start it through Waybill, not through Temporal.',
+  },
+  GrantMalformed: { status: 403, retryable: false, message: 'What the run carries is not a grant.' },
+  GrantAlgorithmRefused: {
+    status: 403,
+    retryable: false,
+    message: 'The grant of the run is protected by an algorithm or an extension that is not accepted.',
+  },
+  GrantTypeMismatch: {
+    status: 403,
+    retryable: false,
+    message: 'What the run carries is a token of another kind.',
+  },
+  GrantKeyUnknown: {
+    status: 403,
+    retryable: false,
+    message: 'The grant of the run names a key that this Waybill never had.',
+  },
+  GrantKeyRetired: {
+    status: 403,
+    retryable: false,
+    message: 'The grant of the run was signed after its key had been retired.',
   },
   GrantInvalid: {
     status: 403,
     retryable: false,
     message: 'The grant of the run was not signed by this Waybill.',
   },
+  GrantIssuerMismatch: {
+    status: 403,
+    retryable: false,
+    message: 'The grant of the run is one of another Waybill.',
+  },
   GrantMismatch: { status: 403, retryable: false, message: 'The grant of the run was given to another run.' },
-  GrantExpired: { status: 403, retryable: false, message: 'The grant of the run has expired.' },
+  StepNotGranted: { status: 403, retryable: false, message: 'The grant of the run does not name this step.' },
+  GrantExpired: {
+    status: 403,
+    retryable: false,
+    message: 'The grant of the run has expired. Whoever asked for the run can resume it.',
+  },
+  GrantRevoked: {
+    status: 403,
+    retryable: false,
+    message: 'The right under which the run acts has been withdrawn. It goes on once that is restored.',
+  },
+  PolicyDenied: {
+    status: 403,
+    retryable: false,
+    message: 'Today’s policy does not let the run do this. It goes on once the policy does.',
+  },
   KeysUnavailable: { status: 503, retryable: true, message: 'The public keys cannot be read right now.' },
+  RevocationsUnavailable: {
+    status: 503,
+    retryable: true,
+    message: 'It cannot be known right now what has been revoked. Try again later.',
+  },
+  PolicyUnavailable: {
+    status: 503,
+    retryable: true,
+    message: 'The policy cannot be read right now. Try again later.',
+  },
+  PolicyInvalid: {
+    status: 500,
+    retryable: false,
+    message: 'The policies do not fit their schema. waybill policy test says where.',
+  },
+  TokenUnavailable: {
+    status: 503,
+    retryable: true,
+    message: 'The token endpoint does not answer. Try again later.',
+  },
+  // During a run: reasons of its end.
   DefinitionUnavailable: {
     status: 503,
     retryable: true,

@@ -1,50 +1,93 @@
 import { z } from 'zod';
 import type { AuditEvent } from './audit.ts';
+import type { Action } from './policy.ts';
+import type { VerifiedGrant } from './ports/grants.ts';
+import type { Principal } from './principal.ts';
+import type { Credential } from './revocation.ts';
 
-/** The steps a grant may name: one for each activity that a run needs. */
-export const steps = ['fetch', 'ingest', 'validate', 'transform', 'store', 'finalize'] as const;
+/**
+ * The steps that a grant of a run may name, one for each activity, and what the policy is asked before each attempt.
+ * Housekeeping (recording a state, adopting a successor) asks for no current right: it touches no business row.
+ */
+export const stepActions = {
+  fetch: ['ingest'],
+  ingest: ['ingest'],
+  validate: ['validate'],
+  transform: ['transform'],
+  store: ['store'],
+  suspend: [],
+  adopt: [],
+  resume: ['ingest', 'validate', 'transform', 'store'],
+  finalize: [],
+} as const satisfies Record<string, readonly Action[]>;
+export type Step = keyof typeof stepActions;
+export const steps = Object.keys(stepActions) as Step[];
+
+export function isHousekeeping(step: string): boolean {
+  return Object.hasOwn(stepActions, step) && stepActions[step as Step].length === 0;
+}
 
 /** `typ` of the protected header. */
 export const grantType = 'grant+jwt';
 
-const actor = z.strictObject({
-  iss: z.string().min(1),
-  sub: z.string().min(1),
-  kind: z.enum(['person', 'service', 'agent']),
-});
+const kind = z.enum(['person', 'service', 'agent']);
 
-/**
- * Claims of a grant: the signed permission of one run.
- * After the Transaction Tokens draft (oauth-wg/oauth-transaction-tokens) and RFC 8693; times are seconds since 1970.
- */
-export const GrantClaims = z.strictObject({
+/** What ties a grant to one workflow execution chain: everything is compared with what Temporal says. */
+const binding = {
+  tenant: z.string().min(1),
+  namespace: z.string().min(1),
+  workflowId: z.string().min(1),
+  workflowType: z.string().min(1),
+};
+
+const claims = {
   iss: z.string().min(1),
   aud: z.literal('waybill'),
+  /** Seconds since 1970, as all times here. */
   iat: z.int(),
   exp: z.int(),
   jti: z.string().min(1),
   /** W3C trace id of the request that was accepted. */
   txn: z.string().regex(/^[0-9a-f]{32}$/),
-  /** `prn_…` of the principal on whose behalf the run acts. */
+  /** `prn_…` of the principal on whose behalf the workflow acts. */
   sub: z.string().min(1),
   scope: z.string(),
-  /** The claims of the requester that the run shows; `act` names who acts for them. */
-  req: z.strictObject({
-    iss: z.string().min(1),
-    sub: z.string().min(1),
-    kind: z.enum(['person', 'service', 'agent']),
-    roles: z.array(z.string()),
-  }),
-  act: actor.optional(),
+  /** The claims of the requester by which policies decide. */
+  req: z.strictObject({ iss: z.string().min(1), sub: z.string().min(1), kind, roles: z.array(z.string()) }),
+  /** Who acts for the requester (RFC 8693). */
+  act: z
+    .strictObject({ id: z.string().min(1), iss: z.string().min(1), sub: z.string().min(1), kind })
+    .optional(),
+};
+
+/**
+ * Claims of a grant of any workflow: the signed permission of one workflow, without pipelines (`waybill/temporal`).
+ * After the Transaction Tokens draft (oauth-wg/oauth-transaction-tokens) and RFC 8693.
+ */
+export const WorkflowGrantClaims = z.strictObject({
+  ...claims,
   tctx: z.strictObject({
-    tenant: z.string().min(1),
-    namespace: z.string().min(1),
-    workflowId: z.string().min(1),
-    workflowType: z.string().min(1),
+    ...binding,
+    /** Names of the activities it may run. */
+    steps: z.array(z.string().min(1)),
+    /** Types of the child workflows that may run under it, with ids that begin with its own and a `/`. */
+    children: z.array(z.string().min(1)).optional(),
+  }),
+});
+export type WorkflowGrantClaims = z.infer<typeof WorkflowGrantClaims>;
+
+/** Claims of the grant of a run. Digests are lower-case hex SHA-256. */
+export const GrantClaims = z.strictObject({
+  ...claims,
+  tctx: z.strictObject({
+    ...binding,
     pipeline: z.string().min(1),
     version: z.int(),
     definitionDigest: z.string().min(1),
+    /** Inline: of the digests of its batches; upload: of the id of the run; otherwise of the description of the source. */
     sourceDigest: z.string().min(1),
+    /** Of the parameters as canonical JSON. */
+    parametersDigest: z.string().min(1),
     steps: z.array(z.enum(steps)),
     policyDigest: z.string().min(1),
   }),
@@ -52,10 +95,39 @@ export const GrantClaims = z.strictObject({
 export type GrantClaims = z.infer<typeof GrantClaims>;
 
 /** Who a run acts for, and who acts for them, as audit events name them. */
-export function actorOf({ sub, req, act }: GrantClaims): NonNullable<AuditEvent['actor']> {
+export function actorOf({
+  sub,
+  req,
+  act,
+}: WorkflowGrantClaims | GrantClaims): NonNullable<AuditEvent['actor']> {
   return {
     id: sub,
     kind: req.kind,
-    ...(act && { actor: { issuer: act.iss, subject: act.sub, kind: act.kind } }),
+    ...(act && { actor: { id: act.id, issuer: act.iss, subject: act.sub, kind: act.kind } }),
+  };
+}
+
+/** The principal for whom a policy decides while the workflow runs: as the verified claims had them at acceptance. */
+export function principalOf({ sub, req, act, tctx }: WorkflowGrantClaims | GrantClaims): Principal {
+  return {
+    id: sub,
+    issuer: req.iss,
+    subject: req.sub,
+    kind: req.kind,
+    tenant: tctx.tenant,
+    roles: req.roles,
+    ...(act && { actor: { id: act.id, issuer: act.iss, subject: act.sub, kind: act.kind } }),
+  };
+}
+
+/** All of a grant that somebody may have revoked. */
+export function credentialOf({ claims, key }: VerifiedGrant<WorkflowGrantClaims | GrantClaims>): Credential {
+  const { sub, act, tctx, jti, iat } = claims;
+  return {
+    tenant: tctx.tenant,
+    principals: act ? [sub, act.id] : [sub],
+    issuedAtS: iat,
+    grants: [jti, tctx.workflowId],
+    key,
   };
 }

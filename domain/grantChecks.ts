@@ -1,5 +1,8 @@
 import type { ErrorCode } from './errors.ts';
-import type { GrantClaims } from './grant.ts';
+import { type GrantClaims, isHousekeeping, type WorkflowGrantClaims } from './grant.ts';
+import type { Authority } from './ports/authority.ts';
+import type { VerifiedGrant } from './ports/grants.ts';
+import type { Refusal } from './refusal.ts';
 
 /** What Temporal itself says of the activity attempt at hand. */
 export interface AttemptInfo {
@@ -9,58 +12,92 @@ export interface AttemptInfo {
   activityType: string;
 }
 
-/**
- * What follows from a check that fails. *forged*: the attempt ends for good; *withdrawn*: the run is to be
- * suspended; *undecidable*: this attempt is refused and asked again.
- */
-type Refusal = 'forged' | 'withdrawn' | 'undecidable';
+export interface Evidence<Claims extends AnyClaims = GrantClaims> {
+  grant: VerifiedGrant<Claims>;
+  attempt: AttemptInfo;
+  nowS: number;
+  authority: Authority<Claims>;
+}
+
+type AnyClaims = WorkflowGrantClaims | GrantClaims;
 
 interface Check {
   name: string;
   code: ErrorCode;
   refusal: Refusal;
-  passes(claims: GrantClaims, attempt: AttemptInfo, nowS: number): boolean;
+  /** Of housekeeping only signature and binding are asked. */
+  always: boolean;
+  passes<Claims extends AnyClaims>(evidence: Evidence<Claims>): boolean;
 }
 
 /**
  * The checks between a verified signature and the first effect of a step, in their order. Claims are compared
- * with `===` only, and an absent claim never gets this far (`GrantClaims` is strict).
+ * with `===` only, and an absent claim never gets this far (the schema of claims is strict). Before them, the verifier
+ * has checked form, algorithm, type, key, signature and issuer (all *forged*; without keys *undecidable*); after
+ * them, the digest of a batch is compared where its bytes are read, and store and publish ask for revocations once more in
+ * their own transaction.
  */
-const grantChecks: readonly Check[] = [
+export const grantChecks: readonly Check[] = [
   {
     name: 'namespace',
     code: 'GrantMismatch',
     refusal: 'forged',
-    passes: ({ tctx }, attempt) => tctx.namespace === attempt.namespace,
+    always: true,
+    passes: ({ grant, attempt }) => grant.claims.tctx.namespace === attempt.namespace,
   },
   {
-    name: 'workflow id',
+    name: 'workflow',
     code: 'GrantMismatch',
     refusal: 'forged',
-    passes: ({ tctx }, attempt) => tctx.workflowId === attempt.workflowId,
-  },
-  {
-    name: 'workflow type',
-    code: 'GrantMismatch',
-    refusal: 'forged',
-    passes: ({ tctx }, attempt) => tctx.workflowType === attempt.workflowType,
+    always: true,
+    passes: ({ grant, attempt }) => isOf(grant.claims.tctx, attempt),
   },
   {
     name: 'step',
-    code: 'GrantMismatch',
+    code: 'StepNotGranted',
     refusal: 'forged',
-    passes: ({ tctx }, attempt) => tctx.steps.some((step) => step === attempt.activityType),
+    always: true,
+    passes: ({ grant, attempt }) => grant.claims.tctx.steps.some((step) => step === attempt.activityType),
   },
   {
-    // Recording how a run ended touches no business row, so it needs a right binding but not a current right.
+    name: 'definition digest',
+    code: 'DefinitionUnavailable',
+    refusal: 'undecidable',
+    always: false,
+    passes: ({ grant, authority }) => authority.hasDefinition(grant.claims),
+  },
+  {
     name: 'time',
     code: 'GrantExpired',
     refusal: 'withdrawn',
-    passes: ({ exp }, attempt, nowS) => attempt.activityType === 'finalize' || nowS < exp,
+    always: false,
+    passes: ({ grant, nowS }) => nowS < grant.claims.exp,
+  },
+  {
+    name: 'revocation',
+    code: 'GrantRevoked',
+    refusal: 'withdrawn',
+    always: false,
+    passes: ({ grant, authority }) => !authority.isRevoked(grant),
+  },
+  {
+    name: 'policy',
+    code: 'PolicyDenied',
+    refusal: 'withdrawn',
+    always: false,
+    passes: ({ grant, attempt, authority }) => authority.decide(grant.claims, attempt.activityType).allowed,
   },
 ];
 
-/** The first check that fails, or `undefined`. */
-export function failedCheck(claims: GrantClaims, attempt: AttemptInfo, nowS: number): Check | undefined {
-  return grantChecks.find((check) => !check.passes(claims, attempt, nowS));
+/** The first check that fails, or `undefined`. Throws what `Authority` throws. */
+export function failedCheck<Claims extends AnyClaims>(evidence: Evidence<Claims>): Check | undefined {
+  const housekeeping = isHousekeeping(evidence.attempt.activityType);
+  return grantChecks.find((check) => (check.always || !housekeeping) && !check.passes(evidence));
+}
+
+/** The very workflow of the grant, or a child that it names: of a granted type, and under the id of its parent. */
+function isOf(tctx: AnyClaims['tctx'], { workflowId, workflowType }: AttemptInfo): boolean {
+  if (workflowId === tctx.workflowId) return workflowType === tctx.workflowType;
+  if (!('children' in tctx) || !tctx.children) return false;
+  return workflowId.startsWith(`${tctx.workflowId}/`) && tctx.children.some((type) => type === workflowType);
 }

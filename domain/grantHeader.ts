@@ -3,3 +3,6 @@
  * A file of its own, so that the workflow bundle does not take in the schema of the claims.
  */
 export const grantHeader = 'waybill-grant';
+
+/** The update that brings a workflow a new grant in place of its own. Its handler must have the new one verified. */
+export const adoptUpdate = 'waybill-adopt';

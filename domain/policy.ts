@@ -1,37 +1,81 @@
+import type { Manifest } from './manifest.ts';
 import type { Principal } from './principal.ts';
+
+/** Every action that a policy decides about: what callers do, and what the steps of a run do in their name. */
+export const callerActions = [
+  'trigger',
+  'read',
+  'reveal',
+  'cancel',
+  'resume',
+  'approve',
+  'schedule',
+  'redrive',
+  'repair',
+  'revoke',
+  'administer',
+] as const;
+export const taskActions = ['ingest', 'validate', 'transform', 'store', 'publish'] as const;
+export type Action = (typeof callerActions)[number] | (typeof taskActions)[number];
 
 /** Decides whether a principal may do something now. Everything that is not allowed is denied. */
 export interface Policy {
-  /** Lower-case hex SHA-256 of the whole set; a grant names the set that let its run begin. */
+  /** Lower-case hex SHA-256 of the set that is in force; a grant names the one that let its run begin. */
   readonly digest: string;
+  /** An error during evaluation is a denial. Throws `PolicyUnavailable` where the set in force cannot be known. */
   decide(question: Question): Decision;
 }
-
-const actions = ['trigger', 'read', 'cancel'] as const;
-export type Action = (typeof actions)[number];
 
 export interface Question {
   principal: Principal;
   action: Action;
-  /** The pipeline that is acted on, or whose run is. */
-  pipeline?: { id: string; labels: Readonly<Record<string, string>> };
-  /** What is acted on; without one the question is about the principal’s own tenant as a whole. */
-  resource?: { kind: 'run'; id: string; tenant: string; requestedBy: string };
+  resource: Resource;
 }
 
-interface Decision {
+/** What is acted on. Its tenant is where the effect would be, so that no policy need guess it. */
+export type Resource =
+  | { kind: 'tenant'; tenant: string }
+  | PipelineResource
+  | {
+      kind: 'run';
+      id: string;
+      tenant: string;
+      requestedBy: string;
+      pipeline: Omit<PipelineResource, 'kind' | 'tenant'>;
+    }
+  /** This Waybill as a whole: its keys and its policy. `tenant` is the one whose operators run it. */
+  | { kind: 'instance'; tenant: string };
+
+export interface PipelineResource {
+  kind: 'pipeline';
+  id: string;
+  tenant: string;
+  labels: Readonly<Record<string, string>>;
+  source: string;
+  sink: string;
+  /** Whether its runs wait for an approval. */
+  gated: boolean;
+}
+
+export interface Decision {
   allowed: boolean;
-  /** Names of the policies that determined the answer. */
+  /** Ids of the policies that determined the answer; none where nothing allows it. */
   policies: readonly string[];
+  /** Of the set that decided. */
+  digest: string;
 }
 
-/** Interim set: whoever has a role in a tenant may trigger, read and cancel within that tenant, and nothing else. */
+export function pipelineResourceOf(manifest: Manifest, tenant: string): PipelineResource {
+  const { id, labels, source, sink } = manifest;
+  return { kind: 'pipeline', id, tenant, labels, source: source.kind, sink: sink.kind, gated: false };
+}
+
+/** Interim set: whoever has a role in a tenant may do anything within that tenant, and nothing else. */
 export const tenantPolicy: Policy = Object.freeze({
   digest: 'a7a1cc757f85ea7b1704ff3cbae7eb77a0161410f6fa90ea9578991936e4105d',
-  decide({ principal, action, resource }: Question): Decision {
+  decide({ principal, resource }: Question): Decision {
     const placed = principal.tenant !== '' && principal.roles.length > 0;
-    const ownTenant = resource === undefined || resource.tenant === principal.tenant;
-    const allowed = placed && ownTenant && actions.includes(action);
-    return { allowed, policies: allowed ? ['own-tenant'] : [] };
+    const allowed = placed && resource.tenant === principal.tenant;
+    return { allowed, policies: allowed ? ['own-tenant'] : [], digest: this.digest };
   },
 });

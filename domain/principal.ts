@@ -7,7 +7,7 @@ export interface Principal {
   tenant: string;
   roles: readonly string[];
   /** Who really sends the request when an agent or a scheduler acts for the principal (RFC 8693 `act`). */
-  actor?: { issuer: string; subject: string; kind: PrincipalKind };
+  actor?: { id: string; issuer: string; subject: string; kind: PrincipalKind };
 }
 
 export type PrincipalKind = 'person' | 'service' | 'agent';

@@ -1,5 +1,5 @@
 import { Client } from '@temporalio/client';
-import { type ActivityInterceptorsFactory, NativeConnection, Worker } from '@temporalio/worker';
+import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { pino } from 'pino';
 import { createActivities, type Dependencies } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
@@ -12,15 +12,13 @@ import { watchRuns } from '../adapters/postgres/watchRuns.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSources } from '../adapters/sources/createSources.ts';
-import {
-  attemptDetails,
-  currentGrant,
-  grantActivityInterceptor,
-} from '../adapters/temporal/activityInterceptor.ts';
-import { workflowInterceptorModules, workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
-import { grantClientInterceptor } from '../adapters/temporal/clientInterceptors.ts';
+import { attemptDetails, currentGrant, recheckGrant } from '../adapters/temporal/activityInterceptor.ts';
+import { workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
+import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
 import { fetchQueueOf } from '../domain/fetchQueue.ts';
+import { tenantPolicy } from '../domain/policy.ts';
+import { createAuthority } from './authority.ts';
 import { startHealth } from './health.ts';
 import { startReconciling } from './reconcile.ts';
 import { startRelay } from './relay.ts';
@@ -63,8 +61,11 @@ export async function startWorker(
   const progress = createProgress(pool, (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal));
   const verifier = createGrantVerifier({ jwksUrl: settings.jwksUrl, issuer: settings.issuer });
   const audit = createAuditLog(pool);
+  // Nothing can be revoked yet.
+  const revocations = { find: () => undefined };
   const dependencies: Dependencies = {
     grant: currentGrant,
+    recheck: recheckGrant,
     attempt: attemptDetails,
     progress,
     objects,
@@ -73,8 +74,15 @@ export async function startWorker(
     receiver: createReceiver(objects),
     sources: createSources({ fileRoots: settings.fileRoots, egressAllow: settings.egressAllow }),
     sink: createSink(pool),
+    nowS: () => Math.floor(Date.now() / 1000),
     draining: life.signal,
   };
+  const identity = identityPlugin({
+    verifier,
+    authority: createAuthority({ definitions, revocations, policy: tenantPolicy }),
+    audit,
+    now: Date.now,
+  });
 
   const connection = await connectPatiently(settings.temporalAddress, life.signal, onError);
   if (!connection) return;
@@ -83,26 +91,23 @@ export async function startWorker(
     connection,
     namespace: settings.namespace,
     identity: settings.identity,
-    interceptors: { workflow: [grantClientInterceptor] },
+    plugins: [identity],
   });
   const activities = createActivities(adjust(dependencies));
-  const activityInterceptors: ActivityInterceptorsFactory[] = [
-    (context) => grantActivityInterceptor(context, { verifier, audit, now: Date.now }),
-  ];
   const shared = {
     connection,
+    plugins: [identity],
     namespace: settings.namespace,
     identity: settings.identity,
     shutdownGraceTime: drainMs,
     // Heartbeats each second, so that a 5 s heartbeat timeout does not mistake a busy moment for death.
     maxHeartbeatThrottleInterval: '1s',
     defaultHeartbeatThrottleInterval: '1s',
-  } as const;
+  } satisfies Partial<WorkerOptions>;
   const fetcher = await Worker.create({
     ...shared,
     taskQueue: fetchQueueOf(settings.taskQueue),
     activities: { fetch: activities.fetch },
-    interceptors: { activity: activityInterceptors },
     maxConcurrentActivityTaskExecutions: 32,
   });
   const worker = await Worker.create({
@@ -112,10 +117,6 @@ export async function startWorker(
     ...(settings.workflowBundle
       ? { workflowBundle: { codePath: settings.workflowBundle } }
       : { workflowsPath }),
-    interceptors: {
-      activity: activityInterceptors,
-      ...(settings.workflowBundle ? {} : { workflowModules: workflowInterceptorModules }),
-    },
     // A killed worker’s runs move on after this long; the default is 10 s.
     stickyQueueScheduleToStartTimeout: '2s',
     maxConcurrentActivityTaskExecutions: 64,

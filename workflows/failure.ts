@@ -1,10 +1,4 @@
-import {
-  ActivityFailure,
-  ApplicationFailure,
-  CancelledFailure,
-  isCancellation,
-  TimeoutFailure,
-} from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, CancelledFailure, isCancellation } from '@temporalio/workflow';
 
 /** Why a run ended, as its record shows it: the code of the activity that failed, and its public message. */
 export function reasonOf(error: unknown): { code: string; message: string } {
@@ -13,9 +7,6 @@ export function reasonOf(error: unknown): { code: string; message: string } {
     return { code: 'RunCancelled', message: 'The run was cancelled.' };
   }
   if (cause instanceof ApplicationFailure) return { code: cause.type ?? 'Internal', message: cause.message };
-  if (cause instanceof TimeoutFailure) {
-    return { code: 'RunOverdue', message: 'The run did not end within the deadline of its pipeline.' };
-  }
   return { code: 'Internal', message: 'Something went wrong on our side.' };
 }
 
@@ -23,6 +14,15 @@ export function reasonOf(error: unknown): { code: string; message: string } {
 export function toWorkflowFailure(error: unknown): ApplicationFailure {
   const { code, message } = reasonOf(error);
   return ApplicationFailure.create({ type: code, message, nonRetryable: true, cause: error as Error });
+}
+
+/** A suspended run whose right did not come back. */
+export function overdue(): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: 'RunOverdue',
+    message: 'The run was suspended for as long as its pipeline allows.',
+    nonRetryable: true,
+  });
 }
 
 function rootOf(error: unknown): unknown {

@@ -1,3 +1,5 @@
+import { defineSignal, defineUpdate } from '@temporalio/workflow';
+import { adoptUpdate } from '../domain/grantHeader.ts';
 import type { Counts, RunState } from '../domain/run.ts';
 
 /** What starts a run. Identity is not here: it travels signed in the header. */
@@ -11,7 +13,7 @@ export interface RunInput {
   quick: boolean;
   /** Batches validated and transformed at once. */
   concurrency: number;
-  /** How long after acceptance the run may go on. */
+  /** How long the grant of the run lasts from its acceptance; a run may stay suspended for as long again. */
   deadlineMs: number;
   /** Where the execution before this one stopped, when the run continues as new. */
   cursor?: Cursor;
@@ -27,12 +29,22 @@ export interface Cursor {
   fetched: boolean;
   /** Batches `0` to `prepared - 1` are validated and transformed. */
   prepared: number;
+  /** Batches beyond those that are prepared too, where one before them was refused. */
+  ahead?: number[];
   /** Batches `0` to `stored - 1` are stored. */
   stored: number;
   counts: Counts;
+  /** How long the run has been suspended so far, in whole waits; absent while it is not. */
+  suspendedForMs?: number;
 }
 
 export interface RunResult {
   state: Extract<RunState, 'completed'>;
   counts: Counts;
 }
+
+/** Something may have given a right back: a revocation was lifted, a policy or a definition has changed. */
+export const wake = defineSignal('wake');
+
+/** Brings, in its header, a new grant of the same run. Fails with the code of the refusal where it is not one. */
+export const adopt = defineUpdate<{ grant: string }>(adoptUpdate);

@@ -1,13 +1,19 @@
 import { CancellationScope, isCancellation, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
+import type { RunReason } from '../domain/ports/progress.ts';
+import { suspends } from '../domain/refusal.ts';
 import { addCounts, type Counts } from '../domain/run.ts';
 import { describeProgress } from './details.ts';
+import { reasonOf } from './failure.ts';
 import type { Cursor, RunInput } from './messages.ts';
 import { stepsOf } from './steps.ts';
 import { historyEventsMax } from './timeouts.ts';
 
 /** Whatever the input says, which somebody may have written by hand. */
 const concurrencyMax = 64;
+
+/** How a movement ended: all is stored; the history is so long that the rest belongs into a new one; a right was withdrawn. */
+export type Halt = { cause: 'finished' } | { cause: 'history' } | { cause: 'withdrawn'; reason: RunReason };
 
 /**
  * What is under way, and what may begin next. Whenever something ends, `advance` begins all that has become
@@ -17,7 +23,7 @@ const concurrencyMax = 64;
 export class Movement {
   private readonly steps: Activities;
   /** Prepared batches at or beyond `cursor.prepared`. */
-  private readonly ready = new Set<number>();
+  private readonly ready: Set<number>;
   private readonly arrivals = new CancellationScope();
   private next: number;
   private underWay = 0;
@@ -25,20 +31,20 @@ export class Movement {
   private storing = false;
   private awaiting = false;
   private fetching = false;
-  /** The history is long: begin nothing more. */
-  private draining = false;
+  /** Why nothing more is begun, while what is under way ends. */
+  private halting: Halt | undefined;
   private failure: { error: unknown } | undefined;
   private readonly input: RunInput;
   private readonly cursor: Cursor;
   private readonly scope: CancellationScope;
-  private readonly resolve: () => void;
+  private readonly resolve: (halt: Halt) => void;
   private readonly reject: (error: unknown) => void;
 
   constructor(
     input: RunInput,
     cursor: Cursor,
     scope: CancellationScope,
-    resolve: () => void,
+    resolve: (halt: Halt) => void,
     reject: (error: unknown) => void,
   ) {
     this.input = input;
@@ -48,11 +54,12 @@ export class Movement {
     this.reject = reject;
     this.steps = stepsOf(input);
     this.next = cursor.prepared;
+    this.ready = new Set(cursor.ahead);
   }
 
   advance(): void {
-    this.drainIfLong();
-    if (!this.failure && !this.draining) {
+    this.haltIfLong();
+    if (!this.failure && !this.halting) {
       this.fetch();
       this.awaitArrivals();
       while (
@@ -63,16 +70,32 @@ export class Movement {
       this.storeNext();
     }
     if (this.underWay > 0) return;
-    // Everything has let go, so the prepared batches are again all those below `next`.
-    this.cursor.prepared = this.next;
     if (this.failure) this.reject(this.failure.error);
-    else this.resolve();
+    else this.resolve(this.end());
   }
 
-  private drainIfLong(): void {
+  private end(): Halt {
+    this.settleCursor();
+    const { sealed, stored, known } = this.cursor;
+    return sealed && stored === known ? { cause: 'finished' } : this.halting!;
+  }
+
+  /** Everything has let go, and the cursor says again what is prepared: all up to the first batch that is not. */
+  private settleCursor(): void {
+    const { cursor, ready } = this;
+    while (ready.has(cursor.prepared) || cursor.prepared < cursor.stored) ready.delete(cursor.prepared++);
+    if (ready.size > 0) cursor.ahead = [...ready].sort((a, b) => a - b);
+    else delete cursor.ahead;
+  }
+
+  private haltIfLong(): void {
     const { continueAsNewSuggested, historyLength } = workflowInfo();
-    if (this.draining || !(continueAsNewSuggested || historyLength > historyEventsMax)) return;
-    this.draining = true;
+    if (continueAsNewSuggested || historyLength > historyEventsMax) this.halt({ cause: 'history' });
+  }
+
+  private halt(halt: Halt): void {
+    if (this.halting) return;
+    this.halting = halt;
     // Waiting for arrivals, or reading on, is taken up again where it stood.
     this.arrivals.cancel();
   }
@@ -103,12 +126,15 @@ export class Movement {
   }
 
   private prepare(seq: number): void {
+    if (this.ready.has(seq)) return;
     this.preparing++;
     this.begin(this.steps.validate({ seq }), (validated) => {
-      this.count(validated);
+      if (this.halting?.cause === 'withdrawn') return;
       this.begin(this.steps.transform({ seq }), (transformed) => {
         this.preparing--;
         this.ready.add(seq);
+        // Both at once: a batch that is refused in between is counted when it is prepared again.
+        this.count(validated);
         this.count(transformed);
       });
     });
@@ -145,12 +171,19 @@ export class Movement {
     );
   }
 
-  /** The first failure ends the others before the run ends, so that nothing is written after its end. */
+  /**
+   * A withdrawn right lets everything under way come to its end, for it has its own right or is refused by itself. The
+   * first failure of another kind ends the others before the run ends, so that nothing is written after its end.
+   */
   private fail(error: unknown): void {
-    const expected = this.draining && isCancellation(error) && !this.scope.consideredCancelled;
+    const expected = this.halting && isCancellation(error) && !this.scope.consideredCancelled;
     if (expected || this.failure) return;
-    this.failure = { error };
-    this.scope.cancel();
+    const reason = reasonOf(error);
+    if (suspends(reason.code)) this.halt({ cause: 'withdrawn', reason });
+    else {
+      this.failure = { error };
+      this.scope.cancel();
+    }
   }
 
   private count(more: Partial<Counts>): void {

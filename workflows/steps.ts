@@ -11,19 +11,16 @@ import { localTimeouts, timeouts } from './timeouts.ts';
 
 /** The steps of a run as it may call them: of a quick run near, inside the workflow task; of others as activities. */
 export function stepsOf(input: RunInput): Activities {
-  const scheduleToCloseTimeout = input.deadlineMs;
-
   function far<K extends keyof Activities>(step: K): Activities[K] {
     const taskQueue = step === 'fetch' ? fetchQueueOf(workflowInfo().taskQueue) : undefined;
     return proxyActivities<Activities>({
       ...timeouts[step],
-      scheduleToCloseTimeout,
       ...(taskQueue && { taskQueue }),
     })[step] as Activities[K];
   }
 
   function near<K extends keyof typeof localTimeouts>(step: K): Activities[K] {
-    const local = proxyLocalActivities<Activities>({ ...localTimeouts[step], scheduleToCloseTimeout })[step];
+    const local = proxyLocalActivities<Activities>(localTimeouts[step])[step];
     type Step = (argument: unknown) => Promise<unknown>;
     const call: Step = (argument) =>
       (local as Step)(argument).catch((error: unknown) => {
@@ -41,6 +38,9 @@ export function stepsOf(input: RunInput): Activities {
     validate: step('validate'),
     transform: step('transform'),
     store: step('store'),
+    suspend: far('suspend'),
+    adopt: far('adopt'),
+    resume: far('resume'),
     finalize: near('finalize'),
   };
 }

@@ -8,24 +8,27 @@ import {
  * Every timeout and retry of every activity, in one place.
  *
  * A heartbeat is due every 5 s (sent each second), so a worker that was killed is noticed within 5 s whatever the
- * step. Faults that may pass (a database away, a source that does not answer) are retried without limit until
- * the grant of the run expires; `scheduleToCloseTimeout` bounds each step by the same deadline. What cannot pass is marked non-retryable by
- * the activity itself, from the table in `domain/errors.ts`. Temporal adds jitter to each interval.
+ * step. Faults that may pass (a database away, a source that does not answer) are retried without limit: once
+ * the grant of the run has expired, an attempt says so, and the run is suspended. What cannot pass is marked
+ * non-retryable by the activity itself, from the table in `domain/errors.ts`. Temporal adds jitter to each interval.
  */
-const untilDeadline = { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s' } as const;
+const withoutLimit = { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s' } as const;
 
 /** A cancelled run ends only once its steps have let go, so that nothing is written after its end was recorded. */
 const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
 
 export const timeouts = {
   /** Reads a whole file or URL, however large. */
-  fetch: { startToCloseTimeout: '24h', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
+  fetch: { startToCloseTimeout: '24h', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
   /** Waits at most 30 s for batches to arrive, then answers. */
-  ingest: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: untilDeadline },
-  validate: { startToCloseTimeout: '5m', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
-  transform: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
-  store: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
-  finalize: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: untilDeadline, cancellationType },
+  ingest: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit },
+  validate: { startToCloseTimeout: '5m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
+  transform: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
+  store: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
+  suspend: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit },
+  resume: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit },
+  adopt: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit },
+  finalize: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
 } as const satisfies Record<string, ActivityOptions>;
 
 /**
@@ -52,3 +55,6 @@ export const workflowTaskTimeout = '5s';
 
 /** History at which a run continues as new, well below 4,000 events whatever is still in flight. */
 export const historyEventsMax = 3_000;
+
+/** How often a suspended run asks by itself whether its right is back. */
+export const askAgainAfterMs = 3_600_000;

@@ -3,6 +3,7 @@ import { errors, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Authenticator, Identified } from '../../domain/ports/authenticator.ts';
+import type { Principal } from '../../domain/principal.ts';
 import { createIssuerKeys, type IssuerKeys } from './issuerKeys.ts';
 
 /** Verifies JWT access tokens (RFC 9068) of one issuer; everything that a token could choose is pinned here. */
@@ -65,11 +66,16 @@ function identify(claims: z.infer<typeof Claims>): Identified {
   if (!tenant.success) return { outcome: 'unplaced', who: { id, kind }, missing: 'tenant' };
   const roles = Roles.safeParse(claims.roles);
   if (!roles.success) return { outcome: 'unplaced', who: { id, kind }, missing: 'roles' };
-  const actor = act && { issuer: act.iss ?? issuer, subject: act.sub, kind: act.kind };
+  const actor = act && actorOf(act, issuer);
   return {
     outcome: 'placed',
     principal: { id, issuer, subject, kind, tenant: tenant.data, roles: roles.data, ...(actor && { actor }) },
   };
+}
+
+function actorOf(act: NonNullable<z.infer<typeof Claims>['act']>, ofIssuer: string): Principal['actor'] {
+  const issuer = act.iss ?? ofIssuer;
+  return { id: principalId(issuer, act.sub), issuer, subject: act.sub, kind: act.kind };
 }
 
 /** Subjects are unique within their issuer only, and the zero byte keeps `a` + `bc` apart from `ab` + `c`. */

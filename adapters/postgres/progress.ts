@@ -32,8 +32,8 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
       if (known) return known;
       const [run] = await rows<RunFacts>(
         'progress-run',
-        `SELECT id AS "runId", tenant, pipeline, version, definition_digest AS "definitionDigest", parameters,
-                source
+        `SELECT id AS "runId", tenant, pipeline, version, definition_digest AS "definitionDigest",
+                principal, txn, parameters, source
          FROM waybill.run WHERE id = $1`,
         [runId],
       );
@@ -72,6 +72,15 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
         if (news || leftMs <= 0 || signal.aborted) return { known: seen.known, sealed, broken };
         await waitForRun(runId, Math.min(leftMs, 2_000), signal);
       }
+    },
+
+    async batchDigests(runId) {
+      const found = await rows<{ digest: string }>(
+        'progress-batch-digests',
+        'SELECT digest FROM waybill.batch WHERE run_id = $1 ORDER BY seq',
+        [runId],
+      );
+      return found.map(({ digest }) => digest);
     },
 
     async appendBatch(runId, batch) {
@@ -135,6 +144,30 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
       if (recorded) return output;
       const { validated, transformed } = await this.findWork(runId, seq);
       return (stage === 'validate' ? validated : transformed)!;
+    },
+
+    async suspend(runId, reason, audit) {
+      await rows(
+        'progress-suspend',
+        `WITH suspended AS (
+           UPDATE waybill.run SET state = 'suspended', reason = $2
+           WHERE id = $1 AND ended_at IS NULL RETURNING id
+         ), audited AS (${auditWhere('suspended', 3)})
+         SELECT pg_notify('waybill_run', id) FROM suspended`,
+        [runId, reason, ...auditValues(audit)],
+      );
+    },
+
+    async resume(runId, audit) {
+      await rows(
+        'progress-resume',
+        `WITH resumed AS (
+           UPDATE waybill.run SET state = 'running', reason = NULL, started_at = coalesce(started_at, now())
+           WHERE id = $1 AND state = 'suspended' AND ended_at IS NULL RETURNING id
+         ), audited AS (${auditWhere('resumed', 2)})
+         SELECT pg_notify('waybill_run', id) FROM resumed`,
+        [runId, ...auditValues(audit)],
+      );
     },
 
     async totals(runId) {

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { WorkflowClientInterceptor } from '@temporalio/client';
+import type { ScheduleClientInterceptor, WorkflowClientInterceptor } from '@temporalio/client';
 import { withGrant } from './grantHeader.ts';
 
 const carried = new AsyncLocalStorage<string>();
@@ -16,6 +16,20 @@ export const grantClientInterceptor: WorkflowClientInterceptor = {
   signal: (input, next) => next(carry(input)),
   query: (input, next) => next(carry(input)),
   startUpdate: (input, next) => next(carry(input)),
+  startUpdateWithStart(input, next) {
+    const grant = carried.getStore();
+    if (!grant) return next(input);
+    return next({
+      ...input,
+      workflowStartHeaders: withGrant(input.workflowStartHeaders, grant),
+      updateHeaders: withGrant(input.updateHeaders, grant),
+    });
+  },
+};
+
+/** A schedule keeps the headers of its creation, and every run that it starts carries them. */
+export const grantScheduleInterceptor: ScheduleClientInterceptor = {
+  create: (input, next) => next(carry(input)),
 };
 
 function carry<T extends { headers: Parameters<typeof withGrant>[0] }>(input: T): T {

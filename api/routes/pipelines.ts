@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pipelineResourceOf } from '../../domain/policy.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import { handler } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
@@ -31,8 +32,8 @@ export function listPipelines({ definitions, policy }: ApiPorts) {
     },
     async ({ admission: { principal } }) => {
       const readable = definitions.list().filter(({ manifest }) => {
-        const pipeline = { id: manifest.id, labels: manifest.labels };
-        return policy.decide({ principal, action: 'read', pipeline }).allowed;
+        const resource = pipelineResourceOf(manifest, principal.tenant);
+        return policy.decide({ principal, action: 'read', resource }).allowed;
       });
       return { items: readable.map(viewOf), nextCursor: null };
     },

@@ -2,10 +2,12 @@ import { createHash } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
 import type { AuditEvent } from '../../domain/audit.ts';
 import type { Batch } from '../../domain/batch.ts';
+import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { type GrantClaims, steps } from '../../domain/grant.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { Acceptance, IdempotencyScope } from '../../domain/ports/intake.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
+import { describeSource } from '../../domain/sourceDescription.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 
 /** What a request asks for, before anything of it is checked against the pipeline. */
@@ -43,12 +45,12 @@ export function record(call: Call, resolved: Pick<Draft, 'parameters' | 'source'
   };
 }
 
-/** Step `mint`: the signed permission of this run. `sourceDigest` is lower-case hex SHA-256. */
+/** Step `mint`: the signed permission of this run. `batches` are all of its input, where that is there already. */
 export async function mint(
   ports: ApiPorts,
   options: ApiOptions,
   draft: Draft,
-  sourceDigest: string,
+  batches?: readonly Batch[],
 ): Promise<{ grant: string; claims: GrantClaims }> {
   const { pipeline, principal, runId } = draft;
   const { id, version, deadlineMs, source } = pipeline.manifest;
@@ -66,7 +68,12 @@ export async function mint(
     scope: granted.join(' '),
     req: { iss: principal.issuer, sub: principal.subject, kind: principal.kind, roles: [...principal.roles] },
     ...(principal.actor && {
-      act: { iss: principal.actor.issuer, sub: principal.actor.subject, kind: principal.actor.kind },
+      act: {
+        id: principal.actor.id,
+        iss: principal.actor.issuer,
+        sub: principal.actor.subject,
+        kind: principal.actor.kind,
+      },
     }),
     tctx: {
       tenant: principal.tenant,
@@ -76,7 +83,13 @@ export async function mint(
       pipeline: id,
       version,
       definitionDigest: pipeline.digest,
-      sourceDigest,
+      sourceDigest: sha256(
+        describeSource(
+          draft,
+          batches?.map(({ digest }) => digest),
+        ),
+      ),
+      parametersDigest: sha256(canonicalJson(draft.parameters ?? {})),
       steps: granted,
       policyDigest: ports.policy.digest,
     },
@@ -91,7 +104,7 @@ export function acceptanceOf(
   arrival: { batches: readonly Batch[]; sealed: boolean; requestDigest?: string },
 ): Acceptance {
   const { runId, pipeline, principal, parameters, source, callback, txn, idempotency, policies } = draft;
-  const { definitionDigest, sourceDigest, policyDigest, version } = claims.tctx;
+  const { definitionDigest, sourceDigest, parametersDigest, policyDigest, version } = claims.tctx;
   return {
     runId,
     manifest: pipeline.manifest,
@@ -111,6 +124,7 @@ export function acceptanceOf(
       version,
       definitionDigest,
       sourceDigest,
+      parametersDigest,
       policyDigest,
       policies,
     }),

@@ -5,7 +5,7 @@ import type { FormatManifest, SourceManifest } from '../../domain/manifest.ts';
 import type { Acceptance } from '../../domain/ports/intake.ts';
 import type { Run } from '../../domain/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { acceptanceOf, type Call, type Draft, mint, record, sha256 } from './draft.ts';
+import { acceptanceOf, type Call, type Draft, mint, record } from './draft.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
 import { checkParameters } from './parameters.ts';
 
@@ -56,7 +56,7 @@ export async function triggerByEnvelope(
   if (known) return sameRun(known, requestDigest);
 
   const batches = lines ? await keep(ports, draft, lines) : [];
-  const minted = await mint(ports, options, draft, sha256(lines ?? JSON.stringify(draft.source)));
+  const minted = await mint(ports, options, draft, lines && batches);
   const arrival = { batches, sealed: lines !== undefined, requestDigest };
   const accepted = await ports.intake.accept(acceptanceOf(draft, minted, arrival));
   if (accepted.outcome === 'accepted') return accepted.run;

@@ -5,7 +5,7 @@ import type { FormatManifest, SourceManifest } from '../../domain/manifest.ts';
 import type { KnownKey } from '../../domain/ports/intake.ts';
 import type { Run } from '../../domain/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { acceptanceOf, auditOf, type Call, type Draft, mint, record, sha256 } from './draft.ts';
+import { acceptanceOf, auditOf, type Call, type Draft, mint, record } from './draft.ts';
 import { forget, scopeOf } from './envelope.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
 import { checkParameters, parametersFromQuery } from './parameters.ts';
@@ -98,7 +98,7 @@ async function receive(
       return await ports.intake.seal(draft.runId, requestDigest(), sealed);
     }
     if (early.length === 0) throw new WaybillError('InputEmpty');
-    const minted = await mint(ports, options, draft, body.digest());
+    const minted = await mint(ports, options, draft, early);
     progress = 'accepting';
     const arrival = { batches: early, sealed: true, requestDigest: requestDigest() };
     const accepted = await ports.intake.accept(acceptanceOf(draft, minted, arrival));
@@ -118,7 +118,7 @@ type Progress = 'receiving' | 'accepting' | 'accepted';
 
 /** Accepts with the batches so far; until `stopTouching`, others see that the upload goes on. */
 async function open(ports: ApiPorts, options: ApiOptions, draft: Draft, batches: readonly Batch[]) {
-  const minted = await mint(ports, options, draft, sha256(draft.runId));
+  const minted = await mint(ports, options, draft);
   const accepted = await ports.intake.accept(acceptanceOf(draft, minted, { batches, sealed: false }));
   if (accepted.outcome === 'known') return accepted;
   // A touch that fails is followed by the next; many that fail are what the 30 s are for.
@@ -144,7 +144,7 @@ async function giveUp(
     }
     await forget(ports, draft, early);
     if (!broken) return;
-    const minted = await mint(ports, options, draft, sha256(draft.runId));
+    const minted = await mint(ports, options, draft);
     const acceptance = acceptanceOf(draft, minted, { batches: [], sealed: false });
     const audit = auditOf(draft, 'run.upload-broken', { code: 'UploadIncomplete' }, 'failure');
     await ports.intake.recordFailed({ ...acceptance, audit }, 'UploadIncomplete');

@@ -7,7 +7,16 @@ export interface GrantSigner {
   publicKeys(): Promise<{ keys: object[] }>;
 }
 
-/** Verifies grants by public keys alone. Throws `GrantInvalid` or `KeysUnavailable`. */
-export interface GrantVerifier {
-  verify(grant: string): Promise<GrantClaims>;
+/** Claims of which the signature, issuer, audience and type are verified, and the thumbprint of the key that signed them. */
+export interface VerifiedGrant<Claims = GrantClaims> {
+  claims: Claims;
+  key: string;
+}
+
+/**
+ * Verifies grants by public keys alone. Throws `GrantMalformed`, `GrantAlgorithmRefused`, `GrantTypeMismatch`,
+ * `GrantKeyUnknown`, `GrantKeyRetired`, `GrantInvalid`, `GrantIssuerMismatch` or `KeysUnavailable`.
+ */
+export interface GrantVerifier<Claims = GrantClaims> {
+  verify(grant: string): Promise<VerifiedGrant<Claims>>;
 }

@@ -13,6 +13,8 @@ export interface Progress {
   begin(runId: string, audit: AuditEvent): Promise<void>;
   /** How many batches have arrived; waits for more than `after`, up to `waitMs` or until the signal aborts. */
   arrivals(runId: string, after: number, waitMs: number, signal: AbortSignal): Promise<Arrivals>;
+  /** Digests of all batches that have arrived, in their order. */
+  batchDigests(runId: string): Promise<string[]>;
   appendBatch(runId: string, batch: Batch): Promise<void>;
   lastBatch(runId: string): Promise<Batch | undefined>;
   /** No batch will follow. */
@@ -21,6 +23,10 @@ export interface Progress {
   findWork(runId: string, seq: number): Promise<Work>;
   /** The first output of a stage stands; resolves with the one that stands. */
   recordStage(runId: string, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
+  /** A right was withdrawn: the run waits, and shows why. Changes nothing once it has ended. */
+  suspend(runId: string, reason: RunReason, audit: AuditEvent): Promise<void>;
+  /** Suspended becomes running; any other state stays. */
+  resume(runId: string, audit: AuditEvent): Promise<void>;
   /** Sums of the ledger, and whether each batch is in it. */
   totals(runId: string): Promise<{ counts: Counts; stored: number; batches: number }>;
   /** The state the run ends in, once; later calls change nothing and resolve with how it ended. */
@@ -44,6 +50,9 @@ export interface RunFacts {
   pipeline: string;
   version: number;
   definitionDigest: string;
+  /** `prn_…` of the requester. */
+  principal: string;
+  txn: string;
   parameters: unknown;
   source: { kind: 'upload' | 'inline' } | { kind: 'file'; path: string } | { kind: 'http'; url: string };
 }
@@ -60,5 +69,10 @@ interface Arrivals {
 export type RunOutcome = {
   state: 'completed' | 'failed' | 'cancelled';
   counts: Counts;
-  reason?: { code: string; message: string };
+  reason?: RunReason;
 };
+
+export interface RunReason {
+  code: string;
+  message: string;
+}

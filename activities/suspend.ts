@@ -1,0 +1,10 @@
+import type { RunReason } from '../domain/ports/progress.ts';
+import type { Dependencies } from './index.ts';
+import { audited, runOf } from './run.ts';
+
+/** Records that the run waits, and why. Housekeeping: it needs no current right. */
+export async function suspendStep(deps: Dependencies, reason: RunReason): Promise<void> {
+  const run = await runOf(deps);
+  const audit = audited(deps, 'run.suspended', { code: reason.code });
+  await deps.progress.suspend(run.runId, reason, { ...audit, outcome: 'denied' });
+}

@@ -1,0 +1,18 @@
+import type { GrantClaims, WorkflowGrantClaims } from '../grant.ts';
+import type { VerifiedGrant } from './grants.ts';
+
+/**
+ * What holds today, beside what a grant says. Answers at once, from knowledge of at most 10 s of age; where that is
+ * older, it throws a retryable `WaybillError` (`RevocationsUnavailable`, `PolicyUnavailable`), which makes the attempt
+ * undecidable.
+ */
+export interface Authority<Claims extends WorkflowGrantClaims | GrantClaims = GrantClaims> {
+  /** Whether this worker has exactly the definition that was granted. */
+  hasDefinition(claims: Claims): boolean;
+  isRevoked(grant: VerifiedGrant<Claims>): boolean;
+  /** Whether today’s policy lets the principal do the step; where not, what to tell the audit. */
+  decide(
+    claims: Claims,
+    step: string,
+  ): { allowed: boolean; policies: readonly string[]; digest: string | null };
+}

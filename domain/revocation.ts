@@ -1,0 +1,47 @@
+import type { Requester } from './principal.ts';
+
+/**
+ * `principal`: whoever acts, or is acted for, under that `prn_…` in the tenant; `grant`: the run of that id, or the one
+ * grant of that `jti`; `key`: every grant that the key has signed, of all tenants; `delegation`: a consent of a schedule.
+ */
+export const revocationKinds = ['principal', 'grant', 'key', 'delegation'] as const;
+export type RevocationKind = (typeof revocationKinds)[number];
+
+/** A right that was withdrawn and has not been given back. Times are RFC 3339. */
+export interface Revocation {
+  /** `rev_…` */
+  id: string;
+  kind: RevocationKind;
+  target: string;
+  /** `null` for keys, which belong to no tenant. */
+  tenant: string | null;
+  /** Only tokens and grants issued at or before this are void, as after a logout. `null`: all, until it is lifted. */
+  issuedUntil: string | null;
+  reason: string | null;
+  /** `null` where an identity provider said so. */
+  revokedBy: Pick<Requester, 'id' | 'kind' | 'actor'> | null;
+  createdAt: string;
+}
+
+/** What somebody relies on, a token or a grant, with everything in it that may have been revoked. */
+export interface Credential {
+  tenant: string;
+  /** `prn_…` of the principal, and of who acts for them. */
+  principals: readonly string[];
+  /** Seconds since 1970. */
+  issuedAtS: number;
+  /** `jti` of a grant and the id of its run. */
+  grants?: readonly string[];
+  /** Thumbprint of the key that signed a grant. */
+  key?: string;
+}
+
+/** Whether the revocation is about this credential. Compared with `===` only. */
+export function voids(revocation: Revocation, credential: Credential): boolean {
+  const { kind, target, tenant, issuedUntil } = revocation;
+  if (kind === 'key') return target === credential.key;
+  if (tenant !== credential.tenant) return false;
+  if (issuedUntil !== null && credential.issuedAtS * 1000 > Date.parse(issuedUntil)) return false;
+  if (kind === 'principal') return credential.principals.some((id) => id === target);
+  return kind === 'grant' && (credential.grants ?? []).some((id) => id === target);
+}

@@ -1,0 +1,47 @@
+import {
+  credentialOf,
+  type GrantClaims,
+  isHousekeeping,
+  principalOf,
+  type Step,
+  stepActions,
+} from '../domain/grant.ts';
+import { type Policy, pipelineResourceOf } from '../domain/policy.ts';
+import type { Authority } from '../domain/ports/authority.ts';
+import type { Definitions } from '../domain/ports/definitions.ts';
+import type { Revocations } from '../domain/ports/revocations.ts';
+
+/** What holds today for a run, of all that this worker knows: its definitions, what was revoked, the policy in force. */
+export function createAuthority(knowledge: {
+  definitions: Definitions;
+  revocations: Revocations;
+  policy: Policy;
+}): Authority {
+  const { definitions, revocations, policy } = knowledge;
+
+  function definitionOf({ tctx }: GrantClaims) {
+    const found = definitions.find(tctx.pipeline);
+    return found?.digest === tctx.definitionDigest ? found : undefined;
+  }
+
+  return {
+    hasDefinition: (claims) => definitionOf(claims) !== undefined,
+    isRevoked: (grant) => revocations.find(credentialOf(grant)) !== undefined,
+    decide(claims, step) {
+      const { manifest } = definitionOf(claims)!;
+      const resource = pipelineResourceOf(manifest, claims.tctx.tenant);
+      const principal = principalOf(claims);
+      const decisions = actionsOf(step).map((action) => policy.decide({ principal, action, resource }));
+      return {
+        allowed: decisions.length > 0 && decisions.every(({ allowed }) => allowed),
+        policies: [...new Set(decisions.flatMap(({ policies }) => policies))],
+        digest: decisions[0]?.digest ?? null,
+      };
+    },
+  };
+}
+
+/** An unknown step has no action, and so nothing allows it. */
+function actionsOf(step: string) {
+  return isHousekeeping(step) || !Object.hasOwn(stepActions, step) ? [] : stepActions[step as Step];
+}
