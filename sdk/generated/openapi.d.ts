@@ -227,6 +227,7 @@ export interface components {
                 /** @enum {string} */
                 kind: "person" | "service" | "agent";
                 actor?: {
+                    id: string;
                     issuer: string;
                     subject: string;
                     /** @enum {string} */

@@ -113,9 +113,12 @@ describe('who may call', () => {
   it('who acts for another appears beside them', async () => {
     const as = await api.issuer.token({ act: { sub: 'copilot', kind: 'agent' } });
     const response = await api.call('/v1/pipelines/few/runs', { as, ...json({ records: [{ id: 'a' }] }) });
-    const run = (await response.json()) as { requestedBy: { subject: string; actor: object } };
+    const run = (await response.json()) as { requestedBy: { id: string; subject: string; actor: object } };
     assert.equal(run.requestedBy.subject, 'alice');
-    assert.deepEqual(run.requestedBy.actor, { issuer: api.issuer.url, subject: 'copilot', kind: 'agent' });
+    const { id, ...actor } = run.requestedBy.actor as { id: string };
+    assert.deepEqual(actor, { issuer: api.issuer.url, subject: 'copilot', kind: 'agent' });
+    assert.match(id, /^prn_/);
+    assert.notEqual(id, run.requestedBy.id);
   });
 
   it('the token comes before everything else that could be wrong', async () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -98,9 +99,11 @@ describe('runs over HTTP', () => {
     assert.equal(claims.exp - claims.iat, 7 * 86_400);
     assert.equal(claims.txn, trace);
     assert.equal(row!.txn, trace);
-    assert.equal(claims.scope, 'ingest validate transform store finalize');
-    const { sourceDigest, ...tctx } = claims.tctx;
+    const granted = ['ingest', 'validate', 'transform', 'store', 'suspend', 'adopt', 'resume', 'finalize'];
+    assert.equal(claims.scope, granted.join(' '));
+    const { sourceDigest, parametersDigest, ...tctx } = claims.tctx;
     assert.match(sourceDigest, /^[0-9a-f]{64}$/);
+    assert.equal(parametersDigest, createHash('sha256').update('{}').digest('hex'));
     assert.deepEqual(tctx, {
       tenant: 'acme',
       namespace: 'default',
@@ -109,7 +112,7 @@ describe('runs over HTTP', () => {
       pipeline: 'few',
       version: 1,
       definitionDigest: 'few'.padEnd(64, '0'),
-      steps: ['ingest', 'validate', 'transform', 'store', 'finalize'],
+      steps: granted,
       policyDigest: tenantPolicy.digest,
     });
   });
