@@ -1,7 +1,8 @@
-import { existsSync, watch } from 'node:fs';
-import { resolve, sep } from 'node:path';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { packageFile } from './nodeService.ts';
 import type { RunningStack } from './startStack.ts';
+import { watchFolders } from './watchFolders.ts';
 
 /**
  * Reloads the stack when a file of the project changes; in a clone of Waybill, also when one of its own does.
@@ -15,8 +16,8 @@ export function watchProject(
 ): { close(): void } {
   let timer: NodeJS.Timeout | undefined;
   let reloading = Promise.resolve();
-  const onChange = (_event: string, name: string | null) => {
-    if (!name?.endsWith('.ts') || name.split(sep).some((part) => ignored.has(part))) return;
+  const onChange = (name: string) => {
+    if (!/\.(ts|cedar)$|^policies\/.*\.json$/.test(name)) return;
     clearTimeout(timer);
     timer = setTimeout(() => {
       reloading = reloading.then(async () => {
@@ -29,7 +30,7 @@ export function watchProject(
     }, settleMs);
   };
   const own = existsSync(packageFile('.git')) ? ownSources.map(packageFile) : [];
-  const watchers = [resolve(folder), ...own].map((path) => watch(path, { recursive: true }, onChange));
+  const watchers = [resolve(folder), ...own].map((path) => watchFolders(path, ignored, onChange));
   return {
     close() {
       clearTimeout(timer);
