@@ -1,40 +1,73 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { WaybillError } from '../domain/errors.ts';
-import { readJsonBody } from './jsonBody.ts';
-import type { Body } from './routes/createRun.ts';
+import { type JsonBody, readBytes, readJsonBody } from './jsonBody.ts';
+import type { Route } from './routeTable.ts';
+import type { Upload } from './trigger/upload.ts';
 
-const jsonWithinMs = 30_000;
+/** What the parsers of content types make of a body; `undefined` where there is none. */
+export type Body =
+  | { kind: 'json'; json: JsonBody }
+  | { kind: 'form'; fields: Readonly<Record<string, string>> }
+  | ({ kind: 'upload' } & Omit<Upload, 'query'>);
 
-/** JSON is read at once and bounded; data is handed on as the stream it is. Everything else is refused. */
+const readWithinMs = 30_000;
+
+/** JSON and forms are read at once and bounded; data is handed on as the stream it is. Everything else is refused. */
 export function readBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addHook('onRequest', async (request) => {
     if (request.headers['content-encoding'] !== undefined)
       throw new WaybillError('UnsupportedMediaType', { detail: 'content-encoding' });
   });
+  app.addContentTypeParser('application/json', async (request: FastifyRequest, payload: Payload) => {
+    const { bodyMaxBytes, body } = routeOf(request);
+    if (body === 'form') throw new WaybillError('UnsupportedMediaType');
+    refuseLong(request, bodyMaxBytes);
+    const json = await readJsonBody(payload, bodyMaxBytes, readWithinMs);
+    return json && ({ kind: 'json', json } satisfies Body);
+  });
   app.addContentTypeParser(
-    'application/json',
-    async (request: FastifyRequest, payload: NodeJS.ReadableStream) => {
-      const bytesMax = request.routeOptions.config.route!.bodyMaxBytes;
-      if (Number(request.headers['content-length'] ?? 0) > bytesMax)
-        throw new WaybillError('RequestTooLarge');
-      const json = await readJsonBody(payload as typeof request.raw, bytesMax, jsonWithinMs);
-      return json && ({ kind: 'json', json } satisfies Body);
+    'application/x-www-form-urlencoded',
+    async (request: FastifyRequest, payload: Payload) => {
+      const { bodyMaxBytes, body } = routeOf(request);
+      if (body !== 'form') throw new WaybillError('UnsupportedMediaType');
+      refuseLong(request, bodyMaxBytes);
+      return {
+        kind: 'form',
+        fields: fieldsOf(await readBytes(payload, bodyMaxBytes, readWithinMs)),
+      } satisfies Body;
     },
   );
   for (const mediaType of ['application/x-ndjson', 'text/csv'] as const) {
-    app.addContentTypeParser(mediaType, async (request: FastifyRequest, payload: NodeJS.ReadableStream) => {
+    app.addContentTypeParser(mediaType, async (request: FastifyRequest, payload: Payload) => {
       const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(request.headers['content-type'] ?? '')?.[1];
       const readable = charset === undefined || /^(utf-?8|us-ascii)$/i.test(charset);
-      if (!request.routeOptions.config.route!.uploads || !readable)
+      if (routeOf(request).body !== 'json or data' || !readable)
         throw new WaybillError('UnsupportedMediaType');
       const length = request.headers['content-length'];
       return {
         kind: 'upload',
         mediaType,
-        stream: payload as typeof request.raw,
+        stream: payload,
         sizeBytes: length === undefined ? undefined : Number(length),
       } satisfies Body;
     });
   }
+}
+
+type Payload = FastifyRequest['raw'];
+
+function routeOf(request: FastifyRequest): Route {
+  return request.routeOptions.config.route!;
+}
+
+function refuseLong({ headers }: FastifyRequest, bytesMax: number): void {
+  if (Number(headers['content-length'] ?? 0) > bytesMax) throw new WaybillError('RequestTooLarge');
+}
+
+/** RFC 6749, section 3.2: a field that is given twice is an error, since two readers may take either. */
+function fieldsOf(bytes: Uint8Array): Record<string, string> {
+  const pairs = [...new URLSearchParams(Buffer.from(bytes).toString('utf8'))];
+  if (new Set(pairs.map(([name]) => name)).size < pairs.length) throw new WaybillError('InvalidRequest');
+  return Object.fromEntries(pairs);
 }

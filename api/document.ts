@@ -34,7 +34,7 @@ export async function documented(app: FastifyInstance, { publicUrl }: ApiOptions
     },
     transform: (document) => {
       const made = toJsonSchema(document);
-      return document.route.config?.route?.uploads ? withBodies(made) : made;
+      return document.route.config?.route?.body === 'json or data' ? withBodies(made) : made;
     },
     transformObject: (document) => tidied(toComponents(document)),
   });

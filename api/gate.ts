@@ -26,6 +26,7 @@ export async function admit(
 ): Promise<Admission | undefined> {
   if (route.identity === 'none') return undefined;
   const principal = await identify(ports, route, request);
+  if (route.resource === 'self') return { principal, policies: [] };
   if (!route.action) throw new WaybillError('Forbidden', { detail: 'the route has no action' });
   const found = await findResource(ports, route, request, principal);
   const policies = await decide(ports, route.action, request, principal, found);
@@ -33,20 +34,28 @@ export async function admit(
 }
 
 async function identify(ports: ApiPorts, route: Route, request: FastifyRequest): Promise<Principal> {
-  const token = bearer.exec(request.headers.authorization ?? '')?.[1];
-  if (!token) throw new WaybillError('Unauthenticated', { detail: 'no bearer token' });
-  const identified = await ports.authenticator.authenticate(token);
+  const identified = await ports.authenticator.authenticate(tokenOf(request));
   if (identified.outcome === 'placed') return identified.principal;
+  const { id, kind } = identified.who;
   await ports.auditLog.append({
     action: 'access.denied',
     outcome: 'denied',
     tenant: null,
-    actor: identified.who,
+    actor: kind && { id, kind },
     runId: null,
     txn: request.traceId,
-    detail: { action: route.action, route: route.path, missing: identified.missing },
+    detail: { principal: id, action: route.action, route: route.path, missing: identified.missing },
   });
   throw new WaybillError('Forbidden', { detail: `the token has no ${identified.missing}` });
+}
+
+/** Node keeps the first of several such headers and a proxy may look at the last, so there may be one alone. */
+function tokenOf({ raw }: FastifyRequest): string {
+  const [header = '', ...more] = raw.headersDistinct.authorization ?? [];
+  const token = bearer.exec(header)?.[1];
+  if (!token || more.length > 0)
+    throw new WaybillError('Unauthenticated', { detail: 'not one bearer token' });
+  return token;
 }
 
 const bearer = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;

@@ -20,7 +20,7 @@ export async function readJsonBody(
   bytesMax: number,
   withinMs: number,
 ): Promise<JsonBody | undefined> {
-  const bytes = await readAll(stream, bytesMax, withinMs);
+  const bytes = await readBytes(stream, bytesMax, withinMs);
   if (bytes.length === 0) return undefined;
   return { value: parseJson(bytes), digest: createHash('sha256').update(bytes).digest('hex') };
 }
@@ -65,7 +65,8 @@ function refuseUnsafe(value: unknown): void {
   for (const inner of Object.values(value)) refuseUnsafe(inner);
 }
 
-async function readAll(stream: Readable, bytesMax: number, withinMs: number): Promise<Buffer> {
+/** Throws `RequestTooLarge`, `RequestTimeout`, or `InvalidRequest` where the body ends early. */
+export async function readBytes(stream: Readable, bytesMax: number, withinMs: number): Promise<Buffer> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new WaybillError('RequestTimeout')), withinMs);

@@ -3,7 +3,8 @@ import { delimiter } from 'node:path';
 import { z } from 'zod';
 import { createGrantSigner } from '../adapters/keys/grantSigner.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
-import { createAuthenticator } from '../adapters/oidc/verifyAccessToken.ts';
+import { onlyIssuer, readIssuers } from '../adapters/oidc/trustedIssuers.ts';
+import { createAuthenticator, withKeys } from '../adapters/oidc/verifyAccessToken.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createIntake } from '../adapters/postgres/intake.ts';
@@ -31,9 +32,11 @@ const Settings = z.object({
   /** A file with the private Ed25519 JWK that signs grants. */
   WAYBILL_SIGNING_KEY: z.string(),
   WAYBILL_INSTANCE: z.string().default('waybill'),
-  /** The OIDC issuer whose access tokens count. */
-  WAYBILL_ISSUER: z.url(),
+  /** The OIDC issuer whose access tokens count, where there is one alone. */
+  WAYBILL_ISSUER: z.url({ protocol: /^https?$/ }).optional(),
   WAYBILL_AUDIENCE: z.string().default('waybill'),
+  /** A file that says which issuers count and for what (docs/identity-providers.md), instead of the two above. */
+  WAYBILL_ISSUERS: z.string().optional(),
   WAYBILL_TEMPORAL_UI_URL: z.url().optional(),
   WAYBILL_TEMPORAL_NAMESPACE: z.string().default('default'),
   WAYBILL_FILE_ROOTS: z.string().default(''),
@@ -45,7 +48,8 @@ const drainMs = 8_000;
 /** A database that does not answer within this is away, and callers get 503. */
 const answerWithinMs = 5_000;
 
-const settings = readApiSettings();
+const settings = await orExit(() => readSettings(Settings, process.env));
+const issuers = withKeys(await orExit(trustedIssuers));
 const stop = Promise.withResolvers<void>();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.resolve());
 // Started by a supervisor that is gone: nobody would ever stop this process.
@@ -62,10 +66,7 @@ const app = await buildServer(
   {
     intake,
     auditLog: createAuditLog(pool),
-    authenticator: createAuthenticator({
-      issuer: settings.WAYBILL_ISSUER,
-      audience: settings.WAYBILL_AUDIENCE,
-    }),
+    authenticator: createAuthenticator(issuers),
     policy: tenantPolicy,
     definitions: await loadProject(settings.WAYBILL_PROJECT),
     grantSigner: await createGrantSigner(settings.WAYBILL_SIGNING_KEY),
@@ -79,6 +80,7 @@ const app = await buildServer(
   {
     instance: settings.WAYBILL_INSTANCE,
     namespace: settings.WAYBILL_TEMPORAL_NAMESPACE,
+    authorizationServers: issuers.filter(({ clients }) => clients.length > 0).map(({ issuer }) => issuer),
     ...(settings.WAYBILL_TEMPORAL_UI_URL && { temporalUiUrl: settings.WAYBILL_TEMPORAL_UI_URL }),
     ...(settings.WAYBILL_PUBLIC_URL && { publicUrl: settings.WAYBILL_PUBLIC_URL }),
     log: { level: 'info' },
@@ -94,9 +96,16 @@ await intake.close();
 await pool.end();
 process.exit(0);
 
-function readApiSettings() {
+async function trustedIssuers() {
+  const { WAYBILL_ISSUERS: file, WAYBILL_ISSUER: only, WAYBILL_AUDIENCE: audience } = settings;
+  if (file !== undefined && only === undefined) return readIssuers(file);
+  if (only !== undefined && file === undefined) return onlyIssuer(only, audience);
+  throw new SettingsError('Set WAYBILL_ISSUER, or WAYBILL_ISSUERS for more than one, and not both.');
+}
+
+async function orExit<T>(read: () => T | Promise<T>): Promise<T> {
   try {
-    return readSettings(Settings, process.env);
+    return await read();
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
     console.error(error.message);

@@ -30,6 +30,8 @@ export interface ApiOptions {
   temporalUiUrl?: string;
   /** Prefix of the links in answers; without it they begin with `/`. */
   publicUrl?: string;
+  /** Issuers at which people sign in for this API. Default: none are named. */
+  authorizationServers?: readonly string[];
   /** Default: no log. */
   log?: { level: 'debug' | 'info' | 'warn' | 'error' };
 }

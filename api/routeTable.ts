@@ -6,19 +6,21 @@ import type { Action } from '../domain/policy.ts';
  */
 // biome-ignore format: a row a route, so that a gap is seen.
 export const routeTable = {
-  //             path                                    who                what the policy is asked                     body                                     asked twice                audit
-  createRun:     { ...post('/v1/pipelines/:id/runs'),    identity: 'token', action: 'trigger', resource: 'pipeline', bodyMaxBytes: 4_194_304, uploads: true,  repeat: 'idempotency-key', audit: 'run.accepted' },
-  listPipelines: { ...get('/v1/pipelines'),              identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 0,         uploads: false, repeat: 'safe',            audit: null },
-  getPipeline:   { ...get('/v1/pipelines/:id'),          identity: 'token', action: 'read',    resource: 'pipeline', bodyMaxBytes: 0,         uploads: false, repeat: 'safe',            audit: null },
-  listRuns:      { ...get('/v1/runs'),                   identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 0,         uploads: false, repeat: 'safe',            audit: null },
-  getRun:        { ...get('/v1/runs/:id'),               identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         uploads: false, repeat: 'safe',            audit: null },
-  followRun:     { ...get('/v1/runs/:id/events'),        identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         uploads: false, repeat: 'safe',            audit: null },
-  listRunAudit:  { ...get('/v1/runs/:id/audit'),         identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         uploads: false, repeat: 'safe',            audit: null },
-  cancelRun:     { ...post('/v1/runs/:id/cancel'),       identity: 'token', action: 'cancel',  resource: 'run',      bodyMaxBytes: 1_024,     uploads: false, repeat: 'changes nothing', audit: 'run.cancel-requested' },
-  health:        { ...get('/healthz'),                   identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         uploads: false, repeat: 'safe',            audit: null },
-  ready:         { ...get('/readyz'),                    identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         uploads: false, repeat: 'safe',            audit: null },
-  openapi:       { ...get('/openapi.json'),              identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         uploads: false, repeat: 'safe',            audit: null },
-  keys:          { ...get('/.well-known/jwks.json'),     identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         uploads: false, repeat: 'safe',            audit: null },
+  //                 path                                               who                what the policy is asked                 body                                           asked twice                audit
+  createRun:         { ...post('/v1/pipelines/:id/runs'),               identity: 'token', action: 'trigger', resource: 'pipeline', bodyMaxBytes: 4_194_304, body: 'json or data', repeat: 'idempotency-key', audit: 'run.accepted' },
+  listPipelines:     { ...get('/v1/pipelines'),                         identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  getPipeline:       { ...get('/v1/pipelines/:id'),                     identity: 'token', action: 'read',    resource: 'pipeline', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  whoami:            { ...get('/v1/whoami'),                            identity: 'token', action: null,      resource: 'self',     bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  listRuns:          { ...get('/v1/runs'),                              identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  getRun:            { ...get('/v1/runs/:id'),                          identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  followRun:         { ...get('/v1/runs/:id/events'),                   identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  listRunAudit:      { ...get('/v1/runs/:id/audit'),                    identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  cancelRun:         { ...post('/v1/runs/:id/cancel'),                  identity: 'token', action: 'cancel',  resource: 'run',      bodyMaxBytes: 1_024,     body: 'json',         repeat: 'changes nothing', audit: 'run.cancel-requested' },
+  health:            { ...get('/healthz'),                              identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  ready:             { ...get('/readyz'),                               identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  openapi:           { ...get('/openapi.json'),                         identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  keys:              { ...get('/.well-known/jwks.json'),                identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  protectedResource: { ...get('/.well-known/oauth-protected-resource'), identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
 } as const satisfies Record<string, Route>;
 
 export type RouteName = keyof typeof routeTable;
@@ -27,12 +29,13 @@ export interface Route {
   method: 'GET' | 'POST';
   path: string;
   identity: 'token' | 'none';
+  /** `null` where nothing is touched that is anybody else’s. */
   action: Action | null;
-  /** What the policy is asked about; `:id` names it, in the caller’s own tenant. */
-  resource: 'pipeline' | 'run' | 'tenant' | null;
+  /** What the policy is asked about; `:id` names it, in the caller’s own tenant. `self`: only who asks. */
+  resource: 'pipeline' | 'run' | 'tenant' | 'self' | null;
   bodyMaxBytes: number;
-  /** Whether the body may instead be data of any length, which is streamed. */
-  uploads: boolean;
+  /** Anything else is refused unread. Data may be of any length, and is streamed. */
+  body: 'none' | 'json' | 'json or data' | 'form';
   repeat: 'safe' | 'changes nothing' | 'idempotency-key';
   /** The audit event that commits with the effect. Denials are audited as `access.denied` on every route. */
   audit: string | null;

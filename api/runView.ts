@@ -5,19 +5,22 @@ import type { ApiOptions } from './ports.ts';
 const kind = z.enum(['person', 'service', 'agent']);
 const count = z.int().min(0);
 
+/** Who asks, and who acts for them. */
+export const RequesterView = z.object({
+  id: z.string(),
+  issuer: z.string(),
+  subject: z.string(),
+  kind,
+  actor: z.object({ id: z.string(), issuer: z.string(), subject: z.string(), kind }).optional(),
+});
+
 /** A run as HTTP shows it. */
 export const RunView = z.object({
   id: z.string().describe('`<pipeline>-<uuidv7>`; also the workflow id in Temporal.'),
   pipeline: z.string(),
   state: z.enum(runStates),
   tenant: z.string(),
-  requestedBy: z.object({
-    id: z.string(),
-    issuer: z.string(),
-    subject: z.string(),
-    kind,
-    actor: z.object({ id: z.string(), issuer: z.string(), subject: z.string(), kind }).optional(),
-  }),
+  requestedBy: RequesterView,
   counts: z
     .object({
       read: count,

@@ -8,6 +8,7 @@ import type { Handler } from './handler.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import { allowedMethods, refuse, refuseConnection, trace } from './refuse.ts';
 import { createRun } from './routes/createRun.ts';
+import { protectedResource, whoami } from './routes/identity.ts';
 import { health, keys, openapi, ready } from './routes/operations.ts';
 import { getPipeline, listPipelines } from './routes/pipelines.ts';
 import { listRunAudit } from './routes/runAudit.ts';
@@ -104,5 +105,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     ready: ready(ports),
     openapi: openapi(),
     keys: keys(ports),
+    whoami: whoami(),
+    protectedResource: protectedResource(options),
   };
 }

@@ -1,85 +1,69 @@
-import { createHash } from 'node:crypto';
-import { errors, jwtVerify } from 'jose';
+import { decodeJwt, errors, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
-import type { Authenticator, Identified } from '../../domain/ports/authenticator.ts';
-import type { Principal } from '../../domain/principal.ts';
+import type { Authenticator } from '../../domain/ports/authenticator.ts';
+import { callerOf } from './callerOf.ts';
 import { createIssuerKeys, type IssuerKeys } from './issuerKeys.ts';
+import { Subject, type TrustedIssuer } from './trustedIssuers.ts';
 
-/** Verifies JWT access tokens (RFC 9068) of one issuer; everything that a token could choose is pinned here. */
-export function createAuthenticator(options: {
-  /** Compared with `===` to the claim `iss` and to what discovery says. */
-  issuer: string;
-  audience: string;
-}): Authenticator {
-  const keys = createIssuerKeys(options.issuer);
+/** Verifies JWT access tokens (RFC 9068) of the trusted issuers; everything that a token could choose is pinned. */
+export function createAuthenticator(issuers: readonly Issuer[]): Authenticator {
   return {
     async authenticate(accessToken) {
-      return identify(await verify(accessToken, keys, options));
+      try {
+        const issuer = issuerOf(issuers, accessToken);
+        return callerOf(issuer, await verify(accessToken, issuer));
+      } catch (error) {
+        if (error instanceof WaybillError) throw error;
+        const code = error instanceof errors.JWTExpired ? 'TokenExpired' : 'Unauthenticated';
+        throw new WaybillError(code, {
+          detail: error instanceof Error ? `${error.name}: ${error.message}` : '',
+        });
+      }
     },
   };
 }
 
-async function verify(token: string, keys: IssuerKeys, options: { issuer: string; audience: string }) {
-  try {
-    const { payload } = await jwtVerify(token, keys, {
-      ...options,
-      algorithms: ['RS256', 'ES256', 'PS256', 'EdDSA'],
-      typ: 'at+jwt',
-      requiredClaims: ['iss', 'sub', 'aud', 'iat', 'exp'],
-      clockTolerance: 5,
-    });
-    return Claims.parse(payload);
-  } catch (error) {
-    if (error instanceof WaybillError) throw error;
-    const code = error instanceof errors.JWTExpired ? 'TokenExpired' : 'Unauthenticated';
-    throw new WaybillError(code, { detail: error instanceof Error ? `${error.name}: ${error.message}` : '' });
-  }
+/** A trusted issuer with its keys, which access tokens and logout tokens share. */
+export type Issuer = TrustedIssuer & { keys: IssuerKeys };
+
+export function withKeys(trusted: readonly TrustedIssuer[]): Issuer[] {
+  return trusted.map((issuer) => ({ ...issuer, keys: createIssuerKeys(issuer.issuer) }));
 }
 
-const kind = z.enum(['person', 'service', 'agent']);
-
-const Claims = z.object({
-  iss: z.string().min(1),
-  sub: z.string().min(1).max(255),
-  kind,
-  tenant: z.unknown().optional(),
-  roles: z.unknown().optional(),
-  /** Who acts for the subject (RFC 8693, section 4.1); of the same issuer unless it says otherwise. */
-  act: z
-    .object({
-      sub: z.string().min(1).max(255),
-      iss: z.string().min(1).optional(),
-      kind: kind.default('agent'),
-    })
-    .optional(),
-});
-
-/** A tenant becomes part of keys and names everywhere, so it is kept to characters that mean nothing anywhere. */
-const Tenant = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
-const Roles = z.array(z.string().min(1).max(100)).min(1).max(100);
-
-function identify(claims: z.infer<typeof Claims>): Identified {
-  const { iss: issuer, sub: subject, kind, act } = claims;
-  const id = principalId(issuer, subject);
-  const tenant = Tenant.safeParse(claims.tenant);
-  if (!tenant.success) return { outcome: 'unplaced', who: { id, kind }, missing: 'tenant' };
-  const roles = Roles.safeParse(claims.roles);
-  if (!roles.success) return { outcome: 'unplaced', who: { id, kind }, missing: 'roles' };
-  const actor = act && actorOf(act, issuer);
-  return {
-    outcome: 'placed',
-    principal: { id, issuer, subject, kind, tenant: tenant.data, roles: roles.data, ...(actor && { actor }) },
-  };
+/** Of an issuer that is not trusted nothing is asked. Throws where there is none, or no token. */
+export function issuerOf(issuers: readonly Issuer[], token: string): Issuer {
+  const { iss } = decodeJwt(token);
+  const issuer = issuers.find((one) => one.issuer === iss);
+  if (!issuer) throw new Error('the issuer is not trusted');
+  return issuer;
 }
 
-function actorOf(act: NonNullable<z.infer<typeof Claims>['act']>, ofIssuer: string): Principal['actor'] {
-  const issuer = act.iss ?? ofIssuer;
-  return { id: principalId(issuer, act.sub), issuer, subject: act.sub, kind: act.kind };
+export const clockToleranceS = 5;
+
+async function verify(token: string, { keys, issuer, audience, algorithms, tokenTypes }: Issuer) {
+  const { payload, protectedHeader } = await jwtVerify(token, keys, {
+    issuer,
+    audience,
+    algorithms,
+    requiredClaims: ['iss', 'sub', 'aud', 'iat', 'exp'],
+    clockTolerance: clockToleranceS,
+  });
+  if (!tokenTypes.some((type) => type === typeOf(protectedHeader.typ))) throw new Error('of another type');
+  refuseFuture(payload.iat!);
+  return Claims.parse(payload);
 }
 
-/** Subjects are unique within their issuer only, and the zero byte keeps `a` + `bc` apart from `ab` + `c`. */
-function principalId(issuer: string, subject: string): string {
-  const digest = createHash('sha256').update(`${issuer}\0${subject}`).digest('base64url');
-  return `prn_${digest.slice(0, 22)}`;
+/** RFC 7515, section 4.1.9: a media type, of which `application/` may be left out. */
+function typeOf(typ: string | undefined): string {
+  if (typ === undefined) return 'absent';
+  const type = typ.toLowerCase().replace(/^application\//, '');
+  return type === 'jwt' ? 'JWT' : type;
 }
+
+/** What was issued up to a moment can be revoked; a token that claims to be later than it is would escape that. */
+export function refuseFuture(issuedAtS: number): void {
+  if (issuedAtS > Date.now() / 1000 + clockToleranceS) throw new Error('issued in the future');
+}
+
+const Claims = z.looseObject({ sub: Subject, iat: z.number() });

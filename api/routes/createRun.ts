@@ -1,17 +1,14 @@
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
+import type { Body } from '../bodies.ts';
 import { handler } from '../handler.ts';
-import type { JsonBody } from '../jsonBody.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
 import { afterLeader } from '../trigger/afterLeader.ts';
 import type { Call } from '../trigger/draft.ts';
 import { Envelope, triggerByEnvelope } from '../trigger/envelope.ts';
 import { parseIdempotencyKey } from '../trigger/idempotency.ts';
-import { triggerByUpload, type Upload } from '../trigger/upload.ts';
-
-/** What the parsers of content types make of a body; `undefined` where there is none. */
-export type Body = { kind: 'json'; json: JsonBody } | ({ kind: 'upload' } & Omit<Upload, 'query'>);
+import { triggerByUpload } from '../trigger/upload.ts';
 
 export function createRun(ports: ApiPorts, options: ApiOptions) {
   const inTurn = afterLeader();
@@ -39,7 +36,7 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
         txn: request.traceId,
         idempotencyKey: parseIdempotencyKey(request.headers['idempotency-key']),
       };
-      const body = request.body as Body | undefined;
+      const body = request.body as Exclude<Body, { kind: 'form' }> | undefined;
       const begin = () => trigger(ports, options, call, request.query as Record<string, unknown>, body);
       const waits = body?.kind !== 'upload' && call.idempotencyKey !== undefined;
       const run = await (waits ? inTurn(`${call.principal.id} ${call.idempotencyKey}`, begin) : begin());
@@ -54,7 +51,7 @@ function trigger(
   options: ApiOptions,
   call: Call,
   query: Record<string, unknown>,
-  body: Body | undefined,
+  body: Exclude<Body, { kind: 'form' }> | undefined,
 ) {
   if (body?.kind === 'upload') return triggerByUpload(ports, options, call, { ...body, query });
   refuseQuery(query);

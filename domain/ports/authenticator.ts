@@ -1,4 +1,4 @@
-import type { Principal } from '../principal.ts';
+import type { Principal, PrincipalKind } from '../principal.ts';
 
 /** Turns an access token into who sent it. */
 export interface Authenticator {
@@ -11,5 +11,15 @@ export interface Authenticator {
  * What is absent is never filled in.
  */
 export type Identified =
-  | { outcome: 'placed'; principal: Principal }
-  | { outcome: 'unplaced'; who: Pick<Principal, 'id' | 'kind'>; missing: 'tenant' | 'roles' };
+  | {
+      outcome: 'placed';
+      principal: Principal;
+      /** Seconds since 1970: what was issued up to a moment may have been revoked since. */
+      issuedAtS: number;
+    }
+  | {
+      outcome: 'unplaced';
+      /** `kind` is `null` where the token does not say. */
+      who: { id: string; kind: PrincipalKind | null };
+      missing: 'match' | 'kind' | 'tenant' | 'roles' | 'act';
+    };

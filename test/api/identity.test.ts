@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
+import { get } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { exportSPKI, generateKeyPair, SignJWT } from 'jose';
-import { createAuthenticator } from '../../adapters/oidc/verifyAccessToken.ts';
+import { onlyIssuer } from '../../adapters/oidc/trustedIssuers.ts';
+import { createAuthenticator, withKeys } from '../../adapters/oidc/verifyAccessToken.ts';
+import type { Principal } from '../../domain/principal.ts';
 import { type Api, codeOf, json, startApi } from './startApi.ts';
 
 describe('who may call', () => {
@@ -40,7 +43,6 @@ describe('who may call', () => {
     'a token without subject': async () => [await api.issuer.token({ sub: undefined }), 'Unauthenticated'],
     'a token without expiry': async () => [await api.issuer.token({ exp: undefined }), 'Unauthenticated'],
     'an id token': async () => [await api.issuer.token({}, { typ: 'JWT' }), 'Unauthenticated'],
-    'a token of no kind': async () => [await api.issuer.token({ kind: undefined }), 'Unauthenticated'],
     'a token with a critical extension': async () => {
       const [, payload] = (await api.issuer.token()).split('.');
       const header = base64({ alg: 'RS256', typ: 'at+jwt', kid: 'rsa', crit: ['x'], x: 1 });
@@ -91,6 +93,7 @@ describe('who may call', () => {
   });
 
   for (const [what, claims, missing] of [
+    ['of no kind', { kind: undefined }, 'kind'],
     ['without tenant', { tenant: undefined }, 'tenant'],
     ['whose tenant is a list', { tenant: ['acme'] }, 'tenant'],
     ['whose tenant is a path', { tenant: '../acme' }, 'tenant'],
@@ -119,6 +122,39 @@ describe('who may call', () => {
     assert.deepEqual(actor, { issuer: api.issuer.url, subject: 'copilot', kind: 'agent' });
     assert.match(id, /^prn_/);
     assert.notEqual(id, run.requestedBy.id);
+  });
+
+  it('whoever has a valid token may ask who they are', async () => {
+    const as = await api.issuer.token({ act: { sub: 'copilot' }, roles: ['of-no-meaning'] });
+    const { id, actor, ...rest } = (await (await api.call('/v1/whoami', { as })).json()) as Principal;
+    assert.match(id, /^prn_/);
+    assert.notEqual(actor?.id, id);
+    assert.deepEqual(rest, {
+      issuer: api.issuer.url,
+      subject: 'alice',
+      kind: 'person',
+      tenant: 'acme',
+      roles: ['of-no-meaning'],
+    });
+  });
+
+  it('two Authorization headers are refused, whichever of them is good', async () => {
+    const good = `Bearer ${await api.issuer.token()}`;
+    for (const two of [
+      [good, good],
+      [good, 'Bearer x'],
+      ['Bearer x', good],
+    ]) {
+      const status = await new Promise((resolve, reject) => {
+        const asked = get(
+          `${api.url}/v1/whoami`,
+          { headers: { authorization: two as unknown as string } },
+          (response) => resolve(response.resume().statusCode),
+        );
+        asked.once('error', reject);
+      });
+      assert.equal(status, 401);
+    }
   });
 
   it('the token comes before everything else that could be wrong', async () => {
@@ -151,7 +187,7 @@ describe('the issuer’s keys', () => {
       api.issuer.setAway(true);
       const token = await api.issuer.token();
       await assert.rejects(api.authenticate(token), { code: 'IdentityProviderUnavailable' });
-      const other = createAuthenticator({ issuer: api.issuer.url, audience: 'waybill' });
+      const other = createAuthenticator(withKeys(onlyIssuer(api.issuer.url, 'waybill')));
       api.issuer.setAway(false);
       assert.equal((await other.authenticate(token)).outcome, 'placed');
       api.issuer.setAway(true);
@@ -165,7 +201,7 @@ describe('the issuer’s keys', () => {
 async function startIssuerOnly() {
   const { startIssuer } = await import('./issuer.ts');
   const issuer = await startIssuer();
-  return { issuer, ...createAuthenticator({ issuer: issuer.url, audience: 'waybill' }) };
+  return { issuer, ...createAuthenticator(withKeys(onlyIssuer(issuer.url, 'waybill'))) };
 }
 
 function base64(value: object): string {

@@ -6,7 +6,8 @@ import { exportJWK, generateKeyPair } from 'jose';
 import pg from 'pg';
 import { createGrantSigner } from '../../adapters/keys/grantSigner.ts';
 import { openDirectory } from '../../adapters/objects/directory.ts';
-import { createAuthenticator } from '../../adapters/oidc/verifyAccessToken.ts';
+import { onlyIssuer } from '../../adapters/oidc/trustedIssuers.ts';
+import { createAuthenticator, withKeys } from '../../adapters/oidc/verifyAccessToken.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createIntake } from '../../adapters/postgres/intake.ts';
@@ -43,7 +44,7 @@ export async function startApi({
   const ports: ApiPorts = {
     intake,
     auditLog: createAuditLog(pool),
-    authenticator: createAuthenticator({ issuer: issuer.url, audience: 'waybill' }),
+    authenticator: createAuthenticator(withKeys(onlyIssuer(issuer.url, 'waybill'))),
     policy: tenantPolicy,
     definitions,
     grantSigner: await createGrantSigner(keyFile),

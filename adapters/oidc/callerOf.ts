@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { Identified } from '../../domain/ports/authenticator.ts';
+import type { Principal } from '../../domain/principal.ts';
+import {
+  type Caller,
+  type ClaimPath,
+  Kind,
+  Roles,
+  Subject,
+  Tenant,
+  type TrustedIssuer,
+} from './trustedIssuers.ts';
+
+type Claims = Readonly<Record<string, unknown>>;
+
+/**
+ * Who sent a token whose signature, issuer, audience, type and times are verified. Claims are compared with `===`;
+ * what is absent, or not of the form that is expected, is never filled in.
+ */
+export function callerOf(trusted: TrustedIssuer, claims: Claims & { sub: string; iat: number }): Identified {
+  const { issuer } = trusted;
+  const id = principalId(issuer, claims.sub);
+  const unplaced = (missing: Unplaced['missing'], kind: Unplaced['who']['kind'] = null): Identified => ({
+    outcome: 'unplaced',
+    who: { id, kind },
+    missing,
+  });
+
+  const caller = trusted.callers.find(({ match }) =>
+    match.every(({ claim, equals }) => claimAt(claims, claim) === equals),
+  );
+  if (!caller) return unplaced('match');
+  const kind = Kind.safeParse(valueFrom(caller.kind, claims));
+  if (!kind.success) return unplaced('kind');
+  const tenant = Tenant.safeParse(valueFrom(caller.tenant, claims));
+  if (!tenant.success || !maySpeakFor(trusted, tenant.data)) return unplaced('tenant', kind.data);
+  const roles = Roles.safeParse(valueFrom(caller.roles, claims));
+  if (!roles.success) return unplaced('roles', kind.data);
+  const actor = actorOf(trusted, caller, claims);
+  if (actor === 'unfit') return unplaced('act', kind.data);
+  return {
+    outcome: 'placed',
+    issuedAtS: claims.iat,
+    principal: {
+      id,
+      issuer,
+      subject: claims.sub,
+      kind: kind.data,
+      tenant: tenant.data,
+      roles: [...new Set(roles.data)],
+      ...(actor && { actor }),
+    },
+  };
+}
+
+type Unplaced = Extract<Identified, { outcome: 'unplaced' }>;
+
+/** Subjects are unique within their issuer only, and the zero byte keeps `a` + `bc` apart from `ab` + `c`. */
+export function principalId(issuer: string, subject: string): string {
+  const digest = createHash('sha256').update(`${issuer}\0${subject}`).digest('base64url');
+  return `prn_${digest.slice(0, 22)}`;
+}
+
+function maySpeakFor({ tenants }: TrustedIssuer, tenant: string): boolean {
+  return tenants === 'any' || tenants.some((one) => one === tenant);
+}
+
+function valueFrom(source: Caller['tenant'] | Caller['roles'] | Caller['kind'], claims: Claims): unknown {
+  if ('value' in source) return source.value;
+  const said = claimAt(claims, source.claim);
+  const { map } = source;
+  if (!map) return said;
+  const meant = (one: unknown) => (typeof one === 'string' && Object.hasOwn(map, one) ? [map[one]] : []);
+  return Array.isArray(said) ? said.flatMap(meant) : meant(said)[0];
+}
+
+/** Own properties of plain objects only: neither prototypes nor lists have claims. */
+function claimAt(claims: Claims, path: ClaimPath): unknown {
+  let at: unknown = claims;
+  for (const name of [path].flat()) {
+    if (typeof at !== 'object' || at === null || Array.isArray(at) || !Object.hasOwn(at, name))
+      return undefined;
+    at = (at as Claims)[name];
+  }
+  return at;
+}
+
+const Act = z.object({ sub: Subject, iss: z.string().optional(), kind: Kind.default('agent') });
+
+/** Whoever acts is never forgotten: a claim that says so and cannot be understood is no reason to ignore it. */
+function actorOf(
+  { issuer: own, actorIssuers }: TrustedIssuer,
+  { act }: Caller,
+  claims: Claims,
+): Principal['actor'] | 'unfit' {
+  const said = ('value' in act ? act.value : claimAt(claims, act.claim)) ?? claims.act;
+  if (said === undefined) return undefined;
+  const parsed = Act.safeParse(said);
+  if (!parsed.success) return 'unfit';
+  const { sub: subject, iss: issuer = own, kind } = parsed.data;
+  if (issuer !== own && !actorIssuers.some((one) => one === issuer)) return 'unfit';
+  return { id: principalId(issuer, subject), issuer, subject, kind };
+}
