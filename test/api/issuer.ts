@@ -31,14 +31,30 @@ export async function startIssuer() {
   ): Promise<string> {
     const now = Math.floor(Date.now() / 1000);
     const good = { iss: url, sub: 'alice', aud: 'waybill', iat: now, exp: now + 600, kind: 'person' };
-    return new SignJWT({ ...good, tenant: 'acme', roles: ['data-engineer'], ...claims })
-      .setProtectedHeader({ alg: 'RS256', typ: 'at+jwt', kid: 'rsa', ...header })
+    return sign(
+      { ...good, tenant: 'acme', roles: ['data-engineer'], ...claims },
+      { typ: 'at+jwt', ...header },
+    );
+  }
+
+  /** Nothing but these claims; without changes to the header, by RS256 and of no type. */
+  async function sign(claims: object, header: Record<string, unknown> = {}): Promise<string> {
+    return new SignJWT({ ...claims })
+      .setProtectedHeader({ alg: 'RS256', kid: 'rsa', ...header })
       .sign(header.alg === 'ES256' ? keys.ec.privateKey : keys.rsa.privateKey);
+  }
+
+  /** From now on there is another key, under a new name. */
+  async function rotate(kid: string): Promise<void> {
+    keys.rsa = await generateKeyPair('RS256');
+    published.splice(0, 1, { ...(await exportJWK(keys.rsa.publicKey)), kid, alg: 'RS256', use: 'sig' });
   }
 
   return {
     url,
     token,
+    sign,
+    rotate,
     keys,
     published,
     asked,
