@@ -4,11 +4,8 @@ import { type JsonBody, readBytes, readJsonBody } from './jsonBody.ts';
 import type { Route } from './routeTable.ts';
 import type { Upload } from './trigger/upload.ts';
 
-/** What the parsers of content types make of a body; `undefined` where there is none. */
-export type Body =
-  | { kind: 'json'; json: JsonBody }
-  | { kind: 'form'; fields: Readonly<Record<string, string>> }
-  | ({ kind: 'upload' } & Omit<Upload, 'query'>);
+/** What the body of a route becomes that takes JSON or data; `undefined` where there is none. A form becomes its fields. */
+export type Body = { kind: 'json'; json: JsonBody } | ({ kind: 'upload' } & Omit<Upload, 'query'>);
 
 const readWithinMs = 30_000;
 
@@ -32,10 +29,7 @@ export function readBodies(app: FastifyInstance): void {
       const { bodyMaxBytes, body } = routeOf(request);
       if (body !== 'form') throw new WaybillError('UnsupportedMediaType');
       refuseLong(request, bodyMaxBytes);
-      return {
-        kind: 'form',
-        fields: fieldsOf(await readBytes(payload, bodyMaxBytes, readWithinMs)),
-      } satisfies Body;
+      return fieldsOf(await readBytes(payload, bodyMaxBytes, readWithinMs));
     },
   );
   for (const mediaType of ['application/x-ndjson', 'text/csv'] as const) {

@@ -36,7 +36,7 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
         txn: request.traceId,
         idempotencyKey: parseIdempotencyKey(request.headers['idempotency-key']),
       };
-      const body = request.body as Exclude<Body, { kind: 'form' }> | undefined;
+      const body = request.body as Body | undefined;
       const begin = () => trigger(ports, options, call, request.query as Record<string, unknown>, body);
       const waits = body?.kind !== 'upload' && call.idempotencyKey !== undefined;
       const run = await (waits ? inTurn(`${call.principal.id} ${call.idempotencyKey}`, begin) : begin());
@@ -51,7 +51,7 @@ function trigger(
   options: ApiOptions,
   call: Call,
   query: Record<string, unknown>,
-  body: Exclude<Body, { kind: 'form' }> | undefined,
+  body: Body | undefined,
 ) {
   if (body?.kind === 'upload') return triggerByUpload(ports, options, call, { ...body, query });
   refuseQuery(query);
