@@ -1,10 +1,12 @@
 import type { AddressInfo } from 'node:net';
 import { delimiter } from 'node:path';
 import { z } from 'zod';
+import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
 import { createGrantSigner } from '../adapters/keys/grantSigner.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
 import { onlyIssuer, readIssuers } from '../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../adapters/oidc/verifyAccessToken.ts';
+import { addressOf } from '../adapters/postgres/address.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createIntake } from '../adapters/postgres/intake.ts';
@@ -25,6 +27,9 @@ const Settings = z.object({
   WAYBILL_PUBLIC_URL: z.url().optional(),
   /** As the role `waybill_api`. */
   WAYBILL_DATABASE_URL: z.string(),
+  /** Read at each connect; else WAYBILL_DATABASE_PASSWORD counts, else what the URL says. */
+  WAYBILL_DATABASE_PASSWORD_FILE: z.string().optional(),
+  WAYBILL_DATABASE_PASSWORD: z.string().optional(),
   /** The folder with `pipelines/`. */
   WAYBILL_PROJECT: z.string(),
   /** The folder of the object store. */
@@ -55,12 +60,19 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 // Started by a supervisor that is gone: nobody would ever stop this process.
 process.once('disconnect', () => stop.resolve());
 
-const pool = connectPool(settings.WAYBILL_DATABASE_URL, {
+const database = addressOf(
+  settings.WAYBILL_DATABASE_URL,
+  credentialFrom({
+    file: settings.WAYBILL_DATABASE_PASSWORD_FILE,
+    value: settings.WAYBILL_DATABASE_PASSWORD,
+  }),
+);
+const pool = connectPool(database, {
   connectionsMax: 10,
   name: 'waybill-api',
   answerWithinMs,
 });
-const intake = createIntake(pool, settings.WAYBILL_DATABASE_URL);
+const intake = createIntake(pool, database);
 const objects = await openDirectory(settings.WAYBILL_OBJECTS);
 const app = await buildServer(
   {

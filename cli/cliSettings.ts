@@ -12,6 +12,9 @@ const ClientSettings = z.object({
   WAYBILL_TOKEN: z.string().optional(),
   /** For `waybill apply`. */
   WAYBILL_DATABASE_URL: z.string().optional(),
+  /** The password for it, which then stands in no command line; else WAYBILL_DATABASE_PASSWORD, else the URL. */
+  WAYBILL_DATABASE_PASSWORD_FILE: z.string().optional(),
+  WAYBILL_DATABASE_PASSWORD: z.string().optional(),
 });
 
 const known = [...Object.keys(StackSettings.shape), ...Object.keys(ClientSettings.shape)];

@@ -6,9 +6,8 @@ mkdir -p secrets
 # The containers run as other users than whoever runs this, so the folder guards the files.
 chmod 700 secrets
 word() { node -p 'require("node:crypto").randomBytes(24).toString("hex")'; }
-for name in postgres_password idp_admin_password; do
+for name in postgres_password idp_admin_password migrator_password api_password worker_password relay_password; do
   [ -e secrets/$name ] || word > secrets/$name
 done
-[ -e secrets/waybill_passwords ] || printf 'MIGRATOR=%s\nAPI=%s\nWORKER=%s\n' "$(word)" "$(word)" "$(word)" > secrets/waybill_passwords
 [ -e secrets/grant_signing_key ] || node -p 'JSON.stringify(require("node:crypto").generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" }))' > secrets/grant_signing_key
 chmod 644 secrets/*

@@ -18,6 +18,7 @@ export interface TestPostgres {
   migratorUrl: string;
   apiUrl: string;
   workerUrl: string;
+  relayUrl: string;
   stop(): Promise<void>;
 }
 
@@ -85,6 +86,7 @@ function urlsOf(postgres: Postgres): Urls {
     migratorUrl: postgres.url('waybill_migrator', 'postgres'),
     apiUrl: postgres.url('waybill_api', 'postgres'),
     workerUrl: postgres.url('waybill_worker', 'postgres'),
+    relayUrl: postgres.url('waybill_relay', 'postgres'),
   };
 }
 
@@ -97,6 +99,7 @@ async function copyTemplate(server: Urls): Promise<TestPostgres> {
     migratorUrl: at(server.migratorUrl),
     apiUrl: at(server.apiUrl),
     workerUrl: at(server.workerUrl),
+    relayUrl: at(server.relayUrl),
     stop: () => dropDatabase(server.superuserUrl, name),
   };
 }

@@ -2,12 +2,17 @@ import { hostname } from 'node:os';
 import { delimiter } from 'node:path';
 import { z } from 'zod';
 import type { Dependencies } from '../activities/index.ts';
+import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
+import { addressOf } from '../adapters/postgres/address.ts';
 import { readSettings } from '../domain/settings.ts';
 import { startWorker } from './worker.ts';
 
 const Settings = z.object({
   /** As the role `waybill_worker`. */
   WAYBILL_DATABASE_URL: z.string(),
+  /** Read at each connect; else WAYBILL_DATABASE_PASSWORD counts, else what the URL says. */
+  WAYBILL_DATABASE_PASSWORD_FILE: z.string().optional(),
+  WAYBILL_DATABASE_PASSWORD: z.string().optional(),
   /** The folder with `pipelines/`. */
   WAYBILL_PROJECT: z.string(),
   /** The folder of the object store. */
@@ -39,7 +44,13 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
   stopping.signal.addEventListener('abort', () => setTimeout(() => process.exit(1), 15_000).unref());
   await startWorker(
     {
-      databaseUrl: settings.WAYBILL_DATABASE_URL,
+      database: addressOf(
+        settings.WAYBILL_DATABASE_URL,
+        credentialFrom({
+          file: settings.WAYBILL_DATABASE_PASSWORD_FILE,
+          value: settings.WAYBILL_DATABASE_PASSWORD,
+        }),
+      ),
       project: settings.WAYBILL_PROJECT,
       objects: settings.WAYBILL_OBJECTS,
       jwksUrl: new URL(settings.WAYBILL_JWKS_URL),

@@ -6,6 +6,7 @@ import {
   WorkflowNotFoundError,
 } from '@temporalio/client';
 import type { Pool } from 'pg';
+import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 import { listen } from '../adapters/postgres/listen.ts';
 import { type OutboxEntry, relayOutbox } from '../adapters/postgres/outbox.ts';
 import { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
@@ -23,7 +24,7 @@ const quickMax = { batches: 1, bytes: 256 * 1024 };
 
 export interface RelayOptions {
   pool: Pool;
-  databaseUrl: string;
+  database: DatabaseAddress;
   client: Client;
   taskQueue: string;
   onError: (error: unknown) => void;
@@ -39,7 +40,7 @@ export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
   let due = true;
   let wake = () => {};
 
-  const listening = listen(options.databaseUrl, 'waybill_outbox', () => {
+  const listening = listen(options.database, 'waybill_outbox', () => {
     due = true;
     wake();
   });

@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { createActivities, type Dependencies } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
+import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createProgress } from '../adapters/postgres/progress.ts';
@@ -24,7 +25,7 @@ import { startReconciling } from './reconcile.ts';
 import { startRelay } from './relay.ts';
 
 export interface WorkerSettings {
-  databaseUrl: string;
+  database: DatabaseAddress;
   project: string;
   objects: string;
   jwksUrl: URL;
@@ -53,8 +54,8 @@ export async function startWorker(
 ): Promise<void> {
   const log = pino({ name: 'worker' });
   const onError = (error: unknown) => log.warn({ err: error }, 'will try again');
-  const pool = connectPool(settings.databaseUrl, { connectionsMax: 16, name: 'waybill-worker' });
-  const runs = watchRuns(settings.databaseUrl);
+  const pool = connectPool(settings.database, { connectionsMax: 16, name: 'waybill-worker' });
+  const runs = watchRuns(settings.database);
   const definitions = await loadProject(settings.project);
   const objects = await openDirectory(settings.objects);
   const compute = createComputePool({ threadsMax: 1 });
@@ -131,7 +132,7 @@ export async function startWorker(
   });
   const relay = startRelay({
     pool,
-    databaseUrl: settings.databaseUrl,
+    database: settings.database,
     client,
     taskQueue: settings.taskQueue,
     onError,

@@ -1,21 +1,26 @@
 import { Pool, type PoolClient } from 'pg';
+import { type DatabaseAddress, lifetimeMaxS, reach } from './address.ts';
 import { fromPostgres } from './failure.ts';
 
 /** Waits are bounded, so that a database which does not answer becomes `DatabaseUnavailable` and not a hang. */
 export function connectPool(
-  connectionString: string,
+  address: DatabaseAddress,
   options: {
     connectionsMax: number;
-    name: string /** default: 120 s, and 5 s to connect */;
+    name: string;
+    /** Default: 120 s, and 5 s to connect. */
     answerWithinMs?: number;
+    /** Default: `lifetimeMaxS`. */
+    lifetimeS?: number;
   },
 ): Pool {
   const pool = new Pool({
-    connectionString,
+    ...reach(address),
     max: options.connectionsMax,
     application_name: options.name,
     connectionTimeoutMillis: Math.min(5_000, options.answerWithinMs ?? 5_000),
     idleTimeoutMillis: 60_000,
+    maxLifetimeSeconds: options.lifetimeS ?? lifetimeMaxS,
     statement_timeout: options.answerWithinMs ?? 120_000,
     // The client’s own clock, for a server that has been stopped rather than ended and so never answers.
     ...(options.answerWithinMs && { query_timeout: options.answerWithinMs }),

@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import type { Intake } from '../../domain/ports/intake.ts';
 import { acceptRun, findKey, recordFailedRun } from './acceptRun.ts';
+import type { DatabaseAddress } from './address.ts';
 import { appendArrival, breakOffArrival, sealArrival, touchArrival } from './arrival.ts';
 import { listRunAudit } from './auditTrail.ts';
 import { cancelRun } from './cancelRun.ts';
@@ -12,8 +13,8 @@ import { watchRuns } from './watchRuns.ts';
  * What the API asks of PostgreSQL. The connection that listens for changes of runs is opened with the first
  * watcher and lives until `close`.
  */
-export function createIntake(pool: Pool, connectionString: string): Intake & { close(): Promise<void> } {
-  const watching = watchRuns(connectionString);
+export function createIntake(pool: Pool, address: DatabaseAddress): Intake & { close(): Promise<void> } {
+  const watching = watchRuns(address);
   return {
     findKey: (scope) => asked(findKey(pool, scope)),
     accept: (acceptance) => acceptRun(pool, acceptance),

@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import pg from 'pg';
+import { type DatabaseAddress, reach } from './address.ts';
 import * as runs from './migrations/0001_runs.ts';
 
 /** In order of their names; one that was released never changes. */
@@ -10,8 +11,8 @@ const migrations: Readonly<Record<string, Migration>> = { '0001_runs': runs };
  * Brings the schema `waybill` to this version, as the migrator (never as the API or a worker). All of it or
  * nothing; several at once wait for one another. Returns the names of the migrations that it ran.
  */
-export async function migrate(databaseUrl: string): Promise<string[]> {
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 });
+export async function migrate(address: DatabaseAddress): Promise<string[]> {
+  const pool = new pg.Pool({ ...reach(address), max: 1 });
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   try {
     const migrator = new Migrator({

@@ -1,6 +1,7 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Column, Manifest, SinkManifest, SqlType } from '../../domain/manifest.ts';
+import { clientAt, type DatabaseAddress } from './address.ts';
 import { fromSink } from './failure.ts';
 import { keyOf, quoted } from './sinkColumns.ts';
 
@@ -11,9 +12,8 @@ import { keyOf, quoted } from './sinkColumns.ts';
  *
  * Throws `SinkIncompatible`, whose detail says what differs, and `DatabaseUnavailable`.
  */
-export async function applySinks(migratorUrl: string, manifests: readonly Manifest[]): Promise<void> {
-  const client = new pg.Client({ connectionString: migratorUrl, application_name: 'waybill-sinks' });
-  client.on('error', () => {}); // The query under way reports it.
+export async function applySinks(migrator: DatabaseAddress, manifests: readonly Manifest[]): Promise<void> {
+  const client = clientAt(migrator, { application_name: 'waybill-sinks' });
   try {
     await client.connect();
     for (const { sink } of manifests) await applySink(client, sink);

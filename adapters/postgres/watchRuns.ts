@@ -1,3 +1,4 @@
+import type { DatabaseAddress } from './address.ts';
 import { listen } from './listen.ts';
 
 /** How often a watcher looks by itself, because a notification may be lost while the connection is away. */
@@ -7,7 +8,7 @@ const lookEveryMs = 2_000;
  * One listening connection for all who watch runs in this process. It is opened with the first watcher, comes
  * back by itself when it breaks, and is closed with `close`, which also ends every watch.
  */
-export function watchRuns(connectionString: string) {
+export function watchRuns(address: DatabaseAddress) {
   const watchers = new Map<string, Set<() => void>>();
   const closing = new AbortController();
   let listening: ReturnType<typeof listen> | undefined;
@@ -21,7 +22,7 @@ export function watchRuns(connectionString: string) {
     watch(runId: string, onChange: () => void, signal: AbortSignal): void {
       const until = AbortSignal.any([signal, closing.signal]);
       if (until.aborted) return;
-      listening ??= listen(connectionString, 'waybill_run', changed);
+      listening ??= listen(address, 'waybill_run', changed);
       const group = watchers.get(runId) ?? new Set();
       watchers.set(runId, group.add(onChange));
       const look = setInterval(onChange, lookEveryMs);

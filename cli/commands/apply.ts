@@ -1,6 +1,9 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type pg from 'pg';
+import { credentialFrom } from '../../adapters/credentials/credentialFrom.ts';
+import type { DatabaseAddress } from '../../adapters/postgres/address.ts';
+import { WaybillError } from '../../domain/errors.ts';
 import { readClientSettings } from '../cliSettings.ts';
 import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
@@ -21,16 +24,23 @@ export const addApply: AddCommand = (program, context) => {
 };
 
 async function apply(folder: string, { database, json }: ApplyOptions, context: CliContext): Promise<void> {
-  const url = database ?? readClientSettings(context).WAYBILL_DATABASE_URL;
+  const settings = readClientSettings(context);
+  const url = database ?? settings.WAYBILL_DATABASE_URL;
   if (!url) throw new CliError('Name the database: --database URL, or WAYBILL_DATABASE_URL.', 'usage');
+  const { addressOf } = await import('../../adapters/postgres/address.ts');
   const { loadProject } = await import('../../adapters/project/loadProject.ts');
   const { migrate } = await import('../../adapters/postgres/migrate.ts');
   const { applySinks } = await import('../../adapters/postgres/sinkTable.ts');
   // What is wrong with the project is found out before anything is changed.
   const manifests = (await loadProject(resolve(folder))).list().map(({ manifest }) => manifest);
-  await reach(url);
-  const migrations = await migrate(url);
-  await applySinks(url, manifests);
+  const credential = credentialFrom({
+    file: settings.WAYBILL_DATABASE_PASSWORD_FILE,
+    value: settings.WAYBILL_DATABASE_PASSWORD,
+  });
+  const address = addressOf(url, credential);
+  await reach(address);
+  const migrations = await migrate(address);
+  await applySinks(address, manifests);
   const tables = manifests.map(({ sink }) => sink.table);
   printResult(json, { migrations, tables }, () => [
     migrations.length > 0
@@ -41,23 +51,24 @@ async function apply(folder: string, { database, json }: ApplyOptions, context: 
 }
 
 /** One clear line, without the password, where there is no such database for us. */
-async function reach(url: string): Promise<void> {
-  const client = await connecting(url);
+async function reach(address: DatabaseAddress): Promise<void> {
+  const client = await connecting(address);
   try {
     await client.connect();
   } catch (error) {
     const { message, code } = error as { message: string; code?: string };
-    throw new CliError(`The database cannot be reached: ${message || code}.`);
+    const why = (error instanceof WaybillError && error.detail) || message || code;
+    throw new CliError(`The database cannot be reached: ${why}.`);
   } finally {
     await client.end().catch(() => {});
   }
 }
 
-async function connecting(url: string): Promise<pg.Client> {
-  const { default: pg } = await import('pg');
+async function connecting(address: DatabaseAddress): Promise<pg.Client> {
+  const { clientAt } = await import('../../adapters/postgres/address.ts');
   try {
-    return new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
+    return clientAt(address, { connectionTimeoutMillis: 10_000 });
   } catch {
-    throw new CliError('--database is not a URL such as postgresql://user:password@host:5432/name.', 'usage');
+    throw new CliError('--database is not a URL such as postgresql://user@host:5432/name.', 'usage');
   }
 }

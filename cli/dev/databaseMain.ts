@@ -3,6 +3,7 @@ import { migrate } from '../../adapters/postgres/migrate.ts';
 import { applySinks } from '../../adapters/postgres/sinkTable.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import { readSettings } from '../../domain/settings.ts';
+import { type DatabaseRole, databaseUrl, ensurePasswords } from './passwords.ts';
 import { ensureDatabase, ensureRoles } from './postgresRoles.ts';
 
 /**
@@ -11,9 +12,8 @@ import { ensureDatabase, ensureRoles } from './postgresRoles.ts';
  */
 const settings = readSettings(
   z.object({
-    WAYBILL_SUPERUSER_URL: z.string(),
-    WAYBILL_MIGRATOR_URL: z.string(),
-    /** JSON: role → password. */
+    WAYBILL_DATABASE_PORT: z.coerce.number().int(),
+    /** The folder with a file for each role. */
     WAYBILL_PASSWORDS: z.string(),
     WAYBILL_PROJECT: z.string(),
   }),
@@ -22,11 +22,15 @@ const settings = readSettings(
 
 try {
   const project = await loadProject(settings.WAYBILL_PROJECT);
-  await ensureRoles(settings.WAYBILL_SUPERUSER_URL, JSON.parse(settings.WAYBILL_PASSWORDS));
-  await ensureDatabase(settings.WAYBILL_SUPERUSER_URL, 'waybill');
-  await migrate(settings.WAYBILL_MIGRATOR_URL);
+  const passwords = ensurePasswords(settings.WAYBILL_PASSWORDS);
+  const url = (role: DatabaseRole, database: string) =>
+    databaseUrl(passwords, settings.WAYBILL_DATABASE_PORT, role, database);
+  await ensureRoles(url('postgres', 'postgres'), passwords);
+  await ensureDatabase(url('postgres', 'postgres'), 'waybill');
+  const migrator = url('waybill_migrator', 'waybill');
+  await migrate(migrator);
   await applySinks(
-    settings.WAYBILL_MIGRATOR_URL,
+    migrator,
     project.list().map(({ manifest }) => manifest),
   );
 } catch (error) {

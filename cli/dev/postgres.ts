@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { untilReady } from './child.ts';
 import type { Home } from './home.ts';
+import { type DatabaseRole, databaseUrl, type Passwords } from './passwords.ts';
 import { postgresBinaries } from './postgresBinaries.ts';
-import { clusterFolder, elsewhere, ensureCluster, type Passwords } from './postgresCluster.ts';
+import { clusterFolder, elsewhere, ensureCluster } from './postgresCluster.ts';
 import { unprivilegedUser } from './unprivileged.ts';
 
 /** The cluster of one home, ready to be started on its port as often as needed. */
@@ -14,8 +15,9 @@ export interface Postgres {
   /** Resolves once it answers queries: after a crash, when it has recovered. */
   ready(child: ChildProcess): Promise<void>;
   passwords: Passwords;
-  /** `postgres://role:password@127.0.0.1:port/database` */
-  url(role: keyof Passwords, database: string): string;
+  port: number;
+  /** With the password of now. */
+  url(role: DatabaseRole, database: string): string;
 }
 
 /**
@@ -28,19 +30,13 @@ export async function preparePostgres(home: Home, port: number, durable = true):
   const user = unprivilegedUser();
   const binaries = await postgresBinaries(user, elsewhere);
   const folder = await clusterFolder(home, user);
-  const passwords = await ensureCluster(
-    folder,
-    join(home.keys, 'database.json'),
-    binaries.initdb,
-    user,
-    durable,
-  );
+  const passwords = await ensureCluster(folder, join(home.keys, 'database'), binaries.initdb, user, durable);
   const settings = { ...serverSettings, ...(durable ? {} : fastSettings), port: String(port) };
   const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const url = (role: keyof Passwords, database: string) =>
-    `postgres://${role}:${passwords[role]}@127.0.0.1:${port}/${database}`;
+  const url: Postgres['url'] = (role, database) => databaseUrl(passwords, port, role, database);
   return {
     passwords,
+    port,
     url,
     spawn: (logFd) =>
       spawn(binaries.postgres, ['-D', join(folder, 'data'), ...args], {

@@ -1,18 +1,11 @@
-import { randomBytes } from 'node:crypto';
-import { chmod, chown, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { ensurePasswords, hasPasswords, type Passwords } from './passwords.ts';
 import { runToEnd } from './runToEnd.ts';
 import { canReach, type UnprivilegedUser } from './unprivileged.ts';
 
 /** Where root's clusters go when their user cannot reach the home: survives a reboot, unlike a temporary folder. */
 export const elsewhere = '/var/lib/waybill-dev';
-
-export interface Passwords {
-  postgres: string;
-  waybill_migrator: string;
-  waybill_api: string;
-  waybill_worker: string;
-}
 
 /**
  * Chooses where the cluster of a home lies: in the home, or, where its user could not pass through the folders
@@ -33,24 +26,23 @@ export async function clusterFolder(
  */
 export async function ensureCluster(
   folder: string,
-  passwordFile: string,
+  passwordFolder: string,
   initdb: string,
   user: UnprivilegedUser | undefined,
   durable: boolean,
 ): Promise<Passwords> {
   const data = join(folder, 'data');
-  const known = await readFile(passwordFile, 'utf8').catch(() => undefined);
+  const known = hasPasswords(passwordFolder);
   const made = await stat(data).catch(() => undefined);
-  if (known && made) return JSON.parse(known);
+  if (known && made) return ensurePasswords(passwordFolder);
   if (made && !folder.startsWith(elsewhere)) {
     throw new Error(
-      `${passwordFile} is gone, so nobody can open the database of this home. Delete the home to begin anew.`,
+      `${passwordFolder} is gone, so nobody can open the database of this home. Delete the home to begin anew.`,
     );
   }
   await rm(folder, { recursive: true, force: true });
-  const passwords = makePasswords();
-  await initialise(folder, initdb, passwords.postgres, user, durable);
-  await writeFile(passwordFile, JSON.stringify(passwords), { mode: 0o600 });
+  const passwords = ensurePasswords(passwordFolder);
+  await initialise(folder, initdb, passwords.of('postgres'), user, durable);
   // The rename is what says that the cluster is whole.
   await rename(join(folder, 'data.partial'), data);
   return passwords;
@@ -92,14 +84,4 @@ async function initialise(
   );
   await rm(pwfile);
   await chmod(folder, 0o700);
-}
-
-function makePasswords(): Passwords {
-  const password = () => randomBytes(24).toString('base64url');
-  return {
-    postgres: password(),
-    waybill_migrator: password(),
-    waybill_api: password(),
-    waybill_worker: password(),
-  };
 }

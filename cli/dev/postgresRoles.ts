@@ -1,17 +1,18 @@
 import pg from 'pg';
-import type { Passwords } from './postgresCluster.ts';
+import { databaseRoles, type Passwords } from './passwords.ts';
 
 /**
- * Roles of the cluster. The migrator makes and owns every table; the API and the workers own nothing and get what
- * migrations and sinks grant them. Idempotent, so that every start may call it.
+ * Roles of the cluster. The migrator makes and owns every table; the others own nothing and get what migrations and
+ * sinks grant them. Every start calls it: a role gets the password of its file, so that a rotation which was
+ * interrupted between file and server is finished.
  */
 export async function ensureRoles(superuserUrl: string, passwords: Passwords): Promise<void> {
   await withClient(superuserUrl, async (client) => {
     const { rows } = await client.query('SELECT rolname FROM pg_roles');
     const present = new Set(rows.map((row) => row.rolname));
-    for (const role of ['waybill_migrator', 'waybill_api', 'waybill_worker'] as const) {
-      if (present.has(role)) continue;
-      await client.query(`CREATE ROLE ${role} LOGIN PASSWORD ${client.escapeLiteral(passwords[role])}`);
+    for (const role of databaseRoles.filter((role) => role !== 'postgres')) {
+      const verb = present.has(role) ? 'ALTER' : 'CREATE';
+      await client.query(`${verb} ROLE ${role} LOGIN PASSWORD ${client.escapeLiteral(passwords.of(role))}`);
     }
   });
 }
@@ -24,13 +25,14 @@ export async function ensureDatabase(superuserUrl: string, name: string, templat
   const database = pg.escapeIdentifier(name);
   await withClient(superuserUrl, async (client) => {
     const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [name]);
-    if (rowCount) return;
-    await client.query(
-      `CREATE DATABASE ${database}${template ? ` TEMPLATE ${pg.escapeIdentifier(template)}` : ''}`,
-    );
+    if (!rowCount) {
+      await client.query(
+        `CREATE DATABASE ${database}${template ? ` TEMPLATE ${pg.escapeIdentifier(template)}` : ''}`,
+      );
+    }
     await client.query(`REVOKE ALL ON DATABASE ${database} FROM PUBLIC`);
     await client.query(
-      `GRANT CONNECT ON DATABASE ${database} TO waybill_migrator, waybill_api, waybill_worker`,
+      `GRANT CONNECT ON DATABASE ${database} TO waybill_migrator, waybill_api, waybill_worker, waybill_relay`,
     );
   });
   if (template) return;

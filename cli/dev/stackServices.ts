@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Home } from './home.ts';
 import { nodeService } from './nodeService.ts';
+import type { DatabaseRole } from './passwords.ts';
 import type { Postgres } from './postgres.ts';
 import { backgroundNiceness } from './renice.ts';
 import type { Service } from './service.ts';
@@ -63,7 +64,7 @@ export function apiService(stack: Stack, postgres: Postgres, temporal: Temporal)
     WAYBILL_API_HOST: '127.0.0.1',
     WAYBILL_API_PORT: String(ports.api),
     WAYBILL_PUBLIC_URL: apiUrl,
-    WAYBILL_DATABASE_URL: postgres.url('waybill_api', 'waybill'),
+    ...databaseEnv(postgres, 'waybill_api'),
     WAYBILL_PROJECT: stack.project,
     WAYBILL_OBJECTS: home.objects,
     WAYBILL_SIGNING_KEY: stack.grantKey,
@@ -99,6 +100,14 @@ export function workerNames({ settings }: Stack): `worker-${number}`[] {
   return Array.from({ length: settings.WAYBILL_WORKERS }, (_, i) => `worker-${i + 1}` as const);
 }
 
+/** Where the database is, as a role, and where its password lies: no secret stands in an environment. */
+function databaseEnv({ port, passwords }: Postgres, role: DatabaseRole): Record<string, string> {
+  return {
+    WAYBILL_DATABASE_URL: `postgres://${role}@127.0.0.1:${port}/waybill`,
+    WAYBILL_DATABASE_PASSWORD_FILE: passwords.fileOf(role),
+  };
+}
+
 /** What `workers/main.ts` needs to serve this home. */
 export function workerEnv(
   stack: Stack,
@@ -108,7 +117,7 @@ export function workerEnv(
 ): Record<string, string> {
   const { home, settings } = stack;
   return {
-    WAYBILL_DATABASE_URL: postgres.url('waybill_worker', 'waybill'),
+    ...databaseEnv(postgres, 'waybill_worker'),
     WAYBILL_PROJECT: stack.project,
     WAYBILL_OBJECTS: home.objects,
     WAYBILL_JWKS_URL: `${urlsOf(stack).apiUrl}/.well-known/jwks.json`,

@@ -177,7 +177,7 @@ async function startPostgres({ home, ports }: Stack, supervisor: Supervisor): Pr
 }
 
 async function prepareDatabase(
-  { project, baseEnv }: Stack,
+  { home, project, baseEnv }: Stack,
   postgres: Postgres,
   signal: AbortSignal,
 ): Promise<void> {
@@ -185,9 +185,8 @@ async function prepareDatabase(
     signal,
     env: {
       ...baseEnv,
-      WAYBILL_SUPERUSER_URL: postgres.url('postgres', 'postgres'),
-      WAYBILL_MIGRATOR_URL: postgres.url('waybill_migrator', 'waybill'),
-      WAYBILL_PASSWORDS: JSON.stringify(postgres.passwords),
+      WAYBILL_DATABASE_PORT: String(postgres.port),
+      WAYBILL_PASSWORDS: join(home.keys, 'database'),
       WAYBILL_PROJECT: project,
     },
   }).catch((error) => {

@@ -94,8 +94,8 @@ describe('waybill', () => {
     });
 
     function asMigrator(databaseUrl: string): string {
-      const passwords = JSON.parse(readFileSync(join(home, 'keys/database.json'), 'utf8'));
-      const role = { username: 'waybill_migrator', password: passwords.waybill_migrator };
+      const password = readFileSync(join(home, 'keys/database/waybill_migrator'), 'utf8');
+      const role = { username: 'waybill_migrator', password };
       return Object.assign(new URL(databaseUrl), role).href;
     }
 

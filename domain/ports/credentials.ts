@@ -1,0 +1,8 @@
+/**
+ * A secret that somebody may rotate while this process runs. Whoever needs it asks each time, so that a new value counts
+ * from the next use on; it is never kept, never logged, and never part of the state of a workflow.
+ */
+export interface CredentialProvider {
+  /** The value as it is now. Throws where it cannot be read, which may well pass: a rotation may be under way. */
+  current(): Promise<string>;
+}
