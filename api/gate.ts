@@ -1,10 +1,10 @@
 import type { FastifyRequest } from 'fastify';
 import { WaybillError } from '../domain/errors.ts';
-import { type Action, pipelineResourceOf, type Question, type Resource } from '../domain/policy.ts';
+import { pipelineResourceOf, type Question, type Resource } from '../domain/policy.ts';
 import type { Definitions, LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Principal } from '../domain/principal.ts';
 import type { Run } from '../domain/run.ts';
-import type { ApiPorts } from './ports.ts';
+import type { ApiOptions, ApiPorts } from './ports.ts';
 import type { Route } from './routeTable.ts';
 
 /** What the checks before a handler found out: who asks, about what, and which policies allowed it. */
@@ -21,15 +21,16 @@ export interface Admission {
  */
 export async function admit(
   ports: ApiPorts,
+  options: ApiOptions,
   route: Route,
   request: FastifyRequest,
 ): Promise<Admission | undefined> {
   if (route.identity === 'none') return undefined;
   const principal = await identify(ports, route, request);
   if (route.resource === 'self') return { principal, policies: [] };
-  if (!route.action) throw new WaybillError('Forbidden', { detail: 'the route has no action' });
   const found = await findResource(ports, route, request, principal);
-  const policies = await decide(ports, route.action, request, principal, found);
+  const question = questionOf(ports, options, route, principal, found);
+  const policies = await decide(ports, question, request, found);
   return { principal, ...found, policies };
 }
 
@@ -87,36 +88,46 @@ async function findResource(
 const runIdPattern = /^[A-Za-z0-9._-]{1,200}$/;
 
 async function decide(
-  ports: ApiPorts,
-  action: Action,
+  { policy, auditLog }: ApiPorts,
+  question: Question,
   request: FastifyRequest,
-  principal: Principal,
   found: Found,
 ): Promise<readonly string[]> {
-  const { allowed, policies } = ports.policy.decide(questionOf(ports, action, principal, found));
+  const { principal, action } = question;
+  const { allowed, policies, digest } = policy.decide(question);
   if (allowed) return policies;
   const { id, kind, actor } = principal;
-  await ports.auditLog.append({
+  await auditLog.append({
     action: 'access.denied',
     outcome: 'denied',
     tenant: principal.tenant,
     actor: { id, kind, ...(actor && { actor }) },
     runId: found.run?.id ?? null,
     txn: request.traceId,
-    detail: { action, pipeline: found.pipeline?.manifest.id ?? found.run?.pipeline ?? null, policies },
+    detail: {
+      action,
+      resource: question.resource.kind,
+      pipeline: found.pipeline?.manifest.id ?? found.run?.pipeline ?? null,
+      policies,
+      policyDigest: digest,
+    },
   });
   throw new WaybillError('Forbidden');
 }
 
 function questionOf(
   { definitions }: ApiPorts,
-  action: Action,
+  { operatingTenant = '' }: ApiOptions,
+  { action, resource }: Route,
   principal: Principal,
   { pipeline, run }: Found,
 ): Question {
   const { tenant } = principal;
+  if (!action) throw new WaybillError('Forbidden', { detail: 'the route has no action' });
   if (run) return { principal, action, resource: runResourceOf(run, definitions) };
   if (pipeline) return { principal, action, resource: pipelineResourceOf(pipeline.manifest, tenant) };
+  if (resource === 'instance')
+    return { principal, action, resource: { kind: 'instance', tenant: operatingTenant } };
   return { principal, action, resource: { kind: 'tenant', tenant } };
 }
 

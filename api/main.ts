@@ -1,11 +1,13 @@
 import type { AddressInfo } from 'node:net';
 import { delimiter } from 'node:path';
+import { pino } from 'pino';
 import { z } from 'zod';
 import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
 import { createGrantSigner } from '../adapters/keys/grantSigner.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
 import { onlyIssuer, readIssuers } from '../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../adapters/oidc/verifyAccessToken.ts';
+import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import { addressOf } from '../adapters/postgres/address.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
@@ -13,7 +15,7 @@ import { createIntake } from '../adapters/postgres/intake.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSourceCheck } from '../adapters/sources/checkSource.ts';
-import { tenantPolicy } from '../domain/policy.ts';
+import { WaybillError } from '../domain/errors.ts';
 import { readSettings, SettingsError } from '../domain/settings.ts';
 import { buildServer } from './server.ts';
 
@@ -46,6 +48,8 @@ const Settings = z.object({
   WAYBILL_TEMPORAL_NAMESPACE: z.string().default('default'),
   WAYBILL_FILE_ROOTS: z.string().default(''),
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
+  /** The tenant whose operators also run this Waybill as a whole: its keys. Without one nobody does. */
+  WAYBILL_OPERATING_TENANT: z.string().default(''),
 });
 
 /** How long requests under way may go on after a stop was asked for. */
@@ -59,6 +63,8 @@ const stop = Promise.withResolvers<void>();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.resolve());
 // Started by a supervisor that is gone: nobody would ever stop this process.
 process.once('disconnect', () => stop.resolve());
+const waiting = new AbortController();
+void stop.promise.then(() => waiting.abort());
 
 const database = addressOf(
   settings.WAYBILL_DATABASE_URL,
@@ -72,14 +78,24 @@ const pool = connectPool(database, {
   name: 'waybill-api',
   answerWithinMs,
 });
+const auditLog = createAuditLog(pool);
+const log = pino({ name: 'policy' });
+const policy = await startLivePolicy({
+  database,
+  process: 'api',
+  audit: auditLog,
+  onLoaded: (change) => log.info(change, 'policy loaded'),
+  onError: (error) => log.warn({ err: error }, 'policy not read; will try again'),
+  signal: waiting.signal,
+}).catch(refuseToStart);
 const intake = createIntake(pool, database);
 const objects = await openDirectory(settings.WAYBILL_OBJECTS);
 const app = await buildServer(
   {
     intake,
-    auditLog: createAuditLog(pool),
+    auditLog,
     authenticator: createAuthenticator(issuers),
-    policy: tenantPolicy,
+    policy,
     definitions: await loadProject(settings.WAYBILL_PROJECT),
     grantSigner: await createGrantSigner(settings.WAYBILL_SIGNING_KEY),
     objects,
@@ -93,6 +109,7 @@ const app = await buildServer(
     instance: settings.WAYBILL_INSTANCE,
     namespace: settings.WAYBILL_TEMPORAL_NAMESPACE,
     authorizationServers: issuers.filter(({ clients }) => clients.length > 0).map(({ issuer }) => issuer),
+    operatingTenant: settings.WAYBILL_OPERATING_TENANT,
     ...(settings.WAYBILL_TEMPORAL_UI_URL && { temporalUiUrl: settings.WAYBILL_TEMPORAL_UI_URL }),
     ...(settings.WAYBILL_PUBLIC_URL && { publicUrl: settings.WAYBILL_PUBLIC_URL }),
     log: { level: 'info' },
@@ -104,7 +121,7 @@ process.send?.({ ready: true, port: (app.server.address() as AddressInfo).port }
 await stop.promise;
 setTimeout(() => process.exit(1), drainMs).unref();
 await app.close();
-await intake.close();
+await Promise.all([intake.close(), policy.close()]);
 await pool.end();
 process.exit(0);
 
@@ -123,4 +140,11 @@ async function orExit<T>(read: () => T | Promise<T>): Promise<T> {
     console.error(error.message);
     process.exit(2);
   }
+}
+
+function refuseToStart(error: unknown): never {
+  if (waiting.signal.aborted) process.exit(0);
+  if (!(error instanceof WaybillError) || error.code !== 'PolicyInvalid') throw error;
+  console.error(`PolicyInvalid: ${error.detail}`);
+  process.exit(1);
 }

@@ -26,6 +26,8 @@ export interface ApiOptions {
   instance: string;
   /** Temporal’s namespace, to which grants are bound. */
   namespace: string;
+  /** The tenant whose operators run this Waybill as a whole. Default: none. */
+  operatingTenant?: string;
   /** Where Temporal’s Web UI is; without it runs link to none. */
   temporalUiUrl?: string;
   /** Prefix of the links in answers; without it they begin with `/`. */

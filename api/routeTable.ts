@@ -31,8 +31,11 @@ export interface Route {
   identity: 'token' | 'none';
   /** `null` where nothing is touched that is anybody else’s. */
   action: Action | null;
-  /** What the policy is asked about; `:id` names it, in the caller’s own tenant. `self`: only who asks. */
-  resource: 'pipeline' | 'run' | 'tenant' | 'self' | null;
+  /**
+   * What the policy is asked about; `:id` names it, in the caller’s own tenant. `instance`: this Waybill as a whole;
+   * `self`: only who asks.
+   */
+  resource: 'pipeline' | 'run' | 'tenant' | 'instance' | 'self' | null;
   bodyMaxBytes: number;
   /** Anything else is refused unread. Data may be of any length, and is streamed. */
   body: 'none' | 'json' | 'json or data' | 'form';

@@ -68,7 +68,7 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
     guarded.addHook('onRequest', async (request) => {
       const { route } = request.routeOptions.config;
       if (!route) throw new WaybillError('NotFound');
-      request.admission = await admit(ports, route, request);
+      request.admission = await admit(ports, options, route, request);
     });
     const handlers = handlersOf(ports, options, stopping.signal);
     for (const name of Object.keys(routeTable) as RouteName[]) {

@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander';
+import { WaybillError } from '../domain/errors.ts';
 import { SettingsError } from '../domain/settings.ts';
 import { ApiUnreachable, ProblemError } from '../sdk/client.ts';
 import { CliError, exitCode } from './context.ts';
@@ -14,6 +15,7 @@ export interface Failure {
 /** No failure shows its stack: what a person can do about it is in the line. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof ProblemError) return ofProblem(error);
+  if (error instanceof WaybillError) return named(error.code, error.detail ?? error.message, exitCode.failed);
   if (error instanceof ApiUnreachable)
     return named('ApiUnreachable', `${error.message} Is it running?`, exitCode.failed);
   if (error instanceof SettingsError) return named('Usage', error.message, exitCode.usage, true);

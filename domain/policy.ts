@@ -22,6 +22,8 @@ export type Action = (typeof callerActions)[number] | (typeof taskActions)[numbe
 export interface Policy {
   /** Lower-case hex SHA-256 of the set that is in force; a grant names the one that let its run begin. */
   readonly digest: string;
+  /** The roles that its set knows. Any other in a token counts for nothing. */
+  readonly roles: readonly string[];
   /** An error during evaluation is a denial. Throws `PolicyUnavailable` where the set in force cannot be known. */
   decide(question: Question): Decision;
 }
@@ -65,17 +67,15 @@ export interface Decision {
   digest: string;
 }
 
+/** What is deployed together: policies by their ids, and the roles that they may name. Equal sets have one digest. */
+export interface PolicySet {
+  /** Texts of Cedar by `<file>/<@id>`. */
+  policies: Readonly<Record<string, string>>;
+  /** Sorted, each once. */
+  roles: readonly string[];
+}
+
 export function pipelineResourceOf(manifest: Manifest, tenant: string): PipelineResource {
   const { id, labels, source, sink } = manifest;
   return { kind: 'pipeline', id, tenant, labels, source: source.kind, sink: sink.kind, gated: false };
 }
-
-/** Interim set: whoever has a role in a tenant may do anything within that tenant, and nothing else. */
-export const tenantPolicy: Policy = Object.freeze({
-  digest: 'a7a1cc757f85ea7b1704ff3cbae7eb77a0161410f6fa90ea9578991936e4105d',
-  decide({ principal, resource }: Question): Decision {
-    const placed = principal.tenant !== '' && principal.roles.length > 0;
-    const allowed = placed && resource.tenant === principal.tenant;
-    return { allowed, policies: allowed ? ['own-tenant'] : [], digest: this.digest };
-  },
-});

@@ -3,7 +3,9 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { readPolicies } from '../adapters/policy/readPolicies.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
+import { applyPolicySet } from '../adapters/postgres/policySets.ts';
 import { stopChild } from '../cli/dev/child.ts';
 import { openHome } from '../cli/dev/home.ts';
 import { choosePorts } from '../cli/dev/ports.ts';
@@ -12,7 +14,7 @@ import { clusterFolder } from '../cli/dev/postgresCluster.ts';
 import { ensureDatabase, ensureRoles } from '../cli/dev/postgresRoles.ts';
 import { unprivilegedUser } from '../cli/dev/unprivileged.ts';
 
-/** Where a test finds its database: real PostgreSQL with every migration applied, and nothing in it. */
+/** Where a test finds its database: real PostgreSQL with every migration and the shipped policy, and nothing else in it. */
 export interface TestPostgres {
   superuserUrl: string;
   migratorUrl: string;
@@ -73,6 +75,7 @@ async function startServer(): Promise<{ urls: Urls; stop(): Promise<void> }> {
     await ensureRoles(postgres.url('postgres', 'postgres'), postgres.passwords);
     await ensureDatabase(postgres.url('postgres', 'postgres'), template);
     await migrate(postgres.url('waybill_migrator', template));
+    await applyPolicySet(postgres.url('waybill_migrator', template), await readPolicies());
   } catch (error) {
     await stop();
     throw error;

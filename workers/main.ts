@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Dependencies } from '../activities/index.ts';
 import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
 import { addressOf } from '../adapters/postgres/address.ts';
+import { WaybillError } from '../domain/errors.ts';
 import { readSettings } from '../domain/settings.ts';
 import { startWorker } from './worker.ts';
 
@@ -42,7 +43,7 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
   process.once('disconnect', () => stopping.abort());
   // A drain takes 10 s at most; what still hangs after 15 s (a connection that nobody answers on) is left behind.
   stopping.signal.addEventListener('abort', () => setTimeout(() => process.exit(1), 15_000).unref());
-  await startWorker(
+  const ended = startWorker(
     {
       database: addressOf(
         settings.WAYBILL_DATABASE_URL,
@@ -70,6 +71,11 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
     },
     adjust,
   );
+  await ended.catch((error) => {
+    if (!(error instanceof WaybillError) || error.code !== 'PolicyInvalid') throw error;
+    console.error(`PolicyInvalid: ${error.detail}`);
+    process.exit(1);
+  });
   process.exit(0);
 }
 

@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { createActivities, type Dependencies } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
+import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
@@ -18,7 +19,6 @@ import { workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
 import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
 import { fetchQueueOf } from '../domain/fetchQueue.ts';
-import { tenantPolicy } from '../domain/policy.ts';
 import { createAuthority } from './authority.ts';
 import { startHealth } from './health.ts';
 import { startReconciling } from './reconcile.ts';
@@ -62,6 +62,17 @@ export async function startWorker(
   const progress = createProgress(pool, (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal));
   const verifier = createGrantVerifier({ jwksUrl: settings.jwksUrl, issuer: settings.issuer });
   const audit = createAuditLog(pool);
+  const policy = await startLivePolicy({
+    database: settings.database,
+    process: settings.identity,
+    audit,
+    onLoaded: (change) => log.info(change, 'policy loaded'),
+    onError,
+    signal: life.signal,
+  }).catch((error) => {
+    if (!life.signal.aborted) throw error;
+  });
+  if (!policy) return;
   // Nothing can be revoked yet.
   const revocations = { find: () => undefined };
   const dependencies: Dependencies = {
@@ -80,7 +91,7 @@ export async function startWorker(
   };
   const identity = identityPlugin({
     verifier,
-    authority: createAuthority({ definitions, revocations, policy: tenantPolicy }),
+    authority: createAuthority({ definitions, revocations, policy }),
     audit,
     now: Date.now,
   });
@@ -150,7 +161,13 @@ export async function startWorker(
   try {
     await finished;
   } finally {
-    await Promise.allSettled([health.close(), runs.close(), compute.close(), connection.close()]);
+    await Promise.allSettled([
+      health.close(),
+      runs.close(),
+      compute.close(),
+      connection.close(),
+      policy.close(),
+    ]);
     await pool.end();
   }
 }

@@ -17,7 +17,9 @@ interface ApplyOptions extends GlobalOptions {
 export const addApply: AddCommand = (program, context) => {
   program
     .command('apply')
-    .description('bring a database to this version, and make or widen the tables of a project')
+    .description(
+      'bring a database to this version, make or widen the tables of a project, put its policies in force',
+    )
     .argument('[folder]', 'the project', '.')
     .option('--database <url>', 'as the role that owns the tables; default WAYBILL_DATABASE_URL')
     .action((folder: string, _, command: Command) => apply(folder, command.optsWithGlobals(), context));
@@ -30,9 +32,12 @@ async function apply(folder: string, { database, json }: ApplyOptions, context: 
   const { addressOf } = await import('../../adapters/postgres/address.ts');
   const { loadProject } = await import('../../adapters/project/loadProject.ts');
   const { migrate } = await import('../../adapters/postgres/migrate.ts');
+  const { applyPolicySet } = await import('../../adapters/postgres/policySets.ts');
   const { applySinks } = await import('../../adapters/postgres/sinkTable.ts');
+  const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
   // What is wrong with the project is found out before anything is changed.
   const manifests = (await loadProject(resolve(folder))).list().map(({ manifest }) => manifest);
+  const policies = await readPolicies(resolve(folder));
   const credential = credentialFrom({
     file: settings.WAYBILL_DATABASE_PASSWORD_FILE,
     value: settings.WAYBILL_DATABASE_PASSWORD,
@@ -42,11 +47,15 @@ async function apply(folder: string, { database, json }: ApplyOptions, context: 
   const migrations = await migrate(address);
   await applySinks(address, manifests);
   const tables = manifests.map(({ sink }) => sink.table);
-  printResult(json, { migrations, tables }, () => [
+  const policy = await applyPolicySet(address, policies);
+  printResult(json, { migrations, tables, policy }, () => [
     migrations.length > 0
       ? `Migrated: ${migrations.join(', ')}.`
       : 'The database was at this version already.',
     `Tables as the project wants them: ${tables.join(', ')}.`,
+    policy.before === policy.digest
+      ? `The policy was in force already: ${policy.digest.slice(0, 12)}.`
+      : `In force within seconds: policy ${policy.digest.slice(0, 12)} of ${Object.keys(policies.policies).length} policies.`,
   ]);
 }
 

@@ -1,14 +1,17 @@
 import { z } from 'zod';
+import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { migrate } from '../../adapters/postgres/migrate.ts';
+import { applyPolicySet } from '../../adapters/postgres/policySets.ts';
 import { applySinks } from '../../adapters/postgres/sinkTable.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
+import { WaybillError } from '../../domain/errors.ts';
 import { readSettings } from '../../domain/settings.ts';
 import { type DatabaseRole, databaseUrl, ensurePasswords } from './passwords.ts';
 import { ensureDatabase, ensureRoles } from './postgresRoles.ts';
 
 /**
  * Brings the database of the embedded stack to where this version and this project want it: roles, database,
- * migrations, sink tables. A process of its own, so that what it needs does not stay in the supervisor’s memory.
+ * migrations, sink tables, policies. A process of its own, so that what it needs does not stay in the supervisor’s memory.
  */
 const settings = readSettings(
   z.object({
@@ -22,6 +25,7 @@ const settings = readSettings(
 
 try {
   const project = await loadProject(settings.WAYBILL_PROJECT);
+  const policies = await readPolicies(settings.WAYBILL_PROJECT);
   const passwords = ensurePasswords(settings.WAYBILL_PASSWORDS);
   const url = (role: DatabaseRole, database: string) =>
     databaseUrl(passwords, settings.WAYBILL_DATABASE_PORT, role, database);
@@ -33,7 +37,8 @@ try {
     migrator,
     project.list().map(({ manifest }) => manifest),
   );
+  await applyPolicySet(migrator, policies);
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error);
+  console.error(error instanceof WaybillError && error.detail ? error.detail : (error as Error).message);
   process.exitCode = 1;
 }

@@ -71,6 +71,7 @@ export function apiService(stack: Stack, postgres: Postgres, temporal: Temporal)
     WAYBILL_INSTANCE: stack.instance,
     WAYBILL_ISSUER: issuerUrl,
     WAYBILL_AUDIENCE: 'waybill',
+    WAYBILL_OPERATING_TENANT: 'acme',
     WAYBILL_TEMPORAL_UI_URL: temporal.uiUrl,
     WAYBILL_TEMPORAL_NAMESPACE: 'default',
     WAYBILL_FILE_ROOTS: fileRootsOf(stack),

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { GrantClaims } from '../../domain/grant.ts';
-import { tenantPolicy } from '../../domain/policy.ts';
 import type { Run } from '../../sdk/client.ts';
 import { type Api, codeOf, data, json, lines, startApi } from './startApi.ts';
 
@@ -113,7 +112,7 @@ describe('runs over HTTP', () => {
       version: 1,
       definitionDigest: 'few'.padEnd(64, '0'),
       steps: granted,
-      policyDigest: tenantPolicy.digest,
+      policyDigest: api.policyDigest,
     });
   });
 

@@ -8,6 +8,8 @@ import { createGrantSigner } from '../../adapters/keys/grantSigner.ts';
 import { openDirectory } from '../../adapters/objects/directory.ts';
 import { onlyIssuer } from '../../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../../adapters/oidc/verifyAccessToken.ts';
+import { createPolicyEngine } from '../../adapters/policy/engine.ts';
+import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createIntake } from '../../adapters/postgres/intake.ts';
@@ -15,7 +17,6 @@ import { createReceiver } from '../../adapters/records/receiver.ts';
 import { createSourceCheck } from '../../adapters/sources/checkSource.ts';
 import type { ApiPorts } from '../../api/ports.ts';
 import { buildServer } from '../../api/server.ts';
-import { tenantPolicy } from '../../domain/policy.ts';
 import { startPostgresForTest } from '../stack.ts';
 import { layCable } from './cable.ts';
 import { startIssuer } from './issuer.ts';
@@ -45,7 +46,7 @@ export async function startApi({
     intake,
     auditLog: createAuditLog(pool),
     authenticator: createAuthenticator(withKeys(onlyIssuer(issuer.url, 'waybill'))),
-    policy: tenantPolicy,
+    policy: createPolicyEngine(await readPolicies()),
     definitions,
     grantSigner: await createGrantSigner(keyFile),
     objects,
@@ -69,6 +70,7 @@ export async function startApi({
     objectsFolder: join(folder, 'objects'),
     keyFile,
     postgres,
+    policyDigest: ports.policy.digest,
     /** As a superuser, beside the API. */
     async rows<T = Record<string, unknown>>(text: string, values: unknown[] = []): Promise<T[]> {
       return (await database.query(text, values)).rows as T[];

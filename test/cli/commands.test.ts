@@ -338,7 +338,7 @@ describe('waybill', () => {
           .ended;
         assert.equal(first.code, 0, first.stderr);
         const tables = ['birdstrikes', 'countries', 'orders'];
-        assert.deepEqual(documents(first), [{ migrations: ['0001_runs'], tables }]);
+        assert.deepEqual(documents(first), [{ migrations: ['0001_runs', '0002_policy'], tables }]);
         const second = await start(['apply', 'examples/acme', '--json'], { WAYBILL_DATABASE_URL: url }).ended;
         assert.deepEqual(documents(second), [{ migrations: [], tables }]);
         const client = new pg.Client({ connectionString: url });

@@ -1,0 +1,85 @@
+import type { Pool } from 'pg';
+import type { PolicySet } from '../../domain/policy.ts';
+import { policyDigest } from '../policy/digest.ts';
+import type { DatabaseAddress } from './address.ts';
+import { insertAudit } from './audit.ts';
+import { connectPool, inTransaction } from './connect.ts';
+import { fromPostgres } from './failure.ts';
+
+/** NOTIFY of this brings a new set to every process at once. */
+export const policyChannel = 'waybill_policy';
+
+/** A set as it was applied, with the digest that it had then. */
+export interface AppliedSet extends PolicySet {
+  digest: string;
+}
+
+/**
+ * Puts a set in force, as the migrator, and says so in the audit: one transaction. A set that is in force already changes
+ * nothing. Whether it validates is for the caller to know. Resolves with the digest of the set before, if there was one.
+ */
+export async function applyPolicySet(
+  migrator: DatabaseAddress,
+  set: PolicySet,
+): Promise<{ digest: string; before: string | undefined }> {
+  const digest = policyDigest(set);
+  const pool = connectPool(migrator, { connectionsMax: 1, name: 'waybill-apply' });
+  try {
+    return await inTransaction(pool, async (client) => {
+      // Two who apply at once come one after the other.
+      await client.query('LOCK TABLE waybill.policy_set IN SHARE ROW EXCLUSIVE MODE');
+      const before = await newest(client);
+      if (before?.digest === digest) return { digest, before: digest };
+      await client.query('INSERT INTO waybill.policy_set (digest, policies, roles) VALUES ($1, $2, $3)', [
+        digest,
+        JSON.stringify(set.policies),
+        JSON.stringify(set.roles),
+      ]);
+      await insertAudit(client, {
+        action: 'policy.applied',
+        outcome: 'success',
+        tenant: null,
+        // The database knows a role, not a person.
+        actor: null,
+        runId: null,
+        txn: null,
+        detail: { digest, before: before?.digest ?? null, ...differenceOf(before, set) },
+      });
+      await client.query('SELECT pg_notify($1, $2)', [policyChannel, digest]);
+      return { digest, before: before?.digest };
+    });
+  } finally {
+    await pool.end();
+  }
+}
+
+/** The set in force, or `known` where it still is that one; `undefined` where none was ever applied. */
+export async function readPolicySet(pool: Pool, known?: AppliedSet): Promise<AppliedSet | undefined> {
+  try {
+    const { rows } = await pool.query<{ digest: string }>({
+      name: 'newest-policy-digest',
+      text: 'SELECT digest FROM waybill.policy_set ORDER BY id DESC LIMIT 1',
+    });
+    return known && rows[0]?.digest === known.digest ? known : await newest(pool);
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
+async function newest(client: Pick<Pool, 'query'>): Promise<AppliedSet | undefined> {
+  const { rows } = await client.query<AppliedSet>(
+    'SELECT digest, policies, roles FROM waybill.policy_set ORDER BY id DESC LIMIT 1',
+  );
+  return rows[0];
+}
+
+/** Which policies came, went or read otherwise now, by their ids. */
+function differenceOf(before: PolicySet | undefined, { policies, roles }: PolicySet) {
+  const old = before?.policies ?? {};
+  return {
+    added: Object.keys(policies).filter((id) => !Object.hasOwn(old, id)),
+    removed: Object.keys(old).filter((id) => !Object.hasOwn(policies, id)),
+    changed: Object.keys(policies).filter((id) => Object.hasOwn(old, id) && old[id] !== policies[id]),
+    roles,
+  };
+}
