@@ -16,12 +16,12 @@ export interface AppliedSet extends PolicySet {
 
 /**
  * Puts a set in force, as the migrator, and says so in the audit: one transaction. A set that is in force already changes
- * nothing. Whether it validates is for the caller to know. Resolves with the digest of the set before, if there was one.
+ * nothing. Whether it validates is for the caller to know. Resolves with the digest of the set before too, if there was one.
  */
 export async function applyPolicySet(
   migrator: DatabaseAddress,
   set: PolicySet,
-): Promise<{ digest: string; before: string | undefined }> {
+): Promise<{ digest: string; before: string | null }> {
   const digest = policyDigest(set);
   const pool = connectPool(migrator, { connectionsMax: 1, name: 'waybill-apply' });
   try {
@@ -46,7 +46,7 @@ export async function applyPolicySet(
         detail: { digest, before: before?.digest ?? null, ...differenceOf(before, set) },
       });
       await client.query('SELECT pg_notify($1, $2)', [policyChannel, digest]);
-      return { digest, before: before?.digest };
+      return { digest, before: before?.digest ?? null };
     });
   } finally {
     await pool.end();

@@ -338,9 +338,12 @@ describe('waybill', () => {
           .ended;
         assert.equal(first.code, 0, first.stderr);
         const tables = ['birdstrikes', 'countries', 'orders'];
-        assert.deepEqual(documents(first), [{ migrations: ['0001_runs', '0002_policy'], tables }]);
+        const [applied] = documents<{ migrations: string[]; policy: { digest: string } }>(first);
+        const { digest } = applied!.policy;
+        assert.deepEqual(applied!.migrations.slice(0, 2), ['0001_runs', '0002_policy']);
+        assert.deepEqual(applied, { ...applied, tables, policy: { digest, before: null } });
         const second = await start(['apply', 'examples/acme', '--json'], { WAYBILL_DATABASE_URL: url }).ended;
-        assert.deepEqual(documents(second), [{ migrations: [], tables }]);
+        assert.deepEqual(documents(second), [{ migrations: [], tables, policy: { digest, before: digest } }]);
         const client = new pg.Client({ connectionString: url });
         await client.connect();
         const { rows } = await client.query(

@@ -1,0 +1,344 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { createPolicyEngine } from '../../adapters/policy/engine.ts';
+import { readPolicies } from '../../adapters/policy/readPolicies.ts';
+import type { WaybillError } from '../../domain/errors.ts';
+import {
+  type Action,
+  callerActions,
+  type PipelineResource,
+  type PolicySet,
+  type Resource,
+  taskActions,
+} from '../../domain/policy.ts';
+import type { Principal } from '../../domain/principal.ts';
+
+const alice: Principal = {
+  id: 'prn_alice',
+  issuer: 'https://issuer',
+  subject: 'alice',
+  kind: 'person',
+  tenant: 'acme',
+  roles: ['data-engineer'],
+};
+const copilot = { id: 'prn_copilot', issuer: 'https://issuer', subject: 'copilot', kind: 'agent' } as const;
+
+const orders: PipelineResource = {
+  kind: 'pipeline',
+  id: 'orders',
+  tenant: 'acme',
+  labels: { classification: 'internal' },
+  source: 'upload',
+  sink: 'postgres',
+  gated: false,
+};
+const { kind: _, tenant: __, ...ofOrders } = orders;
+const run: Resource = {
+  kind: 'run',
+  id: 'orders-1',
+  tenant: 'acme',
+  requestedBy: 'prn_zoe',
+  pipeline: ofOrders,
+};
+const resources: Record<Resource['kind'], Resource> = {
+  tenant: { kind: 'tenant', tenant: 'acme' },
+  pipeline: orders,
+  run,
+  instance: { kind: 'instance', tenant: 'acme' },
+};
+
+const allActions: readonly Action[] = [...callerActions, ...taskActions];
+const kinds = Object.keys(resources) as Resource['kind'][];
+
+describe('the shipped policy', async () => {
+  const policy = createPolicyEngine(await readPolicies());
+  const allows = (principal: Partial<Principal>, action: Action, resource: Resource) =>
+    policy.decide({ principal: { ...alice, ...principal }, action, resource }).allowed;
+
+  /** What each action is about; anything else is denied before a policy is asked. */
+  const about: Record<Action, readonly Resource['kind'][]> = {
+    trigger: ['pipeline'],
+    read: ['tenant', 'pipeline', 'run', 'instance'],
+    reveal: ['pipeline', 'run'],
+    cancel: ['run'],
+    resume: ['run'],
+    approve: ['run'],
+    schedule: ['pipeline'],
+    redrive: ['pipeline', 'run'],
+    repair: ['pipeline', 'run'],
+    revoke: ['tenant', 'run', 'instance'],
+    administer: ['tenant', 'instance'],
+    ingest: ['pipeline'],
+    validate: ['pipeline'],
+    transform: ['pipeline'],
+    store: ['pipeline'],
+    publish: ['pipeline'],
+  };
+  const may: Record<string, readonly Action[]> = {
+    'data-engineer': ['trigger', 'read', 'cancel', 'resume', 'schedule', 'redrive', 'repair', ...taskActions],
+    'data-steward': ['read', 'reveal', 'approve', 'redrive', 'repair', 'cancel'],
+    operator: ['read', 'cancel', 'resume', 'revoke', 'administer'],
+    auditor: ['read'],
+    'of-no-meaning': [],
+  };
+
+  for (const [role, actions] of Object.entries(may)) {
+    it(`lets ${role} do exactly: ${actions.join(', ') || 'nothing'}`, () => {
+      for (const action of allActions)
+        for (const kind of kinds) {
+          const expected = actions.includes(action) && about[action].includes(kind);
+          const asked = `${role} ${action} ${kind}`;
+          assert.equal(allows({ roles: [role] }, action, resources[kind]), expected, asked);
+          assert.equal(allows({ roles: [role, 'of-no-meaning'] }, action, resources[kind]), expected, asked);
+        }
+    });
+  }
+
+  it('knows the roles of its matrix, and no others', () => {
+    assert.deepEqual(
+      policy.roles,
+      Object.keys(may)
+        .filter((role) => role !== 'of-no-meaning')
+        .sort(),
+    );
+  });
+
+  it('lets nobody reach into another tenant, or act without one', () => {
+    const roles = [...policy.roles];
+    for (const action of allActions)
+      for (const kind of kinds) {
+        assert.equal(allows({ roles, tenant: 'globex' }, action, resources[kind]), false);
+        assert.equal(allows({ roles, tenant: 'ACME' }, action, resources[kind]), false);
+        for (const tenant of ['', 'acme'])
+          assert.equal(allows({ roles, tenant: '' }, action, { ...resources[kind], tenant }), false);
+      }
+    const denied = policy.decide({
+      principal: { ...alice, tenant: 'globex' },
+      action: 'read',
+      resource: run,
+    });
+    assert.deepEqual(denied.policies, ['boundary/own-tenant-only']);
+  });
+
+  it('leaves an instance that nobody operates to nobody', () => {
+    const nobodys: Resource = { kind: 'instance', tenant: '' };
+    for (const action of ['read', 'revoke', 'administer'] as const)
+      assert.equal(allows({ roles: [...policy.roles] }, action, nobodys), false);
+  });
+
+  it('lets an agent near sensitive data only where a person approves', () => {
+    for (const agent of [{ actor: copilot }, { kind: 'agent' }] as const)
+      for (const classification of ['public', 'internal', 'confidential', 'restricted', undefined])
+        for (const gated of [false, true])
+          for (const action of ['trigger', 'schedule', ...taskActions] as const) {
+            const labels: Record<string, string> = classification ? { classification } : {};
+            const sensitive = classification === 'confidential' || classification === 'restricted';
+            const allowed = allows(agent, action, { ...orders, labels, gated });
+            assert.equal(allowed, gated || !sensitive, `${action} ${classification} ${gated}`);
+          }
+    const service = { id: 'prn_cron', issuer: 'https://issuer', subject: 'cron', kind: 'service' } as const;
+    assert.equal(
+      allows({ actor: service }, 'trigger', { ...orders, labels: { classification: 'restricted' } }),
+      true,
+    );
+  });
+
+  it('has a run approved by another person, who acts for nobody', () => {
+    const steward = { roles: ['data-steward'] };
+    assert.equal(allows(steward, 'approve', run), true);
+    assert.equal(allows(steward, 'approve', { ...run, requestedBy: alice.id } as Resource), false);
+    assert.equal(allows({ ...steward, actor: copilot }, 'approve', run), false);
+    for (const kind of ['service', 'agent'] as const)
+      assert.equal(allows({ ...steward, kind }, 'approve', run), false);
+  });
+
+  it('names the policies that decided, and the set', () => {
+    const allowed = policy.decide({ principal: alice, action: 'store', resource: orders });
+    assert.deepEqual(allowed, { allowed: true, policies: ['base/data-engineers'], digest: policy.digest });
+    const twice = { ...alice, roles: ['data-engineer', 'auditor'] };
+    assert.deepEqual(policy.decide({ principal: twice, action: 'read', resource: orders }).policies, [
+      'base/auditors',
+      'base/data-engineers',
+    ]);
+    assert.deepEqual(policy.decide({ principal: alice, action: 'approve', resource: run }).policies, []);
+  });
+});
+
+describe('a decision', () => {
+  const question = { principal: alice, action: 'trigger', resource: orders } as const;
+  const setOf = (policies: Record<string, string>): PolicySet => ({ policies, roles: ['data-engineer'] });
+
+  it('is no where a policy fails to evaluate, whatever the others say', () => {
+    // Strict validation knows types, but not how large numbers become.
+    const overflow =
+      '@id("x") forbid (principal, action == Waybill::Action::"trigger", resource) when { 9223372036854775807 + (if resource.gated then 0 else 1) > 0 };';
+    const policy = createPolicyEngine(
+      setOf({ 'a/permit': '@id("p") permit (principal, action, resource);', 'a/overflow': overflow }),
+    );
+    const { digest } = policy;
+    assert.deepEqual(policy.decide(question), { allowed: false, policies: ['a/overflow'], digest });
+    const gated = { ...question, resource: { ...orders, gated: true } };
+    assert.equal(policy.decide(gated).allowed, false, 'the same forbid, evaluated');
+  });
+
+  it('is no where the question does not fit the schema', () => {
+    const policy = createPolicyEngine(setOf({ 'a/all': 'permit (principal, action, resource);' }));
+    assert.equal(policy.decide(question).allowed, true);
+    const unfit = [
+      { ...question, action: 'cancel' },
+      { ...question, action: 'fly' },
+      { ...question, resource: { ...orders, source: 'carrier-pigeon' } },
+      { ...question, principal: { ...alice, kind: 'ghost' } },
+    ] as (typeof question)[];
+    for (const one of unfit) assert.deepEqual(policy.decide(one).policies, [], JSON.stringify(one));
+    for (const one of unfit) assert.equal(policy.decide(one).allowed, false, JSON.stringify(one));
+  });
+
+  it('is the same asked again, and another for whoever differs in anything', () => {
+    const policy = createPolicyEngine(
+      setOf({ 'a/alice': 'permit (principal == Waybill::Principal::"prn_alice", action, resource);' }),
+    );
+    assert.equal(policy.decide(question), policy.decide({ ...question, principal: { ...alice } }));
+    for (const other of [
+      { id: 'prn_alic' },
+      { id: 'prn_alice ' },
+      { id: 'PRN_ALICE' },
+    ] satisfies Partial<Principal>[])
+      assert.equal(policy.decide({ ...question, principal: { ...alice, ...other } }).allowed, false);
+  });
+
+  it('is by one digest for equal sets, however they are written down', () => {
+    const digestOf = (set: PolicySet) => createPolicyEngine(set).digest;
+    const [a, b] = ['permit (principal, action, resource);', 'forbid (principal, action, resource);'];
+    assert.equal(digestOf(setOf({ 'x/a': a!, 'x/b': b! })), digestOf(setOf({ 'x/b': b!, 'x/a': a! })));
+    assert.notEqual(digestOf(setOf({ 'x/a': a! })), digestOf({ ...setOf({ 'x/a': a! }), roles: ['other'] }));
+  });
+});
+
+describe('the policies of a project', () => {
+  let project: string;
+  before(async () => {
+    project = await mkdtemp(join(tmpdir(), 'waybill-policies-'));
+  });
+  after(() => rm(project, { recursive: true }));
+
+  /** The set of a project with these files, or the issues of the one that it is not. */
+  async function read(files: Record<string, string>): Promise<PolicySet> {
+    await rm(join(project, 'policies'), { recursive: true, force: true });
+    await mkdir(join(project, 'policies'));
+    for (const [name, text] of Object.entries(files)) await writeFile(join(project, 'policies', name), text);
+    return readPolicies(project);
+  }
+
+  async function issues(files: Record<string, string>): Promise<string[]> {
+    const error: WaybillError = await read(files).then(
+      () => assert.fail('it was accepted'),
+      (error) => error,
+    );
+    assert.equal(error.code, 'PolicyInvalid');
+    return error.issues!.map(({ path, message }) => `${path}: ${message}`);
+  }
+
+  const permit = '@id("all") permit (principal, action, resource);';
+
+  it('are added to what is shipped; base.cedar takes the place of the base, and never of the boundary', async () => {
+    const shipped = Object.keys((await readPolicies()).policies);
+    assert.deepEqual(Object.keys((await read({})).policies), shipped);
+    assert.deepEqual(Object.keys((await read({ 'mine.cedar': permit })).policies), [...shipped, 'mine/all']);
+    assert.deepEqual(Object.keys((await read({ 'base.cedar': permit })).policies), [
+      'base/all',
+      'boundary/own-tenant-only',
+    ]);
+    assert.match(
+      (await issues({ 'boundary.cedar': permit }))[0]!,
+      /^policies\/boundary\.cedar: .*choose another/,
+    );
+    assert.deepEqual(await readPolicies(join(project, 'nowhere')), await readPolicies());
+  });
+
+  it('may name other roles', async () => {
+    const base = '@id("a") permit (principal in Waybill::Role::"chief", action, resource);';
+    const { roles } = await read({ 'base.cedar': base, 'roles.json': '["chief", "clerk", "chief"]' });
+    assert.deepEqual(roles, ['chief', 'clerk']);
+    for (const wrong of ['{}', '[]', '[1]', 'chief', '[""]'])
+      assert.match(
+        (await issues({ 'base.cedar': base, 'roles.json': wrong }))[0]!,
+        /^policies\/roles\.json: /,
+      );
+  });
+
+  const wrong: [what: string, text: string, says: RegExp][] = [
+    [
+      'a role that nobody declared',
+      '\n// First.\n@id("a")\npermit (\n  principal in Waybill::Role::"data-enginer",\n  action, resource);',
+      /^policies\/x\.cedar:5 \(x\/a\): entity `Waybill::Role::"data-enginer"`.*valid entity eids: .*"data-engineer"/,
+    ],
+    [
+      'an action that does not exist',
+      '@id("a") permit (principal, action == Waybill::Action::"triger", resource);',
+      /^policies\/x\.cedar:1 \(x\/a\): .*did you mean `Waybill::Action::"trigger"`\?/,
+    ],
+    [
+      'an attribute that does not exist',
+      '@id("a") forbid (principal, action, resource) when { principal.tenat == "acme" };',
+      /x\/a\): .*tenat.*did you mean `tenant`/,
+    ],
+    [
+      'an attribute that may be missing',
+      '@id("a") forbid (principal, action, resource) when { principal.actor.kind == Waybill::Kind::"agent" };',
+      /actor/,
+    ],
+    [
+      'a kind that does not exist',
+      '@id("a") forbid (principal, action, resource) when { principal.kind == Waybill::Kind::"agnt" };',
+      /"agnt".*"agent"/,
+    ],
+    [
+      'a label that is asked for without looking',
+      '@id("a") forbid (principal, action == Waybill::Action::"store", resource) when { resource.getTag("x") == "y" };',
+      /tag/,
+    ],
+    [
+      'a condition that never holds',
+      '@id("a") forbid (principal, action == Waybill::Action::"approve", resource is Waybill::Tenant);',
+      /x\/a\): /,
+    ],
+    [
+      'a single run',
+      '@id("a") forbid (principal, action, resource == Waybill::Run::"orders-1");',
+      /revoke its grant instead/,
+    ],
+    ['no name', 'permit (principal, action, resource);', /^policies\/x\.cedar:1: begin the policy with @id/],
+    [
+      'a name that is no name',
+      '@id("a b") permit (principal, action, resource);',
+      /begin the policy with @id/,
+    ],
+    [
+      'a name twice',
+      `${permit}\n${permit.replace('permit', 'forbid')}`,
+      /^policies\/x\.cedar:2: line 1 has the same @id/,
+    ],
+    ['a template', '@id("a") permit (principal == ?principal, action, resource);', /templates/],
+    [
+      'what is no Cedar',
+      '// One.\n@id("a")\npermit (principal, action resource);',
+      /^policies\/x\.cedar:3: unexpected token/,
+    ],
+  ];
+  for (const [what, text, says] of wrong) {
+    it(`with ${what} are refused, and told where and what to write`, async () => {
+      assert.match((await issues({ 'x.cedar': text }))[0]!, says);
+    });
+  }
+
+  it('are told of all at once', async () => {
+    const text = 'ab'
+      .split('')
+      .map((id) => `@id("${id}") permit (principal in Waybill::Role::"${id}", action, resource);`);
+    assert.equal((await issues({ 'x.cedar': text.join('\n') })).length, 2);
+  });
+});
