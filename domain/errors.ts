@@ -95,6 +95,12 @@ export const errors = {
     retryable: false,
     message: 'The logout token is not one of a known issuer for this Waybill.',
   },
+  LogoutSubjectMissing: {
+    status: 400,
+    retryable: false,
+    message:
+      'The logout token names a session alone, and Waybill keeps none. Have it name its subject (sub).',
+  },
   TokenRequestInvalid: {
     status: 400,
     retryable: false,

@@ -62,7 +62,7 @@ function typeOf(typ: string | undefined): string {
 }
 
 /** What was issued up to a moment can be revoked; a token that claims to be later than it is would escape that. */
-export function refuseFuture(issuedAtS: number): void {
+function refuseFuture(issuedAtS: number): void {
   if (issuedAtS > Date.now() / 1000 + clockToleranceS) throw new Error('issued in the future');
 }
 

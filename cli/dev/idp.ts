@@ -6,12 +6,18 @@ import { type DevPerson, findPerson, people } from './people.ts';
 /**
  * The identity provider of the embedded stack: a real OpenID provider with invented people. Three ways to a token:
  * authorization code with PKCE and device flow (the library's development login page: the name of a person, any
- * password), client credentials for `billing-service`, and, FOR DEVELOPMENT ONLY, a grant type by which the CLI gets
+ * password), client credentials for `billing-service`, which proves itself by a key (`private_key_jwt`), and, FOR DEVELOPMENT ONLY, a grant type by which the CLI gets
  * a token for any of the people without a login (`--as NAME`).
  *
  * Access tokens are JWTs of RFC 9068 (`typ: at+jwt`, ES256) of one hour for the audience `waybill`.
  */
-export function createIdp(issuer: string, audience: string, keys: IdpKeys): Provider {
+export function createIdp(
+  issuer: string,
+  audience: string,
+  keys: IdpKeys,
+  /** Where it says that somebody has signed out (OpenID Connect Back-Channel Logout 1.0). Default: nowhere. */
+  logoutUrl?: string,
+): Provider {
   const resourceServer = {
     audience,
     scope: 'waybill',
@@ -32,22 +38,28 @@ export function createIdp(issuer: string, audience: string, keys: IdpKeys): Prov
         response_types: ['code'],
         // A native client may add any port (RFC 8252, 7.3).
         redirect_uris: ['http://127.0.0.1/callback'],
+        ...(logoutUrl && { backchannel_logout_uri: logoutUrl }),
       },
       {
         client_id: 'billing-service',
-        client_secret: keys.serviceSecret,
+        token_endpoint_auth_method: 'private_key_jwt',
+        token_endpoint_auth_signing_alg: 'ES256',
+        jwks: { keys: [keys.service] } as NonNullable<Configuration['jwks']>,
         grant_types: ['client_credentials'],
         response_types: [],
         redirect_uris: [],
       },
     ],
-    scopes: ['openid', 'offline_access', 'waybill'],
+    // Without `offline_access`: a refresh token ends with the session in which somebody signed in.
+    scopes: ['openid', 'waybill'],
+    issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     ttl: { AccessToken: accessTokenTtlS, ClientCredentials: accessTokenTtlS, IdToken: accessTokenTtlS },
     features: {
       devInteractions: { enabled: true },
       deviceFlow: { enabled: true },
       clientCredentials: { enabled: true },
       revocation: { enabled: true },
+      backchannelLogout: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => waybillResource,
@@ -58,6 +70,9 @@ export function createIdp(issuer: string, audience: string, keys: IdpKeys): Prov
         },
       },
     },
+    // By itself it would not speak to this machine; nobody but us says whom it calls.
+    fetch: (url, { dispatcher: _, ...options }: RequestInit & { dispatcher?: unknown } = {}) =>
+      fetch(url, options),
     findAccount: (_ctx, id) => {
       const person = findPerson(id);
       return person?.kind === 'person' && !person.act

@@ -10,6 +10,7 @@ const settings = readSettings(
     WAYBILL_ISSUER_PORT: z.coerce.number().int().min(1).max(65_535),
     WAYBILL_AUDIENCE: z.string().default('waybill'),
     WAYBILL_IDP_KEYS: z.string(),
+    WAYBILL_LOGOUT_URL: z.url().optional(),
   }),
   process.env,
 );
@@ -21,8 +22,10 @@ const provider = createIdp(
   `http://${host}`,
   settings.WAYBILL_AUDIENCE,
   await ensureIdpKeys(settings.WAYBILL_IDP_KEYS),
+  settings.WAYBILL_LOGOUT_URL,
 );
 provider.on('server_error', (_ctx, error) => console.error(error));
+provider.on('backchannel.error', (_ctx, error) => console.error(error));
 const handle = provider.callback();
 const server = createServer((request, response) => {
   // A page under a foreign name that resolves to this machine (DNS rebinding) is not for us.

@@ -47,11 +47,13 @@ export function temporalService(temporal: Temporal): Service {
   };
 }
 
-export function idpService({ home, ports, baseEnv }: Stack): Service {
+export function idpService(stack: Stack): Service {
+  const { home, ports, baseEnv } = stack;
   const env = {
     ...baseEnv,
     WAYBILL_ISSUER_PORT: String(ports.issuer),
     WAYBILL_IDP_KEYS: `${home.keys}/idp.json`,
+    WAYBILL_LOGOUT_URL: `${urlsOf(stack).apiUrl}/v1/backchannel-logout`,
   };
   return nodeService({ name: 'idp', entry: 'cli/dev/idpMain.ts', env, graceMs: 3_000 });
 }

@@ -1,41 +1,64 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
-import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { type CryptoKey, createRemoteJWKSet, generateKeyPair, importJWK, jwtVerify } from 'jose';
+import * as client from 'openid-client';
 import { createIdp } from '../../cli/dev/idp.ts';
-import { ensureIdpKeys } from '../../cli/dev/idpKeys.ts';
+import { ensureIdpKeys, type IdpKeys, serviceKeyFile } from '../../cli/dev/idpKeys.ts';
 import { cliClientId, devGrantType } from '../../cli/dev/idpNames.ts';
 import { obtainToken } from '../../cli/dev/obtainToken.ts';
+import { openBrowser } from './browser.ts';
 
 const server = createServer();
 let issuer: string;
 let folder: string;
-let secret: string;
+let keys: IdpKeys;
+/** What the provider told Waybill, whose address this is. */
+const told: URLSearchParams[] = [];
+const waybill = createServer(async (request, response) => {
+  told.push(new URLSearchParams(await text(request)));
+  response.end();
+});
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'waybill-test-'));
-  const keys = await ensureIdpKeys(join(folder, 'idp.json'));
-  secret = keys.serviceSecret;
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  server.on('request', createIdp(issuer, 'waybill', keys).callback());
+  keys = await ensureIdpKeys(join(folder, 'idp.json'));
+  const [logoutUrl] = await Promise.all([
+    listening(waybill),
+    listening(server).then((url) => (issuer = url)),
+  ]);
+  server.on('request', createIdp(issuer, 'waybill', keys, logoutUrl).callback());
 });
 
 after(async () => {
-  server.close();
-  server.closeAllConnections();
+  for (const one of [server, waybill]) {
+    one.close();
+    one.closeAllConnections();
+  }
   await rm(folder, { recursive: true });
 });
 
+async function listening(one: Server): Promise<string> {
+  await new Promise<void>((resolve) => one.listen(0, '127.0.0.1', resolve));
+  return `http://127.0.0.1:${(one.address() as AddressInfo).port}`;
+}
+
+function discover(id: string, proof: client.ClientAuth) {
+  return client.discovery(new URL(issuer), id, undefined, proof, { execute: [client.allowInsecureRequests] });
+}
+
+async function keySet() {
+  const { jwks_uri } = (await discover(cliClientId, client.None())).serverMetadata();
+  return createRemoteJWKSet(new URL(jwks_uri!));
+}
+
 async function verified(token: string) {
-  const discovery = (await (await fetch(`${issuer}/.well-known/openid-configuration`)).json()) as {
-    jwks_uri: string;
-  };
-  return jwtVerify(token, createRemoteJWKSet(new URL(discovery.jwks_uri)), {
+  return jwtVerify(token, await keySet(), {
     issuer,
     audience: 'waybill',
     typ: 'at+jwt',
@@ -75,13 +98,13 @@ test('a page in a browser gets no token', async () => {
   assert.equal(response.status, 400);
 });
 
-test('the service authenticates with its own secret and is the same principal', async () => {
-  const response = await fetch(`${issuer}/token`, {
-    method: 'POST',
-    headers: { authorization: `Basic ${Buffer.from(`billing-service:${secret}`).toString('base64')}` },
-    body: new URLSearchParams({ grant_type: 'client_credentials', scope: 'waybill' }),
-  });
-  const { access_token } = (await response.json()) as { access_token: string };
+test('the service proves by its key who it is, and is the same principal', async () => {
+  const key = JSON.parse(await readFile(join(folder, serviceKeyFile), 'utf8'));
+  const config = await discover(
+    'billing-service',
+    client.PrivateKeyJwt((await importJWK(key, 'ES256')) as CryptoKey),
+  );
+  const { access_token } = await client.clientCredentialsGrant(config, { scope: 'waybill' });
   const { payload } = await verified(access_token);
   assert.equal(payload.sub, 'billing-service');
   assert.equal(payload.kind, 'service');
@@ -89,18 +112,43 @@ test('the service authenticates with its own secret and is the same principal', 
   assert.equal(named.payload.sub, 'billing-service');
 });
 
-test('the device flow begins', async () => {
-  const response = await fetch(`${issuer}/device/auth`, {
-    method: 'POST',
-    body: new URLSearchParams({ client_id: cliClientId, scope: 'openid waybill' }),
+test('another key, a secret, or no proof at all is refused', async () => {
+  const { privateKey } = await generateKeyPair('ES256');
+  for (const proof of [
+    client.PrivateKeyJwt(privateKey),
+    client.ClientSecretBasic('secret'),
+    client.ClientSecretPost('secret'),
+    client.None(),
+  ])
+    await assert.rejects(client.clientCredentialsGrant(await discover('billing-service', proof)), {
+      status: 401,
+    });
+});
+
+test('whoever signs in by the device flow has a session; with it ends what came of it, and Waybill is told', async () => {
+  const config = await discover(cliClientId, client.None());
+  const device = await client.initiateDeviceAuthorization(config, { scope: 'openid' });
+  const browser = openBrowser();
+  await browser.signIn(device.verification_uri_complete!, 'alice');
+  const { access_token, refresh_token } = await client.pollDeviceAuthorizationGrant(config, device);
+  assert.equal((await verified(access_token)).payload.sub, 'alice');
+  const renewed = await client.refreshTokenGrant(config, refresh_token!);
+  assert.equal((await verified(renewed.access_token)).payload.sub, 'alice');
+
+  await browser.signOut(config.serverMetadata().end_session_endpoint!);
+  await assert.rejects(client.refreshTokenGrant(config, renewed.refresh_token!), { error: 'invalid_grant' });
+  const [form] = told;
+  const { protectedHeader, payload } = await jwtVerify(form!.get('logout_token')!, await keySet(), {
+    issuer,
+    audience: cliClientId,
   });
-  const { user_code, verification_uri } = (await response.json()) as Record<string, string>;
-  assert.ok(user_code);
-  assert.equal((await fetch(verification_uri!)).status, 200);
+  assert.equal(protectedHeader.typ, 'logout+jwt');
+  assert.equal(payload.sub, 'alice');
 });
 
 test('the keys are for their owner’s eyes and stay the same', async () => {
   const file = join(folder, 'idp.json');
-  assert.equal((await stat(file)).mode & 0o777, 0o600);
-  assert.equal((await ensureIdpKeys(file)).serviceSecret, secret);
+  for (const one of [file, join(folder, serviceKeyFile)]) assert.equal((await stat(one)).mode & 0o777, 0o600);
+  assert.deepEqual(await ensureIdpKeys(file), keys);
+  assert.equal(keys.service.d, undefined);
 });
