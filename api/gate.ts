@@ -1,7 +1,15 @@
 import type { FastifyRequest } from 'fastify';
-import { WaybillError } from '../domain/errors.ts';
-import { pipelineResourceOf, type Question, type Resource } from '../domain/policy.ts';
-import type { Definitions, LoadedPipeline } from '../domain/ports/definitions.ts';
+import { type Denied, WaybillError } from '../domain/errors.ts';
+import {
+  type Decision,
+  type Policy,
+  pipelineResourceOf,
+  type Question,
+  type Resource,
+  rolesThatMay,
+  runResourceOf,
+} from '../domain/policy.ts';
+import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Principal } from '../domain/principal.ts';
 import type { Run } from '../domain/run.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
@@ -13,6 +21,8 @@ export interface Admission {
   pipeline?: LoadedPipeline;
   run?: Run;
   policies: readonly string[];
+  /** Of the set that these are of. */
+  policyDigest: string;
 }
 
 /**
@@ -27,11 +37,11 @@ export async function admit(
 ): Promise<Admission | undefined> {
   if (route.identity === 'none') return undefined;
   const principal = await identify(ports, route, request);
-  if (route.resource === 'self') return { principal, policies: [] };
+  if (route.resource === 'self') return { principal, policies: [], policyDigest: ports.policy.digest };
   const found = await findResource(ports, route, request, principal);
-  const question = questionOf(ports, options, route, principal, found);
-  const policies = await decide(ports, question, request, found);
-  return { principal, ...found, policies };
+  const question = questionOf(options, route, principal, found);
+  const { policies, digest } = await decide(ports, question, request, found);
+  return { principal, ...found, policies, policyDigest: digest };
 }
 
 async function identify(ports: ApiPorts, route: Route, request: FastifyRequest): Promise<Principal> {
@@ -92,10 +102,10 @@ async function decide(
   question: Question,
   request: FastifyRequest,
   found: Found,
-): Promise<readonly string[]> {
+): Promise<Decision> {
   const { principal, action } = question;
-  const { allowed, policies, digest } = policy.decide(question);
-  if (allowed) return policies;
+  const decision = policy.decide(question);
+  if (decision.allowed) return decision;
   const { id, kind, actor } = principal;
   await auditLog.append({
     action: 'access.denied',
@@ -108,15 +118,26 @@ async function decide(
       action,
       resource: question.resource.kind,
       pipeline: found.pipeline?.manifest.id ?? found.run?.pipeline ?? null,
-      policies,
-      policyDigest: digest,
+      policies: decision.policies,
+      policyDigest: decision.digest,
     },
   });
-  throw new WaybillError('Forbidden');
+  throw new WaybillError('Forbidden', { denied: deniedOf(policy, question) });
+}
+
+function deniedOf(policy: Policy, { principal, action, resource }: Question): Denied {
+  const { tenant } = principal;
+  const asked = { principal, action: 'administer', resource: { kind: 'tenant', tenant } } as const;
+  const administrators = rolesThatMay(policy, asked).join(' or ') || 'administrator';
+  return { action, resource: nameOf(resource), ask: `whoever is ${administrators} in ${tenant}` };
+}
+
+function nameOf(resource: Resource): string {
+  if (resource.kind === 'instance') return 'this Waybill';
+  return `${resource.kind} ${resource.kind === 'tenant' ? resource.tenant : resource.id}`;
 }
 
 function questionOf(
-  { definitions }: ApiPorts,
   { operatingTenant = '' }: ApiOptions,
   { action, resource }: Route,
   principal: Principal,
@@ -124,19 +145,9 @@ function questionOf(
 ): Question {
   const { tenant } = principal;
   if (!action) throw new WaybillError('Forbidden', { detail: 'the route has no action' });
-  if (run) return { principal, action, resource: runResourceOf(run, definitions) };
+  if (run) return { principal, action, resource: runResourceOf(run) };
   if (pipeline) return { principal, action, resource: pipelineResourceOf(pipeline.manifest, tenant) };
   if (resource === 'instance')
     return { principal, action, resource: { kind: 'instance', tenant: operatingTenant } };
   return { principal, action, resource: { kind: 'tenant', tenant } };
-}
-
-/** A run outlives its definition; of one that is gone nothing is known that could allow more. */
-function runResourceOf(run: Run, definitions: Definitions): Resource {
-  const { id, tenant, requestedBy } = run;
-  const manifest = definitions.find(run.pipeline)?.manifest;
-  const { kind: _, ...pipeline } = manifest
-    ? pipelineResourceOf(manifest, tenant)
-    : { kind: 'pipeline', id: run.pipeline, tenant, labels: {}, source: '', sink: '', gated: false };
-  return { kind: 'run', id, tenant, requestedBy: requestedBy.id, pipeline };
 }

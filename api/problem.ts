@@ -10,9 +10,17 @@ export const Problem = z.object({
   code: z.string().describe('Stable; see docs/errors.md.'),
   traceId: z.string().describe('Quote it when you ask for help.'),
   issues: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  denied: z
+    .object({
+      action: z.string(),
+      resource: z.string(),
+      ask: z.string().describe('Whom to ask.'),
+    })
+    .optional()
+    .describe('What today’s policy does not let you do, with `Forbidden`.'),
 });
 
-export function problemOf({ code, issues }: WaybillError, traceId: string): z.infer<typeof Problem> {
+export function problemOf({ code, issues, denied }: WaybillError, traceId: string): z.infer<typeof Problem> {
   const { status, message } = errors[code];
   return {
     type: `urn:waybill:error:${code}`,
@@ -21,6 +29,7 @@ export function problemOf({ code, issues }: WaybillError, traceId: string): z.in
     code,
     traceId,
     ...(issues?.length && { issues: [...issues] }),
+    ...(denied && { denied }),
   };
 }
 

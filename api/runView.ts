@@ -48,7 +48,7 @@ export const RunView = z.object({
 });
 
 export function runViewOf(
-  run: Run,
+  { definition: _, ...run }: Run,
   { publicUrl = '', temporalUiUrl, namespace }: ApiOptions,
 ): z.infer<typeof RunView> {
   const self = `${publicUrl.replace(/\/$/, '')}/v1/runs/${run.id}`;

@@ -32,13 +32,21 @@ function named(code: string, message: string, exit: number, unnamed = false): Fa
 }
 
 function ofProblem({ problem }: ProblemError): Failure {
-  const { status, code, title, traceId, issues = [] } = problem;
+  const { status, code, title, traceId, issues = [], denied } = problem;
   const where = issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; ');
   // Only whoever looks into the logs has a use for it.
   const trace = status >= 500 && traceId ? ` (trace ${traceId})` : '';
+  const what = denied ? `You may not ${denied.action} ${denied.resource}. Ask ${denied.ask}.` : title;
   return {
     exitCode: status === 401 || status === 403 ? exitCode.refused : exitCode.failed,
-    line: plain(`${code}: ${title}${where && ` ${where}`}${trace}`),
-    json: { code, message: title, status, traceId, ...(issues.length > 0 && { issues }) },
+    line: plain(`${code}: ${what}${where && ` ${where}`}${trace}`),
+    json: {
+      code,
+      message: what,
+      status,
+      traceId,
+      ...(issues.length > 0 && { issues }),
+      ...(denied && { denied }),
+    },
   };
 }

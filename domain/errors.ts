@@ -268,16 +268,19 @@ export class WaybillError extends Error {
   readonly detail: string | undefined;
   /** Safe to show: which fields of the request were wrong, as `{ path, message }`. */
   readonly issues: readonly Issue[] | undefined;
+  /** Safe to show: what the policy does not let the caller do. */
+  readonly denied: Denied | undefined;
 
   constructor(
     code: ErrorCode,
-    options: { detail?: string; issues?: readonly Issue[]; cause?: unknown } = {},
+    options: { detail?: string; issues?: readonly Issue[]; denied?: Denied; cause?: unknown } = {},
   ) {
     super(errors[code].message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = code;
     this.code = code;
     this.detail = options.detail;
     this.issues = options.issues;
+    this.denied = options.denied;
   }
 
   get retryable(): boolean {
@@ -289,4 +292,13 @@ export interface Issue {
   /** JSON-pointer-like path into the request, `''` for the whole. */
   path: string;
   message: string;
+}
+
+/** All that a denied caller learns; why is for whoever may ask for an explanation. */
+export interface Denied {
+  action: string;
+  /** Such as `pipeline orders`. */
+  resource: string;
+  /** Whom to ask, such as `whoever is operator in acme`. */
+  ask: string;
 }

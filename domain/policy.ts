@@ -1,5 +1,5 @@
-import type { Manifest } from './manifest.ts';
 import type { Principal } from './principal.ts';
+import type { Run } from './run.ts';
 
 /** Every action that a policy decides about: what callers do, and what the steps of a run do in their name. */
 export const callerActions = [
@@ -38,13 +38,7 @@ export interface Question {
 export type Resource =
   | { kind: 'tenant'; tenant: string }
   | PipelineResource
-  | {
-      kind: 'run';
-      id: string;
-      tenant: string;
-      requestedBy: string;
-      pipeline: Omit<PipelineResource, 'kind' | 'tenant'>;
-    }
+  | RunResource
   /** This Waybill as a whole: its keys and its policy. `tenant` is the one whose operators run it. */
   | { kind: 'instance'; tenant: string };
 
@@ -57,6 +51,14 @@ export interface PipelineResource {
   sink: string;
   /** Whether its runs wait for an approval. */
   gated: boolean;
+}
+
+export interface RunResource {
+  kind: 'run';
+  id: string;
+  tenant: string;
+  requestedBy: string;
+  pipeline: Omit<PipelineResource, 'kind' | 'tenant'>;
 }
 
 export interface Decision {
@@ -75,7 +77,28 @@ export interface PolicySet {
   roles: readonly string[];
 }
 
-export function pipelineResourceOf(manifest: Manifest, tenant: string): PipelineResource {
-  const { id, labels, source, sink } = manifest;
+/** What policies see of a definition. */
+export interface DefinitionFacts {
+  id: string;
+  labels: Readonly<Record<string, string>>;
+  source: { kind: string };
+  sink: { kind: string };
+}
+
+export function pipelineResourceOf(definition: DefinitionFacts, tenant: string): PipelineResource {
+  const { id, labels, source, sink } = definition;
   return { kind: 'pipeline', id, tenant, labels, source: source.kind, sink: sink.kind, gated: false };
+}
+
+/** A run is what its own definition makes it, also once the project has another, or none. */
+export function runResourceOf({ id, tenant, requestedBy, definition }: Run): RunResource {
+  const { kind: _, tenant: __, ...pipeline } = pipelineResourceOf(definition, tenant);
+  return { kind: 'run', id, tenant, requestedBy: requestedBy.id, pipeline };
+}
+
+/** Which of the roles would let the principal do it, each by itself. */
+export function rolesThatMay(policy: Policy, { principal, action, resource }: Question): string[] {
+  return policy.roles.filter(
+    (role) => policy.decide({ principal: { ...principal, roles: [role] }, action, resource }).allowed,
+  );
 }

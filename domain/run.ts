@@ -1,3 +1,4 @@
+import type { DefinitionFacts } from './policy.ts';
 import type { Requester } from './principal.ts';
 
 export const runStates = [
@@ -66,6 +67,8 @@ export interface Run {
   state: RunState;
   tenant: string;
   requestedBy: Requester;
+  /** What policies see of the definition that it was accepted with. */
+  definition: DefinitionFacts;
   counts: Counts;
   createdAt: string;
   startedAt: string | null;

@@ -36,7 +36,10 @@ export async function listRuns(
 
 /** Columns of a run and of what `runFromRow` needs; `r` is the run with a column `live`. */
 export const runColumns = `r.id, r.pipeline, r.state, r.tenant, r.requested_by, r.counts, r.live, r.reason,
-  r.created_at, r.started_at, r.ended_at`;
+  r.created_at, r.started_at, r.ended_at,
+  jsonb_build_object('id', r.manifest->'id', 'labels', r.manifest->'labels',
+    'source', jsonb_build_object('kind', r.manifest->'source'->'kind'),
+    'sink', jsonb_build_object('kind', r.manifest->'sink'->'kind')) AS definition`;
 
 /**
  * While a run goes on its counts are summed up: what the stages saw, and what the ledger says was stored.
@@ -62,6 +65,7 @@ export function runFromRow(row: any): Run {
     state: row.state,
     tenant: row.tenant,
     requestedBy: row.requested_by,
+    definition: row.definition,
     counts: countsOf(row.counts ?? row.live ?? {}),
     createdAt: row.created_at.toISOString(),
     startedAt: row.started_at?.toISOString() ?? null,

@@ -33,6 +33,7 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
         pipeline: admission.pipeline!,
         principal: admission.principal,
         policies: admission.policies,
+        policyDigest: admission.policyDigest,
         txn: request.traceId,
         idempotencyKey: parseIdempotencyKey(request.headers['idempotency-key']),
       };

@@ -2,10 +2,12 @@ import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
+import type { Principal } from '../../domain/principal.ts';
 import { hasEnded } from '../../domain/run.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { runViewOf } from '../runView.ts';
+import { mayRead } from './runs.ts';
 
 const streamsMax = 1_000;
 /** Proxies cut what is silent for a minute. */
@@ -46,7 +48,7 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
       const events = follow(
         ports,
         options,
-        principal.tenant,
+        principal,
         run!.id,
         Number.isSafeInteger(after) ? after : 0,
         signal,
@@ -65,9 +67,9 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
 }
 
 async function* follow(
-  { intake }: ApiPorts,
+  { intake, policy }: ApiPorts,
   options: ApiOptions,
-  tenant: string,
+  principal: Principal,
   runId: string,
   lastId: number,
   signal: AbortSignal,
@@ -80,7 +82,12 @@ async function* follow(
   let saidAt = performance.now();
   while (!signal.aborted) {
     // While the database is away nothing has changed that could be shown; the watch looks again by itself.
-    const run = await intake.findRun(tenant, runId).catch(() => undefined);
+    const run = await intake
+      .findRun(principal.tenant, runId)
+      .then((found) => (found && !mayRead(policy, principal, found) ? null : found))
+      .catch(() => undefined);
+    // The policy has changed, and whoever connects again hears that.
+    if (run === null) return;
     const data = run ? JSON.stringify(runViewOf(run, options)) : shown;
     if (data !== shown) {
       yield `id: ${++id}\nevent: run\ndata: ${data}\n\n`;

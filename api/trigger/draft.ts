@@ -15,6 +15,7 @@ export interface Call {
   pipeline: LoadedPipeline;
   principal: Principal;
   policies: readonly string[];
+  policyDigest: string;
   txn: string;
   idempotencyKey: string | undefined;
 }
@@ -91,7 +92,7 @@ export async function mint(
       ),
       parametersDigest: sha256(canonicalJson(draft.parameters ?? {})),
       steps: granted,
-      policyDigest: ports.policy.digest,
+      policyDigest: draft.policyDigest,
     },
   };
   return { grant: await ports.grantSigner.sign(claims), claims };

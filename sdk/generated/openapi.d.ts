@@ -81,7 +81,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the runs of your tenant, newest first */
+        /**
+         * Lists the runs of your tenant, newest first
+         * @description Only those that you may read. A page may hold fewer than asked for and still have a next one.
+         */
         get: operations["listRuns"];
         put?: never;
         post?: never;
@@ -306,6 +309,11 @@ export interface components {
                 path: string;
                 message: string;
             }[];
+            denied?: {
+                action: string;
+                resource: string;
+                ask: string;
+            };
         };
         Pipeline: {
             id: string;
