@@ -5,6 +5,7 @@ import { type CliContext, CliError } from './context.ts';
 import { type DevJson, readDevJson } from './dev/devJson.ts';
 import { obtainToken } from './dev/obtainToken.ts';
 import { people } from './dev/people.ts';
+import { exclusively, findLogin, type Login } from './logins.ts';
 
 /** Known to every command, before or after its name. */
 export interface GlobalOptions {
@@ -13,23 +14,50 @@ export interface GlobalOptions {
 }
 
 /**
- * The API as the caller: `--as NAME` of the embedded stack that runs in WAYBILL_HOME, otherwise WAYBILL_TOKEN at
- * WAYBILL_API_URL. Throws `CliError`.
+ * The API as the caller: `--as NAME` of the embedded stack that runs in WAYBILL_HOME, otherwise WAYBILL_TOKEN,
+ * otherwise who signed in by `waybill login`. Throws `CliError`.
  */
 export function connect(context: CliContext, { as }: GlobalOptions): WaybillClient {
   if (as !== undefined) {
     const { apiUrl, issuerUrl } = embeddedIdentity(context, as);
     return createWaybillClient({ baseUrl: apiUrl, token: renewed(issuerUrl, as) });
   }
-  const settings = readClientSettings(context);
-  if (!settings.WAYBILL_TOKEN)
+  const { WAYBILL_TOKEN: token } = readClientSettings(context);
+  const baseUrl = apiUrlOf(context);
+  return createWaybillClient({ baseUrl, token: token || kept(context, baseUrl) });
+}
+
+/** WAYBILL_API_URL or, without it, the running embedded stack’s. Throws `CliError`. */
+export function apiUrlOf(context: CliContext): string {
+  const { WAYBILL_API_URL, WAYBILL_HOME } = readClientSettings(context);
+  return WAYBILL_API_URL ?? runningStack(WAYBILL_HOME).apiUrl;
+}
+
+/** The token of who signed in. Shortly before it ends it is renewed, by one command at a time. */
+function kept(context: CliContext, apiUrl: string): () => Promise<string> {
+  if (!findLogin(context, apiUrl))
     throw new CliError(
-      'Say who you are: --as alice with the embedded stack, or an access token in WAYBILL_TOKEN.',
+      'Say who you are: --as alice with the embedded stack, waybill login, or an access token in WAYBILL_TOKEN.',
       'usage',
     );
-  const baseUrl = settings.WAYBILL_API_URL ?? runningStack(settings.WAYBILL_HOME).apiUrl;
-  return createWaybillClient({ baseUrl, token: settings.WAYBILL_TOKEN });
+  const usable = (login: Login | undefined) =>
+    login && Date.parse(login.expiresAt) - Date.now() > marginMs ? login.accessToken : undefined;
+  return async () =>
+    usable(findLogin(context, apiUrl)) ??
+    exclusively(context, async ({ find, keep }) => {
+      const login = find(apiUrl);
+      const token = usable(login);
+      if (token !== undefined) return token;
+      if (!login) throw new CliError('You have signed out meanwhile.', 'refused');
+      const { renew } = await import('./signIn.ts');
+      const next = await renew(login);
+      keep(apiUrl, next);
+      return next.accessToken;
+    });
 }
+
+/** A request that begins now still counts when it arrives. */
+const marginMs = 60_000;
 
 /** The embedded stack that knows this person. Throws `CliError`. */
 export function embeddedIdentity(context: CliContext, name: string): DevJson {

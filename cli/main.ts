@@ -3,10 +3,13 @@ import { addApply } from './commands/apply.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDev } from './commands/dev.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addLogin } from './commands/login.ts';
+import { addLogout } from './commands/logout.ts';
 import { addPipelines } from './commands/pipelines.ts';
 import { addRuns } from './commands/runs.ts';
 import { addToken } from './commands/token.ts';
 import { addTrigger } from './commands/trigger.ts';
+import { addWhoami } from './commands/whoami.ts';
 import { addWorker } from './commands/worker.ts';
 import { type AddCommand, exitCode } from './context.ts';
 import { failureOf } from './failure.ts';
@@ -15,6 +18,9 @@ import { failureOf } from './failure.ts';
 const commands: readonly AddCommand[] = [
   addDev,
   addDemo,
+  addLogin,
+  addLogout,
+  addWhoami,
   addPipelines,
   addTrigger,
   addRuns,

@@ -9,6 +9,8 @@ export type Run = components['schemas']['Run'];
 export type Pipeline = components['schemas']['Pipeline'];
 export type PipelineDetail = operations['getPipeline']['responses'][200]['content']['application/json'];
 export type Envelope = operations['createRun']['requestBody']['content']['application/json'];
+/** Who one is to Waybill. */
+export type Caller = operations['whoami']['responses'][200]['content']['application/json'];
 export type RunFilter = NonNullable<operations['listRuns']['parameters']['query']>;
 
 export interface Page<T> {
@@ -43,6 +45,7 @@ export interface UploadOptions {
 export interface WaybillClient {
   /** Every operation as the document has it; answers are returned, not thrown. */
   http: HttpClient<paths>;
+  whoami(): Promise<Caller>;
   listPipelines(): Promise<Page<Pipeline>>;
   getPipeline(id: string): Promise<PipelineDetail>;
   /** Begins a run by reference, or with a few records. */
@@ -79,6 +82,7 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
 
   return {
     http,
+    whoami: async () => answered(await http.GET('/v1/whoami')),
     listPipelines: async () => answered(await http.GET('/v1/pipelines')),
     getPipeline: async (id) => answered(await http.GET('/v1/pipelines/{id}', { params: { path: { id } } })),
     trigger: async (id, body, { idempotencyKey } = {}) =>

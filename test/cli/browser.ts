@@ -36,12 +36,15 @@ export function openBrowser() {
   return {
     visit,
     submit,
-    /** The pages of the device flow: confirm the code, sign in, agree. */
+    /** The pages of the device flow: the code, whether it is the same, sign in, agree. */
     async signIn(verificationUri: string, name: string): Promise<Page> {
-      let page = await submit(await visit(verificationUri));
-      if (/name="confirm"/.test(page.html)) page = await submit(page);
+      let page = await submit(await submit(await visit(verificationUri)));
       if (/name="login"/.test(page.html)) page = await submit(page, { login: name, password: 'any' });
       return /value="consent"/.test(page.html) ? submit(page) : page;
+    },
+    /** The first pages of the device flow, in which somebody says no. */
+    async decline(verificationUri: string): Promise<Page> {
+      return submit(await submit(await visit(verificationUri)), { abort: 'yes' });
     },
     /** The pages of RP-initiated logout, for all clients of the session. */
     async signOut(endSessionUrl: string): Promise<Page> {

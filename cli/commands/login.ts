@@ -1,0 +1,58 @@
+import type { Command } from 'commander';
+import { createWaybillClient } from '../../sdk/client.ts';
+import { apiUrlOf, type GlobalOptions } from '../connect.ts';
+import { type AddCommand, type CliContext, CliError } from '../context.ts';
+import { cliClientId } from '../dev/idpNames.ts';
+import { keepLogin } from '../logins.ts';
+import { plain } from '../output/plain.ts';
+import { printResult, tell } from '../output/print.ts';
+import { callerText } from '../output/whoamiText.ts';
+
+interface LoginOptions extends GlobalOptions {
+  issuer?: string;
+  client: string;
+  scope?: string;
+}
+
+/** `waybill login`: signs a person in by the device flow, and keeps that for the commands that follow. */
+export const addLogin: AddCommand = (program, context) => {
+  program
+    .command('login')
+    .description('sign in with a browser, on this machine or another; kept until waybill logout')
+    .option('--issuer <url>', 'the identity provider; default: the one that the API names')
+    .option('--client <id>', 'the client id of the command line there', cliClientId)
+    .option('--scope <scope>', 'what to ask for; default: openid, and offline_access where it is offered')
+    .action((_, command: Command) => login(command.optsWithGlobals(), context));
+};
+
+async function login(options: LoginOptions, context: CliContext): Promise<void> {
+  const { issuersOf, signIn } = await import('../signIn.ts');
+  const apiUrl = apiUrlOf(context);
+  const issuer = options.issuer ?? only(apiUrl, await issuersOf(apiUrl));
+  if (apiUrl.startsWith('https:') && !issuer.startsWith('https:'))
+    throw new CliError(`${issuer} is no https, so what you type there is not safe.`);
+  const left = new AbortController();
+  const leave = () => left.abort(new CliError('Nobody has signed in yet.', 'incomplete'));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, leave);
+  const { client: clientId, scope } = options;
+  const kept = await signIn(
+    { issuer, clientId, scope },
+    ({ url, code }) => tell(`Open ${plain(url)} and sign in. It shall show the code ${plain(code)}.`),
+    left.signal,
+  );
+  // A login that Waybill does not accept is not kept.
+  const caller = await createWaybillClient({ baseUrl: apiUrl, token: kept.accessToken }).whoami();
+  await keepLogin(context, apiUrl, kept);
+  printResult(options.json, { apiUrl, ...caller }, () => [
+    `Signed in at ${apiUrl} as ${callerText(caller)}.`,
+  ]);
+}
+
+function only(apiUrl: string, issuers: readonly string[]): string {
+  const [issuer, ...more] = issuers;
+  if (issuer === undefined)
+    throw new CliError(`${apiUrl} names no identity provider. Say which: --issuer URL.`, 'usage');
+  if (more.length > 0)
+    throw new CliError(`Say where you sign in: --issuer ${issuers.join(', --issuer ')}.`, 'usage');
+  return issuer;
+}

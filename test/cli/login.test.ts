@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { type CryptoKey, importJWK } from 'jose';
+import * as oidc from 'openid-client';
+import { serviceKeyFile } from '../../cli/dev/idpKeys.ts';
+import { cliClientId } from '../../cli/dev/idpNames.ts';
+import type { Caller, Run } from '../../sdk/client.ts';
+import { type DevStack, startDevStack } from '../devStack.ts';
+import { openBrowser } from './browser.ts';
+import { documents, type RunningCommand, startWaybill } from './waybillProcess.ts';
+
+interface LoginsFile {
+  logins: Record<string, { accessToken: string; refreshToken: string; expiresAt: string }>;
+}
+
+describe('signing in', () => {
+  let stack: DevStack;
+  let config: string;
+  let apiUrl: string;
+  let file: string;
+
+  before(async () => {
+    config = await mkdtemp(join(tmpdir(), 'waybill-login-'));
+    stack = await startDevStack({ env: { WAYBILL_WORKERS: '0' } });
+    apiUrl = stack.info().apiUrl;
+    file = join(config, 'waybill', 'logins.json');
+  });
+  after(async () => {
+    await stack.stop();
+    await rm(config, { recursive: true });
+  });
+
+  /** As somebody elsewhere who knows the address of the API alone. */
+  const waybill = (...args: string[]): RunningCommand =>
+    startWaybill(args, { WAYBILL_API_URL: apiUrl, XDG_CONFIG_HOME: config });
+  const kept = () => (JSON.parse(readFileSync(file, 'utf8')) as LoginsFile).logins;
+
+  async function login(browser: ReturnType<typeof openBrowser>, name: string, ...args: string[]) {
+    const command = waybill('login', ...args);
+    const [, page] = await command.says(/Open (\S+) and sign in/);
+    await browser.signIn(page!, name);
+    return command.ended;
+  }
+
+  it('needs a browser, which may be elsewhere', async () => {
+    const { code, stdout, stderr } = await login(openBrowser(), 'alice');
+    assert.equal(code, 0, stderr);
+    assert.equal(stdout, `Signed in at ${apiUrl} as alice of acme (data-engineer).\n`);
+    assert.match(stderr, /It shall show the code \w{4}-\w{4}\.\n$/);
+  });
+
+  it('is kept for its owner alone, one entry for each API', () => {
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+    assert.equal(statSync(join(config, 'waybill')).mode & 0o777, 0o700);
+    assert.deepEqual(Object.keys(kept()), [apiUrl]);
+  });
+
+  it('counts for the commands that follow', async () => {
+    const { stdout } = await waybill('whoami').ended;
+    assert.match(stdout, /^subject +alice \(person\)\ntenant +acme\nroles +data-engineer\nissuer +http/);
+    assert.equal((await waybill('pipelines').ended).code, 0);
+  });
+
+  it('--as and WAYBILL_TOKEN come first', async () => {
+    const env = { WAYBILL_HOME: stack.home, XDG_CONFIG_HOME: config };
+    const asCopilot = await startWaybill(['whoami', '--as', 'copilot', '--json'], env).ended;
+    const [caller] = documents<Caller>(asCopilot);
+    assert.deepEqual([caller!.subject, caller!.actor?.subject], ['alice', 'copilot']);
+    assert.match((await startWaybill(['whoami', '--as', 'copilot'], env).ended).stdout, /^actor +copilot/m);
+    const withToken = { WAYBILL_API_URL: apiUrl, XDG_CONFIG_HOME: config, WAYBILL_TOKEN: 'x.y.z' };
+    assert.equal((await startWaybill(['whoami'], withToken).ended).code, 3);
+  });
+
+  it('is renewed silently, once, however many commands want it', async () => {
+    const before = kept();
+    before[apiUrl]!.expiresAt = new Date().toISOString();
+    writeFileSync(file, JSON.stringify({ logins: before }));
+    const all = await Promise.all([1, 2, 3].map(() => waybill('whoami', '--json').ended));
+    assert.deepEqual(
+      all.map(({ code, stderr }) => [code, stderr]),
+      Array(3).fill([0, '']),
+    );
+    const after = kept();
+    assert.notEqual(after[apiUrl]!.accessToken, before[apiUrl]!.accessToken);
+    assert.notEqual(after[apiUrl]!.refreshToken, before[apiUrl]!.refreshToken);
+    assert.ok(Date.parse(after[apiUrl]!.expiresAt) > Date.now() + 3_000_000);
+  });
+
+  it('does not use a file that others may read', async () => {
+    chmodSync(file, 0o644);
+    const { code, stderr } = await waybill('whoami').ended;
+    chmodSync(file, 0o600);
+    assert.equal(code, 1);
+    assert.match(stderr, /others may read it: chmod 600/);
+  });
+
+  it('ends with its refresh token at the identity provider too', async () => {
+    const { refreshToken } = kept()[apiUrl]!;
+    const { code, stdout } = await waybill('logout').ended;
+    assert.equal(code, 0);
+    assert.equal(stdout, `Signed out of ${apiUrl}.\n`);
+    assert.deepEqual(kept(), {});
+    const provider = await discover(cliClientId, oidc.None());
+    await assert.rejects(oidc.refreshTokenGrant(provider, refreshToken), { error: 'invalid_grant' });
+    assert.equal((await waybill('logout').ended).stdout, `You were not signed in at ${apiUrl}.\n`);
+  });
+
+  it('without it nobody is known', async () => {
+    const { code, stderr } = await waybill('whoami').ended;
+    assert.equal(code, 2);
+    assert.match(stderr, /waybill login/);
+  });
+
+  it('ends with 3 where it was declined', async () => {
+    const command = waybill('login', '--json');
+    const [, page] = await command.says(/Open (\S+) and sign in/);
+    await openBrowser().decline(page!);
+    const ended = await command.ended;
+    assert.equal(ended.code, 3, ended.stderr);
+    assert.match(documents<{ error: { message: string } }>(ended)[0]!.error.message, /declined/);
+  });
+
+  it('ends with 6 where nobody came', async () => {
+    const command = waybill('login');
+    await command.says(/Open \S+ and sign in/);
+    command.child.kill('SIGINT');
+    assert.equal((await command.ended).code, 6);
+  });
+
+  for (const [what, args, env, code, says] of [
+    ['an API that does not answer', [], { WAYBILL_API_URL: 'http://127.0.0.1:9' }, 1, /does not answer/],
+    [
+      'an issuer that does not answer',
+      ['--issuer', 'http://127.0.0.1:9'],
+      {},
+      1,
+      /127\.0\.0\.1:9 does not answer/,
+    ],
+    ['a client that the issuer does not know', ['--client', 'nobody'], {}, 3, /refuses/],
+  ] as const)
+    it(`says so of ${what}`, async () => {
+      const ended = startWaybill(['login', ...args], {
+        WAYBILL_API_URL: apiUrl,
+        XDG_CONFIG_HOME: config,
+        ...env,
+      });
+      const { code: exit, stderr } = await ended.ended;
+      assert.equal(exit, code, stderr);
+      assert.match(stderr, says);
+    });
+
+  it('an API that calls itself otherwise is not believed', async () => {
+    const other = apiUrl.replace('127.0.0.1', 'localhost');
+    const { code, stderr } = await startWaybill(['login'], {
+      WAYBILL_API_URL: other,
+      XDG_CONFIG_HOME: config,
+    }).ended;
+    assert.equal(code, 2);
+    assert.match(stderr, new RegExp(`calls itself ${apiUrl}`));
+  });
+
+  it('a service needs no browser: its key gets it a token, and the token a run', async () => {
+    const key = JSON.parse(readFileSync(join(stack.home, 'keys', serviceKeyFile), 'utf8'));
+    const proof = oidc.PrivateKeyJwt((await importJWK(key, 'ES256')) as CryptoKey);
+    const { access_token } = await oidc.clientCredentialsGrant(await discover('billing-service', proof));
+    const response = await fetch(`${apiUrl}/v1/pipelines/orders/runs`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${access_token}`, 'content-type': 'application/x-ndjson' },
+      body: '{"order_id":"1"}\n',
+    });
+    assert.equal(response.status, 202);
+    const { requestedBy } = (await response.json()) as Run;
+    assert.deepEqual([requestedBy.subject, requestedBy.kind], ['billing-service', 'service']);
+  });
+
+  function discover(id: string, proof: oidc.ClientAuth) {
+    const issuer = new URL(stack.info().issuerUrl);
+    return oidc.discovery(issuer, id, undefined, proof, { execute: [oidc.allowInsecureRequests] });
+  }
+});
