@@ -3,7 +3,8 @@ import { delimiter } from 'node:path';
 import { pino } from 'pino';
 import { z } from 'zod';
 import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
-import { createGrantSigner } from '../adapters/keys/grantSigner.ts';
+import { createGrantKeys } from '../adapters/keys/grantKeys.ts';
+import { openKeyFolder } from '../adapters/keys/keyFolder.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
 import { onlyIssuer, readIssuers } from '../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../adapters/oidc/verifyAccessToken.ts';
@@ -36,8 +37,8 @@ const Settings = z.object({
   WAYBILL_PROJECT: z.string(),
   /** The folder of the object store. */
   WAYBILL_OBJECTS: z.string(),
-  /** A file with the private Ed25519 JWK that signs grants. */
-  WAYBILL_SIGNING_KEY: z.string(),
+  /** The folder with the private keys that sign grants; all APIs share it, and nobody else reads it. */
+  WAYBILL_SIGNING_KEYS: z.string(),
   WAYBILL_INSTANCE: z.string().default('waybill'),
   /** The OIDC issuer whose access tokens count, where there is one alone. */
   WAYBILL_ISSUER: z.url({ protocol: /^https?$/ }).optional(),
@@ -79,7 +80,7 @@ const pool = connectPool(database, {
   answerWithinMs,
 });
 const auditLog = createAuditLog(pool);
-const log = pino({ name: 'policy' });
+const log = pino({ name: 'api' });
 const policy = await startLivePolicy({
   database,
   process: 'api',
@@ -90,6 +91,14 @@ const policy = await startLivePolicy({
 }).catch(refuseToStart);
 const intake = createIntake(pool, database);
 const objects = await openDirectory(settings.WAYBILL_OBJECTS);
+const grantKeys = createGrantKeys({
+  pool,
+  database,
+  folder: await openKeyFolder(settings.WAYBILL_SIGNING_KEYS),
+  // Nothing can be revoked yet.
+  isRevoked: () => false,
+  onError: (error) => log.warn({ err: error }, 'keys of the grants not read; will try again'),
+});
 const app = await buildServer(
   {
     intake,
@@ -97,7 +106,7 @@ const app = await buildServer(
     authenticator: createAuthenticator(issuers),
     policy,
     definitions: await loadProject(settings.WAYBILL_PROJECT),
-    grantSigner: await createGrantSigner(settings.WAYBILL_SIGNING_KEY),
+    grantSigner: grantKeys,
     objects,
     receiver: createReceiver(objects),
     checkSource: createSourceCheck({
@@ -121,7 +130,7 @@ process.send?.({ ready: true, port: (app.server.address() as AddressInfo).port }
 await stop.promise;
 setTimeout(() => process.exit(1), drainMs).unref();
 await app.close();
-await Promise.all([intake.close(), policy.close()]);
+await Promise.all([intake.close(), policy.close(), grantKeys.close()]);
 await pool.end();
 process.exit(0);
 

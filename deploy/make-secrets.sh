@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the secrets that docker-compose.yml mounts, once: random passwords and the key that signs grants.
+# Makes the secrets that docker-compose.yml mounts, once: random passwords.
 set -euo pipefail
 cd "$(dirname "$0")"
 mkdir -p secrets
@@ -9,5 +9,4 @@ word() { node -p 'require("node:crypto").randomBytes(24).toString("hex")'; }
 for name in postgres_password idp_admin_password migrator_password api_password worker_password relay_password; do
   [ -e secrets/$name ] || word > secrets/$name
 done
-[ -e secrets/grant_signing_key ] || node -p 'JSON.stringify(require("node:crypto").generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" }))' > secrets/grant_signing_key
 chmod 644 secrets/*

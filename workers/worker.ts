@@ -60,7 +60,7 @@ export async function startWorker(
   const objects = await openDirectory(settings.objects);
   const compute = createComputePool({ threadsMax: 1 });
   const progress = createProgress(pool, (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal));
-  const verifier = createGrantVerifier({ jwksUrl: settings.jwksUrl, issuer: settings.issuer });
+  const verifier = createGrantVerifier({ keys: settings.jwksUrl, issuer: settings.issuer });
   const audit = createAuditLog(pool);
   const policy = await startLivePolicy({
     database: settings.database,

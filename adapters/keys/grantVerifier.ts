@@ -1,59 +1,67 @@
-import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { compactVerify, errors } from 'jose';
 import type { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
-import { GrantClaims, grantType } from '../../domain/grant.ts';
+import { GrantClaims } from '../../domain/grant.ts';
 import type { GrantVerifier, VerifiedGrant } from '../../domain/ports/grants.ts';
+import { type GrantForm, readGrantForm } from './grantForm.ts';
+import { createPublishedKeys, type KeySource, type PublishedKey } from './publishedKeys.ts';
 
-/**
- * Verifies by the public keys at `jwksUrl`, which are kept for 10 minutes and asked again for an unknown `kid`
- * at most every 30 s. Expiry is not judged here but by the checks of a step, which know what follows from it.
- * `schema` says which claims a grant has; default: those of a run.
- */
-export function createGrantVerifier<Claims = GrantClaims>(options: {
-  jwksUrl: URL;
+export interface GrantVerifierOptions<Claims> {
+  /** Where the public keys are: a URL, or somebody who knows them. */
+  keys: URL | KeySource;
+  /** `iss` of the grants: `urn:waybill:<instance>`. */
   issuer: string;
+  /** Which claims a grant has; default: those of a run. */
   schema?: z.ZodType<Claims>;
-}): GrantVerifier<Claims> {
-  const keys = createRemoteJWKSet(options.jwksUrl, {
-    timeoutDuration: 5_000,
-    cooldownDuration: 30_000,
-    cacheMaxAge: 600_000,
-  });
-  const schema = options.schema ?? (GrantClaims as unknown as z.ZodType<Claims>);
-  return { verify: (grant) => verifyGrant(grant, keys, options.issuer, schema) };
 }
 
-async function verifyGrant<Claims>(
-  grant: string,
-  keys: JWTVerifyGetKey,
-  issuer: string,
-  schema: z.ZodType<Claims>,
-): Promise<VerifiedGrant<Claims>> {
+/**
+ * Verifies by public keys alone: form, algorithm, type, key, signature, issuer, claims, in this order, each with a code of
+ * its own. Expiry is not judged here but by the checks of a step, which know what follows from it.
+ */
+export function createGrantVerifier<Claims = GrantClaims>(
+  options: GrantVerifierOptions<Claims>,
+): GrantVerifier<Claims> {
+  const keys = options.keys instanceof URL ? createPublishedKeys(options.keys) : options.keys;
+  const schema = options.schema ?? (GrantClaims as unknown as z.ZodType<Claims>);
+
+  return {
+    async verify(grant): Promise<VerifiedGrant<Claims>> {
+      const form = readGrantForm(grant);
+      const key = await findKey(keys, form);
+      await verifySignature(grant, key);
+      checkIssuer(form, options.issuer);
+      const claims = schema.safeParse(form.payload);
+      if (claims.success) return { claims: claims.data, key: key.kid };
+      const detail = claims.error.issues
+        .map(({ path, message }) => `${path.join('.')}: ${message}`)
+        .join('; ');
+      throw new WaybillError('GrantMalformed', { detail });
+    },
+  };
+}
+
+/** A key that has retired still verifies what it signed before, so that no run ends because keys rotate. */
+async function findKey(keys: KeySource, { kid, payload }: GrantForm): Promise<PublishedKey> {
+  const key = await keys.find(kid);
+  if (!key) throw new WaybillError('GrantKeyUnknown', { detail: kid.slice(0, 100) });
+  const { iat } = payload;
+  if (key.retiredAtS !== undefined && !(typeof iat === 'number' && iat < key.retiredAtS))
+    throw new WaybillError('GrantKeyRetired', { detail: `${kid} retired at ${key.retiredAtS}` });
+  return key;
+}
+
+async function verifySignature(grant: string, { key }: PublishedKey): Promise<void> {
   try {
-    const { payload, protectedHeader } = await jwtVerify(grant, keys, {
-      algorithms: ['EdDSA'],
-      typ: grantType,
-      issuer,
-      audience: 'waybill',
-      requiredClaims: ['iat', 'exp', 'jti', 'txn', 'sub', 'scope', 'tctx'],
-      // Only expiry is left to the checks; a future `nbf` cannot appear, the claims are strict.
-      currentDate: new Date(0),
-    });
-    const claims = schema.safeParse(payload);
-    if (claims.success) return { claims: claims.data, key: protectedHeader.kid! };
-    throw new WaybillError('GrantMalformed', {
-      detail: claims.error.issues.map((i) => i.path.join('.')).join(', '),
-    });
+    await compactVerify(grant, key, { algorithms: ['EdDSA'] });
   } catch (error) {
-    if (error instanceof WaybillError) throw error;
-    const undecidable =
-      error instanceof errors.JWKSTimeout ||
-      error instanceof errors.JWKSInvalid ||
-      (error instanceof errors.JOSEError && error.code === 'ERR_JOSE_GENERIC') ||
-      !(error instanceof errors.JOSEError);
-    throw new WaybillError(undecidable ? 'KeysUnavailable' : 'GrantInvalid', {
-      detail: String(error),
-      cause: error,
-    });
+    if (error instanceof errors.JOSEError)
+      throw new WaybillError('GrantInvalid', { detail: error.code, cause: error });
+    throw error;
   }
+}
+
+function checkIssuer({ payload: { iss, aud } }: GrantForm, issuer: string): void {
+  if (iss === issuer && aud === 'waybill') return;
+  throw new WaybillError('GrantIssuerMismatch', { detail: `iss ${String(iss)}, aud ${String(aud)}` });
 }

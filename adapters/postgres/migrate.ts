@@ -4,9 +4,14 @@ import pg from 'pg';
 import { type DatabaseAddress, reach } from './address.ts';
 import * as runs from './migrations/0001_runs.ts';
 import * as policy from './migrations/0002_policy.ts';
+import * as keys from './migrations/0004_keys.ts';
 
 /** In order of their names; one that was released never changes. */
-const migrations: Readonly<Record<string, Migration>> = { '0001_runs': runs, '0002_policy': policy };
+const migrations: Readonly<Record<string, Migration>> = {
+  '0001_runs': runs,
+  '0002_policy': policy,
+  '0004_keys': keys,
+};
 
 /**
  * Brings the schema `waybill` to this version, as the migrator (never as the API or a worker). All of it or

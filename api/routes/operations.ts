@@ -37,7 +37,7 @@ export function keys({ grantSigner }: ApiPorts) {
       response: { 200: z.object({ keys: z.array(z.record(z.string(), z.unknown())) }) },
     },
     async ({ reply }) =>
-      reply.header('cache-control', 'public, max-age=300').send(await grantSigner.publicKeys()),
+      reply.header('cache-control', 'public, max-age=30').send(await grantSigner.publicKeys()),
   );
 }
 

@@ -1,22 +1,21 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
+import { calculateJwkThumbprint } from 'jose';
 import type { Home } from './home.ts';
 import { writeAtomically } from './writeAtomically.ts';
 
 /**
- * The file of the private key that signs grants (Ed25519, RFC 8037; `kid` is its RFC 7638 thumbprint). Made once per
- * home, readable by its owner alone; only the API is told where it is.
+ * The folder of the private keys that sign grants; only the API is told where it is, and fills it. A home of an earlier
+ * version has one key in a file of its own, which moves there, so that runs under its grants go on.
  */
-export async function ensureGrantKey(home: Home): Promise<string> {
-  const file = join(home.keys, 'grant-signing.jwk');
-  if (await readFile(file).catch(() => undefined)) return file;
-  const { privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
-  const jwk = await exportJWK(privateKey);
-  const complete = { ...jwk, kid: await calculateJwkThumbprint(jwk), alg: 'EdDSA', use: 'sig' };
-  writeAtomically(file, JSON.stringify(complete));
-  return file;
+export async function ensureGrantKeys(home: Home): Promise<string> {
+  const folder = join(home.keys, 'grants');
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const single = join(home.keys, 'grant-signing.jwk');
+  const text = await readFile(single, 'utf8').catch(() => undefined);
+  if (text) await rename(single, join(folder, `${await calculateJwkThumbprint(JSON.parse(text))}.jwk`));
+  return folder;
 }
 
 /** The name of this Waybill in its grants: those of another home are refused even by mistake. */

@@ -17,7 +17,8 @@ export interface Stack {
   /** The folder that is served. */
   project: string;
   instance: string;
-  grantKey: string;
+  /** The folder of the private keys that sign grants. */
+  grantKeys: string;
   /** Of the supervisor, without its `WAYBILL_…`: each process gets exactly what it needs of those. */
   baseEnv: Readonly<Record<string, string | undefined>>;
 }
@@ -69,7 +70,7 @@ export function apiService(stack: Stack, postgres: Postgres, temporal: Temporal)
     ...databaseEnv(postgres, 'waybill_api'),
     WAYBILL_PROJECT: stack.project,
     WAYBILL_OBJECTS: home.objects,
-    WAYBILL_SIGNING_KEY: stack.grantKey,
+    WAYBILL_SIGNING_KEYS: stack.grantKeys,
     WAYBILL_INSTANCE: stack.instance,
     WAYBILL_ISSUER: issuerUrl,
     WAYBILL_AUDIENCE: 'waybill',

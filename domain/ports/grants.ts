@@ -1,10 +1,21 @@
+import type { AuditEvent } from '../audit.ts';
 import type { GrantClaims } from '../grant.ts';
+import type { GrantKey, GrantKeyState } from '../grantKey.ts';
 
-/** Signs grants. Only the API has one. */
+/** Signs grants. Only the API has one. Throws `DatabaseUnavailable`, `RevocationsUnavailable` or `KeysUnavailable`. */
 export interface GrantSigner {
-  sign(claims: GrantClaims): Promise<string>;
-  /** Public keys, current and retired, as a JWK Set (RFC 7517). */
+  /** Default `typ`: a grant’s. */
+  sign(claims: GrantClaims, typ?: string): Promise<string>;
+  /** Public keys, current, future and retired, as a JWK Set (RFC 7517). */
   publicKeys(): Promise<{ keys: object[] }>;
+}
+
+/** The keys behind it, as operators see them. Throws what `GrantSigner` throws. */
+export interface GrantKeys {
+  /** Newest first. */
+  list(): Promise<(GrantKey & { state: GrantKeyState })[]>;
+  /** Adds a key, which soon takes the place of the one that signs now; `by` says for the audit who asked. */
+  rotate(by: Pick<AuditEvent, 'tenant' | 'actor' | 'txn'>): Promise<GrantKey & { state: GrantKeyState }>;
 }
 
 /** Claims of which the signature, issuer, audience and type are verified, and the thumbprint of the key that signed them. */

@@ -23,7 +23,7 @@ describe('the API as a process', () => {
         WAYBILL_DATABASE_URL: api.postgres.apiUrl,
         WAYBILL_PROJECT: join(root, 'examples', 'acme'),
         WAYBILL_OBJECTS: api.objectsFolder,
-        WAYBILL_SIGNING_KEY: api.keyFile,
+        WAYBILL_SIGNING_KEYS: api.keysFolder,
         WAYBILL_ISSUER: api.issuer.url,
         ...change,
       },

@@ -1,10 +1,10 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exportJWK, generateKeyPair } from 'jose';
 import pg from 'pg';
-import { createGrantSigner } from '../../adapters/keys/grantSigner.ts';
+import { createGrantKeys } from '../../adapters/keys/grantKeys.ts';
+import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
 import { openDirectory } from '../../adapters/objects/directory.ts';
 import { onlyIssuer } from '../../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../../adapters/oidc/verifyAccessToken.ts';
@@ -34,21 +34,26 @@ export async function startApi({
   const folder = await mkdtemp(join(tmpdir(), 'waybill-api-'));
   const roots = join(folder, 'roots');
   await mkdir(roots);
-  const { privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
-  const keyFile = join(folder, 'grant.json');
-  await writeFile(keyFile, JSON.stringify(await exportJWK(privateKey)));
+  const keysFolder = join(folder, 'keys');
 
   const cable = await layCable(new URL(postgres.apiUrl));
   const pool = connectPool(cable.url, { connectionsMax: 10, name: 'test-api', answerWithinMs });
   const intake = createIntake(pool, cable.url);
   const objects = await openDirectory(join(folder, 'objects'));
+  const grantKeys = createGrantKeys({
+    pool,
+    database: cable.url,
+    folder: await openKeyFolder(keysFolder),
+    isRevoked: () => false,
+    onError: () => {},
+  });
   const ports: ApiPorts = {
     intake,
     auditLog: createAuditLog(pool),
     authenticator: createAuthenticator(withKeys(onlyIssuer(issuer.url, 'waybill'))),
     policy: createPolicyEngine(await readPolicies()),
     definitions,
-    grantSigner: await createGrantSigner(keyFile),
+    grantSigner: grantKeys,
     objects,
     receiver: createReceiver(objects),
     checkSource: createSourceCheck({ fileRoots: [roots], egressAllow: [] }),
@@ -68,7 +73,7 @@ export async function startApi({
     cable,
     roots,
     objectsFolder: join(folder, 'objects'),
-    keyFile,
+    keysFolder,
     postgres,
     policyDigest: ports.policy.digest,
     /** As a superuser, beside the API. */
@@ -82,7 +87,7 @@ export async function startApi({
     },
     async stop(): Promise<void> {
       await app.close();
-      await intake.close();
+      await Promise.all([intake.close(), grantKeys.close()]);
       await pool.end();
       await database.end();
       await cable.cut();

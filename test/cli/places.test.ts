@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
+import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
 import { readDevJson, removeDevJson, writeDevJson } from '../../cli/dev/devJson.ts';
 import { openHome } from '../../cli/dev/home.ts';
-import { ensureGrantKey, ensureInstance } from '../../cli/dev/identityOfHome.ts';
+import { ensureGrantKeys, ensureInstance } from '../../cli/dev/identityOfHome.ts';
 import { choosePorts } from '../../cli/dev/ports.ts';
 import { clusterFolder } from '../../cli/dev/postgresCluster.ts';
 import { chooseStackPorts } from '../../cli/dev/stackPorts.ts';
@@ -54,14 +56,34 @@ test('a home may be passed through; its secrets are its owner’s', async () => 
   const home = await openHome(join(folder, 'home'));
   assert.equal((await stat(home.path)).mode & 0o777, 0o711);
   assert.equal((await stat(home.keys)).mode & 0o777, 0o700);
-  const file = await ensureGrantKey(home);
-  assert.equal((await stat(file)).mode & 0o777, 0o600);
-  const key = JSON.parse(await readFile(file, 'utf8'));
-  assert.equal(key.crv, 'Ed25519');
-  assert.match(key.kid, /^[\w-]{43}$/);
-  assert.equal(await ensureGrantKey(home), file);
-  assert.equal(JSON.parse(await readFile(file, 'utf8')).d, key.d);
+  const keys = await ensureGrantKeys(home);
+  assert.equal((await stat(keys)).mode & 0o777, 0o700);
+  const made = await (await openKeyFolder(keys)).make();
+  assert.equal((await stat(join(keys, `${made.kid}.jwk`))).mode & 0o777, 0o600);
   assert.equal(await ensureInstance(home), await ensureInstance(home));
+});
+
+test('the one key of a home of an earlier version moves to the others and keeps its name', async () => {
+  const home = await openHome(folder);
+  const { privateKey } = await generateKeyPair('EdDSA', { extractable: true });
+  const jwk = await exportJWK(privateKey);
+  const kid = await calculateJwkThumbprint(jwk);
+  const single = join(home.keys, 'grant-signing.jwk');
+  await writeFile(single, JSON.stringify({ ...jwk, kid, alg: 'EdDSA', use: 'sig' }), { mode: 0o600 });
+  const keys = await ensureGrantKeys(home);
+  await assert.rejects(stat(single), { code: 'ENOENT' });
+  assert.deepEqual(
+    (await (await openKeyFolder(keys)).read()).map((key) => [key.kid, key.x]),
+    [[kid, jwk.x]],
+  );
+  assert.equal(await ensureGrantKeys(home), keys);
+});
+
+test('a private key that others can read is refused at the start', async () => {
+  const keys = join(folder, 'keys');
+  const { kid } = await (await openKeyFolder(keys)).make();
+  await chmod(join(keys, `${kid}.jwk`), 0o640);
+  await assert.rejects(openKeyFolder(keys), /can be read by others/);
 });
 
 test('a taken port moves to a free one and says so; the issuer’s stays what it was', async () => {

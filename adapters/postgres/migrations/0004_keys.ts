@@ -1,0 +1,19 @@
+import { type Kysely, sql } from 'kysely';
+
+/**
+ * Public parts of the keys that sign grants. Only the API writes them, and of one that is there it can only set when it
+ * retires: none ever goes, so that every grant in the audit can be verified. Workers read the keys over HTTP.
+ */
+export async function up(db: Kysely<unknown>): Promise<void> {
+  const statements = /* sql */ `
+    CREATE TABLE waybill.grant_key (
+      kid text COLLATE "C" PRIMARY KEY,
+      x text NOT NULL,
+      created_at timestamptz(0) NOT NULL DEFAULT now(),
+      signs_from timestamptz(0) NOT NULL,
+      retired_at timestamptz(0)
+    );
+    GRANT SELECT, INSERT, UPDATE (retired_at) ON waybill.grant_key TO waybill_api;
+  `;
+  await sql.raw(statements).execute(db);
+}
