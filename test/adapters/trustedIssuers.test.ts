@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -326,6 +326,18 @@ describe('a file of issuers', () => {
     await assert.rejects(readIssuers(join(folder, 'nowhere')), { name: 'SettingsError' });
     await writeFile(join(folder, 'x'), '{');
     await assert.rejects(readIssuers(join(folder, 'x')), { name: 'SettingsError' });
+  });
+});
+
+describe('docs/identity-providers.md', () => {
+  it('shows a file that is one', async () => {
+    const page = await readFile(new URL('../../docs/identity-providers.md', import.meta.url), 'utf8');
+    const [, shown] = /```json\n([\s\S]*?)```/.exec(page)!;
+    const file = join(folder, 'shown.json');
+    await writeFile(file, shown!);
+    const [provider, actions] = await readIssuers(file);
+    assert.deepEqual(provider!.callers[0]!.roles, { claim: 'roles' });
+    assert.deepEqual(actions!.tenants, ['acme']);
   });
 });
 

@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type CryptoKey, importJWK } from 'jose';
 import * as oidc from 'openid-client';
-import { serviceKeyFile } from '../../cli/dev/idpKeys.ts';
 import { cliClientId } from '../../cli/dev/idpNames.ts';
 import type { Caller, Run } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
 import { openBrowser } from './browser.ts';
-import { documents, type RunningCommand, startWaybill } from './waybillProcess.ts';
+import { documents, type RunningCommand, startCommand, startWaybill } from './waybillProcess.ts';
 
 interface LoginsFile {
   logins: Record<string, { accessToken: string; refreshToken: string; expiresAt: string }>;
 }
+
+const root = join(import.meta.dirname, '..', '..');
 
 describe('signing in', () => {
   let stack: DevStack;
@@ -163,17 +163,22 @@ describe('signing in', () => {
     assert.match(stderr, new RegExp(`calls itself ${apiUrl}`));
   });
 
-  it('a service needs no browser: its key gets it a token, and the token a run', async () => {
-    const key = JSON.parse(readFileSync(join(stack.home, 'keys', serviceKeyFile), 'utf8'));
-    const proof = oidc.PrivateKeyJwt((await importJWK(key, 'ES256')) as CryptoKey);
-    const { access_token } = await oidc.clientCredentialsGrant(await discover('billing-service', proof));
-    const response = await fetch(`${apiUrl}/v1/pipelines/orders/runs`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${access_token}`, 'content-type': 'application/x-ndjson' },
-      body: '{"order_id":"1"}\n',
-    });
-    assert.equal(response.status, 202);
-    const { requestedBy } = (await response.json()) as Run;
+  it('a service needs no browser: docs/identity-providers.md shows how its key gets it a token, and that a run', async () => {
+    const folder = join(config, 'service');
+    mkdirSync(join(folder, 'node_modules'), { recursive: true });
+    symlinkSync(stack.home, join(folder, '.waybill'));
+    for (const name of ['waybill', 'jose', 'openid-client'])
+      symlinkSync(
+        name === 'waybill' ? root : join(root, 'node_modules', name),
+        join(folder, 'node_modules', name),
+      );
+    const page = readFileSync(join(root, 'docs/identity-providers.md'), 'utf8');
+    writeFileSync(join(folder, 'service.mts'), /```ts\n([\s\S]*?)```/.exec(page)![1]!);
+    const { code, stdout, stderr } = await startCommand(process.execPath, ['service.mts'], {}, folder).ended;
+    assert.equal(code, 0, stderr);
+    const [, run] = /^(countries-\S+) for billing-service\n$/.exec(stdout)!;
+    const carol = await stack.as('carol');
+    const { requestedBy } = (await (await carol(`/v1/runs/${run}`)).json()) as Run;
     assert.deepEqual([requestedBy.subject, requestedBy.kind], ['billing-service', 'service']);
   });
 

@@ -33,11 +33,12 @@ export function startCommand(
   program: string,
   args: readonly string[],
   env: Record<string, string>,
+  cwd = root,
 ): RunningCommand {
   const rest = Object.entries(process.env).filter(
     ([name]) => !/^(WAYBILL_|NODE_TEST|FORCE_COLOR)/.test(name),
   );
-  const child = spawn(program, args, { cwd: root, env: { ...Object.fromEntries(rest), ...env } });
+  const child = spawn(program, args, { cwd, env: { ...Object.fromEntries(rest), ...env } });
   const so: Ended = { code: null, stdout: '', stderr: '' };
   const listeners = new Set<() => void>();
   for (const name of ['stdout', 'stderr'] as const) {
