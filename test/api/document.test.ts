@@ -14,7 +14,7 @@ describe('the OpenAPI document', () => {
     generated = await generate();
   });
 
-  for (const file of ['docs/openapi.json', 'sdk/generated/openapi.d.ts'] as const) {
+  for (const file of ['docs/openapi.json', 'docs/routes.md', 'sdk/generated/openapi.d.ts'] as const) {
     it(`${file} is what npm run openapi writes`, async () => {
       assert.equal(await readFile(join(root, file), 'utf8'), generated[file]);
     });
