@@ -72,6 +72,10 @@ export const WorkflowGrantClaims = z.strictObject({
     steps: z.array(z.string().min(1)),
     /** Types of the child workflows that may run under it, with ids that begin with its own and a `/`. */
     children: z.array(z.string().min(1)).optional(),
+    /** Of the arguments with which it may be started, as canonical JSON; absent: any. Not asked of what it continues as. */
+    argumentsDigest: z.string().min(1).optional(),
+    /** The one message that may carry the grant. With it, only a grant that has `argumentsDigest` too may start the workflow. */
+    message: z.strictObject({ name: z.string().min(1), argumentsDigest: z.string().min(1) }).optional(),
   }),
 });
 export type WorkflowGrantClaims = z.infer<typeof WorkflowGrantClaims>;

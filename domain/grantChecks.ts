@@ -1,5 +1,6 @@
 import type { ErrorCode } from './errors.ts';
 import { type GrantClaims, isHousekeeping, type WorkflowGrantClaims } from './grant.ts';
+import { callerActivity } from './grantHeader.ts';
 import type { Authority } from './ports/authority.ts';
 import type { VerifiedGrant } from './ports/grants.ts';
 import type { Refusal } from './refusal.ts';
@@ -10,6 +11,8 @@ export interface AttemptInfo {
   workflowId: string;
   workflowType: string;
   activityType: string;
+  /** What its workflow found wrong with how the grant came to it (`CarriageFault`). */
+  fault?: string;
 }
 
 export interface Evidence<Claims extends AnyClaims = GrantClaims> {
@@ -53,6 +56,13 @@ export const grantChecks: readonly Check[] = [
     passes: ({ grant, attempt }) => isOf(grant.claims.tctx, attempt),
   },
   {
+    name: 'carriage',
+    code: 'GrantMismatch',
+    refusal: 'forged',
+    always: true,
+    passes: ({ attempt }) => attempt.fault === undefined,
+  },
+  {
     name: 'step',
     code: 'StepNotGranted',
     refusal: 'forged',
@@ -85,7 +95,9 @@ export const grantChecks: readonly Check[] = [
     code: 'PolicyDenied',
     refusal: 'withdrawn',
     always: false,
-    passes: ({ grant, attempt, authority }) => authority.decide(grant.claims, attempt.activityType).allowed,
+    // To be told who is there needs a grant that holds, but is nothing that a policy would decide about.
+    passes: ({ grant, attempt: { activityType }, authority }) =>
+      activityType === callerActivity || authority.decide(grant.claims, activityType).allowed,
   },
 ];
 

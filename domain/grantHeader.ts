@@ -1,8 +1,26 @@
-/**
- * The Temporal header that carries the grant. It is plaintext in history, so a grant is never a bearer credential.
- * A file of its own, so that the workflow bundle does not take in the schema of the claims.
+/*
+ * Names that both sides of the sandbox of workflows know. A file of its own, so that the workflow bundle does not take
+ * in the schema of the claims.
  */
+
+/** The Temporal header that carries the grant. It is plaintext in history, so a grant is never a bearer credential. */
 export const grantHeader = 'waybill-grant';
 
-/** The update that brings a workflow a new grant in place of its own. Its handler must have the new one verified. */
+/** On an activity: why the workflow finds that its grant was signed for something else (`CarriageFault`). */
+export const faultHeader = 'waybill-fault';
+
+/**
+ * On an execution that an earlier one continued as: the id of the first of them, which nobody who starts a workflow can
+ * know beforehand. So nobody can claim that arguments of their own are those of a continuation.
+ */
+export const continuedHeader = 'waybill-continued';
+
+/**
+ * The update that brings a workflow a new grant in place of its own, and the activity by which its handler has it
+ * verified. Only once that has succeeded under the new grant does the workflow carry it.
+ */
 export const adoptUpdate = 'waybill-adopt';
+export const adoptActivity = 'adopt';
+
+/** The activity that tells a workflow whom a grant verifiably names; every worker with the plugin has it. */
+export const callerActivity = 'waybill-caller';

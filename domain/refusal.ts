@@ -7,6 +7,27 @@ import type { ErrorCode } from './errors.ts';
  */
 export type Refusal = 'forged' | 'withdrawn' | 'undecidable';
 
+/** Every code with which an attempt is refused for good or until a right is back, in the order of the checks. */
+const refusing: readonly string[] = [
+  'GrantMissing',
+  'GrantMalformed',
+  'GrantAlgorithmRefused',
+  'GrantTypeMismatch',
+  'GrantKeyUnknown',
+  'GrantKeyRetired',
+  'GrantInvalid',
+  'GrantIssuerMismatch',
+  'GrantMismatch',
+  'StepNotGranted',
+  'GrantExpired',
+  'GrantRevoked',
+  'PolicyDenied',
+] satisfies ErrorCode[];
+
+export function isRefusal(code: unknown): boolean {
+  return refusing.some((one) => one === code);
+}
+
 /**
  * Failures of a step that suspend its run instead of ending it. A definition that no worker has is asked for again
  * a few times first. Free of imports that run, since workflows read it.

@@ -14,9 +14,10 @@ import { watchRuns } from '../adapters/postgres/watchRuns.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSources } from '../adapters/sources/createSources.ts';
-import { attemptDetails, currentGrant, recheckGrant } from '../adapters/temporal/activityInterceptor.ts';
+import { currentGrant, recheckGrant } from '../adapters/temporal/activityInterceptor.ts';
 import { workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
 import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
+import { attemptDetails, stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
 import { fetchQueueOf } from '../domain/fetchQueue.ts';
 import { createAuthority } from './authority.ts';
@@ -109,6 +110,7 @@ export async function startWorker(
   const shared = {
     connection,
     plugins: [identity],
+    interceptors: { activity: [stepInterceptor] },
     namespace: settings.namespace,
     identity: settings.identity,
     shutdownGraceTime: drainMs,

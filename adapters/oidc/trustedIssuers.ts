@@ -110,10 +110,17 @@ const IssuersFile = z
     path: ['issuers'],
   });
 
+/** As an entry of the file has it, before what it leaves out is filled in. */
+export type TrustedIssuerOptions = z.input<typeof TrustedIssuer>;
+
+/** Throws `ZodError`, which says where they are wrong. */
+export function parseIssuers(issuers: readonly TrustedIssuerOptions[]): TrustedIssuer[] {
+  return IssuersFile.parse({ issuers }).issuers;
+}
+
 /** One issuer with claims of the standard names, which may speak for any tenant. */
 export function onlyIssuer(issuer: string, audience: string): TrustedIssuer[] {
-  return IssuersFile.parse({ issuers: [{ issuer, audience, tenants: 'any', clients: ['waybill-cli'] }] })
-    .issuers;
+  return parseIssuers([{ issuer, audience, tenants: 'any', clients: ['waybill-cli'] }]);
 }
 
 /** Throws `SettingsError`, which says where the file is wrong. */

@@ -1,36 +1,22 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { ApplicationFailure, CancelledFailure, type Context } from '@temporalio/activity';
+import type { Context } from '@temporalio/activity';
+import type { Headers } from '@temporalio/common';
 import type { ActivityInterceptors } from '@temporalio/worker';
 import type { AuditLog } from '../../domain/audit.ts';
-import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
+import { WaybillError } from '../../domain/errors.ts';
 import { actorOf, type GrantClaims, type WorkflowGrantClaims } from '../../domain/grant.ts';
 import { type AttemptInfo, failedCheck } from '../../domain/grantChecks.ts';
 import type { Authority } from '../../domain/ports/authority.ts';
 import type { GrantVerifier, VerifiedGrant } from '../../domain/ports/grants.ts';
-import { grantOf } from './grantHeader.ts';
-
-const heartbeatMs = 1_000;
-
-/**
- * What is likely to stay as it is ends the run after about this many attempts, 30 s apart in the end: some ten minutes.
- * A definition that no worker has suspends it, after a minute in which a deployment may bring it.
- */
-const attemptsMax: Partial<Record<ErrorCode, number>> = {
-  DefinitionUnavailable: 8,
-  SourceUnavailable: 25,
-  BatchMissing: 25,
-  Internal: 25,
-};
+import { activityFailureOf } from './activityFailure.ts';
+import { faultOf, grantOf } from './grantHeader.ts';
 
 type AnyClaims = WorkflowGrantClaims | GrantClaims;
 
 interface Attempt {
   grant: VerifiedGrant<AnyClaims>;
-  context: Context;
   /** Asks everything again that may have changed since the attempt began. */
   recheck(): Promise<void>;
-  /** Sent with each heartbeat; the attempt after this one finds it. */
-  details: unknown;
 }
 
 const attempts = new AsyncLocalStorage<Attempt>();
@@ -50,16 +36,6 @@ export function recheckGrant(): Promise<void> {
   return currentAttempt().recheck();
 }
 
-/** Details that travel with the heartbeats of an attempt to the one after it. */
-export const attemptDetails = {
-  remember(details: unknown): void {
-    const attempt = currentAttempt();
-    attempt.details = details;
-    attempt.context.heartbeat(details);
-  },
-  recall: (): unknown => currentAttempt().context.info.heartbeatDetails,
-};
-
 function currentAttempt(): Attempt {
   const attempt = attempts.getStore();
   if (!attempt)
@@ -76,8 +52,7 @@ export interface Guard<Claims extends AnyClaims> {
 
 /**
  * Before any effect of an attempt: verify the grant, hold it against what Temporal says of the attempt and against
- * what holds today, then work. Refusals are audited. While the step works, the attempt is heartbeat each second; records
- * are worked on in other threads, so that a busy step does not look like a dead one.
+ * what holds today, then work. Refusals are audited. What the activity itself throws passes as it is.
  */
 export function grantActivityInterceptor<Claims extends AnyClaims>(
   context: Context,
@@ -86,33 +61,41 @@ export function grantActivityInterceptor<Claims extends AnyClaims>(
   return {
     inbound: {
       async execute(input, next) {
+        const attempt = await begin(context, input.headers, guard).catch((error: unknown) => {
+          const known =
+            error instanceof WaybillError ? error : new WaybillError('Internal', { cause: error });
+          throw activityFailureOf(known, context);
+        });
         try {
-          const at = attemptInfoOf(context);
-          const grant = await audited(guard, at, undefined, () => identify(grantOf(input.headers), guard));
-          const recheck = () => audited(guard, at, grant, () => admit(grant, at, guard));
-          await recheck();
-          const attempt: Attempt = { grant, context, recheck, details: context.info.heartbeatDetails };
-          const beat = setInterval(() => context.heartbeat(attempt.details), heartbeatMs);
-          try {
-            return await attempts.run(attempt, () => next(input));
-          } finally {
-            clearInterval(beat);
-          }
+          return await attempts.run(attempt, () => next(input));
         } catch (error) {
-          throw toActivityFailure(error, context);
+          throw error instanceof WaybillError ? activityFailureOf(error, context) : error;
         }
       },
     },
   };
 }
 
-function attemptInfoOf({ info }: Context): AttemptInfo {
+async function begin<Claims extends AnyClaims>(
+  context: Context,
+  headers: Headers,
+  guard: Guard<Claims>,
+): Promise<Attempt> {
+  const at = attemptInfoOf(context, faultOf(headers));
+  const grant = await audited(guard, at, undefined, () => identify(grantOf(headers), guard));
+  const recheck = () => audited(guard, at, grant, () => admit(grant, at, guard));
+  await recheck();
+  return { grant, recheck };
+}
+
+/** An activity that was started by itself belongs to no workflow, and so to none that was granted. */
+function attemptInfoOf({ info }: Context, fault: string | undefined): AttemptInfo {
   return {
     namespace: info.namespace,
-    // Whoever starts a workflow by hand chooses its id; PostgreSQL could not record this character of it.
-    workflowId: info.workflowExecution!.workflowId.replaceAll('\0', '\ufffd'),
-    workflowType: info.workflowType!,
+    workflowId: info.workflowExecution?.workflowId ?? '',
+    workflowType: info.workflowType ?? '',
     activityType: info.activityType,
+    ...(fault && { fault }),
   };
 }
 
@@ -153,10 +136,11 @@ async function audited<Claims extends AnyClaims, T>(
       // Nothing that an unverified grant says is taken for true.
       tenant: claims?.tctx.tenant ?? null,
       actor: claims ? actorOf(claims) : null,
-      runId: attempt.workflowId,
+      runId: recordable(attempt.workflowId) || null,
       txn: claims?.txn ?? null,
       detail: {
         ...attempt,
+        workflowId: recordable(attempt.workflowId),
         code: error.code,
         reason: error.detail ?? null,
         ...(claims && { grant: claims.jti }),
@@ -167,22 +151,7 @@ async function audited<Claims extends AnyClaims, T>(
   }
 }
 
-/** The one place where our errors become Temporal’s: `type` is the code, retries follow the table of errors. */
-function toActivityFailure(error: unknown, context: Context): unknown {
-  if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
-  if (context.cancellationSignal.aborted)
-    return new CancelledFailure('The step was cancelled.', [], error as Error);
-  const known = error instanceof WaybillError ? error : new WaybillError('Internal', { cause: error });
-  // Public message only: failures are plaintext in history. The detail goes to the worker’s log.
-  context.log.warn('attempt failed', {
-    code: known.code,
-    detail: known.detail,
-    cause: String(known.cause ?? ''),
-  });
-  const exhausted = context.info.attempt >= (attemptsMax[known.code] ?? Number.POSITIVE_INFINITY);
-  return ApplicationFailure.create({
-    type: known.code,
-    message: known.message,
-    nonRetryable: !known.retryable || exhausted,
-  });
+/** Whoever starts a workflow by hand chooses its id, and PostgreSQL keeps no text with this character. */
+function recordable(text: string): string {
+  return text.replaceAll('\0', '\ufffd');
 }

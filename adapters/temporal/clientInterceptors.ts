@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { ScheduleClientInterceptor, WorkflowClientInterceptor } from '@temporalio/client';
+import type { WorkflowClientInterceptor } from '@temporalio/client';
 import { withGrant } from './grantHeader.ts';
 
 const carried = new AsyncLocalStorage<string>();
@@ -9,7 +9,10 @@ export function carryingGrant<T>(grant: string, work: () => Promise<T>): Promise
   return carried.run(grant, work);
 }
 
-/** Adds the grant of the surrounding `carryingGrant` to starts and messages; without one it adds nothing. */
+/**
+ * Adds the grant of the surrounding `carryingGrant` to starts and messages; without one it adds nothing. A schedule
+ * is left alone: it would keep the grant, and whoever triggers or updates it later would act as its creator.
+ */
 export const grantClientInterceptor: WorkflowClientInterceptor = {
   startWithDetails: (input, next) => next(carry(input)),
   signalWithStart: (input, next) => next(carry(input)),
@@ -25,11 +28,6 @@ export const grantClientInterceptor: WorkflowClientInterceptor = {
       updateHeaders: withGrant(input.updateHeaders, grant),
     });
   },
-};
-
-/** A schedule keeps the headers of its creation, and every run that it starts carries them. */
-export const grantScheduleInterceptor: ScheduleClientInterceptor = {
-  create: (input, next) => next(carry(input)),
 };
 
 function carry<T extends { headers: Parameters<typeof withGrant>[0] }>(input: T): T {

@@ -1,5 +1,12 @@
 import { defaultPayloadConverter, type Headers } from '@temporalio/common';
-import { grantHeader } from '../../domain/grantHeader.ts';
+import type { CarriageFault } from '../../domain/carriage.ts';
+import { continuedHeader, faultHeader, grantHeader } from '../../domain/grantHeader.ts';
+
+/** What a workflow, or the handler of a message to it, carries: nothing, a grant, or one that was signed for something else. */
+export interface Carriage {
+  grant?: string;
+  fault?: CarriageFault;
+}
 
 /** Headers are never encoded by a payload codec, so the default converter reads them everywhere. */
 export function withGrant(headers: Headers, grant: string): Headers {
@@ -8,7 +15,37 @@ export function withGrant(headers: Headers, grant: string): Headers {
 
 /** The grant in the headers, or `undefined` where there is none or it is not a string. */
 export function grantOf(headers: Headers): string | undefined {
-  const payload = headers[grantHeader];
+  return textOf(headers, grantHeader);
+}
+
+/** Why the workflow says that the grant of an activity was signed for something else; whatever stands there is a fault. */
+export function faultOf(headers: Headers): string | undefined {
+  return headers[faultHeader] && (textOf(headers, faultHeader) ?? 'unreadable');
+}
+
+/** An activity sees the fault and refuses, which is audited with whom the grant names. */
+export function forActivity({ grant, fault }: Carriage): Headers {
+  if (grant === undefined) return {};
+  const carried = withGrant({}, grant);
+  return fault ? { ...carried, [faultHeader]: defaultPayloadConverter.toPayload(fault) } : carried;
+}
+
+/** Nobody else is handed a grant that has a fault, for they could not see it. */
+export function forOthers({ grant, fault }: Carriage): Headers {
+  return grant === undefined || fault ? {} : withGrant({}, grant);
+}
+
+export function forContinuation(carriage: Carriage, firstExecutionRunId: string): Headers {
+  const continued = { [continuedHeader]: defaultPayloadConverter.toPayload(firstExecutionRunId) };
+  return { ...forOthers(carriage), ...continued };
+}
+
+export function isContinued(headers: Headers, firstExecutionRunId: string): boolean {
+  return textOf(headers, continuedHeader) === firstExecutionRunId;
+}
+
+function textOf(headers: Headers, name: string): string | undefined {
+  const payload = headers[name];
   if (!payload) return undefined;
   try {
     const value: unknown = defaultPayloadConverter.fromPayload(payload);

@@ -1,9 +1,11 @@
+import type { Context } from '@temporalio/activity';
 import type { ClientPlugin, WorkflowClientInterceptor } from '@temporalio/client';
-import type { BundlerPlugin, WorkerPlugin } from '@temporalio/worker';
-import type { GrantClaims, WorkflowGrantClaims } from '../../domain/grant.ts';
-import { type Guard, grantActivityInterceptor } from './activityInterceptor.ts';
+import type { BundlerPlugin, WorkerOptions, WorkerPlugin } from '@temporalio/worker';
+import { type GrantClaims, principalOf, type WorkflowGrantClaims } from '../../domain/grant.ts';
+import { callerActivity } from '../../domain/grantHeader.ts';
+import { currentClaims, type Guard, grantActivityInterceptor } from './activityInterceptor.ts';
 import { workflowInterceptorModules } from './bundleWorkflows.ts';
-import { grantClientInterceptor, grantScheduleInterceptor } from './clientInterceptors.ts';
+import { grantClientInterceptor } from './clientInterceptors.ts';
 
 /**
  * Everything that identity needs of a client, a worker and a bundle of workflows, as one plugin: give it to
@@ -22,18 +24,23 @@ export function identityPlugin<Claims extends WorkflowGrantClaims | GrantClaims>
       interceptors: {
         ...interceptors,
         workflow: [...listOf<WorkflowClientInterceptor>(interceptors?.workflow), grantClientInterceptor],
-        schedule: [...(interceptors?.schedule ?? []), grantScheduleInterceptor],
       },
     }),
     configureWorker({ interceptors, ...options }) {
       if (!guard) throw new TypeError('identityPlugin() for a worker needs a verifier and an authority.');
       return {
         ...options,
+        ...withCaller(options),
         interceptors: {
           ...interceptors,
+          // First, and so around all others: nothing of theirs happens in an attempt that is refused. The SDK would put
+          // those of the deprecated form before it.
+          activityInbound: [],
           activity: [
-            // First, and so around all others: nothing of theirs happens in an attempt that is refused.
             (context) => grantActivityInterceptor(context, guard),
+            ...(interceptors?.activityInbound ?? []).map((create) => (context: Context) => ({
+              inbound: create(context),
+            })),
             ...(interceptors?.activity ?? []),
           ],
         },
@@ -47,6 +54,17 @@ export function identityPlugin<Claims extends WorkflowGrantClaims | GrantClaims>
         ...(options.workflowInterceptorModules ?? []),
       ],
     }),
+  };
+}
+
+/** A worker that had no activities must not begin to take those of others from the task queue: its own is a local one. */
+function withCaller({
+  activities = {},
+  enableNonLocalActivities = true,
+}: WorkerOptions): Partial<WorkerOptions> {
+  return {
+    activities: { ...activities, [callerActivity]: () => principalOf(currentClaims()) },
+    enableNonLocalActivities: enableNonLocalActivities && Object.keys(activities).length > 0,
   };
 }
 

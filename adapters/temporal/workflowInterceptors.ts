@@ -1,54 +1,120 @@
 import type { Headers } from '@temporalio/common';
-import { AsyncLocalStorage, type WorkflowInterceptorsFactory } from '@temporalio/workflow';
-import { adoptUpdate, grantHeader } from '../../domain/grantHeader.ts';
+import { AsyncLocalStorage, log, type WorkflowInterceptorsFactory, workflowInfo } from '@temporalio/workflow';
+import { type CarriageFault, faultOfMessage, faultOfStart } from '../../domain/carriage.ts';
+import { adoptActivity, adoptUpdate } from '../../domain/grantHeader.ts';
+import { isRefusal } from '../../domain/refusal.ts';
+import {
+  type Carriage,
+  forActivity,
+  forContinuation,
+  forOthers,
+  grantOf,
+  isContinued,
+} from './grantHeader.ts';
 
 /**
  * Carries the grant from the start of a workflow to everything that the workflow starts. The SDK begins each
  * outbound call with empty headers, continue-as-new included, so each is filled here. Runs in the sandbox:
- * it carries, and does not verify; that is for activities.
+ * it carries, and does not verify; that is for activities. What it can see and they cannot is whether the grant was
+ * signed for these arguments, this parent, this message; a fault goes along with the grant, and they refuse it.
  *
  * What the handler of a message starts carries what the message carried, and nothing where it carried nothing: its
  * sender acts there, not whoever started the workflow. Only the update `waybill-adopt` replaces the workflow’s own
- * grant, and only once its handler, which had the new one verified by an activity, has returned.
+ * grant, and only once the activity that verifies the new one has succeeded under it.
  */
 export const interceptors: WorkflowInterceptorsFactory = () => {
-  let own: Headers = {};
-  const ofMessage = new AsyncLocalStorage<Headers>();
+  let own: Carriage = {};
+  const heard = new Set<unknown>();
+  const ofMessage = new AsyncLocalStorage<Message>();
 
-  function carry<T extends { headers: Headers }>(input: T): T {
-    return { ...input, headers: { ...input.headers, ...(ofMessage.getStore() ?? own) } };
+  const current = (): Carriage => ofMessage.getStore()?.carriage ?? own;
+
+  function messageOf(name: string, { args, headers }: { args: unknown[]; headers: Headers }): Message {
+    if (name === adoptUpdate) return { carriage: carriageOf(headers, () => undefined), adopts: true };
+    return { carriage: carriageOf(headers, (grant) => faultOfMessage(grant, { name, args }, heard)) };
+  }
+
+  /** A handler that brings a new grant says so by succeeding under it. */
+  function verifying<T>(activityType: string, work: Promise<T>): Promise<T> {
+    const message = ofMessage.getStore();
+    if (!message?.adopts || activityType !== adoptActivity) return work;
+    return work.then((result) => {
+      message.verified = true;
+      return result;
+    });
   }
 
   return {
     inbound: [
       {
         execute(input, next) {
-          own = grantIn(input.headers);
+          const { namespace, workflowId, parent, firstExecutionRunId } = workflowInfo();
+          const continued = isContinued(input.headers, firstExecutionRunId);
+          const beginning = { namespace, workflowId, parent, continued, args: input.args };
+          own = carriageOf(input.headers, (grant) => faultOfStart(grant, beginning));
           return next(input);
         },
-        handleSignal: (input, next) => ofMessage.run(grantIn(input.headers), () => next(input)),
-        handleQuery: (input, next) => ofMessage.run(grantIn(input.headers), () => next(input)),
+        handleSignal: (input, next) =>
+          ofMessage.run(messageOf(input.signalName, input), async () => {
+            try {
+              await next(input);
+            } catch (error) {
+              dropRefused(input.signalName, error);
+            }
+          }),
+        handleQuery: (input, next) => ofMessage.run({ carriage: {} }, () => next(input)),
         handleUpdate: async (input, next) => {
-          const carried = grantIn(input.headers);
-          const answer = await ofMessage.run(carried, () => next(input));
-          if (input.name === adoptUpdate) own = carried;
+          const message = messageOf(input.name, input);
+          const answer = await ofMessage.run(message, () => next(input));
+          if (message.verified) own = message.carriage;
           return answer;
         },
       },
     ],
     outbound: [
       {
-        scheduleActivity: (input, next) => next(carry(input)),
-        scheduleLocalActivity: (input, next) => next(carry(input)),
-        startChildWorkflowExecution: (input, next) => next(carry(input)),
-        signalWorkflow: (input, next) => next(carry(input)),
-        continueAsNew: (input, next) => next(carry(input)),
+        scheduleActivity: (input, next) =>
+          verifying(input.activityType, next(carrying(input, forActivity(current())))),
+        scheduleLocalActivity: (input, next) =>
+          verifying(input.activityType, next(carrying(input, forActivity(current())))),
+        startChildWorkflowExecution: (input, next) => next(carrying(input, forOthers(current()))),
+        signalWorkflow: (input, next) => next(carrying(input, forOthers(current()))),
+        // The workflow itself goes on, whoever’s message made it do so.
+        continueAsNew: (input, next) =>
+          next(carrying(input, forContinuation(own, workflowInfo().firstExecutionRunId))),
       },
     ],
   };
 };
 
-function grantIn(headers: Headers): Headers {
-  const grant = headers[grantHeader];
-  return grant ? { [grantHeader]: grant } : {};
+interface Message {
+  carriage: Carriage;
+  /** Whether it is there to replace the workflow’s own grant, and whether that was verified. */
+  adopts?: true;
+  verified?: true;
+}
+
+function carriageOf(headers: Headers, faultOf: (grant: string) => CarriageFault | undefined): Carriage {
+  const grant = grantOf(headers);
+  if (grant === undefined) return {};
+  const fault = faultOf(grant);
+  return fault ? { grant, fault } : { grant };
+}
+
+function carrying<T extends { headers: Headers }>(input: T, carried: Headers): T {
+  return { ...input, headers: { ...input.headers, ...carried } };
+}
+
+/**
+ * A failure that leaves the handler of a signal fails the whole workflow, and anybody who reaches Temporal can send
+ * one. So a signal whose sender is refused is dropped; the activity that refused it has audited that.
+ */
+function dropRefused(signal: string, error: unknown): void {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if ('type' in cause && isRefusal(cause.type)) {
+      log.warn('dropped a signal whose sender was refused', { signal, code: cause.type });
+      return;
+    }
+  }
+  throw error;
 }

@@ -1,0 +1,30 @@
+import type { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import type { ErrorCode, WaybillError } from '../../domain/errors.ts';
+
+/**
+ * What is likely to stay as it is ends the run after about this many attempts, 30 s apart in the end: some ten minutes.
+ * A definition that no worker has suspends it, after a minute in which a deployment may bring it.
+ */
+const attemptsMax: Partial<Record<ErrorCode, number>> = {
+  DefinitionUnavailable: 8,
+  SourceUnavailable: 25,
+  BatchMissing: 25,
+  Internal: 25,
+};
+
+/** The one place where our errors become Temporal’s: `type` is the code, retries follow the table of errors. */
+export function activityFailureOf(error: WaybillError, context: Context): ApplicationFailure {
+  // Public message only: failures are plaintext in history. The detail goes to the worker’s log.
+  context.log.warn('attempt failed', {
+    code: error.code,
+    detail: error.detail,
+    cause: String(error.cause ?? ''),
+  });
+  const exhausted = context.info.attempt >= (attemptsMax[error.code] ?? Number.POSITIVE_INFINITY);
+  return ApplicationFailure.create({
+    type: error.code,
+    message: error.message,
+    nonRetryable: !error.retryable || exhausted,
+  });
+}

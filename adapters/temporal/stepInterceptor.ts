@@ -1,0 +1,56 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { ApplicationFailure, CancelledFailure, type Context } from '@temporalio/activity';
+import type { ActivityInterceptors } from '@temporalio/worker';
+import { WaybillError } from '../../domain/errors.ts';
+import { activityFailureOf } from './activityFailure.ts';
+
+const heartbeatMs = 1_000;
+
+interface Attempt {
+  context: Context;
+  /** Sent with each heartbeat; the attempt after this one finds it. */
+  details: unknown;
+}
+
+const attempts = new AsyncLocalStorage<Attempt>();
+
+/** Details that travel with the heartbeats of an attempt of a step to the one after it. */
+export const attemptDetails = {
+  remember(details: unknown): void {
+    const attempt = attempts.getStore()!;
+    attempt.details = details;
+    attempt.context.heartbeat(details);
+  },
+  recall: (): unknown => attempts.getStore()!.context.info.heartbeatDetails,
+};
+
+/**
+ * How every step of a pipeline is run, once its grant has let it begin. While it works, its attempt is heartbeat each
+ * second; records are worked on in other threads, so that a busy step does not look like a dead one. Whatever
+ * it throws becomes one of our codes.
+ */
+export function stepInterceptor(context: Context): ActivityInterceptors {
+  return {
+    inbound: {
+      async execute(input, next) {
+        const attempt: Attempt = { context, details: context.info.heartbeatDetails };
+        const beat = setInterval(() => context.heartbeat(attempt.details), heartbeatMs);
+        try {
+          return await attempts.run(attempt, () => next(input));
+        } catch (error) {
+          throw toActivityFailure(error, context);
+        } finally {
+          clearInterval(beat);
+        }
+      },
+    },
+  };
+}
+
+function toActivityFailure(error: unknown, context: Context): unknown {
+  if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
+  if (context.cancellationSignal.aborted)
+    return new CancelledFailure('The step was cancelled.', [], error as Error);
+  const known = error instanceof WaybillError ? error : new WaybillError('Internal', { cause: error });
+  return activityFailureOf(known, context);
+}

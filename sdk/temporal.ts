@@ -1,0 +1,50 @@
+/*
+ * What an application on Temporal imports to know, in every activity and workflow, who asked for it. Nothing here needs
+ * pipelines, PostgreSQL or Waybill’s API. docs/temporal-plugin.md shows it whole.
+ */
+import type { JWK } from 'jose';
+import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
+import { knownKeys } from '../adapters/keys/knownKeys.ts';
+import { currentClaims } from '../adapters/temporal/activityInterceptor.ts';
+import { principalOf, WorkflowGrantClaims } from '../domain/grant.ts';
+import type { Authority } from '../domain/ports/authority.ts';
+import type { GrantVerifier } from '../domain/ports/grants.ts';
+import type { Principal } from '../domain/principal.ts';
+
+export { createGrantMinter, type GrantMinter } from '../adapters/keys/grantMinter.ts';
+export { createCallerAuthenticator } from '../adapters/oidc/callerAuthenticator.ts';
+export { currentClaims, recheckGrant } from '../adapters/temporal/activityInterceptor.ts';
+export { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
+export { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
+export type { AuditEvent, AuditLog } from '../domain/audit.ts';
+export type { WorkflowGrantClaims } from '../domain/grant.ts';
+export type { GrantTerms } from '../domain/workflowGrant.ts';
+export type { Authority, GrantVerifier, Principal };
+
+/** Who the activity that asks acts for, as its grant verifiably says. Throws `GrantMissing` outside of an activity. */
+export function currentCaller(): Principal {
+  return principalOf(currentClaims());
+}
+
+/**
+ * Verifies grants by public keys alone.
+ * @param options.issuer `iss` of the grants, compared with `===`
+ * @param options.keys where the minter’s `publicKeys` are published, or the set itself
+ */
+export function createVerifier(options: {
+  issuer: string;
+  keys: URL | { keys: readonly JWK[] };
+}): GrantVerifier<WorkflowGrantClaims> {
+  const keys = options.keys instanceof URL ? options.keys : knownKeys(options.keys);
+  return createGrantVerifier({ issuer: options.issuer, keys, schema: WorkflowGrantClaims });
+}
+
+/**
+ * What a grant names is allowed for as long as it lasts: nothing is revoked, no policy decides. Spread it and replace
+ * what you can answer: `{ ...allowAll, isRevoked: ({ claims }) => blocked.has(claims.sub) }`.
+ */
+export const allowAll: Authority<WorkflowGrantClaims> = Object.freeze({
+  hasDefinition: () => true,
+  isRevoked: () => false,
+  decide: () => ({ allowed: true, policies: [], digest: null }),
+});

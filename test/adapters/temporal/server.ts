@@ -1,0 +1,26 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { DefaultLogger, Runtime } from '@temporalio/worker';
+import { findTemporal, vendorUrl } from '../../../cli/dev/temporalBinary.ts';
+
+/** A real development server in memory, of the binary that the embedded stack uses. About a second, once that is there. */
+export async function startTemporalForTest(): Promise<{ env: TestWorkflowEnvironment; binary: string }> {
+  // Refusals are logged, and these tests are full of them.
+  Runtime.install({
+    logger: new DefaultLogger('ERROR'),
+    telemetryOptions: { logging: { filter: 'OFF', forward: {} } },
+  });
+  const binary = await findTemporal({
+    cliPath: process.env.TEMPORAL_CLI_PATH,
+    searchPath: process.env.PATH ?? '',
+    cache: join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'waybill'),
+    downloadUrl: vendorUrl(process.platform, process.arch),
+    signal: new AbortController().signal,
+    say: () => {},
+  });
+  const env = await TestWorkflowEnvironment.createLocal({
+    server: { executable: { type: 'existing-path', path: binary }, log: { format: 'json', level: 'error' } },
+  });
+  return { env, binary };
+}
