@@ -16,7 +16,7 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
 
   const signal = Context.current().cancellationSignal;
   const recalled = deps.attempt.recall() as { version: string | null } | undefined;
-  const last = recalled?.version ? await deps.progress.lastBatch(run.runId) : undefined;
+  const last = recalled?.version ? await deps.progress.lastBatch(run) : undefined;
   const source = await deps.sources.open(run.source, {
     signal,
     ...(last && { fromByte: last.firstByte + last.sizeBytes, version: recalled!.version }),
@@ -34,13 +34,13 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   for await (const batch of batches) {
     // Reading may take hours, and the right may be withdrawn meanwhile.
     await deps.recheck();
-    await deps.progress.appendBatch(run.runId, batch);
+    await deps.progress.appendBatch(run, batch);
     seen = true;
     signal.throwIfAborted();
   }
   if (!seen) throw new WaybillError('SourceEmpty');
   await deps.progress.seal(
-    run.runId,
+    run,
     audited(deps, 'source.read', { source: run.source, version: source.version }),
   );
 }

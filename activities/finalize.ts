@@ -13,7 +13,7 @@ export async function finalizeStep(
   end: Pick<RunOutcome, 'state' | 'reason'>,
 ): Promise<RunOutcome> {
   const run = await runOf(deps);
-  const { counts, stored, batches } = await deps.progress.totals(run.runId);
+  const { counts, stored, batches } = await deps.progress.totals(run);
   const wrong =
     imbalance(counts) ?? (stored === batches ? undefined : `${stored} of ${batches} batches are stored`);
   const failed = end.state === 'completed' && wrong !== undefined;
@@ -21,11 +21,11 @@ export async function finalizeStep(
   const outcome: RunOutcome = failed
     ? { state: 'failed', counts, reason: { code: mismatch.code, message: mismatch.message } }
     : { ...end, counts };
-  const recorded = await deps.progress.end(run.runId, outcome, {
+  const recorded = await deps.progress.end(run, outcome, {
     ...audited(deps, `run.${outcome.state}`, { ...counts, ...outcome.reason, ...(failed && { wrong }) }),
     outcome: outcome.state === 'failed' ? 'failure' : 'success',
   });
-  await deps.objects.remove(scopeOf(run), await deps.progress.stageObjects(run.runId));
+  await deps.objects.remove(scopeOf(run), await deps.progress.stageObjects(run));
   if (recorded.reason?.code === mismatch.code && end.state === 'completed')
     throw new WaybillError('CountsMismatch', { detail: wrong });
   return recorded;

@@ -14,9 +14,9 @@ const waitMs = 30_000;
 export async function ingestStep(deps: Dependencies, { after }: { after: number }) {
   const run = await runOf(deps);
   const cancelled = Context.current().cancellationSignal;
-  if (after === 0) await deps.progress.begin(run.runId, audited(deps, 'run.started'));
+  if (after === 0) await deps.progress.begin(run, audited(deps, 'run.started'));
   const { known, sealed, broken } = await deps.progress.arrivals(
-    run.runId,
+    run,
     after,
     waitMs,
     AbortSignal.any([cancelled, deps.draining]),
@@ -32,5 +32,5 @@ export async function ingestStep(deps: Dependencies, { after }: { after: number 
 async function isGranted(deps: Dependencies, run: RunFacts): Promise<boolean> {
   const { sourceDigest } = deps.grant().claims.tctx;
   if (digestOf(describeSource(run)) === sourceDigest) return true;
-  return digestOf(describeSource(run, await deps.progress.batchDigests(run.runId))) === sourceDigest;
+  return digestOf(describeSource(run, await deps.progress.batchDigests(run))) === sourceDigest;
 }

@@ -15,7 +15,7 @@ import type { Dependencies } from './index.ts';
  */
 export async function runOf(deps: Dependencies): Promise<RunFacts> {
   const { claims } = deps.grant();
-  const run = await deps.progress.findRun(claims.tctx.workflowId);
+  const run = await deps.progress.findRun({ tenant: claims.tctx.tenant, runId: claims.tctx.workflowId });
   const differs = difference(run, claims);
   if (differs)
     throw new WaybillError('GrantMismatch', { detail: `${differs} of ${run.runId} differs from its grant` });

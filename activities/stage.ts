@@ -27,7 +27,7 @@ export async function recordStage(
     ...(rejectedDigest && { rejectedDigest }),
     counts: result.counts,
   };
-  return (await deps.progress.recordStage(run.runId, output, audit)).counts;
+  return (await deps.progress.recordStage(run, output, audit)).counts;
 }
 
 export async function readRejections(

@@ -15,7 +15,7 @@ const rawBytesMax = 64 * 1024;
 export async function storeStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await runOf(deps);
   const definition = definitionOf(deps);
-  const { batch, validated, transformed, stored } = await deps.progress.findWork(run.runId, seq);
+  const { batch, validated, transformed, stored } = await deps.progress.findWork(run, seq);
   if (stored) return landed(stored);
 
   if (!validated || !transformed) {

@@ -6,5 +6,5 @@ import { audited, runOf } from './run.ts';
 export async function suspendStep(deps: Dependencies, reason: RunReason): Promise<void> {
   const run = await runOf(deps);
   const audit = audited(deps, 'run.suspended', { code: reason.code });
-  await deps.progress.suspend(run.runId, reason, { ...audit, outcome: 'denied' });
+  await deps.progress.suspend(run, reason, { ...audit, outcome: 'denied' });
 }

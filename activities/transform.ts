@@ -9,7 +9,7 @@ import { recordStage } from './stage.ts';
 export async function transformStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await runOf(deps);
   const definition = definitionOf(deps);
-  const { validated, transformed } = await deps.progress.findWork(run.runId, seq);
+  const { validated, transformed } = await deps.progress.findWork(run, seq);
   if (transformed) return transformed.counts;
 
   if (!validated)

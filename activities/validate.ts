@@ -8,7 +8,7 @@ import { recordStage, refusedWhole } from './stage.ts';
 export async function validateStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await runOf(deps);
   const definition = definitionOf(deps);
-  const { batch, validated } = await deps.progress.findWork(run.runId, seq);
+  const { batch, validated } = await deps.progress.findWork(run, seq);
   if (validated) return validated.counts;
 
   const result = batch.refused

@@ -13,6 +13,7 @@ import { addressOf } from '../adapters/postgres/address.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createIntake } from '../adapters/postgres/intake.ts';
+import { tenantsOf } from '../adapters/postgres/tenants.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSourceCheck } from '../adapters/sources/checkSource.ts';
@@ -74,12 +75,8 @@ const database = addressOf(
     value: settings.WAYBILL_DATABASE_PASSWORD,
   }),
 );
-const pool = connectPool(database, {
-  connectionsMax: 10,
-  name: 'waybill-api',
-  answerWithinMs,
-});
-const auditLog = createAuditLog(pool);
+const tenants = tenantsOf(connectPool(database, { connectionsMax: 10, name: 'waybill-api', answerWithinMs }));
+const auditLog = createAuditLog(tenants);
 const log = pino({ name: 'api' });
 const policy = await startLivePolicy({
   database,
@@ -89,10 +86,10 @@ const policy = await startLivePolicy({
   onError: (error) => log.warn({ err: error }, 'policy not read; will try again'),
   signal: waiting.signal,
 }).catch(refuseToStart);
-const intake = createIntake(pool, database);
+const intake = createIntake(tenants, database);
 const objects = await openDirectory(settings.WAYBILL_OBJECTS);
 const grantKeys = createGrantKeys({
-  pool,
+  tenants,
   database,
   folder: await openKeyFolder(settings.WAYBILL_SIGNING_KEYS),
   // Nothing can be revoked yet.
@@ -131,7 +128,7 @@ await stop.promise;
 setTimeout(() => process.exit(1), drainMs).unref();
 await app.close();
 await Promise.all([intake.close(), policy.close(), grantKeys.close()]);
-await pool.end();
+await tenants.end();
 process.exit(0);
 
 async function trustedIssuers() {

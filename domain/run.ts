@@ -18,6 +18,14 @@ export function hasEnded(state: RunState): boolean {
   return endStates.includes(state);
 }
 
+/** A run, and whose it is: of another tenant’s the store shows nothing. */
+export interface RunRef {
+  tenant: string;
+  runId: string;
+  /** `prn_…` on whose behalf, where that is known. */
+  principal?: string;
+}
+
 /** Records in (`read`) and rows out (`emitted`) of a run or a batch. */
 export interface Counts {
   read: number;

@@ -14,6 +14,10 @@ const Settings = z.object({
   /** Read at each connect; else WAYBILL_DATABASE_PASSWORD counts, else what the URL says. */
   WAYBILL_DATABASE_PASSWORD_FILE: z.string().optional(),
   WAYBILL_DATABASE_PASSWORD: z.string().optional(),
+  /** The same as the role `waybill_relay`, which alone sees the outbox and the runs of all tenants. */
+  WAYBILL_RELAY_DATABASE_URL: z.string(),
+  WAYBILL_RELAY_DATABASE_PASSWORD_FILE: z.string().optional(),
+  WAYBILL_RELAY_DATABASE_PASSWORD: z.string().optional(),
   /** The folder with `pipelines/`. */
   WAYBILL_PROJECT: z.string(),
   /** The folder of the object store. */
@@ -50,6 +54,13 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
         credentialFrom({
           file: settings.WAYBILL_DATABASE_PASSWORD_FILE,
           value: settings.WAYBILL_DATABASE_PASSWORD,
+        }),
+      ),
+      relayDatabase: addressOf(
+        settings.WAYBILL_RELAY_DATABASE_URL,
+        credentialFrom({
+          file: settings.WAYBILL_RELAY_DATABASE_PASSWORD_FILE,
+          value: settings.WAYBILL_RELAY_DATABASE_PASSWORD,
         }),
       ),
       project: settings.WAYBILL_PROJECT,

@@ -14,6 +14,7 @@ const everyMs = 10_000;
 const runsMax = 50;
 
 export interface ReconcileOptions {
+  /** As the role `waybill_relay`, which sees the runs of all tenants. */
   pool: Pool;
   client: Client;
   progress: Progress;
@@ -59,11 +60,11 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
 async function reconcile({ pool, client, progress }: ReconcileOptions, run: OpenRun): Promise<void> {
   const status = await statusOf(client, run.runId);
   if (status === 'RUNNING') return;
-  if (status === 'unknown') return enqueueStart(pool, run.runId);
-  const { counts } = await progress.totals(run.runId);
+  if (status === 'unknown') return enqueueStart(pool, run);
+  const { counts } = await progress.totals(run);
   const reason = { code: 'RunTerminated', message: errors.RunTerminated.message };
   await progress.end(
-    run.runId,
+    run,
     { state: 'failed', counts, reason },
     {
       action: 'run.terminated',

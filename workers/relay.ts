@@ -23,6 +23,7 @@ const pollMs = 2_000;
 const quickMax = { batches: 1, bytes: 256 * 1024 };
 
 export interface RelayOptions {
+  /** As the role `waybill_relay`, which sees the outbox of all tenants. */
   pool: Pool;
   database: DatabaseAddress;
   client: Client;

@@ -10,6 +10,7 @@ import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createProgress } from '../adapters/postgres/progress.ts';
 import { createSink } from '../adapters/postgres/sink.ts';
+import { tenantsOf } from '../adapters/postgres/tenants.ts';
 import { watchRuns } from '../adapters/postgres/watchRuns.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
@@ -26,7 +27,10 @@ import { startReconciling } from './reconcile.ts';
 import { startRelay } from './relay.ts';
 
 export interface WorkerSettings {
+  /** As the role `waybill_worker`, which sees the tenant that it names. */
   database: DatabaseAddress;
+  /** As the role `waybill_relay`. */
+  relayDatabase: DatabaseAddress;
   project: string;
   objects: string;
   jwksUrl: URL;
@@ -55,14 +59,15 @@ export async function startWorker(
 ): Promise<void> {
   const log = pino({ name: 'worker' });
   const onError = (error: unknown) => log.warn({ err: error }, 'will try again');
-  const pool = connectPool(settings.database, { connectionsMax: 16, name: 'waybill-worker' });
+  const tenants = tenantsOf(connectPool(settings.database, { connectionsMax: 16, name: 'waybill-worker' }));
+  const relayPool = connectPool(settings.relayDatabase, { connectionsMax: 3, name: 'waybill-relay' });
   const runs = watchRuns(settings.database);
   const definitions = await loadProject(settings.project);
   const objects = await openDirectory(settings.objects);
   const compute = createComputePool({ threadsMax: 1 });
-  const progress = createProgress(pool, (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal));
+  const progress = createProgress(tenants, (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal));
   const verifier = createGrantVerifier({ keys: settings.jwksUrl, issuer: settings.issuer });
-  const audit = createAuditLog(pool);
+  const audit = createAuditLog(tenants);
   const policy = await startLivePolicy({
     database: settings.database,
     process: settings.identity,
@@ -86,7 +91,7 @@ export async function startWorker(
     compute,
     receiver: createReceiver(objects),
     sources: createSources({ fileRoots: settings.fileRoots, egressAllow: settings.egressAllow }),
-    sink: createSink(pool),
+    sink: createSink(tenants),
     nowS: () => Math.floor(Date.now() / 1000),
     draining: life.signal,
   };
@@ -140,17 +145,17 @@ export async function startWorker(
   });
 
   const health = await startHealth(settings.healthPort, async () => {
-    await pool.query('SELECT 1');
+    await Promise.all([tenants.for(null).query('SELECT 1'), relayPool.query('SELECT 1')]);
     return worker.getState() === 'RUNNING';
   });
   const relay = startRelay({
-    pool,
-    database: settings.database,
+    pool: relayPool,
+    database: settings.relayDatabase,
     client,
     taskQueue: settings.taskQueue,
     onError,
   });
-  const reconciling = startReconciling({ pool, client, progress, onError });
+  const reconciling = startReconciling({ pool: relayPool, client, progress, onError });
   const stopped = new Promise<void>((resolve) => {
     if (life.signal.aborted) resolve();
     life.signal.addEventListener('abort', () => resolve(), { once: true });
@@ -170,7 +175,7 @@ export async function startWorker(
       connection.close(),
       policy.close(),
     ]);
-    await pool.end();
+    await Promise.all([tenants.end(), relayPool.end()]);
   }
 }
 

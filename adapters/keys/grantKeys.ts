@@ -1,10 +1,10 @@
-import type { Pool } from 'pg';
 import type { AuditEvent } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { type GrantKey, publicJwk, signingKey, stateOf } from '../../domain/grantKey.ts';
 import type { GrantKeys, GrantSigner } from '../../domain/ports/grants.ts';
 import { addGrantKey, type KeysNow, keysChannel, listGrantKeys } from '../postgres/grantKeys.ts';
 import { listen } from '../postgres/listen.ts';
+import type { Tenants } from '../postgres/tenants.ts';
 import type { KeyFolder, PrivateKey } from './keyFolder.ts';
 import { importKey, type KeySource } from './publishedKeys.ts';
 import { signGrant } from './signGrant.ts';
@@ -14,7 +14,7 @@ const lookEveryMs = 5_000;
 const freshForMs = 10_000;
 
 export interface GrantKeysOptions {
-  pool: Pool;
+  tenants: Tenants;
   /** Where to listen for keys that other APIs add. */
   database: Parameters<typeof listen>[0];
   folder: KeyFolder;
@@ -40,7 +40,7 @@ export interface GrantKeysOptions {
 export function createGrantKeys(
   options: GrantKeysOptions,
 ): GrantSigner & GrantKeys & KeySource & { close(): Promise<void> } {
-  const { pool, folder, isRevoked, onError } = options;
+  const { tenants, folder, isRevoked, onError } = options;
   let standing: { keys: readonly GrantKey[]; aheadMs: number; readAtMs: number } | undefined;
   let held: readonly PrivateKey[] = [];
   let looking: Promise<void> | undefined;
@@ -52,7 +52,7 @@ export function createGrantKeys(
   function look(): Promise<void> {
     looking ??= (async () => {
       held = await folder.read();
-      take(await listGrantKeys(pool));
+      take(await listGrantKeys(tenants.for(null)));
       if (!signingKey(standing!.keys, nowS(), isRevoked)) await replace();
     })().finally(() => {
       looking = undefined;
@@ -72,7 +72,7 @@ export function createGrantKeys(
 
   /** Adds a key where none may sign. A file that is there and was never named, such as one that a person put there, comes first. */
   async function replace(): Promise<void> {
-    const after = await addGrantKey(pool, async ({ keys, nowS }) => {
+    const after = await addGrantKey(tenants.for(null), async ({ keys, nowS }) => {
       if (signingKey(keys, nowS, isRevoked)) return undefined;
       const files = await folder.read();
       const unnamed = files.find(({ kid }) => !keys.some((key) => key.kid === kid));
@@ -108,7 +108,7 @@ export function createGrantKeys(
 
     async publicKeys() {
       if (!standing) await look();
-      const { keys, nowS } = await listGrantKeys(pool);
+      const { keys, nowS } = await listGrantKeys(tenants.for(null));
       return { keys: keys.map((key) => publicJwk(key, nowS, isRevoked)) };
     },
 
@@ -119,7 +119,8 @@ export function createGrantKeys(
 
     async rotate(audit) {
       let added = '';
-      const after = await addGrantKey(pool, async () => {
+      const by = tenants.for(audit?.tenant ?? null, audit?.actor?.id);
+      const after = await addGrantKey(by, async () => {
         const { kid, x } = await folder.make();
         added = kid;
         return { kid, x, atOnce: false, audit: rotated(kid, { cause: 'asked' }, audit) };

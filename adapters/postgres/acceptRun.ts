@@ -1,11 +1,11 @@
-import type { ClientBase, Pool } from 'pg';
+import type { ClientBase } from 'pg';
 import type { Batch } from '../../domain/batch.ts';
 import { errors, WaybillError } from '../../domain/errors.ts';
 import type { Acceptance, IdempotencyScope, Intake, KnownKey } from '../../domain/ports/intake.ts';
 import { type Run, zeroCounts } from '../../domain/run.ts';
 import { insertAudit } from './audit.ts';
-import { inTransaction } from './connect.ts';
 import { runColumns, runFromRow } from './runs.ts';
+import type { Tenants } from './tenants.ts';
 
 /** How often a key may turn out to be taken and then free again before we give up. */
 const attemptsMax = 3;
@@ -14,15 +14,16 @@ const attemptsMax = 3;
  * Two acceptances with one key meet at the primary key of `waybill.idempotency`: the later one waits for the
  * earlier one’s commit, inserts nothing, and learns what stands.
  */
-export async function acceptRun(pool: Pool, acceptance: Acceptance): ReturnType<Intake['accept']> {
+export async function acceptRun(tenants: Tenants, acceptance: Acceptance): ReturnType<Intake['accept']> {
+  const { tenant, requestedBy } = acceptance;
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
-    const run = await inTransaction(pool, async (client) => {
+    const run = await tenants.for(tenant, requestedBy.id).transaction(async (client) => {
       const accepted = await insertRun(client, acceptance);
       if (accepted) await insertAudit(client, acceptance.audit);
       return accepted;
     });
     if (run) return { outcome: 'accepted', run };
-    const known = await findKey(pool, acceptance.idempotency!);
+    const known = await findKey(tenants, acceptance.idempotency!);
     if (known) return { outcome: 'known', known };
   }
   throw new WaybillError('IdempotencyKeyInUse', { detail: 'the key was taken and freed again and again' });
@@ -79,8 +80,12 @@ async function insertRun(client: ClientBase, a: Acceptance): Promise<Run | undef
 }
 
 /** Nothing is to be started, so nothing goes to the outbox, and the key stays free for the next attempt. */
-export async function recordFailedRun(pool: Pool, a: Acceptance, code: 'UploadIncomplete'): Promise<Run> {
-  return inTransaction(pool, async (client) => {
+export async function recordFailedRun(
+  tenants: Tenants,
+  a: Acceptance,
+  code: 'UploadIncomplete',
+): Promise<Run> {
+  return tenants.for(a.tenant, a.requestedBy.id).transaction(async (client) => {
     const { rows } = await client.query({
       text: `
         WITH r AS (
@@ -112,8 +117,8 @@ export async function recordFailedRun(pool: Pool, a: Acceptance, code: 'UploadIn
   });
 }
 
-export async function findKey(pool: Pool, scope: IdempotencyScope): Promise<KnownKey | undefined> {
-  const { rows } = await pool.query({
+export async function findKey(tenants: Tenants, scope: IdempotencyScope): Promise<KnownKey | undefined> {
+  const { rows } = await tenants.for(scope.tenant).query({
     name: 'find-key',
     text: `
       SELECT k.request_digest, ${runColumns}

@@ -1,12 +1,11 @@
-import type { Pool } from 'pg';
 import type { AuditEvent } from '../../domain/audit.ts';
 import type { Batch } from '../../domain/batch.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import type { Run } from '../../domain/run.ts';
+import type { Run, RunRef } from '../../domain/run.ts';
 import { insertAudit } from './audit.ts';
 import { insertBatch } from './batches.ts';
-import { inTransaction } from './connect.ts';
 import { runColumns, runFromRow } from './runs.ts';
+import type { Tenants } from './tenants.ts';
 
 /*
  * The arrival of an upload is `open` from its acceptance on, then `sealed` once its last byte is durable, or
@@ -14,27 +13,28 @@ import { runColumns, runFromRow } from './runs.ts';
  * declared broken meanwhile (its API had not been heard of for 30 s) cannot go on.
  */
 
-export async function appendArrival(pool: Pool, runId: string, batch: Batch): Promise<void> {
-  await inTransaction(pool, async (client) => {
+export async function appendArrival(tenants: Tenants, run: RunRef, batch: Batch): Promise<void> {
+  const { tenant, runId, principal } = run;
+  await tenants.for(tenant, principal).transaction(async (client) => {
     const { rowCount } = await client.query({ name: 'touch-arrival', text: touch, values: [runId] });
     if (!rowCount) throw new WaybillError('UploadIncomplete', { detail: `${runId} is no longer open` });
     await insertBatch(client, runId, batch);
   });
 }
 
-export async function touchArrival(pool: Pool, runId: string): Promise<void> {
-  await pool.query({ name: 'touch-arrival', text: touch, values: [runId] });
+export async function touchArrival(tenants: Tenants, { tenant, runId }: RunRef): Promise<void> {
+  await tenants.for(tenant).query({ name: 'touch-arrival', text: touch, values: [runId] });
 }
 
 const touch = `UPDATE waybill.run SET touched_at = now() WHERE id = $1 AND arrival = 'open'`;
 
 export async function sealArrival(
-  pool: Pool,
-  runId: string,
+  tenants: Tenants,
+  { tenant, runId, principal }: RunRef,
   requestDigest: string,
   audit: AuditEvent,
 ): Promise<Run> {
-  return inTransaction(pool, async (client) => {
+  return tenants.for(tenant, principal).transaction(async (client) => {
     const { rows } = await client.query({
       name: 'seal-arrival',
       text: `
@@ -52,8 +52,9 @@ export async function sealArrival(
   });
 }
 
-export async function breakOffArrival(pool: Pool, runId: string, audit: AuditEvent): Promise<void> {
-  await inTransaction(pool, async (client) => {
+export async function breakOffArrival(tenants: Tenants, run: RunRef, audit: AuditEvent): Promise<void> {
+  const { tenant, runId, principal } = run;
+  await tenants.for(tenant, principal).transaction(async (client) => {
     const { rowCount } = await client.query({
       name: 'break-arrival',
       text: `

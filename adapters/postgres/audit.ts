@@ -1,9 +1,9 @@
-import type { ClientBase, Pool } from 'pg';
 import type { AuditEvent, AuditLog } from '../../domain/audit.ts';
 import { fromPostgres } from './failure.ts';
+import type { Queries, Tenants } from './tenants.ts';
 
 /** Appends an event within the transaction of its effect. Errors of `pg` pass through to whoever owns that transaction. */
-export async function insertAudit(client: ClientBase | Pool, event: AuditEvent): Promise<void> {
+export async function insertAudit(client: Queries, event: AuditEvent): Promise<void> {
   await client.query({
     name: 'insert-audit',
     text: auditWhere('(SELECT) AS always', 1),
@@ -27,11 +27,11 @@ export function auditValues({ tenant, runId, txn, action, outcome, actor, detail
 }
 
 /** For facts that have no other effect to commit with, such as a denial. */
-export function createAuditLog(pool: Pool): AuditLog {
+export function createAuditLog(tenants: Tenants): AuditLog {
   return {
     async append(event) {
       try {
-        await insertAudit(pool, event);
+        await insertAudit(tenants.for(event.tenant), event);
       } catch (error) {
         throw fromPostgres(error);
       }

@@ -1,14 +1,14 @@
-import type { Pool } from 'pg';
 import type { AuditRecord, Intake } from '../../domain/ports/intake.ts';
+import type { Tenants } from './tenants.ts';
 
 /** Audit events of one run in the order in which they were recorded. */
 export async function listRunAudit(
-  pool: Pool,
+  tenants: Tenants,
   tenant: string,
   runId: string,
   { limit, cursor }: Parameters<Intake['listAudit']>[2],
 ): ReturnType<Intake['listAudit']> {
-  const { rows } = await pool.query({
+  const { rows } = await tenants.for(tenant).query({
     name: 'list-run-audit',
     text: `
       SELECT id, at, tenant, run_id, txn, action, outcome, actor, detail FROM waybill.audit_event

@@ -1,19 +1,18 @@
-import type { Pool } from 'pg';
 import type { AuditEvent } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { hasEnded, type Run } from '../../domain/run.ts';
 import { insertAudit } from './audit.ts';
-import { inTransaction } from './connect.ts';
 import { findRun } from './runs.ts';
+import type { Tenants } from './tenants.ts';
 
 /** A request goes to the relay unless one is on its way already. */
 export async function cancelRun(
-  pool: Pool,
+  tenants: Tenants,
   tenant: string,
   runId: string,
   audit: AuditEvent,
 ): Promise<Run | undefined> {
-  const asked = await inTransaction(pool, async (client) => {
+  const asked = await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
     const { rowCount } = await client.query({
       name: 'cancel-run',
       text: `
@@ -29,7 +28,7 @@ export async function cancelRun(
     if (rowCount) await insertAudit(client, audit);
     return Boolean(rowCount);
   });
-  const run = await findRun(pool, tenant, runId);
+  const run = await findRun(tenants, tenant, runId);
   if (run && !asked && hasEnded(run.state)) throw new WaybillError('RunEnded');
   return run;
 }

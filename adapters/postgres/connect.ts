@@ -35,11 +35,15 @@ export function connectPool(
 }
 
 /** Runs `work` in one transaction; whatever it throws rolls back. Throws what `fromPostgres` makes of it. */
-export async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+export async function inTransaction<T>(
+  pool: Pool,
+  work: (client: PoolClient) => Promise<T>,
+  begin = 'BEGIN',
+): Promise<T> {
   let client: PoolClient | undefined;
   try {
     client = await pool.connect();
-    await client.query('BEGIN');
+    await client.query(begin);
     const result = await work(client);
     await client.query('COMMIT');
     client.release();

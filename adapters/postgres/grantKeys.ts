@@ -1,9 +1,8 @@
-import type { ClientBase, Pool } from 'pg';
 import type { AuditEvent } from '../../domain/audit.ts';
 import { type GrantKey, publishedAheadS } from '../../domain/grantKey.ts';
 import { insertAudit } from './audit.ts';
-import { inTransaction } from './connect.ts';
 import { fromPostgres } from './failure.ts';
+import type { Queries, TenantDatabase } from './tenants.ts';
 
 /** Told to every API when a key was added. */
 export const keysChannel = 'waybill_keys';
@@ -15,9 +14,9 @@ export interface KeysNow {
 }
 
 /** Throws `DatabaseUnavailable`. */
-export async function listGrantKeys(pool: Pool): Promise<KeysNow> {
+export async function listGrantKeys(database: Queries): Promise<KeysNow> {
   try {
-    return await selectKeys(pool);
+    return await selectKeys(database);
   } catch (error) {
     throw fromPostgres(error);
   }
@@ -26,15 +25,16 @@ export async function listGrantKeys(pool: Pool): Promise<KeysNow> {
 /**
  * One transaction, one at a time among all APIs: `choose` sees what stands and says what to add, or `undefined` for
  * nothing. The keys before retire when it begins to sign; where it must sign at once, `publishedAheadS` later, because
- * an API that has not heard of it yet may sign with one of them until then. Resolves with the keys as they then are.
+ * an API that has not heard of it yet may sign with one of them until then. `database` is that of the tenant that the audit
+ * event names. Resolves with the keys as they then are.
  */
 export async function addGrantKey(
-  pool: Pool,
+  database: TenantDatabase,
   choose: (
     standing: KeysNow,
   ) => Promise<{ kid: string; x: string; atOnce: boolean; audit: AuditEvent } | undefined>,
 ): Promise<KeysNow> {
-  return inTransaction(pool, async (client) => {
+  return database.transaction(async (client) => {
     await client.query(`SELECT pg_advisory_xact_lock(hashtext('waybill.grant_key'))`);
     const added = await choose(await selectKeys(client));
     if (!added) return selectKeys(client);
@@ -53,7 +53,7 @@ export async function addGrantKey(
   });
 }
 
-async function selectKeys(client: ClientBase | Pool): Promise<KeysNow> {
+async function selectKeys(client: Queries): Promise<KeysNow> {
   const { rows } = await client.query<KeysNow>(
     `SELECT extract(epoch FROM clock_timestamp())::float8 AS "nowS", coalesce((
        SELECT jsonb_agg(jsonb_build_object('kid', kid, 'x', x, 'createdAtS', extract(epoch FROM created_at),

@@ -1,4 +1,3 @@
-import type { Pool } from 'pg';
 import type { Intake } from '../../domain/ports/intake.ts';
 import { acceptRun, findKey, recordFailedRun } from './acceptRun.ts';
 import type { DatabaseAddress } from './address.ts';
@@ -7,28 +6,32 @@ import { listRunAudit } from './auditTrail.ts';
 import { cancelRun } from './cancelRun.ts';
 import { fromPostgres } from './failure.ts';
 import { findRun, listRuns } from './runs.ts';
+import type { Tenants } from './tenants.ts';
 import { watchRuns } from './watchRuns.ts';
 
 /**
  * What the API asks of PostgreSQL. The connection that listens for changes of runs is opened with the first
  * watcher and lives until `close`.
  */
-export function createIntake(pool: Pool, address: DatabaseAddress): Intake & { close(): Promise<void> } {
+export function createIntake(
+  tenants: Tenants,
+  address: DatabaseAddress,
+): Intake & { close(): Promise<void> } {
   const watching = watchRuns(address);
   return {
-    findKey: (scope) => asked(findKey(pool, scope)),
-    accept: (acceptance) => acceptRun(pool, acceptance),
-    recordFailed: (acceptance, code) => recordFailedRun(pool, acceptance, code),
-    appendBatch: (runId, batch) => appendArrival(pool, runId, batch),
-    touch: (runId) => asked(touchArrival(pool, runId)),
-    seal: (runId, requestDigest, audit) => sealArrival(pool, runId, requestDigest, audit),
-    breakOff: (runId, audit) => breakOffArrival(pool, runId, audit),
-    findRun: (tenant, runId) => asked(findRun(pool, tenant, runId)),
-    listRuns: (tenant, filter) => asked(listRuns(pool, tenant, filter)),
-    requestCancel: (tenant, runId, audit) => cancelRun(pool, tenant, runId, audit),
-    listAudit: (tenant, runId, page) => asked(listRunAudit(pool, tenant, runId, page)),
+    findKey: (scope) => asked(findKey(tenants, scope)),
+    accept: (acceptance) => acceptRun(tenants, acceptance),
+    recordFailed: (acceptance, code) => recordFailedRun(tenants, acceptance, code),
+    appendBatch: (run, batch) => appendArrival(tenants, run, batch),
+    touch: (run) => asked(touchArrival(tenants, run)),
+    seal: (run, requestDigest, audit) => sealArrival(tenants, run, requestDigest, audit),
+    breakOff: (run, audit) => breakOffArrival(tenants, run, audit),
+    findRun: (tenant, runId) => asked(findRun(tenants, tenant, runId)),
+    listRuns: (tenant, filter) => asked(listRuns(tenants, tenant, filter)),
+    requestCancel: (tenant, runId, audit) => cancelRun(tenants, tenant, runId, audit),
+    listAudit: (tenant, runId, page) => asked(listRunAudit(tenants, tenant, runId, page)),
     watchRun: watching.watch,
-    check: async () => void (await asked(pool.query('SELECT 1'))),
+    check: async () => void (await asked(tenants.for(null).query('SELECT 1'))),
     close: watching.close,
   };
 }

@@ -5,12 +5,14 @@ import { type DatabaseAddress, reach } from './address.ts';
 import * as runs from './migrations/0001_runs.ts';
 import * as policy from './migrations/0002_policy.ts';
 import * as keys from './migrations/0004_keys.ts';
+import * as tenants from './migrations/0005_tenants.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
   '0001_runs': runs,
   '0002_policy': policy,
   '0004_keys': keys,
+  '0005_tenants': tenants,
 };
 
 /**

@@ -1,10 +1,9 @@
 import type { Pool } from 'pg';
+import type { RunRef } from '../../domain/run.ts';
 import { fromPostgres } from './failure.ts';
 
 /** A run that says it is under way, and that Temporal may know better about. */
-export interface OpenRun {
-  runId: string;
-  tenant: string;
+export interface OpenRun extends RunRef {
   txn: string;
 }
 
@@ -25,9 +24,12 @@ export async function listOpenRuns(pool: Pool, afterId: string, runsMax: number)
 }
 
 /** Puts a run that Temporal has never heard of, or has lost, back into the outbox. */
-export async function enqueueStart(pool: Pool, runId: string): Promise<void> {
+export async function enqueueStart(pool: Pool, { tenant, runId }: RunRef): Promise<void> {
   try {
-    await pool.query(`INSERT INTO waybill.outbox (kind, run_id) VALUES ('start', $1)`, [runId]);
+    await pool.query(`INSERT INTO waybill.outbox (tenant, kind, run_id) VALUES ($1, 'start', $2)`, [
+      tenant,
+      runId,
+    ]);
   } catch (error) {
     throw fromPostgres(error);
   }

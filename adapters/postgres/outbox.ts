@@ -35,7 +35,7 @@ export async function relayOutbox(
                        FROM waybill.batch b WHERE b.run_id = r.id)
                     END AS input,
                     r.ended_at IS NOT NULL AS ended
-             FROM waybill.outbox o JOIN waybill.run r ON r.id = o.run_id
+             FROM waybill.outbox o JOIN waybill.run r ON r.id = o.run_id AND r.tenant = o.tenant
              WHERE o.due_at <= now() ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED`,
       values: [entriesMax],
     });

@@ -1,12 +1,11 @@
-import type { Pool } from 'pg';
 import type { StageOutput } from '../../domain/batch.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Progress, RunFacts, RunOutcome, Work } from '../../domain/ports/progress.ts';
-import { addCounts, type Counts, zeroCounts } from '../../domain/run.ts';
+import { addCounts, type Counts, type RunRef, zeroCounts } from '../../domain/run.ts';
 import { auditValues, auditWhere } from './audit.ts';
 import { batchFromRow, insertBatch } from './batches.ts';
-import { inTransaction } from './connect.ts';
 import { fromPostgres } from './failure.ts';
+import type { Tenants } from './tenants.ts';
 
 /** Resolves when a run may have changed, or after `timeoutMs`, or when the signal aborts. */
 export type WaitForRun = (runId: string, timeoutMs: number, signal: AbortSignal) => Promise<void>;
@@ -15,100 +14,112 @@ export type WaitForRun = (runId: string, timeoutMs: number, signal: AbortSignal)
 const factsMax = 1_000;
 
 /** `waitForRun` is what makes waiting for arrivals cheap; without a notification the table is asked every 2 s. */
-export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
+export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progress {
   const facts = new Map<string, RunFacts>();
 
-  async function rows<T>(name: string, text: string, values: unknown[]): Promise<T[]> {
+  /** Asks for a run; its id is `$1`, and `values` follow. */
+  async function rows<T>(
+    { tenant, runId }: RunRef,
+    name: string,
+    text: string,
+    values: unknown[] = [],
+  ): Promise<T[]> {
     try {
-      return (await pool.query({ name, text, values })).rows as T[];
+      const query = { name, text, values: [runId, ...values] };
+      return (await tenants.for(tenant).query(query)).rows as T[];
     } catch (error) {
       throw fromPostgres(error);
     }
   }
 
   return {
-    async findRun(runId) {
+    async findRun(run) {
+      const { tenant, runId } = run;
       const known = facts.get(runId);
-      if (known) return known;
-      const [run] = await rows<RunFacts>(
+      if (known?.tenant === tenant) return known;
+      const [found] = await rows<RunFacts>(
+        run,
         'progress-run',
         `SELECT id AS "runId", tenant, pipeline, version, definition_digest AS "definitionDigest",
                 principal, txn, parameters, source
          FROM waybill.run WHERE id = $1`,
-        [runId],
       );
-      if (!run) throw new WaybillError('RunUnknown', { detail: runId });
+      if (!found) throw new WaybillError('RunUnknown', { detail: runId });
       if (facts.size >= factsMax) facts.delete(facts.keys().next().value!);
-      facts.set(runId, run);
-      return run;
+      facts.set(runId, found);
+      return found;
     },
 
-    async begin(runId, audit) {
+    async begin(run, audit) {
       await rows(
+        run,
         'progress-begin',
         `WITH begun AS (
            UPDATE waybill.run SET state = 'running', started_at = now()
            WHERE id = $1 AND state = 'accepted' RETURNING id
          ), audited AS (${auditWhere('begun', 2)})
          SELECT pg_notify('waybill_run', id) FROM begun`,
-        [runId, ...auditValues(audit)],
+        auditValues(audit),
       );
     },
 
-    async arrivals(runId, after, waitMs, signal) {
+    async arrivals(run, after, waitMs, signal) {
       const until = performance.now() + waitMs;
       for (;;) {
         const [seen] = await rows<{ known: number; arrival: string }>(
+          run,
           'progress-arrivals',
           `SELECT arrival, (SELECT coalesce(max(seq) + 1, 0) FROM waybill.batch WHERE run_id = $1) AS known
            FROM waybill.run WHERE id = $1`,
-          [runId],
         );
-        if (!seen) throw new WaybillError('RunUnknown', { detail: runId });
+        if (!seen) throw new WaybillError('RunUnknown', { detail: run.runId });
         const sealed = seen.arrival === 'sealed';
         const broken = seen.arrival === 'broken';
         const leftMs = until - performance.now();
         const news = seen.known > after || sealed || broken;
         if (news || leftMs <= 0 || signal.aborted) return { known: seen.known, sealed, broken };
-        await waitForRun(runId, Math.min(leftMs, 2_000), signal);
+        await waitForRun(run.runId, Math.min(leftMs, 2_000), signal);
       }
     },
 
-    async batchDigests(runId) {
+    async batchDigests(run) {
       const found = await rows<{ digest: string }>(
+        run,
         'progress-batch-digests',
         'SELECT digest FROM waybill.batch WHERE run_id = $1 ORDER BY seq',
-        [runId],
       );
       return found.map(({ digest }) => digest);
     },
 
-    async appendBatch(runId, batch) {
-      await inTransaction(pool, (client) => insertBatch(client, runId, batch));
+    async appendBatch(run, batch) {
+      const { tenant, runId, principal } = run;
+      await tenants.for(tenant, principal).transaction((client) => insertBatch(client, runId, batch));
     },
 
-    async lastBatch(runId) {
+    async lastBatch(run) {
       const [row] = await rows<Record<string, unknown>>(
+        run,
         'progress-last-batch',
         `${selectBatch} ORDER BY seq DESC LIMIT 1`,
-        [runId],
       );
       return row && batchFromRow(row);
     },
 
-    async seal(runId, audit) {
+    async seal(run, audit) {
       await rows(
+        run,
         'progress-seal',
         `WITH sealed AS (
            UPDATE waybill.run SET arrival = 'sealed' WHERE id = $1 AND arrival = 'open' RETURNING id
          ), audited AS (${auditWhere('sealed', 2)})
          SELECT pg_notify('waybill_run', id) FROM sealed`,
-        [runId, ...auditValues(audit)],
+        auditValues(audit),
       );
     },
 
-    async findWork(runId, seq): Promise<Work> {
+    async findWork(run, seq): Promise<Work> {
       const [row] = await rows<WorkRow>(
+        run,
         'progress-work',
         `SELECT to_jsonb(b) AS batch, l.counts AS stored,
                 (SELECT to_jsonb(s) FROM waybill.stage s
@@ -118,9 +129,9 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
          FROM (${selectBatch} AND seq = $2) b
          LEFT JOIN waybill.ledger l ON l.tenant = (SELECT tenant FROM waybill.run WHERE id = $1)
            AND l.run_id = $1 AND l.seq = $2`,
-        [runId, seq],
+        [seq],
       );
-      if (!row) throw new WaybillError('BatchMissing', { detail: `${runId} batch ${seq}` });
+      if (!row) throw new WaybillError('BatchMissing', { detail: `${run.runId} batch ${seq}` });
       const { batch, validated, transformed, stored } = row;
       return {
         batch: batchFromRow(batch),
@@ -130,55 +141,60 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
       };
     },
 
-    async recordStage(runId, output, audit) {
+    async recordStage(run, output, audit) {
       const { seq, stage, digest, sizeBytes, rejectedDigest, counts } = output;
       const [recorded] = await rows(
+        run,
         'progress-record-stage',
         `WITH recorded AS (
            INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, rejected_digest, counts)
            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING seq
          ), audited AS (${auditWhere('recorded', 8)})
          SELECT seq FROM recorded`,
-        [runId, seq, stage, digest, sizeBytes, rejectedDigest ?? null, counts, ...auditValues(audit)],
+        [seq, stage, digest, sizeBytes, rejectedDigest ?? null, counts, ...auditValues(audit)],
       );
       if (recorded) return output;
-      const { validated, transformed } = await this.findWork(runId, seq);
+      const { validated, transformed } = await this.findWork(run, seq);
       return (stage === 'validate' ? validated : transformed)!;
     },
 
-    async suspend(runId, reason, audit) {
+    async suspend(run, reason, audit) {
       await rows(
+        run,
         'progress-suspend',
         `WITH suspended AS (
            UPDATE waybill.run SET state = 'suspended', reason = $2
            WHERE id = $1 AND ended_at IS NULL RETURNING id
          ), audited AS (${auditWhere('suspended', 3)})
          SELECT pg_notify('waybill_run', id) FROM suspended`,
-        [runId, reason, ...auditValues(audit)],
+        [reason, ...auditValues(audit)],
       );
     },
 
-    async resume(runId, audit) {
+    async resume(run, audit) {
       await rows(
+        run,
         'progress-resume',
         `WITH resumed AS (
            UPDATE waybill.run SET state = 'running', reason = NULL, started_at = coalesce(started_at, now())
            WHERE id = $1 AND state = 'suspended' AND ended_at IS NULL RETURNING id
          ), audited AS (${auditWhere('resumed', 2)})
          SELECT pg_notify('waybill_run', id) FROM resumed`,
-        [runId, ...auditValues(audit)],
+        auditValues(audit),
       );
     },
 
-    async totals(runId) {
+    async totals(run) {
       const [ledger, [arrived]] = await Promise.all([
-        rows<{ counts: Counts }>('progress-ledger', 'SELECT counts FROM waybill.ledger WHERE run_id = $1', [
-          runId,
-        ]),
+        rows<{ counts: Counts }>(
+          run,
+          'progress-ledger',
+          'SELECT counts FROM waybill.ledger WHERE run_id = $1',
+        ),
         rows<{ batches: number }>(
+          run,
           'progress-batches',
           'SELECT count(*)::integer AS batches FROM waybill.batch WHERE run_id = $1',
-          [runId],
         ),
       ]);
       return {
@@ -188,8 +204,9 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
       };
     },
 
-    async end(runId, outcome, audit): Promise<RunOutcome> {
+    async end(run, outcome, audit): Promise<RunOutcome> {
       const [ended] = await rows(
+        run,
         'progress-end',
         `WITH ended AS (
            UPDATE waybill.run SET state = $2, counts = $3, reason = $4, ended_at = now(),
@@ -200,24 +217,24 @@ export function createProgress(pool: Pool, waitForRun: WaitForRun): Progress {
            DELETE FROM waybill.idempotency WHERE request_digest IS NULL AND run_id IN (SELECT id FROM ended)
          ), audited AS (${auditWhere('ended', 5)})
          SELECT pg_notify('waybill_run', id) FROM ended`,
-        [runId, outcome.state, outcome.counts, outcome.reason ?? null, ...auditValues(audit)],
+        [outcome.state, outcome.counts, outcome.reason ?? null, ...auditValues(audit)],
       );
       if (ended) return outcome;
       const [standing] = await rows<RunOutcome>(
+        run,
         'progress-outcome',
         'SELECT state, counts, reason FROM waybill.run WHERE id = $1',
-        [runId],
       );
-      if (!standing) throw new WaybillError('RunUnknown', { detail: runId });
+      if (!standing) throw new WaybillError('RunUnknown', { detail: run.runId });
       const { state, counts, reason } = standing;
       return { state, counts: counts ?? zeroCounts, ...(reason && { reason }) };
     },
 
-    async stageObjects(runId) {
+    async stageObjects(run) {
       const found = await rows<{ digest: string; rejected_digest: string | null }>(
+        run,
         'progress-stage-objects',
         'SELECT digest, rejected_digest FROM waybill.stage WHERE run_id = $1',
-        [runId],
       );
       return found.flatMap((row) => (row.rejected_digest ? [row.digest, row.rejected_digest] : [row.digest]));
     },

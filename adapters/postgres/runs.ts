@@ -1,10 +1,10 @@
-import type { Pool } from 'pg';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Intake } from '../../domain/ports/intake.ts';
 import { type Counts, type Run, zeroCounts } from '../../domain/run.ts';
+import type { Tenants } from './tenants.ts';
 
-export async function findRun(pool: Pool, tenant: string, runId: string): Promise<Run | undefined> {
-  const { rows } = await pool.query({
+export async function findRun(tenants: Tenants, tenant: string, runId: string): Promise<Run | undefined> {
+  const { rows } = await tenants.for(tenant).query({
     name: 'find-run',
     text: `SELECT ${runColumns} FROM ${runWithLiveCounts} WHERE r.tenant = $1 AND r.id = $2`,
     values: [tenant, runId],
@@ -14,11 +14,11 @@ export async function findRun(pool: Pool, tenant: string, runId: string): Promis
 
 /** The cursor is the id of the last run of the page before; it means nothing outside the tenant. */
 export async function listRuns(
-  pool: Pool,
+  tenants: Tenants,
   tenant: string,
   { pipeline, state, limit, cursor }: Parameters<Intake['listRuns']>[1],
 ): ReturnType<Intake['listRuns']> {
-  const { rows } = await pool.query({
+  const { rows } = await tenants.for(tenant).query({
     name: 'list-runs',
     text: `
       SELECT ${runColumns} FROM ${runWithLiveCounts}
@@ -28,7 +28,7 @@ export async function listRuns(
       ORDER BY r.created_at DESC, r.id DESC LIMIT $5`,
     values: [tenant, pipeline ?? null, state ?? null, cursor ?? null, limit + 1],
   });
-  if (rows.length === 0 && cursor !== undefined && !(await findRun(pool, tenant, cursor)))
+  if (rows.length === 0 && cursor !== undefined && !(await findRun(tenants, tenant, cursor)))
     throw new WaybillError('InvalidRequest', { issues: [{ path: '/cursor', message: 'Unknown cursor.' }] });
   const items = rows.slice(0, limit).map(runFromRow);
   return { items, nextCursor: rows.length > limit ? items.at(-1)!.id : null };

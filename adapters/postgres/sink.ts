@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import type { ClientBase, Pool } from 'pg';
+import type { ClientBase } from 'pg';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Load, Sink } from '../../domain/ports/sink.ts';
 import type { Counts } from '../../domain/run.ts';
 import { auditValues, auditWhere } from './audit.ts';
-import { inTransaction } from './connect.ts';
 import { insertDeadLetters } from './deadLetters.ts';
 import { fromSink } from './failure.ts';
+import type { Tenants } from './tenants.ts';
 import { upsertRows } from './upsertRows.ts';
 
 /**
@@ -16,7 +16,7 @@ import { upsertRows } from './upsertRows.ts';
  * is what it overwrites. The lock comes before the look into the ledger: a zombie and its retry meet there, and
  * whoever comes second sees the entry of the first.
  */
-export function createSink(pool: Pool): Sink {
+export function createSink(tenants: Tenants): Sink {
   const tails = new Map<string, Promise<unknown>>();
 
   /** Those of this process wait for each other here, so that waiting for the lock holds no more than one connection. */
@@ -33,7 +33,7 @@ export function createSink(pool: Pool): Sink {
   return {
     store: (load) =>
       inTurn(lockOf(load.tenant, load.sink.table), () =>
-        inTransaction(pool, async (client) => {
+        tenants.for(load.tenant, load.principal).transaction(async (client) => {
           try {
             return await store(client, load);
           } catch (error) {
@@ -56,16 +56,13 @@ async function store(client: ClientBase, load: Load): Promise<Counts> {
 }
 
 /**
- * Row-level security and triggers see tenant and person. A transaction that cannot get the lock or whose client
+ * A transaction that cannot get the lock or whose client
  * stalls gives way within 30 s: nothing else of the tenant could be stored meanwhile.
  */
-async function begin(client: ClientBase, { tenant, principal, sink }: Load): Promise<void> {
+async function begin(client: ClientBase, { tenant, sink }: Load): Promise<void> {
   // One round trip for what has no answer; the statements after it see what the holder of the lock before us did.
   await client.query(`
-    SELECT set_config('waybill.tenant', ${client.escapeLiteral(tenant)}, true),
-           set_config('waybill.subject', ${client.escapeLiteral(principal)}, true),
-           set_config('lock_timeout', '30s', true),
-           set_config('idle_in_transaction_session_timeout', '30s', true);
+    SELECT set_config('lock_timeout', '30s', true), set_config('idle_in_transaction_session_timeout', '30s', true);
     SELECT pg_advisory_xact_lock(${lockOf(tenant, sink.table)})`);
 }
 

@@ -4,11 +4,12 @@ import type { Column, Manifest, SinkManifest, SqlType } from '../../domain/manif
 import { clientAt, type DatabaseAddress } from './address.ts';
 import { fromSink } from './failure.ts';
 import { keyOf, quoted } from './sinkColumns.ts';
+import { ensureSinkPolicy } from './sinkPolicy.ts';
 
 /**
  * Gives each pipeline the table that it writes to, in schema `public`; run as the migrator, whenever definitions
- * change. Creates what is missing and widens what is too narrow, in one transaction a table; never drops a column,
- * never narrows one. Doing it twice changes nothing.
+ * change. Creates what is missing, widens what is too narrow and sees to row-level security, in one transaction a table;
+ * never drops a column, never narrows one. Doing it twice changes nothing.
  *
  * Throws `SinkIncompatible`, whose detail says what differs, and `DatabaseUnavailable`.
  */
@@ -35,6 +36,7 @@ async function applySink(client: pg.ClientBase, sink: SinkManifest): Promise<voi
     if (existing) await client.query(changes(sink, existing).join(';\n'));
     else await client.query(creation(sink));
     await client.query(`GRANT SELECT, INSERT, UPDATE ON public.${quoted(sink.table)} TO waybill_worker`);
+    await ensureSinkPolicy(client, sink.table);
     await client.query('COMMIT');
   } catch (error) {
     await client.query('ROLLBACK').catch(() => {});

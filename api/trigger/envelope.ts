@@ -144,5 +144,5 @@ export async function forget(
 }
 
 export function scopeOf({ principal, runId }: Draft) {
-  return { tenant: principal.tenant, runId };
+  return { tenant: principal.tenant, runId, principal: principal.id };
 }

@@ -79,7 +79,7 @@ async function receive(
   try {
     for await (const batch of batches) {
       if (opened) {
-        await ports.intake.appendBatch(draft.runId, batch);
+        await ports.intake.appendBatch(scopeOf(draft), batch);
         continue;
       }
       early.push(batch);
@@ -95,7 +95,7 @@ async function receive(
     }
     if (opened) {
       const sealed = auditOf(draft, 'run.upload-sealed', { bytesDigest: body.digest() });
-      return await ports.intake.seal(draft.runId, requestDigest(), sealed);
+      return await ports.intake.seal(scopeOf(draft), requestDigest(), sealed);
     }
     if (early.length === 0) throw new WaybillError('InputEmpty');
     const minted = await mint(ports, options, draft, early);
@@ -122,7 +122,7 @@ async function open(ports: ApiPorts, options: ApiOptions, draft: Draft, batches:
   const accepted = await ports.intake.accept(acceptanceOf(draft, minted, { batches, sealed: false }));
   if (accepted.outcome === 'known') return accepted;
   // A touch that fails is followed by the next; many that fail are what the 30 s are for.
-  const touching = setInterval(() => void ports.intake.touch(draft.runId).catch(() => {}), touchEveryMs);
+  const touching = setInterval(() => void ports.intake.touch(scopeOf(draft)).catch(() => {}), touchEveryMs);
   return { stopTouching: () => clearInterval(touching) };
 }
 
@@ -140,7 +140,7 @@ async function giveUp(
   try {
     if (progress === 'accepted') {
       const audit = auditOf(draft, 'run.upload-broken', { code: 'UploadIncomplete' }, 'failure');
-      return await ports.intake.breakOff(draft.runId, audit);
+      return await ports.intake.breakOff(scopeOf(draft), audit);
     }
     await forget(ports, draft, early);
     if (!broken) return;

@@ -15,8 +15,8 @@ await workerFromEnvironment((deps) => ({
   ...deps,
   progress: {
     ...deps.progress,
-    async findWork(runId, seq) {
-      const { stored, ...work } = await deps.progress.findWork(runId, seq);
+    async findWork(run, seq) {
+      const { stored, ...work } = await deps.progress.findWork(run, seq);
       return guard === 'unguarded' || !stored ? work : { ...work, stored };
     },
   },

@@ -105,10 +105,14 @@ export function workerNames({ settings }: Stack): `worker-${number}`[] {
 }
 
 /** Where the database is, as a role, and where its password lies: no secret stands in an environment. */
-function databaseEnv({ port, passwords }: Postgres, role: DatabaseRole): Record<string, string> {
+function databaseEnv(
+  { port, passwords }: Postgres,
+  role: DatabaseRole,
+  name = 'WAYBILL_DATABASE',
+): Record<string, string> {
   return {
-    WAYBILL_DATABASE_URL: `postgres://${role}@127.0.0.1:${port}/waybill`,
-    WAYBILL_DATABASE_PASSWORD_FILE: passwords.fileOf(role),
+    [`${name}_URL`]: `postgres://${role}@127.0.0.1:${port}/waybill`,
+    [`${name}_PASSWORD_FILE`]: passwords.fileOf(role),
   };
 }
 
@@ -122,6 +126,7 @@ export function workerEnv(
   const { home, settings } = stack;
   return {
     ...databaseEnv(postgres, 'waybill_worker'),
+    ...databaseEnv(postgres, 'waybill_relay', 'WAYBILL_RELAY_DATABASE'),
     WAYBILL_PROJECT: stack.project,
     WAYBILL_OBJECTS: home.objects,
     WAYBILL_JWKS_URL: `${urlsOf(stack).apiUrl}/.well-known/jwks.json`,

@@ -2,7 +2,7 @@ import type { AuditEvent } from '../audit.ts';
 import type { Batch } from '../batch.ts';
 import type { Manifest } from '../manifest.ts';
 import type { Requester } from '../principal.ts';
-import type { Run, RunState } from '../run.ts';
+import type { Run, RunRef, RunState } from '../run.ts';
 
 /** What the API asks of the database: accepting runs and showing them. All of it throws `DatabaseUnavailable`. */
 export interface Intake {
@@ -16,13 +16,13 @@ export interface Intake {
     acceptance: Acceptance,
   ): Promise<{ outcome: 'accepted'; run: Run } | { outcome: 'known'; known: KnownKey }>;
   /** Appends a batch that arrived after acceptance, and wakes whoever waits for it. Throws `UploadIncomplete` once broken. */
-  appendBatch(runId: string, batch: Batch): Promise<void>;
+  appendBatch(run: RunRef, batch: Batch): Promise<void>;
   /** Says that the upload of a run goes on; without it for 30 s, the upload counts as broken. */
-  touch(runId: string): Promise<void>;
+  touch(run: RunRef): Promise<void>;
   /** The last byte is durable. Sets the digest of the request on the idempotency key. Throws `UploadIncomplete` once broken. */
-  seal(runId: string, requestDigest: string, audit: AuditEvent): Promise<Run>;
+  seal(run: RunRef, requestDigest: string, audit: AuditEvent): Promise<Run>;
   /** The upload ended early: the run will fail as `UploadIncomplete`; its key becomes free again. */
-  breakOff(runId: string, audit: AuditEvent): Promise<void>;
+  breakOff(run: RunRef, audit: AuditEvent): Promise<void>;
   /** Records a run that failed before it could begin, for an upload that broke before its first batch. */
   recordFailed(acceptance: Acceptance, code: 'UploadIncomplete'): Promise<Run>;
 

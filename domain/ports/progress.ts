@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../audit.ts';
 import type { Batch, StageOutput } from '../batch.ts';
-import type { Counts } from '../run.ts';
+import type { Counts, RunRef } from '../run.ts';
 
 /**
  * What the activities of a run ask of the database. Every write commits together with its audit event, and a
@@ -8,31 +8,31 @@ import type { Counts } from '../run.ts';
  */
 export interface Progress {
   /** What the activities must know of a run. Throws `RunUnknown`. */
-  findRun(runId: string): Promise<RunFacts>;
+  findRun(run: RunRef): Promise<RunFacts>;
   /** Accepted becomes running; already running stays. */
-  begin(runId: string, audit: AuditEvent): Promise<void>;
+  begin(run: RunRef, audit: AuditEvent): Promise<void>;
   /** How many batches have arrived; waits for more than `after`, up to `waitMs` or until the signal aborts. */
-  arrivals(runId: string, after: number, waitMs: number, signal: AbortSignal): Promise<Arrivals>;
+  arrivals(run: RunRef, after: number, waitMs: number, signal: AbortSignal): Promise<Arrivals>;
   /** Digests of all batches that have arrived, in their order. */
-  batchDigests(runId: string): Promise<string[]>;
-  appendBatch(runId: string, batch: Batch): Promise<void>;
-  lastBatch(runId: string): Promise<Batch | undefined>;
+  batchDigests(run: RunRef): Promise<string[]>;
+  appendBatch(run: RunRef, batch: Batch): Promise<void>;
+  lastBatch(run: RunRef): Promise<Batch | undefined>;
   /** No batch will follow. */
-  seal(runId: string, audit: AuditEvent): Promise<void>;
+  seal(run: RunRef, audit: AuditEvent): Promise<void>;
   /** A batch and all that has been made of it so far. Throws `BatchMissing`. */
-  findWork(runId: string, seq: number): Promise<Work>;
+  findWork(run: RunRef, seq: number): Promise<Work>;
   /** The first output of a stage stands; resolves with the one that stands. */
-  recordStage(runId: string, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
+  recordStage(run: RunRef, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
   /** A right was withdrawn: the run waits, and shows why. Changes nothing once it has ended. */
-  suspend(runId: string, reason: RunReason, audit: AuditEvent): Promise<void>;
+  suspend(run: RunRef, reason: RunReason, audit: AuditEvent): Promise<void>;
   /** Suspended becomes running; any other state stays. */
-  resume(runId: string, audit: AuditEvent): Promise<void>;
+  resume(run: RunRef, audit: AuditEvent): Promise<void>;
   /** Sums of the ledger, and whether each batch is in it. */
-  totals(runId: string): Promise<{ counts: Counts; stored: number; batches: number }>;
+  totals(run: RunRef): Promise<{ counts: Counts; stored: number; batches: number }>;
   /** The state the run ends in, once; later calls change nothing and resolve with how it ended. */
-  end(runId: string, outcome: RunOutcome, audit: AuditEvent): Promise<RunOutcome>;
+  end(run: RunRef, outcome: RunOutcome, audit: AuditEvent): Promise<RunOutcome>;
   /** Digests of stage objects that nothing needs any more. */
-  stageObjects(runId: string): Promise<string[]>;
+  stageObjects(run: RunRef): Promise<string[]>;
 }
 
 export interface Work {

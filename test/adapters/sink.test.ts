@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { createSink } from '../../adapters/postgres/sink.ts';
 import { applySinks } from '../../adapters/postgres/sinkTable.ts';
+import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { arrayLiteral } from '../../adapters/records/arrayLiteral.ts';
 import { defaultLimits, type Manifest, type SinkManifest } from '../../domain/manifest.ts';
 import type { DeadLetter, Load, Sink } from '../../domain/ports/sink.ts';
@@ -34,7 +35,7 @@ describe('sink', () => {
     admin = new pg.Pool({ connectionString: postgres.superuserUrl, max: 2 });
     pool = new pg.Pool({ connectionString: postgres.workerUrl, max: 4 });
     await applySinks(postgres.migratorUrl, [manifestOf(people), manifestOf(byDigest)]);
-    sink = createSink(pool);
+    sink = createSink(tenantsOf(pool));
   });
   after(async () => {
     await pool?.end();
@@ -320,7 +321,9 @@ describe('sink', () => {
     const absent = store(run, 0, [[1, 'x']], { sink: { ...people, table: 'absent' } });
     await assert.rejects(absent, { code: 'SinkIncompatible' });
     const away = new pg.Pool({ host: '127.0.0.1', port: 1 });
-    await assert.rejects(createSink(away).store(loadOf(tenant, run, 0, [])), { code: 'DatabaseUnavailable' });
+    await assert.rejects(createSink(tenantsOf(away)).store(loadOf(tenant, run, 0, [])), {
+      code: 'DatabaseUnavailable',
+    });
   });
 
   it('gives way when its session is ended, and can be asked again', async () => {

@@ -193,7 +193,8 @@ describe('runs over HTTP', () => {
       [0, 'transform', { passed: 8, filtered: 1, rejected: 0, emitted: 8 }],
     ])
       await api.rows(
-        `INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, counts) VALUES ($1, $2, $3, 'd', 1, $4)`,
+        `INSERT INTO waybill.stage (tenant, run_id, seq, stage, digest, size_bytes, counts)
+         VALUES ('acme', $1, $2, $3, 'd', 1, $4)`,
         [id, seq, stage, counts],
       );
     const stored = {

@@ -13,6 +13,7 @@ import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createIntake } from '../../adapters/postgres/intake.ts';
+import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { createReceiver } from '../../adapters/records/receiver.ts';
 import { createSourceCheck } from '../../adapters/sources/checkSource.ts';
 import type { ApiPorts } from '../../api/ports.ts';
@@ -37,11 +38,11 @@ export async function startApi({
   const keysFolder = join(folder, 'keys');
 
   const cable = await layCable(new URL(postgres.apiUrl));
-  const pool = connectPool(cable.url, { connectionsMax: 10, name: 'test-api', answerWithinMs });
-  const intake = createIntake(pool, cable.url);
+  const tenants = tenantsOf(connectPool(cable.url, { connectionsMax: 10, name: 'test-api', answerWithinMs }));
+  const intake = createIntake(tenants, cable.url);
   const objects = await openDirectory(join(folder, 'objects'));
   const grantKeys = createGrantKeys({
-    pool,
+    tenants,
     database: cable.url,
     folder: await openKeyFolder(keysFolder),
     isRevoked: () => false,
@@ -49,7 +50,7 @@ export async function startApi({
   });
   const ports: ApiPorts = {
     intake,
-    auditLog: createAuditLog(pool),
+    auditLog: createAuditLog(tenants),
     authenticator: createAuthenticator(withKeys(onlyIssuer(issuer.url, 'waybill'))),
     policy: createPolicyEngine(await readPolicies()),
     definitions,
@@ -88,7 +89,7 @@ export async function startApi({
     async stop(): Promise<void> {
       await app.close();
       await Promise.all([intake.close(), grantKeys.close()]);
-      await pool.end();
+      await tenants.end();
       await database.end();
       await cable.cut();
       await Promise.all([postgres.stop(), issuer.stop()]);

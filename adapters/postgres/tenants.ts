@@ -1,0 +1,75 @@
+import {
+  escapeLiteral,
+  type Pool,
+  type PoolClient,
+  type QueryConfig,
+  type QueryResult,
+  type QueryResultRow,
+} from 'pg';
+import { inTransaction } from './connect.ts';
+
+/** What can be asked within a tenant, within a transaction, or of a pool that sees everything. */
+export interface Queries {
+  // biome-ignore lint/suspicious/noExplicitAny: as `pg` has it; each query says what its rows are.
+  query<Row extends QueryResultRow = any>(
+    query: string | QueryConfig,
+    values?: unknown[],
+  ): Promise<QueryResult<Row>>;
+}
+
+/** The database as one tenant sees it. */
+export interface TenantDatabase extends Queries {
+  /** Like `inTransaction`; triggers and row-level security see the subject too. */
+  transaction<T>(work: (client: PoolClient) => Promise<T>): Promise<T>;
+}
+
+/**
+ * The only way in which API and workers get at the database: through a tenant. Row-level security compares each row with
+ * the setting `waybill.tenant` of the session, and without it there are no rows.
+ *
+ * A connection keeps the tenant that it had last, and is told another only when it gets one; so with one tenant, which is
+ * the common case, that costs nothing. A transaction is told at its `BEGIN`, for itself alone. Since settings belong to a
+ * session, whatever stands between here and PostgreSQL must pool sessions, not transactions.
+ */
+export interface Tenants {
+  /** `null` for what belongs to no tenant. `subject` is the `prn_…` on whose behalf, where that is known. */
+  for(tenant: string | null, subject?: string): TenantDatabase;
+  end(): Promise<void>;
+}
+
+export function tenantsOf(pool: Pool): Tenants {
+  /** What `waybill.tenant` is in the session of a connection. One that breaks is closed, so this is never in doubt. */
+  const known = new WeakMap<PoolClient, string>();
+
+  async function asked<T>(tenant: string, ask: (client: PoolClient) => Promise<T>): Promise<T> {
+    const client = await pool.connect();
+    try {
+      if (known.get(client) !== tenant) {
+        await client.query({ name: 'tenant', text: setTenant, values: [tenant] });
+        known.set(client, tenant);
+      }
+      const answer = await ask(client);
+      client.release();
+      return answer;
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+  }
+
+  return {
+    for: (tenant, subject) => ({
+      query: (query, values) => asked(tenant ?? '', (client) => client.query(query, values)),
+      transaction: (work) => inTransaction(pool, work, beginAs(tenant ?? '', subject ?? '')),
+    }),
+    end: () => pool.end(),
+  };
+}
+
+const setTenant = `SELECT set_config('waybill.tenant', $1, false)`;
+
+/** One round trip, like `BEGIN` alone. */
+function beginAs(tenant: string, subject: string): string {
+  return `BEGIN; SELECT set_config('waybill.tenant', ${escapeLiteral(tenant)}, true),
+                        set_config('waybill.subject', ${escapeLiteral(subject)}, true)`;
+}
