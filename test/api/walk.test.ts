@@ -1,0 +1,316 @@
+import assert from 'node:assert/strict';
+import { type IncomingHttpHeaders, request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { after, before, describe, it } from 'node:test';
+import { type Route, type RouteName, routeTable } from '../../api/routeTable.ts';
+import { buildServer } from '../../api/server.ts';
+import type { ErrorCode } from '../../domain/errors.ts';
+import type { Action } from '../../domain/policy.ts';
+import { type Api, codeOf, json, startApi } from './startApi.ts';
+
+/*
+ * Every route of the router as it runs, by everybody. What is expected follows from the route’s row and from the table
+ * of roles below, which says once more and by itself what the shipped policy is meant to allow.
+ */
+
+const may: Record<string, readonly Action[]> = {
+  'data-engineer': ['trigger', 'read', 'cancel', 'resume', 'schedule', 'redrive', 'repair'],
+  'data-steward': ['read', 'reveal', 'approve', 'redrive', 'repair', 'cancel'],
+  operator: ['read', 'cancel', 'resume', 'revoke', 'administer'],
+  auditor: ['read'],
+  'of-no-meaning': [],
+};
+
+type Expected = number | [status: number, code: ErrorCode];
+
+interface Place {
+  /** A run of acme that has been accepted. */
+  run: string;
+}
+
+/**
+ * What each route answers to whoever may: the request, and the status, with a code where nothing more is there to act
+ * on. A route that is missing here is one that nobody has thought about, and fails.
+ */
+const granted: Record<
+  RouteName,
+  { path: string; init?: RequestInit; answers: Expected; elsewhere?: Expected }
+> = {
+  createRun: { path: '/v1/pipelines/few/runs', init: json({ records: [{ id: 'a' }] }), answers: 202 },
+  listPipelines: { path: '/v1/pipelines', answers: 200 },
+  getPipeline: { path: '/v1/pipelines/few', answers: 200 },
+  whoami: { path: '/v1/whoami', answers: 200 },
+  listRuns: { path: '/v1/runs', answers: 200 },
+  getRun: { path: '/v1/runs/{run}', answers: 200 },
+  followRun: { path: '/v1/runs/{run}/events', answers: 200 },
+  listRunAudit: { path: '/v1/runs/{run}/audit', answers: 200 },
+  cancelRun: { path: '/v1/runs/{run}/cancel', answers: 202 },
+  health: { path: '/healthz', answers: 200 },
+  ready: { path: '/readyz', answers: 200 },
+  openapi: { path: '/openapi.json', answers: 200 },
+  keys: { path: '/.well-known/jwks.json', answers: 200 },
+  protectedResource: { path: '/.well-known/oauth-protected-resource', answers: 200 },
+};
+
+interface Caller {
+  tenant: string;
+  roles: readonly string[];
+  /** Changes to a good token; `null`: none at all. */
+  claims: Record<string, unknown> | null;
+  /** Where the caller gets no further than the door. */
+  refused?: [status: number, code: ErrorCode];
+}
+
+const acme = { tenant: 'acme', roles: ['operator'] };
+const callers: Record<string, Caller> = {
+  ...Object.fromEntries(
+    Object.keys(may).flatMap((role) =>
+      ['acme', 'globex'].map((tenant): [string, Caller] => [
+        `${role} of ${tenant}`,
+        { tenant, roles: [role], claims: { sub: `${role}-${tenant}`, tenant, roles: [role] } },
+      ]),
+    ),
+  ),
+  'somebody of all roles': {
+    tenant: 'acme',
+    roles: Object.keys(may),
+    claims: { sub: 'everything', roles: Object.keys(may) },
+  },
+  'an agent that acts for an operator': {
+    ...acme,
+    claims: { sub: 'carol', roles: ['operator'], act: { sub: 'copilot' } },
+  },
+  'an agent itself': { ...acme, claims: { sub: 'bot', roles: ['operator'], kind: 'agent' } },
+  'somebody without a role': { ...acme, claims: { roles: [] }, refused: [403, 'Forbidden'] },
+  'somebody without a tenant': { ...acme, claims: { tenant: undefined }, refused: [403, 'Forbidden'] },
+  'somebody of no kind': { ...acme, claims: { kind: undefined }, refused: [403, 'Forbidden'] },
+  'somebody whose actor is unclear': { ...acme, claims: { act: 'copilot' }, refused: [403, 'Forbidden'] },
+  'somebody whose token has expired': {
+    ...acme,
+    claims: { exp: 1_700_000_000 },
+    refused: [401, 'TokenExpired'],
+  },
+  'somebody of another audience': { ...acme, claims: { aud: 'other' }, refused: [401, 'Unauthenticated'] },
+  'somebody of another issuer': { ...acme, claims: { iss: 'http://x' }, refused: [401, 'Unauthenticated'] },
+  nobody: { ...acme, claims: null, refused: [401, 'Unauthenticated'] },
+};
+
+function expected(name: RouteName, caller: Caller): Expected {
+  const { identity, action, resource }: Route = routeTable[name];
+  const { answers, elsewhere = answers } = granted[name];
+  if (identity !== 'token') return answers;
+  if (caller.refused) return caller.refused;
+  const own = caller.tenant === 'acme';
+  if (resource === 'run' && !own) return [404, 'RunUnknown'];
+  if ((resource as string) === 'instance' && !own) return [403, 'Forbidden'];
+  const allowed = action === null || caller.roles.some((role) => may[role]!.includes(action));
+  if (!allowed) return [403, 'Forbidden'];
+  return own ? answers : elsewhere;
+}
+
+describe('a walk through every route', () => {
+  let api: Api;
+  let place: Place;
+  /** What globex must never see: ids of what acme has, and its name. */
+  let secrets: string[];
+
+  before(async () => {
+    api = await startApi();
+    const response = await api.call('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
+    const { id, requestedBy } = (await response.json()) as { id: string; requestedBy: { id: string } };
+    place = { run: id };
+    secrets = ['acme', id, requestedBy.id];
+  });
+  after(() => api.stop());
+
+  const pathOf = (name: RouteName) =>
+    granted[name].path.replace(/\{(\w+)\}/g, (_, what) => place[what as keyof Place]);
+
+  async function ask(name: RouteName, { claims }: Caller) {
+    const headers: Record<string, string> =
+      claims === null ? {} : { authorization: `Bearer ${await api.issuer.token(claims)}` };
+    const { init } = granted[name];
+    const response = await fetch(`${api.url}${pathOf(name)}`, {
+      method: routeTable[name].method,
+      ...init,
+      headers: { ...(init?.headers as Record<string, string>), ...headers },
+    });
+    const trace = response.headers.get('x-trace-id')!;
+    if (response.status >= 400) {
+      const said = await response.clone().text();
+      return { trace, outcome: [response.status, await codeOf(response)], said };
+    }
+    return { trace, outcome: response.status, said: await beginning(response) };
+  }
+
+  for (const name of Object.keys(routeTable) as RouteName[]) {
+    it(`${routeTable[name].method} ${routeTable[name].path} answers each as it must`, async () => {
+      assert.ok(granted[name], 'Say above what it answers to whoever may.');
+      for (const [who, caller] of Object.entries(callers)) {
+        const { outcome, trace, said } = await ask(name, caller);
+        assert.deepEqual(outcome, expected(name, caller), who);
+        const denied = await api.rows(
+          `SELECT 1 FROM waybill.audit_event WHERE txn = $1 AND action = 'access.denied' AND outcome = 'denied'`,
+          [trace],
+        );
+        assert.equal(denied.length, Array.isArray(outcome) && outcome[0] === 403 ? 1 : 0, `audit: ${who}`);
+        if (caller.tenant === 'globex' && routeTable[name].identity === 'token')
+          assert.deepEqual(
+            secrets.filter((secret) => said.includes(secret)),
+            [],
+            who,
+          );
+      }
+    });
+  }
+});
+
+describe('ways around the route', () => {
+  let api: Api;
+  let powerless: string;
+  before(async () => {
+    api = await startApi();
+    powerless = await api.issuer.token({ sub: 'mallory', roles: ['of-no-meaning'] });
+  });
+  after(() => api.stop());
+
+  /** The path exactly as it is written here; `fetch` would tidy it. */
+  function raw(method: string, path: string, headers: Record<string, string> = {}): Promise<Answer> {
+    const { port } = new URL(api.url);
+    return new Promise((resolve, reject) => {
+      const asked = request({ host: '127.0.0.1', port, method, path, headers }, (response) => {
+        const { statusCode: status = 0, headers: answered } = response;
+        text(response).then((body) => resolve({ status, headers: answered, body }), reject);
+      });
+      asked.once('error', reject).end();
+    });
+  }
+
+  const tricks: Record<string, (path: string) => string> = {
+    'a slash more': (path) => `${path}/`,
+    'two slashes more': (path) => `${path}//`,
+    'two slashes before': (path) => `/${path}`,
+    'an encoded slash more': (path) => `${path}%2f`,
+    'a public path as a suffix': (path) => `${path}/healthz`,
+    'a public path as a suffix, encoded': (path) => `${path}%2fhealthz`,
+    'a public file as a suffix': (path) => `${path}/openapi.json`,
+    'an ending': (path) => `${path}.json`,
+    'an ending of a picture': (path) => `${path}/x.png`,
+    'a parameter of the path': (path) => `${path};/healthz`,
+    'a public path in the query': (path) => `${path}?/healthz`,
+    'a token in the query': (path) => `${path}?access_token=${powerless}`,
+    'a fragment': (path) => `${path}#/healthz`,
+    'a NUL': (path) => `${path}%00`,
+    'a space': (path) => `${path}%20`,
+    'a dot': (path) => `${path}/.`,
+    'a public path before': (path) => `/healthz/..${path}`,
+    'the documentation before': (path) => `/docs/..${path}`,
+    'the documentation before, encoded': (path) => `/docs/%2e%2e${path}`,
+    'the files of the documentation before': (path) => `/docs/static/..%2f..${path}`,
+    'well-known before': (path) => `/.well-known/../${path}`,
+    'a dot within': (path) => path.replace('/v1/', '/v1/./'),
+    capitals: (path) => path.replace('/v1/', '/V1/'),
+    'encoded letters': (path) => path.replace('/v1/', '/%76%31/'),
+    'letters encoded twice': (path) => path.replace('/v1/', '/%2576%2531/'),
+    backslashes: (path) => path.replaceAll('/', '\\'),
+    'an absolute form': (path) => `http://healthz${path}`,
+    'an overlong UTF-8': (path) => `${path}%c0%af`,
+  };
+
+  for (const name of Object.keys(routeTable) as RouteName[]) {
+    const { identity, resource, method, path }: Route = routeTable[name];
+    if (identity !== 'token') continue;
+    it(`none leads past ${method} ${path}`, async () => {
+      const real = path.replace(':id', 'few');
+      for (const [what, bend] of Object.entries(tricks)) {
+        for (const authorization of resource === 'self' ? [''] : ['', `Bearer ${powerless}`]) {
+          const { status, headers, body } = await raw(
+            method,
+            bend(real),
+            authorization ? { authorization } : {},
+          );
+          assert.ok(status >= 400 && status < 500, `${what}: ${status}`);
+          assert.match(headers['content-type'] ?? '', /^application\/problem\+json/, what);
+          assert.deepEqual(Object.keys(JSON.parse(body)).includes('code'), true, what);
+        }
+      }
+    });
+
+    it(`no other header or method leads past ${method} ${path}`, async () => {
+      const real = path.replace(':id', 'few');
+      for (const headers of [
+        { 'x-forwarded-user': 'alice' },
+        { 'x-remote-user': 'alice' },
+        { 'x-original-url': '/healthz' },
+        { 'x-rewrite-url': '/healthz' },
+        { cookie: `access_token=${powerless}` },
+        { authorization: `Basic ${Buffer.from('alice:alice').toString('base64')}` },
+        { authorization: 'Bearer ' },
+        { authorization: `Bearer ${powerless}, Bearer ${powerless}` },
+      ] as Record<string, string>[])
+        assert.equal((await raw(method, real, headers)).status, 401, JSON.stringify(headers));
+      const served = Object.values(routeTable).flatMap((row) =>
+        row.path === path ? [row.method as string] : [],
+      );
+      for (const other of ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'PATCH', 'DELETE', 'TRACE', 'PROPFIND']) {
+        if (served.includes(other)) continue;
+        const { status, headers } = await raw(other, real, { authorization: `Bearer ${powerless}` });
+        assert.equal(status, 405, other);
+        assert.deepEqual(headers.allow?.split(', ').sort(), served.toSorted(), other);
+      }
+      const overridden = await raw('GET', '/healthz', { 'x-http-method-override': method });
+      assert.equal(overridden.status, 200);
+    });
+  }
+
+  it('the router serves the table and the pages of the documentation, and nothing else', async () => {
+    const app = await buildServer({} as never, { instance: 'test', namespace: 'default' });
+    await app.ready();
+    const served = routesIn(app.printRoutes({ commonPrefix: false })).filter(
+      (one) => !/ \/docs(\/|$)/.test(one),
+    );
+    await app.close();
+    const rows = Object.values(routeTable).map(({ method, path }) => `${method} ${path}`);
+    assert.deepEqual(served.sort(), rows.sort());
+  });
+
+  it('the pages of the documentation say nothing but the document', async () => {
+    for (const path of ['/docs', '/docs/', '/docs/json', '/docs/yaml']) {
+      const { status, body } = await raw('GET', path);
+      assert.equal(status, 200, path);
+      assert.doesNotMatch(body, /acme|globex/, path);
+    }
+    for (const path of [
+      '/docs/../../package.json',
+      '/docs/%2e%2e%2fpackage.json',
+      '/docs/static/..%2f..%2fpackage.json',
+    ])
+      assert.equal((await raw('GET', path)).status, 404, path);
+  });
+});
+
+interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+/** `METHOD /path` of each leaf and branch of the tree that Fastify prints. */
+function routesIn(tree: string): string[] {
+  const above: string[] = [];
+  return tree.split('\n').flatMap((line) => {
+    const [, indent, segment, methods] = /^([│ ]*)[├└]── (\S+)(?: \((.+)\))?$/.exec(line) ?? [];
+    if (indent === undefined) return [];
+    above.splice(indent.length / 4, above.length, segment!);
+    return (methods?.split(', ') ?? []).map((method) => `${method} ${above.join('')}`);
+  });
+}
+
+/** Of a stream that goes on, what it says first. */
+async function beginning(response: Response): Promise<string> {
+  if (!response.headers.get('content-type')?.startsWith('text/event-stream')) return response.text();
+  const reader = response.body!.getReader();
+  const { value } = await reader.read();
+  await reader.cancel();
+  return Buffer.from(value!).toString();
+}
