@@ -104,6 +104,7 @@ const app = await buildServer(
     policy,
     definitions: await loadProject(settings.WAYBILL_PROJECT),
     grantSigner: grantKeys,
+    grantKeys,
     objects,
     receiver: createReceiver(objects),
     checkSource: createSourceCheck({

@@ -2,7 +2,7 @@ import type { AuditLog } from '../domain/audit.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { Authenticator } from '../domain/ports/authenticator.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
-import type { GrantSigner } from '../domain/ports/grants.ts';
+import type { GrantKeys, GrantSigner } from '../domain/ports/grants.ts';
 import type { Acceptance, Intake } from '../domain/ports/intake.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
@@ -15,6 +15,7 @@ export interface ApiPorts {
   policy: Policy;
   definitions: Definitions;
   grantSigner: GrantSigner;
+  grantKeys: GrantKeys;
   objects: ObjectStore;
   receiver: Receiver;
   /** Throws `SourceRefused` where it is plain that no worker would read the source. */

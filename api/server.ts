@@ -9,6 +9,7 @@ import type { ApiOptions, ApiPorts } from './ports.ts';
 import { allowedMethods, refuse, refuseConnection, trace } from './refuse.ts';
 import { createRun } from './routes/createRun.ts';
 import { protectedResource, whoami } from './routes/identity.ts';
+import { listKeys, rotateKeys } from './routes/keys.ts';
 import { health, keys, openapi, ready } from './routes/operations.ts';
 import { getPipeline, listPipelines } from './routes/pipelines.ts';
 import { listRunAudit } from './routes/runAudit.ts';
@@ -101,6 +102,8 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     followRun: followRun(ports, options, stopping),
     listRunAudit: listRunAudit(ports),
     cancelRun: cancelRun(ports, options),
+    listKeys: listKeys(ports),
+    rotateKeys: rotateKeys(ports),
     health: health(),
     ready: ready(ports),
     openapi: openapi(),

@@ -3,6 +3,7 @@ import { addApply } from './commands/apply.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDev } from './commands/dev.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addKeys } from './commands/keys.ts';
 import { addLogin } from './commands/login.ts';
 import { addLogout } from './commands/logout.ts';
 import { addPipelines } from './commands/pipelines.ts';
@@ -24,6 +25,7 @@ const commands: readonly AddCommand[] = [
   addPipelines,
   addTrigger,
   addRuns,
+  addKeys,
   addWorker,
   addApply,
   addToken,

@@ -11,6 +11,7 @@ export type PipelineDetail = operations['getPipeline']['responses'][200]['conten
 export type Envelope = operations['createRun']['requestBody']['content']['application/json'];
 /** Who one is to Waybill. */
 export type Caller = operations['whoami']['responses'][200]['content']['application/json'];
+export type Key = operations['rotateKeys']['responses'][201]['content']['application/json'];
 export type RunFilter = NonNullable<operations['listRuns']['parameters']['query']>;
 
 export interface Page<T> {
@@ -54,6 +55,10 @@ export interface WaybillClient {
   upload(pipeline: string, data: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<Run>;
   listRuns(filter?: RunFilter): Promise<Page<Run>>;
   getRun(id: string): Promise<Run>;
+  /** The keys that sign grants, newest first. */
+  listKeys(): Promise<Page<Key>>;
+  /** Adds a key, which soon takes the place of the one that signs now. */
+  rotateKeys(): Promise<Key>;
   /** Asks for the end of a run; follow it to see it end. */
   cancelRun(id: string): Promise<Run>;
   /**
@@ -109,6 +114,8 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
     },
     listRuns: async (query = {}) => answered(await http.GET('/v1/runs', { params: { query } })),
     getRun: async (id) => answered(await http.GET('/v1/runs/{id}', { params: { path: { id } } })),
+    listKeys: async () => answered(await http.GET('/v1/keys')),
+    rotateKeys: async () => answered(await http.POST('/v1/keys/rotations')),
     cancelRun: async (id) => answered(await http.POST('/v1/runs/{id}/cancel', { params: { path: { id } } })),
     followRun: (id, { signal = new AbortController().signal, patienceMs = 60_000 } = {}) =>
       followRun(

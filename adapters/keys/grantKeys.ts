@@ -117,18 +117,19 @@ export function createGrantKeys(
       return standing!.keys.map((key) => ({ ...key, state: stateOf(key, nowS(), isRevoked) }));
     },
 
-    async rotate(audit) {
-      let added = '';
-      const by = tenants.for(audit?.tenant ?? null, audit?.actor?.id);
-      const after = await addGrantKey(by, async () => {
+    async rotate(by) {
+      let next: GrantKey | undefined;
+      const after = await addGrantKey(tenants.for(by.tenant, by.actor?.id), async ({ keys, nowS }) => {
+        next = keys.find((key) => stateOf(key, nowS, isRevoked) === 'next');
+        if (next) return undefined;
         const { kid, x } = await folder.make();
-        added = kid;
-        return { kid, x, atOnce: false, audit: rotated(kid, { cause: 'asked' }, audit) };
+        return { kid, x, atOnce: false, audit: rotated(kid, { cause: 'asked' }, by) };
       });
       held = await folder.read();
       take(after);
-      const key = standing!.keys.find(({ kid }) => kid === added)!;
-      return { ...key, state: stateOf(key, nowS(), isRevoked) };
+      // Newest first, and nobody adds one while another is to come.
+      const key = next ?? after.keys[0]!;
+      return { ...key, state: stateOf(key, after.nowS, isRevoked) };
     },
 
     async find(kid) {

@@ -44,6 +44,9 @@ export function createPublishedKeys(url: URL, now: () => number = () => performa
   /** When the fetch began that `keys` comes from, and when the last one began. */
   let asOfMs = Number.NEGATIVE_INFINITY;
   let triedAtMs = Number.NEGATIVE_INFINITY;
+  /** What came before what is counted, since two things may happen at one time of the clock. */
+  let events = 0;
+  let asOfEvent = 0;
   let failure: unknown;
   let fetching: Promise<void> | undefined;
   const strangers = new Map<string, number>();
@@ -53,10 +56,12 @@ export function createPublishedKeys(url: URL, now: () => number = () => performa
     const startedAtMs = now();
     if (startedAtMs - triedAtMs < (failure ? retryMs : cooldownMs)) return Promise.resolve();
     triedAtMs = startedAtMs;
+    const event = ++events;
     fetching = fetchKeys(url)
       .then((set) => {
         keys = set;
         asOfMs = startedAtMs;
+        asOfEvent = event;
         failure = undefined;
       })
       .catch((error) => {
@@ -75,11 +80,11 @@ export function createPublishedKeys(url: URL, now: () => number = () => performa
         if (now() - asOfMs > freshForMs) void refresh();
         return known;
       }
-      const firstAskedMs = remember(strangers, kid, now());
-      if (asOfMs < firstAskedMs) await refresh();
+      const asked = remember(strangers, kid, ++events);
+      if (asOfEvent < asked) await refresh();
       const found = keys.get(kid);
       if (found) strangers.delete(kid);
-      else if (asOfMs < firstAskedMs)
+      else if (asOfEvent < asked)
         throw new WaybillError('KeysUnavailable', {
           detail: failure ? String(failure) : `key ${kid.slice(0, 50)} may be newer than the set at hand`,
           cause: failure,
@@ -90,12 +95,12 @@ export function createPublishedKeys(url: URL, now: () => number = () => performa
 }
 
 /** When the name was first asked for. The oldest is forgotten to make room. */
-function remember(strangers: Map<string, number>, kid: string, nowMs: number): number {
-  const firstMs = strangers.get(kid);
-  if (firstMs !== undefined) return firstMs;
+function remember(strangers: Map<string, number>, kid: string, event: number): number {
+  const first = strangers.get(kid);
+  if (first !== undefined) return first;
   if (strangers.size >= strangersMax) strangers.delete(strangers.keys().next().value!);
-  strangers.set(kid, nowMs);
-  return nowMs;
+  strangers.set(kid, event);
+  return event;
 }
 
 const Jwk = z.object({

@@ -14,7 +14,10 @@ export interface GrantSigner {
 export interface GrantKeys {
   /** Newest first. */
   list(): Promise<(GrantKey & { state: GrantKeyState })[]>;
-  /** Adds a key, which soon takes the place of the one that signs now; `by` says for the audit who asked. */
+  /**
+   * Adds a key, which soon takes the place of the one that signs now; `by` says for the audit who asked. Where one is on
+   * its way already, that is the answer and nothing is added.
+   */
   rotate(by: Pick<AuditEvent, 'tenant' | 'actor' | 'txn'>): Promise<GrantKey & { state: GrantKeyState }>;
 }
 

@@ -55,13 +55,19 @@ export async function startApi({
     policy: createPolicyEngine(await readPolicies()),
     definitions,
     grantSigner: grantKeys,
+    grantKeys,
     objects,
     receiver: createReceiver(objects),
     checkSource: createSourceCheck({ fileRoots: [roots], egressAllow: [] }),
   };
   const app = await buildServer(
     { ...ports, ...change(ports) },
-    { instance: 'test', namespace: 'default', temporalUiUrl: 'http://temporal.test' },
+    {
+      instance: 'test',
+      namespace: 'default',
+      operatingTenant: 'acme',
+      temporalUiUrl: 'http://temporal.test',
+    },
   );
   await app.listen({ host: '127.0.0.1', port: 0 });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;

@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import type { GrantKey, GrantKeyState } from '../../domain/grantKey.ts';
+import { handler } from '../handler.ts';
+import type { ApiPorts } from '../ports.ts';
+
+const KeyView = z.object({
+  kid: z.string().describe('RFC 7638 thumbprint, as in the header of each grant that it signed.'),
+  state: z
+    .enum(['active', 'next', 'retired', 'revoked'])
+    .describe('`retired`: what it has signed stays valid; `revoked`: that is void as well.'),
+  createdAt: z.iso.datetime(),
+  signsFrom: z.iso.datetime(),
+  retiredAt: z.iso.datetime().nullable(),
+});
+
+export function listKeys({ grantKeys }: ApiPorts) {
+  return handler(
+    {
+      summary: 'Lists the keys that sign grants, newest first',
+      tags: ['keys'],
+      response: { 200: z.object({ items: z.array(KeyView), nextCursor: z.string().nullable() }) },
+    },
+    async () => ({ items: (await grantKeys.list()).map(viewOf), nextCursor: null }),
+  );
+}
+
+export function rotateKeys({ grantKeys }: ApiPorts) {
+  return handler(
+    {
+      summary: 'Adds a key that soon takes the place of the active one',
+      description: 'Where a key is on its way already, it is the answer, and none is added.',
+      tags: ['keys'],
+      response: { 201: KeyView },
+    },
+    async ({ admission: { principal }, request, reply }) => {
+      const { id, kind, actor, tenant } = principal;
+      const by = { tenant, actor: { id, kind, ...(actor && { actor }) }, txn: request.traceId };
+      return reply.code(201).send(viewOf(await grantKeys.rotate(by)));
+    },
+  );
+}
+
+function viewOf(key: GrantKey & { state: GrantKeyState }): z.infer<typeof KeyView> {
+  const { kid, state, createdAtS, signsFromS, retiredAtS } = key;
+  return {
+    kid,
+    state,
+    createdAt: timeOf(createdAtS),
+    signsFrom: timeOf(signsFromS),
+    retiredAt: retiredAtS === null ? null : timeOf(retiredAtS),
+  };
+}
+
+function timeOf(seconds: number): string {
+  return new Date(seconds * 1000).toISOString();
+}

@@ -1,0 +1,44 @@
+import type { Command } from 'commander';
+import type { Key } from '../../sdk/client.ts';
+import { connect, type GlobalOptions } from '../connect.ts';
+import type { AddCommand } from '../context.ts';
+import { printResult } from '../output/print.ts';
+import { table } from '../output/table.ts';
+
+/** `waybill keys [list|rotate]` */
+export const addKeys: AddCommand = (program, context) => {
+  const keys = program.command('keys').description('list and rotate the keys that sign grants');
+
+  keys
+    .command('list', { isDefault: true })
+    .description('all of them, newest first; none is ever removed')
+    .action(async (_, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const page = await connect(context, options).listKeys();
+      printResult(options.json, page, () => keyTable(page.items));
+    });
+
+  keys
+    .command('rotate')
+    .description('add a key that soon signs in the place of the active one')
+    .action(async (_, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const key = await connect(context, options).rotateKeys();
+      printResult(options.json, key, () => [
+        `${key.kid} signs from ${key.signsFrom} on. What was signed before stays valid.`,
+      ]);
+    });
+};
+
+function keyTable(keys: readonly Key[]): string[] {
+  return table<Key>(
+    [
+      { title: 'KEY', cell: ({ kid }) => kid },
+      { title: 'STATE', cell: ({ state }) => state },
+      { title: 'CREATED', cell: ({ createdAt }) => createdAt },
+      { title: 'SIGNS FROM', cell: ({ signsFrom }) => signsFrom },
+      { title: 'RETIRED', cell: ({ retiredAt }) => retiredAt ?? '' },
+    ],
+    keys,
+  );
+}
