@@ -45,6 +45,8 @@ const granted: Record<
   followRun: { path: '/v1/runs/{run}/events', answers: 200 },
   listRunAudit: { path: '/v1/runs/{run}/audit', answers: 200 },
   cancelRun: { path: '/v1/runs/{run}/cancel', answers: 202 },
+  listKeys: { path: '/v1/keys', answers: 200 },
+  rotateKeys: { path: '/v1/keys/rotations', init: { method: 'POST' }, answers: 201 },
   health: { path: '/healthz', answers: 200 },
   ready: { path: '/readyz', answers: 200 },
   openapi: { path: '/openapi.json', answers: 200 },
