@@ -16,8 +16,8 @@ export const faultHeader = 'waybill-fault';
 export const continuedHeader = 'waybill-continued';
 
 /**
- * The update that brings a workflow a new grant in place of its own, and the activity by which its handler has it
- * verified. Only once that has succeeded under the new grant does the workflow carry it.
+ * The update that brings a workflow a new grant in place of its own, and the local activity by which its
+ * handler has it verified. Only once that has succeeded under the new grant does the workflow carry it.
  */
 export const adoptUpdate = 'waybill-adopt';
 export const adoptActivity = 'adopt';

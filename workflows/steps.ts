@@ -11,7 +11,7 @@ import { localTimeouts, timeouts } from './timeouts.ts';
 
 /** The steps of a run as it may call them: of a quick run near, inside the workflow task; of others as activities. */
 export function stepsOf(input: RunInput): Activities {
-  function far<K extends keyof Activities>(step: K): Activities[K] {
+  function far<K extends keyof typeof timeouts>(step: K): Activities[K] {
     const taskQueue = step === 'fetch' ? fetchQueueOf(workflowInfo().taskQueue) : undefined;
     return proxyActivities<Activities>({
       ...timeouts[step],
@@ -19,7 +19,7 @@ export function stepsOf(input: RunInput): Activities {
     })[step] as Activities[K];
   }
 
-  function near<K extends keyof typeof localTimeouts>(step: K): Activities[K] {
+  function near<K extends keyof typeof timeouts & keyof typeof localTimeouts>(step: K): Activities[K] {
     const local = proxyLocalActivities<Activities>(localTimeouts[step])[step];
     type Step = (argument: unknown) => Promise<unknown>;
     const call: Step = (argument) =>
@@ -39,7 +39,8 @@ export function stepsOf(input: RunInput): Activities {
     transform: step('transform'),
     store: step('store'),
     suspend: far('suspend'),
-    adopt: far('adopt'),
+    // Never far: whoever reaches Temporal can complete an activity that waits there as they like.
+    adopt: proxyLocalActivities<Activities>(localTimeouts.adopt).adopt,
     resume: far('resume'),
     finalize: near('finalize'),
   };

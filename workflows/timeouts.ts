@@ -27,7 +27,6 @@ export const timeouts = {
   store: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
   suspend: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit },
   resume: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit },
-  adopt: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit },
   finalize: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
 } as const satisfies Record<string, ActivityOptions>;
 
@@ -48,6 +47,7 @@ export const localTimeouts = {
   transform: { startToCloseTimeout: '15m', ...inPlace },
   store: { startToCloseTimeout: '15m', ...inPlace },
   finalize: { startToCloseTimeout: '60s', ...inPlace },
+  adopt: { startToCloseTimeout: '60s', retry: withoutLimit },
 } as const satisfies Record<string, LocalActivityOptions>;
 
 /** A workflow task lost with its worker is given to another after this long. Temporal’s default is 10 s. */

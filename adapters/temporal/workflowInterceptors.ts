@@ -20,7 +20,7 @@ import {
  *
  * What the handler of a message starts carries what the message carried, and nothing where it carried nothing: its
  * sender acts there, not whoever started the workflow. Only the update `waybill-adopt` replaces the workflow’s own
- * grant, and only once the activity that verifies the new one has succeeded under it.
+ * grant, and only once the local activity that verifies the new one has succeeded under it.
  */
 export const interceptors: WorkflowInterceptorsFactory = () => {
   let own: Carriage = {};
@@ -34,7 +34,7 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
     return { carriage: carriageOf(headers, (grant) => faultOfMessage(grant, { name, args }, heard)) };
   }
 
-  /** A handler that brings a new grant says so by succeeding under it. */
+  /** Of a local activity, since anybody who reaches Temporal can complete another as they like. */
   function verifying<T>(activityType: string, work: Promise<T>): Promise<T> {
     const message = ofMessage.getStore();
     if (!message?.adopts || activityType !== adoptActivity) return work;
@@ -73,8 +73,7 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
     ],
     outbound: [
       {
-        scheduleActivity: (input, next) =>
-          verifying(input.activityType, next(carrying(input, forActivity(current())))),
+        scheduleActivity: (input, next) => next(carrying(input, forActivity(current()))),
         scheduleLocalActivity: (input, next) =>
           verifying(input.activityType, next(carrying(input, forActivity(current())))),
         startChildWorkflowExecution: (input, next) => next(carrying(input, forOthers(current()))),

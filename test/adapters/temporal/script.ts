@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { WorkflowStartOptions } from '@temporalio/client';
-import { defaultPayloadConverter } from '@temporalio/common';
+import { Client, type WorkflowStartOptions } from '@temporalio/client';
+import { defaultPayloadConverter, type Headers } from '@temporalio/common';
 import { carryingGrant, type GrantTerms } from '../../../sdk/temporal.ts';
 import { bob, type Scripted } from './scriptedWorker.ts';
 import type { Act } from './scriptedWorkflows.ts';
@@ -54,8 +54,26 @@ export function createScript(app: Scripted) {
   };
 }
 
-export function headersWith(grant: string) {
-  return { 'waybill-grant': defaultPayloadConverter.toPayload(grant) };
+/** A client that sends these headers with everything, as a program of anybody’s can. */
+export function clientWith(app: Scripted, texts: Record<string, string>): Client {
+  const made = Object.entries(texts).map(([name, text]) => [name, defaultPayloadConverter.toPayload(text)]);
+  const add = <T extends { headers: Headers }>(input: T): T => ({
+    ...input,
+    headers: { ...input.headers, ...Object.fromEntries(made) },
+  });
+  return new Client({
+    connection: app.env.connection,
+    interceptors: {
+      workflow: [
+        {
+          startWithDetails: (input, next) => next(add(input)),
+          signal: (input, next) => next(add(input)),
+          startUpdate: (input, next) => next(add(input)),
+        },
+      ],
+      schedule: [{ create: (input, next) => next(add(input)) }],
+    },
+  });
 }
 
 /** The code of the refusal with which `work` ends. */

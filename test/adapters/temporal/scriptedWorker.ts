@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Context } from '@temporalio/activity';
 import { Client } from '@temporalio/client';
-import { Worker } from '@temporalio/worker';
+import { bundleWorkflowCode, DefaultLogger, Worker } from '@temporalio/worker';
 import { exportJWK } from 'jose';
 import type { AuditEvent } from '../../../domain/audit.ts';
 import {
@@ -50,21 +50,38 @@ export async function startScripted() {
     audit: { append: async (event) => void audited.push(event) },
     now: Date.now,
   });
-  const worker = await Worker.create({
-    connection: env.nativeConnection,
-    taskQueue,
-    plugins: [plugin],
+  const bundle = await bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('scriptedWorkflows.ts', import.meta.url)),
-    interceptors: { workflowModules: [fileURLToPath(new URL('spyInterceptors.ts', import.meta.url))] },
-    activities: {
-      async note(label: string, failing: number) {
-        const { attempt, workflowExecution } = Context.current().info;
-        if (attempt <= failing) throw new Error('not yet');
-        effects.push({ label, by: currentCaller().subject, workflowId: workflowExecution!.workflowId });
-      },
-    },
+    workflowInterceptorModules: [fileURLToPath(new URL('spyInterceptors.ts', import.meta.url))],
+    plugins: [plugin],
+    logger: new DefaultLogger('ERROR'),
   });
-  const running = worker.run();
+  let worker: Worker;
+  let running: Promise<void>;
+
+  async function startWorker(): Promise<void> {
+    worker = await Worker.create({
+      connection: env.nativeConnection,
+      taskQueue,
+      plugins: [plugin],
+      workflowBundle: bundle,
+      activities: {
+        async note(label: string, failing: number) {
+          const { attempt, workflowExecution } = Context.current().info;
+          if (attempt <= failing) throw new Error('not yet');
+          effects.push({ label, by: currentCaller().subject, workflowId: workflowExecution!.workflowId });
+        },
+      },
+    });
+    running = worker.run();
+  }
+
+  async function stopWorker(): Promise<void> {
+    worker.shutdown();
+    await running;
+  }
+
+  await startWorker();
   /** Carries what `carryingGrant` says; `bare` carries nothing by itself, as another program does. */
   const client = new Client({ connection: env.connection, plugins: [identityPlugin()] });
   const bare = new Client({ connection: env.connection });
@@ -100,9 +117,13 @@ export async function startScripted() {
       audited
         .filter(({ runId }) => runId?.startsWith(workflowId))
         .map(({ actor, detail }) => `${detail.code}${actor ? ` of ${actor.id}` : ''}`),
+    /** The one after it knows nothing, and replays. */
+    async restartWorker() {
+      await stopWorker();
+      await startWorker();
+    },
     async stop() {
-      worker.shutdown();
-      await running;
+      await stopWorker();
       await env.teardown();
     },
   };
