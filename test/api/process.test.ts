@@ -69,6 +69,31 @@ describe('the API as a process', () => {
     assert.equal((await stream.read()).done, true);
   });
 
+  it('refuses to start without a policy that validates, and so does a worker', async () => {
+    await api.rows(`INSERT INTO waybill.policy_set (digest, policies, roles) VALUES ('x', '{"a/a":
+      "permit (principal in Waybill::Role::\\"enginer\\", action, resource);"}', '["engineer"]')`);
+    const worker = spawn(process.execPath, [join(root, 'workers', 'main.ts')], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      env: {
+        PATH: process.env.PATH,
+        WAYBILL_DATABASE_URL: api.postgres.workerUrl,
+        WAYBILL_PROJECT: join(root, 'examples', 'acme'),
+        WAYBILL_OBJECTS: api.objectsFolder,
+        WAYBILL_JWKS_URL: `${api.url}/.well-known/jwks.json`,
+      },
+    });
+    for (const child of [start(), worker]) {
+      let said = '';
+      child.stderr!.on('data', (chunk) => {
+        said += chunk;
+      });
+      const [code] = await once(child, 'close');
+      assert.equal(code, 1);
+      assert.match(said, /^PolicyInvalid: a\/a: entity .*"enginer".*valid entity eids: "engineer"\n$/);
+    }
+    await api.rows(`DELETE FROM waybill.policy_set WHERE digest = 'x'`);
+  });
+
   it('says which setting is wrong', async () => {
     const child = start({ WAYBILL_ISUER: 'x' });
     let said = '';
