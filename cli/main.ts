@@ -7,6 +7,8 @@ import { addKeys } from './commands/keys.ts';
 import { addLogin } from './commands/login.ts';
 import { addLogout } from './commands/logout.ts';
 import { addPipelines } from './commands/pipelines.ts';
+import { addPlan } from './commands/plan.ts';
+import { addPolicy } from './commands/policy.ts';
 import { addRuns } from './commands/runs.ts';
 import { addToken } from './commands/token.ts';
 import { addTrigger } from './commands/trigger.ts';
@@ -27,6 +29,8 @@ const commands: readonly AddCommand[] = [
   addRuns,
   addKeys,
   addWorker,
+  addPolicy,
+  addPlan,
   addApply,
   addToken,
   addDoctor,

@@ -18,6 +18,26 @@ export const callerActions = [
 export const taskActions = ['ingest', 'validate', 'transform', 'store', 'publish'] as const;
 export type Action = (typeof callerActions)[number] | (typeof taskActions)[number];
 
+/** What each action is about. Of anything else it is denied before a policy is asked. */
+export const actionResources: Readonly<Record<Action, readonly Resource['kind'][]>> = {
+  trigger: ['pipeline'],
+  read: ['tenant', 'pipeline', 'run', 'instance'],
+  reveal: ['pipeline', 'run'],
+  cancel: ['run'],
+  resume: ['run'],
+  approve: ['run'],
+  schedule: ['pipeline'],
+  redrive: ['pipeline', 'run'],
+  repair: ['pipeline', 'run'],
+  revoke: ['tenant', 'run', 'instance'],
+  administer: ['tenant', 'instance'],
+  ingest: ['pipeline'],
+  validate: ['pipeline'],
+  transform: ['pipeline'],
+  store: ['pipeline'],
+  publish: ['pipeline'],
+};
+
 /** Decides whether a principal may do something now. Everything that is not allowed is denied. */
 export interface Policy {
   /** Lower-case hex SHA-256 of the set that is in force; a grant names the one that let its run begin. */
@@ -26,6 +46,8 @@ export interface Policy {
   readonly roles: readonly string[];
   /** An error during evaluation is a denial. Throws `PolicyUnavailable` where the set in force cannot be known. */
   decide(question: Question): Decision;
+  /** For administrators: why, why not, and what would be needed. Throws `PolicyUnavailable`. */
+  explain(question: Question): Explanation;
 }
 
 export interface Question {
@@ -69,12 +91,41 @@ export interface Decision {
   digest: string;
 }
 
+/** More than a denied caller learns. Policies come with their texts. */
+export interface Explanation {
+  allowed: boolean;
+  digest: string;
+  /** Those that allow it; where it is denied, those that would if no `forbid` stood in the way. */
+  permits: { id: string; text: string }[];
+  /** Those that stand in the way. */
+  forbids: { id: string; text: string }[];
+  /** What could not be evaluated, which denies; `policy` is `''` where the question itself is impossible. */
+  errors: { policy: string; message: string }[];
+  /** Where no permit holds: the declared roles any of which would bring one. */
+  roles: readonly string[];
+  /** What would lift the forbids, each by itself, once there is a permit. */
+  changes: ('approval' | 'a person alone' | 'another requester')[];
+}
+
 /** What is deployed together: policies by their ids, and the roles that they may name. Equal sets have one digest. */
 export interface PolicySet {
   /** Texts of Cedar by `<file>/<@id>`. */
   policies: Readonly<Record<string, string>>;
   /** Sorted, each once. */
   roles: readonly string[];
+}
+
+/** Which policies came, went or read otherwise now, by their ids. */
+export function policyDifference(
+  before: PolicySet | undefined,
+  { policies }: PolicySet,
+): { added: string[]; removed: string[]; changed: string[] } {
+  const old = before?.policies ?? {};
+  return {
+    added: Object.keys(policies).filter((id) => !Object.hasOwn(old, id)),
+    removed: Object.keys(old).filter((id) => !Object.hasOwn(policies, id)),
+    changed: Object.keys(policies).filter((id) => Object.hasOwn(old, id) && old[id] !== policies[id]),
+  };
 }
 
 /** What policies see of a definition. */

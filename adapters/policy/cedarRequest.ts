@@ -2,13 +2,19 @@ import type { EntityJson, EntityUid, StatefulAuthorizationCall } from '@cedar-po
 import type { Question, Resource } from '../../domain/policy.ts';
 import type { Principal } from '../../domain/principal.ts';
 
-type Request = Pick<StatefulAuthorizationCall, 'principal' | 'action' | 'resource' | 'context' | 'entities'>;
+export type CedarRequest = Pick<
+  StatefulAuthorizationCall,
+  'principal' | 'action' | 'resource' | 'context' | 'entities'
+>;
 
 /**
  * A question in Cedar’s terms, as `schema.cedarschema` has them, with the two entities that it is about and no others.
  * `roles` are the declared ones. It says all that an answer can depend on, and so serves as the key of a memo.
  */
-export function cedarRequest({ principal, action, resource }: Question, roles: ReadonlySet<string>): Request {
+export function cedarRequest(
+  { principal, action, resource }: Question,
+  roles: ReadonlySet<string>,
+): CedarRequest {
   const who = principalEntity(principal, roles);
   const what = resourceEntity(resource);
   return {

@@ -78,6 +78,11 @@ export async function startLivePolicy(options: LivePolicyOptions): Promise<LiveP
     }
   })();
 
+  function engine(): Policy {
+    if (performance.now() - known.atMs > staleMs) throw new WaybillError('PolicyUnavailable');
+    return known.engine;
+  }
+
   return {
     get digest() {
       return known.set.digest;
@@ -85,10 +90,8 @@ export async function startLivePolicy(options: LivePolicyOptions): Promise<LiveP
     get roles() {
       return known.set.roles;
     },
-    decide(question) {
-      if (performance.now() - known.atMs > staleMs) throw new WaybillError('PolicyUnavailable');
-      return known.engine.decide(question);
-    },
+    decide: (question) => engine().decide(question),
+    explain: (question) => engine().explain(question),
     async close() {
       closing.abort();
       await Promise.all([watching, listening.close()]);

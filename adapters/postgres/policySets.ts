@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import type { PolicySet } from '../../domain/policy.ts';
+import { type PolicySet, policyDifference } from '../../domain/policy.ts';
 import { policyDigest } from '../policy/digest.ts';
 import type { DatabaseAddress } from './address.ts';
 import { insertAudit } from './audit.ts';
@@ -43,7 +43,12 @@ export async function applyPolicySet(
         actor: null,
         runId: null,
         txn: null,
-        detail: { digest, before: before?.digest ?? null, ...differenceOf(before, set) },
+        detail: {
+          digest,
+          before: before?.digest ?? null,
+          ...policyDifference(before, set),
+          roles: set.roles,
+        },
       });
       await client.query('SELECT pg_notify($1, $2)', [policyChannel, digest]);
       return { digest, before: before?.digest ?? null };
@@ -71,15 +76,4 @@ async function newest(client: Pick<Pool, 'query'>): Promise<AppliedSet | undefin
     'SELECT digest, policies, roles FROM waybill.policy_set ORDER BY id DESC LIMIT 1',
   );
   return rows[0];
-}
-
-/** Which policies came, went or read otherwise now, by their ids. */
-function differenceOf(before: PolicySet | undefined, { policies, roles }: PolicySet) {
-  const old = before?.policies ?? {};
-  return {
-    added: Object.keys(policies).filter((id) => !Object.hasOwn(old, id)),
-    removed: Object.keys(old).filter((id) => !Object.hasOwn(policies, id)),
-    changed: Object.keys(policies).filter((id) => Object.hasOwn(old, id) && old[id] !== policies[id]),
-    roles,
-  };
 }

@@ -32,6 +32,7 @@ describe('what the policy lets a caller do', () => {
       },
       roles: inForce.roles,
       decide: (question) => inForce.decide(question),
+      explain: (question) => inForce.explain(question),
     };
     const find = (id: string) => {
       const found = id === gone ? undefined : definitions.find(id);

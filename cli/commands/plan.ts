@@ -1,0 +1,95 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { DefinitionFacts, PolicySet } from '../../domain/policy.ts';
+import type { PolicyChange } from '../../domain/policyChange.ts';
+import { readClientSettings } from '../cliSettings.ts';
+import { type GlobalOptions, runningStack } from '../connect.ts';
+import { type AddCommand, type CliContext, exitCode } from '../context.ts';
+import { changeLines } from '../output/policyChanges.ts';
+import { printResult } from '../output/print.ts';
+
+interface PlanOptions extends GlobalOptions {
+  database?: string;
+}
+
+/** `waybill plan [folder] [--database URL]`: what `waybill apply` would change in the policy, and for whom. */
+export const addPlan: AddCommand = (program, context) => {
+  program
+    .command('plan')
+    .description(
+      'say who would gain or lose what by the policies of a project; exit code 3 when anybody gains',
+    )
+    .argument('[folder]', 'the project', '.')
+    .option(
+      '--database <url>',
+      'where the live policy is; default WAYBILL_DATABASE_URL, else the embedded stack',
+    )
+    .action(async (folder: string, _, command: Command) => {
+      const options = command.optsWithGlobals<PlanOptions>();
+      const plan = await planned(resolve(folder), options, context);
+      printResult(options.json, plan, () => planLines(plan));
+      if (plan.changes.some(({ change }) => change === 'gains')) process.exitCode = exitCode.refused;
+    });
+};
+
+interface Plan {
+  /** Digests; `before` is `null` where no policy is live. */
+  before: string | null;
+  after: string;
+  policies: { added: string[]; removed: string[]; changed: string[] };
+  changes: PolicyChange[];
+}
+
+async function planned(project: string, { database }: PlanOptions, context: CliContext): Promise<Plan> {
+  const { createPolicyEngine } = await import('../../adapters/policy/engine.ts');
+  const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
+  const { loadProject } = await import('../../adapters/project/loadProject.ts');
+  const { policyDifference } = await import('../../domain/policy.ts');
+  const { namesIn } = await import('../../adapters/policy/names.ts');
+  const { changesBetween } = await import('../../domain/policyChange.ts');
+  const ours = await readPolicies(project);
+  const definitions: DefinitionFacts[] = (await loadProject(project)).list().map(({ manifest }) => manifest);
+  const live = await liveSet(database, context);
+  const [before, after] = [live && createPolicyEngine(live), createPolicyEngine(ours)];
+  return {
+    before: before?.digest ?? null,
+    after: after.digest,
+    policies: policyDifference(live, ours),
+    changes:
+      before?.digest === after.digest
+        ? []
+        : changesBetween(before, after, definitions, namesIn([live, ours])),
+  };
+}
+
+async function liveSet(database: string | undefined, context: CliContext): Promise<PolicySet | undefined> {
+  const { addressOf } = await import('../../adapters/postgres/address.ts');
+  const { connectPool } = await import('../../adapters/postgres/connect.ts');
+  const { readPolicySet } = await import('../../adapters/postgres/policySets.ts');
+  const settings = readClientSettings(context);
+  const url = database ?? settings.WAYBILL_DATABASE_URL ?? runningStack(settings.WAYBILL_HOME).databaseUrl;
+  const pool = connectPool(addressOf(url, undefined), { connectionsMax: 1, name: 'waybill-plan' });
+  try {
+    return await readPolicySet(pool);
+  } finally {
+    await pool.end();
+  }
+}
+
+function planLines({ before, after, policies, changes }: Plan): string[] {
+  if (before === after) return [`The policy of the project is in force already (${after.slice(0, 12)}).`];
+  const { added, removed, changed } = policies;
+  const written = [
+    ...added.map((id) => `+ ${id}`),
+    ...removed.map((id) => `- ${id}`),
+    ...changed.map((id) => `~ ${id}`),
+  ];
+  const gains = changes.filter(({ change }) => change === 'gains');
+  return [
+    `From ${before?.slice(0, 12) ?? 'no policy'} to ${after.slice(0, 12)}:`,
+    ...written.map((line) => `  ${line}`),
+    '',
+    ...(changes.length === 0 ? ['Nobody gains or loses anything.'] : changeLines(changes)),
+    ...(gains.length > 0 ? ['', 'Somebody gains: let somebody else look at this before it is applied.'] : []),
+  ];
+}
