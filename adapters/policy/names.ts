@@ -2,48 +2,61 @@ import { policyToJson } from '@cedar-policy/cedar-wasm/nodejs';
 import type { PolicySet } from '../../domain/policy.ts';
 import type { Names } from '../../domain/policyChange.ts';
 
-/** Of issuers and subjects that policies name, up to so many are combined; more would take minutes to ask about. */
+/** Attributes of principals and actors by which a policy can name somebody. */
+const naming = ['id', 'issuer', 'subject'] as const;
+type Naming = (typeof naming)[number];
+
+/** Of each policy up to so many issuers are combined with its subjects; more would take minutes to ask about. */
 const combinedMax = 12;
 
 /** Whom and which pipelines the policies of the sets name, so that a plan asks about exactly these too. */
 export function namesIn(sets: readonly (PolicySet | undefined)[]): Names {
-  const found: Found = { pipelines: new Set(), principals: new Set(), texts: new Set() };
-  for (const text of new Set(sets.flatMap((set) => Object.values(set?.policies ?? {})))) {
-    const parsed = policyToJson(text);
-    if (parsed.type === 'failure') continue;
-    // Texts of a policy that asks for nobody's name are labels.
-    collect(parsed.json, found, /"attr":"(id|issuer|subject)"/.test(JSON.stringify(parsed.json)));
-  }
-  const texts = [...found.texts];
-  const combined = texts
-    .slice(0, combinedMax)
-    .flatMap((issuer) => texts.map((subject) => ({ subject, issuer })));
-  return {
-    ofPipeline: (id) => found.pipelines.has(id),
-    identities: [
-      ...[...found.principals, ...texts].map((id) => ({ id })),
-      ...texts.map((subject) => ({ subject })),
-      ...texts.map((issuer) => ({ issuer })),
-      ...combined.filter(({ subject, issuer }) => subject !== issuer),
-    ],
-  };
+  const texts = new Set(sets.flatMap((set) => Object.values(set?.policies ?? {})));
+  const found = [...texts].map(namesOf);
+  const pipelines = new Set(found.flatMap((names) => [...names.pipelines]));
+  const identities = new Map(
+    found.flatMap(identitiesOf).map((identity) => [JSON.stringify(identity), identity]),
+  );
+  return { ofPipeline: (id) => pipelines.has(id), identities: [...identities.values()] };
 }
 
-interface Found {
+interface PolicyNames {
   pipelines: Set<string>;
   principals: Set<string>;
   texts: Set<string>;
+  attributes: Set<string>;
+}
+
+/** Any text of a policy that asks for a name may be one. */
+function identitiesOf({ principals, texts, attributes }: PolicyNames): Names['identities'][number][] {
+  const asked = naming.filter((attribute) => attributes.has(attribute));
+  const alone = (attribute: Naming) => [...texts].map((text) => ({ [attribute]: text }));
+  const combined =
+    asked.includes('issuer') && asked.includes('subject')
+      ? [...texts]
+          .slice(0, combinedMax)
+          .flatMap((issuer) => [...texts].map((subject) => ({ subject, issuer })))
+      : [];
+  return [...[...principals].map((id) => ({ id })), ...asked.flatMap(alone), ...combined];
+}
+
+function namesOf(text: string): PolicyNames {
+  const names = { pipelines: new Set(), principals: new Set(), texts: new Set(), attributes: new Set() };
+  const parsed = policyToJson(text);
+  if (parsed.type === 'success') collect(parsed.json, names as PolicyNames);
+  return names as PolicyNames;
 }
 
 /** Walks a policy in Cedar’s JSON: entities are `{ type, id }`, texts `{ Value }`, patterns lists of their characters. */
-function collect(part: unknown, found: Found, withTexts: boolean): void {
+function collect(part: unknown, names: PolicyNames): void {
   if (typeof part !== 'object' || part === null) return;
-  const { type, id, Value: value, pattern } = part as Record<string, unknown>;
-  if (type === 'Waybill::Pipeline') found.pipelines.add(String(id));
-  if (type === 'Waybill::Principal') found.principals.add(String(id));
-  if (withTexts && typeof value === 'string') found.texts.add(value);
-  if (withTexts && Array.isArray(pattern)) found.texts.add(pattern.map(characterOf).join(''));
-  for (const inner of Object.values(part)) collect(inner, found, withTexts);
+  const { type, id, Value: value, pattern, attr } = part as Record<string, unknown>;
+  if (type === 'Waybill::Pipeline') names.pipelines.add(String(id));
+  if (type === 'Waybill::Principal') names.principals.add(String(id));
+  if (typeof attr === 'string') names.attributes.add(attr);
+  if (typeof value === 'string') names.texts.add(value);
+  if (Array.isArray(pattern)) names.texts.add(pattern.map(characterOf).join(''));
+  for (const inner of Object.values(part)) collect(inner, names);
 }
 
 /** Anything fits a wildcard. */

@@ -7,6 +7,7 @@ import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { applyPolicySet } from '../../adapters/postgres/policySets.ts';
+import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import type { PolicySet, Question } from '../../domain/policy.ts';
 import { layCable } from '../api/cable.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
@@ -45,7 +46,7 @@ describe('the policy in force', { concurrency: true }, async () => {
     const policy = await startLivePolicy({
       database: cable.url,
       process: 'test',
-      audit: createAuditLog(pool),
+      audit: createAuditLog(tenantsOf(pool)),
       onLoaded: (change) => loaded.push(change),
       onError: (error) => errors.push(error),
     });

@@ -459,7 +459,7 @@ describe('waybill', () => {
       });
       after(() => endless?.end());
 
-      it('has examples', () => assert.equal(blocks.length, 9));
+      it('has examples', () => assert.equal(blocks.length, 11));
 
       for (const block of blocks) {
         it(`shows what works as it stands there: ${block.split('\n', 1)}`, async () => {
