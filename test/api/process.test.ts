@@ -77,6 +77,7 @@ describe('the API as a process', () => {
       env: {
         PATH: process.env.PATH,
         WAYBILL_DATABASE_URL: api.postgres.workerUrl,
+        WAYBILL_RELAY_DATABASE_URL: api.postgres.relayUrl,
         WAYBILL_PROJECT: join(root, 'examples', 'acme'),
         WAYBILL_OBJECTS: api.objectsFolder,
         WAYBILL_JWKS_URL: `${api.url}/.well-known/jwks.json`,
