@@ -19,6 +19,8 @@ export type CarriageFault =
   | 'parent'
   /** The message is not the one that was signed, or none was. */
   | 'message'
+  /** The message comes from another tenant than the workflow. */
+  | 'tenant'
   /** The message came before. */
   | 'repeated';
 
@@ -41,16 +43,21 @@ export function faultOfStart(grant: string, at: Beginning): CarriageFault | unde
   return isDigestOf(tctx.argumentsDigest, at.args) ? undefined : 'arguments';
 }
 
-/** `heard` holds the ids of the grants that messages to this execution have brought; this one is added. */
+/**
+ * `own` is the grant of the workflow that receives the message, where it has one. `heard` holds the ids of the grants
+ * that messages to this execution have brought; this one is added.
+ */
 export function faultOfMessage(
   grant: string,
   message: { name: string; args: readonly unknown[] },
+  own: string | undefined,
   heard: Set<unknown>,
 ): CarriageFault | undefined {
   const tctx = contextIn(grant);
   if (!tctx) return undefined;
   const signed = tctx.message;
   if (signed?.name !== message.name || !isDigestOf(signed.argumentsDigest, message.args)) return 'message';
+  if (own !== undefined && contextIn(own)?.tenant !== tctx.tenant) return 'tenant';
   if (heard.has(tctx.jti)) return 'repeated';
   heard.add(tctx.jti);
   return undefined;
@@ -77,6 +84,7 @@ function isChild({ namespace, parent }: Beginning, of: unknown): boolean {
 
 interface Context {
   jti: unknown;
+  tenant: unknown;
   workflowId: unknown;
   argumentsDigest?: unknown;
   message?: { name?: unknown; argumentsDigest?: unknown } | undefined;

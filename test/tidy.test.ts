@@ -31,7 +31,7 @@ const layers: Record<string, Layer> = {
   workers: { may: ['workers', 'workflows', 'activities', 'adapters', 'domain'], packages: 'any' },
   sdk: { may: ['sdk', 'domain', 'adapters'], packages: 'any' },
   cli: { may: ['cli', 'sdk', 'adapters', 'domain'], packages: 'any' },
-  examples: { may: ['examples'], packages: ['waybill', 'zod', 'node:', 'vega-datasets'] },
+  examples: { may: ['examples'], packages: ['waybill', '@temporalio', 'zod', 'node:', 'vega-datasets'] },
   bench: {
     may: ['bench', 'test', 'cli', 'sdk', 'adapters', 'domain', 'workflows', 'workers', 'examples'],
     packages: 'any',

@@ -99,7 +99,6 @@ export async function startWorker(
     verifier,
     authority: createAuthority({ definitions, revocations, policy }),
     audit,
-    now: Date.now,
   });
 
   const connection = await connectPatiently(settings.temporalAddress, life.signal, onError);

@@ -47,7 +47,8 @@ export interface Guard<Claims extends AnyClaims> {
   verifier: GrantVerifier<Claims>;
   authority: Authority<Claims>;
   audit: AuditLog;
-  now(): number;
+  /** Milliseconds since 1970. Default: the clock of this machine. */
+  now?(): number;
 }
 
 /**
@@ -110,7 +111,7 @@ async function identify<Claims extends AnyClaims>(
 async function admit<Claims extends AnyClaims>(
   grant: VerifiedGrant<Claims>,
   attempt: AttemptInfo,
-  { authority, now }: Guard<Claims>,
+  { authority, now = Date.now }: Guard<Claims>,
 ): Promise<void> {
   const failed = failedCheck({ grant, attempt, nowS: Math.floor(now() / 1000), authority });
   if (failed) throw new WaybillError(failed.code, { detail: `the check of ${failed.name} failed` });

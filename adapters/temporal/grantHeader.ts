@@ -20,7 +20,7 @@ export function grantOf(headers: Headers): string | undefined {
 
 /** Why the workflow says that the grant of an activity was signed for something else; whatever stands there is a fault. */
 export function faultOf(headers: Headers): string | undefined {
-  return headers[faultHeader] && (textOf(headers, faultHeader) ?? 'unreadable');
+  return headers[faultHeader] && (textOf(headers, faultHeader) || 'unreadable');
 }
 
 /** An activity sees the fault and refuses, which is audited with whom the grant names. */

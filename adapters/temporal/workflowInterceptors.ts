@@ -31,7 +31,9 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
 
   function messageOf(name: string, { args, headers }: { args: unknown[]; headers: Headers }): Message {
     if (name === adoptUpdate) return { carriage: carriageOf(headers, () => undefined), adopts: true };
-    return { carriage: carriageOf(headers, (grant) => faultOfMessage(grant, { name, args }, heard)) };
+    return {
+      carriage: carriageOf(headers, (grant) => faultOfMessage(grant, { name, args }, own.grant, heard)),
+    };
   }
 
   /** Of a local activity, since anybody who reaches Temporal can complete another as they like. */

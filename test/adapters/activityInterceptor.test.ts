@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
 import { before, beforeEach, describe, it } from 'node:test';
-import { Context } from '@temporalio/activity';
+import { CompleteAsyncError, Context } from '@temporalio/activity';
 import { ApplicationFailure, defaultPayloadConverter, type Headers } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
 import { signGrant } from '../../adapters/keys/signGrant.ts';
-import { currentGrant, grantActivityInterceptor } from '../../adapters/temporal/activityInterceptor.ts';
+import {
+  currentGrant,
+  type Guard,
+  grantActivityInterceptor,
+} from '../../adapters/temporal/activityInterceptor.ts';
 import type { AuditEvent } from '../../domain/audit.ts';
 import type { GrantClaims } from '../../domain/grant.ts';
-import { grantHeader } from '../../domain/grantHeader.ts';
+import { faultHeader, grantHeader } from '../../domain/grantHeader.ts';
 import type { Authority } from '../../domain/ports/authority.ts';
 import type { GrantVerifier } from '../../domain/ports/grants.ts';
 import { grantOfRun, makeKey } from '../keys.ts';
@@ -48,9 +52,16 @@ describe('the check before every attempt of a step', () => {
   });
 
   /** Runs an attempt whose one effect is to say who it acts for; resolves with that, or with the code of the refusal. */
-  async function tried(grant: unknown, at: Partial<typeof attempt> = {}, atS = nowS): Promise<string> {
-    const headers: Headers =
-      grant === undefined ? {} : { [grantHeader]: defaultPayloadConverter.toPayload(grant)! };
+  async function tried(
+    grant: unknown,
+    at: Partial<typeof attempt> = {},
+    atS = nowS,
+    beside: Record<string, unknown> = {},
+  ): Promise<string> {
+    const texts = { ...(grant !== undefined && { [grantHeader]: grant }), ...beside };
+    const headers: Headers = Object.fromEntries(
+      Object.entries(texts).map(([name, value]) => [name, defaultPayloadConverter.toPayload(value)!]),
+    );
     let effects = 0;
     const environment = new MockActivityEnvironment({ ...attempt, ...at });
     const outcome = await environment
@@ -125,5 +136,54 @@ describe('the check before every attempt of a step', () => {
     assert.equal(await tried(genuine, {}, claims.exp - 1), 'prn_alice');
     assert.equal(await tried(genuine, {}, claims.exp), 'GrantExpired');
     assert.equal(await tried(genuine, { activityType: 'finalize' }, claims.exp), 'prn_alice');
+  });
+
+  it('refuses an activity that belongs to no workflow, whatever it carries', async () => {
+    const nowhere = { inWorkflow: false, workflowExecution: undefined, workflowType: undefined };
+    const alone = nowhere as unknown as typeof attempt;
+    assert.equal(await tried(await signed(claims), alone), 'GrantMismatch');
+    assert.equal(audited[0]!.runId, null);
+  });
+
+  it('refuses what its workflow found to be signed for something else, whatever it says', async () => {
+    for (const fault of ['arguments', '', 7, null]) {
+      const outcome = await tried(await signed(claims), {}, nowS, { [faultHeader]: fault });
+      assert.equal(outcome, 'GrantMismatch', String(fault));
+    }
+    assert.ok(audited.every(({ actor, detail }) => actor?.id === 'prn_alice' && detail.fault));
+  });
+
+  it('keeps no text that PostgreSQL could not', async () => {
+    await tried(await signed(claims), { workflowExecution: { workflowId: 'orders-1\0', runId: 'run' } });
+    assert.doesNotMatch(JSON.stringify(audited), /\\u0000/);
+  });
+
+  it('leaves the failures of an application as they are, and hides its own', async () => {
+    const environment = new MockActivityEnvironment(attempt);
+    const under = async (guard: Partial<Guard<GrantClaims>>, work: () => Promise<unknown>) => {
+      const headers = { [grantHeader]: defaultPayloadConverter.toPayload(await signed(claims))! };
+      return environment.run(() => {
+        const { inbound } = grantActivityInterceptor(Context.current(), {
+          ...{ verifier, authority, audit: { append: async () => {} }, now: () => nowS * 1000 },
+          ...guard,
+        });
+        return inbound!.execute!({ args: [], headers }, work);
+      });
+    };
+    const later = new CompleteAsyncError();
+    await assert.rejects(
+      under({}, () => Promise.reject(later)),
+      (error) => error === later,
+    );
+    const theirs = new RangeError('theirs');
+    await assert.rejects(
+      under({}, () => Promise.reject(theirs)),
+      (error) => error === theirs,
+    );
+    const broken = { verify: () => Promise.reject(new Error('a secret of the verifier')) };
+    await assert.rejects(
+      under({ verifier: broken }, async () => assert.fail('it was let in')),
+      { type: 'Internal', message: /^Something went wrong/ },
+    );
   });
 });

@@ -6,7 +6,7 @@ import { type ScheduleHandle, ScheduleOverlapPolicy } from '@temporalio/client';
 import { continuedHeader, faultHeader, grantHeader } from '../../../domain/grantHeader.ts';
 import { carryingGrant } from '../../../sdk/temporal.ts';
 import { clientWith, codeOf, createScript, type Script } from './script.ts';
-import { type Scripted, startScripted } from './scriptedWorker.ts';
+import { dave, type Scripted, startScripted } from './scriptedWorker.ts';
 import type { Act } from './scriptedWorkflows.ts';
 
 const run = promisify(execFile);
@@ -182,6 +182,12 @@ describe('a header that is missing, copied or made up', () => {
       const grant = await createScript(app).byBob('update', evil);
       assert.equal(await codeOf(script.update(grant, evil)), 'GrantMismatch');
       await unharmed(['GrantMismatch of prn_bob']);
+    });
+
+    it('of another tenant is refused', async () => {
+      const grant = await script.byBob('update', evil, { principal: dave });
+      assert.equal(await codeOf(script.update(grant, evil)), 'GrantMismatch');
+      await unharmed(['GrantMismatch of prn_dave']);
     });
 
     it('counts once', async () => {

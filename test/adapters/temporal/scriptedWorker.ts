@@ -19,6 +19,7 @@ import { startTemporalForTest } from './server.ts';
 
 export const alice = person('alice', 'acme');
 export const bob = person('bob', 'acme');
+export const dave = person('dave', 'globex');
 
 function person(subject: string, tenant: string): Principal {
   const issuer = 'https://issuer.test';
@@ -48,7 +49,6 @@ export async function startScripted() {
     verifier: createVerifier({ issuer, keys: minter.publicKeys }),
     authority: { ...allowAll, isRevoked: ({ claims }) => revoked.has(claims.sub) },
     audit: { append: async (event) => void audited.push(event) },
-    now: Date.now,
   });
   const bundle = await bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('scriptedWorkflows.ts', import.meta.url)),

@@ -1,0 +1,30 @@
+import {
+  ApplicationFailure,
+  condition,
+  defineUpdate,
+  proxyActivities,
+  setHandler,
+} from '@temporalio/workflow';
+import type { Principal } from 'waybill/temporal';
+import { verifiedCaller } from 'waybill/temporal/workflow';
+import type { activities, Expense } from './activities.ts';
+
+const { pay } = proxyActivities<typeof activities>({ startToCloseTimeout: '1 minute' });
+
+export const approve = defineUpdate<void>('approve');
+
+/** Pays an expense once a steward who is not whoever asked has approved it. */
+export async function reimburse(expense: Expense): Promise<string> {
+  let approver: Principal | undefined;
+  const requester = verifiedCaller();
+  setHandler(approve, async () => {
+    // Within the handler of a message the caller is whoever sent that.
+    const caller = await verifiedCaller();
+    if (caller.id === (await requester).id) throw ApplicationFailure.nonRetryable('Ask somebody else.');
+    if (!caller.roles.includes('data-steward')) throw ApplicationFailure.nonRetryable('Ask a steward.');
+    approver = caller;
+  });
+  await requester;
+  await condition(() => approver !== undefined);
+  return pay(expense, approver!.subject);
+}
