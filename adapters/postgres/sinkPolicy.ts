@@ -15,8 +15,9 @@ const ofTenant = `(_tenant = NULLIF(current_setting('waybill.tenant'::text, true
 export async function ensureSinkPolicy(client: ClientBase, table: string): Promise<void> {
   const { rows } = await client.query<{ enabled: boolean; standing: string | null }>(
     `SELECT c.relrowsecurity AS enabled,
-            (SELECT coalesce(pg_get_expr(p.polqual, c.oid), '') FROM pg_policy p
-              WHERE p.polrelid = c.oid AND p.polname = 'waybill_tenant') AS standing
+            (SELECT pg_get_expr(p.polqual, c.oid) FROM pg_policy p
+              WHERE p.polrelid = c.oid AND p.polname = 'waybill_tenant' AND p.polcmd = '*' AND p.polpermissive
+                AND p.polwithcheck IS NULL AND p.polroles = ARRAY['waybill_worker'::regrole::oid]) AS standing
        FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relname = $1`,
     [table],
   );

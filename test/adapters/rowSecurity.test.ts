@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import pg from 'pg';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { applySinks } from '../../adapters/postgres/sinkTable.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { defaultLimits } from '../../domain/manifest.ts';
+import { defaultLimits, type Manifest } from '../../domain/manifest.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 
 /** Relations whose rows belong to no tenant, and why. Every other one must show each tenant its own rows alone. */
@@ -53,6 +55,21 @@ const rowsOf = (tenant: string) => {
     INSERT INTO public.things (_tenant, id, _run, _position) VALUES ('${tenant}', 1, '${run}', 0);`;
 };
 
+const thingsManifest: Manifest = {
+  id: 'things',
+  version: 1,
+  labels: {},
+  source: { kind: 'inline' },
+  sink: {
+    kind: 'postgres',
+    table: 'things',
+    key: ['id'],
+    columns: [{ name: 'id', type: 'integer', nullable: false }],
+  },
+  limits: defaultLimits,
+  deadlineMs: 1000,
+};
+
 interface Relation {
   name: string;
   kind: string;
@@ -69,14 +86,7 @@ describe('row-level security', () => {
 
   before(async () => {
     postgres = await startPostgresForTest();
-    const sink = {
-      kind: 'postgres' as const,
-      table: 'things',
-      key: ['id'],
-      columns: [{ name: 'id', type: 'integer' as const, nullable: false }],
-    };
-    const manifest = { id: 'things', version: 1, labels: {}, source: { kind: 'inline' as const }, sink };
-    await applySinks(postgres.migratorUrl, [{ ...manifest, limits: defaultLimits, deadlineMs: 1000 }]);
+    await applySinks(postgres.migratorUrl, [thingsManifest]);
     admin = await connect(postgres.superuserUrl);
     await admin.query(rowsOf(ours));
     await admin.query(rowsOf(theirs));
@@ -307,6 +317,71 @@ describe('row-level security', () => {
       rows,
       [...roles].sort().map((role) => ({ role, mighty: false, owned: 0, memberships: 0 })),
     );
+  });
+
+  describe('of a sink table', () => {
+    const manifests = [thingsManifest];
+
+    it('is made good where somebody took it away or altered it', async () => {
+      for (const harm of [
+        'ALTER TABLE public.things DISABLE ROW LEVEL SECURITY',
+        'DROP POLICY waybill_tenant ON public.things',
+        'ALTER POLICY waybill_tenant ON public.things USING (true)',
+        'ALTER POLICY waybill_tenant ON public.things WITH CHECK (true)',
+        'ALTER POLICY waybill_tenant ON public.things TO PUBLIC',
+      ]) {
+        await admin.query(harm);
+        await applySinks(postgres.migratorUrl, manifests);
+        const { rows } = await admin.query(
+          `SELECT relrowsecurity AS enabled, pg_get_expr(polqual, c.oid) AS rows, polwithcheck IS NULL AS same, polroles::regrole[]::text AS roles
+           FROM pg_class c JOIN pg_policy p ON p.polrelid = c.oid WHERE c.oid = 'public.things'::regclass`,
+        );
+        const expected = `(_tenant = NULLIF(current_setting('waybill.tenant'::text, true), ''::text))`;
+        assert.deepEqual(
+          rows,
+          [{ enabled: true, rows: expected, same: true, roles: '{waybill_worker}' }],
+          harm,
+        );
+      }
+    });
+
+    it('needs no lock where it is in place, so that nobody who reads is waited for', {
+      timeout: 20_000,
+    }, async () => {
+      await admin.query('BEGIN; LOCK TABLE public.things IN ACCESS SHARE MODE');
+      await applySinks(postgres.migratorUrl, manifests);
+      await admin.query('ROLLBACK');
+    });
+
+    it('opens for other readers as docs/operations.md says', async () => {
+      const [, documented] = /```sql\n(CREATE POLICY[\s\S]*?)```/.exec(
+        readFileSync('docs/operations.md', 'utf8'),
+      )!;
+      const suffix = randomBytes(4).toString('hex');
+      // Roles belong to the whole server, which other tests may be using.
+      const text = documented!
+        .replaceAll('public.orders', 'public.things')
+        .replaceAll(/\b(reports|bi)\b/g, `$1_${suffix}`);
+      const readers = [`reports_${suffix}`, `bi_${suffix}`];
+      for (const reader of readers) {
+        await admin.query(`CREATE ROLE ${reader}; GRANT SELECT ON public.things TO ${reader}`);
+      }
+      const seenBy = async (reader: string, tenant?: string) => {
+        await admin.query(`BEGIN; SET LOCAL ROLE ${reader}`);
+        if (tenant) await admin.query(`SET LOCAL waybill.tenant = '${tenant}'`);
+        const { rows } = await admin.query('SELECT _tenant FROM public.things');
+        await admin.query('ROLLBACK');
+        return rows.map((row) => row._tenant);
+      };
+      for (const reader of readers) assert.deepEqual(await seenBy(reader, ours), []);
+      await admin.query(text);
+      await applySinks(postgres.migratorUrl, manifests);
+      assert.deepEqual(await seenBy(readers[0]!), [ours]);
+      assert.deepEqual(await seenBy(readers[0]!, theirs), [ours]);
+      assert.deepEqual(await seenBy(readers[1]!), []);
+      assert.deepEqual(await seenBy(readers[1]!, theirs), [theirs]);
+      for (const reader of readers) await admin.query(`DROP OWNED BY ${reader}; DROP ROLE ${reader}`);
+    });
   });
 
   describe('as processes use it', () => {
