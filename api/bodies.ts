@@ -21,7 +21,8 @@ export function readBodies(app: FastifyInstance): void {
     if (body === 'form') throw new WaybillError('UnsupportedMediaType');
     refuseLong(request, bodyMaxBytes);
     const json = await readJsonBody(payload, bodyMaxBytes, readWithinMs);
-    return json && ({ kind: 'json', json } satisfies Body);
+    // Where there is nothing but JSON, the schema of the route is for its value.
+    return body === 'json' ? json?.value : json && ({ kind: 'json', json } satisfies Body);
   });
   app.addContentTypeParser(
     'application/x-www-form-urlencoded',

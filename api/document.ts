@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { ApiOptions } from './ports.ts';
 import { Problem } from './problem.ts';
 import { PipelineView } from './routes/pipelines.ts';
+import { RevocationView } from './routes/revocations.ts';
 import { RunView } from './runView.ts';
 import { Envelope } from './trigger/envelope.ts';
 
@@ -14,6 +15,7 @@ const named = z.registry<{ id: string }>();
 named.add(RunView, { id: 'Run' });
 named.add(Problem, { id: 'Problem' });
 named.add(PipelineView, { id: 'Pipeline' });
+named.add(RevocationView, { id: 'Revocation' });
 
 /** OpenAPI 3.1 from the schemas of the routes, and its pages under `/docs`. */
 export async function documented(app: FastifyInstance, { publicUrl }: ApiOptions): Promise<void> {

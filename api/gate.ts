@@ -11,6 +11,7 @@ import {
 } from '../domain/policy.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Principal } from '../domain/principal.ts';
+import type { Credential } from '../domain/revocation.ts';
 import type { Run } from '../domain/run.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import type { Route } from './routeTable.ts';
@@ -23,11 +24,14 @@ export interface Admission {
   policies: readonly string[];
   /** Of the set that these are of. */
   policyDigest: string;
+  /** For requests that take long. Where the caller is revoked, that is audited; throws where it cannot be known or recorded. */
+  isRevoked(): Promise<boolean>;
 }
 
 /**
- * Identity, then the resource, then the policy, as the route’s row says; before a byte of the body is read.
- * Throws `Unauthenticated`, `TokenExpired`, `Forbidden`, `PipelineUnknown`, `RunUnknown`. A denial is audited.
+ * Identity, whether it was revoked, then the resource, then the policy, as the route’s row says; before a byte of the
+ * body is read. Throws `Unauthenticated`, `TokenExpired`, `PrincipalRevoked`, `RevocationsUnavailable`, `Forbidden`,
+ * `PipelineUnknown`, `RunUnknown`. A denial is audited.
  */
 export async function admit(
   ports: ApiPorts,
@@ -36,17 +40,24 @@ export async function admit(
   request: FastifyRequest,
 ): Promise<Admission | undefined> {
   if (route.identity === 'none') return undefined;
-  const principal = await identify(ports, route, request);
-  if (route.resource === 'self') return { principal, policies: [], policyDigest: ports.policy.digest };
+  const { principal, issuedAtS } = await identify(ports, route, request);
+  const isRevoked = () => findRevoked(ports, route, request, principal, issuedAtS);
+  if (await isRevoked()) throw new WaybillError('PrincipalRevoked');
+  if (route.resource === 'self')
+    return { principal, policies: [], policyDigest: ports.policy.digest, isRevoked };
   const found = await findResource(ports, route, request, principal);
   const question = questionOf(options, route, principal, found);
   const { policies, digest } = await decide(ports, question, request, found);
-  return { principal, ...found, policies, policyDigest: digest };
+  return { principal, ...found, policies, policyDigest: digest, isRevoked };
 }
 
-async function identify(ports: ApiPorts, route: Route, request: FastifyRequest): Promise<Principal> {
+async function identify(
+  ports: ApiPorts,
+  route: Route,
+  request: FastifyRequest,
+): Promise<{ principal: Principal; issuedAtS: number }> {
   const identified = await ports.authenticator.authenticate(tokenOf(request));
-  if (identified.outcome === 'placed') return identified.principal;
+  if (identified.outcome === 'placed') return identified;
   const { id, kind } = identified.who;
   await ports.auditLog.append({
     action: 'access.denied',
@@ -70,6 +81,29 @@ function tokenOf({ raw }: FastifyRequest): string {
 }
 
 const bearer = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
+
+/** Whoever was revoked, or acts for somebody who was, may do nothing at all. */
+async function findRevoked(
+  ports: ApiPorts,
+  route: Route,
+  request: FastifyRequest,
+  { id, kind, actor, tenant }: Principal,
+  issuedAtS: number,
+): Promise<boolean> {
+  const credential: Credential = { tenant, principals: actor ? [id, actor.id] : [id], issuedAtS };
+  const revocation = ports.revocations.find(credential);
+  if (!revocation) return false;
+  await ports.auditLog.append({
+    action: 'access.denied',
+    outcome: 'denied',
+    tenant,
+    actor: { id, kind, ...(actor && { actor }) },
+    runId: null,
+    txn: request.traceId,
+    detail: { action: route.action, route: route.path, revocation: revocation.id },
+  });
+  return true;
+}
 
 type Found = Pick<Admission, 'pipeline' | 'run'>;
 

@@ -16,6 +16,7 @@ interface HandlerSchema {
   params?: z.ZodType;
   querystring?: z.ZodType;
   headers?: z.ZodType;
+  body?: z.ZodType;
   response: Record<string, unknown>;
 }
 
@@ -27,6 +28,7 @@ export function handler<S extends HandlerSchema>(
   handle: (call: {
     params: Parsed<S['params']>;
     query: Parsed<S['querystring']>;
+    body: Parsed<S['body']>;
     admission: Admission;
     request: FastifyRequest;
     reply: FastifyReply;
@@ -42,6 +44,7 @@ export function handler<S extends HandlerSchema>(
       handle({
         params: request.params as Parsed<S['params']>,
         query: request.query as Parsed<S['querystring']>,
+        body: request.body as Parsed<S['body']>,
         admission: request.admission!,
         request,
         reply,

@@ -13,11 +13,14 @@ import { addressOf } from '../adapters/postgres/address.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createIntake } from '../adapters/postgres/intake.ts';
+import { watchRevocations } from '../adapters/postgres/liveRevocations.ts';
+import { createRevocationRecords } from '../adapters/postgres/revocations.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSourceCheck } from '../adapters/sources/checkSource.ts';
 import { WaybillError } from '../domain/errors.ts';
+import { ofKey } from '../domain/revocation.ts';
 import { readSettings, SettingsError } from '../domain/settings.ts';
 import { buildServer } from './server.ts';
 
@@ -87,13 +90,13 @@ const policy = await startLivePolicy({
   signal: waiting.signal,
 }).catch(refuseToStart);
 const intake = createIntake(tenants, database);
+const revocations = watchRevocations(database);
 const objects = await openDirectory(settings.WAYBILL_OBJECTS);
 const grantKeys = createGrantKeys({
   tenants,
   database,
   folder: await openKeyFolder(settings.WAYBILL_SIGNING_KEYS),
-  // Nothing can be revoked yet.
-  isRevoked: () => false,
+  isRevoked: (key) => revocations.find(ofKey(key)) !== undefined,
   onError: (error) => log.warn({ err: error }, 'keys of the grants not read; will try again'),
 });
 const app = await buildServer(
@@ -102,6 +105,8 @@ const app = await buildServer(
     auditLog,
     authenticator: createAuthenticator(issuers),
     policy,
+    revocations,
+    revocationRecords: createRevocationRecords(tenants),
     definitions: await loadProject(settings.WAYBILL_PROJECT),
     grantSigner: grantKeys,
     grantKeys,
@@ -122,13 +127,14 @@ const app = await buildServer(
     log: { level: 'info' },
   },
 );
+await Promise.race([revocations.ready, stop.promise]);
 await app.listen({ host: settings.WAYBILL_API_HOST, port: settings.WAYBILL_API_PORT });
 process.send?.({ ready: true, port: (app.server.address() as AddressInfo).port });
 
 await stop.promise;
 setTimeout(() => process.exit(1), drainMs).unref();
 await app.close();
-await Promise.all([intake.close(), policy.close(), grantKeys.close()]);
+await Promise.all([intake.close(), policy.close(), grantKeys.close(), revocations.close()]);
 await tenants.end();
 process.exit(0);
 

@@ -6,6 +6,7 @@ import type { GrantKeys, GrantSigner } from '../domain/ports/grants.ts';
 import type { Acceptance, Intake } from '../domain/ports/intake.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
+import type { RevocationRecords, Revocations } from '../domain/ports/revocations.ts';
 
 /** What the API needs of the world. */
 export interface ApiPorts {
@@ -13,6 +14,8 @@ export interface ApiPorts {
   auditLog: AuditLog;
   authenticator: Authenticator;
   policy: Policy;
+  revocations: Revocations;
+  revocationRecords: RevocationRecords;
   definitions: Definitions;
   grantSigner: GrantSigner;
   grantKeys: GrantKeys;

@@ -18,6 +18,9 @@ export const routeTable = {
   cancelRun:         { ...post('/v1/runs/:id/cancel'),                  identity: 'token', action: 'cancel',  resource: 'run',      bodyMaxBytes: 1_024,     body: 'json',         repeat: 'changes nothing', audit: 'run.cancel-requested' },
   listKeys:          { ...get('/v1/keys'),                              identity: 'token', action: 'administer', resource: 'instance', bodyMaxBytes: 0,      body: 'none',         repeat: 'safe',            audit: null },
   rotateKeys:        { ...post('/v1/keys/rotations'),                   identity: 'token', action: 'administer', resource: 'instance', bodyMaxBytes: 1_024,  body: 'json',         repeat: 'changes nothing', audit: 'key.rotated' },
+  revoke:            { ...post('/v1/revocations'),                      identity: 'token', action: 'revoke',  resource: 'tenant',   bodyMaxBytes: 16_384,    body: 'json',         repeat: 'changes nothing', audit: 'revocation.created' },
+  listRevocations:   { ...get('/v1/revocations'),                       identity: 'token', action: 'revoke',  resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  restore:           { ...del('/v1/revocations/:id'),                   identity: 'token', action: 'revoke',  resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'changes nothing', audit: 'revocation.lifted' },
   health:            { ...get('/healthz'),                              identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   ready:             { ...get('/readyz'),                               identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   openapi:           { ...get('/openapi.json'),                         identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
@@ -28,7 +31,7 @@ export const routeTable = {
 export type RouteName = keyof typeof routeTable;
 
 export interface Route {
-  method: 'GET' | 'POST';
+  method: 'GET' | 'POST' | 'DELETE';
   path: string;
   identity: 'token' | 'none';
   /** `null` where nothing is touched that is anybody else’s. */
@@ -52,4 +55,8 @@ function get<P extends string>(path: P) {
 
 function post<P extends string>(path: P) {
   return { method: 'POST' as const, path };
+}
+
+function del<P extends string>(path: P) {
+  return { method: 'DELETE' as const, path };
 }

@@ -12,6 +12,7 @@ import { protectedResource, whoami } from './routes/identity.ts';
 import { listKeys, rotateKeys } from './routes/keys.ts';
 import { health, keys, openapi, ready } from './routes/operations.ts';
 import { getPipeline, listPipelines } from './routes/pipelines.ts';
+import { listRevocations, restore, revoke } from './routes/revocations.ts';
 import { listRunAudit } from './routes/runAudit.ts';
 import { followRun } from './routes/runEvents.ts';
 import { cancelRun, getRun, listRuns } from './routes/runs.ts';
@@ -104,6 +105,9 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     cancelRun: cancelRun(ports, options),
     listKeys: listKeys(ports),
     rotateKeys: rotateKeys(ports),
+    revoke: revoke(ports, options),
+    listRevocations: listRevocations(ports, options),
+    restore: restore(ports, options),
     health: health(),
     ready: ready(ports),
     openapi: openapi(),

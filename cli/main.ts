@@ -9,6 +9,7 @@ import { addLogout } from './commands/logout.ts';
 import { addPipelines } from './commands/pipelines.ts';
 import { addPlan } from './commands/plan.ts';
 import { addPolicy } from './commands/policy.ts';
+import { addRevocations } from './commands/revocations.ts';
 import { addRuns } from './commands/runs.ts';
 import { addToken } from './commands/token.ts';
 import { addTrigger } from './commands/trigger.ts';
@@ -28,6 +29,7 @@ const commands: readonly AddCommand[] = [
   addTrigger,
   addRuns,
   addKeys,
+  addRevocations,
   addWorker,
   addPolicy,
   addPlan,

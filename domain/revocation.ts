@@ -7,8 +7,8 @@ import type { Requester } from './principal.ts';
 export const revocationKinds = ['principal', 'grant', 'key', 'delegation'] as const;
 export type RevocationKind = (typeof revocationKinds)[number];
 
-/** A right that was withdrawn and has not been given back. Times are RFC 3339. */
-export interface Revocation {
+/** A right that was withdrawn and has not been given back: what is needed to tell whom it is about. Times are RFC 3339. */
+export interface StandingRevocation {
   /** `rev_…` */
   id: string;
   kind: RevocationKind;
@@ -17,10 +17,16 @@ export interface Revocation {
   tenant: string | null;
   /** Only tokens and grants issued at or before this are void, as after a logout. `null`: all, until it is lifted. */
   issuedUntil: string | null;
+}
+
+/** The record of a right that was withdrawn, and perhaps given back since. */
+export interface Revocation extends StandingRevocation {
   reason: string | null;
   /** `null` where an identity provider said so. */
   revokedBy: Pick<Requester, 'id' | 'kind' | 'actor'> | null;
   createdAt: string;
+  liftedBy: Pick<Requester, 'id' | 'kind' | 'actor'> | null;
+  liftedAt: string | null;
 }
 
 /** What somebody relies on, a token or a grant, with everything in it that may have been revoked. */
@@ -36,8 +42,13 @@ export interface Credential {
   key?: string;
 }
 
+/** A key by itself, of which only its own revocation says anything. */
+export function ofKey(key: string): Credential {
+  return { tenant: '', principals: [], issuedAtS: 0, key };
+}
+
 /** Whether the revocation is about this credential. Compared with `===` only. */
-export function voids(revocation: Revocation, credential: Credential): boolean {
+export function voids(revocation: StandingRevocation, credential: Credential): boolean {
   const { kind, target, tenant, issuedUntil } = revocation;
   if (kind === 'key') return target === credential.key;
   if (tenant !== credential.tenant) return false;

@@ -12,6 +12,8 @@ export type Envelope = operations['createRun']['requestBody']['content']['applic
 /** Who one is to Waybill. */
 export type Caller = operations['whoami']['responses'][200]['content']['application/json'];
 export type Key = operations['rotateKeys']['responses'][201]['content']['application/json'];
+export type Revocation = components['schemas']['Revocation'];
+export type RevocationFilter = NonNullable<operations['listRevocations']['parameters']['query']>;
 export type RunFilter = NonNullable<operations['listRuns']['parameters']['query']>;
 
 export interface Page<T> {
@@ -61,6 +63,12 @@ export interface WaybillClient {
   rotateKeys(): Promise<Key>;
   /** Asks for the end of a run; follow it to see it end. */
   cancelRun(id: string): Promise<Run>;
+  /** Withdraws a right; what is revoked already stays as it is. `id`: `prn_…`, of a grant its run’s, of a key its `kid`. */
+  revoke(kind: Revocation['kind'], id: string, options?: { reason?: string }): Promise<Revocation>;
+  /** What is revoked; of the filter, `id` is who or what that is. */
+  listRevocations(filter?: RevocationFilter): Promise<Page<Revocation>>;
+  /** Gives a right back. `id`: that of the revocation. */
+  restore(id: string): Promise<Revocation>;
   /**
    * The run now and whenever it has changed, until it has ended or `signal` aborts. Reconnects by itself and gives up
    * after `patienceMs` (default 60 s) without a connection.
@@ -117,6 +125,12 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
     listKeys: async () => answered(await http.GET('/v1/keys')),
     rotateKeys: async () => answered(await http.POST('/v1/keys/rotations')),
     cancelRun: async (id) => answered(await http.POST('/v1/runs/{id}/cancel', { params: { path: { id } } })),
+    revoke: async (kind, id, { reason } = {}) =>
+      answered(
+        await http.POST('/v1/revocations', { body: { kind, id, ...(reason !== undefined && { reason }) } }),
+      ),
+    listRevocations: async (query = {}) => answered(await http.GET('/v1/revocations', { params: { query } })),
+    restore: async (id) => answered(await http.DELETE('/v1/revocations/{id}', { params: { path: { id } } })),
     followRun: (id, { signal = new AbortController().signal, patienceMs = 60_000 } = {}) =>
       followRun(
         async (lastId, signal) => {

@@ -4,6 +4,7 @@ import {
   WorkflowIdConflictPolicy,
   WorkflowIdReusePolicy,
   WorkflowNotFoundError,
+  WorkflowUpdateStage,
 } from '@temporalio/client';
 import type { Pool } from 'pg';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
@@ -11,11 +12,13 @@ import { listen } from '../adapters/postgres/listen.ts';
 import { type OutboxEntry, relayOutbox } from '../adapters/postgres/outbox.ts';
 import { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
 import { searchAttributesOf } from '../adapters/temporal/searchAttributes.ts';
-import type { RunInput } from '../workflows/messages.ts';
+import { adopt, type RunInput, wake } from '../workflows/messages.ts';
 import { workflowTaskTimeout } from '../workflows/timeouts.ts';
 
 const entriesMax = 16;
 const pollMs = 2_000;
+/** A worker must be there to take an update in; the entry is not held for longer than this. */
+const acceptWithinMs = 5_000;
 /**
  * Runs with at most this much data, all of it there, are quick. One batch, so that their steps come one after the other:
  * local activities side by side do not replay in the order in which they ended.
@@ -78,13 +81,16 @@ export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
 async function deliver(options: RelayOptions, entry: OutboxEntry): Promise<void> {
   if (entry.ended) return;
   try {
-    await (entry.kind === 'start' ? start(options, entry) : cancel(options, entry));
+    await deliveries[entry.kind](options, entry);
   } catch (error) {
     if (error instanceof WorkflowExecutionAlreadyStartedError) return;
     if (!(error instanceof WorkflowNotFoundError)) options.onError(error);
     throw error;
   }
 }
+
+const deliveries: Record<OutboxEntry['kind'], (options: RelayOptions, entry: OutboxEntry) => Promise<void>> =
+  { start, cancel, wake: wakeUp, adopt: handOver };
 
 async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): Promise<void> {
   const { manifest, requestedBy, tenant } = entry;
@@ -120,4 +126,32 @@ function isQuick({ input }: OutboxEntry): boolean {
 /** Cancelling a workflow that Temporal does not know yet fails and is tried again; the start is on its way. */
 async function cancel({ client }: RelayOptions, entry: OutboxEntry): Promise<void> {
   await client.workflow.getHandle(entry.runId).cancel();
+}
+
+/** A run that Temporal does not know any more is started again by whoever reconciles, and asks then. */
+async function wakeUp({ client }: RelayOptions, entry: OutboxEntry): Promise<void> {
+  await unlessGone(client.workflow.getHandle(entry.runId).signal(wake));
+}
+
+/** Done once the run has taken the new grant in; what it makes of it is for the run. A repetition is recognised by its id. */
+async function handOver({ client }: RelayOptions, entry: OutboxEntry): Promise<void> {
+  const handle = client.workflow.getHandle(entry.runId);
+  await unlessGone(
+    client.withDeadline(Date.now() + acceptWithinMs, () =>
+      carryingGrant(entry.grant, () =>
+        handle.startUpdate(adopt, {
+          updateId: `adopt-${entry.id}`,
+          waitForStage: WorkflowUpdateStage.ACCEPTED,
+        }),
+      ),
+    ),
+  );
+}
+
+async function unlessGone(told: Promise<unknown>): Promise<void> {
+  try {
+    await told;
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+  }
 }

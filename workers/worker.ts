@@ -8,6 +8,7 @@ import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
+import { watchRevocations } from '../adapters/postgres/liveRevocations.ts';
 import { createProgress } from '../adapters/postgres/progress.ts';
 import { createSink } from '../adapters/postgres/sink.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
@@ -79,8 +80,7 @@ export async function startWorker(
     if (!life.signal.aborted) throw error;
   });
   if (!policy) return;
-  // Nothing can be revoked yet.
-  const revocations = { find: () => undefined };
+  const revocations = watchRevocations(settings.database);
   const dependencies: Dependencies = {
     grant: currentGrant,
     recheck: recheckGrant,
@@ -101,6 +101,8 @@ export async function startWorker(
     audit,
   });
 
+  // Not a single task is taken before it is known what was revoked.
+  await Promise.race([revocations.ready, aborted(life.signal)]);
   const connection = await connectPatiently(settings.temporalAddress, life.signal, onError);
   if (!connection) return;
   // One native connection for the worker and its client, which eager start needs.
@@ -155,10 +157,7 @@ export async function startWorker(
     onError,
   });
   const reconciling = startReconciling({ pool: relayPool, client, progress, onError });
-  const stopped = new Promise<void>((resolve) => {
-    if (life.signal.aborted) resolve();
-    life.signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+  const stopped = aborted(life.signal);
   const finished = Promise.all([
     worker.runUntil(stopped.then(() => Promise.all([relay.stop(), reconciling.stop()]))),
     fetcher.runUntil(stopped),
@@ -173,9 +172,17 @@ export async function startWorker(
       compute.close(),
       connection.close(),
       policy.close(),
+      revocations.close(),
     ]);
     await Promise.all([tenants.end(), relayPool.end()]);
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 /** The SDK does not retry a worker’s first connect, so this does. `undefined` once the signal aborts. */

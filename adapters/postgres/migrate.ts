@@ -4,6 +4,7 @@ import pg from 'pg';
 import { type DatabaseAddress, reach } from './address.ts';
 import * as runs from './migrations/0001_runs.ts';
 import * as policy from './migrations/0002_policy.ts';
+import * as revocation from './migrations/0003_revocation.ts';
 import * as keys from './migrations/0004_keys.ts';
 import * as tenants from './migrations/0005_tenants.ts';
 
@@ -11,6 +12,7 @@ import * as tenants from './migrations/0005_tenants.ts';
 const migrations: Readonly<Record<string, Migration>> = {
   '0001_runs': runs,
   '0002_policy': policy,
+  '0003_revocation': revocation,
   '0004_keys': keys,
   '0005_tenants': tenants,
 };

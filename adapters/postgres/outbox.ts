@@ -6,7 +6,7 @@ import { inTransaction } from './connect.ts';
 /** What the relay must tell Temporal. An entry leaves the table in the transaction in which Temporal agreed. */
 export interface OutboxEntry {
   id: string;
-  kind: 'start' | 'cancel';
+  kind: 'start' | 'cancel' | 'wake' | 'adopt';
   runId: string;
   tenant: string;
   requestedBy: Requester;

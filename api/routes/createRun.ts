@@ -34,6 +34,7 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
         principal: admission.principal,
         policies: admission.policies,
         policyDigest: admission.policyDigest,
+        isRevoked: admission.isRevoked,
         txn: request.traceId,
         idempotencyKey: parseIdempotencyKey(request.headers['idempotency-key']),
       };

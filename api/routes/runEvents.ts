@@ -2,8 +2,8 @@ import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
-import type { Principal } from '../../domain/principal.ts';
 import { hasEnded } from '../../domain/run.ts';
+import type { Admission } from '../gate.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { runViewOf } from '../runView.ts';
@@ -19,7 +19,7 @@ const streamMs = 3_600_000;
 
 /**
  * Server-sent events (WHATWG HTML, section 9.2): `event: run` whose data is the run, first as it is now, then
- * whenever it has changed. The stream ends after an end state. Ids go up from `Last-Event-ID`; since each event is
+ * whenever it has changed. The stream ends after an end state, and once whoever follows is revoked. Ids go up from `Last-Event-ID`; since each event is
  * the whole run, whoever reconnects misses nothing that still matters.
  */
 export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal) {
@@ -33,7 +33,7 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
         200: { description: 'Events named `run`.', content: { 'text/event-stream': { schema: z.string() } } },
       },
     },
-    async ({ admission: { principal, run }, request, reply }) => {
+    async ({ admission, request, reply }) => {
       if (streams >= streamsMax) throw new WaybillError('TooManyRequests');
       streams++;
       const gone = new AbortController();
@@ -45,14 +45,7 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
       if (socket.destroyed) gone.abort();
       const signal = AbortSignal.any([gone.signal, stopping, AbortSignal.timeout(streamMs)]);
       const after = Number(request.headers['last-event-id']);
-      const events = follow(
-        ports,
-        options,
-        principal,
-        run!.id,
-        Number.isSafeInteger(after) ? after : 0,
-        signal,
-      );
+      const events = follow(ports, options, admission, Number.isSafeInteger(after) ? after : 0, signal);
       return (
         reply
           .header('content-type', 'text/event-stream')
@@ -69,24 +62,26 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
 async function* follow(
   { intake, policy }: ApiPorts,
   options: ApiOptions,
-  principal: Principal,
-  runId: string,
+  { principal, run: followed, isRevoked }: Admission,
   lastId: number,
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   const change = bell(signal);
+  const { tenant, id: runId } = followed!;
   intake.watchRun(runId, change.ring, signal);
   let id = lastId;
   let shown = '';
   let gap = gapMs.first;
   let saidAt = performance.now();
   while (!signal.aborted) {
-    // While the database is away nothing has changed that could be shown; the watch looks again by itself.
-    const run = await intake
-      .findRun(principal.tenant, runId)
-      .then((found) => (found && !mayRead(policy, principal, found) ? null : found))
+    // While the database is away, or it cannot be known who is revoked, nothing is shown; the watch looks again by itself.
+    const run = await isRevoked()
+      .then(async (revoked) => {
+        const found = revoked ? null : await intake.findRun(tenant, runId);
+        return found && !mayRead(policy, principal, found) ? null : found;
+      })
       .catch(() => undefined);
-    // The policy has changed, and whoever connects again hears that.
+    // The right to read it is gone, and whoever connects again hears why.
     if (run === null) return;
     const data = run ? JSON.stringify(runViewOf(run, options)) : shown;
     if (data !== shown) {

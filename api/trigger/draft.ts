@@ -18,6 +18,8 @@ export interface Call {
   policyDigest: string;
   txn: string;
   idempotencyKey: string | undefined;
+  /** Asked again and again while the data arrives. */
+  isRevoked(): Promise<boolean>;
 }
 
 /** A run that nobody knows of yet. */

@@ -23,6 +23,8 @@ export interface Upload {
 const idleMs = 60_000;
 /** Others take an upload for broken after 30 s without a sign of it. */
 const touchEveryMs = 5_000;
+/** How often it is asked whether the sender was revoked meanwhile. */
+const askEveryMs = 500;
 
 /**
  * Accepts a run whose data is the body: record, resolve, check, receive, answer. What is small is accepted when
@@ -40,13 +42,30 @@ export async function triggerByUpload(
   const parameters = await checkParameters(call.pipeline, given);
   const source = { kind: call.pipeline.manifest.source.kind as 'upload' | 'inline' };
   const draft = record(call, { parameters, source, callback: null });
-  const body = uploadBody(upload.stream, upload.sizeBytes, idleMs);
+  const cut = cutOnceRevoked(call);
+  const body = uploadBody(upload.stream, upload.sizeBytes, idleMs, cut.signal);
   const requestDigest = () => requestDigestOf(draft, upload.mediaType, given, body.digest());
 
-  const known = draft.idempotency && (await ports.intake.findKey(draft.idempotency));
-  if (known) return repeated(known, body, requestDigest);
-  const received = await receive(ports, options, draft, format, body, requestDigest);
-  return 'known' in received ? repeated(received.known, body, requestDigest) : received;
+  try {
+    const known = draft.idempotency && (await ports.intake.findKey(draft.idempotency));
+    if (known) return await repeated(known, body, requestDigest);
+    const received = await receive(ports, options, draft, format, body, requestDigest);
+    return await ('known' in received ? repeated(received.known, body, requestDigest) : received);
+  } finally {
+    cut.stop();
+  }
+}
+
+/** Aborts as `PrincipalRevoked`. While it cannot be known whether the sender is revoked, nothing is cut. */
+function cutOnceRevoked({ isRevoked }: Call): { signal: AbortSignal; stop(): void } {
+  const cut = new AbortController();
+  const asking = setInterval(async () => {
+    if (await isRevoked().catch(() => false)) {
+      clearInterval(asking);
+      cut.abort(new WaybillError('PrincipalRevoked'));
+    }
+  }, askEveryMs);
+  return { signal: cut.signal, stop: () => clearInterval(asking) };
 }
 
 /** Throws `UnsupportedMediaType` where the pipeline takes no body, or another one. */

@@ -17,9 +17,14 @@ export interface UploadBody {
 /**
  * Watches a body on its way. A body of which nothing arrives for `idleMs` counts as broken, and so does one that
  * closes before its end; both throw `UploadIncomplete` to whoever reads. Where the request says how long its body is,
- * the last byte is known for what it is when it comes.
+ * the last byte is known for what it is when it comes. What is cut from outside ends with the reason of that, and is not broken.
  */
-export function uploadBody(stream: Readable, sizeBytes: number | undefined, idleMs: number): UploadBody {
+export function uploadBody(
+  stream: Readable,
+  sizeBytes: number | undefined,
+  idleMs: number,
+  cut: AbortSignal,
+): UploadBody {
   const hash = createHash('sha256');
   let arrivedBytes = 0;
   let state: 'arriving' | 'ended' | 'broken' = 'arriving';
@@ -29,7 +34,7 @@ export function uploadBody(stream: Readable, sizeBytes: number | undefined, idle
     const chunks = stream.iterator({ destroyOnReturn: false });
     try {
       for (;;) {
-        const next = await withinIdle(chunks.next(), idleMs);
+        const next = await arrived(chunks.next(), idleMs, cut);
         if (next.done) break;
         hash.update(next.value);
         arrivedBytes += next.value.length;
@@ -37,6 +42,7 @@ export function uploadBody(stream: Readable, sizeBytes: number | undefined, idle
         yield next.value;
       }
     } catch (error) {
+      cut.throwIfAborted();
       state = 'broken';
       throw new WaybillError('UploadIncomplete', {
         detail: error instanceof Error ? error.message : '',
@@ -55,14 +61,17 @@ export function uploadBody(stream: Readable, sizeBytes: number | undefined, idle
   };
 }
 
-async function withinIdle<T>(next: Promise<T>, idleMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const idle = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`nothing arrived for ${idleMs} ms`)), idleMs);
+async function arrived<T>(next: Promise<T>, idleMs: number, cut: AbortSignal): Promise<T> {
+  const done = new AbortController();
+  const never = new Promise<never>((_, reject) => {
+    const timer = setTimeout(() => reject(new Error(`nothing arrived for ${idleMs} ms`)), idleMs);
+    done.signal.addEventListener('abort', () => clearTimeout(timer));
+    cut.addEventListener('abort', () => reject(cut.reason), { signal: done.signal });
+    if (cut.aborted) reject(cut.reason);
   });
   try {
-    return await Promise.race([next, idle]);
+    return await Promise.race([next, never]);
   } finally {
-    clearTimeout(timer);
+    done.abort();
   }
 }

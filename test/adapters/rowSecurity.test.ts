@@ -19,6 +19,10 @@ const ofNoTenant: Readonly<
     why: 'one policy decides for all tenants; the migrator writes it, and whoever decides by it reads it',
     readBy: ['waybill_api', 'waybill_worker'],
   },
+  'waybill.revoked': {
+    why: 'what was revoked, but neither by whom nor why: everybody may meet anybody’s grant',
+    readBy: ['waybill_api', 'waybill_worker'],
+  },
   'waybill.grant_key': {
     why: 'public keys by which everybody’s grants are verified; the API publishes and rotates them',
     readBy: ['waybill_api'],
@@ -52,6 +56,7 @@ const rowsOf = (tenant: string) => {
       VALUES ('${tenant}', 'prn_1', 'things', 'key', '${run}');
     INSERT INTO waybill.outbox (tenant, kind, run_id) VALUES ('${tenant}', 'start', '${run}');
     INSERT INTO waybill.audit_event (tenant, action, outcome, detail) VALUES ('${tenant}', 'a', 'success', '{}');
+    INSERT INTO waybill.revocation (id, kind, target, tenant) VALUES ('rev-${tenant}', 'grant', '${run}', '${tenant}');
     INSERT INTO public.things (_tenant, id, _run, _position) VALUES ('${tenant}', 1, '${run}', 0);`;
 };
 

@@ -13,11 +13,14 @@ import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createIntake } from '../../adapters/postgres/intake.ts';
+import { watchRevocations } from '../../adapters/postgres/liveRevocations.ts';
+import { createRevocationRecords } from '../../adapters/postgres/revocations.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { createReceiver } from '../../adapters/records/receiver.ts';
 import { createSourceCheck } from '../../adapters/sources/checkSource.ts';
 import type { ApiPorts } from '../../api/ports.ts';
 import { buildServer } from '../../api/server.ts';
+import { ofKey } from '../../domain/revocation.ts';
 import { startPostgresForTest } from '../stack.ts';
 import { layCable } from './cable.ts';
 import { startIssuer } from './issuer.ts';
@@ -40,12 +43,14 @@ export async function startApi({
   const cable = await layCable(new URL(postgres.apiUrl));
   const tenants = tenantsOf(connectPool(cable.url, { connectionsMax: 10, name: 'test-api', answerWithinMs }));
   const intake = createIntake(tenants, cable.url);
+  const revocations = watchRevocations(cable.url);
+  await revocations.ready;
   const objects = await openDirectory(join(folder, 'objects'));
   const grantKeys = createGrantKeys({
     tenants,
     database: cable.url,
     folder: await openKeyFolder(keysFolder),
-    isRevoked: () => false,
+    isRevoked: (key) => revocations.find(ofKey(key)) !== undefined,
     onError: () => {},
   });
   const ports: ApiPorts = {
@@ -53,6 +58,8 @@ export async function startApi({
     auditLog: createAuditLog(tenants),
     authenticator: createAuthenticator(withKeys(onlyIssuer(issuer.url, 'waybill'))),
     policy: createPolicyEngine(await readPolicies()),
+    revocations,
+    revocationRecords: createRevocationRecords(tenants),
     definitions,
     grantSigner: grantKeys,
     grantKeys,
@@ -76,6 +83,7 @@ export async function startApi({
 
   return {
     url,
+    ports,
     issuer,
     cable,
     roots,
@@ -94,7 +102,7 @@ export async function startApi({
     },
     async stop(): Promise<void> {
       await app.close();
-      await Promise.all([intake.close(), grantKeys.close()]);
+      await Promise.all([intake.close(), grantKeys.close(), revocations.close()]);
       await tenants.end();
       await database.end();
       await cable.cut();

@@ -26,7 +26,12 @@ type Expected = number | [status: number, code: ErrorCode];
 interface Place {
   /** A run of acme that has been accepted. */
   run: string;
+  /** A revocation of acme that stands at first. */
+  revocation: string;
 }
+
+/** Whom both tenants have revoked already, so that it changes nothing to do it again. */
+const revoked = json({ kind: 'principal', id: `prn_${'0'.repeat(22)}` });
 
 /**
  * What each route answers to whoever may: the request, and the status, with a code where nothing more is there to act
@@ -45,6 +50,13 @@ const granted: Record<
   followRun: { path: '/v1/runs/{run}/events', answers: 200 },
   listRunAudit: { path: '/v1/runs/{run}/audit', answers: 200 },
   cancelRun: { path: '/v1/runs/{run}/cancel', answers: 202 },
+  revoke: { path: '/v1/revocations', init: revoked, answers: 200 },
+  listRevocations: { path: '/v1/revocations', answers: 200 },
+  restore: {
+    path: '/v1/revocations/{revocation}',
+    answers: 200,
+    elsewhere: [404, 'RevocationUnknown'],
+  },
   listKeys: { path: '/v1/keys', answers: 200 },
   rotateKeys: { path: '/v1/keys/rotations', init: { method: 'POST' }, answers: 201 },
   health: { path: '/healthz', answers: 200 },
@@ -120,10 +132,17 @@ describe('a walk through every route', () => {
     api = await startApi();
     const response = await api.call('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
     const { id, requestedBy } = (await response.json()) as { id: string; requestedBy: { id: string } };
-    place = { run: id };
-    secrets = ['acme', id, requestedBy.id];
+    const revocation = await revoke('acme', json({ kind: 'principal', id: `prn_${'1'.repeat(22)}` }));
+    secrets = ['acme', id, requestedBy.id, revocation, await revoke('acme', revoked)];
+    await revoke('globex', revoked);
+    place = { run: id, revocation };
   });
   after(() => api.stop());
+
+  async function revoke(tenant: string, init: RequestInit): Promise<string> {
+    const as = await api.issuer.token({ sub: 'first', tenant, roles: ['operator'] });
+    return ((await (await api.call('/v1/revocations', { as, ...init })).json()) as { id: string }).id;
+  }
 
   const pathOf = (name: RouteName) =>
     granted[name].path.replace(/\{(\w+)\}/g, (_, what) => place[what as keyof Place]);

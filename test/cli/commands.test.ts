@@ -11,7 +11,7 @@ import { clusterFolder } from '../../cli/dev/postgresCluster.ts';
 import { ensureDatabase } from '../../cli/dev/postgresRoles.ts';
 import { recordOf } from '../../cli/dev/processRecord.ts';
 import { unprivilegedUser } from '../../cli/dev/unprivileged.ts';
-import type { Page, Pipeline, Run } from '../../sdk/client.ts';
+import type { Page, Pipeline, Revocation, Run } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
 import { documents, type Ended, startCommand, startWaybill } from './waybillProcess.ts';
 
@@ -302,6 +302,35 @@ describe('waybill', () => {
       });
     });
 
+    describe('revoke and restore', () => {
+      const refused = ['runs', '--limit', '1', '--as', 'erin'];
+
+      it('know people of the embedded stack by their names', async () => {
+        const args = ['principal', 'erin', '--as', 'carol'];
+        const revoked = await json<Revocation>(0, 'revoke', ...args, '--reason', 'a test');
+        assert.deepEqual([revoked.kind, revoked.reason], ['principal', 'a test']);
+        await until(async () => (await waybill(...refused)).code !== 0);
+        const { error } = await json<Refusal>(3, ...refused);
+        assert.equal(error.code, 'PrincipalRevoked');
+        assert.equal((await json<Revocation>(0, 'revoke', ...args)).id, revoked.id);
+        const [restored] = await json<Revocation[]>(0, 'restore', ...args);
+        assert.equal(restored!.id, revoked.id);
+        await until(async () => (await waybill(...refused)).code === 0);
+        assert.match((await json<Refusal>(1, 'restore', ...args)).error.message, /erin/);
+      });
+
+      it('tell an agent from whom it acts for', async () => {
+        const { target } = await json<Revocation>(0, 'revoke', 'principal', 'copilot', '--as', 'carol');
+        await until(async () => (await waybill('runs', '--as', 'copilot')).code === 3);
+        assert.equal((await waybill('runs', '--as', 'alice')).code, 0);
+        await json(0, 'restore', 'principal', target, '--as', 'carol');
+      });
+
+      it('end with 2 for a kind that there is not', async () => {
+        assert.equal((await waybill('revoke', 'tenant', 'acme', '--as', 'carol')).code, 2);
+      });
+    });
+
     describe('worker', () => {
       it('is one more until Ctrl-C, and drains', async () => {
         const one = start(['worker']);
@@ -459,7 +488,7 @@ describe('waybill', () => {
       });
       after(() => endless?.end());
 
-      it('has examples', () => assert.equal(blocks.length, 11));
+      it('has examples', () => assert.equal(blocks.length, 13));
 
       for (const block of blocks) {
         it(`shows what works as it stands there: ${block.split('\n', 1)}`, async () => {

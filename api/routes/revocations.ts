@@ -1,0 +1,194 @@
+import { z } from 'zod';
+import type { AuditEvent } from '../../domain/audit.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import type { RevocationScope } from '../../domain/ports/revocations.ts';
+import type { Principal } from '../../domain/principal.ts';
+import { type Revocation, type RevocationKind, revocationKinds } from '../../domain/revocation.ts';
+import type { Admission } from '../gate.ts';
+import { handler, Page } from '../handler.ts';
+import type { ApiOptions, ApiPorts } from '../ports.ts';
+
+const kind = z.enum(revocationKinds);
+const who = z.looseObject({ id: z.string(), kind: z.string() }).nullable();
+
+export const RevocationView = z.object({
+  id: z.string(),
+  kind,
+  target: z.string().describe('Who or what was revoked: the `id` of the request.'),
+  tenant: z.string().nullable().describe('`null` for keys, which belong to no tenant.'),
+  issuedUntil: z.iso
+    .datetime()
+    .nullable()
+    .describe('Only what was issued until then is void, as after a logout; `null`: everything.'),
+  reason: z.string().nullable(),
+  revokedBy: who.describe('`null` where the identity provider said so.'),
+  createdAt: z.iso.datetime(),
+  liftedBy: who,
+  liftedAt: z.iso.datetime().nullable(),
+});
+
+/** What a target may look like; `prn_…`, the id of a run or the `jti` of a grant, the thumbprint of a key. */
+const targets: Record<RevocationKind, RegExp> = {
+  principal: /^prn_[\w-]{22}$/,
+  grant: /^[A-Za-z0-9._-]{1,200}$/,
+  key: /^[\w-]{43}$/,
+  delegation: /^[A-Za-z0-9._-]{1,200}$/,
+};
+
+const RevocationRequest = z
+  .strictObject({
+    kind,
+    id: z.string().max(200).describe('`prn_…`; of a grant the id of its run; of a key its `kid`.'),
+    reason: z
+      .string()
+      .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, 'Up to 500 characters, without control characters.')
+      .optional(),
+  })
+  .refine(({ kind, id }) => targets[kind].test(id), { path: ['id'], message: 'That is no id of this kind.' });
+
+export function revoke(ports: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Withdraws a right',
+      description:
+        'Within 10 s no task of a worker and no request goes on under it. Runs that need it are suspended and go on ' +
+        'once it is restored. What is revoked already stays as it is and is answered with 200.',
+      tags: ['revocations'],
+      body: RevocationRequest,
+      response: { 200: RevocationView, 201: RevocationView },
+    },
+    async ({ body, admission, request, reply }) => {
+      const { principal } = admission;
+      const isKey = body.kind === 'key';
+      if (isKey && !mayRevokeKeys(ports, options, principal))
+        throw await denied(ports, admission, request.traceId);
+      await refuseUnknown(ports, principal, body);
+      const { revocation, created } = await ports.revocationRecords.revoke(
+        principal.tenant,
+        {
+          kind: body.kind,
+          target: body.id,
+          issuedUntil: null,
+          reason: body.reason ?? null,
+          revokedBy: whoOf(principal),
+        },
+        (revocation) => auditOf('revocation.created', revocation, admission, request.traceId),
+      );
+      return reply.code(created ? 201 : 200).send(revocation);
+    },
+  );
+}
+
+export function listRevocations(ports: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Lists what is revoked, newest first',
+      tags: ['revocations'],
+      querystring: z.strictObject({
+        ...Page.shape,
+        kind: kind.optional(),
+        id: z
+          .string()
+          .regex(/^[^\0]{1,200}$/)
+          .optional()
+          .describe('Who or what was revoked.'),
+      }),
+      response: { 200: z.object({ items: z.array(RevocationView), nextCursor: z.string().nullable() }) },
+    },
+    async ({ query: { kind, id, limit, cursor }, admission: { principal } }) =>
+      ports.revocationRecords.list(scopeOf(ports, options, principal), {
+        limit,
+        ...(kind !== undefined && { kind }),
+        ...(id !== undefined && { target: id }),
+        ...(cursor !== undefined && { cursor }),
+      }),
+  );
+}
+
+export function restore(ports: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Gives a right back',
+      description: 'Runs that were suspended for it go on from where they stood.',
+      tags: ['revocations'],
+      params: z.object({ id: z.string() }),
+      response: { 200: RevocationView },
+    },
+    async ({ params: { id }, admission, request }) => {
+      const { principal } = admission;
+      const lifted = await (/^rev_[\w-]{1,100}$/.test(id)
+        ? ports.revocationRecords.lift(
+            scopeOf(ports, options, principal),
+            id,
+            whoOf(principal),
+            (revocation) => auditOf('revocation.lifted', revocation, admission, request.traceId),
+          )
+        : undefined);
+      if (!lifted) throw new WaybillError('RevocationUnknown');
+      return lifted;
+    },
+  );
+}
+
+/** A mistyped id would revoke nothing, and nobody would notice. Principals are not known before they come. */
+async function refuseUnknown(
+  { intake, grantSigner }: ApiPorts,
+  { tenant }: Principal,
+  { kind, id }: z.infer<typeof RevocationRequest>,
+): Promise<void> {
+  const isJti = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id);
+  if (kind === 'grant' && !isJti && !(await intake.findRun(tenant, id))) throw new WaybillError('RunUnknown');
+  if (kind !== 'key') return;
+  const { keys } = await grantSigner.publicKeys();
+  if (keys.some((key) => 'kid' in key && key.kid === id)) return;
+  const message = 'This Waybill has no such key. /.well-known/jwks.json lists them.';
+  throw new WaybillError('InvalidRequest', { issues: [{ path: '/id', message }] });
+}
+
+/** A key signs grants of all tenants, so the right within one tenant is not enough. */
+function mayRevokeKeys(
+  { policy }: ApiPorts,
+  { operatingTenant = '' }: ApiOptions,
+  principal: Principal,
+): boolean {
+  const resource = { kind: 'instance', tenant: operatingTenant } as const;
+  return policy.decide({ principal, action: 'revoke', resource }).allowed;
+}
+
+function scopeOf(ports: ApiPorts, options: ApiOptions, principal: Principal): RevocationScope {
+  return { tenant: principal.tenant, keys: mayRevokeKeys(ports, options, principal) };
+}
+
+async function denied({ auditLog }: ApiPorts, { principal }: Admission, txn: string): Promise<WaybillError> {
+  await auditLog.append({
+    action: 'access.denied',
+    outcome: 'denied',
+    tenant: principal.tenant,
+    actor: whoOf(principal),
+    runId: null,
+    txn,
+    detail: { action: 'revoke', resource: 'instance' },
+  });
+  return new WaybillError('Forbidden', { detail: 'revoke on the instance' });
+}
+
+function whoOf({ id, kind, actor }: Principal): NonNullable<AuditEvent['actor']> {
+  return { id, kind, ...(actor && { actor }) };
+}
+
+function auditOf(
+  action: string,
+  { id, kind, target, reason }: Revocation,
+  { principal, policies }: Admission,
+  txn: string,
+): AuditEvent {
+  return {
+    action,
+    outcome: 'success',
+    tenant: principal.tenant,
+    actor: whoOf(principal),
+    runId: kind === 'grant' ? target : null,
+    txn,
+    detail: { revocation: id, kind, target, ...(reason !== null && { reason }), policies },
+  };
+}

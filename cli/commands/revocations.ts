@@ -1,0 +1,65 @@
+import { Argument, type Command } from 'commander';
+import { principalId } from '../../adapters/oidc/callerOf.ts';
+import { type RevocationKind, revocationKinds } from '../../domain/revocation.ts';
+import type { Revocation } from '../../sdk/client.ts';
+import { readClientSettings } from '../cliSettings.ts';
+import { connect, type GlobalOptions, runningStack } from '../connect.ts';
+import { type AddCommand, type CliContext, CliError } from '../context.ts';
+import { people } from '../dev/people.ts';
+import { plain } from '../output/plain.ts';
+import { printResult } from '../output/print.ts';
+
+/** `waybill revoke KIND ID` and `waybill restore KIND ID` */
+export const addRevocations: AddCommand = (program, context) => {
+  byKind(program, 'revoke', 'withdraw a right: within 10 s no task and no request goes on under it')
+    .option('--reason <text>', 'why, for whoever looks into the list or the audit')
+    .action(async (kind: RevocationKind, id: string, given: { reason?: string }, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const { reason } = given;
+      const target = targetOf(context, kind, id);
+      const made = await connect(context, options).revoke(
+        kind,
+        target,
+        reason === undefined ? {} : { reason },
+      );
+      printResult(options.json, made, () => [
+        `Revoked ${nameOf(made, id)}: ${made.id}.`,
+        `Its runs are suspended at their next step. npx waybill restore ${kind} ${plain(id)} gives the right back.`,
+      ]);
+    });
+
+  byKind(program, 'restore', 'give a right back; runs that were suspended for it go on').action(
+    async (kind: RevocationKind, id: string, _, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const client = connect(context, options);
+      const { items } = await client.listRevocations({ kind, id: targetOf(context, kind, id) });
+      if (items.length === 0) throw new CliError(`No ${kind} ${id} is revoked.`);
+      // After a logout and a withdrawal there are two of them.
+      const lifted = await Promise.all(items.map((revocation) => client.restore(revocation.id)));
+      printResult(options.json, lifted, () => lifted.map((one) => `Restored ${nameOf(one, id)}: ${one.id}.`));
+    },
+  );
+};
+
+function byKind(program: Command, name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .addArgument(new Argument('<kind>', 'what it is').choices(revocationKinds))
+    .argument(
+      '<id>',
+      'prn_… or a name of the embedded stack; of a grant the id of its run; of a key its kid',
+    );
+}
+
+/** In the embedded stack people have names, from which their ids follow as the API makes them. */
+function targetOf(context: CliContext, kind: RevocationKind, id: string): string {
+  if (kind !== 'principal' || !Object.hasOwn(people, id)) return id;
+  const { issuerUrl } = runningStack(readClientSettings(context).WAYBILL_HOME);
+  const { subject, act } = people[id]!;
+  return principalId(issuerUrl, act?.sub ?? subject);
+}
+
+function nameOf({ kind, target }: Revocation, id: string): string {
+  return id === target ? `${kind} ${plain(target)}` : `${kind} ${plain(id)} (${target})`;
+}

@@ -1,0 +1,335 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { uuidv7 } from 'uuidv7';
+import type { Revocation } from '../../domain/revocation.ts';
+import type { Run } from '../../sdk/client.ts';
+import { type Api, codeOf, data, json, lines, startApi } from './startApi.ts';
+
+describe('revocations', () => {
+  let api: Api;
+  let carol: string;
+  before(async () => {
+    api = await startApi();
+    carol = await api.issuer.token({ sub: 'carol', roles: ['operator'] });
+  });
+  after(() => api.stop());
+
+  /** Somebody whom no other test knows. */
+  async function somebody(claims: Record<string, unknown> = {}) {
+    const sub = `p-${uuidv7()}`;
+    const token = await api.issuer.token({ sub, ...claims });
+    const run = await api.call('/v1/pipelines/few/runs', { as: token, ...json({ records: [{ id: sub }] }) });
+    assert.equal(run.status, 202);
+    const { id: runId, requestedBy } = (await run.json()) as Run;
+    return { token, sub, runId, ...requestedBy };
+  }
+
+  async function revoke(kind: string, id: string, more: object = {}, as = carol): Promise<Response> {
+    return api.call('/v1/revocations', { as, ...json({ kind, id, ...more }) });
+  }
+
+  async function revoked(kind: string, id: string, more: object = {}): Promise<Revocation> {
+    const response = await revoke(kind, id, more);
+    assert.equal(response.status, 201);
+    return (await response.json()) as Revocation;
+  }
+
+  const restore = (id: string, as = carol) => api.call(`/v1/revocations/${id}`, { as, method: 'DELETE' });
+  const status = async (as: string) => (await api.call('/v1/runs', { as })).status;
+
+  /** This API hears of its own writes through the database, as every other does. */
+  async function until(wanted: number, as: string): Promise<void> {
+    for (const by = performance.now() + 10_000; (await status(as)) !== wanted; await pause(5))
+      assert.ok(performance.now() < by, `not ${wanted} within 10 s`);
+  }
+
+  it('who is revoked is refused on every route, and audited, until they are restored', async () => {
+    const alice = await somebody();
+    const revocation = await revoked('principal', alice.id, { reason: 'left the company' });
+    assert.equal(revocation.target, alice.id);
+    assert.equal(revocation.reason, 'left the company');
+    await until(403, alice.token);
+    for (const [path, init] of [
+      ['/v1/runs', {}],
+      ['/v1/pipelines', {}],
+      [`/v1/runs/${alice.runId}`, {}],
+      [`/v1/runs/${alice.runId}/events`, {}],
+      [`/v1/runs/${alice.runId}/cancel`, { method: 'POST' }],
+      ['/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] })],
+      ['/v1/revocations', json({ kind: 'principal', id: alice.id })],
+    ] as const) {
+      const response = await api.call(path, { as: alice.token, ...init });
+      const trace = response.headers.get('x-trace-id');
+      assert.equal(await codeOf(response), 'PrincipalRevoked', path);
+      const [event] = await api.rows('SELECT * FROM waybill.audit_event WHERE txn = $1', [trace]);
+      assert.deepEqual([event?.action, event?.outcome], ['access.denied', 'denied'], path);
+      assert.equal((event!.detail as { revocation: string }).revocation, revocation.id);
+    }
+    const lifted = (await (await restore(revocation.id)).json()) as Revocation;
+    assert.equal(typeof lifted.liftedAt, 'string');
+    await until(200, alice.token);
+  });
+
+  it('both are audited with who did it', async () => {
+    const { id } = await somebody();
+    const revocation = await revoked('principal', id);
+    await restore(revocation.id);
+    const events = await api.rows<{ action: string; actor: { id: string }; tenant: string }>(
+      `SELECT action, actor, tenant FROM waybill.audit_event WHERE detail ->> 'revocation' = $1 ORDER BY id`,
+      [revocation.id],
+    );
+    assert.deepEqual(
+      events.map(({ action, tenant, actor }) => [action, tenant, actor.id]),
+      ['created', 'lifted'].map((what) => [`revocation.${what}`, 'acme', revocation.revokedBy!.id]),
+    );
+  });
+
+  it('revoking or restoring twice changes nothing more', async () => {
+    const { id } = await somebody();
+    const first = await revoked('principal', id);
+    const again = await revoke('principal', id, { reason: 'another one' });
+    assert.equal(again.status, 200);
+    assert.deepEqual(await again.json(), first);
+    const lifted = await (await restore(first.id)).json();
+    assert.deepEqual(await (await restore(first.id)).json(), lifted);
+    const anew = await revoked('principal', id);
+    assert.notEqual(anew.id, first.id);
+  });
+
+  it('of fifty at once one is recorded', async () => {
+    const { id } = await somebody();
+    const answers = await Promise.all(Array.from({ length: 50 }, () => revoke('principal', id)));
+    assert.equal(answers.filter(({ status }) => status === 201).length, 1);
+    assert.equal(answers.filter(({ status }) => status === 200).length, 49);
+  });
+
+  it('an agent is refused with whoever it acts for, and by itself', async () => {
+    const sub = `p-${uuidv7()}`;
+    const act = { sub: `agent-${uuidv7()}`, kind: 'agent' };
+    const agent = await somebody({ sub, act });
+    const human = await api.issuer.token({ sub });
+    const first = await revoked('principal', agent.actor!.id);
+    await until(403, agent.token);
+    assert.equal(await status(human), 200);
+    await restore(first.id);
+    await until(200, agent.token);
+    await revoked('principal', agent.id);
+    await until(403, agent.token);
+    assert.equal(await status(human), 403);
+  });
+
+  it('after a logout only newer tokens count', async () => {
+    const now = Math.floor(Date.now() / 1000);
+    const sub = `p-${uuidv7()}`;
+    const old = await somebody({ sub, iat: now - 100 });
+    const logout = (issuedUntil: string) =>
+      api.ports.revocationRecords.revoke(
+        'acme',
+        { kind: 'principal', target: old.id, issuedUntil, reason: null, revokedBy: null },
+        () => ({
+          action: 'revocation.created',
+          outcome: 'success',
+          tenant: 'acme',
+          actor: null,
+          runId: null,
+          txn: null,
+          detail: {},
+        }),
+      );
+    const { revocation } = await logout(new Date((now - 50) * 1000).toISOString());
+    await until(403, old.token);
+    const later = await api.issuer.token({ sub, iat: now - 20 });
+    assert.equal(await status(later), 200);
+
+    const extended = await logout(new Date((now - 10) * 1000).toISOString());
+    assert.deepEqual([extended.created, extended.revocation.id], [false, revocation.id]);
+    await until(403, later);
+    const earlier = await logout(new Date((now - 90) * 1000).toISOString());
+    assert.equal(earlier.revocation.issuedUntil, extended.revocation.issuedUntil);
+    assert.equal(await status(await api.issuer.token({ sub })), 200);
+    // Beside it the same person may be revoked altogether.
+    assert.equal((await revoke('principal', old.id)).status, 201);
+  });
+
+  it('another tenant is neither reached nor shown', async () => {
+    const alice = await somebody();
+    const dave = await api.issuer.token({ sub: 'dave', tenant: 'globex', roles: ['operator'] });
+    const theirs = (await (await revoke('principal', alice.id, {}, dave)).json()) as Revocation;
+    assert.equal(theirs.tenant, 'globex');
+    await until(403, await api.issuer.token({ sub: alice.sub, tenant: 'globex' }));
+    assert.equal(await status(alice.token), 200);
+    const ours = await revoked('principal', alice.id);
+    assert.equal(await codeOf(await restore(ours.id, dave)), 'RevocationUnknown');
+    assert.equal(await codeOf(await restore(theirs.id)), 'RevocationUnknown');
+    const { items } = (await (await api.call(`/v1/revocations?id=${alice.id}`, { as: dave })).json()) as {
+      items: Revocation[];
+    };
+    assert.deepEqual(
+      items.map(({ id }) => id),
+      [theirs.id],
+    );
+    assert.equal(await codeOf(await revoke('grant', alice.runId, {}, dave)), 'RunUnknown');
+  });
+
+  it('lists what stands, newest first, page by page', async () => {
+    const runs = await Promise.all(Array.from({ length: 3 }, () => somebody()));
+    const made: Revocation[] = [];
+    for (const { runId } of runs) made.push(await revoked('grant', runId));
+    await restore(made[1]!.id);
+    type List = { items: Revocation[]; nextCursor: string | null };
+    const list = async (query: string) =>
+      (await (await api.call(`/v1/revocations?kind=grant${query}`, { as: carol })).json()) as List;
+    const first = await list('&limit=1');
+    const second = await list(`&limit=1&cursor=${first.nextCursor}`);
+    assert.deepEqual([first.items[0]!.id, second.items[0]!.id], [made[2]!.id, made[0]!.id]);
+    assert.deepEqual((await list(`&id=${runs[0]!.runId}`)).items, [made[0]]);
+    assert.deepEqual((await list(`&id=${runs[1]!.runId}`)).items, []);
+  });
+
+  it('a key is for operators of the tenant that runs this Waybill', async () => {
+    const { keys } = (await (await fetch(`${api.url}/.well-known/jwks.json`)).json()) as {
+      keys: { kid: string }[];
+    };
+    const { kid } = keys[0]!;
+    const dave = await api.issuer.token({ sub: 'dave', tenant: 'globex', roles: ['operator'] });
+    assert.equal(await codeOf(await revoke('key', kid, {}, dave)), 'Forbidden');
+    assert.equal(await codeOf(await revoke('key', 'A'.repeat(43))), 'InvalidRequest');
+    const revocation = await revoked('key', kid);
+    assert.equal(revocation.tenant, null);
+    assert.equal((await revoke('key', kid)).status, 200);
+    const theirs = await somebody({ tenant: 'globex' });
+    await api.rows(
+      `UPDATE waybill.run SET state = 'suspended', reason = '{"code":"GrantRevoked"}' WHERE id = $1`,
+      [theirs.runId],
+    );
+    assert.equal(await codeOf(await restore(revocation.id, dave)), 'RevocationUnknown');
+    const { items } = (await (await api.call('/v1/revocations?kind=key', { as: dave })).json()) as {
+      items: [];
+    };
+    assert.deepEqual(items, []);
+    assert.equal((await restore(revocation.id)).status, 200);
+    const woken = await api.rows(`SELECT tenant FROM waybill.outbox WHERE kind = 'wake' AND run_id = $1`, [
+      theirs.runId,
+    ]);
+    assert.deepEqual(woken, [{ tenant: 'globex' }]);
+  });
+
+  it('what cannot be meant is refused', async () => {
+    for (const body of [
+      {},
+      { kind: 'tenant', id: 'acme' },
+      { kind: 'principal', id: 'alice' },
+      { kind: 'principal', id: `prn_${'x'.repeat(22)}`, tenant: 'globex' },
+      { kind: 'principal', id: `prn_${'x'.repeat(22)}`, reason: 'a\nb' },
+      { kind: 'principal', id: `prn_${'x'.repeat(22)}`, reason: 'x'.repeat(501) },
+      { kind: 'key', id: "'; DROP TABLE waybill.revocation; --" },
+    ]) {
+      const response = await api.call('/v1/revocations', { as: carol, ...json(body) });
+      assert.equal(await codeOf(response), 'InvalidRequest', JSON.stringify(body));
+    }
+    assert.equal(
+      await codeOf(await api.call('/v1/revocations', { as: carol, method: 'POST' })),
+      'InvalidRequest',
+    );
+    assert.equal(await codeOf(await revoke('grant', 'few-00000000')), 'RunUnknown');
+    for (const id of ['rev_unknown', 'nothing', '..%2fx', '%00'])
+      assert.equal(await codeOf(await restore(id)), 'RevocationUnknown', id);
+  });
+
+  it('an upload under way is cut, and nothing of it goes on', async () => {
+    const alice = await somebody();
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>(undefined, {
+      highWaterMark: 100,
+    });
+    const more = writable.getWriter();
+    const answer = api.call('/v1/pipelines/lines/runs', { as: alice.token, ...data(readable) });
+    for (let i = 0; i < 3; i++) await more.write(Buffer.from(lines(10, i * 10)));
+    const arrived = () =>
+      api.rows<{ id: string; arrival: string }>(
+        `SELECT id, arrival FROM waybill.run WHERE principal = $1 AND pipeline = 'lines'`,
+        [alice.id],
+      );
+    while ((await arrived()).length === 0) await pause(5);
+    await revoked('principal', alice.id);
+    assert.equal(await codeOf(await answer), 'PrincipalRevoked');
+    assert.equal((await arrived())[0]!.arrival, 'broken');
+  });
+
+  it('the events of a run end with the right to see them', async () => {
+    const alice = await somebody();
+    const events = await api.call(`/v1/runs/${alice.runId}/events`, { as: alice.token });
+    const reader = events.body!.getReader();
+    await reader.read();
+    await revoked('principal', alice.id);
+    assert.equal((await reader.read()).done, true);
+  });
+
+  it('a restored right wakes the suspended runs that wait for it, and no others', async () => {
+    const [alice, bob, agent] = await Promise.all([
+      somebody(),
+      somebody(),
+      somebody({ act: { sub: `agent-${uuidv7()}`, kind: 'agent' } }),
+    ]);
+    const suspend = (runId: string, code: string) =>
+      api.rows(
+        `UPDATE waybill.run SET state = 'suspended', reason = jsonb_build_object('code', $2::text) WHERE id = $1`,
+        [runId, code],
+      );
+    const woken = async () =>
+      (
+        await api.rows<{ run_id: string }>(`DELETE FROM waybill.outbox WHERE kind = 'wake' RETURNING run_id`)
+      ).map(({ run_id }) => run_id);
+    await woken();
+    const ofAlice = await revoked('principal', alice.id);
+    const ofAgent = await revoked('principal', agent.actor!.id);
+    const ofRun = await revoked('grant', bob.runId);
+    const ofGrant = await revoked('grant', uuidv7());
+    for (const { runId } of [alice, bob, agent]) await suspend(runId, 'GrantRevoked');
+    for (const [revocation, wakes] of [
+      [ofAlice, [alice.runId]],
+      [ofAgent, [agent.runId]],
+      [ofRun, [bob.runId]],
+      [ofGrant, [alice.runId, bob.runId, agent.runId]],
+      [ofGrant, []],
+    ] as const) {
+      await restore(revocation.id);
+      assert.deepEqual((await woken()).sort(), [...wakes].sort());
+    }
+    const again = await revoked('principal', alice.id);
+    await suspend(alice.runId, 'GrantExpired');
+    await restore(again.id);
+    assert.deepEqual(await woken(), []);
+  });
+});
+
+describe('while it cannot be known who was revoked', () => {
+  it('nobody is let in, and everybody is again once it can', async () => {
+    const api = await startApi({ answerWithinMs: 1_000 });
+    try {
+      const call = () => api.call('/v1/pipelines');
+      assert.equal((await call()).status, 200);
+      await api.cable.cut();
+      const cutAt = performance.now();
+      // The list of pipelines needs no database, so only knowledge that is too old refuses it.
+      assert.equal((await call()).status, 200);
+      let response = await call();
+      for (; response.status === 200; response = await call()) await pause(100);
+      assert.equal(await codeOf(response), 'RevocationsUnavailable');
+      const tookMs = performance.now() - cutAt;
+      assert.ok(tookMs > 7_000 && tookMs < 11_000, `${tookMs} ms`);
+      const as = await api.issuer.token({ sub: `p-${uuidv7()}` });
+      const identified = await api.ports.authenticator.authenticate(as);
+      assert.ok(identified.outcome === 'placed');
+      await api.rows(
+        `INSERT INTO waybill.revocation (id, kind, target, tenant) VALUES ('rev_1', 'principal', $1, 'acme')`,
+        [identified.principal.id],
+      );
+      await api.cable.mend();
+      while ((await call()).status !== 200) await pause(50);
+      assert.equal(await codeOf(await api.call('/v1/pipelines', { as })), 'PrincipalRevoked');
+    } finally {
+      await api.stop();
+    }
+  });
+});
