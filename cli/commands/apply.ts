@@ -1,12 +1,11 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type pg from 'pg';
-import { credentialFrom } from '../../adapters/credentials/credentialFrom.ts';
 import type { DatabaseAddress } from '../../adapters/postgres/address.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import { readClientSettings } from '../cliSettings.ts';
 import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
+import { namedDatabase } from '../namedDatabase.ts';
 import { printResult } from '../output/print.ts';
 
 interface ApplyOptions extends GlobalOptions {
@@ -26,10 +25,8 @@ export const addApply: AddCommand = (program, context) => {
 };
 
 async function apply(folder: string, { database, json }: ApplyOptions, context: CliContext): Promise<void> {
-  const settings = readClientSettings(context);
-  const url = database ?? settings.WAYBILL_DATABASE_URL;
-  if (!url) throw new CliError('Name the database: --database URL, or WAYBILL_DATABASE_URL.', 'usage');
-  const { addressOf } = await import('../../adapters/postgres/address.ts');
+  const address = namedDatabase(database, context);
+  if (!address) throw new CliError('Name the database: --database URL, or WAYBILL_DATABASE_URL.', 'usage');
   const { loadProject } = await import('../../adapters/project/loadProject.ts');
   const { migrate } = await import('../../adapters/postgres/migrate.ts');
   const { applyPolicySet } = await import('../../adapters/postgres/policySets.ts');
@@ -38,11 +35,6 @@ async function apply(folder: string, { database, json }: ApplyOptions, context: 
   // What is wrong with the project is found out before anything is changed.
   const manifests = (await loadProject(resolve(folder))).list().map(({ manifest }) => manifest);
   const policies = await readPolicies(resolve(folder));
-  const credential = credentialFrom({
-    file: settings.WAYBILL_DATABASE_PASSWORD_FILE,
-    value: settings.WAYBILL_DATABASE_PASSWORD,
-  });
-  const address = addressOf(url, credential);
   await reach(address);
   const migrations = await migrate(address);
   await applySinks(address, manifests);

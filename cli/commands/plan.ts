@@ -5,6 +5,7 @@ import type { PolicyChange } from '../../domain/policyChange.ts';
 import { readClientSettings } from '../cliSettings.ts';
 import { type GlobalOptions, runningStack } from '../connect.ts';
 import { type AddCommand, type CliContext, exitCode } from '../context.ts';
+import { namedDatabase } from '../namedDatabase.ts';
 import { changeLines } from '../output/policyChanges.ts';
 import { printResult } from '../output/print.ts';
 
@@ -63,12 +64,13 @@ async function planned(project: string, { database }: PlanOptions, context: CliC
 }
 
 async function liveSet(database: string | undefined, context: CliContext): Promise<PolicySet | undefined> {
-  const { addressOf } = await import('../../adapters/postgres/address.ts');
   const { connectPool } = await import('../../adapters/postgres/connect.ts');
   const { readPolicySet } = await import('../../adapters/postgres/policySets.ts');
-  const settings = readClientSettings(context);
-  const url = database ?? settings.WAYBILL_DATABASE_URL ?? runningStack(settings.WAYBILL_HOME).databaseUrl;
-  const pool = connectPool(addressOf(url, undefined), { connectionsMax: 1, name: 'waybill-plan' });
+  const embedded = () => runningStack(readClientSettings(context).WAYBILL_HOME).databaseUrl;
+  const pool = connectPool(namedDatabase(database, context) ?? embedded(), {
+    connectionsMax: 1,
+    name: 'waybill-plan',
+  });
   try {
     return await readPolicySet(pool);
   } finally {

@@ -371,7 +371,10 @@ describe('waybill', () => {
         const { digest } = applied!.policy;
         assert.deepEqual(applied!.migrations.slice(0, 2), ['0001_runs', '0002_policy']);
         assert.deepEqual(applied, { ...applied, tables, policy: { digest, before: null } });
-        const second = await start(['apply', 'examples/acme', '--json'], { WAYBILL_DATABASE_URL: url }).ended;
+        const second = await start(['apply', 'examples/acme', '--json'], {
+          WAYBILL_DATABASE_URL: Object.assign(new URL(url), { password: '' }).href,
+          WAYBILL_DATABASE_PASSWORD_FILE: join(home, 'keys/database/waybill_migrator'),
+        }).ended;
         assert.deepEqual(documents(second), [{ migrations: [], tables, policy: { digest, before: digest } }]);
         const client = new pg.Client({ connectionString: url });
         await client.connect();
