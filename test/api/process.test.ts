@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { startIssuer } from './issuer.ts';
 import { type Api, startApi } from './startApi.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -94,6 +96,53 @@ describe('the API as a process', () => {
     }
     await api.rows(`DELETE FROM waybill.policy_set WHERE digest = 'x'`);
   });
+
+  it('trusts the issuers of a file instead, each for its tenants', async () => {
+    const other = await startIssuer();
+    const file = join(api.keysFolder, 'issuers.json');
+    const issuers = [
+      { issuer: api.issuer.url, tenants: ['acme'], clients: ['waybill-cli'] },
+      { issuer: other.url, tenants: ['globex'] },
+    ];
+    await writeFile(file, JSON.stringify({ issuers }));
+    const child = start({ WAYBILL_ISSUER: '', WAYBILL_ISSUERS: file });
+    const url = await ready(child);
+    const statusOf = async (token: string) =>
+      (await fetch(`${url}/v1/whoami`, { headers: { authorization: `Bearer ${token}` } })).status;
+    assert.equal(await statusOf(await api.issuer.token()), 200);
+    assert.equal(await statusOf(await other.token({ tenant: 'globex' })), 200);
+    assert.equal(await statusOf(await other.token()), 403);
+    // Only where people sign in.
+    const metadata = await fetch(`${url}/.well-known/oauth-protected-resource`);
+    assert.deepEqual(await metadata.json(), {
+      resource: url,
+      authorization_servers: [api.issuer.url],
+      bearer_methods_supported: ['header'],
+    });
+    child.kill('SIGTERM');
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+    await other.stop();
+  });
+
+  for (const [what, change, says] of [
+    ['no issuer', { WAYBILL_ISSUER: '' }, /^Set WAYBILL_ISSUER, or WAYBILL_ISSUERS/m],
+    ['two ways to say which issuers', { WAYBILL_ISSUERS: 'x' }, /^Set WAYBILL_ISSUER, or WAYBILL_ISSUERS/m],
+    [
+      'a file that is not there',
+      { WAYBILL_ISSUER: '', WAYBILL_ISSUERS: '/nowhere' },
+      /^WAYBILL_ISSUERS: .*ENOENT/m,
+    ],
+  ] as const)
+    it(`does not start with ${what}`, async () => {
+      const child = start(change);
+      let said = '';
+      child.stderr!.on('data', (chunk) => {
+        said += chunk;
+      });
+      const [code] = await once(child, 'close');
+      assert.equal(code, 2);
+      assert.match(said, says);
+    });
 
   it('says which setting is wrong', async () => {
     const child = start({ WAYBILL_ISUER: 'x' });
