@@ -11,7 +11,7 @@ import {
 } from '../domain/policy.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Principal } from '../domain/principal.ts';
-import type { Credential } from '../domain/revocation.ts';
+import type { Credential, StandingRevocation } from '../domain/revocation.ts';
 import type { Run } from '../domain/run.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import type { Route } from './routeTable.ts';
@@ -30,7 +30,7 @@ export interface Admission {
 
 /**
  * Identity, whether it was revoked, then the resource, then the policy, as the route’s row says; before a byte of the
- * body is read. Throws `Unauthenticated`, `TokenExpired`, `PrincipalRevoked`, `RevocationsUnavailable`, `Forbidden`,
+ * body is read. Throws `Unauthenticated`, `TokenExpired`, `PrincipalRevoked`, `SignedOut`, `RevocationsUnavailable`, `Forbidden`,
  * `PipelineUnknown`, `RunUnknown`. A denial is audited.
  */
 export async function admit(
@@ -39,10 +39,12 @@ export async function admit(
   route: Route,
   request: FastifyRequest,
 ): Promise<Admission | undefined> {
-  if (route.identity === 'none') return undefined;
+  if (route.identity !== 'token') return undefined;
   const { principal, issuedAtS } = await identify(ports, route, request);
-  const isRevoked = () => findRevoked(ports, route, request, principal, issuedAtS);
-  if (await isRevoked()) throw new WaybillError('PrincipalRevoked');
+  const find = () => findRevocation(ports, route, request, principal, issuedAtS);
+  const revocation = await find();
+  if (revocation) throw new WaybillError(revocation.issuedUntil === null ? 'PrincipalRevoked' : 'SignedOut');
+  const isRevoked = async () => (await find()) !== undefined;
   if (route.resource === 'self')
     return { principal, policies: [], policyDigest: ports.policy.digest, isRevoked };
   const found = await findResource(ports, route, request, principal);
@@ -83,16 +85,16 @@ function tokenOf({ raw }: FastifyRequest): string {
 const bearer = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
 
 /** Whoever was revoked, or acts for somebody who was, may do nothing at all. */
-async function findRevoked(
+async function findRevocation(
   ports: ApiPorts,
   route: Route,
   request: FastifyRequest,
   { id, kind, actor, tenant }: Principal,
   issuedAtS: number,
-): Promise<boolean> {
+): Promise<StandingRevocation | undefined> {
   const credential: Credential = { tenant, principals: actor ? [id, actor.id] : [id], issuedAtS };
   const revocation = ports.revocations.find(credential);
-  if (!revocation) return false;
+  if (!revocation) return undefined;
   await ports.auditLog.append({
     action: 'access.denied',
     outcome: 'denied',
@@ -102,7 +104,7 @@ async function findRevoked(
     txn: request.traceId,
     detail: { action: route.action, route: route.path, revocation: revocation.id },
   });
-  return true;
+  return revocation;
 }
 
 type Found = Pick<Admission, 'pipeline' | 'run'>;

@@ -16,6 +16,8 @@ interface HandlerSchema {
   params?: z.ZodType;
   querystring?: z.ZodType;
   headers?: z.ZodType;
+  /** Media types of the body, where it is no JSON. */
+  consumes?: string[];
   body?: z.ZodType;
   response: Record<string, unknown>;
 }

@@ -8,12 +8,14 @@ import { openKeyFolder } from '../adapters/keys/keyFolder.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
 import { onlyIssuer, readIssuers } from '../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../adapters/oidc/verifyAccessToken.ts';
+import { createLogoutTokens } from '../adapters/oidc/verifyLogoutToken.ts';
 import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import { addressOf } from '../adapters/postgres/address.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createIntake } from '../adapters/postgres/intake.ts';
 import { watchRevocations } from '../adapters/postgres/liveRevocations.ts';
+import { createLogoutRecords } from '../adapters/postgres/logouts.ts';
 import { createRevocationRecords } from '../adapters/postgres/revocations.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
@@ -107,6 +109,8 @@ const app = await buildServer(
     policy,
     revocations,
     revocationRecords: createRevocationRecords(tenants),
+    logoutTokens: createLogoutTokens(issuers),
+    logoutRecords: createLogoutRecords(tenants),
     definitions: await loadProject(settings.WAYBILL_PROJECT),
     grantSigner: grantKeys,
     grantKeys,

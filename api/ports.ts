@@ -4,6 +4,7 @@ import type { Authenticator } from '../domain/ports/authenticator.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { GrantKeys, GrantSigner } from '../domain/ports/grants.ts';
 import type { Acceptance, Intake } from '../domain/ports/intake.ts';
+import type { LogoutRecords, LogoutTokens } from '../domain/ports/logouts.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { RevocationRecords, Revocations } from '../domain/ports/revocations.ts';
@@ -16,6 +17,8 @@ export interface ApiPorts {
   policy: Policy;
   revocations: Revocations;
   revocationRecords: RevocationRecords;
+  logoutTokens: LogoutTokens;
+  logoutRecords: LogoutRecords;
   definitions: Definitions;
   grantSigner: GrantSigner;
   grantKeys: GrantKeys;

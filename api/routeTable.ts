@@ -21,6 +21,7 @@ export const routeTable = {
   revoke:            { ...post('/v1/revocations'),                      identity: 'token', action: 'revoke',  resource: 'tenant',   bodyMaxBytes: 16_384,    body: 'json',         repeat: 'changes nothing', audit: 'revocation.created' },
   listRevocations:   { ...get('/v1/revocations'),                       identity: 'token', action: 'revoke',  resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   restore:           { ...del('/v1/revocations/:id'),                   identity: 'token', action: 'revoke',  resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'changes nothing', audit: 'revocation.lifted' },
+  backchannelLogout: { ...post('/v1/backchannel-logout'),               identity: 'body',  action: null,      resource: null,       bodyMaxBytes: 16_384,    body: 'form',         repeat: 'is refused',      audit: 'principal.signed-out' },
   health:            { ...get('/healthz'),                              identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   ready:             { ...get('/readyz'),                               identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   openapi:           { ...get('/openapi.json'),                         identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
@@ -33,7 +34,8 @@ export type RouteName = keyof typeof routeTable;
 export interface Route {
   method: 'GET' | 'POST' | 'DELETE';
   path: string;
-  identity: 'token' | 'none';
+  /** `body`: what it holds proves who asks, which the handler verifies. */
+  identity: 'token' | 'body' | 'none';
   /** `null` where nothing is touched that is anybody else’s. */
   action: Action | null;
   /**
@@ -44,7 +46,7 @@ export interface Route {
   bodyMaxBytes: number;
   /** Anything else is refused unread. Data may be of any length, and is streamed. */
   body: 'none' | 'json' | 'json or data' | 'form';
-  repeat: 'safe' | 'changes nothing' | 'idempotency-key';
+  repeat: 'safe' | 'changes nothing' | 'is refused' | 'idempotency-key';
   /** The audit event that commits with the effect. Denials are audited as `access.denied` on every route. */
   audit: string | null;
 }

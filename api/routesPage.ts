@@ -30,7 +30,7 @@ revoked, as nobody.
 const below = `The checks come in this order, before a byte of the body is read:
 
 1. **identity**: a valid access token of a [trusted issuer](identity-providers.md), of somebody who has a tenant and a role and is not
-   revoked. Where it says otherwise, what the body holds proves who asks; \`none\` is for whoever can reach the API.
+   revoked. \`body\`: what it holds proves who asks. \`none\`: whoever can reach the API.
 2. **the resource**: what \`{id}\` names, in the tenant of who asks. Of what another tenant has, the answer is the same as of what
    nobody has.
 3. **the policy**: whether they may do that to it ([policy](policy.md)). \`self\` is about who asks and nobody else, so that nothing is

@@ -10,6 +10,7 @@ import { allowedMethods, refuse, refuseConnection, trace } from './refuse.ts';
 import { createRun } from './routes/createRun.ts';
 import { protectedResource, whoami } from './routes/identity.ts';
 import { listKeys, rotateKeys } from './routes/keys.ts';
+import { backchannelLogout } from './routes/logout.ts';
 import { health, keys, openapi, ready } from './routes/operations.ts';
 import { getPipeline, listPipelines } from './routes/pipelines.ts';
 import { listRevocations, restore, revoke } from './routes/revocations.ts';
@@ -108,6 +109,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     revoke: revoke(ports, options),
     listRevocations: listRevocations(ports, options),
     restore: restore(ports, options),
+    backchannelLogout: backchannelLogout(ports),
     health: health(),
     ready: ready(ports),
     openapi: openapi(),

@@ -13,6 +13,11 @@ export const errors = {
   InvalidJson: { status: 400, retryable: false, message: 'The body is not valid JSON of at most 64 levels.' },
   Unauthenticated: { status: 401, retryable: false, message: 'Send a valid access token as a Bearer token.' },
   TokenExpired: { status: 401, retryable: false, message: 'The access token has expired. Obtain a new one.' },
+  SignedOut: {
+    status: 401,
+    retryable: false,
+    message: 'You have signed out since this token was issued. Sign in again.',
+  },
   Forbidden: {
     status: 403,
     retryable: false,

@@ -13,7 +13,7 @@ export interface StandingRevocation {
   id: string;
   kind: RevocationKind;
   target: string;
-  /** `null` for keys, which belong to no tenant. */
+  /** `null` for keys, which belong to no tenant, and for somebody who has signed out, which is so in each. */
   tenant: string | null;
   /** Only tokens and grants issued at or before this are void, as after a logout. `null`: all, until it is lifted. */
   issuedUntil: string | null;
@@ -51,7 +51,7 @@ export function ofKey(key: string): Credential {
 export function voids(revocation: StandingRevocation, credential: Credential): boolean {
   const { kind, target, tenant, issuedUntil } = revocation;
   if (kind === 'key') return target === credential.key;
-  if (tenant !== credential.tenant) return false;
+  if (tenant !== null && tenant !== credential.tenant) return false;
   if (issuedUntil !== null && credential.issuedAtS * 1000 > Date.parse(issuedUntil)) return false;
   if (kind === 'principal') return credential.principals.some((id) => id === target);
   return kind === 'grant' && (credential.grants ?? []).some((id) => id === target);

@@ -7,6 +7,7 @@ import * as policy from './migrations/0002_policy.ts';
 import * as revocation from './migrations/0003_revocation.ts';
 import * as keys from './migrations/0004_keys.ts';
 import * as tenants from './migrations/0005_tenants.ts';
+import * as logout from './migrations/0006_logout.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -15,6 +16,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0003_revocation': revocation,
   '0004_keys': keys,
   '0005_tenants': tenants,
+  '0006_logout': logout,
 };
 
 /**

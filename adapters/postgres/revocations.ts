@@ -18,7 +18,7 @@ export function createRevocationRecords(tenants: Tenants): RevocationRecords {
       for (let attempt = 1; attempt <= attemptsMax; attempt++) {
         const id = `rev_${uuidv7()}`;
         const written = await tenants.for(byTenant, wanted.revokedBy?.id).transaction(async (client) => {
-          const revocation = await insert(client, id, sought);
+          const revocation = await insertRevocation(client, id, sought);
           if (revocation) await insertAudit(client, audit(revocation));
           return revocation;
         });
@@ -62,7 +62,7 @@ export function createRevocationRecords(tenants: Tenants): RevocationRecords {
 }
 
 /** No row where it stands already and is not extended. */
-async function insert(
+export async function insertRevocation(
   client: ClientBase,
   id: string,
   {

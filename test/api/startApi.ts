@@ -8,12 +8,14 @@ import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
 import { openDirectory } from '../../adapters/objects/directory.ts';
 import { onlyIssuer } from '../../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../../adapters/oidc/verifyAccessToken.ts';
+import { createLogoutTokens } from '../../adapters/oidc/verifyLogoutToken.ts';
 import { createPolicyEngine } from '../../adapters/policy/engine.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createIntake } from '../../adapters/postgres/intake.ts';
 import { watchRevocations } from '../../adapters/postgres/liveRevocations.ts';
+import { createLogoutRecords } from '../../adapters/postgres/logouts.ts';
 import { createRevocationRecords } from '../../adapters/postgres/revocations.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { createReceiver } from '../../adapters/records/receiver.ts';
@@ -53,13 +55,16 @@ export async function startApi({
     isRevoked: (key) => revocations.find(ofKey(key)) !== undefined,
     onError: () => {},
   });
+  const issuers = withKeys(onlyIssuer(issuer.url, 'waybill'));
   const ports: ApiPorts = {
     intake,
     auditLog: createAuditLog(tenants),
-    authenticator: createAuthenticator(withKeys(onlyIssuer(issuer.url, 'waybill'))),
+    authenticator: createAuthenticator(issuers),
     policy: createPolicyEngine(await readPolicies()),
     revocations,
     revocationRecords: createRevocationRecords(tenants),
+    logoutTokens: createLogoutTokens(issuers),
+    logoutRecords: createLogoutRecords(tenants),
     definitions,
     grantSigner: grantKeys,
     grantKeys,

@@ -59,6 +59,11 @@ const granted: Record<
   },
   listKeys: { path: '/v1/keys', answers: 200 },
   rotateKeys: { path: '/v1/keys/rotations', init: { method: 'POST' }, answers: 201 },
+  backchannelLogout: {
+    path: '/v1/backchannel-logout',
+    init: { body: new URLSearchParams({ logout_token: 'x' }) },
+    answers: [400, 'LogoutTokenInvalid'],
+  },
   health: { path: '/healthz', answers: 200 },
   ready: { path: '/readyz', answers: 200 },
   openapi: { path: '/openapi.json', answers: 200 },
@@ -75,6 +80,7 @@ interface Caller {
   refused?: [status: number, code: ErrorCode];
 }
 
+const aMinuteAgoS = Math.floor(Date.now() / 1000) - 60;
 const acme = { tenant: 'acme', roles: ['operator'] };
 const callers: Record<string, Caller> = {
   ...Object.fromEntries(
@@ -95,6 +101,26 @@ const callers: Record<string, Caller> = {
     claims: { sub: 'carol', roles: ['operator'], act: { sub: 'copilot' } },
   },
   'an agent itself': { ...acme, claims: { sub: 'bot', roles: ['operator'], kind: 'agent' } },
+  'somebody revoked': {
+    ...acme,
+    claims: { sub: 'revoked', roles: ['operator'] },
+    refused: [403, 'PrincipalRevoked'],
+  },
+  'an agent of somebody revoked': {
+    ...acme,
+    claims: { sub: 'revoked', roles: ['operator'], act: { sub: 'copilot' } },
+    refused: [403, 'PrincipalRevoked'],
+  },
+  'somebody through whom a revoked agent acts': {
+    ...acme,
+    claims: { sub: 'carol', roles: ['operator'], act: { sub: 'revoked' } },
+    refused: [403, 'PrincipalRevoked'],
+  },
+  'somebody who has signed out': {
+    ...acme,
+    claims: { sub: 'signed-out', roles: ['operator'], iat: aMinuteAgoS },
+    refused: [401, 'SignedOut'],
+  },
   'somebody without a role': { ...acme, claims: { roles: [] }, refused: [403, 'Forbidden'] },
   'somebody without a tenant': { ...acme, claims: { tenant: undefined }, refused: [403, 'Forbidden'] },
   'somebody of no kind': { ...acme, claims: { kind: undefined }, refused: [403, 'Forbidden'] },
@@ -116,7 +142,7 @@ function expected(name: RouteName, caller: Caller): Expected {
   if (caller.refused) return caller.refused;
   const own = caller.tenant === 'acme';
   if (resource === 'run' && !own) return [404, 'RunUnknown'];
-  if ((resource as string) === 'instance' && !own) return [403, 'Forbidden'];
+  if (resource === 'instance' && !own) return [403, 'Forbidden'];
   const allowed = action === null || caller.roles.some((role) => may[role]!.includes(action));
   if (!allowed) return [403, 'Forbidden'];
   return own ? answers : elsewhere;
@@ -136,7 +162,25 @@ describe('a walk through every route', () => {
     secrets = ['acme', id, requestedBy.id, revocation, await revoke('acme', revoked)];
     await revoke('globex', revoked);
     place = { run: id, revocation };
+    await revoke('acme', json({ kind: 'principal', id: await idOf('revoked') }));
+    await signOut('signed-out');
+    // Each of them is known within moments; this waits for the last.
+    while ((await whoami('signed-out', aMinuteAgoS)).status === 200);
   });
+
+  const whoami = async (sub: string, iat?: number) =>
+    api.call('/v1/whoami', { as: await api.issuer.token({ sub, ...(iat && { iat }) }) });
+  const idOf = async (sub: string) => ((await (await whoami(sub)).json()) as { id: string }).id;
+
+  async function signOut(sub: string): Promise<void> {
+    const iat = Math.floor(Date.now() / 1000);
+    const events = { 'http://schemas.openid.net/event/backchannel-logout': {} };
+    const claims = { iss: api.issuer.url, aud: 'waybill-cli', sub, iat, jti: 'walk', events };
+    const body = new URLSearchParams({ logout_token: await api.issuer.sign(claims, { typ: 'logout+jwt' }) });
+    const response = await fetch(`${api.url}/v1/backchannel-logout`, { method: 'POST', body });
+    assert.equal(response.status, 200);
+  }
+
   after(() => api.stop());
 
   async function revoke(tenant: string, init: RequestInit): Promise<string> {
@@ -174,7 +218,12 @@ describe('a walk through every route', () => {
           `SELECT 1 FROM waybill.audit_event WHERE txn = $1 AND action = 'access.denied' AND outcome = 'denied'`,
           [trace],
         );
-        assert.equal(denied.length, Array.isArray(outcome) && outcome[0] === 403 ? 1 : 0, `audit: ${who}`);
+        const refused = [outcome].flat();
+        assert.equal(
+          denied.length,
+          refused[0] === 403 || refused[1] === 'SignedOut' ? 1 : 0,
+          `audit: ${who}`,
+        );
         if (caller.tenant === 'globex' && routeTable[name].identity === 'token')
           assert.deepEqual(
             secrets.filter((secret) => said.includes(secret)),
