@@ -18,6 +18,7 @@ interface LoginsFile {
 const root = join(import.meta.dirname, '..', '..');
 
 describe('signing in', () => {
+  const browser = openBrowser();
   let stack: DevStack;
   let config: string;
   let apiUrl: string;
@@ -47,7 +48,7 @@ describe('signing in', () => {
   }
 
   it('needs a browser, which may be elsewhere', async () => {
-    const { code, stdout, stderr } = await login(openBrowser(), 'alice');
+    const { code, stdout, stderr } = await login(browser, 'alice');
     assert.equal(code, 0, stderr);
     assert.equal(stdout, `Signed in at ${apiUrl} as alice of acme (data-engineer).\n`);
     assert.match(stderr, /It shall show the code \w{4}-\w{4}\.\n$/);
@@ -96,6 +97,18 @@ describe('signing in', () => {
     chmodSync(file, 0o600);
     assert.equal(code, 1);
     assert.match(stderr, /others may read it: chmod 600/);
+  });
+
+  it('ends where its person signs out at the identity provider, which tells Waybill', async () => {
+    const { end_session_endpoint } = (await discover(cliClientId, oidc.None())).serverMetadata();
+    await browser.signOut(end_session_endpoint!);
+    const startedMs = performance.now();
+    let ended = await waybill('whoami').ended;
+    while (ended.code === 0 && performance.now() - startedMs < 10_000) ended = await waybill('whoami').ended;
+    assert.equal(ended.code, 3);
+    assert.match(ended.stderr, /^SignedOut: .*Sign in again/);
+    assert.equal((await login(browser, 'alice')).code, 0);
+    assert.equal((await waybill('whoami').ended).code, 0);
   });
 
   it('ends with its refresh token at the identity provider too', async () => {
