@@ -9,6 +9,7 @@ import {
   rolesThatMay,
   runResourceOf,
 } from '../domain/policy.ts';
+import type { Identified } from '../domain/ports/authenticator.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Principal } from '../domain/principal.ts';
 import type { Credential, StandingRevocation } from '../domain/revocation.ts';
@@ -26,6 +27,8 @@ export interface Admission {
   policyDigest: string;
   /** For requests that take long. Where the caller is revoked, that is audited; throws where it cannot be known or recorded. */
   isRevoked(): Promise<boolean>;
+  /** Of the token, in seconds since 1970; what goes on for longer needs another one. */
+  expiresAtS: number;
 }
 
 /**
@@ -40,24 +43,24 @@ export async function admit(
   request: FastifyRequest,
 ): Promise<Admission | undefined> {
   if (route.identity !== 'token') return undefined;
-  const { principal, issuedAtS } = await identify(ports, route, request);
+  const { principal, issuedAtS, expiresAtS } = await identify(ports, route, request);
   const find = () => findRevocation(ports, route, request, principal, issuedAtS);
   const revocation = await find();
   if (revocation) throw new WaybillError(revocation.issuedUntil === null ? 'PrincipalRevoked' : 'SignedOut');
   const isRevoked = async () => (await find()) !== undefined;
   if (route.resource === 'self')
-    return { principal, policies: [], policyDigest: ports.policy.digest, isRevoked };
+    return { principal, policies: [], policyDigest: ports.policy.digest, isRevoked, expiresAtS };
   const found = await findResource(ports, route, request, principal);
   const question = questionOf(options, route, principal, found);
   const { policies, digest } = await decide(ports, question, request, found);
-  return { principal, ...found, policies, policyDigest: digest, isRevoked };
+  return { principal, ...found, policies, policyDigest: digest, isRevoked, expiresAtS };
 }
 
 async function identify(
   ports: ApiPorts,
   route: Route,
   request: FastifyRequest,
-): Promise<{ principal: Principal; issuedAtS: number }> {
+): Promise<Extract<Identified, { outcome: 'placed' }>> {
   const identified = await ports.authenticator.authenticate(tokenOf(request));
   if (identified.outcome === 'placed') return identified;
   const { id, kind } = identified.who;

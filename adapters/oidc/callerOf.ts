@@ -18,7 +18,10 @@ type Claims = Readonly<Record<string, unknown>>;
  * Who sent a token whose signature, issuer, audience, type and times are verified. Claims are compared with `===`;
  * what is absent, or not of the form that is expected, is never filled in.
  */
-export function callerOf(trusted: TrustedIssuer, claims: Claims & { sub: string; iat: number }): Identified {
+export function callerOf(
+  trusted: TrustedIssuer,
+  claims: Claims & { sub: string; iat: number; exp: number },
+): Identified {
   const { issuer } = trusted;
   const id = principalId(issuer, claims.sub);
   const unplaced = (missing: Unplaced['missing'], kind: Unplaced['who']['kind'] = null): Identified => ({
@@ -42,6 +45,7 @@ export function callerOf(trusted: TrustedIssuer, claims: Claims & { sub: string;
   return {
     outcome: 'placed',
     issuedAtS: claims.iat,
+    expiresAtS: claims.exp,
     principal: {
       id,
       issuer,

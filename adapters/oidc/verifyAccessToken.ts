@@ -66,4 +66,4 @@ function typeOf(typ: string | undefined): string {
   return type === 'jwt' ? 'JWT' : type;
 }
 
-const Claims = z.looseObject({ sub: Subject, iat: z.number() });
+const Claims = z.looseObject({ sub: Subject, iat: z.number(), exp: z.number() });

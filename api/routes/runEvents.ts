@@ -14,7 +14,7 @@ const streamsMax = 1_000;
 const heartbeatMs = 15_000;
 /** What changes all the time is shown ever less often: a short run at once, a long one twice a second. */
 const gapMs = { first: 10, growth: 1.5, max: 500 };
-/** A client reconnects after this long, and shows a token that is valid then. */
+/** A client reconnects after this long, or once its token has expired, and shows one that is valid then. */
 const streamMs = 3_600_000;
 
 /**
@@ -43,7 +43,7 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
       const { socket } = request.raw;
       for (const end of [reply.raw, socket]) end.once('close', () => gone.abort());
       if (socket.destroyed) gone.abort();
-      const signal = AbortSignal.any([gone.signal, stopping, AbortSignal.timeout(streamMs)]);
+      const signal = AbortSignal.any([gone.signal, stopping, until(admission)]);
       const after = Number(request.headers['last-event-id']);
       const events = follow(ports, options, admission, Number.isSafeInteger(after) ? after : 0, signal);
       return (
@@ -57,6 +57,10 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
       );
     },
   );
+}
+
+function until({ expiresAtS }: Admission): AbortSignal {
+  return AbortSignal.timeout(Math.min(streamMs, Math.max(0, expiresAtS * 1000 - Date.now())));
 }
 
 async function* follow(

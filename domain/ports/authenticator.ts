@@ -16,6 +16,8 @@ export type Identified =
       principal: Principal;
       /** Seconds since 1970: what was issued up to a moment may have been revoked since. */
       issuedAtS: number;
+      /** Seconds since 1970. */
+      expiresAtS: number;
     }
   | {
       outcome: 'unplaced';

@@ -28,8 +28,8 @@ describe('events of a run', () => {
     await api.rows(`SELECT pg_notify('waybill_run', $1)`, [id]);
   }
 
-  async function follow(id: string, headers: Record<string, string> = {}) {
-    const response = await api.call(`/v1/runs/${id}/events`, { headers });
+  async function follow(id: string, headers: Record<string, string> = {}, as?: string) {
+    const response = await api.call(`/v1/runs/${id}/events`, { headers, ...(as && { as }) });
     assert.equal(response.headers.get('content-type'), 'text/event-stream');
     const events = response
       .body!.pipeThrough(new TextDecoderStream() as never)
@@ -40,6 +40,14 @@ describe('events of a run', () => {
     }>;
     return events.getReader();
   }
+
+  it('nothing is shown any more to a token that has expired', async () => {
+    const exp = Math.floor(Date.now() / 1000) + 2;
+    const events = await follow(await accepted(), {}, await api.issuer.token({ exp }));
+    assert.equal((await events.read()).done, false);
+    assert.equal((await events.read()).done, true);
+    assert.ok(Date.now() >= exp * 1000 - 50 && Date.now() < exp * 1000 + 5_000);
+  });
 
   it('the first event is the run as it is, the last one its end', async () => {
     const id = await accepted();
