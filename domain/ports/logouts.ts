@@ -1,5 +1,5 @@
 /** What an identity provider says: whoever this is has signed out. */
-export interface Logout {
+interface Logout {
   issuer: string;
   /** `prn_…` */
   principal: string;
