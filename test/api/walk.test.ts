@@ -238,9 +238,10 @@ describe('a walk through every route', () => {
 describe('the walk itself', () => {
   it('notices a policy that lets everybody do everything', async () => {
     const api = await startApi({
-      change: ({ policy: { digest, roles } }) => ({
-        policy: { digest, roles, decide: () => ({ allowed: true, policies: [], digest }) },
-      }),
+      change: ({ policy }) => {
+        const decide: typeof policy.decide = () => ({ allowed: true, policies: [], digest: policy.digest });
+        return { policy: Object.assign(Object.create(policy), { decide }) };
+      },
     });
     try {
       const auditor = callers['auditor of acme']!;
