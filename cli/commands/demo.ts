@@ -63,11 +63,21 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
   const forgery = await startByHand(dev);
   for (const line of forgeryLines(forgery)) say(`  ${line}`);
 
-  say(heading(4, 'where to look'));
+  say(heading(4, 'alice’s right is withdrawn while her data is on its way'));
+  const { withdrawRight } = await import('../demo/withdrawal.ts');
+  const carol = connect(context, { as: 'carol' });
+  const withdrawal = await withdrawRight(client, carol, (line) => say(`  ${line}`));
+  say(`  ${outcomeText(withdrawal.ended)}`);
+  for (const line of countLines(withdrawal.ended)) say(`    ${line}`);
+
+  say(heading(5, 'where to look'));
   for (const line of whereToLook(dev, birdstrikes, `${relative('', join(home, 'dev.json'))}`, speciesQuery))
     say(`  ${line}`);
-  if (json) process.stdout.write(`${JSON.stringify({ birdstrikes, orders, deadLetters, forgery })}\n`);
-  process.exitCode = exitCodeOf(birdstrikes) || exitCodeOf(orders);
+  if (json)
+    process.stdout.write(`${JSON.stringify({ birdstrikes, orders, deadLetters, forgery, withdrawal })}\n`);
+  process.exitCode = exitCodeOf(birdstrikes) || exitCodeOf(orders) || exitCodeOf(withdrawal.ended);
+  if (withdrawal.suspended.state !== 'suspended' || withdrawal.atTheDoor !== 'PrincipalRevoked')
+    throw new CliError('A run whose right was withdrawn went on.', 'tampered');
   if (!forgery.code) throw new CliError('A run without a grant was not refused.', 'tampered');
 }
 
