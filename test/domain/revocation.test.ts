@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Credential, type StandingRevocation, voids } from '../../domain/revocation.ts';
+
+describe('what a revocation makes void', () => {
+  const credential: Credential = {
+    tenant: 'acme',
+    principals: ['prn_alice', 'prn_copilot'],
+    issuedAtS: 1_000,
+    grants: ['jti-1', 'orders-1'],
+    key: 'key-1',
+  };
+  const until = (seconds: number) => new Date(seconds * 1000).toISOString();
+  const cases: [what: string, change: Partial<StandingRevocation>, is: boolean][] = [
+    ['who acts for themselves', { target: 'prn_alice' }, true],
+    ['who acts for somebody', { target: 'prn_copilot' }, true],
+    ['somebody else', { target: 'prn_alic' }, false],
+    ['the same person in another tenant', { target: 'prn_alice', tenant: 'globex' }, false],
+    ['one whose tenant begins alike', { target: 'prn_alice', tenant: 'acm' }, false],
+    ['one run', { kind: 'grant', target: 'orders-1' }, true],
+    ['one grant', { kind: 'grant', target: 'jti-1' }, true],
+    ['a run of another tenant', { kind: 'grant', target: 'orders-1', tenant: 'globex' }, false],
+    ['a principal that is called like the run', { kind: 'principal', target: 'orders-1' }, false],
+    ['a grant that is called like the person', { kind: 'grant', target: 'prn_alice' }, false],
+    ['a key, whatever the tenant', { kind: 'key', target: 'key-1', tenant: null }, true],
+    ['another key', { kind: 'key', target: 'key-2', tenant: null }, false],
+    ['a delegation', { kind: 'delegation', target: 'prn_alice' }, false],
+    ['who signed out earlier', { target: 'prn_alice', tenant: null, issuedUntil: until(999) }, false],
+    ['who signed out in that second', { target: 'prn_alice', tenant: null, issuedUntil: until(1_000) }, true],
+    [
+      'who signed out later, in every tenant',
+      { target: 'prn_alice', tenant: null, issuedUntil: until(1_001) },
+      true,
+    ],
+    ['whose agent signed out', { target: 'prn_copilot', tenant: null, issuedUntil: until(1_001) }, true],
+    ['somebody else who signed out', { target: 'prn_bob', tenant: null, issuedUntil: until(1_001) }, false],
+  ];
+  for (const [what, change, is] of cases)
+    it(`${what}: ${is}`, () => {
+      const revocation = {
+        id: 'rev_1',
+        kind: 'principal',
+        target: '',
+        tenant: 'acme',
+        issuedUntil: null,
+      } as const;
+      assert.equal(voids({ ...revocation, ...change }, credential), is);
+    });
+});
