@@ -14,11 +14,13 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   if (run.source.kind !== 'file' && run.source.kind !== 'http') throw new WaybillError('SourceInvalid');
   if (!('format' in manifest.source)) throw new WaybillError('SourceInvalid');
 
+  const asCaller = run.source.kind === 'http' && run.source.auth === 'caller';
   const signal = Context.current().cancellationSignal;
   const recalled = deps.attempt.recall() as { version: string | null } | undefined;
   const last = recalled?.version ? await deps.progress.lastBatch(run) : undefined;
   const source = await deps.sources.open(run.source, {
     signal,
+    ...(asCaller && { token: (origin: string) => deps.stepTokens.obtain('fetch', origin) }),
     ...(last && { fromByte: last.firstByte + last.sizeBytes, version: recalled!.version }),
   });
   deps.attempt.remember({ version: source.version });

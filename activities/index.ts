@@ -6,6 +6,7 @@ import type { Progress, RunReason } from '../domain/ports/progress.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { Sink } from '../domain/ports/sink.ts';
 import type { Sources } from '../domain/ports/sources.ts';
+import type { StepTokens } from '../domain/ports/stepTokens.ts';
 import { adoptStep } from './adopt.ts';
 import { fetchStep } from './fetch.ts';
 import { finalizeStep } from './finalize.ts';
@@ -28,6 +29,7 @@ export interface Dependencies {
   compute: Compute;
   receiver: Receiver;
   sources: Sources;
+  stepTokens: StepTokens;
   sink: Sink;
   nowS(): number;
   /** Aborts when this worker is to stop: whoever only waits then lets another worker wait. */

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { AuditEvent } from '../domain/audit.ts';
-import { canonicalJson } from '../domain/canonicalJson.ts';
 import { WaybillError } from '../domain/errors.ts';
-import { actorOf, type GrantClaims } from '../domain/grant.ts';
+import { actorOf } from '../domain/grant.ts';
+import { differenceFrom } from '../domain/grantedRun.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { ObjectScope } from '../domain/ports/objects.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
-import { describeSource } from '../domain/sourceDescription.ts';
 import type { Dependencies } from './index.ts';
 
 /**
@@ -16,23 +15,10 @@ import type { Dependencies } from './index.ts';
 export async function runOf(deps: Dependencies): Promise<RunFacts> {
   const { claims } = deps.grant();
   const run = await deps.progress.findRun({ tenant: claims.tctx.tenant, runId: claims.tctx.workflowId });
-  const differs = difference(run, claims);
+  const differs = differenceFrom(claims, run, digestOf);
   if (differs)
     throw new WaybillError('GrantMismatch', { detail: `${differs} of ${run.runId} differs from its grant` });
   return run;
-}
-
-function difference(run: RunFacts, { sub, txn, tctx }: GrantClaims): string | undefined {
-  if (run.tenant !== tctx.tenant) return 'tenant';
-  if (run.principal !== sub) return 'principal';
-  if (run.txn !== txn) return 'trace';
-  if (run.pipeline !== tctx.pipeline || run.version !== tctx.version) return 'pipeline';
-  if (run.definitionDigest !== tctx.definitionDigest) return 'definition';
-  if (digestOf(canonicalJson(run.parameters)) !== tctx.parametersDigest) return 'parameters';
-  // Of an upload the grant knows the id only, or the digests of its batches; `ingest` compares those.
-  const pulled = run.source.kind === 'file' || run.source.kind === 'http';
-  if (pulled && digestOf(describeSource(run)) !== tctx.sourceDigest) return 'source';
-  return undefined;
 }
 
 /** Lower-case hex SHA-256, as grants have it. */

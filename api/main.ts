@@ -4,13 +4,16 @@ import { pino } from 'pino';
 import { z } from 'zod';
 import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
 import { createGrantKeys } from '../adapters/keys/grantKeys.ts';
+import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openKeyFolder } from '../adapters/keys/keyFolder.ts';
+import { openWorkloads } from '../adapters/keys/workloads.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
 import { onlyIssuer, readIssuers } from '../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../adapters/oidc/verifyAccessToken.ts';
 import { createLogoutTokens } from '../adapters/oidc/verifyLogoutToken.ts';
 import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import { addressOf } from '../adapters/postgres/address.ts';
+import { spendAssertion } from '../adapters/postgres/assertions.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createIntake } from '../adapters/postgres/intake.ts';
@@ -21,6 +24,7 @@ import { tenantsOf } from '../adapters/postgres/tenants.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSourceCheck } from '../adapters/sources/checkSource.ts';
+import { createAuthority } from '../domain/authority.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { ofKey } from '../domain/revocation.ts';
 import { readSettings, SettingsError } from '../domain/settings.ts';
@@ -45,6 +49,8 @@ const Settings = z.object({
   WAYBILL_OBJECTS: z.string(),
   /** The folder with the private keys that sign grants; all APIs share it, and nobody else reads it. */
   WAYBILL_SIGNING_KEYS: z.string(),
+  /** A file with the public keys of the workloads that may ask for tokens (docs/keys.md). Default: none may. */
+  WAYBILL_WORKLOADS: z.string().optional(),
   WAYBILL_INSTANCE: z.string().default('waybill'),
   /** The OIDC issuer whose access tokens count, where there is one alone. */
   WAYBILL_ISSUER: z.url({ protocol: /^https?$/ }).optional(),
@@ -101,6 +107,8 @@ const grantKeys = createGrantKeys({
   isRevoked: (key) => revocations.find(ofKey(key)) !== undefined,
   onError: (error) => log.warn({ err: error }, 'keys of the grants not read; will try again'),
 });
+const issuer = `urn:waybill:${settings.WAYBILL_INSTANCE}`;
+const definitions = await loadProject(settings.WAYBILL_PROJECT);
 const app = await buildServer(
   {
     intake,
@@ -111,9 +119,16 @@ const app = await buildServer(
     revocationRecords: createRevocationRecords(tenants),
     logoutTokens: createLogoutTokens(issuers),
     logoutRecords: createLogoutRecords(tenants),
-    definitions: await loadProject(settings.WAYBILL_PROJECT),
+    definitions,
     grantSigner: grantKeys,
     grantKeys,
+    grantVerifier: createGrantVerifier({ keys: grantKeys, issuer }),
+    authority: createAuthority({ definitions, revocations, policy }),
+    workloads: await openWorkloads({
+      file: settings.WAYBILL_WORKLOADS,
+      audience: issuer,
+      spend: (assertion) => spendAssertion(tenants, assertion),
+    }),
     objects,
     receiver: createReceiver(objects),
     checkSource: createSourceCheck({

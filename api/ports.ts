@@ -1,13 +1,15 @@
 import type { AuditLog } from '../domain/audit.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { Authenticator } from '../domain/ports/authenticator.ts';
+import type { Authority } from '../domain/ports/authority.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
-import type { GrantKeys, GrantSigner } from '../domain/ports/grants.ts';
+import type { GrantKeys, GrantSigner, GrantVerifier } from '../domain/ports/grants.ts';
 import type { Acceptance, Intake } from '../domain/ports/intake.ts';
 import type { LogoutRecords, LogoutTokens } from '../domain/ports/logouts.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { RevocationRecords, Revocations } from '../domain/ports/revocations.ts';
+import type { Workloads } from '../domain/ports/workloads.ts';
 
 /** What the API needs of the world. */
 export interface ApiPorts {
@@ -22,6 +24,10 @@ export interface ApiPorts {
   definitions: Definitions;
   grantSigner: GrantSigner;
   grantKeys: GrantKeys;
+  grantVerifier: GrantVerifier;
+  /** What holds today for a run. */
+  authority: Authority;
+  workloads: Workloads;
   objects: ObjectStore;
   receiver: Receiver;
   /** Throws `SourceRefused` where it is plain that no worker would read the source. */

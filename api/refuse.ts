@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { errors, WaybillError } from '../domain/errors.ts';
 import { problemOf, toWaybillError } from './problem.ts';
 import { type Route, routeTable } from './routeTable.ts';
+import { oauthErrorOf, oauthStatusOf } from './token/oauthError.ts';
 import { traceIdOf, traceResponseOf } from './trace.ts';
 
 /** Every refusal is a problem (RFC 9457); what is private stays in the log. */
@@ -10,18 +11,28 @@ export function refuse(thrown: unknown, request: FastifyRequest, reply: FastifyR
   const error = toWaybillError(thrown);
   // Malformed requests get here before any hook has run.
   if (!request.traceId) trace(request, reply);
-  const problem = problemOf(error, request.traceId);
-  const level = problem.status >= 500 ? 'error' : 'info';
+  const status = isToken(request) ? oauthStatusOf(error) : errors[error.code].status;
+  const level = status >= 500 ? 'error' : 'info';
   request.log[level](
     { code: error.code, detail: error.detail, traceId: request.traceId, cause: error.cause },
     `${request.method} refused`,
   );
-  reply.code(problem.status).type('application/problem+json');
-  if (problem.status === 401) reply.header('www-authenticate', challengeOf(error, request));
-  if (problem.status === 405) reply.header('allow', allowedMethods(request).join(', '));
+  reply.code(status);
+  if (status === 401) reply.header('www-authenticate', challengeOf(error, request));
+  if (status === 405) reply.header('allow', allowedMethods(request).join(', '));
   if (errors[error.code].retryable) reply.header('retry-after', '1');
   closeUnread(request);
-  reply.send(JSON.stringify(problem));
+  // What asks for tokens speaks OAuth.
+  if (isToken(request)) {
+    reply.type('application/json').header('cache-control', 'no-store');
+    return void reply.send(JSON.stringify(oauthErrorOf(error, request.traceId)));
+  }
+  reply.type('application/problem+json').send(JSON.stringify(problemOf(error, request.traceId)));
+}
+
+function isToken({ routeOptions }: FastifyRequest): boolean {
+  // What is malformed has none.
+  return routeOptions?.config?.route?.path === routeTable.token.path;
 }
 
 /** The trace of a request, and the headers that tell it. */

@@ -17,6 +17,7 @@ import { listRevocations, restore, revoke } from './routes/revocations.ts';
 import { listRunAudit } from './routes/runAudit.ts';
 import { followRun } from './routes/runEvents.ts';
 import { cancelRun, getRun, listRuns } from './routes/runs.ts';
+import { token } from './routes/token.ts';
 import { type Route, type RouteName, routeTable } from './routeTable.ts';
 
 declare module 'fastify' {
@@ -110,6 +111,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     listRevocations: listRevocations(ports, options),
     restore: restore(ports, options),
     backchannelLogout: backchannelLogout(ports),
+    token: token(ports, options),
     health: health(),
     ready: ready(ports),
     openapi: openapi(),

@@ -95,6 +95,7 @@ const Written = z
           .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
           .max(4096)
           .optional(),
+        auth: z.literal('caller', 'can only be “caller”').optional(),
       }),
     ]),
     input: schema,

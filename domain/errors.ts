@@ -111,6 +111,16 @@ export const errors = {
     retryable: false,
     message: 'The token request is malformed, or its grant is not one of a run that is open.',
   },
+  TokenKindUnsupported: {
+    status: 400,
+    retryable: false,
+    message: 'Here grants are exchanged for step tokens, and nothing else for anything else.',
+  },
+  TokenAudienceRefused: {
+    status: 400,
+    retryable: false,
+    message: 'The step does not call this audience as the person of its run.',
+  },
   WorkloadUnauthenticated: {
     status: 401,
     retryable: false,

@@ -18,7 +18,7 @@ export type SourceManifest =
   | { kind: 'upload'; format: FormatManifest }
   | { kind: 'inline' }
   | { kind: 'file'; format: FormatManifest /** below a configured root */; path?: string }
-  | { kind: 'http'; format: FormatManifest; url?: string };
+  | { kind: 'http'; format: FormatManifest; url?: string /** as whom the URL is read */; auth?: 'caller' };
 
 export interface SinkManifest {
   kind: 'postgres';

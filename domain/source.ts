@@ -21,8 +21,13 @@ export function file<F extends FormatManifest>(format: F, options: { path?: stri
 /**
  * Waybill reads a URL by GET. Only public hosts are read, unless `WAYBILL_EGRESS_ALLOW` names the host.
  * Without `url` the caller names it: `{ "source": { "url": … } }`.
+ * @param options.auth `'caller'`: the request carries a token of a few minutes that says for whom the run is, and is
+ * good for the origin of the URL alone. Default: no credentials are sent.
  */
-export function http<F extends FormatManifest>(format: F, options: { url?: string } = {}): HttpSource<F> {
+export function http<F extends FormatManifest>(
+  format: F,
+  options: { url?: string; auth?: 'caller' } = {},
+): HttpSource<F> {
   return { kind: 'http', format, ...options };
 }
 
@@ -45,5 +50,5 @@ export type Source = UploadSource | InlineSource | FileSource | HttpSource;
 export type UploadSource<F = FormatManifest> = { kind: 'upload'; format: F };
 export type InlineSource = { kind: 'inline' };
 export type FileSource<F = FormatManifest> = { kind: 'file'; format: F; path?: string };
-export type HttpSource<F = FormatManifest> = { kind: 'http'; format: F; url?: string };
+export type HttpSource<F = FormatManifest> = { kind: 'http'; format: F; url?: string; auth?: 'caller' };
 export type CsvFormat = { name: 'csv'; delimiter: string; emptyAs: 'string' | 'null' };

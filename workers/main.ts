@@ -31,6 +31,11 @@ const Settings = z.object({
   WAYBILL_WORKFLOW_BUNDLE: z.string().optional(),
   /** 0 takes a free one. */
   WAYBILL_HEALTH_PORT: z.coerce.number().int().min(0).max(65_535).default(0),
+  /** Where the API gives tokens to steps that call outside. Default: beside the keys. */
+  WAYBILL_TOKEN_URL: z.url().optional(),
+  /** What the API knows this worker by, and the file with the private key that proves it. */
+  WAYBILL_WORKLOAD: z.string().default('worker'),
+  WAYBILL_WORKLOAD_KEY: z.string().optional(),
   WAYBILL_FILE_ROOTS: z.string().default(''),
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
 });
@@ -75,6 +80,10 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
       fileRoots: settings.WAYBILL_FILE_ROOTS.split(delimiter).filter(Boolean),
       egressAllow: settings.WAYBILL_EGRESS_ALLOW.split(',').filter(Boolean),
       identity: `${process.pid}@${hostname()}`,
+      tokenUrl: new URL(settings.WAYBILL_TOKEN_URL ?? new URL('../token', settings.WAYBILL_JWKS_URL)),
+      ...(settings.WAYBILL_WORKLOAD_KEY && {
+        workload: { id: settings.WAYBILL_WORKLOAD, keyFile: settings.WAYBILL_WORKLOAD_KEY },
+      }),
     },
     {
       signal: stopping.signal,

@@ -3,6 +3,7 @@ import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker
 import { pino } from 'pino';
 import { createActivities, type Dependencies } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
+import { createStepTokens } from '../adapters/keys/stepTokens.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
 import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
@@ -16,13 +17,14 @@ import { watchRuns } from '../adapters/postgres/watchRuns.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSources } from '../adapters/sources/createSources.ts';
-import { currentGrant, recheckGrant } from '../adapters/temporal/activityInterceptor.ts';
+import { currentGrant, currentSignedGrant, recheckGrant } from '../adapters/temporal/activityInterceptor.ts';
 import { workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
 import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { attemptDetails, stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
+import { createAuthority } from '../domain/authority.ts';
 import { fetchQueueOf } from '../domain/fetchQueue.ts';
-import { createAuthority } from './authority.ts';
+
 import { startHealth } from './health.ts';
 import { startReconciling } from './reconcile.ts';
 import { startRelay } from './relay.ts';
@@ -44,6 +46,10 @@ export interface WorkerSettings {
   fileRoots: readonly string[];
   egressAllow: readonly string[];
   identity: string;
+  /** The token endpoint of the API. */
+  tokenUrl: URL;
+  /** Who this worker is to it; without, no source can be read as the caller. */
+  workload?: { id: string; keyFile: string };
 }
 
 /** After SIGTERM, how long steps under way may go on before they are handed to another worker. */
@@ -92,6 +98,12 @@ export async function startWorker(
     receiver: createReceiver(objects),
     sources: createSources({ fileRoots: settings.fileRoots, egressAllow: settings.egressAllow }),
     sink: createSink(tenants),
+    stepTokens: createStepTokens({
+      url: settings.tokenUrl,
+      issuer: settings.issuer,
+      workload: settings.workload,
+      grant: currentSignedGrant,
+    }),
     nowS: () => Math.floor(Date.now() / 1000),
     draining: life.signal,
   };

@@ -5,6 +5,7 @@ import { appendArrival, breakOffArrival, sealArrival, touchArrival } from './arr
 import { listRunAudit } from './auditTrail.ts';
 import { cancelRun } from './cancelRun.ts';
 import { fromPostgres } from './failure.ts';
+import { findOpenRun } from './runFacts.ts';
 import { findRun, listRuns } from './runs.ts';
 import type { Tenants } from './tenants.ts';
 import { watchRuns } from './watchRuns.ts';
@@ -27,6 +28,7 @@ export function createIntake(
     seal: (run, requestDigest, audit) => sealArrival(tenants, run, requestDigest, audit),
     breakOff: (run, audit) => breakOffArrival(tenants, run, audit),
     findRun: (tenant, runId) => asked(findRun(tenants, tenant, runId)),
+    findOpenRun: (tenant, runId) => findOpenRun(tenants, tenant, runId),
     listRuns: (tenant, filter) => asked(listRuns(tenants, tenant, filter)),
     requestCancel: (tenant, runId, audit) => cancelRun(tenants, tenant, runId, audit),
     listAudit: (tenant, runId, page) => asked(listRunAudit(tenants, tenant, runId, page)),

@@ -5,6 +5,7 @@ import { addCounts, type Counts, type RunRef, zeroCounts } from '../../domain/ru
 import { auditValues, auditWhere } from './audit.ts';
 import { batchFromRow, insertBatch } from './batches.ts';
 import { fromPostgres } from './failure.ts';
+import { factColumns } from './runFacts.ts';
 import type { Tenants } from './tenants.ts';
 
 /** Resolves when a run may have changed, or after `timeoutMs`, or when the signal aborts. */
@@ -40,9 +41,7 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
       const [found] = await rows<RunFacts>(
         run,
         'progress-run',
-        `SELECT id AS "runId", tenant, pipeline, version, definition_digest AS "definitionDigest",
-                principal, txn, parameters, source
-         FROM waybill.run WHERE id = $1`,
+        `SELECT ${factColumns} FROM waybill.run WHERE id = $1`,
       );
       if (!found) throw new WaybillError('RunUnknown', { detail: runId });
       if (facts.size >= factsMax) facts.delete(facts.keys().next().value!);

@@ -12,7 +12,8 @@ export function createSourceCheck(settings: {
   egressAllow: readonly string[];
 }) {
   return async (source: PulledSource | { kind: 'upload' | 'inline' }): Promise<void> => {
-    if (source.kind === 'http') checkUrl(new URL(source.url), { allow: settings.egressAllow });
+    if (source.kind === 'http')
+      checkUrl(new URL(source.url), { allow: settings.egressAllow }, source.auth === 'caller');
     if (source.kind === 'file') await tryFile(source.path, settings.fileRoots);
   };
 }

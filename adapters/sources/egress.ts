@@ -16,8 +16,11 @@ export interface Egress {
   lookup?: typeof systemLookup | undefined;
 }
 
-/** Whether the host is one that the operator named. Throws `SourceRefused` for any URL that may not be called. */
-export function checkUrl(url: URL, egress: Egress): 'named' | 'public' {
+/**
+ * Whether the host is one that the operator named. Throws `SourceRefused` for any URL that may not be called. With a
+ * token, a host that nobody named is called by https only, or whoever is on the way could read it.
+ */
+export function checkUrl(url: URL, egress: Egress, withToken = false): 'named' | 'public' {
   if (url.protocol !== 'https:' && url.protocol !== 'http:')
     throw refused(`${url.protocol} is neither http nor https`);
   if (url.username || url.password) throw refused('the URL carries credentials');
@@ -26,6 +29,7 @@ export function checkUrl(url: URL, egress: Egress): 'named' | 'public' {
   const host = url.hostname.replace(/^\[|\]$|\.$/g, '');
   if (ipaddr.isValid(host) ? !isPublic(host) : /(^|\.)localhost$/.test(host))
     throw refused('the address is not public');
+  if (withToken && url.protocol !== 'https:') throw refused('a token is sent by https only');
   return 'public';
 }
 

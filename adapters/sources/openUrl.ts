@@ -8,15 +8,21 @@ const connectTimeoutMs = 10_000;
 /** Silence that counts as stalled, before the headers and between two chunks. */
 const stallTimeoutMs = 30_000;
 
-/** Reads a URL by GET, without credentials, proxies or decompression. Throws as `Sources.open` says. */
+/**
+ * Reads a URL by GET, without proxies, decompression or any credential but the token of its origin. Throws as
+ * `Sources.open` says.
+ */
 export async function openUrl(text: string, egress: Egress, options: OpenOptions): Promise<OpenSource> {
   let url = parse(text);
+  const bearer = bearerOf(url.origin, options.token);
   for (let redirects = 0; redirects <= redirectsMax; redirects++) {
-    const { response, agent } = await get(url, egress, options);
+    const { response, agent } = await get(url, egress, options, bearer);
     try {
-      const location = redirectOf(response);
-      if (location === undefined) return answer(response, agent, options);
-      url = parse(location, url);
+      if (response.statusCode !== 401 || !bearer.renew()) {
+        const location = redirectOf(response);
+        if (location === undefined) return answer(response, agent, options);
+        url = parse(location, url);
+      }
     } catch (error) {
       await agent.destroy();
       throw error;
@@ -32,9 +38,44 @@ function parse(text: string, base?: URL): URL {
   return url;
 }
 
+interface Bearer {
+  isFor(url: URL): boolean;
+  token(): Promise<string>;
+  /** Whether it makes sense to ask once more, with a token that is newer than the one before. */
+  renew(): boolean;
+}
+
+/**
+ * The token of one origin. A redirect to another origin ends it for good: the way back from there is one that somebody
+ * else chose. It is renewed once, for a server that refuses it because what came before took so long.
+ */
+function bearerOf(origin: string, obtain: OpenOptions['token']): Bearer {
+  let current: string | undefined;
+  let ended = obtain === undefined;
+  let renewed = false;
+  return {
+    isFor(url) {
+      ended ||= url.origin !== origin;
+      return !ended;
+    },
+    async token() {
+      current ??= await obtain!(origin);
+      return current;
+    },
+    renew() {
+      if (ended || renewed) return false;
+      current = undefined;
+      renewed = true;
+      return true;
+    },
+  };
+}
+
 /** One request on a connection of its own, which ends with the stream: nothing is kept, nothing is shared. */
-async function get(url: URL, egress: Egress, options: OpenOptions) {
-  const lookup = checkUrl(url, egress) === 'named' ? egress.lookup : publicLookup(egress);
+async function get(url: URL, egress: Egress, options: OpenOptions, bearer: Bearer) {
+  const withToken = bearer.isFor(url);
+  const lookup = checkUrl(url, egress, withToken) === 'named' ? egress.lookup : publicLookup(egress);
+  const token = withToken && (await bearer.token());
   const agent = new Agent({
     connect: { timeout: connectTimeoutMs, ...(lookup && { lookup }) },
     headersTimeout: stallTimeoutMs,
@@ -48,6 +89,7 @@ async function get(url: URL, egress: Egress, options: OpenOptions) {
         accept: '*/*',
         'accept-encoding': 'identity',
         'user-agent': 'waybill',
+        ...(token && { authorization: `Bearer ${token}` }),
         ...(fromByte > 0 && { range: `bytes=${fromByte}-` }),
         // The server sends the rest only if it is the rest of the same bytes, else all of the new ones.
         ...(fromByte > 0 && version?.startsWith('"') && { 'if-range': version }),

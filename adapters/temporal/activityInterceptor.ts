@@ -15,6 +15,8 @@ type AnyClaims = WorkflowGrantClaims | GrantClaims;
 
 interface Attempt {
   grant: VerifiedGrant<AnyClaims>;
+  /** The grant as it came. */
+  signed: string;
   /** Asks everything again that may have changed since the attempt began. */
   recheck(): Promise<void>;
 }
@@ -29,6 +31,11 @@ export function currentClaims(): AnyClaims {
 /** The same, of a step of `runPipeline`, whose verifier lets no other claims pass; with the key that signed them. */
 export function currentGrant(): VerifiedGrant {
   return currentAttempt().grant as VerifiedGrant;
+}
+
+/** The signed grant itself, for whoever asks for more on the strength of it. */
+export function currentSignedGrant(): string {
+  return currentAttempt().signed;
 }
 
 /** For a step that works for long: whether it still may. Throws what refused attempts throw; a refusal is audited. */
@@ -83,10 +90,11 @@ async function begin<Claims extends AnyClaims>(
   guard: Guard<Claims>,
 ): Promise<Attempt> {
   const at = attemptInfoOf(context, faultOf(headers));
-  const grant = await audited(guard, at, undefined, () => identify(grantOf(headers), guard));
+  const signed = grantOf(headers) ?? '';
+  const grant = await audited(guard, at, undefined, () => identify(signed, guard));
   const recheck = () => audited(guard, at, grant, () => admit(grant, at, guard));
   await recheck();
-  return { grant, recheck };
+  return { grant, signed, recheck };
 }
 
 /** An activity that was started by itself belongs to no workflow, and so to none that was granted. */
@@ -101,7 +109,7 @@ function attemptInfoOf({ info }: Context, fault: string | undefined): AttemptInf
 }
 
 async function identify<Claims extends AnyClaims>(
-  grant: string | undefined,
+  grant: string,
   { verifier }: Guard<Claims>,
 ): Promise<VerifiedGrant<Claims>> {
   if (!grant) throw new WaybillError('GrantMissing');

@@ -99,7 +99,7 @@ function resolveSource(
   }
   const url = given === undefined ? defined.url : 'url' in given ? given.url : undefined;
   if (url === undefined) throw sourceInvalid('/source', 'Name a URL.');
-  return { kind: 'http', url };
+  return { kind: 'http', url, ...(defined.auth && { auth: defined.auth }) };
 }
 
 function sourceInvalid(path: string, message: string): WaybillError {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { calculateJwkThumbprint } from 'jose';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
 import type { Home } from './home.ts';
 import { writeAtomically } from './writeAtomically.ts';
 
@@ -16,6 +16,19 @@ export async function ensureGrantKeys(home: Home): Promise<string> {
   const text = await readFile(single, 'utf8').catch(() => undefined);
   if (text) await rename(single, join(folder, `${await calculateJwkThumbprint(JSON.parse(text))}.jwk`));
   return folder;
+}
+
+/**
+ * The key by which the workers prove to the API which program they are, new with each start, and the file from which
+ * the API knows it.
+ */
+export async function makeWorkloadKey(home: Home): Promise<{ keyFile: string; workloadsFile: string }> {
+  const keyFile = join(home.keys, 'workload.jwk');
+  const workloadsFile = join(home.keys, 'workloads.json');
+  const { privateKey, publicKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
+  writeAtomically(workloadsFile, JSON.stringify({ worker: { keys: [await exportJWK(publicKey)] } }));
+  writeAtomically(keyFile, JSON.stringify(await exportJWK(privateKey)));
+  return { keyFile, workloadsFile };
 }
 
 /** The name of this Waybill in its grants: those of another home are refused even by mistake. */

@@ -19,6 +19,8 @@ export interface Stack {
   instance: string;
   /** The folder of the private keys that sign grants. */
   grantKeys: string;
+  /** The file with the private key of the workers, and the one from which the API knows it. */
+  workload: { keyFile: string; workloadsFile: string };
   /** Of the supervisor, without its `WAYBILL_…`: each process gets exactly what it needs of those. */
   baseEnv: Readonly<Record<string, string | undefined>>;
 }
@@ -71,6 +73,7 @@ export function apiService(stack: Stack, postgres: Postgres, temporal: Temporal)
     WAYBILL_PROJECT: stack.project,
     WAYBILL_OBJECTS: home.objects,
     WAYBILL_SIGNING_KEYS: stack.grantKeys,
+    WAYBILL_WORKLOADS: stack.workload.workloadsFile,
     WAYBILL_INSTANCE: stack.instance,
     WAYBILL_ISSUER: issuerUrl,
     WAYBILL_AUDIENCE: 'waybill',
@@ -130,6 +133,7 @@ export function workerEnv(
     WAYBILL_PROJECT: stack.project,
     WAYBILL_OBJECTS: home.objects,
     WAYBILL_JWKS_URL: `${urlsOf(stack).apiUrl}/.well-known/jwks.json`,
+    WAYBILL_WORKLOAD_KEY: stack.workload.keyFile,
     WAYBILL_INSTANCE: stack.instance,
     WAYBILL_TEMPORAL_ADDRESS: temporal.address,
     WAYBILL_TEMPORAL_NAMESPACE: 'default',

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { removeDevJson, writeDevJson } from './devJson.ts';
 import { type Home, openHome } from './home.ts';
-import { ensureGrantKeys, ensureInstance } from './identityOfHome.ts';
+import { ensureGrantKeys, ensureInstance, makeWorkloadKey } from './identityOfHome.ts';
 import { takeLock } from './lock.ts';
 import { nodeFlags, packageFile } from './nodeService.ts';
 import { type Postgres, preparePostgres } from './postgres.ts';
@@ -79,8 +79,21 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
     const leftovers = await endLeftovers(home.run);
     if (leftovers.length > 0) say(`Ended what an earlier start left behind: ${leftovers.join(', ')}.`);
     const ports = await chooseStackPorts(home, settings, say);
-    const [grantKeys, instance] = await Promise.all([ensureGrantKeys(home), ensureInstance(home)]);
-    const stack: Stack = { home, settings, ports, project, instance, grantKeys, baseEnv: options.baseEnv };
+    const [grantKeys, workload, instance] = await Promise.all([
+      ensureGrantKeys(home),
+      makeWorkloadKey(home),
+      ensureInstance(home),
+    ]);
+    const stack: Stack = {
+      home,
+      settings,
+      ports,
+      project,
+      instance,
+      grantKeys,
+      workload,
+      baseEnv: options.baseEnv,
+    };
     const timed = stopwatch(say);
 
     const postgres = await timed('PostgreSQL', () => startPostgres(stack, supervisor));

@@ -7,7 +7,7 @@ import type { VerifiedGrant } from './grants.ts';
  * undecidable.
  */
 export interface Authority<Claims extends WorkflowGrantClaims | GrantClaims = GrantClaims> {
-  /** Whether this worker has exactly the definition that was granted. */
+  /** Whether this process has exactly the definition that was granted. */
   hasDefinition(claims: Claims): boolean;
   isRevoked(grant: VerifiedGrant<Claims>): boolean;
   /** Whether today’s policy lets the principal do the step; where not, what to tell the audit. */

@@ -3,6 +3,8 @@ import type { Batch } from '../batch.ts';
 import type { Manifest } from '../manifest.ts';
 import type { Requester } from '../principal.ts';
 import type { Run, RunRef, RunState } from '../run.ts';
+import type { RunFacts } from './progress.ts';
+import type { PulledSource } from './sources.ts';
 
 /** What the API asks of the database: accepting runs and showing them. All of it throws `DatabaseUnavailable`. */
 export interface Intake {
@@ -27,6 +29,8 @@ export interface Intake {
   recordFailed(acceptance: Acceptance, code: 'UploadIncomplete'): Promise<Run>;
 
   findRun(tenant: string, runId: string): Promise<Run | undefined>;
+  /** What is known of a run for those who work on it; `undefined` once it has ended. */
+  findOpenRun(tenant: string, runId: string): Promise<RunFacts | undefined>;
   /** Newest first. `cursor` is what `nextCursor` of the page before said. */
   listRuns(
     tenant: string,
@@ -74,7 +78,7 @@ export interface Acceptance {
   requestedBy: Requester;
   parameters: unknown;
   /** What the run reads: for pulled sources the path or URL, resolved. */
-  source: { kind: 'upload' | 'inline' } | { kind: 'file'; path: string } | { kind: 'http'; url: string };
+  source: { kind: 'upload' | 'inline' } | PulledSource;
   /** The signed grant. */
   grant: string;
   txn: string;

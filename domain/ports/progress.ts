@@ -1,6 +1,7 @@
 import type { AuditEvent } from '../audit.ts';
 import type { Batch, StageOutput } from '../batch.ts';
 import type { Counts, RunRef } from '../run.ts';
+import type { PulledSource } from './sources.ts';
 
 /**
  * What the activities of a run ask of the database. Every write commits together with its audit event, and a
@@ -54,7 +55,7 @@ export interface RunFacts {
   principal: string;
   txn: string;
   parameters: unknown;
-  source: { kind: 'upload' | 'inline' } | { kind: 'file'; path: string } | { kind: 'http'; url: string };
+  source: { kind: 'upload' | 'inline' } | PulledSource;
 }
 
 interface Arrivals {

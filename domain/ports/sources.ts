@@ -1,24 +1,31 @@
 /**
- * Data that Waybill itself reads: files below configured roots, and URLs that it may call.
- * Reading is by GET or `open` alone; nothing is ever written, and no credential is sent.
+ * Data that Waybill itself reads: files below configured roots, and URLs that it may call. Reading is by GET or `open`
+ * alone; nothing is ever written, and no credential is sent but the token of a source that asks for one.
  */
 export interface Sources {
   /**
    * Opens a source and streams it from `fromByte` (default 0) on. Aborting the signal ends the stream.
    * Throws `SourceRefused` (outside the roots, not a regular file, an address that is not public, a redirect too
-   * many), `SourceUnavailable` (does not answer, not there, 4xx or 5xx, stalled for 30 s) and `SourceChanged` where
+   * many, a token that anybody on the way could read), `SourceUnavailable` (does not answer, not there, 4xx or 5xx, stalled for 30 s) and `SourceChanged` where
    * `options.version` is given and the source is no longer that version; the stream throws them too.
    */
   open(source: PulledSource, options?: OpenOptions): Promise<OpenSource>;
 }
 
-export type PulledSource = { kind: 'file'; path: string } | { kind: 'http'; url: string };
+export type PulledSource =
+  | { kind: 'file'; path: string }
+  | { kind: 'http'; url: string /** as whom it is read */; auth?: 'caller' };
 
 export interface OpenOptions {
   fromByte?: number;
   /** What an earlier `open` said of the source that is now being read on. */
   version?: string | null;
   signal?: AbortSignal;
+  /**
+   * Gives a new token for the origin of a URL that is read as the caller. It is sent there and nowhere else, and asked for
+   * again where the server refuses the one before.
+   */
+  token?: (origin: string) => Promise<string>;
 }
 
 export interface OpenSource {

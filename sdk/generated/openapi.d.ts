@@ -263,6 +263,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Exchanges the grant of a run for a token of one of its steps (RFC 8693)
+         * @description For workloads of this Waybill, which prove themselves by `private_key_jwt`. The token is a Transaction Token of at most five minutes, for one audience. Refusals are those of OAuth, with our `code` beside them.
+         */
+        post: operations["token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1071,6 +1091,59 @@ export interface operations {
                     "application/json": {
                         /** @enum {string} */
                         status: "signed-out";
+                    };
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": {
+                    grant_type: string;
+                    subject_token: string;
+                    /** @enum {string} */
+                    subject_token_type: "urn:waybill:oauth:token-type:grant";
+                    /** @enum {string} */
+                    requested_token_type?: "urn:ietf:params:oauth:token-type:txn_token";
+                    audience: string;
+                    scope: string;
+                    /** @enum {string} */
+                    client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+                    client_assertion: string;
+                    client_id?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        access_token: string;
+                        issued_token_type: string;
+                        /** @enum {string} */
+                        token_type: "Bearer";
+                        expires_in: number;
+                        scope: string;
                     };
                 };
             };

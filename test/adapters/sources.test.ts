@@ -4,8 +4,10 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { createSourceCheck } from '../../adapters/sources/checkSource.ts';
 import { createSources } from '../../adapters/sources/createSources.ts';
+import { WaybillError } from '../../domain/errors.ts';
 import type { OpenOptions, PulledSource, Sources } from '../../domain/ports/sources.ts';
 
 async function readAll(sources: Sources, source: PulledSource, options?: OpenOptions): Promise<string> {
@@ -281,6 +283,119 @@ describe('URLs', () => {
     const named = setUp((_, response) => response.end('reached'), [`localhost:${port}`]);
     await assert.rejects(named.open(at('/')), { code: 'SourceRefused' });
     assert.equal(await readAll(named, { kind: 'http', url: `http://localhost:${port}/` }), 'reached');
+  });
+});
+
+describe('a URL that is read as the caller', () => {
+  const seen: { at: string; authorization: string | undefined }[] = [];
+  const servers: Server[] = [];
+  let answers: Record<string, RequestListener>;
+  let allow: string[];
+  let given: string[];
+  let obtained: string[];
+
+  before(async () => {
+    for (const name of ['a', 'b']) {
+      const server = createServer((request, response) => {
+        seen.push({ at: `${name}${request.url}`, authorization: request.headers.authorization });
+        answers[`${name}${request.url}`]!(request, response);
+      });
+      await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+      servers.push(server);
+    }
+    allow = servers.map((server) => `127.0.0.1:${(server.address() as AddressInfo).port}`);
+  });
+  after(() => {
+    for (const server of servers) {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+  beforeEach(() => {
+    seen.length = 0;
+    given = ['t1', 't2', 't3'];
+    obtained = [];
+  });
+
+  const urlOf = (name: string, path: string) => `http://${allow[name === 'a' ? 0 : 1]}${path}`;
+  const redirect =
+    (name: string, path: string): RequestListener =>
+    (_, response) =>
+      response.writeHead(302, { location: urlOf(name, path) }).end();
+  const token = async (origin: string) => {
+    obtained.push(origin);
+    return given.shift()!;
+  };
+  const read = (options: OpenOptions = { token }) =>
+    readAll(
+      createSources({ fileRoots: [], egressAllow: allow }),
+      { kind: 'http', url: urlOf('a', '/') },
+      options,
+    );
+  const sent = () => seen.map(({ at, authorization }) => `${at} ${authorization}`);
+
+  test('is asked with a token for its origin', async () => {
+    answers = { 'a/': (_, response) => response.end('data') };
+    assert.equal(await read(), 'data');
+    assert.deepEqual(sent(), ['a/ Bearer t1']);
+    assert.deepEqual(obtained, [`http://${allow[0]}`]);
+    assert.equal(await read({}), 'data');
+    assert.equal(seen[1]!.authorization, undefined, 'and without one where nobody gives it');
+  });
+
+  test('keeps the token on the way to another place of its origin', async () => {
+    answers = { 'a/': redirect('a', '/moved'), 'a/moved': (_, response) => response.end('data') };
+    assert.equal(await read(), 'data');
+    assert.deepEqual(sent(), ['a/ Bearer t1', 'a/moved Bearer t1']);
+  });
+
+  test('loses it on the way to another origin, for good', async () => {
+    answers = {
+      'a/': redirect('b', '/'),
+      'b/': redirect('a', '/chosen-by-b'),
+      'a/chosen-by-b': (_, response) => response.end('data'),
+    };
+    assert.equal(await read(), 'data');
+    assert.deepEqual(sent(), ['a/ Bearer t1', 'b/ undefined', 'a/chosen-by-b undefined']);
+    assert.deepEqual(obtained, [`http://${allow[0]}`]);
+  });
+
+  test('is asked once more with a new token where the server refuses the one before', async () => {
+    answers = {
+      'a/': ({ headers }, response) =>
+        headers.authorization === 'Bearer t2' ? response.end('data') : response.writeHead(401).end(),
+    };
+    assert.equal(await read(), 'data');
+    assert.deepEqual(sent(), ['a/ Bearer t1', 'a/ Bearer t2']);
+    answers = { 'a/': (_, response) => response.writeHead(401).end() };
+    seen.length = 0;
+    given = ['t4', 't5', 't6'];
+    await assert.rejects(read(), { code: 'SourceUnavailable' });
+    assert.deepEqual(sent(), ['a/ Bearer t4', 'a/ Bearer t5']);
+    seen.length = 0;
+    await assert.rejects(read({}), { code: 'SourceUnavailable' });
+    assert.equal(seen.length, 1);
+  });
+
+  test('is not asked at all where there is no token, or where others could read it on the way', async () => {
+    answers = { 'a/': (_, response) => response.end('data') };
+    const refused = { token: () => Promise.reject(new WaybillError('TokenUnavailable')) };
+    await assert.rejects(read(refused), { code: 'TokenUnavailable' });
+    const sources = createSources({
+      fileRoots: [],
+      egressAllow: [],
+      lookup: answering(() => ['93.184.216.34']),
+    });
+    await assert.rejects(sources.open({ kind: 'http', url: 'http://example.com/' }, { token }), {
+      code: 'SourceRefused',
+    });
+    assert.deepEqual([seen, obtained], [[], []]);
+    const check = createSourceCheck({ fileRoots: [], egressAllow: ['named.example:80'] });
+    const asked = (url: string) => check({ kind: 'http', url, auth: 'caller' });
+    await assert.rejects(asked('http://example.com/'), { code: 'SourceRefused' });
+    await asked('https://example.com/');
+    await asked('http://named.example/');
+    await check({ kind: 'http', url: 'http://example.com/' });
   });
 });
 

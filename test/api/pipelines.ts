@@ -35,6 +35,12 @@ const defined: AnyPipeline[] = [
     input: Row,
     sink,
   }),
+  definePipeline({
+    id: 'own',
+    source: http(ndjson(), { url: 'https://example.com/rows', auth: 'caller' }),
+    input: Row,
+    sink,
+  }),
 ];
 
 const loaded: LoadedPipeline[] = defined.map(({ manifest, parameters, input, output }) => ({

@@ -231,7 +231,7 @@ describe('runs over HTTP', () => {
     const list = (await (await api.call('/v1/pipelines')).json()) as { items: { id: string }[] };
     assert.deepEqual(
       list.items.map(({ id }) => id),
-      ['lines', 'cells', 'few', 'files', 'urls'],
+      ['lines', 'cells', 'few', 'files', 'urls', 'own'],
     );
     const one = (await (await api.call('/v1/pipelines/lines')).json()) as {
       schemas: {

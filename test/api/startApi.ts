@@ -1,16 +1,19 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { createGrantKeys } from '../../adapters/keys/grantKeys.ts';
+import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
 import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
+import { openWorkloads } from '../../adapters/keys/workloads.ts';
 import { openDirectory } from '../../adapters/objects/directory.ts';
 import { onlyIssuer } from '../../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../../adapters/oidc/verifyAccessToken.ts';
 import { createLogoutTokens } from '../../adapters/oidc/verifyLogoutToken.ts';
 import { createPolicyEngine } from '../../adapters/policy/engine.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
+import { spendAssertion } from '../../adapters/postgres/assertions.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createIntake } from '../../adapters/postgres/intake.ts';
@@ -22,7 +25,9 @@ import { createReceiver } from '../../adapters/records/receiver.ts';
 import { createSourceCheck } from '../../adapters/sources/checkSource.ts';
 import type { ApiPorts } from '../../api/ports.ts';
 import { buildServer } from '../../api/server.ts';
+import { createAuthority } from '../../domain/authority.ts';
 import { ofKey } from '../../domain/revocation.ts';
+import { makeKey } from '../keys.ts';
 import { startPostgresForTest } from '../stack.ts';
 import { layCable } from './cable.ts';
 import { startIssuer } from './issuer.ts';
@@ -56,11 +61,15 @@ export async function startApi({
     onError: () => {},
   });
   const issuers = withKeys(onlyIssuer(issuer.url, 'waybill'));
+  const policy = createPolicyEngine(await readPolicies());
+  const workload = await makeKey();
+  const workloadsFile = join(folder, 'workloads.json');
+  await writeFile(workloadsFile, JSON.stringify({ worker: { keys: [workload.jwk] } }));
   const ports: ApiPorts = {
     intake,
     auditLog: createAuditLog(tenants),
     authenticator: createAuthenticator(issuers),
-    policy: createPolicyEngine(await readPolicies()),
+    policy,
     revocations,
     revocationRecords: createRevocationRecords(tenants),
     logoutTokens: createLogoutTokens(issuers),
@@ -68,6 +77,13 @@ export async function startApi({
     definitions,
     grantSigner: grantKeys,
     grantKeys,
+    grantVerifier: createGrantVerifier({ keys: grantKeys, issuer: 'urn:waybill:test' }),
+    authority: createAuthority({ definitions, revocations, policy }),
+    workloads: await openWorkloads({
+      file: workloadsFile,
+      audience: 'urn:waybill:test',
+      spend: (assertion) => spendAssertion(tenants, assertion),
+    }),
     objects,
     receiver: createReceiver(objects),
     checkSource: createSourceCheck({ fileRoots: [roots], egressAllow: [] }),
@@ -94,6 +110,9 @@ export async function startApi({
     roots,
     objectsFolder: join(folder, 'objects'),
     keysFolder,
+    /** The key of the workload `worker`, and the file from which the API knows it. */
+    workload,
+    workloadsFile,
     postgres,
     policyDigest: ports.policy.digest,
     /** As a superuser, beside the API. */

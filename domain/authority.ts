@@ -5,13 +5,13 @@ import {
   principalOf,
   type Step,
   stepActions,
-} from '../domain/grant.ts';
-import { type Policy, pipelineResourceOf } from '../domain/policy.ts';
-import type { Authority } from '../domain/ports/authority.ts';
-import type { Definitions } from '../domain/ports/definitions.ts';
-import type { Revocations } from '../domain/ports/revocations.ts';
+} from './grant.ts';
+import { type Policy, pipelineResourceOf } from './policy.ts';
+import type { Authority } from './ports/authority.ts';
+import type { Definitions } from './ports/definitions.ts';
+import type { Revocations } from './ports/revocations.ts';
 
-/** What holds today for a run, of all that this worker knows: its definitions, what was revoked, the policy in force. */
+/** What holds today for a run, of all that this process knows: its definitions, what was revoked, the policy in force. */
 export function createAuthority(knowledge: {
   definitions: Definitions;
   revocations: Revocations;

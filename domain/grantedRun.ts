@@ -1,0 +1,25 @@
+import { canonicalJson } from './canonicalJson.ts';
+import type { GrantClaims } from './grant.ts';
+import type { RunFacts } from './ports/progress.ts';
+import { describeSource } from './sourceDescription.ts';
+
+/**
+ * In what the record of a run differs from its grant: on whose it is or what it runs. A difference means that one of the
+ * two was tampered with. `digest` makes lower-case hex SHA-256 of a text.
+ */
+export function differenceFrom(
+  { sub, txn, tctx }: GrantClaims,
+  run: RunFacts,
+  digest: (text: string) => string,
+): string | undefined {
+  if (run.tenant !== tctx.tenant) return 'tenant';
+  if (run.principal !== sub) return 'principal';
+  if (run.txn !== txn) return 'trace';
+  if (run.pipeline !== tctx.pipeline || run.version !== tctx.version) return 'pipeline';
+  if (run.definitionDigest !== tctx.definitionDigest) return 'definition';
+  if (digest(canonicalJson(run.parameters)) !== tctx.parametersDigest) return 'parameters';
+  // Of an upload the grant knows the id only, or the digests of its batches; `ingest` compares those.
+  const pulled = run.source.kind === 'file' || run.source.kind === 'http';
+  if (pulled && digest(describeSource(run)) !== tctx.sourceDigest) return 'source';
+  return undefined;
+}
