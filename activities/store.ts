@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import type { Batch, StageOutput } from '../domain/batch.ts';
 import { WaybillError } from '../domain/errors.ts';
+import { credentialOf } from '../domain/grant.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
 import type { DeadLetter } from '../domain/ports/sink.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/run.ts';
@@ -30,6 +31,7 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
     tenant: run.tenant,
     runId: run.runId,
     principal: deps.grant().claims.sub,
+    credential: credentialOf(deps.grant()),
     pipeline: run.pipeline,
     version: run.version,
     seq,

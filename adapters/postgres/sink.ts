@@ -8,6 +8,7 @@ import { insertDeadLetters } from './deadLetters.ts';
 import { fromSink } from './failure.ts';
 import type { Tenants } from './tenants.ts';
 import { upsertRows } from './upsertRows.ts';
+import { voided, voidedValues } from './voided.ts';
 
 /**
  * Stores batches in tables of PostgreSQL, each exactly once.
@@ -95,14 +96,22 @@ async function findRecorded(client: ClientBase, { tenant, runId, seq }: Load): P
   return rows[0]?.counts;
 }
 
-/** The primary key of the ledger stands behind the lock: a second entry would fail the whole transaction. */
+/**
+ * The primary key of the ledger stands behind the lock: a second entry would fail the whole transaction. What was revoked
+ * is asked here, last of all, so that what was withdrawn while rows were written counts too. Throws `GrantRevoked`.
+ */
 async function record(client: ClientBase, load: Load, counts: Counts): Promise<void> {
-  await client.query({
+  const { tenant, runId, seq, credential } = load;
+  const audit = auditValues(load.audit(counts));
+  const { rowCount } = await client.query({
     name: 'sink-record',
     text: `WITH entry AS (
-             INSERT INTO waybill.ledger (tenant, run_id, seq, counts) VALUES ($1, $2, $3, $4::jsonb) RETURNING run_id
-           ), audited AS (${auditWhere('entry', 5)})
+             INSERT INTO waybill.ledger (tenant, run_id, seq, counts)
+             SELECT $1, $2, $3, $4::jsonb WHERE NOT ${voided(5)} RETURNING run_id
+           ), audited AS (${auditWhere('entry', 10)})
            SELECT pg_notify('waybill_run', run_id) FROM entry`,
-    values: [load.tenant, load.runId, load.seq, JSON.stringify(counts), ...auditValues(load.audit(counts))],
+    values: [tenant, runId, seq, JSON.stringify(counts), ...voidedValues(credential), ...audit],
   });
+  if (!rowCount)
+    throw new WaybillError('GrantRevoked', { detail: `while batch ${seq} of ${runId} was stored` });
 }

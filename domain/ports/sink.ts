@@ -1,14 +1,16 @@
 import type { AuditEvent } from '../audit.ts';
 import type { SinkManifest } from '../manifest.ts';
 import type { Rejection } from '../rejection.ts';
+import type { Credential } from '../revocation.ts';
 import type { Counts } from '../run.ts';
 
 /** Where rows end. Storing a batch happens once, however often it is asked for. */
 export interface Sink {
   /**
    * One transaction: the ledger entry of the batch, its rows, its dead letters and its audit event.
-   * A batch that the ledger already has is left alone, and what it says is returned.
-   * Throws `DatabaseUnavailable`, `SinkRejected`, `SinkIncompatible`.
+   * A batch that the ledger already has is left alone, and what it says is returned. Nothing of it stands once the
+   * credential is revoked.
+   * Throws `DatabaseUnavailable`, `GrantRevoked`, `RunEnded`, `UploadIncomplete`, `SinkRejected`, `SinkIncompatible`.
    */
   store(load: Load): Promise<Counts>;
 }
@@ -17,6 +19,8 @@ export interface Load {
   tenant: string;
   runId: string;
   principal: string;
+  /** What the step relies on. */
+  credential: Credential;
   pipeline: string;
   version: number;
   seq: number;

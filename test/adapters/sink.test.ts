@@ -5,9 +5,11 @@ import pg from 'pg';
 import { createSink } from '../../adapters/postgres/sink.ts';
 import { applySinks } from '../../adapters/postgres/sinkTable.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
+import { voided, voidedValues } from '../../adapters/postgres/voided.ts';
 import { arrayLiteral } from '../../adapters/records/arrayLiteral.ts';
 import { defaultLimits, type Manifest, type SinkManifest } from '../../domain/manifest.ts';
 import type { DeadLetter, Load, Sink } from '../../domain/ports/sink.ts';
+import { revocationKinds, type StandingRevocation, voids } from '../../domain/revocation.ts';
 import { type Counts, imbalance, zeroCounts } from '../../domain/run.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 
@@ -96,6 +98,121 @@ describe('sink', () => {
     await admin.query(`UPDATE waybill.run SET arrival = 'open' WHERE id = $1`, [run]);
     await assert.rejects(store(run, 0, [[1, 'early']]), { code: 'UploadIncomplete' });
     assert.deepEqual(await values(), []);
+  });
+
+  async function revoke(kind: string, target: string, ofTenant: string | null = tenant): Promise<void> {
+    const id = `rev_${kind}_${target}_${ofTenant}`;
+    const insert = 'INSERT INTO waybill.revocation (id, kind, target, tenant) VALUES ($1, $2, $3, $4)';
+    await admin.query(insert, [id, kind, target, ofTenant]);
+  }
+
+  it('stores nothing under a right that was withdrawn after the step was let in', async () => {
+    for (const revoked of ['principal', 'grant', 'key'] as const) {
+      fresh();
+      const run = await newRun();
+      await store(run, 0, [[1, 'before']]);
+      const key = `key of ${tenant}`;
+      const credential = { tenant, principals: ['prn_1'], issuedAtS: 0, grants: [run], key };
+      await revoke(
+        revoked,
+        { principal: 'prn_1', grant: run, key }[revoked],
+        revoked === 'key' ? null : tenant,
+      );
+      const deadLetters: DeadLetter[] = [];
+      await assert.rejects(store(run, 1, [[2, 'after']], { credential, deadLetters }), {
+        code: 'GrantRevoked',
+      });
+      assert.deepEqual(await values(), [[1, 'before']]);
+      const { rows } = await admin.query('SELECT seq FROM waybill.ledger WHERE run_id = $1', [run]);
+      assert.deepEqual(rows, [{ seq: 0 }]);
+      // What is stored already stays so, and is told as it was.
+      assert.equal((await store(run, 0, [[1, 'before']], { credential })).stored, 1);
+      await admin.query(`UPDATE waybill.revocation SET lifted_at = now() WHERE target IN ('prn_1', $1, $2)`, [
+        run,
+        key,
+      ]);
+      assert.equal((await store(run, 1, [[2, 'after']], { credential })).stored, 1);
+    }
+  });
+
+  it('stores nothing where the right is withdrawn while rows are written', async () => {
+    fresh();
+    const run = await newRun({ open: true });
+    // Somebody else holds the row that is to be replaced, so that the transaction waits in the midst of its work.
+    await store(await newRun(), 0, [[1, 'theirs']]);
+    await admin.query('UPDATE waybill.run SET ended_at = NULL WHERE id = $1', [run]);
+    const later = await newRun();
+    const holder = await admin.connect();
+    await holder.query('BEGIN');
+    await holder.query('SELECT FROM people WHERE _tenant = $1 FOR UPDATE', [tenant]);
+    const storing = store(later, 0, [[1, 'mine']]);
+    const waits = async () =>
+      (
+        await admin.query(
+          `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%people%'`,
+        )
+      ).rowCount;
+    while (!(await waits())) await new Promise((resolve) => setTimeout(resolve, 5));
+    await revoke('grant', later);
+    await holder.query('ROLLBACK');
+    holder.release();
+    await assert.rejects(storing, { code: 'GrantRevoked' });
+    assert.deepEqual(await values(), [[1, 'theirs']]);
+  });
+
+  it('tells what is void as the rule does', async () => {
+    const names = fc.constantFrom('a', 'b', 'c');
+    const tenantNames = fc.constantFrom('void-1', 'void-2');
+    const seconds = fc.integer({ min: 0, max: 3 });
+    const revocations = fc.uniqueArray(
+      fc.record({
+        kind: fc.constantFrom(...revocationKinds),
+        target: names,
+        tenant: tenantNames,
+        until: fc.option(fc.integer({ min: 0, max: 3_999 })),
+        lifted: fc.boolean(),
+      }),
+      {
+        maxLength: 4,
+        selector: ({ kind, target, tenant, until }) => [kind, target, tenant, until === null].join(),
+      },
+    );
+    const credentials = fc.record({
+      tenant: tenantNames,
+      principals: fc.array(names, { minLength: 1, maxLength: 2 }),
+      issuedAtS: seconds,
+      grants: fc.array(names, { maxLength: 2 }),
+      key: names,
+    });
+    await fc.assert(
+      fc.asyncProperty(revocations, credentials, async (made, credential) => {
+        const client = await admin.connect();
+        try {
+          await client.query('BEGIN; DELETE FROM waybill.revocation');
+          const standing: StandingRevocation[] = [];
+          for (const [i, { kind, target, tenant, until, lifted }] of made.entries()) {
+            const of = kind === 'key' ? null : tenant;
+            const issuedUntil = until === null ? null : new Date(until).toISOString();
+            const { rowCount } = await client.query(
+              `INSERT INTO waybill.revocation (id, kind, target, tenant, issued_until, lifted_at)
+               VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+              [`void-${i}`, kind, target, of, issuedUntil, lifted ? new Date() : null],
+            );
+            if (rowCount && !lifted)
+              standing.push({ id: `void-${i}`, kind, target, tenant: of, issuedUntil });
+          }
+          const { rows } = await client.query(`SELECT ${voided(1)} AS void`, voidedValues(credential));
+          assert.equal(
+            rows[0].void,
+            standing.some((one) => voids(one, credential)),
+          );
+        } finally {
+          await client.query('ROLLBACK');
+          client.release();
+        }
+      }),
+      { numRuns: 300 },
+    );
   });
 
   async function rowsOf(of = tenant) {
@@ -525,6 +642,7 @@ function loadOf(
     tenant,
     runId,
     principal: 'prn_1',
+    credential: { tenant, principals: ['prn_1'], issuedAtS: 0, grants: [runId], key: 'key_1' },
     pipeline: 'people',
     version: 1,
     seq,
