@@ -56,7 +56,7 @@ const readyMs = 60_000;
 const serverSettings: Readonly<Record<string, string>> = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
-  max_connections: '100',
+  max_connections: '200',
   shared_buffers: '96MB',
   fsync: 'on',
   synchronous_commit: 'on',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -47,6 +48,20 @@ describe('rotating the passwords of the database while runs come in', () => {
     }
     assert.fail(`${role} did not come back`);
   }
+
+  it('finds them in no environment, no command line and no log', {
+    skip: process.platform !== 'linux',
+  }, () => {
+    const secrets = roles.map((role) => readFileSync(join(stack.home, 'keys/database', role), 'utf8'));
+    const places = stack
+      .info()
+      .processes.flatMap(({ pid }) => [`/proc/${pid}/environ`, `/proc/${pid}/cmdline`]);
+    const logs = readdirSync(join(stack.home, 'logs')).map((name) => join(stack.home, 'logs', name));
+    for (const place of [...places, ...logs]) {
+      const text = readFileSync(place, 'latin1');
+      for (const secret of secrets) assert.ok(!text.includes(secret), place);
+    }
+  });
 
   it('fails no run, ends no process, and refuses only what the caller sends again', async (t) => {
     const call = await stack.as('alice');
