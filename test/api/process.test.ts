@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { Run } from '../../sdk/client.ts';
 import { startIssuer } from './issuer.ts';
 import { type Api, startApi } from './startApi.ts';
 
@@ -102,16 +103,40 @@ describe('the API as a process', () => {
     const file = join(api.keysFolder, 'issuers.json');
     const issuers = [
       { issuer: api.issuer.url, tenants: ['acme'], clients: ['waybill-cli'] },
-      { issuer: other.url, tenants: ['globex'] },
+      {
+        issuer: other.url,
+        tenants: ['globex'],
+        tokenTypes: ['JWT'],
+        callers: [
+          {
+            match: [{ claim: 'repository', equals: 'globex/feeds' }],
+            tenant: { value: 'globex' },
+            roles: { value: ['data-engineer'] },
+            kind: { value: 'service' },
+          },
+        ],
+      },
     ];
     await writeFile(file, JSON.stringify({ issuers }));
     const child = start({ WAYBILL_ISSUER: '', WAYBILL_ISSUERS: file });
     const url = await ready(child);
-    const statusOf = async (token: string) =>
-      (await fetch(`${url}/v1/whoami`, { headers: { authorization: `Bearer ${token}` } })).status;
-    assert.equal(await statusOf(await api.issuer.token()), 200);
-    assert.equal(await statusOf(await other.token({ tenant: 'globex' })), 200);
-    assert.equal(await statusOf(await other.token()), 403);
+    const trigger = async (token: string) =>
+      fetch(`${url}/v1/pipelines/orders/runs`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/x-ndjson' },
+        body: '{"a":1}\n',
+      });
+    assert.equal((await trigger(await api.issuer.token())).status, 202);
+    // A workload, of whose tenant, roles and kind its platform knows nothing.
+    const now = Math.floor(Date.now() / 1000);
+    const workload = { iss: other.url, sub: 'repo:globex/feeds', aud: 'waybill', iat: now, exp: now + 300 };
+    const claims = { ...workload, repository: 'globex/feeds' };
+    const response = await trigger(await other.sign(claims, { typ: 'JWT' }));
+    assert.equal(response.status, 202);
+    const { tenant, requestedBy } = (await response.json()) as Run;
+    assert.deepEqual([tenant, requestedBy.kind, requestedBy.issuer], ['globex', 'service', other.url]);
+    const stranger = { ...workload, repository: 'mallory/feeds', tenant: 'globex', roles: ['operator'] };
+    assert.equal((await trigger(await other.sign(stranger, { typ: 'JWT' }))).status, 403);
     // Only where people sign in.
     const metadata = await fetch(`${url}/.well-known/oauth-protected-resource`);
     assert.deepEqual(await metadata.json(), {
