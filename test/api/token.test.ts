@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import {
   createRemoteJWKSet,
   decodeJwt,
   decodeProtectedHeader,
+  exportJWK,
   generateKeyPair,
   type JWTHeaderParameters,
   type JWTPayload,
@@ -15,6 +16,7 @@ import {
 } from 'jose';
 import { openKeyFolder, type PrivateKey } from '../../adapters/keys/keyFolder.ts';
 import { signGrant } from '../../adapters/keys/signGrant.ts';
+import { openWorkloads } from '../../adapters/keys/workloads.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { GrantClaims } from '../../domain/grant.ts';
 import type { Authority } from '../../domain/ports/authority.ts';
@@ -173,6 +175,25 @@ describe('the token endpoint', () => {
     );
     assert.deepEqual([detail.step, detail.workload, detail.grant], ['fetch', 'worker', granted.jti]);
     assert.ok(!JSON.stringify(event).includes(access_token.split('.')[2]!));
+  });
+
+  it('is verified, and its workloads are known, by what docs/keys.md says', async () => {
+    const page = await readFile('docs/keys.md', 'utf8');
+    const [, code] = /```ts\nimport .*\n([^`]+)```/.exec(page)!;
+    const here = code!
+      .replace('https://waybill.example.com', api.url)
+      .replace('urn:waybill:production', issuer)
+      .replace('https://data.example.com', origin);
+    const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
+    const verify = new AsyncFunction('createRemoteJWKSet', 'jwtVerify', 'token', `${here} return payload;`);
+    const payload = await verify(createRemoteJWKSet, jwtVerify, (await ask()).body.access_token);
+    assert.equal(payload.tctx.run, run.id);
+    const file = `${api.workloadsFile}.example`;
+    await writeFile(file, /```json\n([^`]+)```/.exec(page)![1]!);
+    const workloads = await openWorkloads({ file, audience: issuer, spend: async () => true });
+    await assert.rejects(workloads.authenticate(await assertion()), { code: 'WorkloadUnauthenticated' });
+    await writeFile(file, JSON.stringify({ worker: { keys: [await exportJWK(api.workload.privateKey)] } }));
+    await assert.rejects(openWorkloads({ file, audience: issuer, spend: async () => true }), /private key/);
   });
 
   it('says who acts for the person, and never outlives the grant', async () => {
