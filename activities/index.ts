@@ -1,3 +1,4 @@
+import type { StepDecision } from '../domain/ports/authority.ts';
 import type { Compute } from '../domain/ports/compute.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { VerifiedGrant } from '../domain/ports/grants.ts';
@@ -20,6 +21,8 @@ import { validateStep } from './validate.ts';
 /** What the steps need of the world. `grant()` is the verified grant of the attempt that asks. */
 export interface Dependencies {
   grant(): VerifiedGrant;
+  /** Which policies let the attempt work; of housekeeping none is asked. */
+  decision(): StepDecision | undefined;
   /** Whether the attempt may go on; throws what a refused attempt throws. For steps that work for long. */
   recheck(): Promise<void>;
   attempt: Attempts;

@@ -39,6 +39,7 @@ export function scopeOf(run: RunFacts): ObjectScope {
 /** An audit event of the step at hand, by the person whose grant it acts under. */
 export function audited(deps: Dependencies, action: string, detail: AuditEvent['detail'] = {}): AuditEvent {
   const grant = deps.grant().claims;
+  const decision = deps.decision();
   return {
     action,
     outcome: 'success',
@@ -46,6 +47,10 @@ export function audited(deps: Dependencies, action: string, detail: AuditEvent['
     actor: actorOf(grant),
     runId: grant.tctx.workflowId,
     txn: grant.txn,
-    detail: { grant: grant.jti, ...detail },
+    detail: {
+      grant: grant.jti,
+      ...(decision && { policies: decision.policies, policyDigest: decision.digest }),
+      ...detail,
+    },
   };
 }

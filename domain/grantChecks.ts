@@ -95,11 +95,15 @@ export const grantChecks: readonly Check[] = [
     code: 'PolicyDenied',
     refusal: 'withdrawn',
     always: false,
-    // To be told who is there needs a grant that holds, but is nothing that a policy would decide about.
-    passes: ({ grant, attempt: { activityType }, authority }) =>
-      activityType === callerActivity || authority.decide(grant.claims, activityType).allowed,
+    passes: ({ grant, attempt, authority }) =>
+      asksNoPolicy(attempt) || authority.decide(grant.claims, attempt.activityType).allowed,
   },
 ];
+
+/** To be told who is there needs a grant that holds, but is nothing that a policy would decide about. */
+export function asksNoPolicy({ activityType }: AttemptInfo): boolean {
+  return isHousekeeping(activityType) || activityType === callerActivity;
+}
 
 /** The first check that fails, or `undefined`. Throws what `Authority` throws. */
 export function failedCheck<Claims extends AnyClaims>(evidence: Evidence<Claims>): Check | undefined {

@@ -17,7 +17,12 @@ import { watchRuns } from '../adapters/postgres/watchRuns.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSources } from '../adapters/sources/createSources.ts';
-import { currentGrant, currentSignedGrant, recheckGrant } from '../adapters/temporal/activityInterceptor.ts';
+import {
+  currentDecision,
+  currentGrant,
+  currentSignedGrant,
+  recheckGrant,
+} from '../adapters/temporal/activityInterceptor.ts';
 import { workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
 import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { attemptDetails, stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
@@ -89,6 +94,7 @@ export async function startWorker(
   const revocations = watchRevocations(settings.database);
   const dependencies: Dependencies = {
     grant: currentGrant,
+    decision: currentDecision,
     recheck: recheckGrant,
     attempt: attemptDetails,
     progress,

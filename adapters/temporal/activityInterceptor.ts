@@ -5,8 +5,8 @@ import type { ActivityInterceptors } from '@temporalio/worker';
 import type { AuditLog } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { actorOf, type GrantClaims, type WorkflowGrantClaims } from '../../domain/grant.ts';
-import { type AttemptInfo, failedCheck } from '../../domain/grantChecks.ts';
-import type { Authority } from '../../domain/ports/authority.ts';
+import { type AttemptInfo, asksNoPolicy, failedCheck } from '../../domain/grantChecks.ts';
+import type { Authority, StepDecision } from '../../domain/ports/authority.ts';
 import type { GrantVerifier, VerifiedGrant } from '../../domain/ports/grants.ts';
 import { activityFailureOf } from './activityFailure.ts';
 import { faultOf, grantOf } from './grantHeader.ts';
@@ -17,6 +17,8 @@ interface Attempt {
   grant: VerifiedGrant<AnyClaims>;
   /** The grant as it came. */
   signed: string;
+  /** What today’s policy said when it was last asked; of housekeeping it is not asked. */
+  decision: StepDecision | undefined;
   /** Asks everything again that may have changed since the attempt began. */
   recheck(): Promise<void>;
 }
@@ -36,6 +38,11 @@ export function currentGrant(): VerifiedGrant {
 /** The signed grant itself, for whoever asks for more on the strength of it. */
 export function currentSignedGrant(): string {
   return currentAttempt().signed;
+}
+
+/** Which policies of which set let the attempt work, for the audit. */
+export function currentDecision(): StepDecision | undefined {
+  return currentAttempt().decision;
 }
 
 /** For a step that works for long: whether it still may. Throws what refused attempts throw; a refusal is audited. */
@@ -92,9 +99,16 @@ async function begin<Claims extends AnyClaims>(
   const at = attemptInfoOf(context, faultOf(headers));
   const signed = grantOf(headers) ?? '';
   const grant = await audited(guard, at, undefined, () => identify(signed, guard));
-  const recheck = () => audited(guard, at, grant, () => admit(grant, at, guard));
-  await recheck();
-  return { grant, signed, recheck };
+  const ask = () => audited(guard, at, grant, () => admit(grant, at, guard));
+  const attempt: Attempt = {
+    grant,
+    signed,
+    decision: await ask(),
+    async recheck() {
+      attempt.decision = await ask();
+    },
+  };
+  return attempt;
 }
 
 /** An activity that was started by itself belongs to no workflow, and so to none that was granted. */
@@ -120,9 +134,10 @@ async function admit<Claims extends AnyClaims>(
   grant: VerifiedGrant<Claims>,
   attempt: AttemptInfo,
   { authority, now = Date.now }: Guard<Claims>,
-): Promise<void> {
+): Promise<StepDecision | undefined> {
   const failed = failedCheck({ grant, attempt, nowS: Math.floor(now() / 1000), authority });
   if (failed) throw new WaybillError(failed.code, { detail: `the check of ${failed.name} failed` });
+  return asksNoPolicy(attempt) ? undefined : authority.decide(grant.claims, attempt.activityType);
 }
 
 /** A refusal that stands is recorded before anybody hears of it; one that is only undecidable leaves no trace. */

@@ -11,8 +11,12 @@ export interface Authority<Claims extends WorkflowGrantClaims | GrantClaims = Gr
   hasDefinition(claims: Claims): boolean;
   isRevoked(grant: VerifiedGrant<Claims>): boolean;
   /** Whether today’s policy lets the principal do the step; where not, what to tell the audit. */
-  decide(
-    claims: Claims,
-    step: string,
-  ): { allowed: boolean; policies: readonly string[]; digest: string | null };
+  decide(claims: Claims, step: string): StepDecision;
+}
+
+export interface StepDecision {
+  allowed: boolean;
+  policies: readonly string[];
+  /** Of the set that decided; `null` where there is none to ask. */
+  digest: string | null;
 }
