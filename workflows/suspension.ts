@@ -14,8 +14,8 @@ export interface Awakened {
 
 /**
  * Lifecycle of a suspension: recorded with its reason, then asleep, without a slot, a connection or an activity. It
- * asks again when it is woken and once an hour, for a wake-up may be lost; `resume` succeeds only with every right that
- * the steps to come need. It is given up after as long as the grant of the run would last.
+ * asks again when it is woken, and by itself ever less often (`askAgainAfterMs`); `resume` succeeds only with every right
+ * that the steps to come need. It is given up after as long as the grant of the run would last.
  *
  * `'history'`: the rest belongs into a new execution, which will ask by itself and be suspended again.
  */
@@ -27,11 +27,13 @@ export async function untilRightIsBack(
 ): Promise<'resumed' | 'overdue' | 'history'> {
   const steps = stepsOf(input);
   let reason = withdrawn;
+  let waits = 0;
   await steps.suspend(reason);
   upsertSearchAttributes({ WaybillState: ['suspended'] });
   for (;;) {
     setCurrentDetails(describeProgress(input, cursor, { state: 'suspended', counts: cursor.counts, reason }));
-    const sleptMs = await sleep(input, cursor, awakened);
+    const sleptMs = await sleep(input, cursor, awakened, waits);
+    waits = sleptMs === 0 ? 0 : waits + 1;
     cursor.suspendedForMs = (cursor.suspendedForMs ?? 0) + sleptMs;
     try {
       await steps.resume();
@@ -52,10 +54,15 @@ export async function untilRightIsBack(
   return 'resumed';
 }
 
-/** Until somebody wakes the run, at most an hour. How long that was is known only of a sleep that came to its end. */
-async function sleep({ deadlineMs }: RunInput, cursor: Cursor, awakened: Awakened): Promise<number> {
+/** Until somebody wakes the run. How long that was is known only of a sleep that came to its end; of another it is 0. */
+async function sleep(
+  { deadlineMs }: RunInput,
+  cursor: Cursor,
+  awakened: Awakened,
+  waits: number,
+): Promise<number> {
   const leftMs = deadlineMs - (cursor.suspendedForMs ?? 0);
-  const waitMs = Math.max(1, Math.min(askAgainAfterMs, leftMs));
+  const waitMs = Math.max(1, Math.min(askAgainAfterMs[waits] ?? askAgainAfterMs.at(-1)!, leftMs));
   const woken = await condition(() => awakened.due, waitMs);
   awakened.due = false;
   return woken ? 0 : waitMs;

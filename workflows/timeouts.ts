@@ -56,5 +56,8 @@ export const workflowTaskTimeout = '5s';
 /** History at which a run continues as new, well below 4,000 events whatever is still in flight. */
 export const historyEventsMax = 3_000;
 
-/** How often a suspended run asks by itself whether its right is back. */
-export const askAgainAfterMs = 3_600_000;
+/**
+ * How long a suspended run waits before it asks by itself whether its right is back; the last is repeated. Soon at first
+ * and after it was woken, for a worker that said no may have known only what held 10 s ago.
+ */
+export const askAgainAfterMs: readonly number[] = [15_000, 60_000, 600_000, 3_600_000];
