@@ -8,6 +8,7 @@ import type { Handler } from './handler.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import { allowedMethods, refuse, refuseConnection, trace } from './refuse.ts';
 import { createRun } from './routes/createRun.ts';
+import { explain } from './routes/explanations.ts';
 import { protectedResource, whoami } from './routes/identity.ts';
 import { listKeys, rotateKeys } from './routes/keys.ts';
 import { backchannelLogout } from './routes/logout.ts';
@@ -112,6 +113,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     restore: restore(ports, options),
     backchannelLogout: backchannelLogout(ports),
     token: token(ports, options),
+    explain: explain(ports, options),
     health: health(),
     ready: ready(ports),
     openapi: openapi(),

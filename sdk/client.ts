@@ -14,6 +14,8 @@ export type Caller = operations['whoami']['responses'][200]['content']['applicat
 export type Key = operations['rotateKeys']['responses'][201]['content']['application/json'];
 export type Revocation = components['schemas']['Revocation'];
 export type RevocationFilter = NonNullable<operations['listRevocations']['parameters']['query']>;
+export type Hypothesis = operations['explain']['requestBody']['content']['application/json'];
+export type Explanation = components['schemas']['Explanation'];
 export type RunFilter = NonNullable<operations['listRuns']['parameters']['query']>;
 
 export interface Page<T> {
@@ -69,6 +71,8 @@ export interface WaybillClient {
   listRevocations(filter?: RevocationFilter): Promise<Page<Revocation>>;
   /** Gives a right back. `id`: that of the revocation. */
   restore(id: string): Promise<Revocation>;
+  /** For administrators: what the policy in force would answer, why, and what would be needed. */
+  explain(hypothesis: Hypothesis): Promise<Explanation>;
   /**
    * The run now and whenever it has changed, until it has ended or `signal` aborts. Reconnects by itself and gives up
    * after `patienceMs` (default 60 s) without a connection.
@@ -131,6 +135,7 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
       ),
     listRevocations: async (query = {}) => answered(await http.GET('/v1/revocations', { params: { query } })),
     restore: async (id) => answered(await http.DELETE('/v1/revocations/{id}', { params: { path: { id } } })),
+    explain: async (body) => answered(await http.POST('/v1/policy/explanations', { body })),
     followRun: (id, { signal = new AbortController().signal, patienceMs = 60_000 } = {}) =>
       followRun(
         async (lastId, signal) => {

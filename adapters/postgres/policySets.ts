@@ -15,8 +15,8 @@ export interface AppliedSet extends PolicySet {
 }
 
 /**
- * Puts a set in force, as the migrator, and says so in the audit: one transaction. A set that is in force already changes
- * nothing. Whether it validates is for the caller to know. Resolves with the digest of the set before too, if there was one.
+ * Puts a set in force, as the migrator, says so in the audit, and wakes the runs that the set before has suspended: one
+ * transaction. A set that is in force already changes nothing. Whether it validates is for the caller to know. Resolves with the digest of the set before too, if there was one.
  */
 export async function applyPolicySet(
   migrator: DatabaseAddress,
@@ -50,7 +50,11 @@ export async function applyPolicySet(
           roles: set.roles,
         },
       });
-      await client.query('SELECT pg_notify($1, $2)', [policyChannel, digest]);
+      // What was denied by the set before asks again; which of it may go on now, only the policy knows.
+      await client.query(`SELECT waybill.wake_suspended('PolicyDenied'), pg_notify($1, $2)`, [
+        policyChannel,
+        digest,
+      ]);
       return { digest, before: before?.digest ?? null };
     });
   } finally {

@@ -1,14 +1,17 @@
 import { resolve } from 'node:path';
 import { styleText } from 'node:util';
-import type { Command } from 'commander';
+import { Argument, type Command, Option } from 'commander';
+import { type Action, actionResources, callerActions, taskActions } from '../../domain/policy.ts';
 import type { CaseResult } from '../../domain/policyCases.ts';
-import type { GlobalOptions } from '../connect.ts';
+import type { Hypothesis } from '../../sdk/client.ts';
+import { connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, exitCode } from '../context.ts';
+import { explanationLines } from '../output/explanation.ts';
 import { plain } from '../output/plain.ts';
 import { printResult } from '../output/print.ts';
 
 /** `waybill policy [test|explain]` */
-export const addPolicy: AddCommand = (program) => {
+export const addPolicy: AddCommand = (program, context) => {
   const policy = program.command('policy').description('test the policies of a project, explain a decision');
 
   policy
@@ -21,7 +24,63 @@ export const addPolicy: AddCommand = (program) => {
       printResult(json, tested, () => testLines(tested));
       if (tested.failed > 0) process.exitCode = exitCode.failed;
     });
+
+  policy
+    .command('explain')
+    .description('for administrators: whether somebody may do something, why, and what would be needed')
+    .addArgument(new Argument('<action>').choices([...callerActions, ...taskActions]))
+    .argument('[pipeline]', 'where it is about one, or about a run of one')
+    .option(
+      '--role <role>',
+      'of whoever does it; may be repeated',
+      (role, before: string[]) => [...before, role],
+      [],
+    )
+    .addOption(new Option('--kind <kind>', 'what they are').choices(kinds).default('person'))
+    .addOption(new Option('--through <kind>', 'what acts for them').choices(kinds))
+    .option('--subject <subject>', 'who they are, for policies that name somebody')
+    .option('--run', 'on a run of the pipeline that somebody else has asked for, where it could be either')
+    .option('--own', 'on a run of the pipeline that they have asked for themselves')
+    .option('--instance', 'on this Waybill as a whole')
+    .action(async (action: Action, pipeline: string | undefined, given: Given, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const hypothesis = hypothesisOf(action, pipeline, given);
+      const explanation = await connect(context, options).explain(hypothesis);
+      printResult(options.json, explanation, () => explanationLines(hypothesis, explanation));
+    });
 };
+
+const kinds = ['person', 'service', 'agent'] as const;
+
+interface Given {
+  role: string[];
+  kind: (typeof kinds)[number];
+  through?: (typeof kinds)[number];
+  subject?: string;
+  run?: boolean;
+  own?: boolean;
+  instance?: boolean;
+}
+
+function hypothesisOf(action: Action, pipeline: string | undefined, given: Given): Hypothesis {
+  const { role: roles, kind, through, subject, own = false, instance } = given;
+  const aboutRun = given.run || own || !actionResources[action].includes('pipeline');
+  return {
+    principal: {
+      roles,
+      kind,
+      ...(subject !== undefined && { subject }),
+      ...(through && { actor: { kind: through } }),
+    },
+    action,
+    resource:
+      pipeline === undefined
+        ? { kind: instance ? 'instance' : 'tenant' }
+        : aboutRun
+          ? { kind: 'run', pipeline, own }
+          : { kind: 'pipeline', id: pipeline },
+  };
+}
 
 interface Tested {
   digest: string;

@@ -283,6 +283,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/policy/explanations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Explains what the policy in force would answer
+         * @description Why, why not, and what would be needed, for somebody of your tenant.
+         */
+        post: operations["explain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -481,6 +501,24 @@ export interface components {
                 [key: string]: unknown;
             }) | null;
             liftedAt: string | null;
+        };
+        Explanation: {
+            allowed: boolean;
+            digest: string;
+            permits: {
+                id: string;
+                text: string;
+            }[];
+            forbids: {
+                id: string;
+                text: string;
+            }[];
+            errors: {
+                policy: string;
+                message: string;
+            }[];
+            roles: string[];
+            changes: ("approval" | "a person alone" | "another requester")[];
         };
     };
     responses: never;
@@ -1145,6 +1183,86 @@ export interface operations {
                         expires_in: number;
                         scope: string;
                     };
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    explain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    principal: {
+                        /** @default [] */
+                        roles?: string[];
+                        /**
+                         * @default person
+                         * @enum {string}
+                         */
+                        kind?: "person" | "service" | "agent";
+                        /** @default somebody */
+                        subject?: string;
+                        /** @default https://issuer.example */
+                        issuer?: string;
+                        actor?: {
+                            /** @enum {string} */
+                            kind: "person" | "service" | "agent";
+                            /** @default an actor */
+                            subject?: string;
+                        };
+                    };
+                    /** @enum {string} */
+                    action: "trigger" | "read" | "reveal" | "cancel" | "resume" | "approve" | "schedule" | "redrive" | "repair" | "revoke" | "administer" | "ingest" | "validate" | "transform" | "store" | "publish";
+                    resource: {
+                        /** @enum {string} */
+                        kind: "tenant";
+                    } | {
+                        /** @enum {string} */
+                        kind: "pipeline";
+                        id: string;
+                        labels?: {
+                            [key: string]: string;
+                        };
+                        gated?: boolean;
+                    } | {
+                        /** @enum {string} */
+                        kind: "run";
+                        pipeline: string;
+                        /** @default false */
+                        own?: boolean;
+                        labels?: {
+                            [key: string]: string;
+                        };
+                        gated?: boolean;
+                    } | {
+                        /** @enum {string} */
+                        kind: "instance";
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Explanation"];
                 };
             };
             /** @description Refused; `code` says why. */

@@ -212,6 +212,72 @@ describe('a decision', () => {
   });
 });
 
+describe('an explanation', async () => {
+  const policy = createPolicyEngine(await readPolicies());
+  const explain = (principal: Partial<Principal>, action: Action, resource: Resource) => {
+    const { digest, permits, forbids, ...rest } = policy.explain({
+      principal: { ...alice, ...principal },
+      action,
+      resource,
+    });
+    assert.equal(digest, policy.digest);
+    return { ...rest, permits: permits.map(({ id }) => id), forbids: forbids.map(({ id }) => id) };
+  };
+  const nothing = { permits: [], forbids: [], errors: [], roles: [], changes: [] };
+
+  it('of what is allowed names the permits', () => {
+    assert.deepEqual(explain({}, 'trigger', orders), {
+      ...nothing,
+      allowed: true,
+      permits: ['base/data-engineers'],
+    });
+  });
+
+  it('of what nothing allows names the roles that would', () => {
+    assert.deepEqual(explain({ roles: ['auditor'] }, 'cancel', run), {
+      ...nothing,
+      allowed: false,
+      roles: ['data-engineer', 'data-steward', 'operator'],
+    });
+  });
+
+  it('of what is forbidden names what stands in the way, and what would lift it', () => {
+    const restricted = { ...orders, labels: { classification: 'restricted' } };
+    assert.deepEqual(explain({ actor: copilot }, 'trigger', restricted), {
+      ...nothing,
+      allowed: false,
+      permits: ['base/data-engineers'],
+      forbids: ['base/agents-and-sensitive-data'],
+      changes: ['approval', 'a person alone'],
+    });
+    assert.deepEqual(explain({ actor: copilot, roles: [] }, 'trigger', restricted).roles, ['data-engineer']);
+    const own = { ...run, requestedBy: alice.id } as Resource;
+    assert.deepEqual(explain({ roles: ['data-steward'] }, 'approve', own).changes, ['another requester']);
+    assert.deepEqual(explain({ tenant: 'globex' }, 'read', run), {
+      ...nothing,
+      allowed: false,
+      permits: ['base/data-engineers'],
+      forbids: ['boundary/own-tenant-only'],
+    });
+  });
+
+  it('of an impossible question says so', () => {
+    const { allowed, errors } = explain({}, 'cancel', resources.tenant);
+    assert.equal(allowed, false);
+    assert.match(errors[0]!.message, /not valid for `Waybill::Action::"cancel"`/);
+  });
+
+  it('leaves decisions as they are', () => {
+    const before = policy.decide({ principal: alice, action: 'trigger', resource: orders });
+    explain({ tenant: 'globex' }, 'trigger', orders);
+    const other = { ...alice, id: 'prn_other' };
+    assert.deepEqual(
+      policy.decide({ principal: other, action: 'trigger', resource: orders }).policies,
+      before.policies,
+    );
+  });
+});
+
 describe('the policies of a project', () => {
   let project: string;
   before(async () => {

@@ -57,8 +57,10 @@ describe('the router', () => {
 
   it('each route that changes something is audited and bears repeating', () => {
     for (const [name, { method, audit, repeat }] of Object.entries(routeTable)) {
-      assert.equal(method !== 'GET', audit !== null, name);
-      assert.equal(method !== 'GET', repeat !== 'safe', name);
+      // To explain is to ask, with a question too large for a query.
+      const changes = method !== 'GET' && name !== 'explain';
+      assert.equal(changes, audit !== null, name);
+      assert.equal(changes, repeat !== 'safe', name);
     }
   });
 });

@@ -138,6 +138,47 @@ describe('what the policy lets a caller do', () => {
     }
   });
 
+  it('only administrators are told why, and what would be needed', async () => {
+    const carol = await api.issuer.token({ sub: 'carol', roles: ['operator'] });
+    const question = {
+      principal: { roles: ['data-steward'] },
+      action: 'trigger',
+      resource: { kind: 'pipeline', id: 'few' },
+    };
+    const ask = (as: string, body: unknown) => api.call('/v1/policy/explanations', { as, ...json(body) });
+    const answer = await ask(carol, question);
+    assert.equal(answer.status, 200);
+    assert.deepEqual(await answer.json(), {
+      allowed: false,
+      digest: inForce.digest,
+      permits: [],
+      forbids: [],
+      errors: [],
+      roles: ['data-engineer'],
+      changes: [],
+    });
+    const allowed = await ask(carol, { ...question, principal: { roles: ['data-engineer'] } });
+    const { permits } = (await allowed.json()) as { permits: { id: string; text: string }[] };
+    assert.match(permits[0]!.text, /^@id\("data-engineers"\)\npermit/);
+    assert.equal(await codeOf(await ask(await tokens.bob(), question)), 'Forbidden');
+    const nowhere = { ...question, resource: { kind: 'pipeline', id: 'nowhere' } };
+    assert.equal(await codeOf(await ask(carol, nowhere)), 'PipelineUnknown');
+    for (const wrong of [{ ...question, action: 'fly' }, { ...question, tenant: 'globex' }, {}])
+      assert.equal(await codeOf(await ask(carol, wrong)), 'InvalidRequest');
+    // Only acme operates this instance.
+    const dave = await api.issuer.token({ sub: 'dave', tenant: 'globex', roles: ['operator'] });
+    const instance = {
+      principal: { roles: ['operator'] },
+      action: 'administer',
+      resource: { kind: 'instance' },
+    };
+    const { forbids } = (await (await ask(dave, instance)).json()) as { forbids: { id: string }[] };
+    assert.deepEqual(
+      forbids.map(({ id }) => id),
+      ['boundary/own-tenant-only'],
+    );
+  });
+
   it('who follows a run no longer does once they may not read it', async () => {
     secret = 'few';
     const id = await begin('alice');

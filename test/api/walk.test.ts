@@ -65,6 +65,11 @@ const granted: Record<
     answers: [400, 'LogoutTokenInvalid'],
   },
   token: { path: '/token', init: { method: 'POST' }, answers: [400, 'InvalidRequest'] },
+  explain: {
+    path: '/v1/policy/explanations',
+    init: json({ principal: {}, action: 'trigger', resource: { kind: 'pipeline', id: 'few' } }),
+    answers: 200,
+  },
   health: { path: '/healthz', answers: 200 },
   ready: { path: '/readyz', answers: 200 },
   openapi: { path: '/openapi.json', answers: 200 },

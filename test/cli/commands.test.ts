@@ -497,7 +497,7 @@ describe('waybill', () => {
       });
       after(() => endless?.end());
 
-      it('has examples', () => assert.equal(blocks.length, 13));
+      it('has examples', () => assert.equal(blocks.length, 14));
 
       for (const block of blocks) {
         it(`shows what works as it stands there: ${block.split('\n', 1)}`, async () => {
