@@ -7,6 +7,7 @@ import { listen } from '../postgres/listen.ts';
 import type { Tenants } from '../postgres/tenants.ts';
 import type { KeyFolder, PrivateKey } from './keyFolder.ts';
 import { importKey, type KeySource } from './publishedKeys.ts';
+import { readAfterwards } from './readAfterwards.ts';
 import { signGrant } from './signGrant.ts';
 
 const lookEveryMs = 5_000;
@@ -44,21 +45,17 @@ export function createGrantKeys(
   let standing: { keys: readonly GrantKey[]; aheadMs: number; readAtMs: number } | undefined;
   let held: readonly PrivateKey[] = [];
   let looking: Promise<void> | undefined;
+  const readNow = readAfterwards(() => listGrantKeys(tenants.for(null)));
 
   function take({ keys, nowS }: KeysNow): void {
     standing = { keys, aheadMs: nowS * 1000 - performance.now(), readAtMs: performance.now() };
   }
 
-  function look(): Promise<void> {
-    looking ??= (async () => {
-      held = await folder.read();
-      take(await listGrantKeys(tenants.for(null)));
-      if (!signingKey(standing!.keys, nowS(), isRevoked)) await replace();
-    })().finally(() => {
-      looking = undefined;
-    });
-    return looking;
-  }
+  const look = readAfterwards(async () => {
+    held = await folder.read();
+    take(await listGrantKeys(tenants.for(null)));
+    if (!signingKey(standing!.keys, nowS(), isRevoked)) await replace();
+  });
 
   /** By the clock of the database. */
   function nowS(): number {
@@ -89,7 +86,9 @@ export function createGrantKeys(
     return wanted && held.find(({ kid }) => kid === wanted.kid);
   }
 
-  const quietly = () => void look().catch(onError);
+  const quietly = () => {
+    looking = look().catch(onError);
+  };
   const listening = listen(options.database, keysChannel, quietly);
   const timer = setInterval(quietly, lookEveryMs);
 
@@ -108,7 +107,7 @@ export function createGrantKeys(
 
     async publicKeys() {
       if (!standing) await look();
-      const { keys, nowS } = await listGrantKeys(tenants.for(null));
+      const { keys, nowS } = await readNow();
       return { keys: keys.map((key) => publicJwk(key, nowS, isRevoked)) };
     },
 
@@ -147,7 +146,7 @@ export function createGrantKeys(
     async close() {
       clearInterval(timer);
       await listening.close();
-      await looking?.catch(() => {});
+      await looking;
     },
   };
 }

@@ -75,6 +75,7 @@ export function createPublishedKeys(url: URL, now: () => number = () => performa
 
   return {
     async find(kid) {
+      if (!thumbprint.test(kid)) return undefined;
       const known = keys.get(kid);
       if (known) {
         if (now() - asOfMs > freshForMs) void refresh();
@@ -93,6 +94,9 @@ export function createPublishedKeys(url: URL, now: () => number = () => performa
     },
   };
 }
+
+/** SHA-256 in base64url (RFC 7638). No key has another name. */
+const thumbprint = /^[\w-]{43}$/;
 
 /** When the name was first asked for. The oldest is forgotten to make room. */
 function remember(strangers: Map<string, number>, kid: string, event: number): number {

@@ -160,6 +160,10 @@ describe('a grant is verified', () => {
   it('or was signed by a key that is unknown, or after its key had retired', async () => {
     const stranger = await makeKey();
     assert.equal(await code(await signed(claims, stranger)), 'GrantKeyUnknown');
+    const fetches = server.fetches();
+    for (const kid of ['', 'x', '../key', `${key.kid}A`, 'x'.repeat(10_000)])
+      assert.equal(await code(await signed(claims, { ...key, kid })), 'GrantKeyUnknown', kid.slice(0, 60));
+    assert.equal(server.fetches(), fetches, 'no key is called that');
     assert.equal(await code(await signed(altered({ iat: claims.iat - 1 }), retired)), 'verified');
     for (const iat of [claims.iat, claims.iat + 1, undefined, `${claims.iat - 1}`])
       assert.equal(await code(await signed(altered({ iat }), retired)), 'GrantKeyRetired');

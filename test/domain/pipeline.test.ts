@@ -101,6 +101,7 @@ describe('a definition', () => {
       'source.format.delimiter',
     ],
     ['a quote as delimiter', { source: upload(csv({ delimiter: '"' })) }, 'source.format.delimiter'],
+    ['a source read as somebody', { source: { ...http(ndjson()), auth: 'me' } }, 'source.auth'],
     ['a URL that is not http', { source: http(ndjson(), { url: 'ftp://example.com' }) }, 'source.url'],
     [
       'too many labels',

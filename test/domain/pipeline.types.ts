@@ -80,6 +80,9 @@ export const schedulable = () => [
   definePipeline({ ...base, source: file(csv()), sink: byKey, schedule: { cron: '0 4 * * *' } }),
 ];
 
+// @ts-expect-error A source is read as the caller or as nobody.
+export const asSomebody = http(csv(), { auth: 'me' });
+
 const byId = postgres({ table: 'a', key: ['id'] });
 const same = (record: z.output<typeof input>) => ({ ...record, at: record.at.toISOString() });
 // ERROR: Property 'output' is missing
