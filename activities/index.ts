@@ -1,6 +1,7 @@
 import type { StepDecision } from '../domain/ports/authority.ts';
 import type { Compute } from '../domain/ports/compute.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
+import type { DeliveryLog, WebhookSender } from '../domain/ports/deliveries.ts';
 import type { VerifiedGrant } from '../domain/ports/grants.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Progress, RunReason } from '../domain/ports/progress.ts';
@@ -8,6 +9,7 @@ import type { Receiver } from '../domain/ports/receiver.ts';
 import type { Sink } from '../domain/ports/sink.ts';
 import type { Sources } from '../domain/ports/sources.ts';
 import type { StepTokens } from '../domain/ports/stepTokens.ts';
+import type { DeliveryRef } from '../domain/webhookDelivery.ts';
 import { adoptStep } from './adopt.ts';
 import { fetchStep } from './fetch.ts';
 import { finalizeStep } from './finalize.ts';
@@ -34,6 +36,10 @@ export interface Dependencies {
   sources: Sources;
   stepTokens: StepTokens;
   sink: Sink;
+  /** The one delivery that the attempt is about, which may carry no grant. */
+  delivery(): DeliveryRef;
+  deliveries: DeliveryLog;
+  sender: WebhookSender;
   nowS(): number;
   /** Aborts when this worker is to stop: whoever only waits then lets another worker wait. */
   draining: AbortSignal;

@@ -5,6 +5,7 @@ import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fast
 import { z } from 'zod';
 import type { ApiOptions } from './ports.ts';
 import { Problem } from './problem.ts';
+import { DeliveryView } from './routes/deliveries.ts';
 import { ExplanationView } from './routes/explanations.ts';
 import { PipelineView } from './routes/pipelines.ts';
 import { RevocationView } from './routes/revocations.ts';
@@ -18,6 +19,7 @@ named.add(Problem, { id: 'Problem' });
 named.add(PipelineView, { id: 'Pipeline' });
 named.add(RevocationView, { id: 'Revocation' });
 named.add(ExplanationView, { id: 'Explanation' });
+named.add(DeliveryView, { id: 'Delivery' });
 
 /** OpenAPI 3.1 from the schemas of the routes, and its pages under `/docs`. */
 export async function documented(app: FastifyInstance, { publicUrl }: ApiOptions): Promise<void> {

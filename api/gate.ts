@@ -14,6 +14,7 @@ import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Principal } from '../domain/principal.ts';
 import type { Credential, StandingRevocation } from '../domain/revocation.ts';
 import type { Run } from '../domain/run.ts';
+import type { Delivery } from '../domain/webhookDelivery.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import type { Route } from './routeTable.ts';
 
@@ -22,6 +23,7 @@ export interface Admission {
   principal: Principal;
   pipeline?: LoadedPipeline;
   run?: Run;
+  delivery?: Delivery;
   policies: readonly string[];
   /** Of the set that these are of. */
   policyDigest: string;
@@ -34,7 +36,7 @@ export interface Admission {
 /**
  * Identity, whether it was revoked, then the resource, then the policy, as the route’s row says; before a byte of the
  * body is read. Throws `Unauthenticated`, `TokenExpired`, `PrincipalRevoked`, `SignedOut`, `RevocationsUnavailable`, `Forbidden`,
- * `PipelineUnknown`, `RunUnknown`. A denial is audited.
+ * `PipelineUnknown`, `RunUnknown`, `DeliveryUnknown`. A denial is audited.
  */
 export async function admit(
   ports: ApiPorts,
@@ -110,11 +112,11 @@ async function findRevocation(
   return revocation;
 }
 
-type Found = Pick<Admission, 'pipeline' | 'run'>;
+type Found = Pick<Admission, 'pipeline' | 'run' | 'delivery'>;
 
 /** Of another tenant’s run the caller learns nothing, not even that it exists. */
 async function findResource(
-  { intake, definitions }: ApiPorts,
+  { intake, definitions, deliveries }: ApiPorts,
   route: Route,
   request: FastifyRequest,
   principal: Principal,
@@ -130,11 +132,17 @@ async function findResource(
     if (!run) throw new WaybillError('RunUnknown');
     return { run };
   }
+  if (route.resource === 'delivery') {
+    const found = deliveryIdPattern.test(id) ? await deliveries.find(principal.tenant, id) : undefined;
+    if (!found) throw new WaybillError('DeliveryUnknown');
+    return found;
+  }
   return {};
 }
 
 /** PostgreSQL cannot even compare a string that holds a zero byte. */
 const runIdPattern = /^[A-Za-z0-9._-]{1,200}$/;
+const deliveryIdPattern = /^dlv_[0-9a-f-]{36}$/;
 
 async function decide(
   { policy, auditLog }: ApiPorts,

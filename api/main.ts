@@ -16,6 +16,7 @@ import { addressOf } from '../adapters/postgres/address.ts';
 import { spendAssertion } from '../adapters/postgres/assertions.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
+import { createDeliveries } from '../adapters/postgres/deliveries.ts';
 import { createIntake } from '../adapters/postgres/intake.ts';
 import { watchRevocations } from '../adapters/postgres/liveRevocations.ts';
 import { createLogoutRecords } from '../adapters/postgres/logouts.ts';
@@ -24,6 +25,9 @@ import { tenantsOf } from '../adapters/postgres/tenants.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSourceCheck } from '../adapters/sources/checkSource.ts';
+import { createCallbackCheck } from '../adapters/webhooks/checkCallback.ts';
+import { ensureRoot } from '../adapters/webhooks/rootFolder.ts';
+import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
 import { createAuthority } from '../domain/authority.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { ofKey } from '../domain/revocation.ts';
@@ -63,6 +67,10 @@ const Settings = z.object({
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
   /** The tenant whose operators also run this Waybill as a whole: its keys. Without one nobody does. */
   WAYBILL_OPERATING_TENANT: z.string().default(''),
+  /** `host:port`, separated by commas: where events may be sent although it is no public host, and without https. */
+  WAYBILL_CALLBACK_ALLOW: z.string().default(''),
+  /** The folder with the roots of the keys that sign events. The first is made where there is none. */
+  WAYBILL_WEBHOOK_KEYS: z.string(),
 });
 
 /** How long requests under way may go on after a stop was asked for. */
@@ -99,6 +107,7 @@ const policy = await startLivePolicy({
 }).catch(refuseToStart);
 const intake = createIntake(tenants, database);
 const revocations = watchRevocations(database);
+await ensureRoot(settings.WAYBILL_WEBHOOK_KEYS, Math.floor(Date.now() / 1000));
 const objects = await openDirectory(settings.WAYBILL_OBJECTS);
 const grantKeys = createGrantKeys({
   tenants,
@@ -135,6 +144,11 @@ const app = await buildServer(
       fileRoots: settings.WAYBILL_FILE_ROOTS.split(delimiter).filter(Boolean),
       egressAllow: settings.WAYBILL_EGRESS_ALLOW.split(',').filter(Boolean),
     }),
+    checkCallback: createCallbackCheck({
+      callbackAllow: settings.WAYBILL_CALLBACK_ALLOW.split(',').filter(Boolean),
+    }),
+    deliveries: createDeliveries(tenants),
+    webhookKeys: openWebhookKeys(settings.WAYBILL_WEBHOOK_KEYS),
   },
   {
     instance: settings.WAYBILL_INSTANCE,

@@ -3,6 +3,7 @@ import type { Policy } from '../domain/policy.ts';
 import type { Authenticator } from '../domain/ports/authenticator.ts';
 import type { Authority } from '../domain/ports/authority.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
+import type { Deliveries, WebhookKeys } from '../domain/ports/deliveries.ts';
 import type { GrantKeys, GrantSigner, GrantVerifier } from '../domain/ports/grants.ts';
 import type { Acceptance, Intake } from '../domain/ports/intake.ts';
 import type { LogoutRecords, LogoutTokens } from '../domain/ports/logouts.ts';
@@ -32,6 +33,10 @@ export interface ApiPorts {
   receiver: Receiver;
   /** Throws `SourceRefused` where it is plain that no worker would read the source. */
   checkSource(source: Acceptance['source']): Promise<void>;
+  /** Throws `CallbackRefused` where it is plain that no event would be sent there. */
+  checkCallback(url: string): void;
+  deliveries: Deliveries;
+  webhookKeys: WebhookKeys;
 }
 
 export interface ApiOptions {

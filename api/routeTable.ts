@@ -24,10 +24,14 @@ export const routeTable = {
   backchannelLogout: { ...post('/v1/backchannel-logout'),               identity: 'body',  action: null,      resource: null,       bodyMaxBytes: 16_384,    body: 'form',         repeat: 'is refused',      audit: 'principal.signed-out' },
   token:             { ...post('/token'),                               identity: 'body',  action: null,      resource: null,       bodyMaxBytes: 32_768,    body: 'form',         repeat: 'is refused',      audit: 'step-token.issued' },
   explain:           { ...post('/v1/policy/explanations'),              identity: 'token', action: 'administer', resource: 'tenant', bodyMaxBytes: 16_384,   body: 'json',         repeat: 'safe',            audit: null },
+  listDeliveries:    { ...get('/v1/deliveries'),                        identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  getDelivery:       { ...get('/v1/deliveries/:id'),                    identity: 'token', action: 'read',    resource: 'delivery', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  redeliver:         { ...post('/v1/deliveries/:id/redeliver'),         identity: 'token', action: 'resume',  resource: 'delivery', bodyMaxBytes: 1_024,     body: 'json',         repeat: 'changes nothing', audit: 'delivery.redelivery-requested' },
   health:            { ...get('/healthz'),                              identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   ready:             { ...get('/readyz'),                               identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   openapi:           { ...get('/openapi.json'),                         identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   keys:              { ...get('/.well-known/jwks.json'),                identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  webhookKeys:       { ...get('/.well-known/webhook-keys/:tenant'),     identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   protectedResource: { ...get('/.well-known/oauth-protected-resource'), identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
 } as const satisfies Record<string, Route>;
 
@@ -41,10 +45,10 @@ export interface Route {
   /** `null` where nothing is touched that is anybody else’s. */
   action: Action | null;
   /**
-   * What the policy is asked about; `:id` names it, in the caller’s own tenant. `instance`: this Waybill as a whole;
-   * `self`: only who asks.
+   * What the policy is asked about; `:id` names it, in the caller’s own tenant. `delivery`: its run; `instance`: this
+   * Waybill as a whole; `self`: only who asks.
    */
-  resource: 'pipeline' | 'run' | 'tenant' | 'instance' | 'self' | null;
+  resource: 'pipeline' | 'run' | 'delivery' | 'tenant' | 'instance' | 'self' | null;
   bodyMaxBytes: number;
   /** Anything else is refused unread. Data may be of any length, and is streamed. */
   body: 'none' | 'json' | 'json or data' | 'form';

@@ -47,13 +47,15 @@ export const RunView = z.object({
   }),
 });
 
-export function runViewOf(
-  { definition: _, ...run }: Run,
-  { publicUrl = '', temporalUiUrl, namespace }: ApiOptions,
-): z.infer<typeof RunView> {
-  const self = `${publicUrl.replace(/\/$/, '')}/v1/runs/${run.id}`;
+export function runViewOf({ definition: _, ...run }: Run, options: ApiOptions): z.infer<typeof RunView> {
+  const { temporalUiUrl, namespace } = options;
   const temporal = temporalUiUrl
     ? `${temporalUiUrl.replace(/\/$/, '')}/namespaces/${encodeURIComponent(namespace)}/workflows/${run.id}`
     : null;
-  return { ...run, links: { self, events: `${self}/events`, audit: `${self}/audit`, temporal } };
+  return { ...run, links: { ...runLinksOf(run.id, options), temporal } };
+}
+
+export function runLinksOf(runId: string, { publicUrl = '' }: ApiOptions) {
+  const self = `${publicUrl.replace(/\/$/, '')}/v1/runs/${runId}`;
+  return { self, events: `${self}/events`, audit: `${self}/audit` };
 }

@@ -8,6 +8,7 @@ import type { Handler } from './handler.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import { allowedMethods, refuse, refuseConnection, trace } from './refuse.ts';
 import { createRun } from './routes/createRun.ts';
+import { getDelivery, listDeliveries, redeliver, webhookKeys } from './routes/deliveries.ts';
 import { explain } from './routes/explanations.ts';
 import { protectedResource, whoami } from './routes/identity.ts';
 import { listKeys, rotateKeys } from './routes/keys.ts';
@@ -114,6 +115,10 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     backchannelLogout: backchannelLogout(ports),
     token: token(ports, options),
     explain: explain(ports, options),
+    listDeliveries: listDeliveries(ports, options),
+    getDelivery: getDelivery(options),
+    redeliver: redeliver(ports, options),
+    webhookKeys: webhookKeys(ports),
     health: health(),
     ready: ready(ports),
     openapi: openapi(),

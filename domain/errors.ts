@@ -40,6 +40,11 @@ export const errors = {
     retryable: false,
     message: 'No such revocation. GET /v1/revocations lists them.',
   },
+  DeliveryUnknown: {
+    status: 404,
+    retryable: false,
+    message: 'No such delivery. GET /v1/deliveries lists them.',
+  },
   MethodNotAllowed: { status: 405, retryable: false, message: 'This resource does not support that method.' },
   RequestTimeout: {
     status: 408,
@@ -48,6 +53,11 @@ export const errors = {
   },
   RunEnded: { status: 409, retryable: false, message: 'The run has already ended.' },
   RunNotSuspended: { status: 409, retryable: false, message: 'Only a suspended run can be resumed.' },
+  DeliveryPending: {
+    status: 409,
+    retryable: false,
+    message: 'The delivery is still being tried. Only one that has ended can be sent again.',
+  },
   IdempotencyKeyInUse: {
     status: 409,
     retryable: true,
@@ -79,6 +89,11 @@ export const errors = {
     message: 'The parameters do not fit the pipeline. GET /v1/pipelines/{id} shows their schema.',
   },
   SourceInvalid: { status: 422, retryable: false, message: 'The source does not fit the pipeline.' },
+  CallbackRefused: {
+    status: 422,
+    retryable: false,
+    message: 'This Waybill may not call that URL. Callbacks go to public hosts by https.',
+  },
   InputRequired: {
     status: 422,
     retryable: false,
@@ -244,6 +259,16 @@ export const errors = {
     message: 'The source changed while it was read. Start a new run.',
   },
   SourceEmpty: { status: 422, retryable: false, message: 'The source holds no data.' },
+  CallbackFailed: {
+    status: 502,
+    retryable: true,
+    message: 'The receiver did not take the event. It is sent again for three days.',
+  },
+  ReceiverBusy: {
+    status: 503,
+    retryable: true,
+    message: 'As many events as allowed are on their way to this receiver or from this tenant.',
+  },
   BatchMissing: { status: 500, retryable: true, message: 'A batch is not where it was recorded.' },
   BatchCorrupt: {
     status: 500,
@@ -285,10 +310,18 @@ export class WaybillError extends Error {
   readonly issues: readonly Issue[] | undefined;
   /** Safe to show: what the policy does not let the caller do. */
   readonly denied: Denied | undefined;
+  /** When it is worth trying again, where that is known better than by a table. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     code: ErrorCode,
-    options: { detail?: string; issues?: readonly Issue[]; denied?: Denied; cause?: unknown } = {},
+    options: {
+      detail?: string;
+      issues?: readonly Issue[];
+      denied?: Denied;
+      cause?: unknown;
+      retryAfterMs?: number;
+    } = {},
   ) {
     super(errors[code].message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = code;
@@ -296,6 +329,7 @@ export class WaybillError extends Error {
     this.detail = options.detail;
     this.issues = options.issues;
     this.denied = options.denied;
+    this.retryAfterMs = options.retryAfterMs;
   }
 
   get retryable(): boolean {

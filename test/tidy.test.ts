@@ -152,7 +152,10 @@ describe('the repository', () => {
   it('exports nothing but workflows from the workflows’ index', () => {
     const index = readFileSync('workflows/index.ts', 'utf8');
     const exported = [...index.matchAll(/^export (.*)$/gm)].map(([, what]) => what);
-    assert.deepEqual(exported, ["{ runPipeline } from './runPipeline.ts';"]);
+    assert.deepEqual(exported, [
+      "{ deliverWebhook } from './deliverWebhook.ts';",
+      "{ runPipeline } from './runPipeline.ts';",
+    ]);
   });
 
   it('leaves no task behind in a comment', () => {

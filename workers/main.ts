@@ -38,6 +38,10 @@ const Settings = z.object({
   WAYBILL_WORKLOAD_KEY: z.string().optional(),
   WAYBILL_FILE_ROOTS: z.string().default(''),
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
+  /** `host:port`, separated by commas: where events may be sent although it is no public host, and without https. */
+  WAYBILL_CALLBACK_ALLOW: z.string().default(''),
+  /** The folder with the roots of the keys that sign events; the API makes the first. */
+  WAYBILL_WEBHOOK_KEYS: z.string(),
 });
 
 /**
@@ -79,6 +83,8 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
       healthPort: settings.WAYBILL_HEALTH_PORT,
       fileRoots: settings.WAYBILL_FILE_ROOTS.split(delimiter).filter(Boolean),
       egressAllow: settings.WAYBILL_EGRESS_ALLOW.split(',').filter(Boolean),
+      callbackAllow: settings.WAYBILL_CALLBACK_ALLOW.split(',').filter(Boolean),
+      webhookKeys: settings.WAYBILL_WEBHOOK_KEYS,
       identity: `${process.pid}@${hostname()}`,
       tokenUrl: new URL(settings.WAYBILL_TOKEN_URL ?? new URL('../token', settings.WAYBILL_JWKS_URL)),
       ...(settings.WAYBILL_WORKLOAD_KEY && {

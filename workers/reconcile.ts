@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type { Pool } from 'pg';
 import {
   breakSilentUploads,
@@ -8,7 +8,10 @@ import {
   type OpenRun,
 } from '../adapters/postgres/openRuns.ts';
 import { errors } from '../domain/errors.ts';
+import type { DeliveryLog } from '../domain/ports/deliveries.ts';
 import type { Progress } from '../domain/ports/progress.ts';
+import { reconcileDeliveries } from './reconcileDeliveries.ts';
+import { statusOf } from './workflowStatus.ts';
 
 const everyMs = 10_000;
 const runsMax = 50;
@@ -18,17 +21,20 @@ export interface ReconcileOptions {
   pool: Pool;
   client: Client;
   progress: Progress;
+  deliveries: DeliveryLog;
   onError: (error: unknown) => void;
 }
 
 /**
  * Keeps our record of runs true to Temporal’s: a run that was ended there from outside is recorded as such, its
  * actor unknown; one that Temporal does not know (it lost its last moments in a power cut, say) is started again,
- * which is safe since nothing is stored twice; an upload whose receiver fell silent is broken.
+ * which is safe since nothing is stored twice; an upload whose receiver fell silent is broken. Events on
+ * their way to receivers are looked after likewise.
  */
 export function startReconciling(options: ReconcileOptions): { stop(): Promise<void> } {
   const stopping = new AbortController();
   let after = '';
+  let afterDelivery = '';
 
   async function pass(): Promise<void> {
     await breakSilentUploads(options.pool);
@@ -38,6 +44,7 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
       if (stopping.signal.aborted) return;
       await reconcile(options, run);
     }
+    afterDelivery = await reconcileDeliveries(options, afterDelivery);
   }
 
   const running = (async () => {
@@ -76,13 +83,4 @@ async function reconcile({ pool, client, progress }: ReconcileOptions, run: Open
       detail: { temporalStatus: status },
     },
   );
-}
-
-async function statusOf(client: Client, workflowId: string): Promise<string> {
-  try {
-    return (await client.workflow.getHandle(workflowId).describe()).status.name;
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return 'unknown';
-    throw error;
-  }
 }

@@ -8,12 +8,14 @@ import {
 } from '@temporalio/client';
 import type { Pool } from 'pg';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
+import { type DueDelivery, relayDeliveries } from '../adapters/postgres/dueDeliveries.ts';
 import { listen } from '../adapters/postgres/listen.ts';
 import { type OutboxEntry, relayOutbox } from '../adapters/postgres/outbox.ts';
 import { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
 import { searchAttributesOf } from '../adapters/temporal/searchAttributes.ts';
 import { adopt, type RunInput, wake } from '../workflows/messages.ts';
 import { workflowTaskTimeout } from '../workflows/timeouts.ts';
+import { startDelivery } from './startDelivery.ts';
 
 const entriesMax = 16;
 const pollMs = 2_000;
@@ -35,7 +37,7 @@ export interface RelayOptions {
 }
 
 /**
- * Carries what the API recorded over to Temporal. Any number of workers relay at once: each takes entries that no
+ * Carries what was recorded over to Temporal. Any number of workers relay at once: each takes entries that no
  * other holds. An entry may be delivered twice (a kill between Temporal’s answer and our commit); the run id is the
  * workflow id and duplicates are rejected, so that starts nothing twice.
  */
@@ -54,7 +56,8 @@ export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
       due = false;
       try {
         const found = await relayOutbox(options.pool, entriesMax, (entry) => deliver(options, entry));
-        if (found === entriesMax) continue;
+        const events = await relayDeliveries(options.pool, entriesMax, (event) => tell(options, event));
+        if (found === entriesMax || events === entriesMax) continue;
       } catch (error) {
         options.onError(error);
       }
@@ -76,6 +79,17 @@ export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
       await Promise.all([running, listening.close()]);
     },
   };
+}
+
+/** A workflow that is there already does it. */
+async function tell(options: RelayOptions, event: DueDelivery): Promise<void> {
+  try {
+    await startDelivery(options, event);
+  } catch (error) {
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return;
+    options.onError(error);
+    throw error;
+  }
 }
 
 async function deliver(options: RelayOptions, entry: OutboxEntry): Promise<void> {

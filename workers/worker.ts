@@ -1,6 +1,7 @@
 import { Client } from '@temporalio/client';
 import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { pino } from 'pino';
+import { createCourier } from '../activities/deliver.ts';
 import { createActivities, type Dependencies } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { createStepTokens } from '../adapters/keys/stepTokens.ts';
@@ -9,6 +10,7 @@ import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
+import { createDeliveryLog } from '../adapters/postgres/deliveryLog.ts';
 import { watchRevocations } from '../adapters/postgres/liveRevocations.ts';
 import { createProgress } from '../adapters/postgres/progress.ts';
 import { createSink } from '../adapters/postgres/sink.ts';
@@ -24,12 +26,15 @@ import {
   recheckGrant,
 } from '../adapters/temporal/activityInterceptor.ts';
 import { workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
+import { courierInterceptor, currentDelivery } from '../adapters/temporal/courierInterceptor.ts';
 import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { attemptDetails, stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
+import { createWebhookSender } from '../adapters/webhooks/sendWebhook.ts';
+import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
 import { createAuthority } from '../domain/authority.ts';
 import { fetchQueueOf } from '../domain/fetchQueue.ts';
-
+import { deliveryQueueOf } from '../domain/webhookDelivery.ts';
 import { startHealth } from './health.ts';
 import { startReconciling } from './reconcile.ts';
 import { startRelay } from './relay.ts';
@@ -50,6 +55,8 @@ export interface WorkerSettings {
   healthPort: number;
   fileRoots: readonly string[];
   egressAllow: readonly string[];
+  callbackAllow: readonly string[];
+  webhookKeys: string;
   identity: string;
   /** The token endpoint of the API. */
   tokenUrl: URL;
@@ -72,7 +79,7 @@ export async function startWorker(
   const log = pino({ name: 'worker' });
   const onError = (error: unknown) => log.warn({ err: error }, 'will try again');
   const tenants = tenantsOf(connectPool(settings.database, { connectionsMax: 16, name: 'waybill-worker' }));
-  const relayPool = connectPool(settings.relayDatabase, { connectionsMax: 3, name: 'waybill-relay' });
+  const relayPool = connectPool(settings.relayDatabase, { connectionsMax: 6, name: 'waybill-relay' });
   const runs = watchRuns(settings.database);
   const definitions = await loadProject(settings.project);
   const objects = await openDirectory(settings.objects);
@@ -92,6 +99,7 @@ export async function startWorker(
   });
   if (!policy) return;
   const revocations = watchRevocations(settings.database);
+  const deliveries = createDeliveryLog(relayPool);
   const dependencies: Dependencies = {
     grant: currentGrant,
     decision: currentDecision,
@@ -112,6 +120,12 @@ export async function startWorker(
     }),
     nowS: () => Math.floor(Date.now() / 1000),
     draining: life.signal,
+    delivery: currentDelivery,
+    deliveries,
+    sender: createWebhookSender({
+      keys: openWebhookKeys(settings.webhookKeys),
+      callbackAllow: settings.callbackAllow,
+    }),
   };
   const identity = identityPlugin({
     verifier,
@@ -130,10 +144,10 @@ export async function startWorker(
     identity: settings.identity,
     plugins: [identity],
   });
-  const activities = createActivities(adjust(dependencies));
+  const adjusted = adjust(dependencies);
+  const activities = createActivities(adjusted);
   const shared = {
     connection,
-    plugins: [identity],
     interceptors: { activity: [stepInterceptor] },
     namespace: settings.namespace,
     identity: settings.identity,
@@ -144,12 +158,22 @@ export async function startWorker(
   } satisfies Partial<WorkerOptions>;
   const fetcher = await Worker.create({
     ...shared,
+    plugins: [identity],
     taskQueue: fetchQueueOf(settings.taskQueue),
     activities: { fetch: activities.fetch },
     maxConcurrentActivityTaskExecutions: 32,
   });
+  // No grant is asked for here, and so no step is worked on here.
+  const courier = await Worker.create({
+    ...shared,
+    taskQueue: deliveryQueueOf(settings.taskQueue),
+    activities: createCourier(adjusted),
+    interceptors: { activity: [(context) => courierInterceptor(context, audit)] },
+    maxConcurrentActivityTaskExecutions: 64,
+  });
   const worker = await Worker.create({
     ...shared,
+    plugins: [identity],
     taskQueue: settings.taskQueue,
     activities,
     ...(settings.workflowBundle
@@ -174,11 +198,12 @@ export async function startWorker(
     taskQueue: settings.taskQueue,
     onError,
   });
-  const reconciling = startReconciling({ pool: relayPool, client, progress, onError });
+  const reconciling = startReconciling({ pool: relayPool, client, progress, deliveries, onError });
   const stopped = aborted(life.signal);
   const finished = Promise.all([
     worker.runUntil(stopped.then(() => Promise.all([relay.stop(), reconciling.stop()]))),
     fetcher.runUntil(stopped),
+    courier.runUntil(stopped),
   ]);
   life.onReady(health.port);
   try {

@@ -1,2 +1,3 @@
 // The worker starts any exported function by its name, so only workflows are exported here.
+export { deliverWebhook } from './deliverWebhook.ts';
 export { runPipeline } from './runPipeline.ts';

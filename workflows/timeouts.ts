@@ -3,6 +3,8 @@ import {
   type ActivityOptions,
   type LocalActivityOptions,
 } from '@temporalio/workflow';
+import { retries } from '../domain/webhookAnswer.ts';
+import { attemptMaxMs } from '../domain/webhookDelivery.ts';
 
 /**
  * Every timeout and retry of every activity, in one place.
@@ -49,6 +51,23 @@ export const localTimeouts = {
   finalize: { startToCloseTimeout: '60s', ...inPlace },
   adopt: { startToCloseTimeout: '60s', retry: withoutLimit },
 } as const satisfies Record<string, LocalActivityOptions>;
+
+/**
+ * Of a delivery. An attempt that fails says when the next one is due (with jitter, which Temporal’s policies do not have), at
+ * most `maximumInterval` later; the policy itself counts for one whose worker died. Temporal gives up after three days.
+ */
+export const courierTimeouts = {
+  deliver: {
+    scheduleToCloseTimeout: retries.giveUpAfterMs,
+    startToCloseTimeout: attemptMaxMs,
+    retry: {
+      initialInterval: retries.initialMs,
+      backoffCoefficient: retries.coefficient,
+      maximumInterval: retries.maximumMs,
+    },
+  },
+  abandon: { startToCloseTimeout: '60s', retry: withoutLimit },
+} as const satisfies Record<string, ActivityOptions>;
 
 /** A workflow task lost with its worker is given to another after this long. Temporal’s default is 10 s. */
 export const workflowTaskTimeout = '5s';

@@ -8,6 +8,7 @@ import * as revocation from './migrations/0003_revocation.ts';
 import * as keys from './migrations/0004_keys.ts';
 import * as tenants from './migrations/0005_tenants.ts';
 import * as logout from './migrations/0006_logout.ts';
+import * as webhooks from './migrations/0006_webhooks.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -17,6 +18,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0004_keys': keys,
   '0005_tenants': tenants,
   '0006_logout': logout,
+  '0006_webhooks': webhooks,
 };
 
 /**

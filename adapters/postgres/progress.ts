@@ -4,6 +4,7 @@ import type { Progress, RunFacts, RunOutcome, Work } from '../../domain/ports/pr
 import { addCounts, type Counts, type RunRef, zeroCounts } from '../../domain/run.ts';
 import { auditValues, auditWhere } from './audit.ts';
 import { batchFromRow, insertBatch } from './batches.ts';
+import { calledBackBy, callingBack, newDeliveryId } from './callBack.ts';
 import { fromPostgres } from './failure.ts';
 import { factColumns } from './runFacts.ts';
 import type { Tenants } from './tenants.ts';
@@ -163,10 +164,10 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
         'progress-suspend',
         `WITH suspended AS (
            UPDATE waybill.run SET state = 'suspended', reason = $2
-           WHERE id = $1 AND ended_at IS NULL RETURNING id
-         ), audited AS (${auditWhere('suspended', 3)})
-         SELECT pg_notify('waybill_run', id) FROM suspended`,
-        [reason, ...auditValues(audit)],
+           WHERE id = $1 AND ended_at IS NULL RETURNING ${calledBackBy}
+         ), ${callingBack('suspended', 3)}, audited AS (${auditWhere('suspended', 4)})
+         SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM suspended`,
+        [reason, newDeliveryId(), ...auditValues(audit)],
       );
     },
 
@@ -176,10 +177,10 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
         'progress-resume',
         `WITH resumed AS (
            UPDATE waybill.run SET state = 'running', reason = NULL, started_at = coalesce(started_at, now())
-           WHERE id = $1 AND state = 'suspended' AND ended_at IS NULL RETURNING id
-         ), audited AS (${auditWhere('resumed', 2)})
-         SELECT pg_notify('waybill_run', id) FROM resumed`,
-        auditValues(audit),
+           WHERE id = $1 AND state = 'suspended' AND ended_at IS NULL RETURNING ${calledBackBy}
+         ), ${callingBack('resumed', 2)}, audited AS (${auditWhere('resumed', 3)})
+         SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM resumed`,
+        [newDeliveryId(), ...auditValues(audit)],
       );
     },
 
@@ -210,13 +211,13 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
         `WITH ended AS (
            UPDATE waybill.run SET state = $2, counts = $3, reason = $4, ended_at = now(),
              arrival = CASE arrival WHEN 'open' THEN 'broken' ELSE arrival END
-           WHERE id = $1 AND ended_at IS NULL RETURNING id
+           WHERE id = $1 AND ended_at IS NULL RETURNING ${calledBackBy}
          ), freed AS (
            -- An upload that still goes on ends with the run; its key was never settled.
            DELETE FROM waybill.idempotency WHERE request_digest IS NULL AND run_id IN (SELECT id FROM ended)
-         ), audited AS (${auditWhere('ended', 5)})
-         SELECT pg_notify('waybill_run', id) FROM ended`,
-        [outcome.state, outcome.counts, outcome.reason ?? null, ...auditValues(audit)],
+         ), ${callingBack('ended', 5)}, audited AS (${auditWhere('ended', 6)})
+         SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM ended`,
+        [outcome.state, outcome.counts, outcome.reason ?? null, newDeliveryId(), ...auditValues(audit)],
       );
       if (ended) return outcome;
       const [standing] = await rows<RunOutcome>(

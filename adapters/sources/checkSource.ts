@@ -1,6 +1,6 @@
 import { WaybillError } from '../../domain/errors.ts';
 import type { PulledSource } from '../../domain/ports/sources.ts';
-import { checkUrl } from './egress.ts';
+import { checkUrl } from '../egress/egress.ts';
 import { openFile } from './openFile.ts';
 
 /**

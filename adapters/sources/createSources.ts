@@ -1,5 +1,5 @@
 import type { Sources } from '../../domain/ports/sources.ts';
-import type { Egress } from './egress.ts';
+import type { Egress } from '../egress/egress.ts';
 import { openFile } from './openFile.ts';
 import { openUrl } from './openUrl.ts';
 

@@ -1,7 +1,7 @@
 import { Agent, type Dispatcher, request } from 'undici';
 import { WaybillError } from '../../domain/errors.ts';
 import type { OpenOptions, OpenSource } from '../../domain/ports/sources.ts';
-import { checkUrl, type Egress, publicLookup } from './egress.ts';
+import { checkUrl, type Egress, publicLookup } from '../egress/egress.ts';
 
 const redirectsMax = 5;
 const connectTimeoutMs = 10_000;

@@ -26,5 +26,6 @@ export function activityFailureOf(error: WaybillError, context: Context): Applic
     type: error.code,
     message: error.message,
     nonRetryable: !error.retryable || exhausted,
+    ...(error.retryAfterMs !== undefined && { nextRetryDelay: error.retryAfterMs }),
   });
 }

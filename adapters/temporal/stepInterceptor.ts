@@ -47,7 +47,8 @@ export function stepInterceptor(context: Context): ActivityInterceptors {
   };
 }
 
-function toActivityFailure(error: unknown, context: Context): unknown {
+/** Whatever was thrown, as Temporal is told of it. */
+export function toActivityFailure(error: unknown, context: Context): unknown {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
   if (context.cancellationSignal.aborted)
     return new CancelledFailure('The step was cancelled.', [], error as Error);

@@ -4,12 +4,12 @@ import { type Principal, requesterOf } from '../../domain/principal.ts';
 import { type Run, runStates } from '../../domain/run.ts';
 import { handler, Page } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { readablePage } from '../readablePage.ts';
 import { RunView, runViewOf } from '../runView.ts';
 import { auditOf } from '../trigger/draft.ts';
 
 const byId = z.object({ id: z.string() });
 
-/** Only what the caller may read is listed. Pages that this leaves short are filled from the next, a few times over. */
 export function listRuns({ intake, policy }: ApiPorts, options: ApiOptions) {
   return handler(
     {
@@ -28,25 +28,16 @@ export function listRuns({ intake, policy }: ApiPorts, options: ApiOptions) {
       response: { 200: z.object({ items: z.array(RunView), nextCursor: z.string().nullable() }) },
     },
     async ({ query: { pipeline, state, limit, cursor }, admission: { principal } }) => {
-      const items: Run[] = [];
-      let nextCursor = cursor ?? null;
-      for (let pages = 0; pages < pagesMax; pages++) {
-        const page = await intake.listRuns(principal.tenant, {
-          limit: limit - items.length,
-          ...(pipeline !== undefined && { pipeline }),
-          ...(state !== undefined && { state }),
-          ...(nextCursor !== null && { cursor: nextCursor }),
-        });
-        items.push(...page.items.filter((run) => mayRead(policy, principal, run)));
-        nextCursor = page.nextCursor;
-        if (nextCursor === null || items.length === limit) break;
-      }
+      const wanted = { ...(pipeline !== undefined && { pipeline }), ...(state !== undefined && { state }) };
+      const { items, nextCursor } = await readablePage(
+        { limit, cursor },
+        (page) => intake.listRuns(principal.tenant, { ...wanted, ...page }),
+        (run) => mayRead(policy, principal, run),
+      );
       return { items: items.map((run) => runViewOf(run, options)), nextCursor };
     },
   );
 }
-
-const pagesMax = 10;
 
 export function mayRead(policy: Policy, principal: Principal, run: Run): boolean {
   return policy.decide({ principal, action: 'read', resource: runResourceOf(run) }).allowed;

@@ -29,11 +29,10 @@ export interface Draft extends Call {
   idempotency: IdempotencyScope | undefined;
   parameters: unknown;
   source: Acceptance['source'];
-  callback: Acceptance['callback'];
 }
 
 /** Step `record`: the run gets its id and its time. */
-export function record(call: Call, resolved: Pick<Draft, 'parameters' | 'source' | 'callback'>): Draft {
+export function record(call: Call, resolved: Pick<Draft, 'parameters' | 'source'>): Draft {
   const { pipeline, principal, idempotencyKey } = call;
   const id = pipeline.manifest.id;
   return {
@@ -104,9 +103,9 @@ export async function mint(
 export function acceptanceOf(
   draft: Draft,
   { grant, claims }: { grant: string; claims: GrantClaims },
-  arrival: { batches: readonly Batch[]; sealed: boolean; requestDigest?: string },
+  arrival: Pick<Acceptance, 'batches' | 'sealed' | 'requestDigest'> & Partial<Pick<Acceptance, 'callback'>>,
 ): Acceptance {
-  const { runId, pipeline, principal, parameters, source, callback, txn, idempotency, policies } = draft;
+  const { runId, pipeline, principal, parameters, source, txn, idempotency, policies } = draft;
   const { definitionDigest, sourceDigest, parametersDigest, policyDigest, version } = claims.tctx;
   return {
     runId,
@@ -118,7 +117,7 @@ export function acceptanceOf(
     source,
     grant,
     txn,
-    callback,
+    callback: null,
     ...(idempotency && { idempotency }),
     ...arrival,
     audit: auditOf(draft, 'run.accepted', {

@@ -5,6 +5,7 @@ import type { FormatManifest, SourceManifest } from '../../domain/manifest.ts';
 import type { Acceptance } from '../../domain/ports/intake.ts';
 import type { Run } from '../../domain/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { runLinksOf } from '../runView.ts';
 import { acceptanceOf, type Call, type Draft, mint, record } from './draft.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
 import { checkParameters } from './parameters.ts';
@@ -35,7 +36,7 @@ export const Envelope = z.strictObject({
   callback: z
     .strictObject({ url: HttpUrl })
     .optional()
-    .describe('Kept with the run. Nothing is sent to it yet.'),
+    .describe('Is told by signed webhooks when the run ends, is suspended or goes on. See docs/webhooks.md.'),
 });
 export type Envelope = z.infer<typeof Envelope>;
 
@@ -49,6 +50,7 @@ export async function triggerByEnvelope(
 ): Promise<Run> {
   const draft = record(call, await resolve(ports, call, envelope));
   const requestDigest = requestDigestOf(draft, 'application/json', null, bodyDigest);
+  const callback = callbackOf(ports, options, draft, envelope);
   const lines = linesOf(draft, envelope);
 
   // Bytes are kept before the run is accepted, so a repeated request is better found out before that.
@@ -57,7 +59,7 @@ export async function triggerByEnvelope(
 
   const batches = lines ? await keep(ports, draft, lines) : [];
   const minted = await mint(ports, options, draft, lines && batches);
-  const arrival = { batches, sealed: lines !== undefined, requestDigest };
+  const arrival = { batches, sealed: lines !== undefined, requestDigest, callback };
   const accepted = await ports.intake.accept(acceptanceOf(draft, minted, arrival));
   if (accepted.outcome === 'accepted') return accepted.run;
   await forget(ports, draft, batches);
@@ -68,15 +70,34 @@ export async function triggerByEnvelope(
 async function resolve(
   ports: ApiPorts,
   { pipeline }: Call,
-  { source, parameters, records, callback }: Envelope,
-): Promise<Pick<Draft, 'parameters' | 'source' | 'callback'>> {
+  { source, parameters, records }: Envelope,
+): Promise<Pick<Draft, 'parameters' | 'source'>> {
   const resolved = resolveSource(pipeline.manifest.source, source, records !== undefined);
   await ports.checkSource(resolved);
   return {
     parameters: await checkParameters(pipeline, parameters),
     source: resolved,
-    callback: callback ?? null,
   };
+}
+
+/** The URL as it is written once it is parsed. Throws `CallbackRefused`. */
+function callbackOf(
+  { checkCallback }: ApiPorts,
+  options: ApiOptions,
+  { runId }: Draft,
+  { callback }: Envelope,
+): Acceptance['callback'] {
+  if (!callback) return null;
+  try {
+    checkCallback(callback.url);
+  } catch (error) {
+    if (!(error instanceof WaybillError) || error.code !== 'CallbackRefused') throw error;
+    throw new WaybillError('CallbackRefused', {
+      issues: [{ path: '/callback/url', message: 'Name a public host, by https and without credentials.' }],
+      cause: error,
+    });
+  }
+  return { url: new URL(callback.url).href, links: runLinksOf(runId, options) };
 }
 
 function resolveSource(

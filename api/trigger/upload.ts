@@ -41,7 +41,7 @@ export async function triggerByUpload(
   const given = parametersFromQuery(call.pipeline, upload.query);
   const parameters = await checkParameters(call.pipeline, given);
   const source = { kind: call.pipeline.manifest.source.kind as 'upload' | 'inline' };
-  const draft = record(call, { parameters, source, callback: null });
+  const draft = record(call, { parameters, source });
   const cut = cutOnceRevoked(call);
   const body = uploadBody(upload.stream, upload.sizeBytes, idleMs, cut.signal);
   const requestDigest = () => requestDigestOf(draft, upload.mediaType, given, body.digest());

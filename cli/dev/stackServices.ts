@@ -82,6 +82,8 @@ export function apiService(stack: Stack, postgres: Postgres, temporal: Temporal)
     WAYBILL_TEMPORAL_NAMESPACE: 'default',
     WAYBILL_FILE_ROOTS: fileRootsOf(stack),
     WAYBILL_EGRESS_ALLOW: settings.WAYBILL_EGRESS_ALLOW,
+    WAYBILL_CALLBACK_ALLOW: settings.WAYBILL_CALLBACK_ALLOW,
+    WAYBILL_WEBHOOK_KEYS: join(home.keys, 'webhooks'),
   };
   return nodeService({ name: 'api', entry: 'api/main.ts', env, graceMs: 10_000 });
 }
@@ -141,5 +143,7 @@ export function workerEnv(
     WAYBILL_WORKFLOW_BUNDLE: bundle,
     WAYBILL_FILE_ROOTS: fileRootsOf(stack),
     WAYBILL_EGRESS_ALLOW: settings.WAYBILL_EGRESS_ALLOW,
+    WAYBILL_CALLBACK_ALLOW: settings.WAYBILL_CALLBACK_ALLOW,
+    WAYBILL_WEBHOOK_KEYS: join(home.keys, 'webhooks'),
   };
 }

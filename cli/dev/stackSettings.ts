@@ -16,6 +16,8 @@ export const StackSettings = z.object({
   WAYBILL_FILE_ROOTS: z.string().default(''),
   /** `host:port`, separated by commas: addresses that a source may be fetched from although they are private. */
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
+  /** The same for where events may be sent, which may then be without https. */
+  WAYBILL_CALLBACK_ALLOW: z.string().default(''),
 });
 
 export type StackSettings = Readonly<z.infer<typeof StackSettings>>;

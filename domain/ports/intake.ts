@@ -82,7 +82,8 @@ export interface Acceptance {
   /** The signed grant. */
   grant: string;
   txn: string;
-  callback: { url: string } | null;
+  /** Where to tell how the run goes, and the links that are told. */
+  callback: { url: string; links: Readonly<Record<string, string>> } | null;
   idempotency?: IdempotencyScope;
   /** Hex SHA-256 over everything that makes two requests the same; absent while bytes are still arriving. */
   requestDigest?: string;

@@ -16,6 +16,7 @@ import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { spendAssertion } from '../../adapters/postgres/assertions.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
+import { createDeliveries } from '../../adapters/postgres/deliveries.ts';
 import { createIntake } from '../../adapters/postgres/intake.ts';
 import { watchRevocations } from '../../adapters/postgres/liveRevocations.ts';
 import { createLogoutRecords } from '../../adapters/postgres/logouts.ts';
@@ -23,6 +24,9 @@ import { createRevocationRecords } from '../../adapters/postgres/revocations.ts'
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { createReceiver } from '../../adapters/records/receiver.ts';
 import { createSourceCheck } from '../../adapters/sources/checkSource.ts';
+import { createCallbackCheck } from '../../adapters/webhooks/checkCallback.ts';
+import { ensureRoot } from '../../adapters/webhooks/rootFolder.ts';
+import { openWebhookKeys } from '../../adapters/webhooks/webhookKeys.ts';
 import type { ApiPorts } from '../../api/ports.ts';
 import { buildServer } from '../../api/server.ts';
 import { createAuthority } from '../../domain/authority.ts';
@@ -47,6 +51,8 @@ export async function startApi({
   await mkdir(roots);
   const keysFolder = join(folder, 'keys');
 
+  const webhookKeys = join(folder, 'webhooks');
+  await ensureRoot(webhookKeys, Math.floor(Date.now() / 1000));
   const cable = await layCable(new URL(postgres.apiUrl));
   const tenants = tenantsOf(connectPool(cable.url, { connectionsMax: 10, name: 'test-api', answerWithinMs }));
   const intake = createIntake(tenants, cable.url);
@@ -87,6 +93,9 @@ export async function startApi({
     objects,
     receiver: createReceiver(objects),
     checkSource: createSourceCheck({ fileRoots: [roots], egressAllow: [] }),
+    checkCallback: createCallbackCheck({ callbackAllow: ['127.0.0.1:9'] }),
+    deliveries: createDeliveries(tenants),
+    webhookKeys: openWebhookKeys(webhookKeys),
   };
   const app = await buildServer(
     { ...ports, ...change(ports) },
@@ -118,6 +127,19 @@ export async function startApi({
     /** As a superuser, beside the API. */
     async rows<T = Record<string, unknown>>(text: string, values: unknown[] = []): Promise<T[]> {
       return (await database.query(text, values)).rows as T[];
+    },
+    /** An event of a run on its way to a URL whose path is a secret; or one that was given up after 17 attempts. */
+    async addDelivery(
+      run: { id: string; tenant: string },
+      state: 'pending' | 'dead-lettered',
+    ): Promise<string> {
+      const { rows } = await database.query(
+        `INSERT INTO waybill.delivery (id, tenant, run_id, type, data, url, state, start_at, attempts, last_attempt_at, last_code)
+         VALUES ('dlv_' || gen_random_uuid(), $1, $2, 'run.completed', '{}', 'http://127.0.0.1:9/hook?token=secret', $3,
+                 NULL, 17, now(), 'CallbackFailed') RETURNING id`,
+        [run.tenant, run.id, state],
+      );
+      return rows[0].id;
     },
     /** With a good token unless `init` says otherwise. */
     async call(path: string, init: RequestInit & { as?: string } = {}): Promise<Response> {

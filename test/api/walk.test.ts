@@ -28,6 +28,8 @@ interface Place {
   run: string;
   /** A revocation of acme that stands at first. */
   revocation: string;
+  /** An event of it that is on its way. */
+  delivery: string;
 }
 
 /** Whom both tenants have revoked already, so that it changes nothing to do it again. */
@@ -70,6 +72,14 @@ const granted: Record<
     init: json({ principal: {}, action: 'trigger', resource: { kind: 'pipeline', id: 'few' } }),
     answers: 200,
   },
+  listDeliveries: { path: '/v1/deliveries', answers: 200 },
+  getDelivery: { path: '/v1/deliveries/{delivery}', answers: 200 },
+  redeliver: {
+    path: '/v1/deliveries/{delivery}/redeliver',
+    init: { method: 'POST' },
+    answers: [409, 'DeliveryPending'],
+  },
+  webhookKeys: { path: '/.well-known/webhook-keys/acme', answers: 200 },
   health: { path: '/healthz', answers: 200 },
   ready: { path: '/readyz', answers: 200 },
   openapi: { path: '/openapi.json', answers: 200 },
@@ -149,6 +159,7 @@ function expected(name: RouteName, caller: Caller): Expected {
   const own = caller.tenant === 'acme';
   if (resource === 'run' && !own) return [404, 'RunUnknown'];
   if (resource === 'instance' && !own) return [403, 'Forbidden'];
+  if (resource === 'delivery' && !own) return [404, 'DeliveryUnknown'];
   const allowed = action === null || caller.roles.some((role) => may[role]!.includes(action));
   if (!allowed) return [403, 'Forbidden'];
   return own ? answers : elsewhere;
@@ -164,10 +175,11 @@ describe('a walk through every route', () => {
     api = await startApi();
     const response = await api.call('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
     const { id, requestedBy } = (await response.json()) as { id: string; requestedBy: { id: string } };
+    const delivery = await api.addDelivery({ id, tenant: 'acme' }, 'pending');
     const revocation = await revoke('acme', json({ kind: 'principal', id: `prn_${'1'.repeat(22)}` }));
-    secrets = ['acme', id, requestedBy.id, revocation, await revoke('acme', revoked)];
+    secrets = ['acme', id, requestedBy.id, delivery, revocation, await revoke('acme', revoked)];
     await revoke('globex', revoked);
-    place = { run: id, revocation };
+    place = { run: id, revocation, delivery };
     await revoke('acme', json({ kind: 'principal', id: await idOf('revoked') }));
     await signOut('signed-out');
     // Each of them is known within moments; this waits for the last.

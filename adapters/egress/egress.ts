@@ -12,24 +12,26 @@ import { WaybillError } from '../../domain/errors.ts';
 export interface Egress {
   /** `host:port` of hosts that may be called whatever their address is. */
   allow: readonly string[];
+  /** The code of every refusal. Default: `SourceRefused`. */
+  refusal?: 'SourceRefused' | 'CallbackRefused';
   /** Resolves names; default is the system’s resolver. */
   lookup?: typeof systemLookup | undefined;
 }
 
 /**
- * Whether the host is one that the operator named. Throws `SourceRefused` for any URL that may not be called. With a
- * token, a host that nobody named is called by https only, or whoever is on the way could read it.
+ * Whether the host is one that the operator named. Throws `egress.refusal` for any URL that may not be called. With
+ * `httpsOnly`, a host that nobody named is called by https alone: whoever is on the way reads nothing and alters nothing.
  */
-export function checkUrl(url: URL, egress: Egress, withToken = false): 'named' | 'public' {
+export function checkUrl(url: URL, egress: Egress, httpsOnly = false): 'named' | 'public' {
   if (url.protocol !== 'https:' && url.protocol !== 'http:')
-    throw refused(`${url.protocol} is neither http nor https`);
-  if (url.username || url.password) throw refused('the URL carries credentials');
+    throw refused(egress, `${url.protocol} is neither http nor https`);
+  if (url.username || url.password) throw refused(egress, 'the URL carries credentials');
   if (egress.allow.some((entry) => originOf(entry) === originOf(`${url.hostname}:${portOf(url)}`)))
     return 'named';
   const host = url.hostname.replace(/^\[|\]$|\.$/g, '');
   if (ipaddr.isValid(host) ? !isPublic(host) : /(^|\.)localhost$/.test(host))
-    throw refused('the address is not public');
-  if (withToken && url.protocol !== 'https:') throw refused('a token is sent by https only');
+    throw refused(egress, 'the address is not public');
+  if (httpsOnly && url.protocol !== 'https:') throw refused(egress, 'it is called by https only');
   return 'public';
 }
 
@@ -41,7 +43,7 @@ export function publicLookup(egress: Egress): LookupFunction {
       const first = addresses?.[0];
       if (error || !first) return callback(error ?? new Error(`${hostname} has no address`), '', 0);
       if (!addresses.every(({ address }) => isPublic(address)))
-        return callback(refused('the name leads to an address that is not public'), '', 0);
+        return callback(refused(egress, 'the name leads to an address that is not public'), '', 0);
       if (options.all) callback(null, addresses);
       else callback(null, first.address, first.family);
     });
@@ -72,6 +74,6 @@ function portOf(url: URL): string {
   return url.port || (url.protocol === 'https:' ? '443' : '80');
 }
 
-function refused(detail: string): WaybillError {
-  return new WaybillError('SourceRefused', { detail });
+function refused({ refusal = 'SourceRefused' }: Egress, detail: string): WaybillError {
+  return new WaybillError(refusal, { detail });
 }

@@ -1,0 +1,64 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Context } from '@temporalio/activity';
+import type { ActivityInterceptors } from '@temporalio/worker';
+import type { AuditLog } from '../../domain/audit.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import { type DeliveryRef, deliveryOf } from '../../domain/webhookDelivery.ts';
+import { toActivityFailure } from './stepInterceptor.ts';
+
+const deliveries = new AsyncLocalStorage<DeliveryRef>();
+
+/** The one delivery that the attempt at hand is about. */
+export function currentDelivery(): DeliveryRef {
+  const delivery = deliveries.getStore();
+  if (!delivery)
+    throw new WaybillError('GrantMissing', { detail: 'asked for a delivery outside of an attempt' });
+  return delivery;
+}
+
+/**
+ * Stands before activities that carry no grant, in place of the guard that asks for one. Such an attempt may touch one row: that of
+ * the delivery which Temporal itself says its workflow is named after. Any other workflow is refused, whatever it carries, and
+ * so is one that is named after a delivery that nobody recorded; both are audited.
+ */
+export function courierInterceptor(context: Context, audit: AuditLog): ActivityInterceptors {
+  return {
+    inbound: {
+      async execute(input, next) {
+        try {
+          return await deliveries.run(deliveryFor(context), () => next(input));
+        } catch (error) {
+          const failure = toActivityFailure(error, context);
+          if (isRefused(error)) await audit.append(refusalOf(error, context)).catch(() => {});
+          throw failure;
+        }
+      },
+    },
+  };
+}
+
+function deliveryFor({ info }: Context): DeliveryRef {
+  const delivery = deliveryOf(info.workflowType ?? '', info.workflowExecution?.workflowId ?? '');
+  if (!delivery)
+    throw new WaybillError('GrantMissing', { detail: 'the workflow is named after no delivery' });
+  return delivery;
+}
+
+function isRefused(error: unknown): error is WaybillError {
+  return error instanceof WaybillError && ['GrantMissing', 'DeliveryUnknown'].includes(error.code);
+}
+
+function refusalOf({ code }: WaybillError, { info }: Context) {
+  // Whoever starts a workflow by hand chooses its id; PostgreSQL could not record this character of it.
+  const workflowId = (info.workflowExecution?.workflowId ?? '').replaceAll('\0', '\ufffd');
+  const { namespace, workflowType, activityType } = info;
+  return {
+    action: 'attempt.refused',
+    outcome: 'denied',
+    tenant: null,
+    actor: null,
+    runId: null,
+    txn: null,
+    detail: { namespace, workflowId, workflowType, activityType, code },
+  } as const;
+}

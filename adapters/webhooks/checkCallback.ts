@@ -1,0 +1,22 @@
+import { WaybillError } from '../../domain/errors.ts';
+import { checkUrl, type Egress } from '../egress/egress.ts';
+
+/**
+ * Which URLs events may be sent to: those of public hosts by https, and whatever the operator named, which is a list of its
+ * own, since whom Waybill may read from is not whom it may post to. Throws `CallbackRefused`.
+ */
+export function createCallbackCheck(settings: { callbackAllow: readonly string[] }) {
+  const egress = callbackEgress(settings.callbackAllow);
+  return (url: string): void => void checkCallback(url, egress);
+}
+
+export function callbackEgress(allow: readonly string[], lookup?: Egress['lookup']): Egress {
+  return { allow, refusal: 'CallbackRefused', ...(lookup && { lookup }) };
+}
+
+/** As `checkUrl`; the URL is parsed only once, so that what is checked is what is called. */
+export function checkCallback(text: string, egress: Egress): { url: URL; host: 'named' | 'public' } {
+  const url = URL.parse(text);
+  if (!url) throw new WaybillError('CallbackRefused', { detail: 'not a URL' });
+  return { url, host: checkUrl(url, egress, true) };
+}

@@ -1,0 +1,109 @@
+import { z } from 'zod';
+import { type Delivery, deliveryStates } from '../../domain/webhookDelivery.ts';
+import { webhookTypes } from '../../domain/webhookEvent.ts';
+import { handler, Page } from '../handler.ts';
+import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { readablePage } from '../readablePage.ts';
+import { runLinksOf } from '../runView.ts';
+import { auditOf } from '../trigger/draft.ts';
+import { mayRead } from './runs.ts';
+
+export const DeliveryView = z.object({
+  id: z.string().describe('Also the `webhook-id` under which the receiver gets it, however often.'),
+  type: z.enum(webhookTypes),
+  run: z.string(),
+  state: z.enum(deliveryStates),
+  to: z.string().describe('Scheme, host and port of the receiver; the rest of the URL is not shown.'),
+  attempts: z.int().describe('Since it was last asked for.'),
+  lastAttempt: z
+    .object({ at: z.iso.datetime(), status: z.int().nullable(), code: z.string().nullable() })
+    .nullable()
+    .describe('`status`: what the receiver answered. Without status and code it is under way.'),
+  nextAttemptAt: z.iso.datetime().nullable(),
+  createdAt: z.iso.datetime(),
+  endedAt: z.iso.datetime().nullable(),
+  links: z.object({ self: z.string(), run: z.string() }),
+});
+
+const byId = z.object({ id: z.string() });
+
+export function listDeliveries({ deliveries, policy }: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Lists the events that were sent, or are to be, newest first',
+      description:
+        'Only those of runs that you may read. A page may hold fewer than asked for and still have a next one.',
+      tags: ['deliveries'],
+      querystring: z.strictObject({
+        ...Page.shape,
+        run: z
+          .string()
+          .regex(/^[A-Za-z0-9._-]{1,200}$/)
+          .optional(),
+        state: z.enum(deliveryStates).optional(),
+      }),
+      response: { 200: z.object({ items: z.array(DeliveryView), nextCursor: z.string().nullable() }) },
+    },
+    async ({ query: { run, state, limit, cursor }, admission: { principal } }) => {
+      const wanted = { ...(run !== undefined && { runId: run }), ...(state !== undefined && { state }) };
+      const { items, nextCursor } = await readablePage(
+        { limit, cursor },
+        (page) => deliveries.list(principal.tenant, { ...wanted, ...page }),
+        (one) => mayRead(policy, principal, one.run),
+      );
+      return { items: items.map(({ delivery }) => viewOf(delivery, options)), nextCursor };
+    },
+  );
+}
+
+export function getDelivery(options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Shows an event and how it went',
+      tags: ['deliveries'],
+      params: byId,
+      response: { 200: DeliveryView },
+    },
+    async ({ admission }) => viewOf(admission.delivery!, options),
+  );
+}
+
+export function redeliver({ deliveries }: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Sends an event again that was given up or delivered',
+      description: 'Under the same `webhook-id`, so that a receiver which has it already can tell.',
+      tags: ['deliveries'],
+      params: byId,
+      response: { 202: DeliveryView },
+    },
+    async ({ admission: { principal, run, delivery, policies, policyDigest }, request, reply }) => {
+      const { id, type, state } = delivery!;
+      const subject = { principal, runId: run!.id, txn: request.traceId };
+      const detail = { delivery: id, type, was: state, policies, policyDigest };
+      const audit = auditOf(subject, 'delivery.redelivery-requested', detail);
+      return reply.code(202).send(viewOf(await deliveries.redeliver(principal.tenant, id, audit), options));
+    },
+  );
+}
+
+export function webhookKeys({ webhookKeys }: ApiPorts) {
+  return handler(
+    {
+      summary: 'Public keys by which the receivers of a tenant verify events (RFC 7517)',
+      description:
+        '`whpk` is the same key as Standard Webhooks writes it. A signature by any of them is enough; a new key signs beside the one before for a week.',
+      tags: ['operations'],
+      params: z.object({ tenant: z.string().max(200) }),
+      response: { 200: z.object({ keys: z.array(z.record(z.string(), z.unknown())) }) },
+    },
+    async ({ params: { tenant }, reply }) =>
+      reply.header('cache-control', 'public, max-age=300').send(await webhookKeys.publicKeys(tenant)),
+  );
+}
+
+function viewOf({ runId, ...delivery }: Delivery, options: ApiOptions): z.infer<typeof DeliveryView> {
+  const run = runLinksOf(runId, options).self;
+  const self = `${options.publicUrl?.replace(/\/$/, '') ?? ''}/v1/deliveries/${delivery.id}`;
+  return { ...delivery, run: runId, links: { self, run } };
+}

@@ -1,0 +1,69 @@
+import type { AuditEvent } from '../audit.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { Run } from '../run.ts';
+import type { WebhookAnswer } from '../webhookAnswer.ts';
+import type { Delivery, DeliveryRef, DeliveryState } from '../webhookDelivery.ts';
+import type { WebhookEvent } from '../webhookEvent.ts';
+
+/** What the API asks of the deliveries of a tenant. All of it throws `DatabaseUnavailable`. */
+export interface Deliveries {
+  /** Newest first. `cursor` is what `nextCursor` of the page before said. */
+  list(
+    tenant: string,
+    filter: { runId?: string; state?: DeliveryState; limit: number; cursor?: string },
+  ): Promise<{ items: ShownDelivery[]; nextCursor: string | null }>;
+  find(tenant: string, id: string): Promise<ShownDelivery | undefined>;
+  /** Has it sent again, under the same id. Throws `DeliveryPending` where it has not ended. */
+  redeliver(tenant: string, id: string, audit: AuditEvent): Promise<Delivery>;
+}
+
+/** A delivery and the run that it tells of, by which the policy decides who may see it. */
+export interface ShownDelivery {
+  delivery: Delivery;
+  run: Run;
+}
+
+/**
+ * What an attempt asks of the one delivery that its workflow is about. All that is sent, and where to, comes from here.
+ * All of it throws `DatabaseUnavailable`.
+ */
+export interface DeliveryLog {
+  /**
+   * Takes a place among the attempts under way, for `attemptMaxMs` at most. `over`: it has ended, or somebody has asked for it anew
+   * since; `unknown`: there is no such delivery; `busy`: too many are under way to that host or for that tenant.
+   */
+  claim(
+    ref: DeliveryRef,
+  ): Promise<{ outcome: 'claimed'; claim: Claim } | { outcome: 'over' | 'unknown' | 'busy' }>;
+  delivered(claim: Claim, status: number): Promise<void>;
+  /** The attempt failed; the next one is due in `retryAfterMs`. */
+  failed(claim: Claim, failure: AttemptFailure, retryAfterMs: number): Promise<void>;
+  /** Given up: it is tried no more until somebody asks for it. Changes nothing once it has ended. */
+  abandon(ref: DeliveryRef, failure?: AttemptFailure): Promise<void>;
+}
+
+export interface AttemptFailure {
+  status: number | null;
+  code: ErrorCode;
+}
+
+/** An attempt that may be made now. */
+export interface Claim extends DeliveryRef {
+  event: WebhookEvent;
+  url: string;
+  tenant: string;
+  /** Counts from 1 in each round. */
+  attempt: number;
+}
+
+/** Sends an event, signed for its tenant, by one POST. */
+export interface WebhookSender {
+  /** Throws `CallbackRefused` where the URL may not be called, and `KeysUnavailable` where it cannot be signed. */
+  send(message: Pick<Claim, 'event' | 'url' | 'tenant'>): Promise<WebhookAnswer>;
+}
+
+/** The public keys by which the receivers of a tenant verify events. */
+export interface WebhookKeys {
+  /** As a JWK Set (RFC 7517), newest first. Throws `KeysUnavailable`. */
+  publicKeys(tenant: string): Promise<{ keys: object[] }>;
+}

@@ -1,0 +1,25 @@
+import type { Client } from '@temporalio/client';
+import type { Pool } from 'pg';
+import { listPendingDeliveries, restartDelivery } from '../adapters/postgres/dueDeliveries.ts';
+import type { DeliveryLog } from '../domain/ports/deliveries.ts';
+import { deliveryWorkflowId } from '../domain/webhookDelivery.ts';
+import { statusOf } from './workflowStatus.ts';
+
+const deliveriesMax = 50;
+
+/**
+ * Looks at a page of pending deliveries after `afterId` and returns where the next begins. One that Temporal has lost is
+ * started again; one that was ended there from outside is given up, as whoever ended it wanted.
+ */
+export async function reconcileDeliveries(
+  { pool, client, deliveries }: { pool: Pool; client: Client; deliveries: DeliveryLog },
+  afterId: string,
+): Promise<string> {
+  const pending = await listPendingDeliveries(pool, afterId, deliveriesMax);
+  for (const delivery of pending) {
+    const status = await statusOf(client, deliveryWorkflowId(delivery));
+    if (status === 'unknown') await restartDelivery(pool, delivery);
+    else if (status !== 'RUNNING') await deliveries.abandon(delivery);
+  }
+  return pending.length < deliveriesMax ? '' : pending.at(-1)!.id;
+}

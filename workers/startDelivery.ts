@@ -1,0 +1,24 @@
+import { type Client, WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
+import type { DueDelivery } from '../adapters/postgres/dueDeliveries.ts';
+import { searchAttributesOfTenant } from '../adapters/temporal/searchAttributes.ts';
+import { deliveryWorkflow, deliveryWorkflowId } from '../domain/webhookDelivery.ts';
+import { workflowTaskTimeout } from '../workflows/timeouts.ts';
+
+/** Starts the one workflow of a round of a delivery. It carries no grant and no argument: the row says everything. */
+export async function startDelivery(
+  { client, taskQueue }: { client: Client; taskQueue: string },
+  delivery: DueDelivery,
+): Promise<void> {
+  const { tenant, runId, type, host } = delivery;
+  await client.workflow.start(deliveryWorkflow, {
+    workflowId: deliveryWorkflowId(delivery),
+    workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+    workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
+    taskQueue,
+    args: [],
+    workflowTaskTimeout,
+    typedSearchAttributes: searchAttributesOfTenant(tenant),
+    staticSummary: `${type} of ${runId} to ${host}`,
+    priority: { fairnessKey: tenant },
+  });
+}
