@@ -1,5 +1,5 @@
 import type { Context } from '@temporalio/activity';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { ErrorCode, WaybillError } from '../../domain/errors.ts';
 
 /**
@@ -13,10 +13,14 @@ const attemptsMax: Partial<Record<ErrorCode, number>> = {
   Internal: 25,
 };
 
+/** What happens every day and is no failure of ours: a receiver that is away, or that has enough to do. */
+const everyday: readonly ErrorCode[] = ['CallbackFailed', 'ReceiverBusy'];
+
 /** The one place where our errors become Temporal’s: `type` is the code, retries follow the table of errors. */
 export function activityFailureOf(error: WaybillError, context: Context): ApplicationFailure {
   // Public message only: failures are plaintext in history. The detail goes to the worker’s log.
-  context.log.warn('attempt failed', {
+  const benign = everyday.includes(error.code);
+  context.log[benign ? 'debug' : 'warn']('attempt failed', {
     code: error.code,
     detail: error.detail,
     cause: String(error.cause ?? ''),
@@ -27,5 +31,6 @@ export function activityFailureOf(error: WaybillError, context: Context): Applic
     message: error.message,
     nonRetryable: !error.retryable || exhausted,
     ...(error.retryAfterMs !== undefined && { nextRetryDelay: error.retryAfterMs }),
+    ...(benign && { category: ApplicationFailureCategory.BENIGN }),
   });
 }

@@ -64,6 +64,8 @@ const rowsOf = (tenant: string) => {
     INSERT INTO waybill.idempotency (tenant, principal, pipeline, key, run_id)
       VALUES ('${tenant}', 'prn_1', 'things', 'key', '${run}');
     INSERT INTO waybill.outbox (tenant, kind, run_id) VALUES ('${tenant}', 'start', '${run}');
+    INSERT INTO waybill.delivery (id, tenant, run_id, type, data, url)
+      VALUES ('dlv-${tenant}', '${tenant}', '${run}', 'run.completed', '{}', 'https://hooks.example/');
     INSERT INTO waybill.audit_event (tenant, action, outcome, detail) VALUES ('${tenant}', 'a', 'success', '{}');
     INSERT INTO waybill.revocation (id, kind, target, tenant) VALUES ('rev-${tenant}', 'grant', '${run}', '${tenant}');
     INSERT INTO public.things (_tenant, id, _run, _position) VALUES ('${tenant}', 1, '${run}', 0);`;
@@ -274,7 +276,13 @@ describe('row-level security', () => {
     for (const relation of ofTenants()) {
       const columns = await may('waybill_relay', 'SELECT', relation);
       const seen = await as('waybill_relay', undefined, `SELECT ${columns[0] ?? '1'} FROM ${relation.name}`);
-      const its = ['waybill.run', 'waybill.batch', 'waybill.outbox', 'waybill.idempotency'];
+      const its = [
+        'waybill.run',
+        'waybill.batch',
+        'waybill.outbox',
+        'waybill.idempotency',
+        'waybill.delivery',
+      ];
       assert.equal(
         seen === 'refused' ? 0 : seen.rowCount,
         its.includes(relation.name) ? 2 : 0,

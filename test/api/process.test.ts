@@ -27,6 +27,7 @@ describe('the API as a process', () => {
         WAYBILL_PROJECT: join(root, 'examples', 'acme'),
         WAYBILL_OBJECTS: api.objectsFolder,
         WAYBILL_SIGNING_KEYS: api.keysFolder,
+        WAYBILL_WEBHOOK_KEYS: api.webhookKeys,
         WAYBILL_ISSUER: api.issuer.url,
         ...change,
       },
@@ -84,6 +85,7 @@ describe('the API as a process', () => {
         WAYBILL_PROJECT: join(root, 'examples', 'acme'),
         WAYBILL_OBJECTS: api.objectsFolder,
         WAYBILL_JWKS_URL: `${api.url}/.well-known/jwks.json`,
+        WAYBILL_WEBHOOK_KEYS: api.webhookKeys,
       },
     });
     for (const child of [start(), worker]) {

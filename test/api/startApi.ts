@@ -122,6 +122,7 @@ export async function startApi({
     /** The key of the workload `worker`, and the file from which the API knows it. */
     workload,
     workloadsFile,
+    webhookKeys,
     postgres,
     policyDigest: ports.policy.digest,
     /** As a superuser, beside the API. */

@@ -42,7 +42,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     CREATE POLICY tenant ON waybill.delivery TO waybill_api, waybill_worker
       USING (tenant = nullif(current_setting('waybill.tenant', true), ''));
     CREATE POLICY relay ON waybill.delivery TO waybill_relay USING (true);
-    GRANT SELECT (id), INSERT (id, tenant, run_id, type, data, url) ON waybill.delivery TO waybill_worker;
+    GRANT SELECT (id, tenant), INSERT (id, tenant, run_id, type, data, url) ON waybill.delivery TO waybill_worker;
     GRANT SELECT, INSERT (id, tenant, run_id, type, data, url),
       UPDATE (state, round, start_at, attempts, next_attempt_at, ended_at) ON waybill.delivery TO waybill_api;
     GRANT SELECT, UPDATE (state, start_at, attempts, last_attempt_at, last_status, last_code, next_attempt_at,
