@@ -68,8 +68,8 @@ export function tenantsOf(pool: Pool): Tenants {
 
 const setTenant = `SELECT set_config('waybill.tenant', $1, false)`;
 
-/** One round trip, like `BEGIN` alone. */
+/** One round trip, like `BEGIN` alone; `SET` needs no plan, unlike `SELECT set_config(…)`. */
 function beginAs(tenant: string, subject: string): string {
-  return `BEGIN; SELECT set_config('waybill.tenant', ${escapeLiteral(tenant)}, true),
-                        set_config('waybill.subject', ${escapeLiteral(subject)}, true)`;
+  const [ofTenant, ofSubject] = [tenant, subject].map(escapeLiteral);
+  return `BEGIN; SET LOCAL waybill.tenant = ${ofTenant}; SET LOCAL waybill.subject = ${ofSubject}`;
 }

@@ -25,6 +25,10 @@ const ofNoTenant: Readonly<Record<string, { why: string; may: Readonly<Partial<R
     why: 'public keys by which everybody’s grants are verified; the API publishes and rotates them',
     may: { waybill_api: 'SELECT INSERT UPDATE' },
   },
+  'waybill.workload_assertion': {
+    why: 'which proofs of workloads were used already; a workload serves all tenants',
+    may: { waybill_api: 'SELECT INSERT DELETE' },
+  },
   'waybill.logout_token': {
     why: 'digests of logout tokens that were seen; who signs out does so in every tenant',
     may: { waybill_api: 'SELECT INSERT DELETE' },
