@@ -27,11 +27,16 @@ export function connectPool(
     idle_in_transaction_session_timeout: 60_000,
     keepAlive: true,
   });
-  // A connection that breaks is replaced at the next query; without listeners it would end the process, while it
-  // is idle by the pool’s event and while somebody holds it by its own.
+  return survivingBreaks(pool);
+}
+
+/**
+ * A connection that breaks is replaced at the next query; without listeners it would end the process, while it is idle by
+ * the pool’s event, and while somebody holds it or it is being closed by its own.
+ */
+export function survivingBreaks(pool: Pool): Pool {
   pool.on('error', () => {});
-  pool.on('connect', (client) => client.on('error', () => {}));
-  return pool;
+  return pool.on('connect', (client) => client.on('error', () => {}));
 }
 
 /** Runs `work` in one transaction; whatever it throws rolls back. Throws what `fromPostgres` makes of it. */

@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import pg from 'pg';
 import { type DatabaseAddress, reach } from './address.ts';
+import { survivingBreaks } from './connect.ts';
 import * as runs from './migrations/0001_runs.ts';
 import * as policy from './migrations/0002_policy.ts';
 import * as revocation from './migrations/0003_revocation.ts';
@@ -26,7 +27,7 @@ const migrations: Readonly<Record<string, Migration>> = {
  * nothing; several at once wait for one another. Returns the names of the migrations that it ran.
  */
 export async function migrate(address: DatabaseAddress): Promise<string[]> {
-  const pool = new pg.Pool({ ...reach(address), max: 1 });
+  const pool = survivingBreaks(new pg.Pool({ ...reach(address), max: 1 }));
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   try {
     const migrator = new Migrator({

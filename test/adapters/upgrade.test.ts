@@ -39,7 +39,7 @@ describe('a database of the first version', () => {
   before(async () => {
     postgres = await startPostgresForTest();
     await ensureDatabase(postgres.superuserUrl, name);
-    const pool = new pg.Pool({ connectionString: at(postgres.migratorUrl), max: 1 });
+    const pool = connectPool(at(postgres.migratorUrl), { connectionsMax: 1, name: 'test' });
     const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
     const provider = { getMigrations: async () => ({ '0001_runs': runs }) };
     const { error } = await new Migrator({ db, provider, migrationTableSchema: 'waybill' }).migrateToLatest();
