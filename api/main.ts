@@ -106,7 +106,10 @@ const policy = await startLivePolicy({
   signal: waiting.signal,
 }).catch(refuseToStart);
 const intake = createIntake(tenants, database);
-const revocations = watchRevocations(database);
+const revocations = watchRevocations({
+  database,
+  onError: (error) => log.warn({ err: error }, 'revocations not read; will try again'),
+});
 await ensureRoot(settings.WAYBILL_WEBHOOK_KEYS, Math.floor(Date.now() / 1000));
 const objects = await openDirectory(settings.WAYBILL_OBJECTS);
 const grantKeys = createGrantKeys({

@@ -8,6 +8,7 @@ import {
 } from '@temporalio/client';
 import type { Pool } from 'pg';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
+import { bell } from '../adapters/postgres/bell.ts';
 import { type DueDelivery, relayDeliveries } from '../adapters/postgres/dueDeliveries.ts';
 import { listen } from '../adapters/postgres/listen.ts';
 import { type OutboxEntry, relayOutbox } from '../adapters/postgres/outbox.ts';
@@ -43,17 +44,11 @@ export interface RelayOptions {
  */
 export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
   let stopped = false;
-  let due = true;
-  let wake = () => {};
-
-  const listening = listen(options.database, 'waybill_outbox', () => {
-    due = true;
-    wake();
-  });
+  const news = bell();
+  const listening = listen(options.database, 'waybill_outbox', news.ring);
 
   const running = (async () => {
     while (!stopped) {
-      due = false;
       try {
         const found = await relayOutbox(options.pool, entriesMax, (entry) => deliver(options, entry));
         const events = await relayDeliveries(options.pool, entriesMax, (event) => tell(options, event));
@@ -61,21 +56,14 @@ export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
       } catch (error) {
         options.onError(error);
       }
-      if (due || stopped) continue;
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, pollMs);
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+      await news.rang(pollMs);
     }
   })();
 
   return {
     async stop() {
       stopped = true;
-      wake();
+      news.ring();
       await Promise.all([running, listening.close()]);
     },
   };

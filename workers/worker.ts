@@ -98,7 +98,7 @@ export async function startWorker(
     if (!life.signal.aborted) throw error;
   });
   if (!policy) return;
-  const revocations = watchRevocations(settings.database);
+  const revocations = watchRevocations({ database: settings.database, onError });
   const deliveries = createDeliveryLog(relayPool);
   const dependencies: Dependencies = {
     grant: currentGrant,

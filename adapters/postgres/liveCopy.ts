@@ -1,9 +1,28 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { clientAt, type DatabaseAddress, lifetimeMaxS } from './address.ts';
+import { bell } from './bell.ts';
+import { fromPostgres } from './failure.ts';
 
 const pollMs = 2_000;
 /** A server that has been stopped rather than ended never answers. */
 const answerWithinMs = 4_000;
+/** Between two connections: at first, and after several that failed. */
+const reconnectMs = { first: 250, growth: 2, max: 1_000 };
+
+/** Knowledge older than this decides nothing any more. */
+export const ageMaxMs = 10_000;
+
+export interface LiveCopyOptions {
+  database: DatabaseAddress;
+  /** Notified whenever there is something new to read. */
+  channel: string;
+  read(client: Client): Promise<void>;
+  /** Told of each connection or reading that failed, as `fromPostgres` has it; it is tried again. */
+  onError(error: unknown): void;
+  /** Default: `lifetimeMaxS`. */
+  lifetimeS?: number;
+}
 
 /** What one process knows of the database, and how fresh that is. */
 export interface LiveCopy {
@@ -15,23 +34,20 @@ export interface LiveCopy {
 }
 
 /**
- * Keeps a copy of something in the database current: `read` is called at once, whenever `channel` is notified, and every 2 s
+ * Keeps a copy of something in the database current: `read` is called at once, whenever the channel is notified, and every 2 s
  * since a notification may be lost, on one connection of its own, so that no load on the pool delays it. Calls never
  * overlap. A connection that breaks, or a reading that fails, is followed by a new connection; until then the copy ages,
- * and whoever uses it says how old it may be.
+ * and whoever uses it decides nothing by what is older than `ageMaxMs`.
  */
-export function keepCurrent(
-  address: DatabaseAddress,
-  channel: string,
-  read: (client: Client) => Promise<void>,
-  lifetimeS = lifetimeMaxS,
-): LiveCopy {
+export function keepCurrent(options: LiveCopyOptions): LiveCopy {
+  const { database, channel, read, onError, lifetimeS = lifetimeMaxS } = options;
   const closing = new AbortController();
   const first = Promise.withResolvers<void>();
   let readAt = Number.NEGATIVE_INFINITY;
+  let gapMs = reconnectMs.first;
 
   async function session(): Promise<void> {
-    const client = clientAt(address, {
+    const client = clientAt(database, {
       connectionTimeoutMillis: answerWithinMs,
       query_timeout: answerWithinMs,
       keepAlive: true,
@@ -52,6 +68,7 @@ export function keepCurrent(
         const begunAt = performance.now();
         await read(client);
         readAt = begunAt;
+        gapMs = reconnectMs.first;
         first.resolve();
         await news.rang(pollMs);
       }
@@ -65,8 +82,9 @@ export function keepCurrent(
 
   const running = (async () => {
     while (!closing.signal.aborted) {
-      await session().catch(() => {});
-      if (!closing.signal.aborted) await pause(250 + Math.random() * 250, closing.signal);
+      await session().catch((error) => closing.signal.aborted || onError(fromPostgres(error)));
+      await pause(gapMs * (1 + Math.random()), undefined, { signal: closing.signal }).catch(() => {});
+      gapMs = Math.min(gapMs * reconnectMs.growth, reconnectMs.max);
     }
   })();
 
@@ -78,40 +96,4 @@ export function keepCurrent(
       await running;
     },
   };
-}
-
-/** Remembers a ring until somebody waits for it. */
-function bell() {
-  let rung = false;
-  let wake = () => {};
-  return {
-    ring: () => {
-      rung = true;
-      wake();
-    },
-    async rang(withinMs: number): Promise<void> {
-      if (!rung) {
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, withinMs);
-          wake = () => {
-            clearTimeout(timer);
-            resolve();
-          };
-        });
-      }
-      rung = false;
-    },
-  };
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done() {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    }
-    signal.addEventListener('abort', done);
-  });
 }

@@ -2,11 +2,8 @@ import type { Client } from 'pg';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Revocations } from '../../domain/ports/revocations.ts';
 import { type StandingRevocation, voids } from '../../domain/revocation.ts';
-import type { DatabaseAddress } from './address.ts';
-import { keepCurrent, type LiveCopy } from './liveCopy.ts';
+import { ageMaxMs, keepCurrent, type LiveCopy, type LiveCopyOptions } from './liveCopy.ts';
 
-/** Knowledge older than this decides nothing any more. */
-const ageMaxMs = 10_000;
 /** About 100 MB. With more, nothing can be known for sure, and so nothing goes on. */
 const standingMax = 250_000;
 
@@ -15,7 +12,9 @@ const standingMax = 250_000;
  * Read completely once, then by what has changed: everything written by a transaction that had not ended when the copy
  * was read last. Where the database is suddenly an older one (a restored backup), it is read completely again.
  */
-export function watchRevocations(address: DatabaseAddress): Revocations & Pick<LiveCopy, 'ready' | 'close'> {
+export function watchRevocations(
+  options: Pick<LiveCopyOptions, 'database' | 'onError'>,
+): Revocations & Pick<LiveCopy, 'ready' | 'close'> {
   let standing = new Map<string, StandingRevocation>();
   let byTarget = new Map<string, Set<StandingRevocation>>();
   let horizon: bigint | undefined;
@@ -47,7 +46,7 @@ export function watchRevocations(address: DatabaseAddress): Revocations & Pick<L
     byTarget.set(revocation.target, (byTarget.get(revocation.target) ?? new Set()).add(revocation));
   }
 
-  const copy = keepCurrent(address, 'waybill_revocation', read);
+  const copy = keepCurrent({ ...options, channel: 'waybill_revocation', read });
 
   return {
     find(credential) {

@@ -1,4 +1,4 @@
-import type { Pool } from 'pg';
+import type { ClientBase } from 'pg';
 import { type PolicySet, policyDifference } from '../../domain/policy.ts';
 import { policyDigest } from '../policy/digest.ts';
 import type { DatabaseAddress } from './address.ts';
@@ -63,19 +63,22 @@ export async function applyPolicySet(
 }
 
 /** The set in force, or `known` where it still is that one; `undefined` where none was ever applied. */
-export async function readPolicySet(pool: Pool, known?: AppliedSet): Promise<AppliedSet | undefined> {
+export async function readPolicySet(
+  client: Pick<ClientBase, 'query'>,
+  known?: AppliedSet,
+): Promise<AppliedSet | undefined> {
   try {
-    const { rows } = await pool.query<{ digest: string }>({
+    const { rows } = await client.query<{ digest: string }>({
       name: 'newest-policy-digest',
       text: 'SELECT digest FROM waybill.policy_set ORDER BY id DESC LIMIT 1',
     });
-    return known && rows[0]?.digest === known.digest ? known : await newest(pool);
+    return known && rows[0]?.digest === known.digest ? known : await newest(client);
   } catch (error) {
     throw fromPostgres(error);
   }
 }
 
-async function newest(client: Pick<Pool, 'query'>): Promise<AppliedSet | undefined> {
+async function newest(client: Pick<ClientBase, 'query'>): Promise<AppliedSet | undefined> {
   const { rows } = await client.query<AppliedSet>(
     'SELECT digest, policies, roles FROM waybill.policy_set ORDER BY id DESC LIMIT 1',
   );

@@ -56,7 +56,7 @@ export async function startApi({
   const cable = await layCable(new URL(postgres.apiUrl));
   const tenants = tenantsOf(connectPool(cable.url, { connectionsMax: 10, name: 'test-api', answerWithinMs }));
   const intake = createIntake(tenants, cable.url);
-  const revocations = watchRevocations(cable.url);
+  const revocations = watchRevocations({ database: cable.url, onError: () => {} });
   await revocations.ready;
   const objects = await openDirectory(join(folder, 'objects'));
   const grantKeys = createGrantKeys({
