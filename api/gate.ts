@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import { auditOf } from '../domain/audit.ts';
 import { type Denied, WaybillError } from '../domain/errors.ts';
 import {
   type Decision,
@@ -94,21 +95,16 @@ async function findRevocation(
   ports: ApiPorts,
   route: Route,
   request: FastifyRequest,
-  { id, kind, actor, tenant }: Principal,
+  principal: Principal,
   issuedAtS: number,
 ): Promise<StandingRevocation | undefined> {
+  const { id, actor, tenant } = principal;
   const credential: Credential = { tenant, principals: actor ? [id, actor.id] : [id], issuedAtS };
   const revocation = ports.revocations.find(credential);
   if (!revocation) return undefined;
-  await ports.auditLog.append({
-    action: 'access.denied',
-    outcome: 'denied',
-    tenant,
-    actor: { id, kind, ...(actor && { actor }) },
-    runId: null,
-    txn: request.traceId,
-    detail: { action: route.action, route: route.path, revocation: revocation.id },
-  });
+  const detail = { action: route.action, route: route.path, revocation: revocation.id };
+  const subject = { principal, runId: null, txn: request.traceId };
+  await ports.auditLog.append(auditOf(subject, 'access.denied', detail, 'denied'));
   return revocation;
 }
 
@@ -144,31 +140,25 @@ async function findResource(
 const runIdPattern = /^[A-Za-z0-9._-]{1,200}$/;
 const deliveryIdPattern = /^dlv_[0-9a-f-]{36}$/;
 
-async function decide(
+/** Also for what a handler must ask beside what its row says. Throws `Forbidden`, which is audited. */
+export async function decide(
   { policy, auditLog }: ApiPorts,
   question: Question,
   request: FastifyRequest,
-  found: Found,
+  found: Found = {},
 ): Promise<Decision> {
   const { principal, action } = question;
   const decision = policy.decide(question);
   if (decision.allowed) return decision;
-  const { id, kind, actor } = principal;
-  await auditLog.append({
-    action: 'access.denied',
-    outcome: 'denied',
-    tenant: principal.tenant,
-    actor: { id, kind, ...(actor && { actor }) },
-    runId: found.run?.id ?? null,
-    txn: request.traceId,
-    detail: {
-      action,
-      resource: question.resource.kind,
-      pipeline: found.pipeline?.manifest.id ?? found.run?.pipeline ?? null,
-      policies: decision.policies,
-      policyDigest: decision.digest,
-    },
-  });
+  const detail = {
+    action,
+    resource: question.resource.kind,
+    pipeline: found.pipeline?.manifest.id ?? found.run?.pipeline ?? null,
+    policies: decision.policies,
+    policyDigest: decision.digest,
+  };
+  const subject = { principal, runId: found.run?.id ?? null, txn: request.traceId };
+  await auditLog.append(auditOf(subject, 'access.denied', detail, 'denied'));
   throw new WaybillError('Forbidden', { denied: deniedOf(policy, question) });
 }
 

@@ -1,4 +1,4 @@
-import type { Requester } from './principal.ts';
+import type { Principal, Requester } from './principal.ts';
 
 /** A fact that somebody answers for. It commits in the transaction of its effect, or not at all. */
 export interface AuditEvent {
@@ -13,6 +13,21 @@ export interface AuditEvent {
   txn: string | null;
   /** Counts, digests, codes. Never a value of a record, never a token. */
   detail: Readonly<Record<string, unknown>>;
+}
+
+/** What a principal has done, or was not let do. */
+export function auditOf(
+  { principal, runId, txn }: { principal: Principal; runId: string | null; txn: string },
+  action: string,
+  detail: AuditEvent['detail'],
+  outcome: AuditEvent['outcome'] = 'success',
+): AuditEvent {
+  return { action, outcome, tenant: principal.tenant, actor: whoOf(principal), runId, txn, detail };
+}
+
+/** A principal as events name them. */
+export function whoOf({ id, kind, actor }: Principal): NonNullable<AuditEvent['actor']> {
+  return { id, kind, ...(actor && { actor }) };
 }
 
 /** Facts that have no other effect to commit with. Throws `DatabaseUnavailable`. */

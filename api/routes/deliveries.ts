@@ -1,11 +1,11 @@
 import { z } from 'zod';
+import { auditOf } from '../../domain/audit.ts';
 import { type Delivery, deliveryStates } from '../../domain/webhookDelivery.ts';
 import { webhookTypes } from '../../domain/webhookEvent.ts';
 import { handler, Page } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
 import { runLinksOf } from '../runView.ts';
-import { auditOf } from '../trigger/draft.ts';
 import { mayRead } from './runs.ts';
 
 export const DeliveryView = z.object({

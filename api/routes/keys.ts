@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { whoOf } from '../../domain/audit.ts';
 import type { GrantKey, GrantKeyState } from '../../domain/grantKey.ts';
 import { handler } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
@@ -33,8 +34,7 @@ export function rotateKeys({ grantKeys }: ApiPorts) {
       response: { 201: KeyView },
     },
     async ({ admission: { principal }, request, reply }) => {
-      const { id, kind, actor, tenant } = principal;
-      const by = { tenant, actor: { id, kind, ...(actor && { actor }) }, txn: request.traceId };
+      const by = { tenant: principal.tenant, actor: whoOf(principal), txn: request.traceId };
       return reply.code(201).send(viewOf(await grantKeys.rotate(by)));
     },
   );

@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import type { AuditEvent } from '../../domain/audit.ts';
+import { type AuditEvent, auditOf, whoOf } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
+import type { Question } from '../../domain/policy.ts';
 import type { RevocationScope } from '../../domain/ports/revocations.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { type Revocation, type RevocationKind, revocationKinds } from '../../domain/revocation.ts';
-import type { Admission } from '../gate.ts';
+import { type Admission, decide } from '../gate.ts';
 import { handler, Page } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 
@@ -59,9 +60,8 @@ export function revoke(ports: ApiPorts, options: ApiOptions) {
     },
     async ({ body, admission, request, reply }) => {
       const { principal } = admission;
-      const isKey = body.kind === 'key';
-      if (isKey && !mayRevokeKeys(ports, options, principal))
-        throw await denied(ports, admission, request.traceId);
+      // A key signs grants of all tenants, so the right within one tenant is not enough.
+      if (body.kind === 'key') await decide(ports, onInstance(options, principal), request);
       await refuseUnknown(ports, principal, body);
       const { revocation, created } = await ports.revocationRecords.revoke(
         principal.tenant,
@@ -72,7 +72,7 @@ export function revoke(ports: ApiPorts, options: ApiOptions) {
           reason: body.reason ?? null,
           revokedBy: whoOf(principal),
         },
-        (revocation) => auditOf('revocation.created', revocation, admission, request.traceId),
+        (revocation) => changed('revocation.created', revocation, admission, request.traceId),
       );
       return reply.code(created ? 201 : 200).send(revocation);
     },
@@ -121,7 +121,7 @@ export function restore(ports: ApiPorts, options: ApiOptions) {
             scopeOf(ports, options, principal),
             id,
             whoOf(principal),
-            (revocation) => auditOf('revocation.lifted', revocation, admission, request.traceId),
+            (revocation) => changed('revocation.lifted', revocation, admission, request.traceId),
           )
         : undefined);
       if (!lifted) throw new WaybillError('RevocationUnknown');
@@ -145,50 +145,21 @@ async function refuseUnknown(
   throw new WaybillError('InvalidRequest', { issues: [{ path: '/id', message }] });
 }
 
-/** A key signs grants of all tenants, so the right within one tenant is not enough. */
-function mayRevokeKeys(
-  { policy }: ApiPorts,
-  { operatingTenant = '' }: ApiOptions,
-  principal: Principal,
-): boolean {
-  const resource = { kind: 'instance', tenant: operatingTenant } as const;
-  return policy.decide({ principal, action: 'revoke', resource }).allowed;
+function scopeOf({ policy }: ApiPorts, options: ApiOptions, principal: Principal): RevocationScope {
+  return { tenant: principal.tenant, keys: policy.decide(onInstance(options, principal)).allowed };
 }
 
-function scopeOf(ports: ApiPorts, options: ApiOptions, principal: Principal): RevocationScope {
-  return { tenant: principal.tenant, keys: mayRevokeKeys(ports, options, principal) };
+function onInstance({ operatingTenant = '' }: ApiOptions, principal: Principal): Question {
+  return { principal, action: 'revoke', resource: { kind: 'instance', tenant: operatingTenant } };
 }
 
-async function denied({ auditLog }: ApiPorts, { principal }: Admission, txn: string): Promise<WaybillError> {
-  await auditLog.append({
-    action: 'access.denied',
-    outcome: 'denied',
-    tenant: principal.tenant,
-    actor: whoOf(principal),
-    runId: null,
-    txn,
-    detail: { action: 'revoke', resource: 'instance' },
-  });
-  return new WaybillError('Forbidden', { detail: 'revoke on the instance' });
-}
-
-function whoOf({ id, kind, actor }: Principal): NonNullable<AuditEvent['actor']> {
-  return { id, kind, ...(actor && { actor }) };
-}
-
-function auditOf(
+function changed(
   action: string,
   { id, kind, target, reason }: Revocation,
   { principal, policies }: Admission,
   txn: string,
 ): AuditEvent {
-  return {
-    action,
-    outcome: 'success',
-    tenant: principal.tenant,
-    actor: whoOf(principal),
-    runId: kind === 'grant' ? target : null,
-    txn,
-    detail: { revocation: id, kind, target, ...(reason !== null && { reason }), policies },
-  };
+  const subject = { principal, runId: kind === 'grant' ? target : null, txn };
+  const detail = { revocation: id, kind, target, ...(reason !== null && { reason }), policies };
+  return auditOf(subject, action, detail);
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { auditOf } from '../../domain/audit.ts';
 import { type Policy, runResourceOf } from '../../domain/policy.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
 import { type Run, runStates } from '../../domain/run.ts';
@@ -6,7 +7,6 @@ import { handler, Page } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
 import { RunView, runViewOf } from '../runView.ts';
-import { auditOf } from '../trigger/draft.ts';
 
 const byId = z.object({ id: z.string() });
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
-import type { AuditEvent } from '../../domain/audit.ts';
+import { auditOf } from '../../domain/audit.ts';
 import type { Batch } from '../../domain/batch.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { type GrantClaims, steps } from '../../domain/grant.ts';
@@ -131,16 +131,6 @@ export function acceptanceOf(
       policies,
     }),
   };
-}
-
-export function auditOf(
-  { principal, runId, txn }: Pick<Draft, 'principal' | 'runId' | 'txn'>,
-  action: string,
-  detail: AuditEvent['detail'],
-  outcome: AuditEvent['outcome'] = 'success',
-): AuditEvent {
-  const { id, kind, actor, tenant } = principal;
-  return { action, outcome, tenant, actor: { id, kind, ...(actor && { actor }) }, runId, txn, detail };
 }
 
 export function sha256(...parts: (string | Uint8Array)[]): string {

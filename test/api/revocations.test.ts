@@ -193,7 +193,14 @@ describe('revocations', () => {
     };
     const { kid } = keys[0]!;
     const dave = await api.issuer.token({ sub: 'dave', tenant: 'globex', roles: ['operator'] });
-    assert.equal(await codeOf(await revoke('key', kid, {}, dave)), 'Forbidden');
+    const refused = await revoke('key', kid, {}, dave);
+    const { code, denied } = (await refused.json()) as { code: string; denied: object };
+    assert.equal(code, 'Forbidden');
+    assert.deepEqual(denied, {
+      action: 'revoke',
+      resource: 'this Waybill',
+      ask: 'whoever is operator in globex',
+    });
     assert.equal(await codeOf(await revoke('key', 'A'.repeat(43))), 'InvalidRequest');
     const revocation = await revoked('key', kid);
     assert.equal(revocation.tenant, null);
