@@ -104,8 +104,9 @@ async function findStanding(
 }
 
 /**
- * Of the suspended runs those are woken that may wait for this: for a key all, of whatever tenant; for a `grant` that is
- * not the id of a run but of one grant, which the record of a run does not name, all of the tenant.
+ * Of the suspended runs those are woken that may wait for this: for a key, and for somebody who had signed out, all of
+ * whatever tenant; for a `grant` that is not the id of a run but of one grant, which the record of a run does not name,
+ * all of the tenant.
  */
 async function lift(
   client: ClientBase,
@@ -126,7 +127,7 @@ async function lift(
           WHEN 'grant' THEN r.id = l.target OR NOT EXISTS (SELECT FROM waybill.run WHERE id = l.target)
         END
       ) SELECT ${columns}, pg_notify('waybill_revocation', ''), pg_notify('waybill_outbox', ''),
-               CASE kind WHEN 'key' THEN waybill.wake_suspended('GrantRevoked') END FROM lifted`,
+               CASE WHEN tenant IS NULL THEN waybill.wake_suspended('GrantRevoked') END FROM lifted`,
     values: [scope.tenant, scope.keys, id, liftedBy && JSON.stringify(liftedBy)],
   });
   return rows[0] && fromRow(rows[0]);

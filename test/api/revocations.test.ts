@@ -308,6 +308,28 @@ describe('revocations', () => {
     await restore(again.id);
     assert.deepEqual(await woken(), []);
   });
+
+  it('a sign-out that is taken back wakes what waits for it, in every tenant', async () => {
+    const theirs = await somebody({ tenant: 'globex' });
+    await api.rows(
+      `UPDATE waybill.run SET state = 'suspended', reason = '{"code":"GrantRevoked"}' WHERE id = $1`,
+      [theirs.runId],
+    );
+    const issuedAtS = Math.floor(Date.now() / 1000) + 10;
+    await api.ports.logoutRecords.record(
+      { issuer: api.issuer.url, principal: theirs.id, issuedAtS, tokenId: uuidv7() },
+      '0'.repeat(32),
+    );
+    const [signedOut] = await api.rows<{ id: string }>(
+      'SELECT id FROM waybill.revocation WHERE target = $1',
+      [theirs.id],
+    );
+    assert.equal((await restore(signedOut!.id)).status, 200);
+    const woken = await api.rows(`SELECT tenant FROM waybill.outbox WHERE kind = 'wake' AND run_id = $1`, [
+      theirs.runId,
+    ]);
+    assert.deepEqual(woken, [{ tenant: 'globex' }]);
+  });
 });
 
 describe('while it cannot be known who was revoked', () => {
