@@ -27,7 +27,7 @@ const RunEventData = z.object({
 });
 
 /** Every type of event that Waybill sends, and the shape of its `data`. A type never changes its shape. */
-export const webhookEvents = {
+const webhookEvents = {
   'run.completed': RunEventData,
   'run.failed': RunEventData,
   'run.cancelled': RunEventData,

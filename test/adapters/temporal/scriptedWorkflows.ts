@@ -90,7 +90,7 @@ export async function scripted(acts: Act[]): Promise<void> {
   await condition(allHandlersFinished);
 }
 
-export const ungranted = scripted;
+export const ungranted: typeof scripted = (acts) => scripted(acts);
 
 /** Whom the workflow finds that it acts for. */
 export async function asking(): Promise<Principal> {
