@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { nearestOf } from './nearest.ts';
 
 /**
  * Reads the settings of one process from its environment: parsed once, frozen. A variable that begins with
@@ -27,23 +28,5 @@ export class SettingsError extends Error {
 }
 
 function unknownMessage(name: string, known: readonly string[]): string {
-  const nearest = known.reduce(
-    (best, k) => (distance(name, k) < distance(name, best) ? k : best),
-    known[0] ?? '',
-  );
-  return `${name} is not a setting. Did you mean ${nearest}?`;
-}
-
-/** Levenshtein distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, substitution));
-    }
-    row = next;
-  }
-  return row[b.length]!;
+  return `${name} is not a setting. Did you mean ${nearestOf(name, known)}?`;
 }

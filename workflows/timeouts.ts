@@ -79,4 +79,4 @@ export const historyEventsMax = 3_000;
  * How long a suspended run waits before it asks by itself whether its right is back; the last is repeated. Soon at first
  * and after it was woken, for a worker that said no may have known only what held 10 s ago.
  */
-export const askAgainAfterMs: readonly number[] = [15_000, 60_000, 600_000, 3_600_000];
+export const askAgainAfterMs: readonly number[] = [2_000, 10_000, 60_000, 600_000, 3_600_000];

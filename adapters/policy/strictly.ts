@@ -1,6 +1,7 @@
 import { policyToJson, type ValidationError, validate } from '@cedar-policy/cedar-wasm/nodejs';
 import type { Issue } from '../../domain/errors.ts';
-import type { PolicySet } from '../../domain/policy.ts';
+import { nearestOf } from '../../domain/nearest.ts';
+import { callerActions, type PolicySet, taskActions } from '../../domain/policy.ts';
 import { policyInvalid } from './policyInvalid.ts';
 import { schemaOf } from './schema.ts';
 
@@ -39,9 +40,14 @@ export function checkStrictly(set: PolicySet, places: ReadonlyMap<string, Place>
 function issueOf({ policyId, error }: ValidationError, set: PolicySet, place: Place | undefined): Issue {
   const text = Buffer.from(set.policies[policyId] ?? '');
   const before = text.subarray(0, error.sourceLocations?.[0]?.start ?? 0).toString();
-  const message = said(error.message.replace(/^for policy `[^`]*`[:,] /, ''), error.help);
-  return { path: pathOf(policyId, place, before.split('\n').length - 1), message };
+  const message = error.message.replace(/^for policy `[^`]*`[:,] /, '');
+  const action = /^unrecognized action `Waybill::Action::"([^"]*)"`/.exec(message)?.[1];
+  // Cedar suggests the action whose whole name is nearest, and these are all alike in the most of it.
+  const help = action === undefined ? error.help : `did you mean "${nearestOf(action, actions)}"?`;
+  return { path: pathOf(policyId, place, before.split('\n').length - 1), message: said(message, help) };
 }
+
+const actions = [...callerActions, ...taskActions];
 
 /** Of a run a policy sees only whose and of which pipeline it is, so one that names a single run would never hold. */
 function runsByName(set: PolicySet, places: ReadonlyMap<string, Place>): Issue[] {

@@ -339,7 +339,7 @@ describe('the policies of a project', () => {
     [
       'an action that does not exist',
       '@id("a") permit (principal, action == Waybill::Action::"triger", resource);',
-      /^policies\/x\.cedar:1 \(x\/a\): .*did you mean `Waybill::Action::"trigger"`\?/,
+      /^policies\/x\.cedar:1 \(x\/a\): .*did you mean "trigger"\?/,
     ],
     [
       'an attribute that does not exist',

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { untilEnded } from '../../bench/smallRun.ts';
+import { startWaybill } from '../cli/waybillProcess.ts';
+import { type DevStack, startDevStack } from '../devStack.ts';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+interface Run {
+  id: string;
+  state: string;
+  counts: Record<string, number>;
+  reason?: { code: string };
+}
+
+describe('a policy that changes while everything runs', () => {
+  let folder: string;
+  let project: string;
+  let stack: DevStack;
+  let database: pg.Client;
+  let alice: Awaited<ReturnType<DevStack['as']>>;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'waybill-policy-'));
+    project = join(folder, 'project');
+    await cp(join(repository, 'test/project'), project, { recursive: true });
+    await mkdir(join(project, 'policies'));
+    await mkdir(join(project, 'node_modules'));
+    await writeFile(join(project, 'package.json'), '{ "type": "module" }');
+    await symlink(repository, join(project, 'node_modules/waybill'));
+    await symlink(join(repository, 'node_modules/zod'), join(project, 'node_modules/zod'));
+    stack = await startDevStack({ project });
+    database = new pg.Client({ connectionString: stack.info().databaseUrl });
+    await database.connect();
+    alice = await stack.as('alice');
+  });
+
+  after(async () => {
+    await database?.end();
+    await stack?.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  /** `waybill apply` with one policy more, or without it again. */
+  async function apply(policy: string | undefined, code = 0) {
+    const file = join(project, 'policies/today.cedar');
+    await (policy === undefined ? rm(file, { force: true }) : writeFile(file, policy));
+    const password = readFileSync(join(stack.home, 'keys/database/waybill_migrator'), 'utf8');
+    const url = Object.assign(new URL(stack.info().databaseUrl), { username: 'waybill_migrator', password });
+    const ended = await startWaybill(['apply', project, '--database', url.href, '--json'], {}).ended;
+    assert.equal(ended.code, code, ended.stderr);
+    return JSON.parse(ended.stdout) as {
+      policy: { digest: string; before: string };
+      error: { code: string; message: string };
+    };
+  }
+
+  const forbid = (what: string, action: string) =>
+    `@id("${what}") forbid (principal, action == Waybill::Action::"${action}", resource);`;
+
+  const trigger = (sensor: string) =>
+    alice('/v1/pipelines/readings/runs', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson' },
+      body: `${JSON.stringify({ sensor, value: 1 })}\n`,
+    });
+
+  async function begun(sensor: string): Promise<string> {
+    const response = await trigger(sensor);
+    assert.equal(response.status, 202);
+    return ((await response.json()) as Run).id;
+  }
+
+  const runOf = async (id: string) => (await (await alice(`/v1/runs/${id}`)).json()) as Run;
+
+  async function until(done: () => Promise<boolean>, withinMs: number): Promise<number> {
+    const start = performance.now();
+    while (!(await done())) {
+      assert.ok(performance.now() - start < withinMs, `it did not come to that within ${withinMs} ms`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return performance.now() - start;
+  }
+
+  const events = async (runId: string, action: string) =>
+    (
+      await database.query('SELECT detail FROM waybill.audit_event WHERE run_id = $1 AND action = $2', [
+        runId,
+        action,
+      ])
+    ).rows.map(({ detail }) => detail);
+
+  /** Once every process has said that it decides by the set. */
+  const taken = async (digest: string) => {
+    const { rows } = await database.query(
+      `SELECT count(DISTINCT detail->>'process')::integer AS n FROM waybill.audit_event
+       WHERE action = 'policy.loaded' AND detail->>'digest' = $1`,
+      [digest],
+    );
+    return rows[0].n === 3;
+  };
+
+  it('is another at the API within 10 s, and nothing is started again', async () => {
+    const { processes } = stack.info();
+    await apply(forbid('closed', 'trigger'));
+    await until(async () => (await trigger('closed')).status === 403, 10_000);
+    await apply(undefined);
+    await until(async () => (await trigger('open')).status === 202, 10_000);
+    assert.deepEqual(stack.info().processes, processes);
+  });
+
+  it('suspends a run before its next step, and lets it go on from there', async () => {
+    const { policy } = await apply(forbid('no-store', 'store'));
+    await until(() => taken(policy.digest), 10_000);
+    const id = await begun('suspended');
+    await until(async () => (await runOf(id)).state === 'suspended', 30_000);
+    assert.equal((await runOf(id)).reason?.code, 'PolicyDenied');
+    const [refused] = await events(id, 'attempt.refused');
+    assert.deepEqual(
+      [refused.activityType, refused.policies, refused.policyDigest],
+      ['store', ['today/no-store'], policy.digest],
+    );
+    const [validated] = await events(id, 'batch.validated');
+    assert.deepEqual([validated.policies, validated.policyDigest], [['base/data-engineers'], policy.digest]);
+    const count = async () =>
+      (await database.query(`SELECT count(*)::integer AS n FROM readings WHERE sensor = 'suspended'`)).rows[0]
+        .n;
+    assert.equal(await count(), 0);
+
+    const { policy: back } = await apply(undefined);
+    await untilEnded(alice, id);
+    const run = await runOf(id);
+    assert.deepEqual([run.state, run.counts.stored, await count()], ['completed', 1, 1]);
+    const [stored] = await events(id, 'batch.stored');
+    assert.deepEqual([stored.policies, stored.policyDigest], [['base/data-engineers'], back.digest]);
+    assert.equal((await events(id, 'batch.validated')).length, 1, 'not a second time');
+  });
+
+  it('that does not validate is not applied, and the one in force stays', async () => {
+    const { policy } = await apply(undefined);
+    const { error } = await apply(forbid('typo', 'stroe'), 1);
+    assert.equal(error.code, 'PolicyInvalid');
+    assert.match(error.message, /^policies\/today\.cedar:1 \(today\/typo\): .*did you mean .*"store"/);
+    const { rows } = await database.query('SELECT digest FROM waybill.policy_set ORDER BY id DESC LIMIT 1');
+    assert.equal(rows[0].digest, policy.digest);
+    assert.equal((await trigger('still')).status, 202);
+  });
+
+  it('is planned before: who gains, with 3, and who only loses, with 0', async () => {
+    const plan = async (policy: string, code: number) => {
+      await writeFile(join(project, 'policies/today.cedar'), policy);
+      const ended = await startWaybill(['plan', project, '--json'], { WAYBILL_HOME: stack.home }).ended;
+      assert.equal(ended.code, code, ended.stderr);
+      return JSON.parse(ended.stdout) as { changes: Record<string, unknown>[]; policies: object };
+    };
+    const less = await plan(forbid('no-cancel', 'cancel'), 0);
+    assert.deepEqual(less.policies, { added: ['today/no-cancel'], removed: [], changed: [] });
+    assert.deepEqual(
+      new Set(less.changes.map(({ change, role }) => `${role} ${change}`)),
+      new Set(['data-engineer loses', 'data-steward loses', 'operator loses']),
+    );
+    const more = await plan(
+      '@id("bob") permit (principal, action == Waybill::Action::"trigger", resource) when { principal.subject == "bob" };',
+      3,
+    );
+    assert.ok(more.changes.every(({ change, named }) => change === 'gains' && named === 'subject bob'));
+    assert.ok(more.changes.some(({ role, pipeline }) => role === 'auditor' && pipeline === 'readings'));
+  });
+});
