@@ -3,6 +3,7 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { decisions } from './decisions.ts';
 import { idle } from './idle.ts';
 import { records } from './records.ts';
 import { recovery } from './recovery.ts';
@@ -24,7 +25,14 @@ export interface Figure {
   met?: boolean;
 }
 
-const benchmarks: Record<string, () => Promise<Figure[]>> = { trigger, runs, records, recovery, idle };
+const benchmarks: Record<string, () => Promise<Figure[]>> = {
+  trigger,
+  runs,
+  records,
+  recovery,
+  idle,
+  decisions,
+};
 
 const { positionals } = parseArgs({ allowPositionals: true });
 const unknown = positionals.filter((name) => !(name in benchmarks));

@@ -481,9 +481,10 @@ describe('waybill', () => {
       });
     });
 
-    describe('docs/cli.md', () => {
+    describe('docs/cli.md, and the commands of docs/policy.md', () => {
       const page = readFileSync('docs/cli.md', 'utf8');
-      const blocks = [...page.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block!);
+      const both = page + readFileSync('docs/policy.md', 'utf8');
+      const blocks = [...both.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block!);
       const root = fileURLToPath(new URL('../..', import.meta.url));
       const npx = `npx() { shift; "${process.execPath}" "${root}cli/bin.js" "$@"; }`;
       let endless: Awaited<ReturnType<typeof endlessRun>> | undefined;
@@ -497,7 +498,7 @@ describe('waybill', () => {
       });
       after(() => endless?.end());
 
-      it('has examples', () => assert.equal(blocks.length, 14));
+      it('has examples', () => assert.equal(blocks.length, 17));
 
       for (const block of blocks) {
         it(`shows what works as it stands there: ${block.split('\n', 1)}`, async () => {

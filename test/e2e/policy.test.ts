@@ -152,6 +152,31 @@ describe('a policy that changes while everything runs', () => {
     assert.equal((await trigger('still')).status, 202);
   });
 
+  it('is tested before: a case that is answered otherwise fails', async () => {
+    await rm(join(project, 'policies/today.cedar'), { force: true });
+    const test = async (cases: unknown, code: number) => {
+      await writeFile(join(project, 'policies/today.cases.json'), JSON.stringify(cases));
+      const ended = await startWaybill(['policy', 'test', project], {}).ended;
+      assert.equal(ended.code, code, ended.stderr);
+      return ended.stdout + ended.stderr;
+    };
+    const one = { name: 'one', principal: {}, action: 'read', resource: { kind: 'tenant' }, expect: 'deny' };
+    assert.match(await test([], 0), /^The policies validate \(\w+\)\. There are no cases/);
+    assert.match(
+      await test([one], 0),
+      /^✓ one\n1 passed, 0 failed, .*\nNo case exercises base\/data-engineers, /,
+    );
+    assert.match(
+      await test([{ ...one, expect: 'allow' }], 1),
+      /^✗ one: denied by no policy\n0 passed, 1 failed/,
+    );
+    assert.match(
+      await test([{ ...one, action: 'fly' }], 1),
+      /^PolicyInvalid: policies\/today\.cases\.json: 0\.action/,
+    );
+    await rm(join(project, 'policies/today.cases.json'));
+  });
+
   it('is planned before: who gains, with 3, and who only loses, with 0', async () => {
     const plan = async (policy: string, code: number) => {
       await writeFile(join(project, 'policies/today.cedar'), policy);
