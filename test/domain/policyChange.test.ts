@@ -25,11 +25,11 @@ describe('what changes from one policy to another', async () => {
       ...Object.fromEntries(policies.map((text, i) => [`more/${i}`, `@id("${i}") ${text}`])),
     },
   });
-  const changes = (before: PolicySet | undefined, after: PolicySet): PolicyChange[] =>
+  const changes = (before: PolicySet | undefined, after: PolicySet, of = pipelines): PolicyChange[] =>
     changesBetween(
       before && createPolicyEngine(before),
       createPolicyEngine(after),
-      pipelines,
+      of,
       namesIn([before, after]),
     );
   const lines = (before: PolicySet | undefined, after: PolicySet) =>
@@ -80,6 +80,7 @@ describe('what changes from one policy to another', async () => {
         withMore(
           `permit (principal, action == Waybill::Action::"administer", resource) when { ${condition} };`,
         ),
+        [],
       );
       assert.ok(
         found.some(({ change, named, role }) => change === 'gains' && named === name && role === null),
