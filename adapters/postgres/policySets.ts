@@ -16,7 +16,8 @@ export interface AppliedSet extends PolicySet {
 
 /**
  * Puts a set in force, as the migrator, says so in the audit, and wakes the runs that the set before has suspended: one
- * transaction. A set that is in force already changes nothing. Whether it validates is for the caller to know. Resolves with the digest of the set before too, if there was one.
+ * transaction. A set that is in force already changes nothing. Whether it validates is for the caller to know. Resolves with
+ * the digest of the set before too, if there was one.
  */
 export async function applyPolicySet(
   migrator: DatabaseAddress,
