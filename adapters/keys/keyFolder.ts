@@ -1,7 +1,8 @@
-import { mkdir, open, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK } from 'jose';
 import { z } from 'zod';
+import { keepSecret, readSecret } from './secretFile.ts';
 
 /** A key with its private part. */
 export interface PrivateKey {
@@ -43,33 +44,19 @@ export async function openKeyFolder(path: string): Promise<KeyFolder> {
     async make() {
       const { privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
       const { kid, jwk } = await named((await exportJWK(privateKey)) as Jwk);
-      await keep(join(path, `${kid}.jwk`), JSON.stringify(jwk));
-      return readKey(join(path, `${kid}.jwk`));
+      const file = join(path, `${kid}.jwk`);
+      // Before the database names it, or nobody could sign after a power loss.
+      await keepSecret(file, jwk);
+      return readKey(file);
     },
   };
 }
 
 async function readKey(file: string): Promise<PrivateKey> {
-  const { mode } = await stat(file);
-  if ((mode & 0o077) !== 0)
-    throw new Error(`${file} can be read by others than its owner. chmod 600 it, or better: make a new key.`);
-  const { kid, jwk } = await named(Jwk.parse(JSON.parse(await readFile(file, 'utf8'))));
+  const { kid, jwk } = await named(Jwk.parse(await readSecret(file)));
   return { kid, x: jwk.x, key: (await importJWK(jwk, 'EdDSA')) as CryptoKey };
 }
 
 async function named({ kty, crv, x, d }: Jwk): Promise<{ kid: string; jwk: Jwk }> {
   return { kid: await calculateJwkThumbprint({ kty, crv, x }), jwk: { kty, crv, x, d } };
-}
-
-/** Durable and whole before the database names it, or nobody could sign after a power loss. */
-async function keep(file: string, text: string): Promise<void> {
-  const partial = `${file}.${process.pid}.partial`;
-  const handle = await open(partial, 'wx', 0o600);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(partial, file);
 }

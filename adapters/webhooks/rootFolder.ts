@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { WebhookRoot } from '../../domain/webhookKey.ts';
+import { keepSecret, readSecret } from '../keys/secretFile.ts';
 
 /*
  * The folder with the roots from which the keys of webhooks are derived, one file each (`<id>.jwk`, a JWK of kind `oct`),
@@ -27,15 +28,7 @@ export async function addRoot(folder: string, nowS: number): Promise<WebhookRoot
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const id = randomBytes(12).toString('base64url');
   const jwk = { kty: 'oct', kid: id, k: randomBytes(32).toString('base64url'), iat: nowS };
-  const partial = join(folder, `${id}.partial`);
-  const handle = await open(partial, 'wx', 0o600);
-  try {
-    await handle.writeFile(JSON.stringify(jwk));
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(partial, join(folder, `${id}.jwk`));
+  await keepSecret(join(folder, `${id}.jwk`), jwk);
   return { id, createdAtS: nowS };
 }
 
@@ -49,10 +42,7 @@ export async function ensureRoot(folder: string, nowS: number): Promise<void> {
 }
 
 async function readRoot(file: string): Promise<Root> {
-  const { mode } = await stat(file);
-  if ((mode & 0o077) !== 0)
-    throw new Error(`${file} can be read by others than its owner. chmod 600 it, or better: make a new one.`);
-  const { kid, k, iat } = Jwk.parse(JSON.parse(await readFile(file, 'utf8')));
+  const { kid, k, iat } = Jwk.parse(await readSecret(file));
   const secret = Buffer.from(k, 'base64url');
   if (secret.length < 32) throw new Error(`${file} holds fewer than 32 bytes.`);
   return { id: kid, createdAtS: iat, secret };
