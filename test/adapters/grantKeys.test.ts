@@ -110,9 +110,9 @@ describe('keys of any number of APIs', () => {
       published.keys.map((jwk) => (jwk as { kid: string }).kid),
       [next.kid, first],
     );
-    await pass(29);
+    await pass(20);
     assert.equal(await signerOf(b), first);
-    await pass(2);
+    await pass(11);
     assert.equal(await signerOf(a), next.kid);
     assert.equal(await signerOf(b), next.kid);
     assert.deepEqual(await states(a), ['active', 'retired']);
