@@ -16,6 +16,8 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
 
   const asCaller = run.source.kind === 'http' && run.source.auth === 'caller';
   const signal = Context.current().cancellationSignal;
+  // Throws where the run has ended.
+  await deps.progress.arrivals(run, 0, 0, signal);
   const recalled = deps.attempt.recall() as { version: string | null } | undefined;
   const last = recalled?.version ? await deps.progress.lastBatch(run) : undefined;
   const source = await deps.sources.open(run.source, {

@@ -14,10 +14,14 @@ import type { Dependencies } from './index.ts';
  */
 export async function runOf(deps: Dependencies): Promise<RunFacts> {
   const { claims } = deps.grant();
-  const run = await deps.progress.findRun({ tenant: claims.tctx.tenant, runId: claims.tctx.workflowId });
+  const { tenant, workflowId: runId } = claims.tctx;
+  const run = await deps.progress.findRun({ tenant, runId }).catch((error: unknown) => {
+    const unknown = error instanceof WaybillError && error.code === 'RunUnknown';
+    throw unknown ? new WaybillError('GrantMismatch', { detail: `its tenant has no run ${runId}` }) : error;
+  });
   const differs = differenceFrom(claims, run, digestOf);
   if (differs)
-    throw new WaybillError('GrantMismatch', { detail: `${differs} of ${run.runId} differs from its grant` });
+    throw new WaybillError('GrantMismatch', { detail: `${differs} of ${runId} differs from its grant` });
   return run;
 }
 

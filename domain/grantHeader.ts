@@ -15,6 +15,9 @@ export const faultHeader = 'waybill-fault';
  */
 export const continuedHeader = 'waybill-continued';
 
+/** On an activity of an execution that a reset has made: the id of the execution that was reset. */
+export const resetHeader = 'waybill-reset';
+
 /**
  * The update that brings a workflow a new grant in place of its own, and the local activity by which its
  * handler has it verified. Only once that has succeeded under the new grant does the workflow carry it.

@@ -22,6 +22,8 @@ const refusing: readonly string[] = [
   'GrantExpired',
   'GrantRevoked',
   'PolicyDenied',
+  // Of what comes after the checks: the record of the run, which ended before somebody had its workflow begin again.
+  'RunEnded',
 ] satisfies ErrorCode[];
 
 export function isRefusal(code: unknown): boolean {

@@ -66,13 +66,14 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
     async arrivals(run, after, waitMs, signal) {
       const until = performance.now() + waitMs;
       for (;;) {
-        const [seen] = await rows<{ known: number; arrival: string }>(
+        const [seen] = await rows<{ known: number; arrival: string; ended: boolean }>(
           run,
           'progress-arrivals',
-          `SELECT arrival, (SELECT coalesce(max(seq) + 1, 0) FROM waybill.batch WHERE run_id = $1) AS known
+          `SELECT arrival, ended_at IS NOT NULL AS ended, (SELECT coalesce(max(seq) + 1, 0) FROM waybill.batch WHERE run_id = $1) AS known
            FROM waybill.run WHERE id = $1`,
         );
         if (!seen) throw new WaybillError('RunUnknown', { detail: run.runId });
+        if (seen.ended) throw new WaybillError('RunEnded', { detail: run.runId });
         const sealed = seen.arrival === 'sealed';
         const broken = seen.arrival === 'broken';
         const leftMs = until - performance.now();
@@ -122,6 +123,7 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
         run,
         'progress-work',
         `SELECT to_jsonb(b) AS batch, l.counts AS stored,
+                (SELECT ended_at IS NOT NULL FROM waybill.run WHERE id = $1) AS ended,
                 (SELECT to_jsonb(s) FROM waybill.stage s
                   WHERE s.run_id = $1 AND s.seq = $2 AND s.stage = 'validate') AS validated,
                 (SELECT to_jsonb(s) FROM waybill.stage s
@@ -132,7 +134,8 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
         [seq],
       );
       if (!row) throw new WaybillError('BatchMissing', { detail: `${run.runId} batch ${seq}` });
-      const { batch, validated, transformed, stored } = row;
+      const { batch, validated, transformed, stored, ended } = row;
+      if (ended) throw new WaybillError('RunEnded', { detail: run.runId });
       return {
         batch: batchFromRow(batch),
         ...(validated && { validated: stageFromRow(validated) }),
@@ -246,6 +249,7 @@ const selectBatch = `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte A
   FROM waybill.batch WHERE run_id = $1`;
 
 interface WorkRow {
+  ended: boolean;
   batch: Record<string, unknown>;
   validated: StageRow | null;
   transformed: StageRow | null;

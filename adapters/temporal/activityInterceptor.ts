@@ -2,14 +2,15 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Context } from '@temporalio/activity';
 import type { Headers } from '@temporalio/common';
 import type { ActivityInterceptors } from '@temporalio/worker';
-import type { AuditLog } from '../../domain/audit.ts';
+import type { AuditEvent, AuditLog } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { actorOf, type GrantClaims, type WorkflowGrantClaims } from '../../domain/grant.ts';
 import { type AttemptInfo, asksNoPolicy, failedCheck } from '../../domain/grantChecks.ts';
 import type { Authority, StepDecision } from '../../domain/ports/authority.ts';
 import type { GrantVerifier, VerifiedGrant } from '../../domain/ports/grants.ts';
+import { isRefusal } from '../../domain/refusal.ts';
 import { activityFailureOf } from './activityFailure.ts';
-import { faultOf, grantOf } from './grantHeader.ts';
+import { faultOf, grantOf, resetOf } from './grantHeader.ts';
 
 type AnyClaims = WorkflowGrantClaims | GrantClaims;
 
@@ -67,7 +68,8 @@ export interface Guard<Claims extends AnyClaims> {
 
 /**
  * Before any effect of an attempt: verify the grant, hold it against what Temporal says of the attempt and against
- * what holds today, then work. Refusals are audited. What the activity itself throws passes as it is.
+ * what holds today, then work. Refusals are audited, also those that only the work itself can find. What else the
+ * activity throws passes as it is.
  */
 export function grantActivityInterceptor<Claims extends AnyClaims>(
   context: Context,
@@ -82,7 +84,7 @@ export function grantActivityInterceptor<Claims extends AnyClaims>(
           throw activityFailureOf(known, context);
         });
         try {
-          return await attempts.run(attempt, () => next(input));
+          return await attempt.audited(() => attempts.run(attempt, () => next(input)));
         } catch (error) {
           throw error instanceof WaybillError ? activityFailureOf(error, context) : error;
         }
@@ -95,20 +97,49 @@ async function begin<Claims extends AnyClaims>(
   context: Context,
   headers: Headers,
   guard: Guard<Claims>,
-): Promise<Attempt> {
+): Promise<Attempt & { audited: Audited }> {
   const at = attemptInfoOf(context, faultOf(headers));
   const signed = grantOf(headers) ?? '';
-  const grant = await audited(guard, at, undefined, () => identify(signed, guard));
-  const ask = () => audited(guard, at, grant, () => admit(grant, at, guard));
-  const attempt: Attempt = {
+  const grant = await auditing(guard, at)(() => identify(signed, guard));
+  const audited = auditing(guard, at, grant);
+  const ask = () => audited(() => admit(grant, at, guard));
+  const attempt: Attempt & { audited: Audited } = {
     grant,
     signed,
     decision: await ask(),
     async recheck() {
       attempt.decision = await ask();
     },
+    audited,
   };
+  await auditReset(context, resetOf(headers), grant.claims, guard);
   return attempt;
+}
+
+/** Executions of which it was recorded that a reset has made them. Another worker may record that once more. */
+const resets = new Set<string>();
+const resetsMax = 1_000;
+
+/** A reset goes on under the grant that the workflow has; Temporal does not say who has asked for it. */
+async function auditReset<Claims extends AnyClaims>(
+  { info }: Context,
+  original: string | undefined,
+  { tctx, txn, jti }: Claims,
+  { audit }: Guard<Claims>,
+): Promise<void> {
+  const { workflowId, runId: execution } = info.workflowExecution!;
+  if (original === undefined || resets.has(execution)) return;
+  await audit.append({
+    action: 'workflow.reset',
+    outcome: 'success',
+    tenant: tctx.tenant,
+    actor: null,
+    runId: workflowId,
+    txn,
+    detail: { grant: jti, execution, original },
+  });
+  if (resets.size >= resetsMax) resets.delete(resets.values().next().value!);
+  resets.add(execution);
 }
 
 /** An activity that was started by itself belongs to no workflow, and so to none that was granted. */
@@ -140,39 +171,52 @@ async function admit<Claims extends AnyClaims>(
   return asksNoPolicy(attempt) ? undefined : authority.decide(grant.claims, attempt.activityType);
 }
 
-/** A refusal that stands is recorded before anybody hears of it; one that is only undecidable leaves no trace. */
-async function audited<Claims extends AnyClaims, T>(
+type Audited = <T>(work: () => T | Promise<T>) => Promise<T>;
+
+/** A refusal that stands is recorded, once, before anybody hears of it; one that is only undecidable leaves no trace. */
+function auditing<Claims extends AnyClaims>(
   { audit, authority }: Guard<Claims>,
   attempt: AttemptInfo,
-  grant: VerifiedGrant<Claims> | undefined,
-  check: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await check();
-  } catch (error) {
-    if (!(error instanceof WaybillError) || error.retryable) throw error;
-    const claims = grant?.claims;
-    const decision =
-      error.code === 'PolicyDenied' && claims && authority.decide(claims, attempt.activityType);
-    await audit.append({
-      action: 'attempt.refused',
-      outcome: 'denied',
-      // Nothing that an unverified grant says is taken for true.
-      tenant: claims?.tctx.tenant ?? null,
-      actor: claims ? actorOf(claims) : null,
-      runId: recordable(attempt.workflowId) || null,
-      txn: claims?.txn ?? null,
-      detail: {
-        ...attempt,
-        workflowId: recordable(attempt.workflowId),
-        code: error.code,
-        reason: error.detail ?? null,
-        ...(claims && { grant: claims.jti }),
-        ...(decision && { policies: decision.policies, policyDigest: decision.digest }),
-      },
-    });
-    throw error;
-  }
+  grant?: VerifiedGrant<Claims>,
+): Audited {
+  const told = new Set<unknown>();
+  return async (work) => {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof WaybillError) || !isRefusal(error.code) || told.has(error)) throw error;
+      await audit.append(refusalOf(error, attempt, grant?.claims, authority));
+      told.add(error);
+      throw error;
+    }
+  };
+}
+
+function refusalOf<Claims extends AnyClaims>(
+  { code, detail }: WaybillError,
+  attempt: AttemptInfo,
+  claims: Claims | undefined,
+  authority: Authority<Claims>,
+): AuditEvent {
+  const decision = code === 'PolicyDenied' && claims && authority.decide(claims, attempt.activityType);
+  return {
+    action: 'attempt.refused',
+    outcome: 'denied',
+    // Nothing that an unverified grant says is taken for true.
+    tenant: claims?.tctx.tenant ?? null,
+    // A workflow that begins again after its run has ended was not set off by whom its grant names.
+    actor: claims && code !== 'RunEnded' ? actorOf(claims) : null,
+    runId: recordable(attempt.workflowId) || null,
+    txn: claims?.txn ?? null,
+    detail: {
+      ...attempt,
+      workflowId: recordable(attempt.workflowId),
+      code,
+      reason: detail ?? null,
+      ...(claims && { grant: claims.jti }),
+      ...(decision && { policies: decision.policies, policyDigest: decision.digest }),
+    },
+  };
 }
 
 /** Whoever starts a workflow by hand chooses its id, and PostgreSQL keeps no text with this character. */

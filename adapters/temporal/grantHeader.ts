@@ -1,6 +1,6 @@
 import { defaultPayloadConverter, type Headers } from '@temporalio/common';
 import type { CarriageFault } from '../../domain/carriage.ts';
-import { continuedHeader, faultHeader, grantHeader } from '../../domain/grantHeader.ts';
+import { continuedHeader, faultHeader, grantHeader, resetHeader } from '../../domain/grantHeader.ts';
 
 /** What a workflow, or the handler of a message to it, carries: nothing, a grant, or one that was signed for something else. */
 export interface Carriage {
@@ -23,11 +23,19 @@ export function faultOf(headers: Headers): string | undefined {
   return headers[faultHeader] && (textOf(headers, faultHeader) || 'unreadable');
 }
 
-/** An activity sees the fault and refuses, which is audited with whom the grant names. */
-export function forActivity({ grant, fault }: Carriage): Headers {
+/** Which execution was reset, where the one of the activity was made by that. */
+export function resetOf(headers: Headers): string | undefined {
+  return textOf(headers, resetHeader);
+}
+
+/** An activity sees the fault and refuses, which is audited with whom the grant names; a reset it audits and goes on. */
+export function forActivity({ grant, fault }: Carriage, reset: string | undefined): Headers {
   if (grant === undefined) return {};
-  const carried = withGrant({}, grant);
-  return fault ? { ...carried, [faultHeader]: defaultPayloadConverter.toPayload(fault) } : carried;
+  return {
+    ...withGrant({}, grant),
+    ...(fault && { [faultHeader]: defaultPayloadConverter.toPayload(fault) }),
+    ...(reset && { [resetHeader]: defaultPayloadConverter.toPayload(reset) }),
+  };
 }
 
 /** Nobody else is handed a grant that has a fault, for they could not see it. */

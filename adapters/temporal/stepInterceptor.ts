@@ -38,7 +38,7 @@ export function stepInterceptor(context: Context): ActivityInterceptors {
         try {
           return await attempts.run(attempt, () => next(input));
         } catch (error) {
-          throw toActivityFailure(error, context);
+          throw named(error, context);
         } finally {
           clearInterval(beat);
         }
@@ -47,11 +47,16 @@ export function stepInterceptor(context: Context): ActivityInterceptors {
   };
 }
 
-/** Whatever was thrown, as Temporal is told of it. */
+/** Whatever was thrown, as Temporal is told of it where no guard stands around. */
 export function toActivityFailure(error: unknown, context: Context): unknown {
+  const known = named(error, context);
+  return known instanceof WaybillError ? activityFailureOf(known, context) : known;
+}
+
+/** One of Temporal’s, or one of our codes, which the guard around this audits and passes on. */
+function named(error: unknown, context: Context): unknown {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
   if (context.cancellationSignal.aborted)
     return new CancelledFailure('The step was cancelled.', [], error as Error);
-  const known = error instanceof WaybillError ? error : new WaybillError('Internal', { cause: error });
-  return activityFailureOf(known, context);
+  return error instanceof WaybillError ? error : new WaybillError('Internal', { cause: error });
 }

@@ -75,9 +75,9 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
     ],
     outbound: [
       {
-        scheduleActivity: (input, next) => next(carrying(input, forActivity(current()))),
+        scheduleActivity: (input, next) => next(carrying(input, forActivity(current(), resetExecution()))),
         scheduleLocalActivity: (input, next) =>
-          verifying(input.activityType, next(carrying(input, forActivity(current())))),
+          verifying(input.activityType, next(carrying(input, forActivity(current(), resetExecution())))),
         startChildWorkflowExecution: (input, next) => next(carrying(input, forOthers(current()))),
         signalWorkflow: (input, next) => next(carrying(input, forOthers(current()))),
         // The workflow itself goes on, whoever’s message made it do so.
@@ -87,6 +87,12 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
     ],
   };
 };
+
+/** Asked for each activity, since a reset execution begins with what the one before had decided. */
+function resetExecution(): string | undefined {
+  const { runId, originalExecutionRunId } = workflowInfo();
+  return runId === originalExecutionRunId ? undefined : originalExecutionRunId;
+}
 
 interface Message {
   carriage: Carriage;

@@ -12,7 +12,10 @@ export interface Progress {
   findRun(run: RunRef): Promise<RunFacts>;
   /** Accepted becomes running; already running stays. */
   begin(run: RunRef, audit: AuditEvent): Promise<void>;
-  /** How many batches have arrived; waits for more than `after`, up to `waitMs` or until the signal aborts. */
+  /**
+   * How many batches have arrived; waits for more than `after`, up to `waitMs` or until the signal aborts. Throws
+   * `RunEnded`.
+   */
   arrivals(run: RunRef, after: number, waitMs: number, signal: AbortSignal): Promise<Arrivals>;
   /** Digests of all batches that have arrived, in their order. */
   batchDigests(run: RunRef): Promise<string[]>;
@@ -20,7 +23,7 @@ export interface Progress {
   lastBatch(run: RunRef): Promise<Batch | undefined>;
   /** No batch will follow. */
   seal(run: RunRef, audit: AuditEvent): Promise<void>;
-  /** A batch and all that has been made of it so far. Throws `BatchMissing`. */
+  /** A batch and all that has been made of it so far. Throws `BatchMissing`, `RunEnded`. */
   findWork(run: RunRef, seq: number): Promise<Work>;
   /** The first output of a stage stands; resolves with the one that stands. */
   recordStage(run: RunRef, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
