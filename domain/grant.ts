@@ -30,34 +30,34 @@ export function isHousekeeping(step: string): boolean {
 /** `typ` of the protected header. */
 export const grantType = 'grant+jwt';
 
+/** PostgreSQL keeps no text with a zero byte, so a claim that has one could not even be refused on record. */
+const text = z.string().regex(/^[^\0]+$/);
 const kind = z.enum(['person', 'service', 'agent']);
 
 /** What ties a grant to one workflow execution chain: everything is compared with what Temporal says. */
 const binding = {
-  tenant: z.string().min(1),
-  namespace: z.string().min(1),
-  workflowId: z.string().min(1),
-  workflowType: z.string().min(1),
+  tenant: text,
+  namespace: text,
+  workflowId: text,
+  workflowType: text,
 };
 
 const claims = {
-  iss: z.string().min(1),
+  iss: text,
   aud: z.literal('waybill'),
   /** Seconds since 1970, as all times here. */
   iat: z.int(),
   exp: z.int(),
-  jti: z.string().min(1),
+  jti: text,
   /** W3C trace id of the request that was accepted. */
   txn: z.string().regex(/^[0-9a-f]{32}$/),
   /** `prn_…` of the principal on whose behalf the workflow acts. */
-  sub: z.string().min(1),
-  scope: z.string(),
+  sub: text,
+  scope: z.string().regex(/^[^\0]*$/),
   /** The claims of the requester by which policies decide. */
-  req: z.strictObject({ iss: z.string().min(1), sub: z.string().min(1), kind, roles: z.array(z.string()) }),
+  req: z.strictObject({ iss: text, sub: text, kind, roles: z.array(text) }),
   /** Who acts for the requester (RFC 8693). */
-  act: z
-    .strictObject({ id: z.string().min(1), iss: z.string().min(1), sub: z.string().min(1), kind })
-    .optional(),
+  act: z.strictObject({ id: text, iss: text, sub: text, kind }).optional(),
 };
 
 /**
@@ -69,13 +69,13 @@ export const WorkflowGrantClaims = z.strictObject({
   tctx: z.strictObject({
     ...binding,
     /** Names of the activities it may run. */
-    steps: z.array(z.string().min(1)),
+    steps: z.array(text),
     /** Types of the child workflows that may run under it, with ids that begin with its own and a `/`. */
-    children: z.array(z.string().min(1)).optional(),
+    children: z.array(text).optional(),
     /** Of the arguments with which it may be started, as canonical JSON; absent: any. Not asked of what it continues as. */
-    argumentsDigest: z.string().min(1).optional(),
+    argumentsDigest: text.optional(),
     /** The one message that may carry the grant. With it, only a grant that has `argumentsDigest` too may start the workflow. */
-    message: z.strictObject({ name: z.string().min(1), argumentsDigest: z.string().min(1) }).optional(),
+    message: z.strictObject({ name: text, argumentsDigest: text }).optional(),
   }),
 });
 export type WorkflowGrantClaims = z.infer<typeof WorkflowGrantClaims>;
@@ -85,15 +85,15 @@ export const GrantClaims = z.strictObject({
   ...claims,
   tctx: z.strictObject({
     ...binding,
-    pipeline: z.string().min(1),
+    pipeline: text,
     version: z.int(),
-    definitionDigest: z.string().min(1),
+    definitionDigest: text,
     /** Inline: of the digests of its batches; upload: of the id of the run; otherwise of the description of the source. */
-    sourceDigest: z.string().min(1),
+    sourceDigest: text,
     /** Of the parameters as canonical JSON. */
-    parametersDigest: z.string().min(1),
+    parametersDigest: text,
     steps: z.array(z.enum(steps)),
-    policyDigest: z.string().min(1),
+    policyDigest: text,
   }),
 });
 export type GrantClaims = z.infer<typeof GrantClaims>;

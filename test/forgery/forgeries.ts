@@ -84,6 +84,13 @@ function unfit({ claims, key }: Material): Forgery[] {
       signed(`${name} of another type`, code, (fitting) =>
         JSON.stringify(change(fitting, path, typeof value === 'number' ? String(value) : 7)),
       ),
+      ...(typeof value === 'string'
+        ? [
+            signed(`${name} with a zero byte`, code, (fitting) =>
+              JSON.stringify(change(fitting, path, `${value}\0`)),
+            ),
+          ]
+        : []),
       signed(`${name} twice`, 'GrantMalformed', (fitting) => twice(fitting, path)),
     ];
   });
@@ -290,7 +297,6 @@ export const lookAlikes: Record<string, (name: string) => string> = {
   'with a space after it': (name) => `${name} `,
   'with a space before it': (name) => ` ${name}`,
   'with a line feed': (name) => `${name}\n`,
-  'with a zero byte': (name) => `${name}\0`,
   'with a zero-width space': (name) => `${name}\u200b`,
   'with a soft hyphen': (name) => `${name[0]}\u00ad${name.slice(1)}`,
   'with a right-to-left mark': (name) => `\u200f${name}`,

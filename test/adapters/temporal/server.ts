@@ -11,7 +11,16 @@ export async function startTemporalForTest(): Promise<{ env: TestWorkflowEnviron
     logger: new DefaultLogger('ERROR'),
     telemetryOptions: { logging: { filter: 'OFF', forward: {} } },
   });
-  const binary = await findTemporal({
+  const binary = await findTemporalForTest();
+  const env = await TestWorkflowEnvironment.createLocal({
+    server: { executable: { type: 'existing-path', path: binary }, log: { format: 'json', level: 'error' } },
+  });
+  return { env, binary };
+}
+
+/** Temporal’s command line, which holds the server. */
+export function findTemporalForTest(): Promise<string> {
+  return findTemporal({
     cliPath: process.env.TEMPORAL_CLI_PATH,
     searchPath: process.env.PATH ?? '',
     cache: join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'waybill'),
@@ -19,8 +28,4 @@ export async function startTemporalForTest(): Promise<{ env: TestWorkflowEnviron
     signal: new AbortController().signal,
     say: () => {},
   });
-  const env = await TestWorkflowEnvironment.createLocal({
-    server: { executable: { type: 'existing-path', path: binary }, log: { format: 'json', level: 'error' } },
-  });
-  return { env, binary };
 }

@@ -1,0 +1,100 @@
+import { randomUUID } from 'node:crypto';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { defaultPayloadConverter, type Headers } from '@temporalio/common';
+import pg from 'pg';
+import { grantHeader } from '../../domain/grantHeader.ts';
+import type { DevStack } from '../devStack.ts';
+
+export type Outsider = Awaited<ReturnType<typeof openOutsider>>;
+
+/** Somebody who reaches Temporal, and a look into the database at what came of it. */
+export async function openOutsider(stack: DevStack) {
+  const connection = await Connection.connect({ address: stack.info().temporalAddress });
+  const database = new pg.Pool({ connectionString: stack.info().databaseUrl });
+  const bare = new Client({ connection });
+
+  /** Sends this grant with whatever it starts or sends. */
+  function clientWith(grant: unknown): Client {
+    const headers = { [grantHeader]: defaultPayloadConverter.toPayload(grant)! };
+    const add = <T extends { headers: Headers }>(input: T): T => ({ ...input, headers });
+    return new Client({
+      connection,
+      interceptors: {
+        workflow: [
+          {
+            startWithDetails: (input, next) => next(add(input)),
+            signalWithStart: (input, next) => next(add(input)),
+            startUpdate: (input, next) => next(add(input)),
+            startUpdateWithStart: (input, next) =>
+              next({ ...input, workflowStartHeaders: headers, updateHeaders: headers }),
+          },
+        ],
+        schedule: [{ create: (input, next) => next(add(input)) }],
+      },
+    });
+  }
+
+  return {
+    database,
+    clientWith,
+    handleOf: (id: string) => bare.workflow.getHandle(id),
+
+    /** As the relay starts a run, with a copy of its input. Resolves with the code with which it fails. */
+    async start(workflowId: string, grant: unknown): Promise<unknown> {
+      return codeOf(clientWith(grant).workflow.execute('runPipeline', startOf(workflowId)));
+    },
+
+    /** To its first decision, as an operator may. */
+    async reset(handle: WorkflowHandle): Promise<void> {
+      const { runId } = await handle.describe();
+      const { events } = await handle.fetchHistory();
+      const decided = events!.find(({ workflowTaskCompletedEventAttributes: done }) => done)!;
+      await connection.workflowService.resetWorkflowExecution({
+        namespace: 'default',
+        workflowExecution: { workflowId: handle.workflowId, runId },
+        workflowTaskFinishEventId: decided.eventId!,
+        requestId: randomUUID(),
+        reason: 'test',
+      });
+    },
+
+    async audited(runId: string, action = 'attempt.refused') {
+      const { rows } = await database.query(
+        `SELECT detail->>'code' AS code, actor->>'id' AS actor, tenant FROM waybill.audit_event
+         WHERE run_id = $1 AND action = $2 ORDER BY id`,
+        [runId, action],
+      );
+      return rows as { code: string | null; actor: string | null; tenant: string | null }[];
+    },
+
+    async close() {
+      await connection.close();
+      await database.end();
+    },
+  };
+}
+
+/** What the relay would give a run of this id. */
+export function startOf(workflowId: string) {
+  const input = { runId: workflowId, pipeline: 'readings', version: 1, pulled: false, quick: false };
+  return { workflowId, taskQueue: 'waybill', args: [{ ...input, concurrency: 4, deadlineMs: 60_000 }] };
+}
+
+/** Our code, where something fails with one. */
+export async function codeOf(work: Promise<unknown>): Promise<unknown> {
+  try {
+    return await work;
+  } catch (error) {
+    for (let cause = error; cause instanceof Error; cause = cause.cause)
+      if ('type' in cause && cause.type) return cause.type;
+    throw error;
+  }
+}
+
+export async function until(done: () => Promise<boolean>): Promise<void> {
+  const from = performance.now();
+  while (!(await done())) {
+    if (performance.now() - from > 60_000) throw new Error('it did not come to that within a minute');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
