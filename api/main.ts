@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import { delimiter } from 'node:path';
 import { pino } from 'pino';
 import { z } from 'zod';
@@ -99,7 +100,7 @@ const auditLog = createAuditLog(tenants);
 const log = pino({ name: 'api' });
 const policy = await startLivePolicy({
   database,
-  process: 'api',
+  process: `api ${process.pid}@${hostname()}`,
   audit: auditLog,
   onLoaded: (change) => log.info(change, 'policy loaded'),
   onError: (error) => log.warn({ err: error }, 'policy not read; will try again'),

@@ -154,7 +154,8 @@ export function createGrantKeys(
 function rotated(
   kid: string,
   detail: object,
-  by: Pick<AuditEvent, 'tenant' | 'actor' | 'txn'> = { tenant: null, actor: null, txn: null },
+  by: Parameters<GrantKeys['rotate']>[0] = { tenant: null, actor: null, txn: null },
 ): AuditEvent {
-  return { action: 'key.rotated', outcome: 'success', runId: null, ...by, detail: { key: kid, ...detail } };
+  const all = { key: kid, ...detail, ...by.detail };
+  return { action: 'key.rotated', outcome: 'success', runId: null, ...by, detail: all };
 }

@@ -11,7 +11,7 @@ import { policyInvalid } from './policyInvalid.ts';
 export interface LivePolicyOptions {
   /** As a role that may read `waybill.policy_set`. */
   database: DatabaseAddress;
-  /** Who loads, for the audit: `api`, or the identity of a worker. */
+  /** Who loads, for the audit. */
   process: string;
   audit: AuditLog;
   /** Told of a new set, once it decides. */

@@ -33,8 +33,13 @@ export function rotateKeys({ grantKeys }: ApiPorts) {
       tags: ['keys'],
       response: { 201: KeyView },
     },
-    async ({ admission: { principal }, request, reply }) => {
-      const by = { tenant: principal.tenant, actor: whoOf(principal), txn: request.traceId };
+    async ({ admission: { principal, policies, policyDigest }, request, reply }) => {
+      const by = {
+        tenant: principal.tenant,
+        actor: whoOf(principal),
+        txn: request.traceId,
+        detail: { policies, policyDigest },
+      };
       return reply.code(201).send(viewOf(await grantKeys.rotate(by)));
     },
   );

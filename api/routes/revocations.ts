@@ -156,10 +156,10 @@ function onInstance({ operatingTenant = '' }: ApiOptions, principal: Principal):
 function changed(
   action: string,
   { id, kind, target, reason }: Revocation,
-  { principal, policies }: Admission,
+  { principal, policies, policyDigest }: Admission,
   txn: string,
 ): AuditEvent {
   const subject = { principal, runId: kind === 'grant' ? target : null, txn };
-  const detail = { revocation: id, kind, target, ...(reason !== null && { reason }), policies };
+  const detail = { revocation: id, kind, target, ...(reason !== null && { reason }), policies, policyDigest };
   return auditOf(subject, action, detail);
 }

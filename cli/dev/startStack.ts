@@ -46,6 +46,8 @@ export interface RunningStack {
   databasePort: number;
   /** Serves the project as it is by now. */
   reload(): Promise<void>;
+  /** Brings only the database to what the project is by now: policies need nothing started again. */
+  apply(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -136,6 +138,7 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
       home,
       ...urls,
       databasePort: ports.database,
+      apply: () => prepareDatabase(stack, postgres, signal),
       async reload() {
         await prepareDatabase(stack, postgres, signal);
         for (const name of ['api', ...workerNames(stack)] as const) await supervisor.restart(name);

@@ -5,24 +5,29 @@ import type { RunningStack } from './startStack.ts';
 import { watchFolders } from './watchFolders.ts';
 
 /**
- * Reloads the stack when a file of the project changes; in a clone of Waybill, also when one of its own does.
+ * Reloads the stack when a file of the project changes; in a clone of Waybill, also when one of its own does. Policies
+ * are only applied, since every process takes them up by itself.
  * Changes that come together are one, and those during a reload wait for the next. A project that does not load
  * is said, and the one before it goes on.
  */
 export function watchProject(
   folder: string,
-  stack: Pick<RunningStack, 'reload'>,
+  stack: Pick<RunningStack, 'reload' | 'apply'>,
   say: (line: string) => void,
 ): { close(): void } {
   let timer: NodeJS.Timeout | undefined;
   let reloading = Promise.resolve();
+  let code = false;
   const onChange = (name: string) => {
     if (!/\.(ts|cedar)$|^policies\/.*\.json$/.test(name)) return;
+    code ||= name.endsWith('.ts');
     clearTimeout(timer);
     timer = setTimeout(() => {
       reloading = reloading.then(async () => {
         say(`${name} changed; loading the project again.`);
-        await stack.reload().then(
+        const load = code ? stack.reload : stack.apply;
+        code = false;
+        await load().then(
           () => say('Loaded.'),
           (error: Error) => say(`Not loaded: ${error.message}`),
         );

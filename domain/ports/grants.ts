@@ -19,7 +19,9 @@ export interface GrantKeys {
    * Adds a key, which soon takes the place of the one that signs now; `by` says for the audit who asked. Where one is on
    * its way already, that is the answer and nothing is added.
    */
-  rotate(by: Pick<AuditEvent, 'tenant' | 'actor' | 'txn'>): Promise<GrantKey & { state: GrantKeyState }>;
+  rotate(
+    by: Pick<AuditEvent, 'tenant' | 'actor' | 'txn'> & Partial<Pick<AuditEvent, 'detail'>>,
+  ): Promise<GrantKey & { state: GrantKeyState }>;
 }
 
 /** Claims of which the signature, issuer, audience and type are verified, and the thumbprint of the key that signed them. */

@@ -51,14 +51,14 @@ describe('the keys of the grants over HTTP', () => {
 
   it('leave in the audit who asked', async () => {
     const events = await api.rows(
-      `SELECT tenant, actor->>'kind' AS kind, detail->>'cause' AS cause, txn FROM waybill.audit_event
+      `SELECT tenant, actor->>'kind' AS kind, detail->>'cause' AS cause, detail->'policies'->>0 AS policy, txn FROM waybill.audit_event
        WHERE action = 'key.rotated' ORDER BY id`,
     );
     assert.deepEqual(
-      events.map(({ tenant, kind, cause, txn }) => [tenant, kind, cause, typeof txn]),
+      events.map(({ tenant, kind, cause, policy, txn }) => [tenant, kind, cause, policy, typeof txn]),
       [
-        [null, null, 'first', 'object'],
-        ['acme', 'person', 'asked', 'string'],
+        [null, null, 'first', null, 'object'],
+        ['acme', 'person', 'asked', 'base/operators', 'string'],
       ],
     );
   });

@@ -45,10 +45,15 @@ describe('watching a folder', () => {
     const root = await mkdtemp(join(tmpdir(), 'waybill-watch-'));
     await mkdir(join(root, 'policies'));
     let reloads = 0;
+    let applied = 0;
     let loaded = () => {};
-    const watching = watchProject(root, { reload: async () => void reloads++ }, (line) => {
-      if (line === 'Loaded.') loaded();
-    });
+    const watching = watchProject(
+      root,
+      { reload: async () => void reloads++, apply: async () => void applied++ },
+      (line) => {
+        if (line === 'Loaded.') loaded();
+      },
+    );
     const next = () => new Promise<void>((resolve) => (loaded = resolve));
     try {
       const first = next();
@@ -56,11 +61,11 @@ describe('watching a folder', () => {
       await writeFile(join(root, 'a.ts'), '');
       await writeFile(join(root, 'policies/own.cedar'), '');
       await first;
-      assert.equal(reloads, 1);
+      assert.deepEqual([reloads, applied], [1, 0]);
       const second = next();
       await writeFile(join(root, 'policies/roles.json'), '{}');
       await second;
-      assert.equal(reloads, 2);
+      assert.deepEqual([reloads, applied], [1, 1]);
     } finally {
       watching.close();
       await rm(root, { recursive: true });
