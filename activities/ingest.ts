@@ -3,7 +3,7 @@ import { WaybillError } from '../domain/errors.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
 import { describeSource } from '../domain/sourceDescription.ts';
 import type { Dependencies } from './index.ts';
-import { audited, digestOf, runOf } from './run.ts';
+import { audited, digestOf, executionOf, runOf } from './run.ts';
 
 const waitMs = 30_000;
 
@@ -14,7 +14,7 @@ const waitMs = 30_000;
 export async function ingestStep(deps: Dependencies, { after }: { after: number }) {
   const run = await runOf(deps);
   const cancelled = Context.current().cancellationSignal;
-  if (after === 0) await deps.progress.begin(run, audited(deps, 'run.started'));
+  if (after === 0) await deps.progress.begin(run, executionOf(), audited(deps, 'run.started'));
   const { known, sealed, broken } = await deps.progress.arrivals(
     run,
     after,

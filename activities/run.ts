@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
+import { Context } from '@temporalio/activity';
 import type { AuditEvent } from '../domain/audit.ts';
 import { WaybillError } from '../domain/errors.ts';
-import { actorOf } from '../domain/grant.ts';
+import { actorOf, isHousekeeping } from '../domain/grant.ts';
 import { differenceFrom } from '../domain/grantedRun.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { ObjectScope } from '../domain/ports/objects.ts';
@@ -22,7 +23,19 @@ export async function runOf(deps: Dependencies): Promise<RunFacts> {
   const differs = differenceFrom(claims, run, digestOf);
   if (differs)
     throw new WaybillError('GrantMismatch', { detail: `${differs} of ${runId} differs from its grant` });
+  await deps.progress.meet(run, executionOf(), isAtWork() ? audited(deps, 'run.resumed') : undefined);
   return run;
+}
+
+/** Temporal’s id of the execution at hand; a run has several where it continued as new, or was reset. */
+export function executionOf(): string {
+  return Context.current().info.workflowExecution!.runId;
+}
+
+/** Whether the step brings the run on, rather than recording or asking something about it. */
+function isAtWork(): boolean {
+  const { activityType } = Context.current().info;
+  return activityType !== 'resume' && !isHousekeeping(activityType);
 }
 
 /** Lower-case hex SHA-256, as grants have it. */

@@ -2,9 +2,12 @@ import type { RunReason } from '../domain/ports/progress.ts';
 import type { Dependencies } from './index.ts';
 import { audited, runOf } from './run.ts';
 
-/** Records that the run waits, and why. Housekeeping: it needs no current right. */
-export async function suspendStep(deps: Dependencies, reason: RunReason): Promise<void> {
+/** Records that the run waits, and why. Housekeeping: it needs no current right. Throws `RunEnded`. */
+export async function suspendStep(
+  deps: Dependencies,
+  reason: RunReason,
+): Promise<{ suspendedForMs: number }> {
   const run = await runOf(deps);
   const audit = audited(deps, 'run.suspended', { code: reason.code });
-  await deps.progress.suspend(run, reason, { ...audit, outcome: 'denied' });
+  return { suspendedForMs: await deps.progress.suspend(run, reason, { ...audit, outcome: 'denied' }) };
 }

@@ -22,6 +22,8 @@ import type { Route } from './routeTable.ts';
 /** What the checks before a handler found out: who asks, about what, and which policies allowed it. */
 export interface Admission {
   principal: Principal;
+  /** What the caller relies on: the token, by what of it may have been revoked. */
+  credential: Credential;
   pipeline?: LoadedPipeline;
   run?: Run;
   delivery?: Delivery;
@@ -47,16 +49,17 @@ export async function admit(
 ): Promise<Admission | undefined> {
   if (route.identity !== 'token') return undefined;
   const { principal, issuedAtS, expiresAtS } = await identify(ports, route, request);
-  const find = () => findRevocation(ports, route, request, principal, issuedAtS);
+  const credential = credentialOf(principal, issuedAtS);
+  const find = () => findRevocation(ports, route, request, principal, credential);
   const revocation = await find();
   if (revocation) throw new WaybillError(revocation.issuedUntil === null ? 'PrincipalRevoked' : 'SignedOut');
   const isRevoked = async () => (await find()) !== undefined;
   if (route.resource === 'self')
-    return { principal, policies: [], policyDigest: ports.policy.digest, isRevoked, expiresAtS };
+    return { principal, credential, policies: [], policyDigest: ports.policy.digest, isRevoked, expiresAtS };
   const found = await findResource(ports, route, request, principal);
   const question = questionOf(options, route, principal, found);
   const { policies, digest } = await decide(ports, question, request, found);
-  return { principal, ...found, policies, policyDigest: digest, isRevoked, expiresAtS };
+  return { principal, credential, ...found, policies, policyDigest: digest, isRevoked, expiresAtS };
 }
 
 async function identify(
@@ -96,16 +99,18 @@ async function findRevocation(
   route: Route,
   request: FastifyRequest,
   principal: Principal,
-  issuedAtS: number,
+  credential: Credential,
 ): Promise<StandingRevocation | undefined> {
-  const { id, actor, tenant } = principal;
-  const credential: Credential = { tenant, principals: actor ? [id, actor.id] : [id], issuedAtS };
   const revocation = ports.revocations.find(credential);
   if (!revocation) return undefined;
   const detail = { action: route.action, route: route.path, revocation: revocation.id };
   const subject = { principal, runId: null, txn: request.traceId };
   await ports.auditLog.append(auditOf(subject, 'access.denied', detail, 'denied'));
   return revocation;
+}
+
+function credentialOf({ id, actor, tenant }: Principal, issuedAtS: number): Credential {
+  return { tenant, principals: actor ? [id, actor.id] : [id], issuedAtS };
 }
 
 type Found = Pick<Admission, 'pipeline' | 'run' | 'delivery'>;

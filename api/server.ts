@@ -15,6 +15,7 @@ import { listKeys, rotateKeys } from './routes/keys.ts';
 import { backchannelLogout } from './routes/logout.ts';
 import { health, keys, openapi, ready } from './routes/operations.ts';
 import { getPipeline, listPipelines } from './routes/pipelines.ts';
+import { resumeRun } from './routes/resumeRun.ts';
 import { listRevocations, restore, revoke } from './routes/revocations.ts';
 import { listRunAudit } from './routes/runAudit.ts';
 import { followRun } from './routes/runEvents.ts';
@@ -107,6 +108,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     followRun: followRun(ports, options, stopping),
     listRunAudit: listRunAudit(ports),
     cancelRun: cancelRun(ports, options),
+    resumeRun: resumeRun(ports, options),
     listKeys: listKeys(ports),
     rotateKeys: rotateKeys(ports),
     revoke: revoke(ports, options),

@@ -135,3 +135,22 @@ export function credentialOf({ claims, key }: VerifiedGrant<WorkflowGrantClaims 
     key,
   };
 }
+
+/**
+ * The grant that takes the place of `before` when its requester asks for the run to go on: of the same trace, principal,
+ * actor, workflow, definition, source and steps, for as long again as the first lasted, with the roles of today.
+ */
+export function successorOf(
+  before: GrantClaims,
+  fresh: { jti: string; iat: number; roles: readonly string[]; policyDigest: string },
+): GrantClaims {
+  const { jti, iat, roles, policyDigest } = fresh;
+  return {
+    ...before,
+    jti,
+    iat,
+    exp: iat + before.exp - before.iat,
+    req: { ...before.req, roles: [...roles] },
+    tctx: { ...before.tctx, policyDigest },
+  };
+}

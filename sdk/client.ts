@@ -65,6 +65,8 @@ export interface WaybillClient {
   rotateKeys(): Promise<Key>;
   /** Asks for the end of a run; follow it to see it end. */
   cancelRun(id: string): Promise<Run>;
+  /** Has a suspended run ask whether it may go on; of whoever asked for it, under a new grant. */
+  resumeRun(id: string): Promise<Run>;
   /** Withdraws a right; what is revoked already stays as it is. `id`: `prn_…`, of a grant its run’s, of a key its `kid`. */
   revoke(kind: Revocation['kind'], id: string, options?: { reason?: string }): Promise<Revocation>;
   /** What is revoked; of the filter, `id` is who or what that is. */
@@ -128,6 +130,7 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
     getRun: async (id) => answered(await http.GET('/v1/runs/{id}', { params: { path: { id } } })),
     listKeys: async () => answered(await http.GET('/v1/keys')),
     rotateKeys: async () => answered(await http.POST('/v1/keys/rotations')),
+    resumeRun: async (id) => answered(await http.POST('/v1/runs/{id}/resume', { params: { path: { id } } })),
     cancelRun: async (id) => answered(await http.POST('/v1/runs/{id}/cancel', { params: { path: { id } } })),
     revoke: async (kind, id, { reason } = {}) =>
       answered(

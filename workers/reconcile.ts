@@ -1,15 +1,21 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Client } from '@temporalio/client';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { Pool } from 'pg';
+import { noteExecution } from '../adapters/postgres/executions.ts';
 import {
   breakSilentUploads,
   enqueueStart,
   listOpenRuns,
+  listWaitingFor,
   type OpenRun,
 } from '../adapters/postgres/openRuns.ts';
+import type { Tenants } from '../adapters/postgres/tenants.ts';
 import { errors } from '../domain/errors.ts';
+import type { Definitions } from '../domain/ports/definitions.ts';
 import type { DeliveryLog } from '../domain/ports/deliveries.ts';
 import type { Progress } from '../domain/ports/progress.ts';
+import { wake } from '../workflows/messages.ts';
+import { examineExecutions } from './examineExecutions.ts';
 import { reconcileDeliveries } from './reconcileDeliveries.ts';
 import { statusOf } from './workflowStatus.ts';
 
@@ -19,24 +25,30 @@ const runsMax = 50;
 export interface ReconcileOptions {
   /** As the role `waybill_relay`, which sees the runs of all tenants. */
   pool: Pool;
+  tenants: Tenants;
   client: Client;
   progress: Progress;
   deliveries: DeliveryLog;
+  definitions: Definitions;
   onError: (error: unknown) => void;
 }
 
 /**
  * Keeps our record of runs true to Temporal’s: a run that was ended there from outside is recorded as such, its
  * actor unknown; one that Temporal does not know (it lost its last moments in a power cut, say) is started again,
- * which is safe since nothing is stored twice; an upload whose receiver fell silent is broken. Events on
- * their way to receivers are looked after likewise.
+ * which is safe since nothing is stored twice; an execution that Temporal has and we do not is looked into; an upload
+ * whose receiver fell silent is broken. Events on their way to receivers are looked after likewise. Once at the start, runs
+ * that wait for a definition which this worker has are woken.
  */
 export function startReconciling(options: ReconcileOptions): { stop(): Promise<void> } {
   const stopping = new AbortController();
   let after = '';
   let afterDelivery = '';
+  let woken = false;
 
   async function pass(): Promise<void> {
+    if (!woken) await wakeWaiting(options);
+    woken = true;
     await breakSilentUploads(options.pool);
     const runs = await listOpenRuns(options.pool, after, runsMax);
     after = runs.length < runsMax ? '' : runs.at(-1)!.runId;
@@ -45,6 +57,7 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
       await reconcile(options, run);
     }
     afterDelivery = await reconcileDeliveries(options, afterDelivery);
+    await examineExecutions(options);
   }
 
   const running = (async () => {
@@ -64,10 +77,26 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
   };
 }
 
-async function reconcile({ pool, client, progress }: ReconcileOptions, run: OpenRun): Promise<void> {
-  const status = await statusOf(client, run.runId);
-  if (status === 'RUNNING') return;
+/** A deployment brings its workers, and each of them looks once. */
+async function wakeWaiting({ pool, client, definitions }: ReconcileOptions): Promise<void> {
+  const digests = definitions.list().map(({ digest }) => digest);
+  for (const { runId } of await listWaitingFor(pool, digests)) {
+    await client.workflow
+      .getHandle(runId)
+      .signal(wake)
+      .catch((error) => {
+        if (!(error instanceof WorkflowNotFoundError)) throw error;
+      });
+  }
+}
+
+async function reconcile({ pool, tenants, client, progress }: ReconcileOptions, run: OpenRun): Promise<void> {
+  const { status, temporalRunId } = await statusOf(client, run.runId);
   if (status === 'unknown') return enqueueStart(pool, run);
+  // Without any its first has not begun yet.
+  if (run.executions.length > 0 && !run.executions.includes(temporalRunId))
+    await noteExecution(tenants, run, temporalRunId);
+  if (status === 'RUNNING') return;
   const { counts } = await progress.totals(run);
   const reason = { code: 'RunTerminated', message: errors.RunTerminated.message };
   await progress.end(

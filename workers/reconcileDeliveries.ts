@@ -17,7 +17,7 @@ export async function reconcileDeliveries(
 ): Promise<string> {
   const pending = await listPendingDeliveries(pool, afterId, deliveriesMax);
   for (const delivery of pending) {
-    const status = await statusOf(client, deliveryWorkflowId(delivery));
+    const { status } = await statusOf(client, deliveryWorkflowId(delivery));
     if (status === 'unknown') await restartDelivery(pool, delivery);
     else if (status !== 'RUNNING') await deliveries.abandon(delivery);
   }

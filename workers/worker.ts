@@ -198,7 +198,15 @@ export async function startWorker(
     taskQueue: settings.taskQueue,
     onError,
   });
-  const reconciling = startReconciling({ pool: relayPool, client, progress, deliveries, onError });
+  const reconciling = startReconciling({
+    pool: relayPool,
+    tenants,
+    client,
+    progress,
+    deliveries,
+    definitions,
+    onError,
+  });
   const stopped = aborted(life.signal);
   const finished = Promise.all([
     worker.runUntil(stopped.then(() => Promise.all([relay.stop(), reconciling.stop()]))),

@@ -34,8 +34,6 @@ export interface Cursor {
   /** Batches `0` to `stored - 1` are stored. */
   stored: number;
   counts: Counts;
-  /** How long the run has been suspended so far, in whole waits; absent while it is not. */
-  suspendedForMs?: number;
 }
 
 export interface RunResult {

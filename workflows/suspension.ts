@@ -1,4 +1,11 @@
-import { condition, setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  condition,
+  setCurrentDetails,
+  sleep,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { RunReason } from '../domain/ports/progress.ts';
 import { suspends } from '../domain/refusal.ts';
 import { describeProgress } from './details.ts';
@@ -14,8 +21,10 @@ export interface Awakened {
 
 /**
  * Lifecycle of a suspension: recorded with its reason, then asleep, without a slot, a connection or an activity. It
- * asks again when it is woken, and by itself ever less often (`askAgainAfterMs`); `resume` succeeds only with every right
- * that the steps to come need. It is given up after as long as the grant of the run would last.
+ * asks again when it is woken, and by itself ever less often (`askAgainAfterMs`): what gave the right back may have come
+ * before the suspension was recorded, and a wake-up may be lost. `resume` succeeds only with every right that the
+ * steps to come need. It is given up after as long as the grant of the run would last, counted by the record of the run,
+ * so that continuing as new does not begin it again.
  *
  * `'history'`: the rest belongs into a new execution, which will ask by itself and be suspended again.
  */
@@ -25,45 +34,64 @@ export async function untilRightIsBack(
   withdrawn: RunReason,
   awakened: Awakened,
 ): Promise<'resumed' | 'overdue' | 'history'> {
+  const { suspendedForMs } = await stepsOf(input).suspend(withdrawn);
+  upsertSearchAttributes({ WaybillState: ['suspended'] });
+  const patience = patienceFor(input.deadlineMs - suspendedForMs);
+  try {
+    const outcome = await askAgain(input, cursor, withdrawn, awakened, patience);
+    if (outcome !== 'overdue') upsertSearchAttributes({ WaybillState: ['running'] });
+    return outcome;
+  } finally {
+    patience.end();
+  }
+}
+
+async function askAgain(
+  input: RunInput,
+  cursor: Cursor,
+  withdrawn: RunReason,
+  awakened: Awakened,
+  patience: { over: boolean },
+): Promise<'resumed' | 'overdue' | 'history'> {
   const steps = stepsOf(input);
   let reason = withdrawn;
-  let waits = 0;
-  await steps.suspend(reason);
-  upsertSearchAttributes({ WaybillState: ['suspended'] });
-  for (;;) {
-    setCurrentDetails(describeProgress(input, cursor, { state: 'suspended', counts: cursor.counts, reason }));
-    const sleptMs = await sleep(input, cursor, awakened, waits);
-    waits = sleptMs === 0 ? 0 : waits + 1;
-    cursor.suspendedForMs = (cursor.suspendedForMs ?? 0) + sleptMs;
-    try {
-      await steps.resume();
-      break;
-    } catch (error) {
-      const still = reasonOf(error);
-      if (!suspends(still.code)) throw error;
-      if (still.code !== reason.code) await steps.suspend(still);
-      reason = still;
-    }
-    if (cursor.suspendedForMs >= input.deadlineMs) return 'overdue';
+  for (let waits = 0; ; ) {
+    const shown = { state: 'suspended', counts: cursor.counts, reason };
+    setCurrentDetails(describeProgress(input, cursor, shown));
+    await condition(() => awakened.due || patience.over, askAgainAfterMs[waits] ?? askAgainAfterMs.at(-1)!);
+    waits = awakened.due ? 0 : waits + 1;
+    awakened.due = false;
+    const still = await refusalOf(steps.resume());
+    if (!still) break;
+    if (still.code !== reason.code) await steps.suspend(still);
+    reason = still;
+    if (patience.over) return 'overdue';
     const { continueAsNewSuggested, historyLength } = workflowInfo();
     if (continueAsNewSuggested || historyLength > historyEventsMax) return 'history';
   }
-  delete cursor.suspendedForMs;
-  upsertSearchAttributes({ WaybillState: ['running'] });
   setCurrentDetails(describeProgress(input, cursor));
   return 'resumed';
 }
 
-/** Until somebody wakes the run. How long that was is known only of a sleep that came to its end; of another it is 0. */
-async function sleep(
-  { deadlineMs }: RunInput,
-  cursor: Cursor,
-  awakened: Awakened,
-  waits: number,
-): Promise<number> {
-  const leftMs = deadlineMs - (cursor.suspendedForMs ?? 0);
-  const waitMs = Math.max(1, Math.min(askAgainAfterMs[waits] ?? askAgainAfterMs.at(-1)!, leftMs));
-  const woken = await condition(() => awakened.due, waitMs);
-  awakened.due = false;
-  return woken ? 0 : waitMs;
+/** Why the run may still not go on; `undefined` where it may. */
+async function refusalOf(resumed: Promise<void>): Promise<RunReason | undefined> {
+  try {
+    await resumed;
+    return undefined;
+  } catch (error) {
+    const reason = reasonOf(error);
+    if (suspends(reason.code)) return reason;
+    throw error;
+  }
+}
+
+/** One timer for the whole of it, since nobody knows how long a sleep was from which one was woken. */
+function patienceFor(ms: number): { over: boolean; end(): void } {
+  const waiting = new CancellationScope();
+  const patience = { over: ms <= 0, end: () => waiting.cancel() };
+  const isOver = () => {
+    patience.over = true;
+  };
+  if (ms > 0) waiting.run(() => sleep(ms)).then(isOver, () => {});
+  return patience;
 }

@@ -6,6 +6,7 @@ import { type Run, zeroCounts } from '../../domain/run.ts';
 import { insertAudit } from './audit.ts';
 import { runColumns, runFromRow } from './runs.ts';
 import type { Tenants } from './tenants.ts';
+import { voided, voidedValues } from './voided.ts';
 
 /** How often a key may turn out to be taken and then free again before we give up. */
 const attemptsMax = 3;
@@ -29,19 +30,24 @@ export async function acceptRun(tenants: Tenants, acceptance: Acceptance): Retur
   throw new WaybillError('IdempotencyKeyInUse', { detail: 'the key was taken and freed again and again' });
 }
 
-/** Run, key, batches and outbox entry in one statement, to save round trips; no row where the key is taken. */
+/**
+ * Run, key, batches and outbox entry in one statement, to save round trips; `undefined` where the key is taken. What was
+ * revoked is asked once more here: the grant is younger than a logout that this process has not heard of, and would escape it.
+ */
 async function insertRun(client: ClientBase, a: Acceptance): Promise<Run | undefined> {
   const { rows } = await client.query({
     name: 'accept-run',
     text: `
-      WITH claimed AS (
+      WITH admitted AS (
+        SELECT WHERE NOT ${voided(19)}
+      ), claimed AS (
         INSERT INTO waybill.idempotency (tenant, principal, pipeline, key, run_id, request_digest)
-        SELECT $2, $8, $3, $16, $1, $17 WHERE $16::text IS NOT NULL
+        SELECT $2, $8, $3, $16, $1, $17 FROM admitted WHERE $16::text IS NOT NULL
         ON CONFLICT DO NOTHING RETURNING 1
       ), r AS (
         INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal,
           requested_by, parameters, source, callback, grant_jws, txn, arrival)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 FROM admitted
         WHERE $16::text IS NULL OR EXISTS (SELECT FROM claimed)
         RETURNING *, NULL::jsonb AS live
       ), arrived AS (
@@ -54,7 +60,8 @@ async function insertRun(client: ClientBase, a: Acceptance): Promise<Run | undef
       ), due AS (
         INSERT INTO waybill.outbox (kind, run_id) SELECT 'start', r.id FROM r
       )
-      SELECT ${runColumns}, pg_notify('waybill_outbox', '') FROM r`,
+      SELECT EXISTS (SELECT FROM admitted) AS admitted, ${runColumns}, pg_notify('waybill_outbox', '')
+      FROM (SELECT) once LEFT JOIN r ON true`,
     values: [
       a.runId,
       a.tenant,
@@ -74,9 +81,11 @@ async function insertRun(client: ClientBase, a: Acceptance): Promise<Run | undef
       a.idempotency?.key ?? null,
       a.requestDigest ?? null,
       JSON.stringify(a.batches satisfies readonly Batch[]),
+      ...voidedValues(a.credential),
     ],
   });
-  return rows[0] && runFromRow(rows[0]);
+  if (!rows[0].admitted) throw new WaybillError('PrincipalRevoked');
+  return rows[0].id === null ? undefined : runFromRow(rows[0]);
 }
 
 /** Nothing is to be started, so nothing goes to the outbox, and the key stays free for the next attempt. */

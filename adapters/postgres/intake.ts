@@ -5,6 +5,7 @@ import { appendArrival, breakOffArrival, sealArrival, touchArrival } from './arr
 import { listRunAudit } from './auditTrail.ts';
 import { cancelRun } from './cancelRun.ts';
 import { fromPostgres } from './failure.ts';
+import { findGrant, resumeRun } from './resumeRun.ts';
 import { findOpenRun } from './runFacts.ts';
 import { findRun, listRuns } from './runs.ts';
 import type { Tenants } from './tenants.ts';
@@ -30,6 +31,8 @@ export function createIntake(
     findRun: (tenant, runId) => asked(findRun(tenants, tenant, runId)),
     findOpenRun: (tenant, runId) => findOpenRun(tenants, tenant, runId),
     listRuns: (tenant, filter) => asked(listRuns(tenants, tenant, filter)),
+    findGrant: (run) => findGrant(tenants, run),
+    requestResume: (run, successor, audit) => resumeRun(tenants, run, successor, audit),
     requestCancel: (tenant, runId, audit) => cancelRun(tenants, tenant, runId, audit),
     listAudit: (tenant, runId, page) => asked(listRunAudit(tenants, tenant, runId, page)),
     watchRun: watching.watch,

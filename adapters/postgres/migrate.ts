@@ -10,6 +10,7 @@ import * as keys from './migrations/0004_keys.ts';
 import * as tenants from './migrations/0005_tenants.ts';
 import * as logout from './migrations/0006_logout.ts';
 import * as webhooks from './migrations/0006_webhooks.ts';
+import * as suspension from './migrations/0007_suspension.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -20,6 +21,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0005_tenants': tenants,
   '0006_logout': logout,
   '0006_webhooks': webhooks,
+  '0007_suspension': suspension,
 };
 
 /**

@@ -5,17 +5,35 @@ import { fromPostgres } from './failure.ts';
 /** A run that says it is under way, and that Temporal may know better about. */
 export interface OpenRun extends RunRef {
   txn: string;
+  /** Those in Temporal that are known. */
+  executions: string[];
 }
 
 /** Runs open for more than a minute that no entry of the outbox is still to start, after `afterId`, in the order of their ids. */
 export async function listOpenRuns(pool: Pool, afterId: string, runsMax: number): Promise<OpenRun[]> {
   try {
     const { rows } = await pool.query<OpenRun>(
-      `SELECT id AS "runId", tenant, txn FROM waybill.run r
+      `SELECT id AS "runId", tenant, txn,
+              ARRAY(SELECT temporal_run_id FROM waybill.execution e WHERE e.run_id = r.id) AS executions
+       FROM waybill.run r
        WHERE ended_at IS NULL AND id > $1 AND created_at < now() - interval '1 minute'
          AND NOT EXISTS (SELECT FROM waybill.outbox o WHERE o.run_id = r.id AND o.kind = 'start')
        ORDER BY id LIMIT $2`,
       [afterId, runsMax],
+    );
+    return rows;
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
+/** Runs that are suspended because no worker had one of these definitions. */
+export async function listWaitingFor(pool: Pool, digests: readonly string[]): Promise<RunRef[]> {
+  try {
+    const { rows } = await pool.query<RunRef>(
+      `SELECT id AS "runId", tenant FROM waybill.run
+       WHERE state = 'suspended' AND reason ->> 'code' = 'DefinitionUnavailable' AND definition_digest = ANY($1)`,
+      [digests],
     );
     return rows;
   } catch (error) {

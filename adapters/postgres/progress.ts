@@ -5,6 +5,7 @@ import { addCounts, type Counts, type RunRef, zeroCounts } from '../../domain/ru
 import { auditValues, auditWhere } from './audit.ts';
 import { batchFromRow, insertBatch } from './batches.ts';
 import { calledBackBy, callingBack, newDeliveryId } from './callBack.ts';
+import { noteExecution } from './executions.ts';
 import { fromPostgres } from './failure.ts';
 import { factColumns } from './runFacts.ts';
 import type { Tenants } from './tenants.ts';
@@ -17,7 +18,7 @@ const factsMax = 1_000;
 
 /** `waitForRun` is what makes waiting for arrivals cheap; without a notification the table is asked every 2 s. */
 export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progress {
-  const facts = new Map<string, RunFacts>();
+  const known = new Map<string, RunFacts & { executions: Set<string> }>();
 
   /** Asks for a run; its id is `$1`, and `values` follow. */
   async function rows<T>(
@@ -37,29 +38,44 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
   return {
     async findRun(run) {
       const { tenant, runId } = run;
-      const known = facts.get(runId);
-      if (known?.tenant === tenant) return known;
-      const [found] = await rows<RunFacts>(
+      const found = known.get(runId);
+      if (found?.tenant === tenant) return found;
+      const [row] = await rows<RunFacts & { executions: string[] }>(
         run,
         'progress-run',
-        `SELECT ${factColumns} FROM waybill.run WHERE id = $1`,
+        `SELECT ${factColumns}, ARRAY(SELECT temporal_run_id FROM waybill.execution WHERE run_id = $1) AS executions
+         FROM waybill.run WHERE id = $1`,
       );
-      if (!found) throw new WaybillError('RunUnknown', { detail: runId });
-      if (facts.size >= factsMax) facts.delete(facts.keys().next().value!);
-      facts.set(runId, found);
-      return found;
+      if (!row) throw new WaybillError('RunUnknown', { detail: runId });
+      if (known.size >= factsMax) known.delete(known.keys().next().value!);
+      const facts = { ...row, executions: new Set(row.executions) };
+      known.set(runId, facts);
+      return facts;
     },
 
-    async begin(run, audit) {
+    async meet(run, execution, resumed) {
+      const executions = known.get(run.runId)?.executions ?? new Set();
+      // Without any it is the first, which `begin` records.
+      if (executions.size > 0 && !executions.has(execution)) {
+        await noteExecution(tenants, run, execution);
+        if (resumed) await this.resume(run, resumed);
+      }
+      executions.add(execution);
+    },
+
+    async begin(run, execution, audit) {
       await rows(
         run,
         'progress-begin',
         `WITH begun AS (
            UPDATE waybill.run SET state = 'running', started_at = now()
            WHERE id = $1 AND state = 'accepted' RETURNING id
-         ), audited AS (${auditWhere('begun', 2)})
+         ), first AS (
+           INSERT INTO waybill.execution (run_id, temporal_run_id, became) SELECT $1, $2, 'first'
+           WHERE NOT EXISTS (SELECT FROM waybill.execution WHERE run_id = $1) ON CONFLICT DO NOTHING
+         ), audited AS (${auditWhere('begun', 3)})
          SELECT pg_notify('waybill_run', id) FROM begun`,
-        auditValues(audit),
+        [execution, ...auditValues(audit)],
       );
     },
 
@@ -162,16 +178,19 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
     },
 
     async suspend(run, reason, audit) {
-      await rows(
+      const [suspended] = await rows<{ forMs: number }>(
         run,
         'progress-suspend',
         `WITH suspended AS (
-           UPDATE waybill.run SET state = 'suspended', reason = $2
-           WHERE id = $1 AND ended_at IS NULL RETURNING ${calledBackBy}
+           UPDATE waybill.run SET state = 'suspended', reason = $2, suspended_at = coalesce(suspended_at, now())
+           WHERE id = $1 AND ended_at IS NULL RETURNING ${calledBackBy}, suspended_at
          ), ${callingBack('suspended', 3)}, audited AS (${auditWhere('suspended', 4)})
-         SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM suspended`,
+         SELECT (extract(epoch FROM now() - suspended_at) * 1000)::float8 AS "forMs",
+                pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM suspended`,
         [reason, newDeliveryId(), ...auditValues(audit)],
       );
+      if (!suspended) throw new WaybillError('RunEnded', { detail: run.runId });
+      return suspended.forMs;
     },
 
     async resume(run, audit) {
@@ -179,12 +198,22 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
         run,
         'progress-resume',
         `WITH resumed AS (
-           UPDATE waybill.run SET state = 'running', reason = NULL, started_at = coalesce(started_at, now())
+           UPDATE waybill.run SET state = 'running', reason = NULL, suspended_at = NULL,
+             started_at = coalesce(started_at, now())
            WHERE id = $1 AND state = 'suspended' AND ended_at IS NULL RETURNING ${calledBackBy}
          ), ${callingBack('resumed', 2)}, audited AS (${auditWhere('resumed', 3)})
          SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM resumed`,
         [newDeliveryId(), ...auditValues(audit)],
       );
+    },
+
+    async successor(run) {
+      const [row] = await rows<{ id: string | null }>(
+        run,
+        'progress-successor',
+        'SELECT successor_id AS id FROM waybill.run WHERE id = $1',
+      );
+      return row?.id ?? null;
     },
 
     async totals(run) {

@@ -15,9 +15,8 @@ export function voided(first: number): string {
          WHEN 'grant' THEN v.target = ANY(${grants})
          ELSE false
        END
-       AND (v.kind = 'key' OR v.tenant = ${tenant}::text)
-       AND (v.kind = 'key' OR v.issued_until IS NULL
-            OR v.issued_until >= to_timestamp(${issuedAtS}::double precision)))`;
+       AND (v.tenant IS NULL OR v.tenant = ${tenant}::text)
+       AND (v.issued_until IS NULL OR v.issued_until >= to_timestamp(${issuedAtS}::double precision)))`;
 }
 
 export function voidedValues({ tenant, principals, issuedAtS, grants = [], key }: Credential): unknown[] {

@@ -32,6 +32,7 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
       const call: Call = {
         pipeline: admission.pipeline!,
         principal: admission.principal,
+        credential: admission.credential,
         policies: admission.policies,
         policyDigest: admission.policyDigest,
         isRevoked: admission.isRevoked,

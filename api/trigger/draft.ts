@@ -7,6 +7,7 @@ import { type GrantClaims, steps } from '../../domain/grant.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { Acceptance, IdempotencyScope } from '../../domain/ports/intake.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
+import type { Credential } from '../../domain/revocation.ts';
 import { describeSource } from '../../domain/sourceDescription.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 
@@ -14,6 +15,7 @@ import type { ApiOptions, ApiPorts } from '../ports.ts';
 export interface Call {
   pipeline: LoadedPipeline;
   principal: Principal;
+  credential: Credential;
   policies: readonly string[];
   policyDigest: string;
   txn: string;
@@ -105,7 +107,7 @@ export function acceptanceOf(
   { grant, claims }: { grant: string; claims: GrantClaims },
   arrival: Pick<Acceptance, 'batches' | 'sealed' | 'requestDigest'> & Partial<Pick<Acceptance, 'callback'>>,
 ): Acceptance {
-  const { runId, pipeline, principal, parameters, source, txn, idempotency, policies } = draft;
+  const { runId, pipeline, principal, credential, parameters, source, txn, idempotency, policies } = draft;
   const { definitionDigest, sourceDigest, parametersDigest, policyDigest, version } = claims.tctx;
   return {
     runId,
@@ -113,6 +115,7 @@ export function acceptanceOf(
     definitionDigest,
     tenant: principal.tenant,
     requestedBy: requesterOf(principal),
+    credential,
     parameters,
     source,
     grant,

@@ -7,9 +7,9 @@ import { exitCodeOf, followToEnd } from '../followToEnd.ts';
 import { printResult } from '../output/print.ts';
 import { countLines, outcomeText, runLines, runTable } from '../output/runText.ts';
 
-/** `waybill runs [list|get|watch|cancel]` */
+/** `waybill runs [list|get|watch|resume|cancel]` */
 export const addRuns: AddCommand = (program, context) => {
-  const runs = program.command('runs').description('list, show, follow and cancel runs');
+  const runs = program.command('runs').description('list, show, follow, resume and cancel runs');
 
   runs
     .command('list', { isDefault: true })
@@ -40,6 +40,18 @@ export const addRuns: AddCommand = (program, context) => {
       process.exitCode = exitCodeOf(run);
     },
   );
+
+  byId(
+    runs,
+    'resume',
+    'have a suspended run ask whether it may go on; under a new grant if it is yours',
+  ).action(async (id: string, _, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions>();
+    const run = await connect(context, options).resumeRun(id);
+    printResult(options.json, run, () => [
+      `Asked ${run.id} to go on. npx waybill runs watch ${run.id} shows whether it may.`,
+    ]);
+  });
 
   byId(runs, 'cancel', 'ask for the end of a run; what is stored stays stored').action(
     async (id: string, _, command: Command) => {

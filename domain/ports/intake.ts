@@ -2,6 +2,7 @@ import type { AuditEvent } from '../audit.ts';
 import type { Batch } from '../batch.ts';
 import type { Manifest } from '../manifest.ts';
 import type { Requester } from '../principal.ts';
+import type { Credential } from '../revocation.ts';
 import type { Run, RunRef, RunState } from '../run.ts';
 import type { RunFacts } from './progress.ts';
 import type { PulledSource } from './sources.ts';
@@ -13,6 +14,7 @@ export interface Intake {
   /**
    * One transaction: the run, its grant, the batches received so far, the audit event, the key and the outbox
    * entry from which the relay starts the workflow. Two acceptances with one key: one wins, the other learns of it.
+   * Throws `PrincipalRevoked` where the credential was revoked meanwhile.
    */
   accept(
     acceptance: Acceptance,
@@ -38,6 +40,17 @@ export interface Intake {
   ): Promise<{ items: Run[]; nextCursor: string | null }>;
   /** Asks Temporal, through the relay, to cancel. Returns the run as it is now; throws `RunEnded`. */
   requestCancel(tenant: string, runId: string, audit: AuditEvent): Promise<Run | undefined>;
+  /** The signed grant that a run has. Throws `RunUnknown`. */
+  findGrant(run: RunRef): Promise<string>;
+  /**
+   * Has a suspended run ask whether it may go on: under the successor of its grant, or where there is none, as it is.
+   * Returns the run as it is now; throws `RunNotSuspended`.
+   */
+  requestResume(
+    run: RunRef,
+    successor: { id: string; grant: string } | undefined,
+    audit: AuditEvent,
+  ): Promise<Run>;
   /** What happened to a run, oldest first. `cursor` is what `nextCursor` of the page before said. */
   listAudit(
     tenant: string,
@@ -76,6 +89,8 @@ export interface Acceptance {
   definitionDigest: string;
   tenant: string;
   requestedBy: Requester;
+  /** What the request relied on. */
+  credential: Credential;
   parameters: unknown;
   /** What the run reads: for pulled sources the path or URL, resolved. */
   source: { kind: 'upload' | 'inline' } | PulledSource;

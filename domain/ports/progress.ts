@@ -10,8 +10,13 @@ import type { PulledSource } from './sources.ts';
 export interface Progress {
   /** What the activities must know of a run. Throws `RunUnknown`. */
   findRun(run: RunRef): Promise<RunFacts>;
-  /** Accepted becomes running; already running stays. */
-  begin(run: RunRef, audit: AuditEvent): Promise<void>;
+  /**
+   * Says in which of Temporal’s executions of the run a step is; costs nothing where that is known. One that is not will be
+   * looked into. Where the run counts as suspended and the step works for it all the same, `resumed` is recorded.
+   */
+  meet(run: RunRef, execution: string, resumed: AuditEvent | undefined): Promise<void>;
+  /** Accepted becomes running; already running stays. The first execution that begins is the one that was asked for. */
+  begin(run: RunRef, execution: string, audit: AuditEvent): Promise<void>;
   /**
    * How many batches have arrived; waits for more than `after`, up to `waitMs` or until the signal aborts. Throws
    * `RunEnded`.
@@ -27,8 +32,10 @@ export interface Progress {
   findWork(run: RunRef, seq: number): Promise<Work>;
   /** The first output of a stage stands; resolves with the one that stands. */
   recordStage(run: RunRef, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
-  /** A right was withdrawn: the run waits, and shows why. Changes nothing once it has ended. */
-  suspend(run: RunRef, reason: RunReason, audit: AuditEvent): Promise<void>;
+  /** A right was withdrawn: the run waits, and shows why. Resolves with how long it has waited, in ms. Throws `RunEnded`. */
+  suspend(run: RunRef, reason: RunReason, audit: AuditEvent): Promise<number>;
+  /** `jti` of the one grant that may take the place of the one the run has. */
+  successor(run: RunRef): Promise<string | null>;
   /** Suspended becomes running; any other state stays. */
   resume(run: RunRef, audit: AuditEvent): Promise<void>;
   /** Sums of the ledger, and whether each batch is in it. */

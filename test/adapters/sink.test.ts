@@ -168,7 +168,7 @@ describe('sink', () => {
       fc.record({
         kind: fc.constantFrom(...revocationKinds),
         target: names,
-        tenant: tenantNames,
+        tenant: fc.option(tenantNames),
         until: fc.option(fc.integer({ min: 0, max: 3_999 })),
         lifted: fc.boolean(),
       }),
@@ -191,8 +191,10 @@ describe('sink', () => {
           await client.query('BEGIN; DELETE FROM waybill.revocation');
           const standing: StandingRevocation[] = [];
           for (const [i, { kind, target, tenant, until, lifted }] of made.entries()) {
-            const of = kind === 'key' ? null : tenant;
-            const issuedUntil = until === null ? null : new Date(until).toISOString();
+            // A logout belongs to no tenant, and neither does a key, of which there is no logout.
+            const everywhere = kind === 'key' || (kind === 'principal' && until !== null && tenant === null);
+            const of = everywhere ? null : (tenant ?? 'void-1');
+            const issuedUntil = until === null || kind === 'key' ? null : new Date(until).toISOString();
             const { rowCount } = await client.query(
               `INSERT INTO waybill.revocation (id, kind, target, tenant, issued_until, lifted_at)
                VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,

@@ -52,6 +52,7 @@ const granted: Record<
   followRun: { path: '/v1/runs/{run}/events', answers: 200 },
   listRunAudit: { path: '/v1/runs/{run}/audit', answers: 200 },
   cancelRun: { path: '/v1/runs/{run}/cancel', answers: 202 },
+  resumeRun: { path: '/v1/runs/{run}/resume', init: { method: 'POST' }, answers: [409, 'RunNotSuspended'] },
   revoke: { path: '/v1/revocations', init: revoked, answers: 200 },
   listRevocations: { path: '/v1/revocations', answers: 200 },
   restore: {

@@ -1,0 +1,66 @@
+import { uuidv7 } from 'uuidv7';
+import { z } from 'zod';
+import { auditOf } from '../../domain/audit.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import { successorOf } from '../../domain/grant.ts';
+import { differenceFrom } from '../../domain/grantedRun.ts';
+import type { Principal } from '../../domain/principal.ts';
+import type { Run } from '../../domain/run.ts';
+import type { Admission } from '../gate.ts';
+import { handler } from '../handler.ts';
+import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { RunView, runViewOf } from '../runView.ts';
+import { sha256 } from '../trigger/draft.ts';
+
+export function resumeRun(ports: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Has a suspended run ask whether it may go on',
+      description:
+        'Whoever asked for the run gives it a new grant by this: with the roles that they have today, and for as long ' +
+        'again. Anybody else only has it ask once more. Answers with the run as it is now; follow it to see it go on.',
+      tags: ['runs'],
+      params: z.object({ id: z.string() }),
+      response: { 202: RunView },
+    },
+    async ({ admission, request, reply }) => {
+      const run = admission.run!;
+      if (run.state !== 'suspended') throw new WaybillError('RunNotSuspended');
+      const successor = isRequester(admission.principal, run)
+        ? await succeed(ports, run, admission)
+        : undefined;
+      const subject = { principal: admission.principal, runId: run.id, txn: request.traceId };
+      const audit = auditOf(subject, 'run.resume-requested', {
+        policies: admission.policies,
+        ...(successor && { grant: successor.id, supersedes: successor.supersedes }),
+      });
+      const now = await ports.intake.requestResume({ tenant: run.tenant, runId: run.id }, successor, audit);
+      return reply.code(202).send(runViewOf(now, options));
+    },
+  );
+}
+
+/** The very principal, and the very one who acts for them, or nobody: a successor is never somebody else’s. */
+function isRequester({ id, actor }: Principal, { requestedBy }: Run): boolean {
+  return id === requestedBy.id && actor?.id === requestedBy.actor?.id;
+}
+
+/** The grant before it is believed no more than a worker would: what stands in the database may be anybody’s. */
+async function succeed(
+  { intake, grantVerifier, grantSigner }: ApiPorts,
+  { id: runId, tenant }: Run,
+  { principal, policyDigest }: Admission,
+): Promise<{ id: string; grant: string; supersedes: string }> {
+  const { claims } = await grantVerifier.verify(await intake.findGrant({ tenant, runId }));
+  const facts = await intake.findOpenRun(tenant, runId);
+  if (!facts) throw new WaybillError('RunNotSuspended');
+  const differs =
+    claims.tctx.workflowId === runId ? differenceFrom(claims, facts, (text) => sha256(text)) : 'id';
+  if (differs) throw new WaybillError('GrantMismatch', { detail: `${differs} of ${runId}` });
+  const id = uuidv7();
+  const iat = Math.floor(Date.now() / 1000);
+  const grant = await grantSigner.sign(
+    successorOf(claims, { jti: id, iat, roles: principal.roles, policyDigest }),
+  );
+  return { id, grant, supersedes: claims.jti };
+}
