@@ -54,8 +54,11 @@ const claims = {
   /** `prn_…` of the principal on whose behalf the workflow acts. */
   sub: text,
   scope: z.string().regex(/^[^\0]*$/),
-  /** The claims of the requester by which policies decide. */
-  req: z.strictObject({ iss: text, sub: text, kind, roles: z.array(text) }),
+  /**
+   * The claims of the requester by which policies decide, and when the token was issued that carried them: what a
+   * sign-out makes void is also whatever was asked for later with a token from before it.
+   */
+  req: z.strictObject({ iss: text, sub: text, iat: z.int(), kind, roles: z.array(text) }),
   /** Who acts for the requester (RFC 8693). */
   act: z.strictObject({ id: text, iss: text, sub: text, kind }).optional(),
 };
@@ -126,11 +129,11 @@ export function principalOf({ sub, req, act, tctx }: WorkflowGrantClaims | Grant
 
 /** All of a grant that somebody may have revoked. */
 export function credentialOf({ claims, key }: VerifiedGrant<WorkflowGrantClaims | GrantClaims>): Credential {
-  const { sub, act, tctx, jti, iat } = claims;
+  const { sub, act, tctx, jti, req } = claims;
   return {
     tenant: tctx.tenant,
     principals: act ? [sub, act.id] : [sub],
-    issuedAtS: iat,
+    issuedAtS: req.iat,
     grants: [jti, tctx.workflowId],
     key,
   };
@@ -142,15 +145,15 @@ export function credentialOf({ claims, key }: VerifiedGrant<WorkflowGrantClaims 
  */
 export function successorOf(
   before: GrantClaims,
-  fresh: { jti: string; iat: number; roles: readonly string[]; policyDigest: string },
+  fresh: { jti: string; iat: number; issuedAtS: number; roles: readonly string[]; policyDigest: string },
 ): GrantClaims {
-  const { jti, iat, roles, policyDigest } = fresh;
+  const { jti, iat, issuedAtS, roles, policyDigest } = fresh;
   return {
     ...before,
     jti,
     iat,
     exp: iat + before.exp - before.iat,
-    req: { ...before.req, roles: [...roles] },
+    req: { ...before.req, iat: Math.floor(issuedAtS), roles: [...roles] },
     tctx: { ...before.tctx, policyDigest },
   };
 }

@@ -26,6 +26,8 @@ export interface GrantTerms {
    * `args` too, as signalWithStart and updateWithStart need.
    */
   message?: { name: string; args: readonly unknown[] };
+  /** When the token of the principal was issued, in seconds since 1970. Default: now. */
+  issuedAtS?: number;
   /** How long it is good for. Default: one hour. */
   lifetimeMs?: number;
   /** W3C trace id (32 lower-case hex digits) for the audit. Default: a new one. */
@@ -47,7 +49,7 @@ export function claimsOf(
     txn: terms.traceId ?? issue.traceId,
     sub: id,
     scope: activities.join(' '),
-    req: { iss, sub: subject, kind, roles: [...roles] },
+    req: { iss, sub: subject, iat: Math.floor(terms.issuedAtS ?? issue.nowS), kind, roles: [...roles] },
     ...(actor && { act: { id: actor.id, iss: actor.issuer, sub: actor.subject, kind: actor.kind } }),
     tctx: {
       tenant,

@@ -60,7 +60,13 @@ export const grantOfRun: GrantClaims = {
   txn: '0af7651916cd43dd8448eb211c80319c',
   sub: 'prn_alice',
   scope: 'ingest validate transform store finalize',
-  req: { iss: 'https://issuer.test', sub: 'alice', kind: 'person', roles: ['data-engineer'] },
+  req: {
+    iss: 'https://issuer.test',
+    sub: 'alice',
+    iat: 1_800_000_000,
+    kind: 'person',
+    roles: ['data-engineer'],
+  },
   tctx: {
     tenant: 'acme',
     namespace: 'default',

@@ -107,9 +107,17 @@ async function copyTemplate(server: Urls): Promise<TestPostgres> {
   };
 }
 
+/** How long connections that were closed may take to be gone; a pool does not wait for that. */
+const closingMs = 5_000;
+
 async function dropDatabase(superuserUrl: string, name: string): Promise<void> {
   const client = new pg.Client({ connectionString: superuserUrl });
   await client.connect();
+  // Whoever is cut off while it says goodbye would be told so, when nobody listens any more.
+  for (const until = performance.now() + closingMs; performance.now() < until; ) {
+    const { rowCount } = await client.query('SELECT FROM pg_stat_activity WHERE datname = $1', [name]);
+    if (!rowCount) break;
+  }
   await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(name)} WITH (FORCE)`);
   await client.end();
 }

@@ -49,7 +49,7 @@ function isRequester({ id, actor }: Principal, { requestedBy }: Run): boolean {
 async function succeed(
   { intake, grantVerifier, grantSigner }: ApiPorts,
   { id: runId, tenant }: Run,
-  { principal, policyDigest }: Admission,
+  { principal, credential: { issuedAtS }, policyDigest }: Admission,
 ): Promise<{ id: string; grant: string; supersedes: string }> {
   const { claims } = await grantVerifier.verify(await intake.findGrant({ tenant, runId }));
   const facts = await intake.findOpenRun(tenant, runId);
@@ -60,7 +60,7 @@ async function succeed(
   const id = uuidv7();
   const iat = Math.floor(Date.now() / 1000);
   const grant = await grantSigner.sign(
-    successorOf(claims, { jti: id, iat, roles: principal.roles, policyDigest }),
+    successorOf(claims, { jti: id, iat, issuedAtS, roles: principal.roles, policyDigest }),
   );
   return { id, grant, supersedes: claims.jti };
 }

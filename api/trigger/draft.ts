@@ -70,7 +70,13 @@ export async function mint(
     txn: draft.txn,
     sub: principal.id,
     scope: granted.join(' '),
-    req: { iss: principal.issuer, sub: principal.subject, kind: principal.kind, roles: [...principal.roles] },
+    req: {
+      iss: principal.issuer,
+      sub: principal.subject,
+      iat: Math.floor(draft.credential.issuedAtS),
+      kind: principal.kind,
+      roles: [...principal.roles],
+    },
     ...(principal.actor && {
       act: {
         id: principal.actor.id,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { credentialOf, successorOf } from '../../domain/grant.ts';
 import { type Credential, type StandingRevocation, voids } from '../../domain/revocation.ts';
+import { grantOfRun } from '../keys.ts';
 
 describe('what a revocation makes void', () => {
   const credential: Credential = {
@@ -46,4 +48,33 @@ describe('what a revocation makes void', () => {
       } as const;
       assert.equal(voids({ ...revocation, ...change }, credential), is);
     });
+});
+
+describe('a sign-out', () => {
+  const signedOutAt = 1_800_000_000;
+  const signOut: StandingRevocation = {
+    id: 'rev_1',
+    kind: 'principal',
+    target: grantOfRun.sub,
+    tenant: null,
+    issuedUntil: new Date(signedOutAt * 1000).toISOString(),
+  };
+  const minted = (req: { iat: number }, iat: number) => ({
+    ...grantOfRun,
+    iat,
+    req: { ...grantOfRun.req, ...req },
+  });
+  const isVoid = (claims: typeof grantOfRun) => voids(signOut, credentialOf({ claims, key: 'k' }));
+
+  it('makes void what is asked for after it with a token from before it', () => {
+    assert.equal(isVoid(minted({ iat: signedOutAt - 60 }, signedOutAt + 60)), true);
+    assert.equal(isVoid(minted({ iat: signedOutAt + 1 }, signedOutAt + 60)), false);
+  });
+
+  it('leaves the successor to who has signed in again', () => {
+    const before = minted({ iat: signedOutAt - 60 }, signedOutAt - 60);
+    const fresh = { jti: 'g2', iat: signedOutAt + 90, roles: [], policyDigest: 'p' };
+    assert.equal(isVoid(successorOf(before, { ...fresh, issuedAtS: signedOutAt - 60 })), true);
+    assert.equal(isVoid(successorOf(before, { ...fresh, issuedAtS: signedOutAt + 80 })), false);
+  });
 });

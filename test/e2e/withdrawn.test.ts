@@ -52,7 +52,11 @@ describe('rights that are withdrawn from a run', () => {
     (await database.query(text, values)).rows as T[];
 
   /** Polls until `look` finds something. */
-  async function until<T>(what: string, look: () => Promise<T | undefined | false>, ms = 180_000): Promise<T> {
+  async function until<T>(
+    what: string,
+    look: () => Promise<T | undefined | false>,
+    ms = 180_000,
+  ): Promise<T> {
     for (const by = performance.now() + ms; ; await pause(25)) {
       const found = await look();
       if (found) return found;
