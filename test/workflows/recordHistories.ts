@@ -3,13 +3,21 @@ import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { untilEnded } from '../../bench/smallRun.ts';
+import { deliveryWorkflowId } from '../../domain/webhookDelivery.ts';
 import { startDevStack } from '../devStack.ts';
+import { startReceiver } from '../webhooks/receiver.ts';
 
 /*
  * `node test/workflows/recordHistories.ts`: runs the workflow as it is now in each of its ways and keeps the histories.
  * Only for new ways: histories that are there stay, for they stand for runs that are under way somewhere.
  */
-const stack = await startDevStack({ project: fileURLToPath(new URL('../project', import.meta.url)) });
+const receiver = await startReceiver((response, { path }) => {
+  response.writeHead(path === '/away' ? 503 : 204).end();
+});
+const stack = await startDevStack({
+  project: fileURLToPath(new URL('../project', import.meta.url)),
+  env: { WAYBILL_CALLBACK_ALLOW: receiver.host },
+});
 try {
   const call = await stack.as('alice');
   const readings = (count: number, name: string) =>
@@ -42,7 +50,32 @@ try {
 
   const connection = await Connection.connect({ address: stack.info().temporalAddress });
   const client = new Client({ connection });
-  for (const [name, id] of Object.entries({ quick, batched, cancelled, refused })) {
+  /** The workflow of the event that tells of a run’s end, once the receiver has heard of it. */
+  async function callBack(path: string): Promise<string> {
+    const run = await call('/v1/pipelines/readings/runs', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        records: [{ sensor: path, value: 1 }],
+        callback: { url: `${receiver.url}${path}` },
+      }),
+    });
+    const { id } = (await run.json()) as { id: string };
+    const { headers } = await receiver.until(({ body }) => body.includes(id));
+    return deliveryWorkflowId({ id: String(headers['webhook-id']), round: 1 });
+  }
+  const eventDelivered = await callBack('/here');
+  const eventGivenUp = await callBack('/away');
+  await client.workflow.getHandle(eventGivenUp).cancel();
+  for (const id of [eventDelivered, eventGivenUp]) await client.workflow.getHandle(id).result();
+  for (const [name, id] of Object.entries({
+    quick,
+    batched,
+    cancelled,
+    refused,
+    eventDelivered,
+    eventGivenUp,
+  })) {
     if (!id) continue;
     const history = await client.workflow.getHandle(id).fetchHistory();
     const file = new URL(`histories/${name}.json`, import.meta.url);
@@ -53,4 +86,5 @@ try {
   await connection.close();
 } finally {
   await stack.stop();
+  await receiver.stop();
 }

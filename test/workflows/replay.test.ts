@@ -24,8 +24,15 @@ describe('histories of runs that began before this change', () => {
 
   const names = readdirSync(histories).filter((name) => name.endsWith('.json'));
 
-  it('are there, one for each way of a run', () => {
-    assert.deepEqual(names.sort(), ['batched.json', 'cancelled.json', 'quick.json', 'refused.json']);
+  it('are there, one for each way of a run or of an event', () => {
+    assert.deepEqual(names.sort(), [
+      'batched.json',
+      'cancelled.json',
+      'eventDelivered.json',
+      'eventGivenUp.json',
+      'quick.json',
+      'refused.json',
+    ]);
   });
 
   for (const name of names) {
