@@ -8,7 +8,7 @@ import type { Handler } from './handler.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import { allowedMethods, refuse, refuseConnection, trace } from './refuse.ts';
 import { createRun } from './routes/createRun.ts';
-import { getDelivery, listDeliveries, redeliver, webhookKeys } from './routes/deliveries.ts';
+import { getDelivery, listDeliveries, redeliver } from './routes/deliveries.ts';
 import { explain } from './routes/explanations.ts';
 import { protectedResource, whoami } from './routes/identity.ts';
 import { listKeys, rotateKeys } from './routes/keys.ts';
@@ -21,6 +21,7 @@ import { listRunAudit } from './routes/runAudit.ts';
 import { followRun } from './routes/runEvents.ts';
 import { cancelRun, getRun, listRuns } from './routes/runs.ts';
 import { token } from './routes/token.ts';
+import { rotateWebhookKeys, webhookKeys } from './routes/webhookKeys.ts';
 import { type Route, type RouteName, routeTable } from './routeTable.ts';
 
 declare module 'fastify' {
@@ -121,6 +122,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     getDelivery: getDelivery(options),
     redeliver: redeliver(ports, options),
     webhookKeys: webhookKeys(ports),
+    rotateWebhookKeys: rotateWebhookKeys(ports),
     health: health(),
     ready: ready(ports),
     openapi: openapi(),

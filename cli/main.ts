@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { addApply } from './commands/apply.ts';
+import { addDeliveries } from './commands/deliveries.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDev } from './commands/dev.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -28,6 +29,7 @@ const commands: readonly AddCommand[] = [
   addPipelines,
   addTrigger,
   addRuns,
+  addDeliveries,
   addKeys,
   addRevocations,
   addWorker,

@@ -12,6 +12,10 @@ export type Envelope = operations['createRun']['requestBody']['content']['applic
 /** Who one is to Waybill. */
 export type Caller = operations['whoami']['responses'][200]['content']['application/json'];
 export type Key = operations['rotateKeys']['responses'][201]['content']['application/json'];
+/** An event that was sent, or is to be. */
+export type Delivery = components['schemas']['Delivery'];
+export type DeliveryFilter = NonNullable<operations['listDeliveries']['parameters']['query']>;
+export type WebhookKey = operations['rotateWebhookKeys']['responses'][201]['content']['application/json'];
 export type Revocation = components['schemas']['Revocation'];
 export type RevocationFilter = NonNullable<operations['listRevocations']['parameters']['query']>;
 export type Hypothesis = operations['explain']['requestBody']['content']['application/json'];
@@ -63,6 +67,13 @@ export interface WaybillClient {
   listKeys(): Promise<Page<Key>>;
   /** Adds a key, which soon takes the place of the one that signs now. */
   rotateKeys(): Promise<Key>;
+  /** Adds a key that signs events, beside the one before until then. */
+  rotateWebhookKeys(): Promise<WebhookKey>;
+  /** The events that callbacks were told, or are to be, newest first. */
+  listDeliveries(filter?: DeliveryFilter): Promise<Page<Delivery>>;
+  getDelivery(id: string): Promise<Delivery>;
+  /** Sends an event again that was given up or delivered, under the same id. */
+  redeliver(id: string): Promise<Delivery>;
   /** Asks for the end of a run; follow it to see it end. */
   cancelRun(id: string): Promise<Run>;
   /** Has a suspended run ask whether it may go on; of whoever asked for it, under a new grant. */
@@ -131,6 +142,11 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
     listKeys: async () => answered(await http.GET('/v1/keys')),
     rotateKeys: async () => answered(await http.POST('/v1/keys/rotations')),
     resumeRun: async (id) => answered(await http.POST('/v1/runs/{id}/resume', { params: { path: { id } } })),
+    rotateWebhookKeys: async () => answered(await http.POST('/v1/webhook-keys/rotations')),
+    listDeliveries: async (query = {}) => answered(await http.GET('/v1/deliveries', { params: { query } })),
+    getDelivery: async (id) => answered(await http.GET('/v1/deliveries/{id}', { params: { path: { id } } })),
+    redeliver: async (id) =>
+      answered(await http.POST('/v1/deliveries/{id}/redeliver', { params: { path: { id } } })),
     cancelRun: async (id) => answered(await http.POST('/v1/runs/{id}/cancel', { params: { path: { id } } })),
     revoke: async (kind, id, { reason } = {}) =>
       answered(

@@ -3,7 +3,7 @@ import { calculateJwkThumbprint } from 'jose';
 import { WaybillError } from '../../domain/errors.ts';
 import type { WebhookKeys } from '../../domain/ports/deliveries.ts';
 import { rootsInUse } from '../../domain/webhookKey.ts';
-import { type Root, readRoots } from './rootFolder.ts';
+import { addRoot, type Root, readRoots } from './rootFolder.ts';
 
 /** Signs events of a tenant. */
 export interface WebhookSigner {
@@ -65,6 +65,19 @@ export function openWebhookKeys(folder: string, now: () => number = Date.now): W
     },
     async publicKeys(tenant) {
       return { keys: (await keysOf(tenant)).map(({ jwk }) => jwk) };
+    },
+    async rotate() {
+      const [newest, before] = await readRoots(folder)
+        .then((all) => rootsInUse(all, Math.floor(now() / 1000)))
+        .catch(() => []);
+      if (newest && before) return { id: newest.id, createdAtS: newest.createdAtS };
+      try {
+        return await addRoot(folder, Math.floor(now() / 1000));
+      } catch (error) {
+        throw new WaybillError('KeysUnavailable', { detail: String(error), cause: error });
+      } finally {
+        roots = undefined;
+      }
     },
   };
 }

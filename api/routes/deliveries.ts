@@ -87,21 +87,6 @@ export function redeliver({ deliveries }: ApiPorts, options: ApiOptions) {
   );
 }
 
-export function webhookKeys({ webhookKeys }: ApiPorts) {
-  return handler(
-    {
-      summary: 'Public keys by which the receivers of a tenant verify events (RFC 7517)',
-      description:
-        '`whpk` is the same key as Standard Webhooks writes it. A signature by any of them is enough; a new key signs beside the one before for a week.',
-      tags: ['operations'],
-      params: z.object({ tenant: z.string().max(200) }),
-      response: { 200: z.object({ keys: z.array(z.record(z.string(), z.unknown())) }) },
-    },
-    async ({ params: { tenant }, reply }) =>
-      reply.header('cache-control', 'public, max-age=300').send(await webhookKeys.publicKeys(tenant)),
-  );
-}
-
 function viewOf({ runId, ...delivery }: Delivery, options: ApiOptions): z.infer<typeof DeliveryView> {
   const run = runLinksOf(runId, options).self;
   const self = `${options.publicUrl?.replace(/\/$/, '') ?? ''}/v1/deliveries/${delivery.id}`;

@@ -1,13 +1,15 @@
 import type { Command } from 'commander';
 import type { Key } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
-import type { AddCommand } from '../context.ts';
+import type { AddCommand, CliContext } from '../context.ts';
 import { printResult } from '../output/print.ts';
 import { table } from '../output/table.ts';
 
 /** `waybill keys [list|rotate]` */
 export const addKeys: AddCommand = (program, context) => {
-  const keys = program.command('keys').description('list and rotate the keys that sign grants');
+  const keys = program
+    .command('keys')
+    .description('list and rotate the keys that sign grants; rotate those that sign events');
 
   keys
     .command('list', { isDefault: true })
@@ -21,14 +23,23 @@ export const addKeys: AddCommand = (program, context) => {
   keys
     .command('rotate')
     .description('add a key that soon signs in the place of the active one')
-    .action(async (_, command: Command) => {
+    .option('--webhooks', 'of the keys that sign events instead')
+    .action(async ({ webhooks }: { webhooks?: true }, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
+      if (webhooks) return rotateWebhooks(context, options);
       const key = await connect(context, options).rotateKeys();
       printResult(options.json, key, () => [
         `${key.kid} signs from ${key.signsFrom} on. What was signed before stays valid.`,
       ]);
     });
 };
+
+async function rotateWebhooks(context: CliContext, options: GlobalOptions): Promise<void> {
+  const key = await connect(context, options).rotateWebhookKeys();
+  printResult(options.json, key, () => [
+    `${key.id} signs events from now on, beside the one before until ${key.aloneFrom}.`,
+  ]);
+}
 
 function keyTable(keys: readonly Key[]): string[] {
   return table<Key>(

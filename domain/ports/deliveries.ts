@@ -4,6 +4,7 @@ import type { Run } from '../run.ts';
 import type { WebhookAnswer } from '../webhookAnswer.ts';
 import type { Delivery, DeliveryRef, DeliveryState } from '../webhookDelivery.ts';
 import type { WebhookEvent } from '../webhookEvent.ts';
+import type { WebhookRoot } from '../webhookKey.ts';
 
 /** What the API asks of the deliveries of a tenant. All of it throws `DatabaseUnavailable`. */
 export interface Deliveries {
@@ -66,4 +67,9 @@ export interface WebhookSender {
 export interface WebhookKeys {
   /** As a JWK Set (RFC 7517), newest first. Throws `KeysUnavailable`. */
   publicKeys(tenant: string): Promise<{ keys: object[] }>;
+  /**
+   * Adds a root that signs from now on, for all tenants. While the one before still signs too, none is added and the newest is
+   * the answer. Throws `KeysUnavailable`.
+   */
+  rotate(): Promise<WebhookRoot>;
 }

@@ -143,5 +143,15 @@ describe('deliveries over HTTP', () => {
     const [{ kty, crv, whpk, d }] = acme.keys as [Record<string, string>];
     assert.deepEqual([kty, crv, d], ['OKP', 'Ed25519', undefined]);
     assert.match(whpk!, /^whpk_[A-Za-z0-9+/]{43}=$/);
+
+    const operator = await api.issuer.token({ sub: 'carol', roles: ['operator'] });
+    const rotated = await api.call('/v1/webhook-keys/rotations', { method: 'POST', as: operator });
+    assert.equal(rotated.status, 201);
+    const both = await keysOf('acme');
+    assert.deepEqual([both.keys.length, both.keys.some((key) => key.whpk === whpk)], [2, true]);
+    const audited = await api.rows(
+      `SELECT outcome FROM waybill.audit_event WHERE action = 'webhook-key.rotated'`,
+    );
+    assert.equal(audited.length, 1);
   });
 });

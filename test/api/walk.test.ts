@@ -80,6 +80,7 @@ const granted: Record<
     init: { method: 'POST' },
     answers: [409, 'DeliveryPending'],
   },
+  rotateWebhookKeys: { path: '/v1/webhook-keys/rotations', init: { method: 'POST' }, answers: 201 },
   webhookKeys: { path: '/.well-known/webhook-keys/acme', answers: 200 },
   health: { path: '/healthz', answers: 200 },
   ready: { path: '/readyz', answers: 200 },

@@ -1,0 +1,58 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { deliveryStates } from '../../domain/webhookDelivery.ts';
+import type { DeliveryFilter } from '../../sdk/client.ts';
+import { connect, type GlobalOptions } from '../connect.ts';
+import type { AddCommand } from '../context.ts';
+import { deliveryLines, deliveryTable } from '../output/deliveryText.ts';
+import { printResult } from '../output/print.ts';
+
+/** `waybill deliveries [list|get|redeliver]` */
+export const addDeliveries: AddCommand = (program, context) => {
+  const deliveries = program
+    .command('deliveries')
+    .description('list, show and repeat the events that callbacks are told');
+
+  deliveries
+    .command('list', { isDefault: true })
+    .description('the events of your tenant, newest first')
+    .option('--run <id>', 'only those of one run')
+    .addOption(new Option('--state <state>', 'only those in one state').choices(deliveryStates))
+    .option('--limit <n>', 'at most so many, up to 100', limit, 20)
+    .option('--cursor <cursor>', 'go on where an earlier list ended')
+    .action(async (filter: DeliveryFilter, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const page = await connect(context, options).listDeliveries(filter);
+      printResult(options.json, page, () => {
+        if (page.items.length === 0) return ['There are no such events.'];
+        const more = page.nextCursor === null ? [] : ['', `There are more: --cursor ${page.nextCursor}`];
+        return [...deliveryTable(page.items, Date.now()), ...more];
+      });
+    });
+
+  byId(deliveries, 'get', 'everything about one event').action(async (id: string, _, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions>();
+    const delivery = await connect(context, options).getDelivery(id);
+    printResult(options.json, delivery, () => deliveryLines(delivery, Date.now()));
+  });
+
+  byId(deliveries, 'redeliver', 'send an event again that was given up or delivered').action(
+    async (id: string, _, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const delivery = await connect(context, options).redeliver(id);
+      printResult(options.json, delivery, () => [
+        `${delivery.type} of ${delivery.run} goes to ${delivery.to} again. npx waybill deliveries get ${id} shows how it went.`,
+      ]);
+    },
+  );
+};
+
+function byId(deliveries: Command, name: string, description: string): Command {
+  return deliveries.command(name).description(description).argument('<id>');
+}
+
+function limit(text: string): number {
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1 || n > 100)
+    throw new InvalidArgumentError('It is a number from 1 to 100.');
+  return n;
+}
