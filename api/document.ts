@@ -2,7 +2,9 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import type { OpenAPIV3_1 } from 'openapi-types';
 import { z } from 'zod';
+import { RunEventData, webhookEvents } from '../domain/webhookEvent.ts';
 import type { ApiOptions } from './ports.ts';
 import { Problem } from './problem.ts';
 import { DeliveryView } from './routes/deliveries.ts';
@@ -20,6 +22,7 @@ named.add(PipelineView, { id: 'Pipeline' });
 named.add(RevocationView, { id: 'Revocation' });
 named.add(ExplanationView, { id: 'Explanation' });
 named.add(DeliveryView, { id: 'Delivery' });
+named.add(RunEventData, { id: 'RunEventData' });
 
 /** OpenAPI 3.1 from the schemas of the routes, and its pages under `/docs`. */
 export async function documented(app: FastifyInstance, { publicUrl }: ApiOptions): Promise<void> {
@@ -42,7 +45,7 @@ export async function documented(app: FastifyInstance, { publicUrl }: ApiOptions
       const made = toJsonSchema(document);
       return document.route.config?.route?.body === 'json or data' ? withBodies(made) : made;
     },
-    transformObject: (document) => tidied(toComponents(document)),
+    transformObject: (document) => tidied({ ...toComponents(document), webhooks: webhooks() }),
   });
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
 }
@@ -58,6 +61,22 @@ function tidied<T extends object>(document: T): T {
     if (value?.format === 'date-time') delete value.pattern;
     return Math.abs(value) === Number.MAX_SAFE_INTEGER && /imum$/.test(key) ? undefined : value;
   });
+}
+
+/** What callbacks are told, so that receivers too can be generated from the document. */
+function webhooks(): NonNullable<OpenAPIV3_1.Document['webhooks']> {
+  const told = Object.entries(webhookEvents).map(([type, data]) => {
+    const properties = {
+      type: { const: type },
+      timestamp: { type: 'string', format: 'date-time' },
+      data: { $ref: `#/components/schemas/${named.get(data)!.id}` },
+    };
+    const schema = { type: 'object', required: Object.keys(properties), properties } as const;
+    const requestBody = { required: true, content: { 'application/json': { schema } } };
+    const responses = { '2XX': { description: 'Taken. Anything else is tried again.' } };
+    return [type, { post: { tags: ['webhooks'], security: [], requestBody, responses } }];
+  });
+  return Object.fromEntries(told);
 }
 
 /** The bodies of a route that also takes data; they are validated by hand, since the data is a stream. */

@@ -4,7 +4,7 @@ import { runStates } from './run.ts';
 const count = z.int().min(0);
 
 /** What a receiver learns of a run: ids, state, counts, links. Never a record’s value, never a token. */
-const RunEventData = z.object({
+export const RunEventData = z.object({
   run: z.string(),
   tenant: z.string(),
   pipeline: z.string(),
@@ -27,7 +27,7 @@ const RunEventData = z.object({
 });
 
 /** Every type of event that Waybill sends, and the shape of its `data`. A type never changes its shape. */
-const webhookEvents = {
+export const webhookEvents = {
   'run.completed': RunEventData,
   'run.failed': RunEventData,
   'run.cancelled': RunEventData,

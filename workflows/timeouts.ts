@@ -12,7 +12,7 @@ import { attemptMaxMs } from '../domain/webhookDelivery.ts';
  * A heartbeat is due every 5 s (sent each second), so a worker that was killed is noticed within 5 s whatever the
  * step. Faults that may pass (a database away, a source that does not answer) are retried without limit: once
  * the grant of the run has expired, an attempt says so, and the run is suspended. What cannot pass is marked
- * non-retryable by the activity itself, from the table in `domain/errors.ts`. Temporal adds jitter to each interval.
+ * non-retryable by the activity itself, from the table in `domain/errors.ts`.
  */
 const withoutLimit = { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s' } as const;
 

@@ -506,7 +506,223 @@ export interface paths {
         trace?: never;
     };
 }
-export type webhooks = Record<string, never>;
+export interface webhooks {
+    "run.completed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        type: "run.completed";
+                        /** Format: date-time */
+                        timestamp: string;
+                        data: components["schemas"]["RunEventData"];
+                    };
+                };
+            };
+            responses: {
+                /** @description Taken. Anything else is tried again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "run.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        type: "run.failed";
+                        /** Format: date-time */
+                        timestamp: string;
+                        data: components["schemas"]["RunEventData"];
+                    };
+                };
+            };
+            responses: {
+                /** @description Taken. Anything else is tried again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "run.cancelled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        type: "run.cancelled";
+                        /** Format: date-time */
+                        timestamp: string;
+                        data: components["schemas"]["RunEventData"];
+                    };
+                };
+            };
+            responses: {
+                /** @description Taken. Anything else is tried again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "run.suspended": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        type: "run.suspended";
+                        /** Format: date-time */
+                        timestamp: string;
+                        data: components["schemas"]["RunEventData"];
+                    };
+                };
+            };
+            responses: {
+                /** @description Taken. Anything else is tried again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "run.resumed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        type: "run.resumed";
+                        /** Format: date-time */
+                        timestamp: string;
+                        data: components["schemas"]["RunEventData"];
+                    };
+                };
+            };
+            responses: {
+                /** @description Taken. Anything else is tried again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export interface components {
     schemas: {
         Run: {
@@ -659,6 +875,32 @@ export interface components {
             links: {
                 self: string;
                 run: string;
+            };
+        };
+        RunEventData: {
+            run: string;
+            tenant: string;
+            pipeline: string;
+            /** @enum {string} */
+            state: "accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled";
+            counts?: {
+                read: number;
+                passed: number;
+                filtered: number;
+                rejected: number;
+                emitted: number;
+                stored: number;
+                unchanged: number;
+                deduplicated: number;
+            };
+            reason?: {
+                code: string;
+                message: string;
+            };
+            links: {
+                self: string;
+                events: string;
+                audit: string;
             };
         };
     };
