@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { addApply } from './commands/apply.ts';
+import { addAttack } from './commands/attack.ts';
 import { addDeliveries } from './commands/deliveries.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDev } from './commands/dev.ts';
@@ -23,6 +24,7 @@ import { failureOf } from './failure.ts';
 const commands: readonly AddCommand[] = [
   addDev,
   addDemo,
+  addAttack,
   addLogin,
   addLogout,
   addWhoami,

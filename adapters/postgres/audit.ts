@@ -23,7 +23,20 @@ export function auditWhere(effect: string, first: number): string {
 }
 
 export function auditValues({ tenant, runId, txn, action, outcome, actor, detail }: AuditEvent): unknown[] {
-  return [tenant, runId, txn, action, outcome, actor && JSON.stringify(actor), JSON.stringify(detail)];
+  const [tenantText, runText] = [tenant, runId].map((text) => text && keepable(text));
+  return [tenantText, runText, txn, action, outcome, actor && json(actor), json(detail)];
+}
+
+function json(value: object): string {
+  return JSON.stringify(value, (_, one) => (typeof one === 'string' ? keepable(one) : one));
+}
+
+/**
+ * Without what PostgreSQL keeps in no text (a zero byte) or no JSON (half a surrogate pair). Whoever is refused chose some
+ * of these texts, and must not choose one by which the refusal cannot be recorded.
+ */
+function keepable(text: string): string {
+  return text.replaceAll('\0', '\ufffd').toWellFormed();
 }
 
 /** For facts that have no other effect to commit with, such as a denial. */
@@ -31,7 +44,7 @@ export function createAuditLog(tenants: Tenants): AuditLog {
   return {
     async append(event) {
       try {
-        await insertAudit(tenants.for(event.tenant), event);
+        await insertAudit(tenants.for(event.tenant && keepable(event.tenant)), event);
       } catch (error) {
         throw fromPostgres(error);
       }

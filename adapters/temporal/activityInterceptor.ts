@@ -206,20 +206,14 @@ function refusalOf<Claims extends AnyClaims>(
     tenant: claims?.tctx.tenant ?? null,
     // A workflow that begins again after its run has ended was not set off by whom its grant names.
     actor: claims && code !== 'RunEnded' ? actorOf(claims) : null,
-    runId: recordable(attempt.workflowId) || null,
+    runId: attempt.workflowId || null,
     txn: claims?.txn ?? null,
     detail: {
       ...attempt,
-      workflowId: recordable(attempt.workflowId),
       code,
       reason: detail ?? null,
       ...(claims && { grant: claims.jti }),
       ...(decision && { policies: decision.policies, policyDigest: decision.digest }),
     },
   };
-}
-
-/** Whoever starts a workflow by hand chooses its id, and PostgreSQL keeps no text with this character. */
-function recordable(text: string): string {
-  return text.replaceAll('\0', '\ufffd');
 }

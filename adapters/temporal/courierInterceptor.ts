@@ -49,8 +49,7 @@ function isRefused(error: unknown): error is WaybillError {
 }
 
 function refusalOf({ code }: WaybillError, { info }: Context) {
-  // Whoever starts a workflow by hand chooses its id; PostgreSQL could not record this character of it.
-  const workflowId = (info.workflowExecution?.workflowId ?? '').replaceAll('\0', '\ufffd');
+  const workflowId = info.workflowExecution?.workflowId ?? '';
   const { namespace, workflowType, activityType } = info;
   return {
     action: 'attempt.refused',

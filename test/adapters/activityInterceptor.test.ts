@@ -153,11 +153,6 @@ describe('the check before every attempt of a step', () => {
     assert.ok(audited.every(({ actor, detail }) => actor?.id === 'prn_alice' && detail.fault));
   });
 
-  it('keeps no text that PostgreSQL could not', async () => {
-    await tried(await signed(claims), { workflowExecution: { workflowId: 'orders-1\0', runId: 'run' } });
-    assert.doesNotMatch(JSON.stringify(audited), /\\u0000/);
-  });
-
   it('leaves the failures of an application as they are, and hides its own', async () => {
     const environment = new MockActivityEnvironment(attempt);
     const under = async (guard: Partial<Guard<GrantClaims>>, work: () => Promise<unknown>) => {

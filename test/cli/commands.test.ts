@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
+import type { Report } from '../../cli/attack/attackStack.ts';
 import { openHome } from '../../cli/dev/home.ts';
 import { clusterFolder } from '../../cli/dev/postgresCluster.ts';
 import { ensureDatabase } from '../../cli/dev/postgresRoles.ts';
@@ -71,13 +72,16 @@ describe('waybill', () => {
       assert.match(ended.stdout, /read +9 = passed 4 \+ filtered +1 \+ rejected 4/);
     });
 
-    it('shows why records were refused, and a forged run too', () => {
+    it('shows why records were refused, and forged runs too', () => {
       for (const code of [
         'SchemaMismatch',
         'MalformedJson',
         'CurrencyUnexpected',
         'UnknownField',
         'GrantMissing',
+        'GrantMismatch',
+        'GrantInvalid',
+        'RunEnded',
       ])
         assert.match(ended.stdout, new RegExp(code));
     });
@@ -338,6 +342,19 @@ describe('waybill', () => {
       });
     });
 
+    describe('attack', () => {
+      it('has everything refused by its code, on record, and nothing touched', async () => {
+        const report = await json<Report>(0, 'attack');
+        assert.ok(report.held);
+        assert.equal(report.underWay.state, 'completed');
+        assert.ok(report.attempts.length >= 18);
+        for (const { tried, refused, expected, touched, audited } of report.attempts)
+          assert.deepEqual([refused, touched, audited], [expected, false, true], tried);
+        // Erin is herself again.
+        await json<Page<Run>>(0, 'runs', '--limit', '1', '--as', 'erin');
+      });
+    });
+
     describe('worker', () => {
       it('is one more until Ctrl-C, and drains', async () => {
         const one = start(['worker']);
@@ -498,7 +515,7 @@ describe('waybill', () => {
       });
       after(() => endless?.end());
 
-      it('has examples', () => assert.equal(blocks.length, 18));
+      it('has examples', () => assert.equal(blocks.length, 19));
 
       for (const block of blocks) {
         it(`shows what works as it stands there: ${block.split('\n', 1)}`, async () => {

@@ -161,6 +161,8 @@ function otherProtection({ claims, key, stranger }: Material): Forgery[] {
     '',
     null,
     ['EdDSA'],
+    'EdDSA\0',
+    '\udfff',
   ];
   const extensions: Record<string, unknown>[] = [
     { crit: ['exp'] },
@@ -174,6 +176,7 @@ function otherProtection({ claims, key, stranger }: Material): Forgery[] {
     { zip: 'DEF' },
     { cty: 'JWT' },
     { enc: 'A256GCM' },
+    { '\0': 1 },
   ];
   const text = (id: string) => JSON.stringify(boundTo(claims, id));
   return [
@@ -226,9 +229,13 @@ function otherKeys({ claims, key, retired, stranger }: Material): Forgery[] {
     "' OR 1=1 --",
     'http://127.0.0.1:1/key',
     key.kid.slice(1),
+    `${key.kid}\0`,
+    '\ud800',
   ];
   return [
-    ...unknown.map((kid): Forgery => ({ name: `kid ${kid}`, code: 'GrantKeyUnknown', forge: named(kid) })),
+    ...unknown.map(
+      (kid): Forgery => ({ name: `kid ${JSON.stringify(kid)}`, code: 'GrantKeyUnknown', forge: named(kid) }),
+    ),
     ...[7, null, undefined, [key.kid]].map(
       (kid): Forgery => ({ name: `kid ${JSON.stringify(kid)}`, code: 'GrantMalformed', forge: named(kid) }),
     ),

@@ -1,0 +1,38 @@
+import type { ErrorCode } from '../../domain/errors.ts';
+import type { Scene } from './scene.ts';
+
+/** One thing that an attacker tries, and how it has to be refused. */
+export interface Attack {
+  tried: string;
+  code: ErrorCode;
+  /** What became of it: the code of the refusal, or none; and the run whose audit has to show it, where there is one. */
+  attempt(scene: Scene): Promise<Outcome | string | undefined>;
+}
+
+interface Outcome {
+  code: string | undefined;
+  runId?: string;
+}
+
+export interface Attempted {
+  tried: string;
+  /** How it was refused; `null` where it was not. */
+  refused: string | null;
+  expected: ErrorCode;
+  /** Whether any row that belongs to the victim or to the attack came, went or changed. */
+  touched: boolean;
+  audited: boolean;
+  /** Refused as it has to be, nothing touched, and on record. */
+  held: boolean;
+}
+
+/** Tries one thing, and looks at what it has left behind. */
+export async function attempt(scene: Scene, { tried, code: expected, attempt }: Attack): Promise<Attempted> {
+  const before = await scene.ledger.read();
+  const outcome = await attempt(scene);
+  const { code, runId } = typeof outcome === 'object' ? outcome : { code: outcome, runId: undefined };
+  const touched = (await scene.ledger.read()) !== before;
+  const audited = runId === undefined || (await scene.ledger.isAudited(runId, expected));
+  const held = code === expected && !touched && audited;
+  return { tried, refused: code ?? null, expected, touched, audited, held };
+}

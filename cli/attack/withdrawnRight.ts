@@ -1,0 +1,38 @@
+import { principalId } from '../../adapters/oidc/callerOf.ts';
+import { ProblemError, type WaybillClient } from '../../sdk/client.ts';
+import type { Attack } from './attack.ts';
+
+/** How long a withdrawal may take to be known everywhere. */
+const knownWithinMs = 10_000;
+
+/** Somebody whose right is withdrawn, with the token that they still have. */
+export function withdrawnRight(operator: WaybillClient, erin: WaybillClient): Attack {
+  return {
+    tried: 'the runs of her tenant, as erin, whose right carol has just withdrawn',
+    code: 'PrincipalRevoked',
+    async attempt({ dev }) {
+      const target = principalId(dev.issuerUrl, 'erin');
+      const revocation = await operator.revoke('principal', target, { reason: 'waybill attack' });
+      try {
+        for (const from = performance.now(); performance.now() - from < knownWithinMs; ) {
+          const code = await refusalOf(erin);
+          if (code) return code;
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+        return undefined;
+      } finally {
+        await operator.restore(revocation.id);
+      }
+    },
+  };
+}
+
+async function refusalOf(client: WaybillClient): Promise<string | undefined> {
+  try {
+    await client.listRuns();
+    return undefined;
+  } catch (error) {
+    if (error instanceof ProblemError) return error.code;
+    throw error;
+  }
+}

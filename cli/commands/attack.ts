@@ -1,0 +1,57 @@
+import type { Command } from 'commander';
+import type { Report } from '../attack/attackStack.ts';
+import { readClientSettings } from '../cliSettings.ts';
+import { connect, type GlobalOptions, runningStack } from '../connect.ts';
+import { type AddCommand, type CliContext, CliError, exitCode } from '../context.ts';
+import { packageFile } from '../dev/nodeService.ts';
+import { followToEnd } from '../followToEnd.ts';
+import { attemptLines } from '../output/attemptText.ts';
+import { printResult, tell } from '../output/print.ts';
+import { dataOf, upload } from '../upload.ts';
+
+/** `waybill attack`: what an outsider may try, against the embedded stack that is up. */
+export const addAttack: AddCommand = (program, context) => {
+  program
+    .command('attack')
+    .description('try to get data moved under somebody else’s name, in the embedded stack that is up')
+    .action(async (_, command: Command) => {
+      const { json = false } = command.optsWithGlobals<GlobalOptions>();
+      const report = await attack(context, json);
+      printResult(json, report, () => summaryLines(report));
+      if (!report.held) process.exitCode = exitCode.tampered;
+    });
+};
+
+async function attack(context: CliContext, json: boolean): Promise<Report> {
+  const dev = runningStack(readClientSettings(context).WAYBILL_HOME);
+  const cast = {
+    alice: connect(context, { as: 'alice' }),
+    carol: connect(context, { as: 'carol' }),
+    erin: connect(context, { as: 'erin' }),
+  };
+  const { attackStack } = await import('../attack/attackStack.ts');
+  const sample = await dataOf(packageFile('examples/acme/data/orders.ndjson'));
+  const { items } = await cast.alice.listPipelines();
+  if (!items.some(({ id }) => id === 'orders'))
+    throw new CliError('The stack that is up serves another project; attack examples/acme instead.');
+  const accepted = await upload(cast.alice, 'orders', sample, { mediaType: 'application/x-ndjson' });
+  const victim = await followToEnd(cast.alice, accepted.id, undefined);
+  let last = '';
+  return attackStack(dev, victim, cast, (place, attempted) => {
+    const say = json ? tell : (line: string) => void process.stdout.write(`${line}\n`);
+    if (place !== last) say(`\n${place}`);
+    last = place;
+    for (const line of attemptLines(attempted)) say(`  ${line}`);
+  });
+}
+
+function summaryLines({ attempts, underWay, held }: Report): string[] {
+  const through = attempts.filter((one) => !one.held).length;
+  return [
+    '',
+    held
+      ? `${attempts.length} attempts, each refused and on record; no row of a run, a batch or a table was touched.`
+      : `${through} of ${attempts.length} attempts did not end as they have to.`,
+    `Alice’s own run, under way all the while: ${underWay.id} ${underWay.state}.`,
+  ];
+}
