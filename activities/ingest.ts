@@ -15,12 +15,8 @@ export async function ingestStep(deps: Dependencies, { after }: { after: number 
   const run = await runOf(deps);
   const cancelled = Context.current().cancellationSignal;
   if (after === 0) await deps.progress.begin(run, executionOf(), audited(deps, 'run.started'));
-  const { known, sealed, broken } = await deps.progress.arrivals(
-    run,
-    after,
-    waitMs,
-    AbortSignal.any([cancelled, deps.draining]),
-  );
+  const until = AbortSignal.any([cancelled, deps.draining]);
+  const { known, sealed, broken } = await deps.progress.arrivals(run, after, waitMs, until);
   cancelled.throwIfAborted();
   if (broken) throw new WaybillError('UploadIncomplete');
   if (sealed && !(await isGranted(deps, run)))

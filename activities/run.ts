@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import type { AuditEvent } from '../domain/audit.ts';
 import { WaybillError } from '../domain/errors.ts';
-import { actorOf, isHousekeeping } from '../domain/grant.ts';
+import { actorOf } from '../domain/grant.ts';
 import { differenceFrom } from '../domain/grantedRun.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { ObjectScope } from '../domain/ports/objects.ts';
-import type { RunFacts } from '../domain/ports/progress.ts';
+import type { RunFacts, Work } from '../domain/ports/progress.ts';
 import type { Dependencies } from './index.ts';
 
 /**
@@ -23,19 +23,22 @@ export async function runOf(deps: Dependencies): Promise<RunFacts> {
   const differs = differenceFrom(claims, run, digestOf);
   if (differs)
     throw new WaybillError('GrantMismatch', { detail: `${differs} of ${runId} differs from its grant` });
-  await deps.progress.meet(run, executionOf(), isAtWork() ? audited(deps, 'run.resumed') : undefined);
   return run;
+}
+
+/**
+ * All that is known of a batch. A step that was let in works, so a run that still counts as suspended does so no more: after
+ * a reset, or where the run began anew, nobody else says so.
+ */
+export async function workOf(deps: Dependencies, run: RunFacts, seq: number): Promise<Work> {
+  const work = await deps.progress.findWork(run, seq);
+  if (work.suspended) await deps.progress.resume(run, audited(deps, 'run.resumed'));
+  return work;
 }
 
 /** Temporal’s id of the execution at hand; a run has several where it continued as new, or was reset. */
 export function executionOf(): string {
   return Context.current().info.workflowExecution!.runId;
-}
-
-/** Whether the step brings the run on, rather than recording or asking something about it. */
-function isAtWork(): boolean {
-  const { activityType } = Context.current().info;
-  return activityType !== 'resume' && !isHousekeeping(activityType);
 }
 
 /** Lower-case hex SHA-256, as grants have it. */

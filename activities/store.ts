@@ -6,7 +6,7 @@ import type { RunFacts } from '../domain/ports/progress.ts';
 import type { DeadLetter } from '../domain/ports/sink.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/run.ts';
 import type { Dependencies } from './index.ts';
-import { audited, definitionOf, runOf, scopeOf } from './run.ts';
+import { audited, definitionOf, runOf, scopeOf, workOf } from './run.ts';
 import { readRejections } from './stage.ts';
 
 /** Bytes of a refused record that its dead letter keeps itself; of a larger one it names object and offset. */
@@ -16,7 +16,7 @@ const rawBytesMax = 64 * 1024;
 export async function storeStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await runOf(deps);
   const definition = definitionOf(deps);
-  const { batch, validated, transformed, stored } = await deps.progress.findWork(run, seq);
+  const { batch, validated, transformed, stored } = await workOf(deps, run, seq);
   if (stored) return landed(stored);
 
   if (!validated || !transformed) {

@@ -32,5 +32,6 @@ export function whoOf({ id, kind, actor }: Principal): NonNullable<AuditEvent['a
 
 /** Facts that have no other effect to commit with. Throws `DatabaseUnavailable`. */
 export interface AuditLog {
-  append(event: AuditEvent): Promise<void>;
+  /** `once`: not where the run has such an event about the same `detail.execution` already. */
+  append(event: AuditEvent, once?: 'once'): Promise<void>;
 }

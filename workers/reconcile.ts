@@ -1,7 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { Pool } from 'pg';
-import { noteExecution } from '../adapters/postgres/executions.ts';
 import {
   breakSilentUploads,
   enqueueStart,
@@ -9,13 +8,12 @@ import {
   listWaitingFor,
   type OpenRun,
 } from '../adapters/postgres/openRuns.ts';
-import type { Tenants } from '../adapters/postgres/tenants.ts';
+import type { AuditEvent, AuditLog } from '../domain/audit.ts';
 import { errors } from '../domain/errors.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { DeliveryLog } from '../domain/ports/deliveries.ts';
 import type { Progress } from '../domain/ports/progress.ts';
 import { wake } from '../workflows/messages.ts';
-import { examineExecutions } from './examineExecutions.ts';
 import { reconcileDeliveries } from './reconcileDeliveries.ts';
 import { statusOf } from './workflowStatus.ts';
 
@@ -25,7 +23,7 @@ const runsMax = 50;
 export interface ReconcileOptions {
   /** As the role `waybill_relay`, which sees the runs of all tenants. */
   pool: Pool;
-  tenants: Tenants;
+  audit: AuditLog;
   client: Client;
   progress: Progress;
   deliveries: DeliveryLog;
@@ -36,7 +34,7 @@ export interface ReconcileOptions {
 /**
  * Keeps our record of runs true to Temporal’s: a run that was ended there from outside is recorded as such, its
  * actor unknown; one that Temporal does not know (it lost its last moments in a power cut, say) is started again,
- * which is safe since nothing is stored twice; an execution that Temporal has and we do not is looked into; an upload
+ * which is safe since nothing is stored twice; one that began anew in another execution is audited; an upload
  * whose receiver fell silent is broken. Events on their way to receivers are looked after likewise. Once at the start, runs
  * that wait for a definition which this worker has are woken.
  */
@@ -57,7 +55,6 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
       await reconcile(options, run);
     }
     afterDelivery = await reconcileDeliveries(options, afterDelivery);
-    await examineExecutions(options);
   }
 
   const running = (async () => {
@@ -90,12 +87,11 @@ async function wakeWaiting({ pool, client, definitions }: ReconcileOptions): Pro
   }
 }
 
-async function reconcile({ pool, tenants, client, progress }: ReconcileOptions, run: OpenRun): Promise<void> {
-  const { status, temporalRunId } = await statusOf(client, run.runId);
+async function reconcile({ pool, audit, client, progress }: ReconcileOptions, run: OpenRun): Promise<void> {
+  const { status, firstExecution } = await statusOf(client, run.runId);
   if (status === 'unknown') return enqueueStart(pool, run);
-  // Without any its first has not begun yet.
-  if (run.executions.length > 0 && !run.executions.includes(temporalRunId))
-    await noteExecution(tenants, run, temporalRunId);
+  if (firstExecution && run.firstExecution && firstExecution !== run.firstExecution)
+    await audit.append(restarted(run, firstExecution), 'once');
   if (status === 'RUNNING') return;
   const { counts } = await progress.totals(run);
   const reason = { code: 'RunTerminated', message: errors.RunTerminated.message };
@@ -112,4 +108,17 @@ async function reconcile({ pool, tenants, client, progress }: ReconcileOptions, 
       detail: { temporalStatus: status },
     },
   );
+}
+
+/** It goes on under its own grant, or not at all. Who had it begin anew, after a loss or from outside, nobody knows. */
+function restarted({ tenant, runId, txn, firstExecution }: OpenRun, execution: string): AuditEvent {
+  return {
+    action: 'run.restarted',
+    outcome: 'success',
+    tenant,
+    actor: null,
+    runId,
+    txn,
+    detail: { execution, original: firstExecution },
+  };
 }

@@ -200,7 +200,7 @@ export async function startWorker(
   });
   const reconciling = startReconciling({
     pool: relayPool,
-    tenants,
+    audit,
     client,
     progress,
     deliveries,

@@ -11,6 +11,17 @@ export async function insertAudit(client: Queries, event: AuditEvent): Promise<v
   });
 }
 
+/** Several who notice the same thing at once come one after the other. */
+async function insertAuditOnce(client: Queries, event: AuditEvent): Promise<void> {
+  const about = [event.runId, event.action, String(event.detail.execution)];
+  await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [about.join(' ')]);
+  const { rowCount } = await client.query(
+    `SELECT FROM waybill.audit_event WHERE run_id = $1 AND action = $2 AND detail ->> 'execution' = $3 LIMIT 1`,
+    about,
+  );
+  if (!rowCount) await insertAudit(client, event);
+}
+
 /**
  * The same as part of a larger statement: an insert that happens where the CTE `effect` has a row, so that effect and
  * event take one round trip and one commit. Its parameters begin at `$first`; give them by `auditValues`.
@@ -42,9 +53,11 @@ function keepable(text: string): string {
 /** For facts that have no other effect to commit with, such as a denial. */
 export function createAuditLog(tenants: Tenants): AuditLog {
   return {
-    async append(event) {
+    async append(event, once) {
       try {
-        await insertAudit(tenants.for(event.tenant && keepable(event.tenant)), event);
+        const tenant = tenants.for(event.tenant && keepable(event.tenant));
+        if (once) await tenant.transaction((client) => insertAuditOnce(client, event));
+        else await insertAudit(tenant, event);
       } catch (error) {
         throw fromPostgres(error);
       }

@@ -5,7 +5,6 @@ import { addCounts, type Counts, type RunRef, zeroCounts } from '../../domain/ru
 import { auditValues, auditWhere } from './audit.ts';
 import { batchFromRow, insertBatch } from './batches.ts';
 import { calledBackBy, callingBack, newDeliveryId } from './callBack.ts';
-import { noteExecution } from './executions.ts';
 import { fromPostgres } from './failure.ts';
 import { factColumns } from './runFacts.ts';
 import type { Tenants } from './tenants.ts';
@@ -18,7 +17,7 @@ const factsMax = 1_000;
 
 /** `waitForRun` is what makes waiting for arrivals cheap; without a notification the table is asked every 2 s. */
 export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progress {
-  const known = new Map<string, RunFacts & { executions: Set<string> }>();
+  const facts = new Map<string, RunFacts>();
 
   /** Asks for a run; its id is `$1`, and `values` follow. */
   async function rows<T>(
@@ -38,29 +37,17 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
   return {
     async findRun(run) {
       const { tenant, runId } = run;
-      const found = known.get(runId);
-      if (found?.tenant === tenant) return found;
-      const [row] = await rows<RunFacts & { executions: string[] }>(
+      const known = facts.get(runId);
+      if (known?.tenant === tenant) return known;
+      const [found] = await rows<RunFacts>(
         run,
         'progress-run',
-        `SELECT ${factColumns}, ARRAY(SELECT temporal_run_id FROM waybill.execution WHERE run_id = $1) AS executions
-         FROM waybill.run WHERE id = $1`,
+        `SELECT ${factColumns} FROM waybill.run WHERE id = $1`,
       );
-      if (!row) throw new WaybillError('RunUnknown', { detail: runId });
-      if (known.size >= factsMax) known.delete(known.keys().next().value!);
-      const facts = { ...row, executions: new Set(row.executions) };
-      known.set(runId, facts);
-      return facts;
-    },
-
-    async meet(run, execution, resumed) {
-      const executions = known.get(run.runId)?.executions ?? new Set();
-      // Without any it is the first, which `begin` records.
-      if (executions.size > 0 && !executions.has(execution)) {
-        await noteExecution(tenants, run, execution);
-        if (resumed) await this.resume(run, resumed);
-      }
-      executions.add(execution);
+      if (!found) throw new WaybillError('RunUnknown', { detail: runId });
+      if (facts.size >= factsMax) facts.delete(facts.keys().next().value!);
+      facts.set(runId, found);
+      return found;
     },
 
     async begin(run, execution, audit) {
@@ -68,11 +55,8 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
         run,
         'progress-begin',
         `WITH begun AS (
-           UPDATE waybill.run SET state = 'running', started_at = now()
+           UPDATE waybill.run SET state = 'running', started_at = now(), first_execution = $2
            WHERE id = $1 AND state = 'accepted' RETURNING id
-         ), first AS (
-           INSERT INTO waybill.execution (run_id, temporal_run_id, became) SELECT $1, $2, 'first'
-           WHERE NOT EXISTS (SELECT FROM waybill.execution WHERE run_id = $1) ON CONFLICT DO NOTHING
          ), audited AS (${auditWhere('begun', 3)})
          SELECT pg_notify('waybill_run', id) FROM begun`,
         [execution, ...auditValues(audit)],
@@ -85,16 +69,18 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
         const [seen] = await rows<{ known: number; arrival: string; ended: boolean }>(
           run,
           'progress-arrivals',
-          `SELECT arrival, ended_at IS NOT NULL AS ended, (SELECT coalesce(max(seq) + 1, 0) FROM waybill.batch WHERE run_id = $1) AS known
+          `SELECT arrival, ended_at IS NOT NULL AS ended,
+                  (SELECT coalesce(max(seq) + 1, 0) FROM waybill.batch WHERE run_id = $1) AS known
            FROM waybill.run WHERE id = $1`,
         );
         if (!seen) throw new WaybillError('RunUnknown', { detail: run.runId });
         if (seen.ended) throw new WaybillError('RunEnded', { detail: run.runId });
+        const { known } = seen;
         const sealed = seen.arrival === 'sealed';
         const broken = seen.arrival === 'broken';
         const leftMs = until - performance.now();
-        const news = seen.known > after || sealed || broken;
-        if (news || leftMs <= 0 || signal.aborted) return { known: seen.known, sealed, broken };
+        const news = known > after || sealed || broken;
+        if (news || leftMs <= 0 || signal.aborted) return { known, sealed, broken };
         await waitForRun(run.runId, Math.min(leftMs, 2_000), signal);
       }
     },
@@ -139,21 +125,21 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
         run,
         'progress-work',
         `SELECT to_jsonb(b) AS batch, l.counts AS stored,
-                (SELECT ended_at IS NOT NULL FROM waybill.run WHERE id = $1) AS ended,
+                r.ended_at IS NOT NULL AS ended, r.state = 'suspended' AS suspended,
                 (SELECT to_jsonb(s) FROM waybill.stage s
                   WHERE s.run_id = $1 AND s.seq = $2 AND s.stage = 'validate') AS validated,
                 (SELECT to_jsonb(s) FROM waybill.stage s
                   WHERE s.run_id = $1 AND s.seq = $2 AND s.stage = 'transform') AS transformed
-         FROM (${selectBatch} AND seq = $2) b
-         LEFT JOIN waybill.ledger l ON l.tenant = (SELECT tenant FROM waybill.run WHERE id = $1)
-           AND l.run_id = $1 AND l.seq = $2`,
+         FROM (${selectBatch} AND seq = $2) b JOIN waybill.run r ON r.id = $1
+         LEFT JOIN waybill.ledger l ON l.tenant = r.tenant AND l.run_id = $1 AND l.seq = $2`,
         [seq],
       );
       if (!row) throw new WaybillError('BatchMissing', { detail: `${run.runId} batch ${seq}` });
-      const { batch, validated, transformed, stored, ended } = row;
+      const { batch, validated, transformed, stored, ended, suspended } = row;
       if (ended) throw new WaybillError('RunEnded', { detail: run.runId });
       return {
         batch: batchFromRow(batch),
+        suspended,
         ...(validated && { validated: stageFromRow(validated) }),
         ...(transformed && { transformed: stageFromRow(transformed) }),
         ...(stored && { stored }),
@@ -279,6 +265,7 @@ const selectBatch = `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte A
 
 interface WorkRow {
   ended: boolean;
+  suspended: boolean;
   batch: Record<string, unknown>;
   validated: StageRow | null;
   transformed: StageRow | null;

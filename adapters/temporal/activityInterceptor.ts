@@ -116,7 +116,7 @@ async function begin<Claims extends AnyClaims>(
   return attempt;
 }
 
-/** Executions of which it was recorded that a reset has made them. Another worker may record that once more. */
+/** Executions of which it was recorded that a reset has made them, so that the log is not asked before each step. */
 const resets = new Set<string>();
 const resetsMax = 1_000;
 
@@ -129,7 +129,7 @@ async function auditReset<Claims extends AnyClaims>(
 ): Promise<void> {
   const { workflowId, runId: execution } = info.workflowExecution!;
   if (original === undefined || resets.has(execution)) return;
-  await audit.append({
+  const event: AuditEvent = {
     action: 'workflow.reset',
     outcome: 'success',
     tenant: tctx.tenant,
@@ -137,7 +137,8 @@ async function auditReset<Claims extends AnyClaims>(
     runId: workflowId,
     txn,
     detail: { grant: jti, execution, original },
-  });
+  };
+  await audit.append(event, 'once');
   if (resets.size >= resetsMax) resets.delete(resets.values().next().value!);
   resets.add(execution);
 }

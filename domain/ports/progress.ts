@@ -10,12 +10,7 @@ import type { PulledSource } from './sources.ts';
 export interface Progress {
   /** What the activities must know of a run. Throws `RunUnknown`. */
   findRun(run: RunRef): Promise<RunFacts>;
-  /**
-   * Says in which of Temporal’s executions of the run a step is; costs nothing where that is known. One that is not will be
-   * looked into. Where the run counts as suspended and the step works for it all the same, `resumed` is recorded.
-   */
-  meet(run: RunRef, execution: string, resumed: AuditEvent | undefined): Promise<void>;
-  /** Accepted becomes running; already running stays. The first execution that begins is the one that was asked for. */
+  /** Accepted becomes running; already running stays. Remembers the execution in Temporal in which the run began. */
   begin(run: RunRef, execution: string, audit: AuditEvent): Promise<void>;
   /**
    * How many batches have arrived; waits for more than `after`, up to `waitMs` or until the signal aborts. Throws
@@ -48,6 +43,8 @@ export interface Progress {
 
 export interface Work {
   batch: Batch;
+  /** Whether the run counts as suspended. */
+  suspended: boolean;
   validated?: StageOutput;
   transformed?: StageOutput;
   /** What the ledger says, once the batch is stored. */

@@ -72,7 +72,6 @@ const rowsOf = (tenant: string) => {
       VALUES ('dlv-${tenant}', '${tenant}', '${run}', 'run.completed', '{}', 'https://hooks.example/');
     INSERT INTO waybill.audit_event (tenant, action, outcome, detail) VALUES ('${tenant}', 'a', 'success', '{}');
     INSERT INTO waybill.revocation (id, kind, target, tenant) VALUES ('rev-${tenant}', 'grant', '${run}', '${tenant}');
-    INSERT INTO waybill.execution (tenant, run_id, temporal_run_id) VALUES ('${tenant}', '${run}', 'e-${tenant}');
     INSERT INTO public.things (_tenant, id, _run, _position) VALUES ('${tenant}', 1, '${run}', 0);`;
 };
 
@@ -287,7 +286,6 @@ describe('row-level security', () => {
         'waybill.outbox',
         'waybill.idempotency',
         'waybill.delivery',
-        'waybill.execution',
       ];
       assert.equal(
         seen === 'refused' ? 0 : seen.rowCount,

@@ -322,72 +322,84 @@ describe('rights that are withdrawn from a run', () => {
     feed.end(name);
   });
 
-  it('a reset in Temporal goes on under its own grant, stores nothing twice, and is audited once with nobody as actor', async () => {
+  const firstTaskOf = async (id: string) => {
+    const { events } = await temporal.workflow.getHandle(id).fetchHistory();
+    return events!.find((event) => event.workflowTaskCompletedEventAttributes)!.eventId!;
+  };
+  const reset = async (id: string) =>
+    (
+      await temporal.workflowService.resetWorkflowExecution({
+        namespace: 'default',
+        workflowExecution: { workflowId: id },
+        reason: 'a test',
+        requestId: `reset-${id}`,
+        workflowTaskFinishEventId: await firstTaskOf(id),
+      })
+    ).runId;
+
+  it('a reset of a run that has ended does nothing more', async () => {
     const { id, name } = await begin();
-    feed.send(name, records(name, 0, 300));
+    feed.send(name, records(name, 0, 50));
     feed.end(name);
     await inState(id, 'completed');
-    const { events } = await temporal.workflow.getHandle(id).fetchHistory();
-    const firstTask = events!.find(
-      ({ workflowTaskCompletedEventAttributes }) => workflowTaskCompletedEventAttributes,
-    )!;
-    const reset = async () =>
-      (
-        await temporal.workflowService.resetWorkflowExecution({
-          namespace: 'default',
-          workflowExecution: { workflowId: id },
-          reason: 'a test',
-          requestId: `reset-${performance.now()}`,
-          workflowTaskFinishEventId: firstTask.eventId!,
-        })
-      ).runId;
-    const temporalRunId = await reset();
-    await until('the reset execution is over', async () => {
-      const { status } = await temporal.workflow.getHandle(id, temporalRunId).describe();
-      return status.name !== 'RUNNING' && status.name === 'COMPLETED';
-    });
-    const [event, ...more] = await until('it is audited', async () => {
-      const found = await audited(id, 'run.reset');
-      return found.length > 0 && found;
-    });
-    assert.deepEqual([event!.actor, event!.detail.temporalRunId, more], [null, temporalRunId, []]);
+    const execution = await reset(id);
+    await assert.rejects(temporal.workflow.getHandle(id, execution).result());
+    const resets = await audited(id, 'workflow.reset');
+    assert.deepEqual(
+      resets.map(({ actor, detail }) => [actor, detail.execution]),
+      [[null, execution]],
+    );
+    const refused = await audited(id, 'attempt.refused');
+    assert.deepEqual([...new Set(refused.map(({ detail }) => detail.code))], ['RunEnded']);
     const run = await get(id);
-    assert.deepEqual([run.state, run.counts.stored, run.counts.unchanged], ['completed', 300, 0]);
-    assert.equal((await audited(id, 'batch.stored')).length, 30);
-    assert.equal((await audited(id, 'run.completed')).length, 1);
+    assert.deepEqual([run.state, run.counts.stored, run.counts.unchanged], ['completed', 50, 0]);
+    assert.equal((await audited(id, 'batch.stored')).length, 5);
   });
 
-  it('a reset of a run whose right is withdrawn is refused like any other task of it', async () => {
+  it('a reset in the midst goes on under the run’s own grant, stores nothing twice, and nobody is its actor', async () => {
+    const { id, name } = await begin();
+    feed.send(name, records(name, 0, 10));
+    await prepared(id, 1);
+    const revocation = await revoke('grant', id);
+    feed.send(name, records(name, 10, 30));
+    await inState(id, 'suspended');
+    const refusals = (await audited(id, 'attempt.refused')).length;
+    const execution = await reset(id);
+    await until('it is refused', async () => (await audited(id, 'attempt.refused')).length > refusals);
+    assert.equal((await get(id)).state, 'suspended');
+    await revokedRunEnds(id, name, revocation);
+    const resets = await audited(id, 'workflow.reset');
+    assert.deepEqual(
+      resets.map(({ actor, detail }) => [actor, detail.execution]),
+      [[null, execution]],
+    );
+    assert.equal((await audited(id, 'batch.stored')).length, 3);
+  });
+
+  it('a run that is terminated and begun anew from outside goes on under its own grant, and nobody is its actor', async () => {
     const { id, name } = await begin();
     feed.send(name, records(name, 0, 10));
     await prepared(id, 1);
     const handle = temporal.workflow.getHandle(id);
     const { events } = await handle.fetchHistory();
-    const firstTask = events!.find(
-      ({ workflowTaskCompletedEventAttributes }) => workflowTaskCompletedEventAttributes,
-    )!;
-    const revocation = await revoke('grant', id);
-    feed.send(name, records(name, 10, 30));
-    await inState(id, 'suspended');
-    const refusals = (await audited(id, 'attempt.refused')).length;
-    await temporal.workflowService.resetWorkflowExecution({
-      namespace: 'default',
-      workflowExecution: { workflowId: id },
-      reason: 'a test',
-      requestId: `reset-${id}`,
-      workflowTaskFinishEventId: firstTask.eventId!,
-    });
-    await until('it is refused', async () => (await audited(id, 'attempt.refused')).length > refusals);
-    assert.equal((await get(id)).state, 'suspended');
-    await revokedRunEnds(id, name, revocation);
-    assert.equal(
-      (
-        await until('it is audited', async () => {
-          const found = await audited(id, 'run.reset');
-          return found.length > 0 && found;
-        })
-      ).length,
-      1,
+    const begun = events![0]!.workflowExecutionStartedEventAttributes!;
+    const input = defaultPayloadConverter.fromPayload(begun.input!.payloads![0]!);
+    const grant = defaultPayloadConverter.fromPayload<string>(begun.header!.fields![grantHeader]!);
+    await handle.terminate();
+    const anew = await carryingGrant(grant, () =>
+      temporal.workflow.start('runPipeline', { workflowId: id, taskQueue: 'waybill', args: [input] }),
     );
+    // Runs are held against Temporal’s record once they are a minute old.
+    await rows(`UPDATE waybill.run SET created_at = created_at - interval '2 minutes' WHERE id = $1`, [id]);
+    const [event, ...more] = await until('it is audited', async () => {
+      const found = await audited(id, 'run.restarted');
+      return found.length > 0 && found;
+    });
+    assert.deepEqual([event!.actor, event!.detail.execution, more], [null, anew.firstExecutionRunId, []]);
+    feed.send(name, records(name, 10, 30));
+    feed.end(name);
+    const { counts } = await inState(id, 'completed');
+    assert.deepEqual([counts.read, counts.stored, counts.unchanged], [30, 30, 0]);
+    assert.equal((await audited(id, 'batch.stored')).length, 3);
   });
 });
