@@ -2,6 +2,7 @@ import { WaybillError } from '../domain/errors.ts';
 import type { RunOutcome } from '../domain/ports/progress.ts';
 import { imbalance } from '../domain/run.ts';
 import type { Dependencies } from './index.ts';
+import { knownReason } from './reason.ts';
 import { audited, runOf, scopeOf } from './run.ts';
 
 /**
@@ -14,19 +15,26 @@ export async function finalizeStep(
 ): Promise<RunOutcome> {
   const run = await runOf(deps);
   const { counts, stored, batches } = await deps.progress.totals(run);
+  const state = endOf(end.state);
   const wrong =
-    imbalance(counts) ?? (stored === batches ? undefined : `${stored} of ${batches} batches are stored`);
-  const failed = end.state === 'completed' && wrong !== undefined;
+    imbalance(counts) ??
+    (batches > 0 && stored === batches ? undefined : `${stored} of ${batches} batches are stored`);
+  const failed = state === 'completed' && wrong !== undefined;
   const mismatch = new WaybillError('CountsMismatch');
   const outcome: RunOutcome = failed
     ? { state: 'failed', counts, reason: { code: mismatch.code, message: mismatch.message } }
-    : { ...end, counts };
+    : { state, counts, ...(state !== 'completed' && { reason: knownReason(end.reason) }) };
   const recorded = await deps.progress.end(run, outcome, {
     ...audited(deps, `run.${outcome.state}`, { ...counts, ...outcome.reason, ...(failed && { wrong }) }),
     outcome: outcome.state === 'failed' ? 'failure' : 'success',
   });
   await deps.objects.remove(scopeOf(run), await deps.progress.stageObjects(run));
-  if (recorded.reason?.code === mismatch.code && end.state === 'completed')
+  if (recorded.reason?.code === mismatch.code && state === 'completed')
     throw new WaybillError('CountsMismatch', { detail: wrong });
   return recorded;
+}
+
+/** What a workflow that somebody drives by hand calls an end need not be one. */
+function endOf(state: string): RunOutcome['state'] {
+  return state === 'completed' || state === 'cancelled' ? state : 'failed';
 }

@@ -28,10 +28,13 @@ export function problemOf({ code, issues, denied }: WaybillError, traceId: strin
     status,
     code,
     traceId,
-    ...(issues?.length && { issues: [...issues] }),
+    ...(issues?.length && { issues: issues.slice(0, issuesMax) }),
     ...(denied && { denied }),
   };
 }
+
+/** A request can be wrong in more ways than its caller wants to read at once. */
+const issuesMax = 100;
 
 /** What anything thrown on the way of a request means. What nobody foresaw is `Internal`. */
 export function toWaybillError(error: unknown): WaybillError {

@@ -47,11 +47,17 @@ function isRequester({ id, actor }: Principal, { requestedBy }: Run): boolean {
 
 /** The grant before it is believed no more than a worker would: what stands in the database may be anybody’s. */
 async function succeed(
-  { intake, grantVerifier, grantSigner }: ApiPorts,
+  { intake, grantVerifier, grantSigner, revocations }: ApiPorts,
   { id: runId, tenant }: Run,
   { principal, credential: { issuedAtS }, policyDigest }: Admission,
 ): Promise<{ id: string; grant: string; supersedes: string }> {
   const { claims } = await grantVerifier.verify(await intake.findGrant({ tenant, runId }));
+  // Not by the record alone, which somebody may have changed: by what was signed.
+  if (principal.id !== claims.sub || principal.actor?.id !== claims.act?.id)
+    throw new WaybillError('GrantMismatch', { detail: `requester of ${runId}` });
+  // Whoever revoked this very grant did not mean it to be had again for the asking.
+  if (revocations.find({ tenant, principals: [], issuedAtS: 0, grants: [claims.jti, runId] }))
+    throw new WaybillError('GrantRevoked');
   const facts = await intake.findOpenRun(tenant, runId);
   if (!facts) throw new WaybillError('RunNotSuspended');
   const differs =

@@ -45,7 +45,13 @@ export function record(call: Call, resolved: Pick<Draft, 'parameters' | 'source'
     idempotency:
       idempotencyKey === undefined
         ? undefined
-        : { tenant: principal.tenant, principal: principal.id, pipeline: id, key: idempotencyKey },
+        : {
+            tenant: principal.tenant,
+            // What an agent asked for in somebody’s name is not what they asked for themselves.
+            principal: principal.actor ? `${principal.id} ${principal.actor.id}` : principal.id,
+            pipeline: id,
+            key: idempotencyKey,
+          },
   };
 }
 
