@@ -1,3 +1,5 @@
+import type { ApprovalManifest } from './approval.ts';
+
 /** The serialisable part of a definition: the only part that a workflow, a grant or the API’s listing sees. */
 export interface Manifest {
   id: string;
@@ -6,6 +8,8 @@ export interface Manifest {
   source: SourceManifest;
   sink: SinkManifest;
   limits: Limits;
+  /** The gate at which its runs wait for people; without it they wait for nobody. */
+  approval?: ApprovalManifest;
   /** How long a run may take from its acceptance, in milliseconds. */
   deadlineMs: number;
 }

@@ -1,0 +1,44 @@
+import { z } from 'zod';
+
+/** `typ` of the protected header of a signed decision. */
+export const decisionType = 'decision+jwt';
+
+const text = z.string().regex(/^[^\0]+$/);
+
+/**
+ * Claims of a decision: what a person decided about exactly what they were shown. Minted by the API from the verified token of the
+ * approver; good for one approval, whose deadline is its `exp`. Not a bearer credential.
+ */
+export const DecisionClaims = z.strictObject({
+  iss: text,
+  aud: z.literal('waybill'),
+  /** Seconds since 1970, as all times here. */
+  iat: z.int(),
+  exp: z.int(),
+  /** Also the id of the update that carries it. */
+  jti: text,
+  txn: z.string().regex(/^[0-9a-f]{32}$/),
+  /** `prn_…` of the approver. */
+  sub: text,
+  /** The claims by which policies decide about the approver, and when the token was issued that carried them. */
+  req: z.strictObject({
+    iss: text,
+    sub: text,
+    iat: z.int(),
+    kind: z.literal('person'),
+    roles: z.array(text),
+  }),
+  tctx: z.strictObject({
+    tenant: text,
+    namespace: text,
+    /** The run that waits. */
+    workflowId: text,
+    approval: text,
+    /** Of what was shown. */
+    shownDigest: z.string().regex(/^[0-9a-f]{64}$/),
+    vote: z.enum(['approve', 'reject']),
+    /** Of `{ comment, form }` as canonical JSON. */
+    detailDigest: z.string().regex(/^[0-9a-f]{64}$/),
+  }),
+});
+export type DecisionClaims = z.infer<typeof DecisionClaims>;
