@@ -113,7 +113,7 @@ describe('deliveries', () => {
 
     it('does not stay where the change does not', async () => {
       const runId = await addRun('https://hooks.example/');
-      const unstorable = { ...audit(runId, 'run.failed'), detail: { text: '\0' } };
+      const unstorable = { ...audit(runId, 'run.failed'), outcome: null as never };
       const reason = { code: 'Internal', message: 'm' };
       await assert.rejects(
         progress().end(
