@@ -136,6 +136,23 @@ export function ineligible(
   return decided ? 'ApproverHasDecided' : undefined;
 }
 
+/**
+ * Why a decision would count for nothing, or `undefined`: asked in this order on every path, so that each gives the same answer.
+ * `allowed`: what the policy of now says of `approve` on the run. Who was revoked is refused before.
+ */
+export function refusalOf(
+  approval: Pick<Approval, 'requestedBy' | 'by' | 'decisions' | 'state' | 'digest'>,
+  { principal, allowed, digest }: { principal: Principal; allowed: boolean; digest: string },
+): Ineligible | 'Forbidden' | 'ApprovalChanged' | 'ApprovalEnded' | undefined {
+  const unfit = ineligible({ ...approval, decisions: [] }, principal);
+  if (unfit) return unfit;
+  if (!allowed) return 'Forbidden';
+  if (approval.state === 'void') return 'ApprovalChanged';
+  if (approval.state !== 'pending') return 'ApprovalEnded';
+  if (approval.digest !== digest) return 'ApprovalChanged';
+  return ineligible(approval, principal);
+}
+
 /** What the counted decisions come to. One rejection is enough; approvals count by distinct people. */
 export function tally(
   decisions: readonly Pick<RecordedDecision, 'vote' | 'by' | 'counted'>[],

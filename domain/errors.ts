@@ -23,6 +23,26 @@ export const errors = {
     retryable: false,
     message: 'You may not do this. Ask an administrator of your tenant.',
   },
+  ApproverNotAPerson: {
+    status: 403,
+    retryable: false,
+    message: 'Only a person decides, in nobody’s name and through nobody else.',
+  },
+  ApproverIsRequester: {
+    status: 403,
+    retryable: false,
+    message: 'You asked for this run, or somebody did for you. Another person has to decide.',
+  },
+  ApproverLacksRole: {
+    status: 403,
+    retryable: false,
+    message: 'None of your roles is one that is asked to decide this.',
+  },
+  ApproverHasDecided: {
+    status: 403,
+    retryable: false,
+    message: 'You have decided this already. What was decided stays.',
+  },
   PrincipalRevoked: {
     status: 403,
     retryable: false,
@@ -45,6 +65,16 @@ export const errors = {
     retryable: false,
     message: 'No such delivery. GET /v1/deliveries lists them.',
   },
+  ApprovalUnknown: {
+    status: 404,
+    retryable: false,
+    message: 'No such approval. GET /v1/approvals lists them.',
+  },
+  SampleUnknown: {
+    status: 404,
+    retryable: false,
+    message: 'No sample is kept of what this approval is about. It goes with its rows.',
+  },
   MethodNotAllowed: { status: 405, retryable: false, message: 'This resource does not support that method.' },
   RequestTimeout: {
     status: 408,
@@ -52,6 +82,16 @@ export const errors = {
     message: 'The request did not arrive in time. Send it again.',
   },
   RunEnded: { status: 409, retryable: false, message: 'The run has already ended.' },
+  ApprovalEnded: {
+    status: 409,
+    retryable: false,
+    message: 'Nobody is waited for any more: the approval has ended.',
+  },
+  ApprovalChanged: {
+    status: 409,
+    retryable: false,
+    message: 'What you were shown is no longer what this is about. Look again, then decide.',
+  },
   RunNotSuspended: { status: 409, retryable: false, message: 'Only a suspended run can be resumed.' },
   DeliveryPending: {
     status: 409,
@@ -87,6 +127,11 @@ export const errors = {
     status: 422,
     retryable: false,
     message: 'The parameters do not fit the pipeline. GET /v1/pipelines/{id} shows their schema.',
+  },
+  FormInvalid: {
+    status: 422,
+    retryable: false,
+    message: 'The form is not as the approval asks for it. GET /v1/approvals/{id} shows its schema.',
   },
   SourceInvalid: { status: 422, retryable: false, message: 'The source does not fit the pipeline.' },
   CallbackRefused: {
