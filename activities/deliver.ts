@@ -1,11 +1,13 @@
 import { Context } from '@temporalio/activity';
+import { describeCallback } from '../domain/callback.ts';
 import { WaybillError } from '../domain/errors.ts';
 import type { AttemptFailure, Claim } from '../domain/ports/deliveries.ts';
 import { judge, placeDelayMs, retryDelayMs, type WebhookAnswer } from '../domain/webhookAnswer.ts';
 import type { Dependencies } from './index.ts';
+import { digestOf } from './run.ts';
 
 /** Of the dependencies only those that no grant is needed for: the delivery that the workflow is about, and no other. */
-type CourierDependencies = Pick<Dependencies, 'delivery' | 'deliveries' | 'sender'>;
+type CourierDependencies = Pick<Dependencies, 'delivery' | 'deliveries' | 'grants' | 'sender'>;
 
 /** The activities of `deliverWebhook`. They take no argument: all that is sent, and where to, is in the row. */
 export function createCourier(deps: CourierDependencies) {
@@ -31,6 +33,8 @@ async function deliverStep(deps: CourierDependencies): Promise<'delivered' | 'de
 }
 
 async function attempt(deps: CourierDependencies, claim: Claim): Promise<'delivered' | 'dead-lettered'> {
+  if (!(await isGranted(deps, claim)))
+    return giveUp(deps, claim, { status: null, code: 'CallbackNotGranted' });
   const answer = await send(deps, claim);
   if (answer === 'refused') return giveUp(deps, claim, { status: null, code: 'CallbackRefused' });
   const failure: AttemptFailure = { status: statusOf(answer), code: 'CallbackFailed' };
@@ -45,6 +49,22 @@ async function attempt(deps: CourierDependencies, claim: Claim): Promise<'delive
   await soon(deps.deliveries.failed(claim, failure, retryAfterMs));
   const detail = answer.outcome === 'answered' ? `answered ${answer.status}` : answer.why;
   throw new WaybillError('CallbackFailed', { detail, retryAfterMs });
+}
+
+/**
+ * Whether the grant of the run names that receiver and those links. The row of a delivery says where to send it, and may be
+ * anybody’s work; what was signed is whoever asked for the run’s.
+ */
+async function isGranted({ grants }: CourierDependencies, claim: Claim): Promise<boolean> {
+  const { grant, runId, tenant, url, event } = claim;
+  try {
+    const { tctx } = (await soon(grants.verify(grant))).claims;
+    const described = describeCallback({ url, links: event.data.links });
+    return tctx.workflowId === runId && tctx.tenant === tenant && tctx.callbackDigest === digestOf(described);
+  } catch (error) {
+    if (error instanceof WaybillError && !error.retryable) return false;
+    throw error;
+  }
 }
 
 /** Temporal’s patience is at an end, or somebody has cancelled the workflow. */

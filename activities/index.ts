@@ -2,7 +2,7 @@ import type { StepDecision } from '../domain/ports/authority.ts';
 import type { Compute } from '../domain/ports/compute.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { DeliveryLog, WebhookSender } from '../domain/ports/deliveries.ts';
-import type { VerifiedGrant } from '../domain/ports/grants.ts';
+import type { GrantVerifier, VerifiedGrant } from '../domain/ports/grants.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Progress, RunReason } from '../domain/ports/progress.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
@@ -39,6 +39,8 @@ export interface Dependencies {
   /** The one delivery that the attempt is about, which may carry no grant. */
   delivery(): DeliveryRef;
   deliveries: DeliveryLog;
+  /** Verifies what the record of a run calls its grant, where the attempt itself carries none. */
+  grants: GrantVerifier;
   sender: WebhookSender;
   nowS(): number;
   /** Aborts when this worker is to stop: whoever only waits then lets another worker wait. */

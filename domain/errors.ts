@@ -309,6 +309,11 @@ export const errors = {
     retryable: true,
     message: 'The receiver did not take the event. It is sent again for three days.',
   },
+  CallbackNotGranted: {
+    status: 403,
+    retryable: false,
+    message: 'The grant of the run names no such receiver, or other links. Nothing was sent.',
+  },
   ReceiverBusy: {
     status: 503,
     retryable: true,

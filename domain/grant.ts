@@ -95,6 +95,8 @@ export const GrantClaims = z.strictObject({
     sourceDigest: text,
     /** Of the parameters as canonical JSON. */
     parametersDigest: text,
+    /** Of where events go and the links that they carry; absent: nobody is called back. */
+    callbackDigest: text.optional(),
     steps: z.array(z.enum(steps)),
     policyDigest: text,
   }),

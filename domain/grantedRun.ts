@@ -1,6 +1,7 @@
 import { canonicalJson } from './canonicalJson.ts';
-import type { GrantClaims } from './grant.ts';
+import { type GrantClaims, principalOf } from './grant.ts';
 import type { RunFacts } from './ports/progress.ts';
+import { requesterOf } from './principal.ts';
 import { describeSource } from './sourceDescription.ts';
 
 /**
@@ -8,12 +9,14 @@ import { describeSource } from './sourceDescription.ts';
  * two was tampered with. `digest` makes lower-case hex SHA-256 of a text.
  */
 export function differenceFrom(
-  { sub, txn, tctx }: GrantClaims,
+  claims: GrantClaims,
   run: RunFacts,
   digest: (text: string) => string,
 ): string | undefined {
+  const { sub, txn, tctx } = claims;
   if (run.tenant !== tctx.tenant) return 'tenant';
   if (run.principal !== sub) return 'principal';
+  if (canonicalJson(run.requestedBy) !== canonicalJson(requesterOf(principalOf(claims)))) return 'requester';
   if (run.txn !== txn) return 'trace';
   if (run.pipeline !== tctx.pipeline || run.version !== tctx.version) return 'pipeline';
   if (run.definitionDigest !== tctx.definitionDigest) return 'definition';

@@ -122,6 +122,7 @@ export async function startWorker(
     draining: life.signal,
     delivery: currentDelivery,
     deliveries,
+    grants: verifier,
     sender: createWebhookSender({
       keys: openWebhookKeys(settings.webhookKeys),
       callbackAllow: settings.callbackAllow,

@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import type { AttemptFailure, Claim, DeliveryLog } from '../../domain/ports/deliveries.ts';
+import type { AttemptFailure, DeliveryLog } from '../../domain/ports/deliveries.ts';
 import {
   attemptMaxMs,
   type DeliveryRef,
@@ -56,8 +56,10 @@ async function claim(pool: Pool, { id, round }: DeliveryRef): ReturnType<Deliver
           WHERE d.id = $1 AND d.round = $2 AND d.state = 'pending' AND others.host < $3 AND others.tenant < $4
           RETURNING d.attempts
         )
-        SELECT mine.state = 'pending' AND mine.round = $2 AS due, mine.type, mine.tenant, mine.url, mine.data,
-               mine.created_at, claimed.attempts AS attempt
+        SELECT mine.state = 'pending' AND mine.round = $2 AS due, mine.type, mine.tenant, mine.run_id, mine.url,
+               mine.data, mine.created_at,
+               (SELECT grant_jws FROM waybill.run r WHERE r.id = mine.run_id AND r.tenant = mine.tenant) AS grant,
+               claimed.attempts AS attempt
         FROM mine LEFT JOIN claimed ON true`,
       values: [id, round, underWayMax.host, underWayMax.tenant, attemptMaxMs],
     });
@@ -65,9 +67,9 @@ async function claim(pool: Pool, { id, round }: DeliveryRef): ReturnType<Deliver
     if (!row) return { outcome: 'unknown' };
     if (!row.due) return { outcome: 'over' };
     if (row.attempt === null) return { outcome: 'busy' };
-    const { type, tenant, url, data, attempt } = row;
+    const { type, tenant, run_id: runId, url, data, grant, attempt } = row;
     const event = { id, type, timestamp: row.created_at.toISOString(), data };
-    return { outcome: 'claimed', claim: { id, round, event, url, tenant, attempt } satisfies Claim };
+    return { outcome: 'claimed', claim: { id, round, event, url, tenant, runId, grant, attempt } };
   });
 }
 

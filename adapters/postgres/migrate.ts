@@ -11,6 +11,7 @@ import * as tenants from './migrations/0005_tenants.ts';
 import * as logout from './migrations/0006_logout.ts';
 import * as webhooks from './migrations/0006_webhooks.ts';
 import * as suspension from './migrations/0007_suspension.ts';
+import * as keysVouched from './migrations/0008_keys_vouched.ts';
 import * as approvals from './migrations/0009_approvals.ts';
 
 /** In order of their names; one that was released never changes. */
@@ -23,6 +24,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0006_logout': logout,
   '0006_webhooks': webhooks,
   '0007_suspension': suspension,
+  '0008_keys_vouched': keysVouched,
   '0009_approvals': approvals,
 };
 

@@ -4,7 +4,7 @@ import type { Tenants } from './tenants.ts';
 
 /** Columns that make a `RunFacts` of a row of `waybill.run`. */
 export const factColumns = `id AS "runId", tenant, pipeline, version, definition_digest AS "definitionDigest",
-  principal, txn, parameters, source`;
+  principal, requested_by AS "requestedBy", txn, parameters, source`;
 
 /** Throws `DatabaseUnavailable`. */
 export async function findOpenRun(

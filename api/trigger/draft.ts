@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
 import { auditOf } from '../../domain/audit.ts';
 import type { Batch } from '../../domain/batch.ts';
+import { describeCallback } from '../../domain/callback.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { type GrantClaims, steps } from '../../domain/grant.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
@@ -55,12 +56,15 @@ export function record(call: Call, resolved: Pick<Draft, 'parameters' | 'source'
   };
 }
 
-/** Step `mint`: the signed permission of this run. `batches` are all of its input, where that is there already. */
+/**
+ * Step `mint`: the signed permission of this run. `batches` are all of its input, where that is there already, `callback` whom to
+ * tell of it.
+ */
 export async function mint(
   ports: ApiPorts,
   options: ApiOptions,
   draft: Draft,
-  batches?: readonly Batch[],
+  { batches, callback }: { batches?: readonly Batch[] | undefined; callback?: Acceptance['callback'] } = {},
 ): Promise<{ grant: string; claims: GrantClaims }> {
   const { pipeline, principal, runId } = draft;
   const { id, version, deadlineMs, source } = pipeline.manifest;
@@ -106,6 +110,7 @@ export async function mint(
         ),
       ),
       parametersDigest: sha256(canonicalJson(draft.parameters ?? {})),
+      ...(callback && { callbackDigest: sha256(describeCallback(callback)) }),
       steps: granted,
       policyDigest: draft.policyDigest,
     },

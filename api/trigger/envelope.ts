@@ -58,7 +58,7 @@ export async function triggerByEnvelope(
   if (known) return sameRun(known, requestDigest);
 
   const batches = lines ? await keep(ports, draft, lines) : [];
-  const minted = await mint(ports, options, draft, lines && batches);
+  const minted = await mint(ports, options, draft, { batches: lines && batches, callback });
   const arrival = { batches, sealed: lines !== undefined, requestDigest, callback };
   const accepted = await ports.intake.accept(acceptanceOf(draft, minted, arrival));
   if (accepted.outcome === 'accepted') return accepted.run;

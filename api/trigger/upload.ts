@@ -118,7 +118,7 @@ async function receive(
       return await ports.intake.seal(scopeOf(draft), requestDigest(), sealed);
     }
     if (early.length === 0) throw new WaybillError('InputEmpty');
-    const minted = await mint(ports, options, draft, early);
+    const minted = await mint(ports, options, draft, { batches: early });
     progress = 'accepting';
     const arrival = { batches: early, sealed: true, requestDigest: requestDigest() };
     const accepted = await ports.intake.accept(acceptanceOf(draft, minted, arrival));

@@ -53,6 +53,9 @@ export interface Claim extends DeliveryRef {
   event: WebhookEvent;
   url: string;
   tenant: string;
+  runId: string;
+  /** The signed grant of the run, as its record has it: not verified. */
+  grant: string;
   /** Counts from 1 in each round. */
   attempt: number;
 }

@@ -1,5 +1,6 @@
 import type { AuditEvent } from '../audit.ts';
 import type { Batch } from '../batch.ts';
+import type { Callback } from '../callback.ts';
 import type { Manifest } from '../manifest.ts';
 import type { Requester } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
@@ -97,8 +98,7 @@ export interface Acceptance {
   /** The signed grant. */
   grant: string;
   txn: string;
-  /** Where to tell how the run goes, and the links that are told. */
-  callback: { url: string; links: Readonly<Record<string, string>> } | null;
+  callback: Callback | null;
   idempotency?: IdempotencyScope;
   /** Hex SHA-256 over everything that makes two requests the same; absent while bytes are still arriving. */
   requestDigest?: string;

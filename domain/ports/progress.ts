@@ -1,5 +1,6 @@
 import type { AuditEvent } from '../audit.ts';
 import type { Batch, StageOutput } from '../batch.ts';
+import type { Requester } from '../principal.ts';
 import type { Counts, RunRef } from '../run.ts';
 import type { PulledSource } from './sources.ts';
 
@@ -60,6 +61,8 @@ export interface RunFacts {
   definitionDigest: string;
   /** `prn_…` of the requester. */
   principal: string;
+  /** Who the run shows as its requester. */
+  requestedBy: Requester;
   txn: string;
   parameters: unknown;
   source: { kind: 'upload' | 'inline' } | PulledSource;

@@ -165,6 +165,19 @@ describe('callbacks of the embedded stack', () => {
     );
   });
 
+  it('go to nobody whom the grant of the run does not name, although the database does', async () => {
+    const runId = await trigger(receiver.url);
+    const { id } = await delivery(runId, inState('delivered'));
+    await database.query('UPDATE waybill.delivery SET url = $2 WHERE id = $1', [
+      id,
+      `${receiver.url}/theirs`,
+    ]);
+    await alice(`/v1/deliveries/${id}/redeliver`, { method: 'POST' });
+    const dead = await delivery(runId, inState('dead-lettered'));
+    assert.deepEqual([dead.attempts, dead.lastAttempt!.code], [1, 'CallbackNotGranted']);
+    assert.equal(receiver.received.filter(about(runId)).length, 1);
+  });
+
   it('tell of a run that was cancelled, and of one that failed', async () => {
     const records = Array.from({ length: 3_000 }, (_, i) => ({ sensor: `c${i}`, value: i }));
     const runId = await trigger(receiver.url, records);

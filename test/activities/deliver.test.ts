@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { createCourier } from '../../activities/deliver.ts';
+import { digestOf } from '../../activities/run.ts';
+import { describeCallback } from '../../domain/callback.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import type { GrantClaims } from '../../domain/grant.ts';
+import type { AttemptFailure, Claim } from '../../domain/ports/deliveries.ts';
+import { grantOfRun } from '../keys.ts';
+
+const url = 'https://hooks.example/a';
+const links = { self: 'https://waybill.test/v1/runs/orders-1' };
+const callbackDigest = digestOf(describeCallback({ url, links }));
+const claim: Claim = {
+  id: 'dlv_1',
+  round: 1,
+  tenant: 'acme',
+  runId: 'orders-1',
+  url,
+  grant: 'signed',
+  attempt: 1,
+  event: {
+    id: 'dlv_1',
+    type: 'run.completed',
+    timestamp: '2026-01-01T00:00:00Z',
+    data: { run: 'orders-1', links },
+  },
+};
+
+/** What becomes of an attempt at what the row says, where the grant says that. */
+async function deliver(row: Partial<Claim>, tctx: Partial<GrantClaims['tctx']> | WaybillError) {
+  const sent: string[] = [];
+  const givenUp: unknown[] = [];
+  const courier = createCourier({
+    delivery: () => claim,
+    deliveries: {
+      claim: async () => ({ outcome: 'claimed', claim: { ...claim, ...row } }),
+      delivered: async () => {},
+      failed: async () => {},
+      abandon: async (_, failure?: AttemptFailure) => void givenUp.push(failure?.code),
+    },
+    grants: {
+      async verify() {
+        if (tctx instanceof WaybillError) throw tctx;
+        return { claims: { ...grantOfRun, tctx: { ...grantOfRun.tctx, ...tctx } }, key: 'k' };
+      },
+    },
+    sender: {
+      async send(message) {
+        sent.push(message.url);
+        return { outcome: 'answered', status: 204 };
+      },
+    },
+  });
+  const outcome = await new MockActivityEnvironment().run(courier.deliver).catch((error) => error.code);
+  return { outcome, sent, givenUp };
+}
+
+describe('an event goes out', () => {
+  it('to the receiver that the grant of its run names', async () => {
+    assert.deepEqual(await deliver({}, { callbackDigest }), {
+      outcome: 'delivered',
+      sent: [url],
+      givenUp: [],
+    });
+  });
+
+  it('to no other, whatever the database says, and with no other links', async () => {
+    const refused = { outcome: 'dead-lettered', sent: [], givenUp: ['CallbackNotGranted'] };
+    const { event } = claim;
+    for (const row of [
+      { url: 'https://elsewhere.example/a' },
+      { url: `${url}/` },
+      { runId: 'orders-2' },
+      { tenant: 'globex' },
+      { event: { ...event, data: { ...event.data, links: { self: 'https://phish.example/' } } } },
+      { event: { ...event, data: { run: 'orders-1' } } },
+    ])
+      assert.deepEqual(await deliver(row, { callbackDigest }), refused, JSON.stringify(row));
+    assert.deepEqual(await deliver({}, {}), refused, 'nobody was to be called back');
+    assert.deepEqual(await deliver({}, new WaybillError('GrantInvalid')), refused, 'nobody signed that');
+  });
+
+  it('later, where it cannot be known now', async () => {
+    const answer = await deliver({}, new WaybillError('KeysUnavailable'));
+    assert.deepEqual(answer, { outcome: 'KeysUnavailable', sent: [], givenUp: [] });
+  });
+});
