@@ -198,7 +198,15 @@ describe('the token endpoint', () => {
 
   it('says who acts for the person, and never outlives the grant', async () => {
     const act = { id: 'prn_copilot', iss: 'https://issuer.test', sub: 'copilot', kind: 'agent' };
-    const { body } = await ask({ subject_token: await altered({ act, exp: nowS() + 20 }) });
+    const actor = { id: act.id, issuer: act.iss, subject: act.sub, kind: act.kind };
+    const { id } = await begin('own');
+    await api.rows(
+      `UPDATE waybill.run SET requested_by = requested_by || jsonb_build_object('actor', $2::jsonb) WHERE id = $1`,
+      [id, actor],
+    );
+    const claims = decodeJwt(await grantOf(id)) as unknown as GrantClaims;
+    const subject_token = await signGrant({ ...claims, act, exp: nowS() + 20 }, key);
+    const { body } = await ask({ subject_token });
     const { exp, act: said } = decodeJwt(body.access_token as string);
     assert.deepEqual(said, act);
     assert.ok(exp! <= nowS() + 20 && (body.expires_in as number) <= 20);
