@@ -96,9 +96,15 @@ describe('a run that is under way', () => {
       ['of a tenant', await signed(change(claims, ['tctx', 'tenant'], 'globex')), 'GrantMismatch'],
       ['for other code', await signed(change(claims, ['tctx', 'definitionDigest'], 'x')), 'GrantMismatch'],
       ['for other data', await signed(change(claims, ['tctx', 'parametersDigest'], 'x')), 'GrantMismatch'],
+      ['one of its own that nobody named as the successor', await signed(claims), 'GrantMismatch'],
       ['expired', await signed({ ...claims, exp: claims.iat }), 'GrantExpired'],
     ];
     for (const [name, grant, code] of tries) {
+      if (name === 'expired')
+        await outsider.database.query('UPDATE waybill.run SET successor_id = $2 WHERE id = $1', [
+          id,
+          claims.jti,
+        ]);
       const handle = outsider.clientWith(grant).workflow.getHandle(id);
       assert.equal(await codeOf(handle.executeUpdate('waybill-adopt')), code, name);
     }
