@@ -354,8 +354,13 @@ describe('keys and tokens of the embedded stack', () => {
         if (kid === first) assert.ok(iat * 1000 < signsFromMs, `${id} for ${iat}`);
         else assert.ok(Date.parse(createdAt) >= signsFromMs, `${id} of ${createdAt}`);
       }
+      // A workflow task that takes too long on a busy machine is given to another worker, and whoever comes second finds the run
+      // ended; that has nothing to do with keys.
       assert.deepEqual(
-        await rowsOf(`SELECT detail FROM waybill.audit_event WHERE action = 'attempt.refused'`),
+        await rowsOf(
+          `SELECT detail FROM waybill.audit_event
+           WHERE action = 'attempt.refused' AND detail ->> 'code' <> 'RunEnded'`,
+        ),
         [],
       );
       const after = await keysBy<Page<Key>>('list');
