@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
+import { type Approval, ineligible } from '../domain/approval.ts';
 import { auditOf } from '../domain/audit.ts';
-import { type Denied, WaybillError } from '../domain/errors.ts';
+import { type Denied, type ErrorCode, WaybillError } from '../domain/errors.ts';
 import {
   type Decision,
   type Policy,
@@ -27,6 +28,7 @@ export interface Admission {
   pipeline?: LoadedPipeline;
   run?: Run;
   delivery?: Delivery;
+  approval?: Approval;
   policies: readonly string[];
   /** Of the set that these are of. */
   policyDigest: string;
@@ -39,7 +41,8 @@ export interface Admission {
 /**
  * Identity, whether it was revoked, then the resource, then the policy, as the route’s row says; before a byte of the
  * body is read. Throws `Unauthenticated`, `TokenExpired`, `PrincipalRevoked`, `SignedOut`, `RevocationsUnavailable`, `Forbidden`,
- * `PipelineUnknown`, `RunUnknown`, `DeliveryUnknown`. A denial is audited.
+ * `PipelineUnknown`, `RunUnknown`, `DeliveryUnknown`, `ApprovalUnknown` and, of who is to decide, `ApproverNotAPerson`,
+ * `ApproverIsRequester`, `ApproverLacksRole`. A denial is audited.
  */
 export async function admit(
   ports: ApiPorts,
@@ -57,6 +60,7 @@ export async function admit(
   if (route.resource === 'self')
     return { principal, credential, policies: [], policyDigest: ports.policy.digest, isRevoked, expiresAtS };
   const found = await findResource(ports, route, request, principal);
+  if (route.action === 'approve') await refuseUnfit(ports, request, principal, found);
   const question = questionOf(options, route, principal, found);
   const { policies, digest } = await decide(ports, question, request, found);
   return { principal, credential, ...found, policies, policyDigest: digest, isRevoked, expiresAtS };
@@ -113,11 +117,11 @@ function credentialOf({ id, actor, tenant }: Principal, issuedAtS: number): Cred
   return { tenant, principals: actor ? [id, actor.id] : [id], issuedAtS };
 }
 
-type Found = Pick<Admission, 'pipeline' | 'run' | 'delivery'>;
+type Found = Pick<Admission, 'pipeline' | 'run' | 'delivery' | 'approval'>;
 
 /** Of another tenant’s run the caller learns nothing, not even that it exists. */
 async function findResource(
-  { intake, definitions, deliveries }: ApiPorts,
+  { intake, definitions, deliveries, approvals }: ApiPorts,
   route: Route,
   request: FastifyRequest,
   principal: Principal,
@@ -138,12 +142,50 @@ async function findResource(
     if (!found) throw new WaybillError('DeliveryUnknown');
     return found;
   }
+  if (route.resource === 'approval') {
+    const found = approvalIdPattern.test(id) ? await approvals.find(principal.tenant, id) : undefined;
+    if (!found) throw new WaybillError('ApprovalUnknown');
+    return found;
+  }
   return {};
 }
 
 /** PostgreSQL cannot even compare a string that holds a zero byte. */
 const runIdPattern = /^[A-Za-z0-9._-]{1,200}$/;
 const deliveryIdPattern = /^dlv_[0-9a-f-]{36}$/;
+const approvalIdPattern = /^apr_[0-9a-f-]{36}$/;
+
+/** Who may never decide is told so, whatever the policy says. What depends on the decision itself is asked by its handler. */
+async function refuseUnfit(
+  ports: ApiPorts,
+  request: FastifyRequest,
+  principal: Principal,
+  { run, approval }: Found,
+): Promise<void> {
+  const unfit = ineligible({ ...approval!, decisions: [] }, principal);
+  if (unfit) await refuseApprover(ports, unfit, { principal, run: run!, approval: approval!, request });
+}
+
+/** Somebody who may not decide, on record. */
+export async function refuseApprover(
+  { auditLog, policy }: ApiPorts,
+  code: ErrorCode,
+  about: Pick<Required<Admission>, 'principal' | 'run' | 'approval'> & { request: FastifyRequest },
+): Promise<never> {
+  const { principal, run, approval, request } = about;
+  const detail = {
+    action: 'approve',
+    resource: 'run',
+    pipeline: run.pipeline,
+    approval: approval.id,
+    code,
+    policies: [],
+    policyDigest: policy.digest,
+  };
+  const subject = { principal, runId: run.id, txn: request.traceId };
+  await auditLog.append(auditOf(subject, 'access.denied', detail, 'denied'));
+  throw new WaybillError(code);
+}
 
 /** Also for what a handler must ask beside what its row says. Throws `Forbidden`, which is audited. */
 export async function decide(

@@ -14,6 +14,7 @@ import { createAuthenticator, withKeys } from '../adapters/oidc/verifyAccessToke
 import { createLogoutTokens } from '../adapters/oidc/verifyLogoutToken.ts';
 import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import { addressOf } from '../adapters/postgres/address.ts';
+import { createApprovals } from '../adapters/postgres/approvals.ts';
 import { spendAssertion } from '../adapters/postgres/assertions.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
@@ -152,6 +153,7 @@ const app = await buildServer(
       callbackAllow: settings.WAYBILL_CALLBACK_ALLOW.split(',').filter(Boolean),
     }),
     deliveries: createDeliveries(tenants),
+    approvals: createApprovals(tenants),
     webhookKeys: openWebhookKeys(settings.WAYBILL_WEBHOOK_KEYS),
   },
   {

@@ -1,5 +1,6 @@
 import type { AuditLog } from '../domain/audit.ts';
 import type { Policy } from '../domain/policy.ts';
+import type { Approvals } from '../domain/ports/approvals.ts';
 import type { Authenticator } from '../domain/ports/authenticator.ts';
 import type { Authority } from '../domain/ports/authority.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
@@ -36,6 +37,7 @@ export interface ApiPorts {
   /** Throws `CallbackRefused` where it is plain that no event would be sent there. */
   checkCallback(url: string): void;
   deliveries: Deliveries;
+  approvals: Approvals;
   webhookKeys: WebhookKeys;
 }
 

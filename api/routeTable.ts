@@ -29,6 +29,10 @@ export const routeTable = {
   listDeliveries:    { ...get('/v1/deliveries'),                        identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   getDelivery:       { ...get('/v1/deliveries/:id'),                    identity: 'token', action: 'read',    resource: 'delivery', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   redeliver:         { ...post('/v1/deliveries/:id/redeliver'),         identity: 'token', action: 'resume',  resource: 'delivery', bodyMaxBytes: 1_024,     body: 'json',         repeat: 'changes nothing', audit: 'delivery.redelivery-requested' },
+  listApprovals:     { ...get('/v1/approvals'),                         identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  getApproval:       { ...get('/v1/approvals/:id'),                     identity: 'token', action: 'read',    resource: 'approval', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  approvalSample:    { ...get('/v1/approvals/:id/sample'),              identity: 'token', action: 'reveal',  resource: 'approval', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: 'approval.sample-revealed' },
+  decide:            { ...post('/v1/approvals/:id/decisions'),          identity: 'token', action: 'approve', resource: 'approval', bodyMaxBytes: 8_192,     body: 'json',         repeat: 'changes nothing', audit: 'decision.submitted' },
   health:            { ...get('/healthz'),                              identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   ready:             { ...get('/readyz'),                               identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   openapi:           { ...get('/openapi.json'),                         identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
@@ -47,10 +51,10 @@ export interface Route {
   /** `null` where nothing is touched that is anybody else’s. */
   action: Action | null;
   /**
-   * What the policy is asked about; `:id` names it, in the caller’s own tenant. `delivery`: its run; `instance`: this
-   * Waybill as a whole; `self`: only who asks.
+   * What the policy is asked about; `:id` names it, in the caller’s own tenant. `delivery`, `approval`: its run; `instance`:
+   * this Waybill as a whole; `self`: only who asks.
    */
-  resource: 'pipeline' | 'run' | 'delivery' | 'tenant' | 'instance' | 'self' | null;
+  resource: 'pipeline' | 'run' | 'delivery' | 'approval' | 'tenant' | 'instance' | 'self' | null;
   bodyMaxBytes: number;
   /** Anything else is refused unread. Data may be of any length, and is streamed. */
   body: 'none' | 'json' | 'json or data' | 'form';

@@ -43,19 +43,29 @@ export const RunView = z.object({
     self: z.string(),
     events: z.string(),
     audit: z.string(),
+    approval: z.string().optional().describe('What it waits for, while it waits for people.'),
     temporal: z.string().nullable(),
   }),
 });
 
-export function runViewOf({ definition: _, ...run }: Run, options: ApiOptions): z.infer<typeof RunView> {
+export function runViewOf(
+  { definition: _, approval, ...run }: Run,
+  options: ApiOptions,
+): z.infer<typeof RunView> {
   const { temporalUiUrl, namespace } = options;
   const temporal = temporalUiUrl
     ? `${temporalUiUrl.replace(/\/$/, '')}/namespaces/${encodeURIComponent(namespace)}/workflows/${run.id}`
     : null;
-  return { ...run, links: { ...runLinksOf(run.id, options), temporal } };
+  const asked = approval !== undefined && { approval: approvalLinksOf(approval, options).self };
+  return { ...run, links: { ...runLinksOf(run.id, options), ...asked, temporal } };
 }
 
 export function runLinksOf(runId: string, { publicUrl = '' }: ApiOptions) {
   const self = `${publicUrl.replace(/\/$/, '')}/v1/runs/${runId}`;
   return { self, events: `${self}/events`, audit: `${self}/audit` };
+}
+
+export function approvalLinksOf(approvalId: string, { publicUrl = '' }: ApiOptions) {
+  const self = `${publicUrl.replace(/\/$/, '')}/v1/approvals/${approvalId}`;
+  return { self, decisions: `${self}/decisions`, sample: `${self}/sample` };
 }

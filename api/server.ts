@@ -7,7 +7,9 @@ import { type Admission, admit } from './gate.ts';
 import type { Handler } from './handler.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import { allowedMethods, refuse, refuseConnection, trace } from './refuse.ts';
+import { approvalSample, getApproval, listApprovals } from './routes/approvals.ts';
 import { createRun } from './routes/createRun.ts';
+import { decide } from './routes/decide.ts';
 import { getDelivery, listDeliveries, redeliver } from './routes/deliveries.ts';
 import { explain } from './routes/explanations.ts';
 import { protectedResource, whoami } from './routes/identity.ts';
@@ -121,6 +123,10 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     listDeliveries: listDeliveries(ports, options),
     getDelivery: getDelivery(options),
     redeliver: redeliver(ports, options),
+    listApprovals: listApprovals(ports, options),
+    getApproval: getApproval(options),
+    approvalSample: approvalSample(ports),
+    decide: decide(ports, options),
     webhookKeys: webhookKeys(ports),
     rotateWebhookKeys: rotateWebhookKeys(ports),
     health: health(),

@@ -82,4 +82,6 @@ export interface Run {
   startedAt: string | null;
   endedAt: string | null;
   reason?: { code: string; message: string };
+  /** The approval that it waits for. */
+  approval?: string;
 }

@@ -20,6 +20,13 @@ export type Revocation = components['schemas']['Revocation'];
 export type RevocationFilter = NonNullable<operations['listRevocations']['parameters']['query']>;
 export type Hypothesis = operations['explain']['requestBody']['content']['application/json'];
 export type Explanation = components['schemas']['Explanation'];
+/** A gate at which a run waits for people, or waited. */
+export type Approval = components['schemas']['Approval'];
+export type ApprovalDetail = components['schemas']['ApprovalDetail'];
+export type ApprovalFilter = NonNullable<operations['listApprovals']['parameters']['query']>;
+export type Decision = components['schemas']['Decision'];
+export type DecisionRequest = operations['decide']['requestBody']['content']['application/json'];
+export type Sample = operations['approvalSample']['responses'][200]['content']['application/json'];
 export type RunFilter = NonNullable<operations['listRuns']['parameters']['query']>;
 
 export interface Page<T> {
@@ -74,6 +81,13 @@ export interface WaybillClient {
   getDelivery(id: string): Promise<Delivery>;
   /** Sends an event again that was given up or delivered, under the same id. */
   redeliver(id: string): Promise<Delivery>;
+  /** Approvals of runs that you may read, newest first. `view`: those to decide, of your own runs, or that you have decided. */
+  listApprovals(filter?: ApprovalFilter): Promise<Page<Approval>>;
+  getApproval(id: string): Promise<ApprovalDetail>;
+  /** Some of the rows that would be published, for whoever may see values. */
+  approvalSample(id: string): Promise<Sample>;
+  /** Decides about what `digest` names. The same again is the same decision. */
+  decide(id: string, decision: DecisionRequest): Promise<Decision>;
   /** Asks for the end of a run; follow it to see it end. */
   cancelRun(id: string): Promise<Run>;
   /** Has a suspended run ask whether it may go on; of whoever asked for it, under a new grant. */
@@ -147,6 +161,12 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
     getDelivery: async (id) => answered(await http.GET('/v1/deliveries/{id}', { params: { path: { id } } })),
     redeliver: async (id) =>
       answered(await http.POST('/v1/deliveries/{id}/redeliver', { params: { path: { id } } })),
+    listApprovals: async (query = {}) => answered(await http.GET('/v1/approvals', { params: { query } })),
+    getApproval: async (id) => answered(await http.GET('/v1/approvals/{id}', { params: { path: { id } } })),
+    approvalSample: async (id) =>
+      answered(await http.GET('/v1/approvals/{id}/sample', { params: { path: { id } } })),
+    decide: async (id, body) =>
+      answered(await http.POST('/v1/approvals/{id}/decisions', { params: { path: { id } }, body })),
     cancelRun: async (id) => answered(await http.POST('/v1/runs/{id}/cancel', { params: { path: { id } } })),
     revoke: async (kind, id, { reason } = {}) =>
       answered(

@@ -1,12 +1,16 @@
 import type { AuditEvent } from '../audit.ts';
+import type { DecisionClaims, decisionType } from '../decision.ts';
 import type { GrantClaims, grantType } from '../grant.ts';
 import type { GrantKey, GrantKeyState } from '../grantKey.ts';
 import type { StepTokenClaims, stepTokenType } from '../stepToken.ts';
 
-/** Signs grants. Only the API has one. Throws `DatabaseUnavailable`, `RevocationsUnavailable` or `KeysUnavailable`. */
+/** Signs grants, and what else a worker has to believe. Only the API has one. Throws `DatabaseUnavailable`, `RevocationsUnavailable` or `KeysUnavailable`. */
 export interface GrantSigner {
   /** Default `typ`: a grant’s. */
-  sign(claims: GrantClaims | StepTokenClaims, typ?: typeof grantType | typeof stepTokenType): Promise<string>;
+  sign(
+    claims: GrantClaims | StepTokenClaims | DecisionClaims,
+    typ?: typeof grantType | typeof stepTokenType | typeof decisionType,
+  ): Promise<string>;
   /** Public keys, current, future and retired, as a JWK Set (RFC 7517). */
   publicKeys(): Promise<{ keys: object[] }>;
 }

@@ -400,6 +400,83 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists approvals, newest first
+         * @description Only those of runs that you may read. A page may hold fewer than asked for and still have a next one.
+         */
+        get: operations["listApprovals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/approvals/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows an approval and what is decided about */
+        get: operations["getApproval"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/approvals/{id}/sample": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows some of the rows that would be published
+         * @description For whoever may see values. Each look is audited.
+         */
+        get: operations["approvalSample"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/approvals/{id}/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decides on an approval
+         * @description For people alone, other than those who asked for the run, with a role that is asked for, each once. Repeating a decision is safe. Answers once it is recorded, signed; the run then verifies it, and `counted` says so.
+         */
+        post: operations["decide"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -767,6 +844,7 @@ export interface components {
                 self: string;
                 events: string;
                 audit: string;
+                approval?: string;
                 temporal: string | null;
             };
         };
@@ -876,6 +954,192 @@ export interface components {
                 self: string;
                 run: string;
             };
+        };
+        Approval: {
+            id: string;
+            run: string;
+            pipeline: string;
+            tenant: string;
+            /** @enum {string} */
+            gate: "ingest" | "publish";
+            /** @enum {string} */
+            state: "pending" | "approved" | "rejected" | "expired" | "void" | "cancelled" | "waived";
+            round: number;
+            digest: string;
+            requestedBy: {
+                id: string;
+                issuer: string;
+                subject: string;
+                /** @enum {string} */
+                kind: "person" | "service" | "agent";
+                actor?: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                };
+            };
+            by: string[];
+            quorum: number;
+            counts: {
+                read: number;
+                passed: number;
+                filtered: number;
+                rejected: number;
+                emitted: number;
+                stored: number;
+                unchanged: number;
+                deduplicated: number;
+            };
+            changes: {
+                added: number;
+                changed: number;
+                unchanged: number;
+                deduplicated: number;
+            } | null;
+            rejectedByCode: {
+                [key: string]: number;
+            };
+            sampleRows: number | null;
+            form: {
+                [key: string]: unknown;
+            } | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+            escalatedAt: string | null;
+            endedAt: string | null;
+            decisions: components["schemas"]["Decision"][];
+            links: {
+                self: string;
+                run: string;
+                decisions: string;
+                sample: string | null;
+            };
+        };
+        ApprovalDetail: {
+            id: string;
+            run: string;
+            pipeline: string;
+            tenant: string;
+            /** @enum {string} */
+            gate: "ingest" | "publish";
+            /** @enum {string} */
+            state: "pending" | "approved" | "rejected" | "expired" | "void" | "cancelled" | "waived";
+            round: number;
+            digest: string;
+            requestedBy: {
+                id: string;
+                issuer: string;
+                subject: string;
+                /** @enum {string} */
+                kind: "person" | "service" | "agent";
+                actor?: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                };
+            };
+            by: string[];
+            quorum: number;
+            counts: {
+                read: number;
+                passed: number;
+                filtered: number;
+                rejected: number;
+                emitted: number;
+                stored: number;
+                unchanged: number;
+                deduplicated: number;
+            };
+            changes: {
+                added: number;
+                changed: number;
+                unchanged: number;
+                deduplicated: number;
+            } | null;
+            rejectedByCode: {
+                [key: string]: number;
+            };
+            sampleRows: number | null;
+            form: {
+                [key: string]: unknown;
+            } | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+            escalatedAt: string | null;
+            endedAt: string | null;
+            decisions: components["schemas"]["Decision"][];
+            links: {
+                self: string;
+                run: string;
+                decisions: string;
+                sample: string | null;
+            };
+            shown: {
+                /** @enum {string} */
+                gate: "ingest" | "publish";
+                run: string;
+                pipeline: string;
+                version: number;
+                definitionDigest: string;
+                sourceDigest: string;
+                parametersDigest: string;
+                stages: string[];
+                baseVersion: number;
+                counts: {
+                    read: number;
+                    passed: number;
+                    filtered: number;
+                    rejected: number;
+                    emitted: number;
+                    stored: number;
+                    unchanged: number;
+                    deduplicated: number;
+                };
+                changes: {
+                    added: number;
+                    changed: number;
+                    unchanged: number;
+                    deduplicated: number;
+                } | null;
+                rejectedByCode: {
+                    [key: string]: number;
+                };
+            };
+        };
+        Decision: {
+            id: string;
+            /** @enum {string} */
+            decision: "approve" | "reject";
+            by: {
+                id: string;
+                issuer: string;
+                subject: string;
+                /** @enum {string} */
+                kind: "person" | "service" | "agent";
+                actor?: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                };
+            };
+            comment: string | null;
+            form: {
+                [key: string]: unknown;
+            } | null;
+            /** Format: date-time */
+            at: string;
+            counted: boolean | null;
+            code: string | null;
         };
         RunEventData: {
             run: string;
@@ -1811,6 +2075,153 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listApprovals: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string;
+                view?: "to-decide" | "mine" | "decided";
+                state?: "pending" | "approved" | "rejected" | "expired" | "void" | "cancelled" | "waived";
+                run?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Approval"][];
+                        nextCursor: string | null;
+                    };
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getApproval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalDetail"];
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approvalSample: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        rows: {
+                            [key: string]: string | null;
+                        }[];
+                    };
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decide: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @enum {string} */
+                    decision: "approve" | "reject";
+                    digest: string;
+                    comment?: string;
+                    form?: {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Decision"];
                 };
             };
             /** @description Refused; `code` says why. */

@@ -72,6 +72,11 @@ const rowsOf = (tenant: string) => {
       VALUES ('dlv-${tenant}', '${tenant}', '${run}', 'run.completed', '{}', 'https://hooks.example/');
     INSERT INTO waybill.audit_event (tenant, action, outcome, detail) VALUES ('${tenant}', 'a', 'success', '{}');
     INSERT INTO waybill.revocation (id, kind, target, tenant) VALUES ('rev-${tenant}', 'grant', '${run}', '${tenant}');
+    INSERT INTO waybill.approval (id, tenant, run_id, pipeline, gate, state, digest, shown, terms, by, expires_at)
+      VALUES ('apr-${tenant}', '${tenant}', '${run}', 'things', 'publish', 'pending', 'd', '{}', '{}', '[]', now());
+    INSERT INTO waybill.decision (id, tenant, approval_id, run_id, principal, by, vote, jws)
+      VALUES ('dec-${tenant}', '${tenant}', 'apr-${tenant}', '${run}', 'prn_2', '{}', 'approve', 'jws');
+    INSERT INTO waybill.sink_version (tenant, table_name, version) VALUES ('${tenant}', 'things', 1);
     INSERT INTO public.things (_tenant, id, _run, _position) VALUES ('${tenant}', 1, '${run}', 0);`;
 };
 
@@ -286,6 +291,7 @@ describe('row-level security', () => {
         'waybill.outbox',
         'waybill.idempotency',
         'waybill.delivery',
+        'waybill.decision',
       ];
       assert.equal(
         seen === 'refused' ? 0 : seen.rowCount,

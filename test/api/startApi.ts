@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { uuidv7 } from 'uuidv7';
 import { createGrantKeys } from '../../adapters/keys/grantKeys.ts';
 import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
 import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
@@ -13,6 +15,7 @@ import { createAuthenticator, withKeys } from '../../adapters/oidc/verifyAccessT
 import { createLogoutTokens } from '../../adapters/oidc/verifyLogoutToken.ts';
 import { createPolicyEngine } from '../../adapters/policy/engine.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
+import { createApprovals } from '../../adapters/postgres/approvals.ts';
 import { spendAssertion } from '../../adapters/postgres/assertions.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
@@ -29,8 +32,11 @@ import { ensureRoot } from '../../adapters/webhooks/rootFolder.ts';
 import { openWebhookKeys } from '../../adapters/webhooks/webhookKeys.ts';
 import type { ApiPorts } from '../../api/ports.ts';
 import { buildServer } from '../../api/server.ts';
+import type { ApprovalState, Shown } from '../../domain/approval.ts';
 import { createAuthority } from '../../domain/authority.ts';
+import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { ofKey } from '../../domain/revocation.ts';
+import { zeroCounts } from '../../domain/run.ts';
 import { makeKey } from '../keys.ts';
 import { startPostgresForTest } from '../stack.ts';
 import { layCable } from './cable.ts';
@@ -95,6 +101,7 @@ export async function startApi({
     checkSource: createSourceCheck({ fileRoots: [roots], egressAllow: [] }),
     checkCallback: createCallbackCheck({ callbackAllow: ['127.0.0.1:9'] }),
     deliveries: createDeliveries(tenants),
+    approvals: createApprovals(tenants),
     webhookKeys: openWebhookKeys(webhookKeys),
   };
   const app = await buildServer(
@@ -142,6 +149,38 @@ export async function startApi({
       );
       return rows[0].id;
     },
+    /** A run that waits for a data-steward, unless `changes` say otherwise. Its rows are not there, nor is who would publish them. */
+    async addApproval(
+      run: { id: string; tenant: string; pipeline?: string },
+      changes: ApprovalChanges = {},
+    ): Promise<{ id: string; digest: string }> {
+      const { by = ['data-steward'], quorum = 1, form, state = 'pending', expiresInS = 3600 } = changes;
+      const shown = shownOf(run, changes.shown);
+      const digest = createHash('sha256').update(canonicalJson(shown)).digest('hex');
+      const id = `apr_${uuidv7()}`;
+      await database.query(`UPDATE waybill.run SET state = 'awaiting-approval' WHERE id = $1`, [run.id]);
+      await database.query(
+        `INSERT INTO waybill.approval (id, tenant, run_id, pipeline, gate, round, state, digest, shown, sample, terms, by,
+           expires_at, ended_at)
+         VALUES ($1, $2, $3, $4, $5, (SELECT count(*) + 1 FROM waybill.approval WHERE run_id = $3), $6, $7, $8, $9, $10, $11,
+           now() + $12::integer * interval '1 second', CASE WHEN $6 = 'pending' THEN NULL ELSE now() END)`,
+        [
+          id,
+          run.tenant,
+          run.id,
+          shown.pipeline,
+          shown.gate,
+          state,
+          digest,
+          JSON.stringify(shown),
+          changes.sample && JSON.stringify(changes.sample),
+          JSON.stringify({ before: shown.gate, by, quorum, ...(form && { form }) }),
+          JSON.stringify(by),
+          expiresInS,
+        ],
+      );
+      return { id, digest };
+    },
     /** With a good token unless `init` says otherwise. */
     async call(path: string, init: RequestInit & { as?: string } = {}): Promise<Response> {
       const { as = await issuer.token(), ...rest } = init;
@@ -156,6 +195,35 @@ export async function startApi({
       await Promise.all([postgres.stop(), issuer.stop()]);
       await rm(folder, { recursive: true, force: true });
     },
+  };
+}
+
+interface ApprovalChanges {
+  by?: readonly string[];
+  quorum?: number;
+  form?: object;
+  state?: ApprovalState;
+  shown?: Partial<Shown>;
+  sample?: { digest: string; rows: number };
+  expiresInS?: number;
+}
+
+function shownOf(run: { id: string; pipeline?: string }, changes: Partial<Shown> = {}): Shown {
+  const [definitionDigest, sourceDigest, parametersDigest] = ['d', 's', 'p'].map((c) => c.repeat(64));
+  return {
+    gate: 'publish',
+    run: run.id,
+    pipeline: run.pipeline ?? 'few',
+    version: 1,
+    definitionDigest: definitionDigest!,
+    sourceDigest: sourceDigest!,
+    parametersDigest: parametersDigest!,
+    stages: ['b'.repeat(64)],
+    baseVersion: 3,
+    counts: { ...zeroCounts, read: 10, passed: 8, rejected: 2, emitted: 8 },
+    changes: { added: 5, changed: 2, unchanged: 1, deduplicated: 0 },
+    rejectedByCode: { TooShort: 2 },
+    ...changes,
   };
 }
 

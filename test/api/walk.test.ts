@@ -23,6 +23,9 @@ const may: Record<string, readonly Action[]> = {
 
 type Expected = number | [status: number, code: ErrorCode];
 
+/** Whom the approval waits for. */
+const asked = ['data-steward', 'operator'];
+
 interface Place {
   /** A run of acme that has been accepted. */
   run: string;
@@ -30,6 +33,8 @@ interface Place {
   revocation: string;
   /** An event of it that is on its way. */
   delivery: string;
+  /** An approval of it that stewards and operators are asked for, though policy lets stewards alone. */
+  approval: string;
 }
 
 /** Whom both tenants have revoked already, so that it changes nothing to do it again. */
@@ -79,6 +84,14 @@ const granted: Record<
     path: '/v1/deliveries/{delivery}/redeliver',
     init: { method: 'POST' },
     answers: [409, 'DeliveryPending'],
+  },
+  listApprovals: { path: '/v1/approvals', answers: 200 },
+  getApproval: { path: '/v1/approvals/{approval}', answers: 200 },
+  approvalSample: { path: '/v1/approvals/{approval}/sample', answers: [404, 'SampleUnknown'] },
+  decide: {
+    path: '/v1/approvals/{approval}/decisions',
+    init: json({ decision: 'approve', digest: '0'.repeat(64) }),
+    answers: [409, 'ApprovalChanged'],
   },
   rotateWebhookKeys: { path: '/v1/webhook-keys/rotations', init: { method: 'POST' }, answers: 201 },
   webhookKeys: { path: '/.well-known/webhook-keys/acme', answers: 200 },
@@ -162,6 +175,12 @@ function expected(name: RouteName, caller: Caller): Expected {
   if (resource === 'run' && !own) return [404, 'RunUnknown'];
   if (resource === 'instance' && !own) return [403, 'Forbidden'];
   if (resource === 'delivery' && !own) return [404, 'DeliveryUnknown'];
+  if (resource === 'approval' && !own) return [404, 'ApprovalUnknown'];
+  if (action === 'approve') {
+    const { kind, act } = caller.claims!;
+    if (kind === 'agent' || act) return [403, 'ApproverNotAPerson'];
+    if (!caller.roles.some((role) => asked.includes(role))) return [403, 'ApproverLacksRole'];
+  }
   const allowed = action === null || caller.roles.some((role) => may[role]!.includes(action));
   if (!allowed) return [403, 'Forbidden'];
   return own ? answers : elsewhere;
@@ -178,10 +197,11 @@ describe('a walk through every route', () => {
     const response = await api.call('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
     const { id, requestedBy } = (await response.json()) as { id: string; requestedBy: { id: string } };
     const delivery = await api.addDelivery({ id, tenant: 'acme' }, 'pending');
+    const approval = await api.addApproval({ id, tenant: 'acme' }, { by: asked });
     const revocation = await revoke('acme', json({ kind: 'principal', id: `prn_${'1'.repeat(22)}` }));
-    secrets = ['acme', id, requestedBy.id, delivery, revocation, await revoke('acme', revoked)];
+    secrets = ['acme', id, requestedBy.id, delivery, approval.id, revocation, await revoke('acme', revoked)];
     await revoke('globex', revoked);
-    place = { run: id, revocation, delivery };
+    place = { run: id, revocation, delivery, approval: approval.id };
     await revoke('acme', json({ kind: 'principal', id: await idOf('revoked') }));
     await signOut('signed-out');
     // Each of them is known within moments; this waits for the last.

@@ -1,0 +1,50 @@
+import { uuidv7 } from 'uuidv7';
+import type { Approval, RecordedDecision } from '../../domain/approval.ts';
+import { canonicalJson } from '../../domain/canonicalJson.ts';
+import { type DecisionClaims, decisionType } from '../../domain/decision.ts';
+import type { Admission } from '../gate.ts';
+import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { sha256 } from '../trigger/draft.ts';
+
+/** What somebody decides, about what they were shown. */
+export interface Decided extends Pick<RecordedDecision, 'vote' | 'comment' | 'form'> {
+  digest: string;
+}
+
+/** The decision as the run will verify it: of this person, about exactly this, until the approval’s deadline. */
+export async function mintDecision(
+  { grantSigner }: ApiPorts,
+  { instance, namespace }: ApiOptions,
+  approval: Approval,
+  { vote, digest, comment, form }: Decided,
+  { principal, credential }: Pick<Admission, 'principal' | 'credential'>,
+  txn: string,
+): Promise<{ id: string; jws: string }> {
+  const id = `dec_${uuidv7()}`;
+  const claims: DecisionClaims = {
+    iss: `urn:waybill:${instance}`,
+    aud: 'waybill',
+    iat: Math.floor(Date.now() / 1000),
+    exp: Math.floor(Date.parse(approval.expiresAt) / 1000),
+    jti: id,
+    txn,
+    sub: principal.id,
+    req: {
+      iss: principal.issuer,
+      sub: principal.subject,
+      iat: Math.floor(credential.issuedAtS),
+      kind: 'person',
+      roles: [...principal.roles],
+    },
+    tctx: {
+      tenant: approval.tenant,
+      namespace,
+      workflowId: approval.runId,
+      approval: approval.id,
+      shownDigest: digest,
+      vote,
+      detailDigest: sha256(canonicalJson({ comment, form })),
+    },
+  };
+  return { id, jws: await grantSigner.sign(claims, decisionType) };
+}
