@@ -1,8 +1,11 @@
 import { hasEnded } from '../domain/run.ts';
 import type { Run, WaybillClient } from '../sdk/client.ts';
 import { CliError, exitCode } from './context.ts';
+import { approvedBy } from './output/approvalText.ts';
+import { plain } from './output/plain.ts';
 import { openProgress } from './output/progress.ts';
-import { count } from './output/quantities.ts';
+import { count, localTime } from './output/quantities.ts';
+import { approvalOf } from './output/runText.ts';
 
 /**
  * Shows on standard error how far a run is, until it has ended; `onChange` is told of every change. Ctrl-C ends the
@@ -18,10 +21,14 @@ export async function followToEnd(
   const leave = () => left.abort();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, leave);
   const progress = openProgress(process.stderr, indent);
+  let waited: string | undefined;
   try {
     for await (const run of client.followRun(id, { signal: left.signal })) {
       onChange(run);
       if (hasEnded(run.state)) return run;
+      const waits = `${run.state} ${run.links.approval ?? run.reason?.code}`;
+      if (waits !== waited) for (const line of await waitingLines(client, run)) progress.say(line);
+      waited = waits;
       progress.show(progressText(run));
     }
     throw left.signal.reason;
@@ -38,6 +45,26 @@ export async function followToEnd(
 /** A run that did not do what it was asked for is the failure of whoever waited for it. */
 export function exitCodeOf(run: Run): number {
   return run.state === 'completed' ? exitCode.fine : exitCode.runFailed;
+}
+
+/** Why nothing happens, and what would help: said once, with and without a terminal. */
+async function waitingLines(client: WaybillClient, run: Run): Promise<string[]> {
+  const { id, state, reason } = run;
+  if (state === 'suspended')
+    return [
+      `Suspended: ${reason ? plain(`${reason.code}: ${reason.message}`) : 'its requester may not go on.'}`,
+    ];
+  const waitsFor = approvalOf(run);
+  if (waitsFor === undefined) return [];
+  // What is followed is the run: who waits for whom is worth a line, and not the end of it.
+  const approval = await client.getApproval(waitsFor).catch(() => undefined);
+  if (!approval) return [`Waits for an approval: npx waybill approvals get ${id}`];
+  const { by, quorum, expiresAt } = approval;
+  const more = quorum > 1 ? `, ${approvedBy(approval)} of ${quorum} so far` : '';
+  return [
+    `Waits until ${localTime(expiresAt)} for approval by ${plain(by.join(' or '))}${more}. Not by whoever asked for the run:`,
+    `  npx waybill approvals approve ${approval.id}`,
+  ];
 }
 
 const waiting: Partial<Record<Run['state'], string>> = {

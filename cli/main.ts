@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { addApply } from './commands/apply.ts';
+import { addApprovals } from './commands/approvals.ts';
 import { addAttack } from './commands/attack.ts';
 import { addDeliveries } from './commands/deliveries.ts';
 import { addDemo } from './commands/demo.ts';
@@ -31,6 +32,7 @@ const commands: readonly AddCommand[] = [
   addPipelines,
   addTrigger,
   addRuns,
+  addApprovals,
   addDeliveries,
   addKeys,
   addRevocations,

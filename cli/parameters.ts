@@ -3,11 +3,11 @@ import { CliError } from './context.ts';
 export type RawParameters = Record<string, string | string[]>;
 
 /** `['a=1', 'a=2', 'b=x']` → `{ a: ['1', '2'], b: 'x' }`. Throws `CliError`. */
-export function rawParameters(given: readonly string[]): RawParameters {
+export function rawParameters(given: readonly string[], option = '--param'): RawParameters {
   const raw: RawParameters = Object.create(null);
   for (const one of given) {
     const at = one.indexOf('=');
-    if (at < 1) throw new CliError(`--param ${one}: write it as name=value.`, 'usage');
+    if (at < 1) throw new CliError(`${option} ${one}: write it as name=value.`, 'usage');
     const name = one.slice(0, at);
     const value = one.slice(at + 1);
     const before = raw[name];

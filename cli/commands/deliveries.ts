@@ -1,10 +1,11 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { deliveryStates } from '../../domain/webhookDelivery.ts';
 import type { DeliveryFilter } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
 import { deliveryLines, deliveryTable } from '../output/deliveryText.ts';
 import { printResult } from '../output/print.ts';
+import { pageLimit } from '../pageLimit.ts';
 
 /** `waybill deliveries [list|get|redeliver]` */
 export const addDeliveries: AddCommand = (program, context) => {
@@ -17,7 +18,7 @@ export const addDeliveries: AddCommand = (program, context) => {
     .description('the events of your tenant, newest first')
     .option('--run <id>', 'only those of one run')
     .addOption(new Option('--state <state>', 'only those in one state').choices(deliveryStates))
-    .option('--limit <n>', 'at most so many, up to 100', limit, 20)
+    .option('--limit <n>', 'at most so many, up to 100', pageLimit, 20)
     .option('--cursor <cursor>', 'go on where an earlier list ended')
     .action(async (filter: DeliveryFilter, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
@@ -48,11 +49,4 @@ export const addDeliveries: AddCommand = (program, context) => {
 
 function byId(deliveries: Command, name: string, description: string): Command {
   return deliveries.command(name).description(description).argument('<id>');
-}
-
-function limit(text: string): number {
-  const n = Number(text);
-  if (!Number.isInteger(n) || n < 1 || n > 100)
-    throw new InvalidArgumentError('It is a number from 1 to 100.');
-  return n;
 }

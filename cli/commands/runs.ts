@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { runStates } from '../../domain/run.ts';
 import type { Run, RunFilter } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
@@ -6,6 +6,7 @@ import type { AddCommand } from '../context.ts';
 import { exitCodeOf, followToEnd } from '../followToEnd.ts';
 import { printResult } from '../output/print.ts';
 import { countLines, outcomeText, runLines, runTable } from '../output/runText.ts';
+import { pageLimit } from '../pageLimit.ts';
 
 /** `waybill runs [list|get|watch|resume|cancel]` */
 export const addRuns: AddCommand = (program, context) => {
@@ -16,7 +17,7 @@ export const addRuns: AddCommand = (program, context) => {
     .description('the runs of your tenant, newest first')
     .option('--pipeline <id>', 'only those of one pipeline')
     .addOption(new Option('--state <state>', 'only those in one state').choices(runStates))
-    .option('--limit <n>', 'at most so many, up to 100', limit, 20)
+    .option('--limit <n>', 'at most so many, up to 100', pageLimit, 20)
     .option('--cursor <cursor>', 'go on where an earlier list ended')
     .action(async (filter: RunFilter, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
@@ -64,13 +65,6 @@ export const addRuns: AddCommand = (program, context) => {
 
 function byId(runs: Command, name: string, description: string): Command {
   return runs.command(name).description(description).argument('<id>');
-}
-
-function limit(text: string): number {
-  const n = Number(text);
-  if (!Number.isInteger(n) || n < 1 || n > 100)
-    throw new InvalidArgumentError('It is a number from 1 to 100.');
-  return n;
 }
 
 function listLines({ items, nextCursor }: { items: Run[]; nextCursor: string | null }): string[] {

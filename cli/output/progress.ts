@@ -4,6 +4,8 @@ import type { Writable } from 'node:stream';
 export interface Progress {
   /** What to show from now on. */
   show(text: string): void;
+  /** A line that stays, above what is shown. */
+  say(line: string): void;
   /** Takes the line away; with `last`, something remains in its place. */
   end(last?: string): void;
 }
@@ -42,6 +44,10 @@ function moving(stream: Writable & { columns?: number }, indent: string): Progre
       text = next;
       if (first) draw();
     },
+    say(line) {
+      stream.write(`${text ? '\r\x1b[K' : ''}${indent}${line}\n`);
+      draw();
+    },
     end(last) {
       ended = true;
       clearInterval(timer);
@@ -60,6 +66,10 @@ function lines(stream: Writable, indent: string): Progress {
       if (ended || performance.now() - shownAt < lineMs) return;
       shownAt = performance.now();
       stream.write(`${indent}${text}\n`);
+    },
+    say(line) {
+      shownAt = performance.now();
+      stream.write(`${indent}${line}\n`);
     },
     end(last) {
       ended = true;

@@ -69,6 +69,7 @@ export function runLines(run: Run, now: number): string[] {
     ['by', requesterText(run)],
     ['accepted', `${localTime(run.createdAt)} (${since(run.createdAt, now)})`],
     ...(run.endedAt ? [['took', tookText(run)] as [string, string]] : []),
+    ...(run.links.approval ? [['waits for', `npx waybill approvals get ${run.id}`] as [string, string]] : []),
     ['audit', run.links.audit],
     ...(run.links.temporal ? [['temporal', run.links.temporal] as [string, string]] : []),
   ];
@@ -79,7 +80,7 @@ export function runLines(run: Run, now: number): string[] {
   ];
 }
 
-function requesterText({ requestedBy: { subject, kind, actor } }: Pick<Run, 'requestedBy'>): string {
+export function requesterText({ requestedBy: { subject, kind, actor } }: Pick<Run, 'requestedBy'>): string {
   const who = plain(subject);
   if (actor) return `${plain(actor.subject)} (${actor.kind}) for ${who}`;
   return kind === 'person' ? who : `${who} (${kind})`;
@@ -112,4 +113,9 @@ export function runTable(runs: readonly Run[], now: number): string[] {
     ],
     runs,
   );
+}
+
+/** The id of the approval that a run waits for. */
+export function approvalOf({ links }: Pick<Run, 'links'>): string | undefined {
+  return links.approval?.split('/').at(-1);
 }

@@ -1,0 +1,180 @@
+import { createInterface } from 'node:readline/promises';
+import { type Command, Option } from 'commander';
+import { approvalStates } from '../../domain/approval.ts';
+import { canonicalJson } from '../../domain/canonicalJson.ts';
+import { sha256 } from '../../domain/sha256.ts';
+import {
+  type Approval,
+  type ApprovalDetail,
+  type ApprovalFilter,
+  type Decision,
+  ProblemError,
+  type Sample,
+  type WaybillClient,
+} from '../../sdk/client.ts';
+import { connect, type GlobalOptions } from '../connect.ts';
+import { type AddCommand, type CliContext, CliError, exitCode } from '../context.ts';
+import { approvalLines, approvalTable } from '../output/approvalText.ts';
+import { printResult, tell } from '../output/print.ts';
+import { approvalOf } from '../output/runText.ts';
+import { pageLimit } from '../pageLimit.ts';
+import { rawParameters, typedParameters } from '../parameters.ts';
+
+/** `waybill approvals [list|get|approve|reject]` */
+export const addApprovals: AddCommand = (program, context) => {
+  const approvals = program.command('approvals').description('list, show and decide what runs wait for');
+
+  approvals
+    .command('list', { isDefault: true })
+    .description('what waits for you, newest first')
+    .addOption(
+      new Option('--view <view>', 'what you may decide, of your own runs, what you have decided, or all')
+        .choices(['to-decide', 'mine', 'decided', 'all'])
+        .default('to-decide'),
+    )
+    .addOption(new Option('--state <state>', 'only those in one state').choices(approvalStates))
+    .option('--run <id>', 'only those of one run')
+    .option('--limit <n>', 'at most so many, up to 100', pageLimit, 20)
+    .option('--cursor <cursor>', 'go on where an earlier list ended')
+    .action(async ({ view, ...filter }: ListOptions, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const page = await connect(context, options).listApprovals(
+        view === 'all' ? filter : { ...filter, view },
+      );
+      printResult(options.json, page, () => {
+        if (page.items.length === 0)
+          return [view === 'to-decide' ? 'Nothing waits for you.' : 'There are no such approvals.'];
+        const more = page.nextCursor === null ? [] : ['', `There are more: --cursor ${page.nextCursor}`];
+        return [...approvalTable(page.items, Date.now()), ...more];
+      });
+    });
+
+  byId(approvals, 'get', 'everything about one approval')
+    .option('--sample', 'and some of its rows, where you may see values; each look is audited')
+    .action(async (id: string, given: { sample?: true }, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const client = connect(context, options);
+      const approval = await find(client, id);
+      const sample = given.sample && (await client.approvalSample(approval.id));
+      printResult(options.json, { ...approval, ...(sample && { sample: sample.rows }) }, () =>
+        approvalLines(approval, sample, Date.now()),
+      );
+    });
+
+  for (const vote of ['approve', 'reject'] as const) {
+    byId(approvals, vote, `${vote} what is shown, as yourself`)
+      .option('--comment <text>', 'why, for whoever looks at it later')
+      .option('--form <name=value>', 'what the approval asks you to fill in; may be repeated', collect)
+      .option('--digest <digest>', 'of what you were shown; anything else is not decided')
+      .option('--yes', 'do not ask: decide what is shown now')
+      .option('--wait', 'until the run has counted it; exit code 3 where it does not')
+      .action((id: string, _, command: Command) => decide(vote, id, command.optsWithGlobals(), context));
+  }
+};
+
+interface ListOptions extends Omit<ApprovalFilter, 'view'> {
+  view: NonNullable<ApprovalFilter['view']> | 'all';
+}
+
+interface DecideOptions extends GlobalOptions {
+  comment?: string;
+  form?: string[];
+  digest?: string;
+  yes?: boolean;
+  wait?: boolean;
+}
+
+/** Nobody decides about what they have not seen: it is read anew, shown, and named by its digest. */
+async function decide(vote: Vote, id: string, options: DecideOptions, context: CliContext): Promise<void> {
+  const client = connect(context, options);
+  const raw = rawParameters(options.form ?? [], '--form');
+  const asks = options.digest === undefined && !options.yes;
+  if (asks && !(process.stdin.isTTY && process.stderr.isTTY && !options.json))
+    throw new CliError(
+      'There is nobody to ask: say --digest with what you were shown, or --yes for what is shown now.',
+      'usage',
+    );
+  const approval = await find(client, id);
+  if (options.digest === undefined) await show(client, approval, asks);
+  if (asks && !(await confirmed(vote))) throw new CliError('Nothing was decided.');
+  const form = typedParameters(raw, approval.form ?? {});
+  const decision = await client.decide(approval.id, {
+    decision: vote,
+    digest: options.digest ?? approval.digest,
+    ...(options.comment !== undefined && { comment: options.comment }),
+    ...(options.form && { form }),
+  });
+  const after = options.wait ? await untilCounted(client, approval.id, decision) : decision;
+  printResult(options.json, after, () => decidedLines(after, approval));
+  if (after.code !== null) process.exitCode = exitCode.refused;
+}
+
+type Vote = Decision['decision'];
+
+/** By its own id, or by that of the run that waits. The digest must be that of what is shown. */
+async function find(client: WaybillClient, id: string): Promise<ApprovalDetail> {
+  const approval = await client.getApproval(id.startsWith('apr_') ? id : await pendingOf(client, id));
+  if (sha256(Buffer.from(canonicalJson(approval.shown))) === approval.digest) return approval;
+  throw new CliError(`The digest of ${approval.id} is not that of what it shows.`, 'tampered');
+}
+
+async function pendingOf(client: WaybillClient, run: string): Promise<string> {
+  const id = approvalOf(await client.getRun(run));
+  if (id !== undefined) return id;
+  throw new CliError(`${run} waits for nobody.`);
+}
+
+/** On standard error, since the answer is what was decided. Rows are for a person who looks, and not for a log. */
+async function show(client: WaybillClient, approval: ApprovalDetail, asks: boolean): Promise<void> {
+  const sample = asks && approval.links.sample ? await sampleIfAllowed(client, approval) : undefined;
+  for (const line of approvalLines(approval, sample, Date.now())) tell(line);
+}
+
+async function sampleIfAllowed(client: WaybillClient, { id }: Approval): Promise<Sample | undefined> {
+  return client.approvalSample(id).catch((error) => {
+    if (error instanceof ProblemError && error.status < 500) return undefined;
+    throw error;
+  });
+}
+
+async function confirmed(vote: Vote): Promise<boolean> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await terminal.question(`\nDo you ${vote} this? [y/N] `)).trim());
+  } finally {
+    terminal.close();
+  }
+}
+
+const lookEveryMs = 250;
+const waitMaxMs = 60_000;
+
+async function untilCounted(client: WaybillClient, id: string, decision: Decision): Promise<Decision> {
+  const start = performance.now();
+  for (;;) {
+    const { decisions } = await client.getApproval(id);
+    const now = decisions.find((one) => one.id === decision.id);
+    if (now && now.counted !== null) return now;
+    if (performance.now() - start > waitMaxMs)
+      throw new CliError(`${decision.id} is recorded, and still on its way to the run.`, 'incomplete');
+    await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+  }
+}
+
+function decidedLines({ id, decision, counted, code }: Decision, { run }: Approval): string[] {
+  if (code !== null) return [`The run refused it: ${code}.`];
+  const what = decision === 'approve' ? 'Approved' : 'Rejected';
+  const where = counted ? 'The run has counted it.' : 'It is signed and on its way to the run.';
+  return [`${what} (${id}). ${where} npx waybill runs watch ${run} shows what comes of it.`];
+}
+
+function byId(approvals: Command, name: string, description: string): Command {
+  return approvals
+    .command(name)
+    .description(description)
+    .argument('<id>', 'of the approval, or of the run that waits');
+}
+
+function collect(one: string, all: string[] = []): string[] {
+  return [...all, one];
+}

@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { z } from 'zod';
+import type { Approval, ApprovalDetail, Decision, Page, Run } from '../../sdk/client.ts';
+import { type Api, json, startApi } from '../api/startApi.ts';
+import { documents, startWaybill } from './waybillProcess.ts';
+
+type Who = 'alice' | 'bob' | 'erin';
+
+describe('waybill approvals', () => {
+  let api: Api;
+  let of: Record<Who, string>;
+
+  before(async () => {
+    api = await startApi();
+    const steward = { roles: ['data-steward'] };
+    of = {
+      alice: await api.issuer.token(),
+      bob: await api.issuer.token({ sub: 'bob', ...steward }),
+      erin: await api.issuer.token({ sub: 'erin', ...steward }),
+    };
+  });
+  after(() => api?.stop());
+
+  async function wait(changes: Parameters<Api['addApproval']>[1] = {}) {
+    const response = await api.call('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
+    const run = (await response.json()) as Run;
+    return { run: run.id, ...(await api.addApproval(run, changes)) };
+  }
+
+  const start = (who: Who, ...args: string[]) =>
+    startWaybill(args, { WAYBILL_API_URL: api.url, WAYBILL_TOKEN: of[who] });
+  const waybill = (who: Who, ...args: string[]) => start(who, 'approvals', ...args).ended;
+  async function printed<T>(code: number, who: Who, ...args: string[]): Promise<T> {
+    const ended = await waybill(who, ...args, '--json');
+    assert.equal(ended.code, code, ended.stderr);
+    return documents<T>(ended)[0]!;
+  }
+  const codeOf = async (code: number, who: Who, ...args: string[]) =>
+    (await printed<{ error: { code: string } }>(code, who, ...args)).error.code;
+
+  it('lists what waits for whom, and says where nothing does', async () => {
+    const { id, run } = await wait();
+    const inbox = await printed<Page<Approval>>(0, 'bob');
+    assert.equal(inbox.items[0]!.id, id);
+    assert.match(
+      (await waybill('bob', '--run', run)).stdout,
+      new RegExp(`^APPROVAL .*\n${id} +pending +few +alice`),
+    );
+    assert.equal((await waybill('alice')).stdout, 'Nothing waits for you.\n');
+    const mine = await printed<Page<Approval>>(0, 'alice', 'list', '--view', 'mine', '--limit', '1');
+    assert.equal(mine.items[0]!.id, id);
+    const all = await printed<Page<Approval>>(0, 'alice', '--view', 'all', '--state', 'expired');
+    assert.deepEqual(all.items, []);
+  });
+
+  it('shows one by its id, or by that of its run, and rows where that is allowed', async () => {
+    const { id, run, digest } = await wait();
+    const rows = [{ id: 'a', n: '1' }];
+    const bytes = Buffer.from(JSON.stringify(rows));
+    const sample = { digest: await api.ports.objects.put({ tenant: 'acme', runId: run }, bytes), rows: 1 };
+    await api.rows('UPDATE waybill.approval SET sample = $2 WHERE id = $1', [id, JSON.stringify(sample)]);
+    const { stdout } = await waybill('bob', 'get', run, '--sample');
+    assert.match(stdout, new RegExp(`^${id}\n +state +pending\n`));
+    for (const line of [
+      /read +10 = passed 8 \+ filtered +0 \+ rejected 2/,
+      /rows +5 added, 2 changed, 1 unchanged, 0 deduplicated/,
+      /rejected +TooShort 2/,
+      /by +data-steward; 0 of 1 has approved/,
+      new RegExp(`digest +${digest}`),
+      /\n {2}id {2}n\n {2}a {3}1\n$/,
+    ])
+      assert.match(stdout, line);
+    assert.deepEqual((await printed<{ sample: unknown }>(0, 'bob', 'get', id, '--sample')).sample, rows);
+    assert.equal(await codeOf(3, 'alice', 'get', id, '--sample'), 'Forbidden');
+    assert.equal((await printed<ApprovalDetail>(0, 'alice', 'get', id)).digest, digest);
+  });
+
+  it('asks nobody where there is no terminal: what is decided has to be said', async () => {
+    const { id, digest } = await wait();
+    for (const vote of ['approve', 'reject']) {
+      const { code, stderr } = await waybill('bob', vote, id);
+      assert.equal(code, 2);
+      assert.match(stderr, /--digest .* --yes/);
+    }
+    assert.equal(await codeOf(1, 'bob', 'approve', id, '--digest', '0'.repeat(64)), 'ApprovalChanged');
+    const decided = await printed<Decision>(0, 'bob', 'approve', id, '--digest', digest, '--comment', 'fine');
+    assert.deepEqual([decided.decision, decided.comment, decided.counted], ['approve', 'fine', null]);
+    assert.equal(
+      (await printed<Decision>(0, 'bob', 'approve', id, '--yes', '--comment', 'fine')).id,
+      decided.id,
+    );
+    assert.equal(await codeOf(3, 'bob', 'reject', id, '--yes'), 'ApproverHasDecided');
+  });
+
+  it('shows what is decided before it is, and only then', async () => {
+    const { id, run, digest } = await wait();
+    const { code, stdout, stderr } = await waybill('bob', 'reject', run, '--yes');
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, new RegExp(`digest +${digest}`));
+    assert.match(stdout, /^Rejected \(dec_\S+\)\. It is signed and on its way to the run\./);
+    assert.match(
+      (await waybill('bob', 'get', id)).stdout,
+      /✗ bob decided to reject .*, on its way to the run/,
+    );
+  });
+
+  it('is refused to whoever asked for the run', async () => {
+    const { id } = await wait({ by: ['data-engineer'] });
+    assert.equal(await codeOf(3, 'alice', 'approve', id, '--yes'), 'ApproverIsRequester');
+    assert.equal(await codeOf(1, 'alice', 'approve', 'apr_none', '--yes'), 'ApprovalUnknown');
+    assert.equal(await codeOf(1, 'bob', 'approve', 'few-none', '--yes'), 'RunUnknown');
+  });
+
+  it('fills in a form by what its schema asks for', async () => {
+    const schema = z.strictObject({ ticket: z.string(), rows: z.number() });
+    const { id } = await wait({ form: z.toJSONSchema(schema, { io: 'input' }) });
+    assert.match((await waybill('bob', 'get', id)).stdout, /form +rows \(number\), ticket \(string\)/);
+    assert.equal(await codeOf(1, 'bob', 'approve', id, '--yes', '--form', 'ticket=T-1'), 'FormInvalid');
+    const decided = await printed<Decision>(
+      0,
+      'bob',
+      'approve',
+      id,
+      '--yes',
+      '--form',
+      'ticket=1',
+      '--form',
+      'rows=2',
+    );
+    assert.deepEqual(decided.form, { ticket: '1', rows: 2 });
+  });
+
+  it('waits, when asked to, until the run has counted the decision or refused it', async () => {
+    for (const [refused, code, says] of [
+      [null, 0, /^Approved .* The run has counted it\./],
+      ['Forbidden', 3, /^The run refused it: Forbidden\.\n$/],
+    ] as const) {
+      const { id } = await wait();
+      const command = start('bob', 'approvals', 'approve', id, '--yes', '--wait');
+      // As a worker would, once the relay has brought the decision.
+      let counted = 0;
+      while (counted === 0)
+        counted = (
+          await api.rows(
+            `UPDATE waybill.decision SET counted = $2::text IS NULL, refused = $2 WHERE approval_id = $1 RETURNING id`,
+            [id, refused],
+          )
+        ).length;
+      const ended = await command.ended;
+      assert.equal(ended.code, code, ended.stderr);
+      assert.match(ended.stdout, says);
+    }
+  });
+
+  it('ends with 5 where the digest is not that of what is shown', async () => {
+    const { id } = await wait();
+    await api.rows(
+      `UPDATE waybill.approval SET shown = jsonb_set(shown, '{changes,changed}', '0') WHERE id = $1`,
+      [id],
+    );
+    const { code, stderr } = await waybill('bob', 'approve', id, '--yes');
+    assert.equal(code, 5);
+    assert.match(stderr, /digest/);
+    assert.deepEqual(await api.rows('SELECT FROM waybill.decision WHERE approval_id = $1', [id]), []);
+  });
+
+  it('is what whoever watches a run is told to do, also without a terminal', async () => {
+    const { id, run } = await wait({ quorum: 2 });
+    const watch = start('alice', 'runs', 'watch', run);
+    const [said] = await watch.says(
+      /Waits until .* for approval by data-steward, 0 of 2 so far\..*\n.*approve apr_\S+/,
+    );
+    assert.ok(said.endsWith(id));
+    await api.rows(`UPDATE waybill.run SET state = 'suspended', reason = $2 WHERE id = $1`, [
+      run,
+      JSON.stringify({ code: 'GrantRevoked', message: 'The right is withdrawn.' }),
+    ]);
+    await api.rows(`SELECT pg_notify('waybill_run', $1)`, [run]);
+    await watch.says(/Suspended: GrantRevoked: The right is withdrawn\./);
+    await api.rows(
+      `UPDATE waybill.run SET state = 'cancelled', ended_at = now(), reason = $2 WHERE id = $1`,
+      [run, JSON.stringify({ code: 'ApprovalRejected', message: 'No.' })],
+    );
+    await api.rows(`SELECT pg_notify('waybill_run', $1)`, [run]);
+    const { code, stdout } = await watch.ended;
+    assert.equal(code, 4);
+    assert.match(stdout, /cancelled after .*: ApprovalRejected/);
+  });
+});
