@@ -2,11 +2,13 @@ import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, runOf, scopeOf } from './run.ts';
+import { askedFor, windowOf } from './window.ts';
 
 /**
  * Reads a file or a URL into batches, while those before are already being worked on. A retry reads on where the
  * last batch ended if the source is provably the same version; otherwise it reads from the start again, and bytes
- * that differ from what was recorded end the run as `SourceChanged`.
+ * that differ from what was recorded end the run as `SourceChanged`. Of a source that is read bit by bit it reads what the
+ * runs before have left, which may be nothing.
  */
 export async function fetchStep(deps: Dependencies): Promise<void> {
   const run = await runOf(deps);
@@ -18,12 +20,17 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   const signal = Context.current().cancellationSignal;
   // Throws where the run has ended.
   await deps.progress.arrivals(run, 0, 0, signal);
+  const window = await windowOf(deps, run);
+  const growing = window?.kind === 'bytes' ? window : undefined;
   const recalled = deps.attempt.recall() as { version: string | null } | undefined;
   const last = recalled?.version ? await deps.progress.lastBatch(run) : undefined;
-  const source = await deps.sources.open(run.source, {
+  const fromByte = last ? last.firstByte + last.sizeBytes : growing?.fromByte;
+  const source = await deps.sources.open(askedFor(run.source, manifest.source, window), {
     signal,
     ...(asCaller && { token: (origin: string) => deps.stepTokens.obtain('fetch', origin) }),
-    ...(last && { fromByte: last.firstByte + last.sizeBytes, version: recalled!.version }),
+    ...(fromByte !== undefined && { fromByte }),
+    ...(last && { version: recalled!.version }),
+    ...(growing && { growing }),
   });
   deps.attempt.remember({ version: source.version });
 
@@ -33,6 +40,7 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
     manifest.limits,
     source.stream,
     last,
+    growing && { firstByte: growing.fromByte, firstLine: growing.firstLine, header: growing.header },
   );
   let seen = last !== undefined;
   for await (const batch of batches) {
@@ -42,9 +50,10 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
     seen = true;
     signal.throwIfAborted();
   }
-  if (!seen) throw new WaybillError('SourceEmpty');
+  if (!seen && !window) throw new WaybillError('SourceEmpty');
+  const { version } = source;
   await deps.progress.seal(
     run,
-    audited(deps, 'source.read', { source: run.source, version: source.version }),
+    audited(deps, 'source.read', { source: run.source, version, ...(window && { window }) }),
   );
 }

@@ -14,11 +14,13 @@ export async function finalizeStep(
   end: Pick<RunOutcome, 'state' | 'reason'>,
 ): Promise<RunOutcome> {
   const run = await runOf(deps);
-  const { counts, stored, batches } = await deps.progress.totals(run);
+  const { counts, stored, batches, nothingNew } = await deps.progress.totals(run);
   const state = endOf(end.state);
   const wrong =
     imbalance(counts) ??
-    (batches > 0 && stored === batches ? undefined : `${stored} of ${batches} batches are stored`);
+    (nothingNew || (batches > 0 && stored === batches)
+      ? undefined
+      : `${stored} of ${batches} batches are stored`);
   const failed = state === 'completed' && wrong !== undefined;
   const mismatch = new WaybillError('CountsMismatch');
   const outcome: RunOutcome = failed

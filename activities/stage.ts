@@ -25,6 +25,7 @@ export async function recordStage(
     digest,
     sizeBytes: result.bytes.byteLength,
     ...(rejectedDigest && { rejectedDigest }),
+    ...(result.highest !== undefined && { highest: result.highest }),
     counts: result.counts,
   };
   return (await deps.progress.recordStage(run, output, audit)).counts;

@@ -38,6 +38,7 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
     sink: definition.manifest.sink,
     rows,
     counts: before,
+    movesWatermark: 'cursor' in definition.manifest.source,
     deadLetters: await deadLettersOf(deps, run, batch, validated, transformed),
     audit: (stored) => audited(deps, 'batch.stored', { seq, batch: batch.digest, ...stored }),
   });

@@ -29,5 +29,7 @@ export interface StageOutput {
   digest: string;
   sizeBytes: number;
   rejectedDigest?: string;
+  /** After `validate`, where the source has a cursor: the highest value of its field that a record had. */
+  highest?: string;
   counts: Partial<Counts>;
 }

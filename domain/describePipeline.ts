@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { DefinitionError } from './definitionError.ts';
 import { parseDuration } from './duration.ts';
 import { defaultLimits, type Limits, type Manifest, type SinkManifest } from './manifest.ts';
+import { withCursor } from './sourceCursor.ts';
 import { columnsOf } from './sqlTypes.ts';
 import { checkStrict } from './strictSchema.ts';
 
@@ -25,7 +26,7 @@ export function describePipeline(definition: unknown): Described {
       id,
       version,
       labels,
-      source,
+      source: withCursor(source, input),
       sink: describeSink(sink, columnsOf(output)),
       limits: { ...defaultLimits, ...(dropUndefined(limits) as Partial<Limits>) },
       deadlineMs: parseDuration(deadline)!,
@@ -87,7 +88,12 @@ const Written = z
     source: z.discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('upload'), format }),
       z.strictObject({ kind: z.literal('inline') }),
-      z.strictObject({ kind: z.literal('file'), format, path: z.string().min(1).max(4096).optional() }),
+      z.strictObject({
+        kind: z.literal('file'),
+        format,
+        path: z.string().min(1).max(4096).optional(),
+        cursor: z.literal('bytes', 'can only be “bytes”').optional(),
+      }),
       z.strictObject({
         kind: z.literal('http'),
         format,
@@ -96,6 +102,15 @@ const Written = z
           .max(4096)
           .optional(),
         auth: z.literal('caller', 'can only be “caller”').optional(),
+        cursor: z
+          .strictObject({
+            field: z.string().min(1),
+            parameter: z
+              .string()
+              .regex(/^[A-Za-z0-9_.~-]{1,64}$/, 'must be 1 to 64 of A-Z, a-z, 0-9, _ . ~ -'),
+            initial: z.union([z.string(), z.number()]).optional(),
+          })
+          .optional(),
       }),
     ]),
     input: schema,

@@ -301,7 +301,7 @@ export const errors = {
   SourceChanged: {
     status: 422,
     retryable: false,
-    message: 'The source changed while it was read. Start a new run.',
+    message: 'The source changed while it was read, or since the last run. Start a new run.',
   },
   SourceEmpty: { status: 422, retryable: false, message: 'The source holds no data.' },
   CallbackFailed: {

@@ -1,4 +1,5 @@
 import type { ApprovalManifest } from './approval.ts';
+import type { FieldOrder } from './watermark.ts';
 
 /** The serialisable part of a definition: the only part that a workflow, a grant or the API’s listing sees. */
 export interface Manifest {
@@ -21,8 +22,33 @@ export type FormatManifest =
 export type SourceManifest =
   | { kind: 'upload'; format: FormatManifest }
   | { kind: 'inline' }
-  | { kind: 'file'; format: FormatManifest /** below a configured root */; path?: string }
-  | { kind: 'http'; format: FormatManifest; url?: string /** as whom the URL is read */; auth?: 'caller' };
+  | {
+      kind: 'file';
+      format: FormatManifest;
+      /** Below a configured root. */
+      path?: string;
+      /** The file grows: each run reads what came since the last. */
+      cursor?: 'bytes';
+    }
+  | {
+      kind: 'http';
+      format: FormatManifest;
+      url?: string;
+      /** As whom the URL is read. */
+      auth?: 'caller';
+      cursor?: FieldCursor;
+    };
+
+/** Each run asks for what came since the highest value that the runs before it have stored. */
+export interface FieldCursor {
+  /** Of the input. */
+  field: string;
+  order: FieldOrder;
+  /** Of the query, in which the watermark is sent. */
+  parameter: string;
+  /** What the first run sends; without it, it sends nothing. */
+  initial?: string;
+}
 
 export interface SinkManifest {
   kind: 'postgres';

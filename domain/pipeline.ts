@@ -46,7 +46,7 @@ export type Definition<
   labels?: Record<string, string>;
   /** What a caller may choose for one run; a strict object schema. */
   parameters?: P;
-  source: S;
+  source: S & CursorFits<S, z.output<I>>;
   /** Strict object schema of one record. A record that does not fit becomes a dead letter. */
   input: I;
   sink: PostgresTarget<K> & KeyFits<K, z.output<O>>;
@@ -125,6 +125,15 @@ export type AnyPipeline = Omit<Pipeline, 'transform'> & {
 type KeyFits<K extends string, Row> = [Exclude<K, keyof Row>] extends [never]
   ? unknown
   : `The key names “${Exclude<K, keyof Row>}”, which is not a field of the output.`;
+
+/** The same of the field by which a source tells what is new. */
+type CursorFits<S, Row> = S extends { cursor?: { field: infer Field extends string } | undefined }
+  ? [Exclude<Field, keyof Row>] extends [never]
+    ? unknown
+    : string extends Field
+      ? unknown
+      : `The cursor names “${Exclude<Field, keyof Row>}”, which is not a field of the input.`
+  : unknown;
 
 interface Schedule {
   /** Five fields: minute, hour, day of month, month, day of week. */

@@ -13,8 +13,13 @@ export function inline(): InlineSource {
 /**
  * Waybill reads a file below one of its configured roots (`WAYBILL_FILE_ROOTS`).
  * Without `path` the caller names it: `{ "source": { "path": … } }`.
+ * @param options.cursor `'bytes'`: the file grows, and each run reads the records that were completed since the last. One that became
+ * shorter, or begins otherwise, ends the run as `SourceChanged`. Default: each run reads all of it.
  */
-export function file<F extends FormatManifest>(format: F, options: { path?: string } = {}): FileSource<F> {
+export function file<F extends FormatManifest>(
+  format: F,
+  options: { path?: string; cursor?: 'bytes' } = {},
+): FileSource<F> {
   return { kind: 'file', format, ...options };
 }
 
@@ -23,11 +28,12 @@ export function file<F extends FormatManifest>(format: F, options: { path?: stri
  * Without `url` the caller names it: `{ "source": { "url": … } }`.
  * @param options.auth `'caller'`: the request carries a token of a few minutes that says for whom the run is, and is
  * good for the origin of the URL alone. Default: no credentials are sent.
+ * @param options.cursor each run asks for what came since the run before, see `Cursor`. Default: each run reads all of it.
  */
-export function http<F extends FormatManifest>(
+export function http<F extends FormatManifest, Field extends string = never>(
   format: F,
-  options: { url?: string; auth?: 'caller' } = {},
-): HttpSource<F> {
+  options: { url?: string; auth?: 'caller'; cursor?: Cursor<Field> } = {},
+): HttpSource<F, Field> {
   return { kind: 'http', format, ...options };
 }
 
@@ -49,6 +55,26 @@ export function csv(options: { delimiter?: string; emptyAs?: 'string' | 'null' }
 export type Source = UploadSource | InlineSource | FileSource | HttpSource;
 export type UploadSource<F = FormatManifest> = { kind: 'upload'; format: F };
 export type InlineSource = { kind: 'inline' };
-export type FileSource<F = FormatManifest> = { kind: 'file'; format: F; path?: string };
-export type HttpSource<F = FormatManifest> = { kind: 'http'; format: F; url?: string; auth?: 'caller' };
+export type FileSource<F = FormatManifest> = { kind: 'file'; format: F; path?: string; cursor?: 'bytes' };
+export type HttpSource<F = FormatManifest, Field extends string = string> = {
+  kind: 'http';
+  format: F;
+  url?: string;
+  auth?: 'caller';
+  cursor?: Cursor<Field>;
+};
+
+/**
+ * How a source is asked for what is new: by GET of its URL with `<parameter>=<watermark>` in the query. The watermark is the
+ * highest value of `field` that earlier runs have read and stored. The source answers with what is equal or later; what is equal
+ * comes twice, and the key of the sink makes that harmless.
+ */
+export interface Cursor<Field extends string = string> {
+  /** Of the input: an ISO date-time with offset, a date or a whole number, never null or missing. */
+  field: Field;
+  /** Such as `since`. */
+  parameter: string;
+  /** What the first run sends, in the notation of the field. Default: nothing, so that it reads all there is. */
+  initial?: string | number;
+}
 export type CsvFormat = { name: 'csv'; delimiter: string; emptyAs: 'string' | 'null' };

@@ -19,6 +19,15 @@ export function columnsOf(row: z.ZodType): Column[] {
   });
 }
 
+/** The SQL type of what a schema returns, and whether it may be null or missing. Throws `DefinitionError` where it has none. */
+export function columnTypeOf(
+  schema: z.core.$ZodType,
+  path: string,
+): { type: SqlType | null; nullable: boolean } {
+  const { type, nullable, optional } = kindOf(schema, path, 0);
+  return { type, nullable: nullable || optional };
+}
+
 /** What a schema returns: `null` for the type where the only values are null and undefined. */
 interface Kind {
   type: SqlType | null;

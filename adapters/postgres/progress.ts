@@ -7,7 +7,9 @@ import { batchFromRow, insertBatch } from './batches.ts';
 import { calledBackBy, callingBack, newDeliveryId } from './callBack.ts';
 import { fromPostgres } from './failure.ts';
 import { factColumns } from './runFacts.ts';
+import { findWindow, openWindow } from './sourceWindows.ts';
 import type { Tenants } from './tenants.ts';
+import { findWatermark } from './watermarks.ts';
 
 /** Resolves when a run may have changed, or after `timeoutMs`, or when the signal aborts. */
 export type WaitForRun = (runId: string, timeoutMs: number, signal: AbortSignal) => Promise<void>;
@@ -108,6 +110,10 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
       return row && batchFromRow(row);
     },
 
+    watermark: (run, key) => findWatermark(tenants, run, key),
+    window: (run) => findWindow(tenants, run),
+    openWindow: (run, key, window) => openWindow(tenants, run, key, window),
+
     async seal(run, audit) {
       await rows(
         run,
@@ -147,16 +153,25 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
     },
 
     async recordStage(run, output, audit) {
-      const { seq, stage, digest, sizeBytes, rejectedDigest, counts } = output;
+      const { seq, stage, digest, sizeBytes, rejectedDigest, counts, highest } = output;
       const [recorded] = await rows(
         run,
         'progress-record-stage',
         `WITH recorded AS (
-           INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, rejected_digest, counts)
-           VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING seq
-         ), audited AS (${auditWhere('recorded', 8)})
+           INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, rejected_digest, counts, highest)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING seq
+         ), audited AS (${auditWhere('recorded', 9)})
          SELECT seq FROM recorded`,
-        [seq, stage, digest, sizeBytes, rejectedDigest ?? null, counts, ...auditValues(audit)],
+        [
+          seq,
+          stage,
+          digest,
+          sizeBytes,
+          rejectedDigest ?? null,
+          counts,
+          highest ?? null,
+          ...auditValues(audit),
+        ],
       );
       if (recorded) return output;
       const { validated, transformed } = await this.findWork(run, seq);
@@ -209,16 +224,19 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
           'progress-ledger',
           'SELECT counts FROM waybill.ledger WHERE run_id = $1',
         ),
-        rows<{ batches: number }>(
+        rows<{ batches: number; readInBits: boolean }>(
           run,
           'progress-batches',
-          'SELECT count(*)::integer AS batches FROM waybill.batch WHERE run_id = $1',
+          `SELECT (SELECT count(*)::integer FROM waybill.batch WHERE run_id = $1) AS batches,
+                  arrival = 'sealed' AND manifest -> 'source' ? 'cursor' AS "readInBits"
+           FROM waybill.run WHERE id = $1`,
         ),
       ]);
       return {
         counts: ledger.reduce((sum, { counts }) => addCounts(sum, counts), zeroCounts),
         stored: ledger.length,
         batches: arrived!.batches,
+        nothingNew: arrived!.readInBits && arrived!.batches === 0,
       };
     },
 

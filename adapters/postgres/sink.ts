@@ -9,6 +9,7 @@ import { fromSink } from './failure.ts';
 import type { Tenants } from './tenants.ts';
 import { upsertRows } from './upsertRows.ts';
 import { voided, voidedValues } from './voided.ts';
+import { moveWatermark } from './watermarks.ts';
 
 /**
  * Stores batches in tables of PostgreSQL, each exactly once.
@@ -53,6 +54,7 @@ async function store(client: ClientBase, load: Load): Promise<Counts> {
   const counts = { ...load.counts, ...(await upsertRows(client, load)) };
   await insertDeadLetters(client, load);
   await record(client, load, counts);
+  if (load.movesWatermark) await moveWatermark(client, load, load.audit(counts));
   return counts;
 }
 

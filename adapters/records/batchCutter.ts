@@ -119,6 +119,11 @@ export class BatchCutter {
     if (this.#open) yield this.#close();
   }
 
+  /** More may follow another time: what is not finished is left for then. */
+  *pause(): Generator<Cut, void, void> {
+    if (this.#open) yield this.#close();
+  }
+
   *#keep(rest: Buffer): Generator<Cut, void, void> {
     const sizeBytes = this.#heldBytes + rest.length;
     if (this.#passingBytes > 0 || sizeBytes > this.#limits.recordBytes) {

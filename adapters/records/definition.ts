@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { FormatManifest, SinkManifest } from '../../domain/manifest.ts';
+import type { FieldCursor, FormatManifest, SinkManifest } from '../../domain/manifest.ts';
 import type { AnyPipeline } from '../../domain/pipeline.ts';
 import { traitsOf } from './schemaTraits.ts';
 import { markedJson, plainJson, type ValueCodec } from './valueCodec.ts';
@@ -10,6 +10,8 @@ export interface PreparedDefinition {
   /** Of the source; inline records are NDJSON. */
   format: FormatManifest;
   sink: SinkManifest;
+  /** By which field the source tells what is new. */
+  cursor: FieldCursor | undefined;
   /** How a valid record travels from validation to the transform. */
   codec: ValueCodec;
   /** Whether the text of a valid JSON record can travel as it is. */
@@ -23,6 +25,7 @@ export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
     pipeline: { ...pipeline, input: compiled(pipeline.input), output: compiled(pipeline.output) },
     format: source.kind === 'inline' ? { name: 'ndjson' } : source.format,
     sink,
+    cursor: source.kind === 'http' ? source.cursor : undefined,
     codec: json ? plainJson : markedJson,
     preserving,
   };

@@ -6,8 +6,9 @@ import { BatchCutter, type Cut, type Place } from './batchCutter.ts';
 /** Cuts bytes into batches and makes each durable before it is yielded. See the port for what it promises. */
 export function createReceiver(objects: ObjectStore): Receiver {
   return {
-    async *receive(scope, format, limits, bytes, after) {
-      const place: Place = after ? await placeAfter(objects, scope, after) : beginning;
+    async *receive(scope, format, limits, bytes, after, growing) {
+      const begins: Place = { ...beginning, ...growing };
+      const place = after ? await placeAfter(objects, scope, after) : begins;
       const cutter = new BatchCutter(format, limits, place);
       let writer: ObjectWriter | undefined;
 
@@ -24,13 +25,14 @@ export function createReceiver(objects: ObjectStore): Receiver {
       }
 
       try {
-        for await (const chunk of after ? buffers(bytes) : withoutMark(buffers(bytes), cutter)) {
+        const atStart = place.firstByte === 0;
+        for await (const chunk of atStart ? withoutMark(buffers(bytes), cutter) : buffers(bytes)) {
           for (const cut of cutter.push(chunk)) {
             const batch = await perform(cut);
             if (batch) yield batch;
           }
         }
-        for (const cut of cutter.end()) {
+        for (const cut of growing ? cutter.pause() : cutter.end()) {
           const batch = await perform(cut);
           if (batch) yield batch;
         }

@@ -8,6 +8,7 @@ import { readFields } from './csvFields.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { describeIssue } from './describeIssue.ts';
 import { eachRecord } from './eachRecord.ts';
+import { Highest } from './highest.ts';
 import { LineWriter } from './lineWriter.ts';
 import { readJson } from './readJson.ts';
 
@@ -24,6 +25,7 @@ export function validateBatch(definition: PreparedDefinition, batch: Batch, byte
   const keepsText = definition.preserving && format.name === 'ndjson';
   const rejected: Rejection[] = [];
   const lines = new LineWriter(bytes.length * 1.25);
+  const highest = definition.cursor && new Highest(definition.cursor, input);
   let records = 0;
 
   function check(start: number, end: number, line: number): void {
@@ -34,12 +36,14 @@ export function validateBatch(definition: PreparedDefinition, batch: Batch, byte
     const parsed = value && input.safeParse(value);
     const byteOffset = batch.firstByte + start;
     if (parsed?.success) {
+      highest?.see(parsed.data);
       lines.ascii(`[${position},${line},${byteOffset},${end - start},`);
       if (keepsText) lines.copy(bytes, start, end);
       else lines.text(definition.codec.write(parsed.data));
       lines.ascii(']\n');
       return;
     }
+    if (value) highest?.seeRefused(value);
     const why = parsed ? describeIssue(parsed.error.issues, value) : refusalOf(record as Refusal);
     rejected.push({ position, line, byteOffset, byteLength: end - start, ...why });
   }
@@ -59,7 +63,13 @@ export function validateBatch(definition: PreparedDefinition, batch: Batch, byte
     throw new WaybillError('BatchCorrupt', { detail: `${records} records, not ${batch.records}` });
   }
   const counts = { read: records, rejected: rejected.length };
-  return { bytes: lines.finish(), rejections: rejected, counts };
+  const seen = highest?.value;
+  return {
+    bytes: lines.finish(),
+    rejections: rejected,
+    counts,
+    ...(seen !== undefined && { highest: seen }),
+  };
 }
 
 const ndjson: FormatManifest = { name: 'ndjson' };

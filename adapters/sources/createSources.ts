@@ -1,6 +1,7 @@
 import type { Sources } from '../../domain/ports/sources.ts';
 import type { Egress } from '../egress/egress.ts';
-import { openFile } from './openFile.ts';
+import { extentOf } from './filePieces.ts';
+import { openBelow, openFile } from './openFile.ts';
 import { openUrl } from './openUrl.ts';
 
 /** Without `fileRoots` no file is read; beyond `egressAllow` (`host:port`) only public hosts are called. */
@@ -15,5 +16,13 @@ export function createSources(settings: {
       source.kind === 'file'
         ? openFile(source.path, settings.fileRoots, options)
         : openUrl(source.url, egress, options),
+    async extent(path, known) {
+      const { handle, file } = await openBelow(path, settings.fileRoots);
+      try {
+        return await extentOf(handle, Number(file.size), known);
+      } finally {
+        await handle.close();
+      }
+    },
   };
 }

@@ -1,8 +1,9 @@
-import { constants } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { relative, resolve, sep } from 'node:path';
 import { WaybillError } from '../../domain/errors.ts';
 import type { OpenOptions, OpenSource } from '../../domain/ports/sources.ts';
+import { holds } from './filePieces.ts';
 
 /**
  * Opens a regular file that really lies below one of the roots, whatever symbolic links stand on the way there.
@@ -14,14 +15,40 @@ export async function openFile(
   roots: readonly string[],
   options: OpenOptions,
 ): Promise<OpenSource> {
+  const { growing } = options;
+  const { handle, file } = await openBelow(path, roots);
+  const versionOf = growing ? identityOf : versionOfAll;
+  const version = versionOf(file);
+  const untilByte = growing?.untilByte ?? Number(file.size);
+
+  /** Throws `SourceChanged` where the bytes may be others than those that were to be read. */
+  async function check(): Promise<void> {
+    const now = await handle.stat({ bigint: true });
+    if (versionOf(now) !== version || now.size < untilByte) throw new WaybillError('SourceChanged');
+    if (growing && !(await holds(handle, growing.head))) throw new WaybillError('SourceChanged');
+  }
+
+  try {
+    if (options.version != null && options.version !== version) throw new WaybillError('SourceChanged');
+    await check();
+    return { version, stream: read(handle, untilByte, check, options) };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** A file that was checked to lie below a root, open for reading; the caller closes it. */
+export async function openBelow(
+  path: string,
+  roots: readonly string[],
+): Promise<{ handle: FileHandle; file: BigIntStats }> {
   const real = await resolveBelow(path, roots);
   const handle = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
     unavailable,
   );
   try {
-    const version = await checkFile(handle, real, path, roots);
-    if (options.version != null && options.version !== version) throw new WaybillError('SourceChanged');
-    return { version, stream: read(handle, version, options) };
+    return { handle, file: await checkFile(handle, real, path, roots) };
   } catch (error) {
     await handle.close();
     throw error;
@@ -58,36 +85,41 @@ async function checkFile(
   real: string,
   path: string,
   roots: readonly string[],
-): Promise<string> {
+): Promise<BigIntStats> {
   const [opened, again] = await Promise.all([handle.stat({ bigint: true }), resolveBelow(path, roots)]);
   if (!opened.isFile()) throw refused('not a regular file');
   const named = await stat(again, { bigint: true }).catch(unavailable);
   if (again !== real || named.ino !== opened.ino || named.dev !== opened.dev)
     throw refused('the path was exchanged');
-  return versionOf(opened);
+  return opened;
 }
 
-function versionOf(file: { ino: bigint; size: bigint; mtimeNs: bigint }): string {
+/** Which file it is, whatever is appended to it. */
+function identityOf({ dev, ino }: BigIntStats): string {
+  return `${dev}-${ino}`;
+}
+
+function versionOfAll(file: BigIntStats): string {
   return `${file.size}-${file.mtimeNs}-${file.ino}`;
 }
 
 async function* read(
   handle: FileHandle,
-  version: string,
+  untilByte: number,
+  check: () => Promise<void>,
   options: OpenOptions,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const sizeBytes = Number(version.slice(0, version.indexOf('-')));
   let position = options.fromByte ?? 0;
   try {
-    while (position < sizeBytes) {
+    while (position < untilByte) {
       options.signal?.throwIfAborted();
-      const chunk = Buffer.allocUnsafe(Math.min(256 * 1024, sizeBytes - position));
+      const chunk = Buffer.allocUnsafe(Math.min(256 * 1024, untilByte - position));
       const { bytesRead } = await handle.read(chunk, 0, chunk.length, position).catch(unavailable);
       if (bytesRead === 0) break;
       position += bytesRead;
       yield chunk.subarray(0, bytesRead);
     }
-    if (versionOf(await handle.stat({ bigint: true })) !== version) throw new WaybillError('SourceChanged');
+    await check();
   } finally {
     await handle.close();
   }

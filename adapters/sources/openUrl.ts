@@ -115,7 +115,9 @@ function answer(response: Dispatcher.ResponseData, agent: Agent, options: OpenOp
   const { fromByte = 0 } = options;
   const range = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(String(headers['content-range'] ?? ''));
   const atEnd = statusCode === 416 && fromByte > 0 && range?.[3] === String(fromByte);
-  if (statusCode !== 200 && statusCode !== 206 && !atEnd) throw unavailable(`answered ${statusCode}`);
+  const nothing = statusCode === 204;
+  if (statusCode !== 200 && statusCode !== 206 && !nothing && !atEnd)
+    throw unavailable(`answered ${statusCode}`);
   // Less than the rest would be taken for all of it.
   const isRest = Number(range?.[1]) === fromByte && Number(range?.[2]) + 1 === Number(range?.[3]);
   if (statusCode === 206 && !isRest) throw unavailable('answered another range');
@@ -125,7 +127,10 @@ function answer(response: Dispatcher.ResponseData, agent: Agent, options: OpenOp
   const version = versionOf(headers, statusCode === 200 ? String(headers['content-length']) : range?.[3]);
   if (options.version != null && options.version !== version) throw new WaybillError('SourceChanged');
   const skipBytes = statusCode === 200 ? fromByte : 0;
-  return { version, stream: read(response.body, agent, { skipBytes, empty: atEnd, signal: options.signal }) };
+  return {
+    version,
+    stream: read(response.body, agent, { skipBytes, empty: atEnd || nothing, signal: options.signal }),
+  };
 }
 
 /** A strong entity tag, else date and length. A weak tag promises the same meaning, not the same bytes. */

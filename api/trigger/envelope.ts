@@ -120,6 +120,11 @@ function resolveSource(
   }
   const url = given === undefined ? defined.url : 'url' in given ? given.url : undefined;
   if (url === undefined) throw sourceInvalid('/source', 'Name a URL.');
+  if (defined.cursor && new URL(url).searchParams.has(defined.cursor.parameter))
+    throw sourceInvalid(
+      '/source/url',
+      `Leave “${defined.cursor.parameter}” out: it is set to where the run before ended.`,
+    );
   return { kind: 'http', url, ...(defined.auth && { auth: defined.auth }) };
 }
 

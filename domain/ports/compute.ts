@@ -34,6 +34,8 @@ export interface StageResult {
   rejections: Rejection[];
   /** validate: `read`, `rejected`. transform: `passed`, `filtered`, `rejected`, `emitted`. */
   counts: Partial<Counts>;
+  /** validate, where the source has a cursor: the highest value of its field, also of records that were refused for another. */
+  highest?: string;
 }
 
 /** Which definition to load, and the digest that it must have. */

@@ -2,6 +2,7 @@ import type { AuditEvent } from '../audit.ts';
 import type { Batch, StageOutput } from '../batch.ts';
 import type { Requester } from '../principal.ts';
 import type { Counts, RunRef } from '../run.ts';
+import type { Mark, Window } from '../watermark.ts';
 import type { PulledSource } from './sources.ts';
 
 /**
@@ -22,6 +23,12 @@ export interface Progress {
   batchDigests(run: RunRef): Promise<string[]>;
   appendBatch(run: RunRef, batch: Batch): Promise<void>;
   lastBatch(run: RunRef): Promise<Batch | undefined>;
+  /** How far earlier runs of the pipeline have read what `key` says. */
+  watermark(run: RunFacts, key: string): Promise<Mark | undefined>;
+  /** What the run reads, once that is fixed. */
+  window(run: RunRef): Promise<Window | undefined>;
+  /** Fixes what the run reads; resolves with the window that stands, which may be that of another attempt. */
+  openWindow(run: RunRef, key: string, window: Window): Promise<Window>;
   /** No batch will follow. */
   seal(run: RunRef, audit: AuditEvent): Promise<void>;
   /** A batch and all that has been made of it so far. Throws `BatchMissing`, `RunEnded`. */
@@ -34,8 +41,8 @@ export interface Progress {
   successor(run: RunRef): Promise<string | null>;
   /** Suspended becomes running; any other state stays. */
   resume(run: RunRef, audit: AuditEvent): Promise<void>;
-  /** Sums of the ledger, and whether each batch is in it. */
-  totals(run: RunRef): Promise<{ counts: Counts; stored: number; batches: number }>;
+  /** Sums of the ledger, and whether each batch is in it; `nothingNew`: a source that is read bit by bit was read and had nothing. */
+  totals(run: RunRef): Promise<{ counts: Counts; stored: number; batches: number; nothingNew: boolean }>;
   /** The state the run ends in, once; later calls change nothing and resolve with how it ended. */
   end(run: RunRef, outcome: RunOutcome, audit: AuditEvent): Promise<RunOutcome>;
   /** Digests of stage objects that nothing needs any more. */

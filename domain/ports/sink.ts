@@ -7,7 +7,8 @@ import type { Counts } from '../run.ts';
 /** Where rows end. Storing a batch happens once, however often it is asked for. */
 export interface Sink {
   /**
-   * One transaction: the ledger entry of the batch, its rows, its dead letters and its audit event.
+   * One transaction: the ledger entry of the batch, its rows, its dead letters and its audit event, and with the last batch of
+   * the run the watermark of its source.
    * A batch that the ledger already has is left alone, and what it says is returned. Nothing of it stands once the
    * credential is revoked.
    * Throws `DatabaseUnavailable`, `GrantRevoked`, `RunEnded`, `UploadIncomplete`, `SinkRejected`, `SinkIncompatible`.
@@ -28,6 +29,8 @@ export interface Load {
   rows: EncodedRows;
   /** Counts of the batch before storing: `read`, `passed`, `filtered`, `rejected`, `emitted`. */
   counts: Counts;
+  /** Whether the source is read bit by bit, so that the last batch of the run moves its watermark. */
+  movesWatermark?: boolean;
   deadLetters: readonly DeadLetter[];
   audit: (counts: Counts) => AuditEvent;
 }

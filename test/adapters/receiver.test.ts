@@ -42,9 +42,59 @@ async function* stream(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>)
   yield* chunks;
 }
 
+/** What a run reads of a growing file that holds `bytes` from `place` on. */
+async function grow(
+  format: FormatManifest,
+  bytes: Buffer,
+  place: { firstByte: number; firstLine: number; header?: readonly string[] | undefined },
+  limits: Partial<Limits> = {},
+): Promise<Received[]> {
+  const store = memoryObjects();
+  const batches: Received[] = [];
+  const all = { ...defaultLimits, ...limits };
+  for await (const batch of createReceiver(store).receive(
+    scope,
+    format,
+    all,
+    stream([bytes]),
+    undefined,
+    place,
+  ))
+    batches.push({ ...batch, bytes: Buffer.from(await store.get(scope, batch.digest)) });
+  return batches;
+}
+
 const texts = (batches: Received[]) => batches.map((b) => b.bytes.toString());
 
 describe('receiver', () => {
+  it('leaves what is not complete of a growing file for the next time, and reads on there', async () => {
+    const text = '\ufeffid,name\r\n1,"a\nb"\r\n2,c\r\n3,"d"\r\n4,last\r\n';
+    const bytes = Buffer.from(text);
+    const all = (await receive(csv, [bytes])).batches.map((b) => b.bytes.toString()).join('');
+    for (let cut = 0; cut <= bytes.length; cut++) {
+      const first = await grow(csv, bytes.subarray(0, cut), { firstByte: 0, firstLine: 1 });
+      const last = first.at(-1);
+      const end = last ? last.firstByte + last.sizeBytes : 0;
+      const lines = bytes.subarray(0, end).toString().split('\n').length;
+      const place = { firstByte: end, firstLine: lines, header: last?.header };
+      const second = await grow(csv, bytes.subarray(end), place);
+      assert.equal(texts([...first, ...second]).join(''), all, `cut at ${cut}`);
+      for (const { bytes: of, firstByte, firstLine, header } of [...first, ...second]) {
+        assert.deepEqual(header, ['id', 'name']);
+        assert.ok(bytes.subarray(firstByte).toString().startsWith(of.toString()));
+        assert.equal(firstLine, bytes.subarray(0, firstByte).toString().split('\n').length);
+      }
+    }
+  });
+
+  it('leaves a last line without its newline, however long it is', async () => {
+    const place = { firstByte: 0, firstLine: 1 };
+    const batches = await grow(ndjson, Buffer.from(`{"a":1}\n{"a":"${'x'.repeat(500)}`), place, {
+      recordBytes: 64,
+    });
+    assert.deepEqual(texts(batches), ['{"a":1}\n']);
+  });
+
   it('ends a batch at the first record boundary at or after either limit', async () => {
     const lines = ['{"a":1}\n', '{"a":2}\n', '{"a":3}\n', '{"a":4}\n', '{"a":5}'];
     const bytes = [Buffer.from(lines.join(''))];

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { appendFile, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -93,6 +94,74 @@ describe('files', () => {
     await assert.rejects(sources.open({ kind: 'file', path }, { fromByte: 2, version }), {
       code: 'SourceChanged',
     });
+  });
+});
+
+describe('files that grow', () => {
+  let home: string;
+  let path: string;
+  let sources: Sources;
+
+  before(async () => {
+    home = await realpath(await mkdtemp(join(tmpdir(), 'waybill-growing-')));
+    path = join(home, 'grows.ndjson');
+    sources = createSources({ fileRoots: [home], egressAllow: [] });
+  });
+  beforeEach(() => writeFile(path, 'one\ntwo\n'));
+  after(() => rm(home, { recursive: true }));
+
+  test('are read to where they went at first, whatever is appended meanwhile', async () => {
+    const { sizeBytes, head } = await sources.extent(path, []);
+    assert.equal(sizeBytes, 8);
+    const growing = { untilByte: sizeBytes, head };
+    const { stream, version } = await sources.open({ kind: 'file', path }, { growing });
+    await appendFile(path, 'three\n');
+    assert.equal(Buffer.concat(await chunksOf(stream)).toString(), 'one\ntwo\n');
+    const again = { fromByte: 4, growing, version };
+    assert.equal(await readAll(sources, { kind: 'file', path }, again), 'two\n');
+  });
+
+  test('are read on where what is known of them still holds', async () => {
+    const { head } = await sources.extent(path, []);
+    await appendFile(path, 'three\n');
+    const tail = { firstByte: 4, sizeBytes: 4, digest: createHash('sha256').update('two\n').digest('hex') };
+    const extent = await sources.extent(path, [head, tail]);
+    assert.deepEqual([extent.sizeBytes, extent.lines], [14, [2, 1]]);
+  });
+
+  test('have changed where they are shorter, or another file, or begin otherwise', async () => {
+    const { sizeBytes, head } = await sources.extent(path, []);
+    const growing = { untilByte: sizeBytes, head };
+    const { version } = await sources.open({ kind: 'file', path }, { growing });
+    const changed = { code: 'SourceChanged' };
+    for (const text of ['one\n', '', 'one\nTWO\n', 'ONE\ntwo\nthree\n']) {
+      await writeFile(path, text);
+      await assert.rejects(sources.extent(path, [head]), changed, text);
+      await assert.rejects(sources.open({ kind: 'file', path }, { growing }), changed, text);
+    }
+    await rm(path);
+    await writeFile(join(home, 'placeholder'), '');
+    await writeFile(path, 'one\ntwo\nthree\n');
+    assert.equal((await sources.extent(path, [head])).sizeBytes, 14);
+    await assert.rejects(sources.open({ kind: 'file', path }, { growing, version: `${version}0` }), changed);
+  });
+
+  test('that are cut off or written over while they are read have changed', async () => {
+    for (const text of ['one\n', 'ONE\ntwo\nthree\n']) {
+      await writeFile(path, 'one\ntwo\n');
+      const { sizeBytes, head } = await sources.extent(path, []);
+      const { stream } = await sources.open(
+        { kind: 'file', path },
+        { growing: { untilByte: sizeBytes, head } },
+      );
+      await writeFile(path, text);
+      await assert.rejects(chunksOf(stream), { code: 'SourceChanged' });
+    }
+  });
+
+  test('lie below a root as others do', async () => {
+    await assert.rejects(sources.extent('/etc/passwd', []), { code: 'SourceRefused' });
+    await assert.rejects(sources.extent('missing', []), { code: 'SourceUnavailable' });
   });
 });
 

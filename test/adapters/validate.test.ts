@@ -6,7 +6,7 @@ import { validateBatch } from '../../adapters/records/validateBatch.ts';
 import type { Batch } from '../../domain/batch.ts';
 import { type Definition, definePipeline } from '../../domain/pipeline.ts';
 import type { Rejection, RejectionCode } from '../../domain/rejection.ts';
-import { csv, ndjson, upload } from '../../domain/source.ts';
+import { csv, http, ndjson, upload } from '../../domain/source.ts';
 import { postgres } from '../../domain/target.ts';
 
 const Item = z.strictObject({ id: z.int(), name: z.string().max(10).nullable().optional() });
@@ -226,4 +226,47 @@ describe('validation of CSV', () => {
       assert.equal(linesOf(result).length, 2);
     });
   }
+});
+
+describe('the highest value of a cursor', () => {
+  const input = z.strictObject({ id: z.int(), at: z.iso.datetime({ offset: true }) });
+  const source = http(ndjson(), { cursor: { field: 'at', parameter: 'since' } });
+  const highestOf = (records: object[]) => {
+    const bytes = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+    const definition = prepare(input, source as never);
+    return validateBatch(definition, batchOf(bytes, records.length), bytes).highest;
+  };
+
+  it('is that of the latest record, wherever it stands', () => {
+    assert.equal(
+      highestOf([
+        { id: 1, at: '2026-01-01T00:00:00Z' },
+        { id: 2, at: '2026-01-01T00:30:00.250-01:00' },
+        { id: 3, at: '2026-01-01T01:00:00Z' },
+      ]),
+      '2026-01-01T01:30:00.25Z',
+    );
+  });
+
+  it('counts a record that was refused for another field, so that it is not refused again with every run', () => {
+    assert.equal(
+      highestOf([
+        { id: 1, at: '2026-01-01T00:00:00Z' },
+        { id: 'x', at: '2026-01-02T00:00:00Z' },
+      ]),
+      '2026-01-02T00:00:00Z',
+    );
+    assert.equal(
+      highestOf([{ id: 1, at: '2026-01-01T00:00:00Z' }, { id: 2, at: 'soon' }, { id: 3 }]),
+      '2026-01-01T00:00:00Z',
+    );
+  });
+
+  it('is nothing where no record has one, or the source asks for none', () => {
+    assert.equal(highestOf([{ id: 1 }]), undefined);
+    assert.equal(
+      'highest' in validateBatch(prepare(input), batchOf(Buffer.from(`${ok}\n`), 1), Buffer.from(`${ok}\n`)),
+      false,
+    );
+  });
 });

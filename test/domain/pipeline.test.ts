@@ -57,6 +57,43 @@ describe('a definition', () => {
     });
   });
 
+  test('says how the values of a cursor follow one another', () => {
+    const fields = {
+      moment: [
+        z.iso.datetime({ offset: true }),
+        'instant',
+        '2026-01-01T00:00:00+01:00',
+        '2025-12-31T23:00:00Z',
+      ],
+      date: [z.coerce.date(), 'instant', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z'],
+      day: [z.iso.date(), 'date', '2026-01-01', '2026-01-01'],
+      number: [z.coerce.number().pipe(z.int()), 'integer', 7, '7'],
+      big: [z.int64(), 'integer', '9007199254740993', '9007199254740993'],
+    } as const;
+    for (const [field, [schema, order, initial, first]] of Object.entries(fields)) {
+      const { source } = definePipeline({
+        ...plain,
+        input: z.strictObject({ id: z.string(), [field]: schema }),
+        source: http(ndjson(), { cursor: { field, parameter: 'since', initial } }),
+      }).manifest;
+      const cursor = { field, order, parameter: 'since', initial: first };
+      assert.deepEqual(source, { kind: 'http', format: { name: 'ndjson' }, cursor });
+    }
+    const grows = definePipeline({ ...plain, source: file(csv(), { cursor: 'bytes' }) }).manifest.source;
+    assert.equal('cursor' in grows && grows.cursor, 'bytes');
+  });
+
+  const timed = z.strictObject({
+    id: z.string(),
+    at: z.iso.datetime(),
+    on: z.iso.date().nullable(),
+    x: z.number(),
+  });
+  const since = (cursor: object, url?: string) => ({
+    input: timed,
+    source: { ...http(ndjson(), url ? { url } : {}), cursor: { field: 'at', parameter: 'since', ...cursor } },
+  });
+
   /** Where the definition is wrong, and the path that the error names. */
   const wrong: [string, object, string][] = [
     ['an id with capitals', { id: 'Plain' }, 'id'],
@@ -103,6 +140,14 @@ describe('a definition', () => {
     ['a quote as delimiter', { source: upload(csv({ delimiter: '"' })) }, 'source.format.delimiter'],
     ['a source read as somebody', { source: { ...http(ndjson()), auth: 'me' } }, 'source.auth'],
     ['a URL that is not http', { source: http(ndjson(), { url: 'ftp://example.com' }) }, 'source.url'],
+    ['a cursor of no field', since({ field: 'when' }), 'source.cursor.field'],
+    ['a cursor that may be null', since({ field: 'on' }), 'source.cursor.field'],
+    ['a cursor without an order', since({ field: 'x' }), 'source.cursor.field'],
+    ['a cursor of text', since({ field: 'id' }), 'source.cursor.field'],
+    ['a beginning that is none of its values', since({ initial: 'yesterday' }), 'source.cursor.initial'],
+    ['a parameter that needs escaping', since({ parameter: 'a b' }), 'source.cursor.parameter'],
+    ['a URL that has the parameter', since({}, 'https://example.com/?since=1'), 'source.url'],
+    ['a file by lines', { source: { ...file(ndjson()), cursor: 'lines' } }, 'source.cursor'],
     [
       'too many labels',
       { labels: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`l${i}`, ''])) },

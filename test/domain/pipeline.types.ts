@@ -83,6 +83,15 @@ export const schedulable = () => [
 // @ts-expect-error A source is read as the caller or as nobody.
 export const asSomebody = http(csv(), { auth: 'me' });
 
+const byTime = { field: 'at', parameter: 'since' } as const;
+export const sinceThen = definePipeline({ ...base, source: http(csv(), { cursor: byTime }), sink: byKey });
+export const growing = definePipeline({ ...base, source: file(csv(), { cursor: 'bytes' }), sink: byKey });
+
+const unknownField = http(csv(), { cursor: { field: 'when', parameter: 'since' } });
+// ERROR: The cursor names “when”, which is not a field of the input.
+// @ts-expect-error The cursor is a field of the input.
+export const sinceNever = definePipeline({ ...base, source: unknownField, sink: byKey });
+
 const byId = postgres({ table: 'a', key: ['id'] });
 const same = (record: z.output<typeof input>) => ({ ...record, at: record.at.toISOString() });
 // ERROR: Property 'output' is missing

@@ -52,9 +52,17 @@ describe('docs/pipelines.md', () => {
   test('its project loads', async () => {
     const project = await loadProject(home);
     assert.deepEqual(
-      project.list().map((p) => p.manifest.id),
-      ['orders'],
+      project
+        .list()
+        .map((p) => p.manifest.id)
+        .sort(),
+      ['clicks', 'customers', 'orders'],
     );
+    const { source } = project.find('customers')!.manifest;
+    const sent = new URL('url' in source ? source.url! : '');
+    if ('cursor' in source && source.cursor !== 'bytes')
+      sent.searchParams.set(source.cursor!.parameter, source.cursor!.initial!);
+    assert.ok(page.includes(`The first run asks for \`${decodeURIComponent(sent.href)}\``));
   });
 
   test('its test passes', async () => {

@@ -1,0 +1,69 @@
+import { canonicalJson } from '../domain/canonicalJson.ts';
+import type { FieldCursor, SourceManifest } from '../domain/manifest.ts';
+import type { RunFacts } from '../domain/ports/progress.ts';
+import type { PulledSource } from '../domain/ports/sources.ts';
+import type { Mark, Window } from '../domain/watermark.ts';
+import type { Dependencies } from './index.ts';
+import { definitionOf, digestOf } from './run.ts';
+
+/**
+ * What the run reads of a source that is read bit by bit: the watermark is read once, by the first attempt, so that whatever
+ * repeats (a retry, a reset, another worker) reads the same. `undefined` where each run reads all there is.
+ */
+export async function windowOf(deps: Dependencies, run: RunFacts): Promise<Window | undefined> {
+  const { source } = definitionOf(deps).manifest;
+  const cursor = 'cursor' in source ? source.cursor : undefined;
+  if (!cursor) return undefined;
+  const standing = await deps.progress.window(run);
+  if (standing) return standing;
+  const key = digestOf(keyOf(run, cursor));
+  const mark = await deps.progress.watermark(run, key);
+  const begins = cursor === 'bytes' ? await bytesSince(deps, run, mark) : valuesSince(cursor, mark);
+  return deps.progress.openWindow(run, key, begins);
+}
+
+/** The source as the run asks for it. */
+export function askedFor(
+  source: PulledSource,
+  defined: SourceManifest,
+  window: Window | undefined,
+): PulledSource {
+  if (source.kind !== 'http' || defined.kind !== 'http') return source;
+  if (!defined.cursor || window?.kind !== 'field' || window.since === null) return source;
+  const url = new URL(source.url);
+  url.searchParams.set(defined.cursor.parameter, window.since);
+  return { ...source, url: url.href };
+}
+
+/**
+ * What has a watermark of its own: another URL or path, another field, and another version of the definition, whose rows
+ * mean something else and are read anew.
+ */
+function keyOf({ source, version }: RunFacts, cursor: FieldCursor | 'bytes'): string {
+  const by = cursor === 'bytes' ? cursor : { field: cursor.field, order: cursor.order };
+  return canonicalJson({ source, version, cursor: by });
+}
+
+function valuesSince({ order, initial }: FieldCursor, mark: Mark | undefined): Window {
+  const since = mark?.kind === 'field' ? mark.value : (initial ?? null);
+  return { kind: 'field', order, since };
+}
+
+/** Throws `SourceChanged` where the file is not the one that was read before. */
+async function bytesSince(deps: Dependencies, run: RunFacts, mark: Mark | undefined): Promise<Window> {
+  const { path } = run.source as PulledSource & { kind: 'file' };
+  if (mark?.kind !== 'bytes') {
+    const { sizeBytes, head } = await deps.sources.extent(path, []);
+    return { kind: 'bytes', fromByte: 0, firstLine: 1, untilByte: sizeBytes, head };
+  }
+  const { header, head, tail } = mark;
+  const { sizeBytes, lines } = await deps.sources.extent(path, [head, tail]);
+  return {
+    kind: 'bytes',
+    fromByte: tail.firstByte + tail.sizeBytes,
+    firstLine: tail.firstLine + lines[1]!,
+    ...(header && { header }),
+    untilByte: sizeBytes,
+    head,
+  };
+}
