@@ -19,6 +19,14 @@ export const DecisionView = z.object({
   code: z.string().nullable().describe('Why it was not counted.'),
 });
 
+export const SignedDecisionView = DecisionView.extend({
+  token: z
+    .string()
+    .describe(
+      'What was signed. It is carried to the run already; a signal may bring it too, and it counts once.',
+    ),
+});
+
 const Shown = z
   .object({
     gate: z.enum(gates),

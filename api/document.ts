@@ -5,7 +5,7 @@ import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fast
 import type { OpenAPIV3_1 } from 'openapi-types';
 import { z } from 'zod';
 import { RunEventData, webhookEvents } from '../domain/webhookEvent.ts';
-import { ApprovalDetail, ApprovalView, DecisionView } from './approvalView.ts';
+import { ApprovalDetail, ApprovalView, DecisionView, SignedDecisionView } from './approvalView.ts';
 import type { ApiOptions } from './ports.ts';
 import { Problem } from './problem.ts';
 import { DeliveryView } from './routes/deliveries.ts';
@@ -26,6 +26,7 @@ named.add(DeliveryView, { id: 'Delivery' });
 named.add(ApprovalView, { id: 'Approval' });
 named.add(ApprovalDetail, { id: 'ApprovalDetail' });
 named.add(DecisionView, { id: 'Decision' });
+named.add(SignedDecisionView, { id: 'SignedDecision' });
 named.add(RunEventData, { id: 'RunEventData' });
 
 /** OpenAPI 3.1 from the schemas of the routes, and its pages under `/docs`. */

@@ -25,6 +25,8 @@ export type Approval = components['schemas']['Approval'];
 export type ApprovalDetail = components['schemas']['ApprovalDetail'];
 export type ApprovalFilter = NonNullable<operations['listApprovals']['parameters']['query']>;
 export type Decision = components['schemas']['Decision'];
+/** With its `token`: what was signed. */
+export type SignedDecision = components['schemas']['SignedDecision'];
 export type DecisionRequest = operations['decide']['requestBody']['content']['application/json'];
 export type Sample = operations['approvalSample']['responses'][200]['content']['application/json'];
 export type RunFilter = NonNullable<operations['listRuns']['parameters']['query']>;
@@ -87,7 +89,7 @@ export interface WaybillClient {
   /** Some of the rows that would be published, for whoever may see values. */
   approvalSample(id: string): Promise<Sample>;
   /** Decides about what `digest` names. The same again is the same decision. */
-  decide(id: string, decision: DecisionRequest): Promise<Decision>;
+  decide(id: string, decision: DecisionRequest): Promise<SignedDecision>;
   /** Asks for the end of a run; follow it to see it end. */
   cancelRun(id: string): Promise<Run>;
   /** Has a suspended run ask whether it may go on; of whoever asked for it, under a new grant. */

@@ -46,6 +46,19 @@ export function createApprovals(tenants: Tenants): Approvals {
     },
 
     submit: (submission, audit) => submit(tenants, submission, audit),
+
+    async findSigned(tenant, decision) {
+      try {
+        const { rows } = await tenants.for(tenant).query<{ jws: string }>({
+          name: 'find-signed-decision',
+          text: 'SELECT jws FROM waybill.decision WHERE tenant = $1 AND id = $2',
+          values: [tenant, decision],
+        });
+        return rows[0]!.jws;
+      } catch (error) {
+        throw fromPostgres(error);
+      }
+    },
   };
 }
 

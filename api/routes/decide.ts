@@ -4,7 +4,7 @@ import { auditOf } from '../../domain/audit.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { requesterOf } from '../../domain/principal.ts';
-import { DecisionView, decisionViewOf } from '../approvalView.ts';
+import { decisionViewOf, SignedDecisionView } from '../approvalView.ts';
 import { checkForm } from '../decide/form.ts';
 import { type Decided, mintDecision } from '../decide/mint.ts';
 import { type Admission, refuseApprover } from '../gate.ts';
@@ -36,7 +36,7 @@ export function decide(ports: ApiPorts, options: ApiOptions) {
       tags: ['approvals'],
       params: z.object({ id: z.string() }),
       body: DecisionRequest,
-      response: { 202: DecisionView },
+      response: { 202: SignedDecisionView },
     },
     async ({ body, admission, request, reply }) => {
       const approval = admission.approval!;
@@ -48,7 +48,7 @@ export function decide(ports: ApiPorts, options: ApiOptions) {
         form: body.form ?? null,
       };
       const same = repeated(approval, admission, decided);
-      if (same) return reply.code(202).send(decisionViewOf(same));
+      if (same) return reply.code(202).send(await signed(ports, approval, same));
       const { digest, ...rest } = decided;
       const refused = refusalOf(approval, { principal, allowed: true, digest });
       if (refused) await refuse(ports, refused, { ...admission, request });
@@ -61,9 +61,13 @@ export function decide(ports: ApiPorts, options: ApiOptions) {
       const recorded = await ports.approvals
         .submit({ tenant, approval: approval.id, runId, digest, decision, jws }, audit)
         .catch((error) => again(ports, error, decided, { ...admission, request }));
-      return reply.code(202).send(decisionViewOf(recorded));
+      return reply.code(202).send(await signed(ports, approval, recorded));
     },
   );
+}
+
+async function signed({ approvals }: ApiPorts, { tenant }: Approval, decision: RecordedDecision) {
+  return { ...decisionViewOf(decision), token: await approvals.findSigned(tenant, decision.id) };
 }
 
 type Asking = Admission & { request: Parameters<typeof refuseApprover>[2]['request'] };

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { type Command, Option } from 'commander';
 import { approvalStates } from '../../domain/approval.ts';
@@ -140,7 +141,10 @@ async function sampleIfAllowed(client: WaybillClient, { id }: Approval): Promise
 async function confirmed(vote: Vote): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return /^y(es)?$/i.test((await terminal.question(`\nDo you ${vote} this? [y/N] `)).trim());
+    // Whoever closes the input or presses Ctrl-C has not said yes.
+    const left = once(terminal, 'close').then(() => '');
+    const answer = await Promise.race([terminal.question(`\nDo you ${vote} this? [y/N] `), left]);
+    return /^y(es)?$/i.test(answer.trim());
   } finally {
     terminal.close();
   }

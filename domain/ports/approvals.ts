@@ -26,6 +26,8 @@ export interface Approvals {
    * `ApprovalEnded` where it is not pending any more, `ApprovalChanged` where the digest is another by now, and `ApproverHasDecided`.
    */
   submit(decision: Submission, audit: AuditEvent): Promise<RecordedDecision>;
+  /** A decision as it was signed. */
+  findSigned(tenant: string, decision: string): Promise<string>;
 }
 
 /** An approval and its run, by which the policy decides who may see it. */

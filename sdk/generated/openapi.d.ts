@@ -1141,6 +1141,34 @@ export interface components {
             counted: boolean | null;
             code: string | null;
         };
+        SignedDecision: {
+            id: string;
+            /** @enum {string} */
+            decision: "approve" | "reject";
+            by: {
+                id: string;
+                issuer: string;
+                subject: string;
+                /** @enum {string} */
+                kind: "person" | "service" | "agent";
+                actor?: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                };
+            };
+            comment: string | null;
+            form: {
+                [key: string]: unknown;
+            } | null;
+            /** Format: date-time */
+            at: string;
+            counted: boolean | null;
+            code: string | null;
+            token: string;
+        };
         RunEventData: {
             run: string;
             tenant: string;
@@ -2221,7 +2249,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Decision"];
+                    "application/json": components["schemas"]["SignedDecision"];
                 };
             };
             /** @description Refused; `code` says why. */

@@ -25,6 +25,7 @@ interface Decided {
   at: string;
   counted: boolean | null;
   code: string | null;
+  token?: string;
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
@@ -150,7 +151,7 @@ describe('approvals over HTTP', () => {
     const { id, runId, digest } = await wait();
     const response = await decide(id, { decision: 'approve', digest, comment: 'looks “right”' });
     assert.equal(response.status, 202);
-    const decided = (await response.json()) as Decided;
+    const { token, ...decided } = (await response.json()) as Decided;
     assert.deepEqual(
       [decided.decision, decided.by.subject, decided.comment, decided.counted, decided.code],
       ['approve', 'bob', 'looks “right”', null, null],
@@ -158,6 +159,7 @@ describe('approvals over HTTP', () => {
     assert.deepEqual((await get(id)).decisions, [decided]);
 
     const [recorded] = await decisionsOf(id);
+    assert.equal(token, recorded!.jws);
     const { keys } = (await (await fetch(`${api.url}/.well-known/jwks.json`)).json()) as { keys: [] };
     const { payload, protectedHeader } = await compactVerify(recorded!.jws, createLocalJWKSet({ keys }));
     assert.deepEqual([protectedHeader.typ, protectedHeader.alg], ['decision+jwt', 'EdDSA']);

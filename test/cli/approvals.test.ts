@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import type { Approval, ApprovalDetail, Decision, Page, Run } from '../../sdk/client.ts';
 import { type Api, json, startApi } from '../api/startApi.ts';
-import { documents, startWaybill } from './waybillProcess.ts';
+import { documents, startCommand, startWaybill } from './waybillProcess.ts';
 
 type Who = 'alice' | 'bob' | 'erin';
 
@@ -91,6 +92,30 @@ describe('waybill approvals', () => {
       decided.id,
     );
     assert.equal(await codeOf(3, 'bob', 'reject', id, '--yes'), 'ApproverHasDecided');
+  });
+
+  it('asks whoever sits at a terminal, and decides nothing but upon a yes', async (t) => {
+    if (spawnSync('script', ['--version']).status !== 0)
+      return t.skip('there is no script(1) to be a terminal');
+    const { id, digest } = await wait();
+    const command = [process.execPath, 'cli/bin.js', 'approvals', 'approve', id].join(' ');
+    for (const [answer, code, decisions] of [
+      ['n\n', 1, 0],
+      ['\n', 1, 0],
+      ['\x03', 1, 0],
+      ['\x04', 1, 0],
+      ['y\n', 0, 1],
+    ] as const) {
+      const terminal = startCommand('script', ['-qec', command, '/dev/null'], {
+        WAYBILL_API_URL: api.url,
+        WAYBILL_TOKEN: of.bob,
+      });
+      await terminal.says(new RegExp(`${digest}[\\s\\S]*Do you approve this\\? \\[y/N\\]`));
+      terminal.child.stdin!.write(answer);
+      assert.equal((await terminal.ended).code, code, terminal.so.stdout);
+      const made = await api.rows('SELECT FROM waybill.decision WHERE approval_id = $1', [id]);
+      assert.equal(made.length, decisions, JSON.stringify(answer));
+    }
   });
 
   it('shows what is decided before it is, and only then', async () => {
