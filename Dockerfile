@@ -12,7 +12,7 @@ COPY --from=dependencies /opt/waybill/node_modules ./node_modules
 COPY . .
 # Workflows are bundled once here, so that every worker runs the same code and starts quickly.
 RUN node workers/bundleMain.ts dist/workflows.js
-RUN mkdir -p /var/lib/waybill/objects /var/lib/waybill/grant-keys /var/lib/waybill/webhook-keys \
+RUN mkdir -p /var/lib/waybill/objects /var/lib/waybill/grant-keys /var/lib/waybill/key-roots /var/lib/waybill/webhook-keys \
   && chmod 700 /var/lib/waybill/grant-keys /var/lib/waybill/webhook-keys \
   && chown node:node /var/lib/waybill/*
 USER node

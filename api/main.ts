@@ -7,6 +7,7 @@ import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
 import { createGrantKeys } from '../adapters/keys/grantKeys.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openKeyFolder } from '../adapters/keys/keyFolder.ts';
+import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
 import { openWorkloads } from '../adapters/keys/workloads.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
 import { onlyIssuer, readIssuers } from '../adapters/oidc/trustedIssuers.ts';
@@ -55,6 +56,8 @@ const Settings = z.object({
   WAYBILL_OBJECTS: z.string(),
   /** The folder with the private keys that sign grants; all APIs share it, and nobody else reads it. */
   WAYBILL_SIGNING_KEYS: z.string(),
+  /** The file that names the keys from which the others must descend (docs/keys.md); all APIs write it, the workers read it. */
+  WAYBILL_KEY_ROOTS: z.string(),
   /** A file with the public keys of the workloads that may ask for tokens (docs/keys.md). Default: none may. */
   WAYBILL_WORKLOADS: z.string().optional(),
   WAYBILL_INSTANCE: z.string().default('waybill'),
@@ -118,6 +121,7 @@ const grantKeys = createGrantKeys({
   tenants,
   database,
   folder: await openKeyFolder(settings.WAYBILL_SIGNING_KEYS),
+  roots: openKeyRoots(settings.WAYBILL_KEY_ROOTS),
   isRevoked: (key) => revocations.find(ofKey(key)) !== undefined,
   onError: (error) => log.warn({ err: error }, 'keys of the grants not read; will try again'),
 });

@@ -4,6 +4,7 @@
  */
 import type { JWK } from 'jose';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
+import { theseRoots } from '../adapters/keys/keyRoots.ts';
 import { knownKeys } from '../adapters/keys/knownKeys.ts';
 import { currentClaims } from '../adapters/temporal/activityInterceptor.ts';
 import { principalOf, WorkflowGrantClaims } from '../domain/grant.ts';
@@ -30,13 +31,17 @@ export function currentCaller(): Principal {
  * Verifies grants by public keys alone.
  * @param options.issuer `iss` of the grants, compared with `===`
  * @param options.keys where the minter’s `publicKeys` are published, or the set itself
+ * @param options.roots thumbprints (RFC 7638) of keys from which those at the URL must descend, each vouched for by the one before it
+ *   (docs/keys.md); default: whatever is published there counts
  */
 export function createVerifier(options: {
   issuer: string;
   keys: URL | { keys: readonly JWK[] };
+  roots?: readonly string[];
 }): GrantVerifier<WorkflowGrantClaims> {
   const keys = options.keys instanceof URL ? options.keys : knownKeys(options.keys);
-  return createGrantVerifier({ issuer: options.issuer, keys, schema: WorkflowGrantClaims });
+  const roots = options.roots && theseRoots(options.roots);
+  return createGrantVerifier({ issuer: options.issuer, keys, roots, schema: WorkflowGrantClaims });
 }
 
 /**

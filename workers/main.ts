@@ -23,6 +23,8 @@ const Settings = z.object({
   /** The folder of the object store. */
   WAYBILL_OBJECTS: z.string(),
   WAYBILL_JWKS_URL: z.url(),
+  /** The file that names the keys of grants from which the others must descend (docs/keys.md). The first API writes it. */
+  WAYBILL_KEY_ROOTS: z.string(),
   WAYBILL_INSTANCE: z.string().default('waybill'),
   WAYBILL_TEMPORAL_ADDRESS: z.string().default('127.0.0.1:7233'),
   WAYBILL_TEMPORAL_NAMESPACE: z.string().default('default'),
@@ -75,6 +77,7 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
       project: settings.WAYBILL_PROJECT,
       objects: settings.WAYBILL_OBJECTS,
       jwksUrl: new URL(settings.WAYBILL_JWKS_URL),
+      keyRoots: settings.WAYBILL_KEY_ROOTS,
       issuer: `urn:waybill:${settings.WAYBILL_INSTANCE}`,
       temporalAddress: settings.WAYBILL_TEMPORAL_ADDRESS,
       namespace: settings.WAYBILL_TEMPORAL_NAMESPACE,

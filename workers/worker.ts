@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { createCourier } from '../activities/deliver.ts';
 import { createActivities, type Dependencies } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
+import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
 import { createStepTokens } from '../adapters/keys/stepTokens.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
 import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
@@ -47,6 +48,8 @@ export interface WorkerSettings {
   project: string;
   objects: string;
   jwksUrl: URL;
+  /** The file that says where trust in the keys there begins. */
+  keyRoots: string;
   issuer: string;
   temporalAddress: string;
   namespace: string;
@@ -85,7 +88,11 @@ export async function startWorker(
   const objects = await openDirectory(settings.objects);
   const compute = createComputePool({ threadsMax: 1 });
   const progress = createProgress(tenants, (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal));
-  const verifier = createGrantVerifier({ keys: settings.jwksUrl, issuer: settings.issuer });
+  const verifier = createGrantVerifier({
+    keys: settings.jwksUrl,
+    roots: openKeyRoots(settings.keyRoots),
+    issuer: settings.issuer,
+  });
   const audit = createAuditLog(tenants);
   const policy = await startLivePolicy({
     database: settings.database,

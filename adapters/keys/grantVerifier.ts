@@ -4,11 +4,14 @@ import { WaybillError } from '../../domain/errors.ts';
 import { GrantClaims } from '../../domain/grant.ts';
 import type { GrantVerifier, VerifiedGrant } from '../../domain/ports/grants.ts';
 import { type GrantForm, readGrantForm } from './grantForm.ts';
+import type { KeyRoots } from './keyRoots.ts';
 import { createPublishedKeys, type KeySource, type PublishedKey } from './publishedKeys.ts';
 
 export interface GrantVerifierOptions<Claims> {
   /** Where the public keys are: a URL, or somebody who knows them. */
   keys: URL | KeySource;
+  /** From which each key at the URL must descend; default: whatever is published there counts. */
+  roots?: KeyRoots | undefined;
   /** `iss` of the grants: `urn:waybill:<instance>`. */
   issuer: string;
   /** Which claims a grant has; default: those of a run. */
@@ -22,7 +25,8 @@ export interface GrantVerifierOptions<Claims> {
 export function createGrantVerifier<Claims = GrantClaims>(
   options: GrantVerifierOptions<Claims>,
 ): GrantVerifier<Claims> {
-  const keys = options.keys instanceof URL ? createPublishedKeys(options.keys) : options.keys;
+  const keys =
+    options.keys instanceof URL ? createPublishedKeys(options.keys, { roots: options.roots }) : options.keys;
   const schema = options.schema ?? (GrantClaims as unknown as z.ZodType<Claims>);
 
   return {

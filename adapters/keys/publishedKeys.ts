@@ -1,6 +1,10 @@
 import { type CryptoKey, calculateJwkThumbprint, importJWK } from 'jose';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
+import type { GrantKey } from '../../domain/grantKey.ts';
+import { keepSet } from './keptSet.ts';
+import type { KeyRoots } from './keyRoots.ts';
+import { vouchedKeys } from './vouchers.ts';
 
 /** A public key that signs, or once signed, grants. */
 export interface PublishedKey {
@@ -32,64 +36,44 @@ const strangersMax = 1_000;
 
 /**
  * The keys at a URL, as a worker sees them. Nothing is fetched before the first grant. From then on the set is kept,
- * asked for again once a minute while it is in use, and serves as it is as long as nobody answers.
+ * asked for again once a minute while it is in use, and serves as it is as long as nobody answers. With `roots`, a key of it counts
+ * where one of those vouches for it, over however many others.
  *
  * A key that the set lacks may be newer than the set, so its absence proves something only in a set that was fetched
  * after the key was first asked for. Until then it cannot be decided (`KeysUnavailable`), and the attempt is tried
  * again: a flood of invented names causes one fetch, and a fresh key never fails a run. When each unknown name was first
  * asked for is therefore remembered.
  */
-export function createPublishedKeys(url: URL, now: () => number = () => performance.now()): KeySource {
-  let keys = new Map<string, PublishedKey>();
-  /** When the fetch began that `keys` comes from, and when the last one began. */
-  let asOfMs = Number.NEGATIVE_INFINITY;
-  let triedAtMs = Number.NEGATIVE_INFINITY;
-  /** What came before what is counted, since two things may happen at one time of the clock. */
-  let events = 0;
-  let asOfEvent = 0;
-  let failure: unknown;
-  let fetching: Promise<void> | undefined;
+export function createPublishedKeys(
+  url: URL,
+  { roots, now = () => performance.now() }: { roots?: KeyRoots | undefined; now?: () => number } = {},
+): KeySource {
+  const kept = keepSet({
+    fetch: () => fetchKeys(url, roots),
+    pauseMs: ({ failed }) => (failed ? retryMs : cooldownMs),
+    now,
+  });
   const strangers = new Map<string, number>();
-
-  function refresh(): Promise<void> {
-    if (fetching) return fetching;
-    const startedAtMs = now();
-    if (startedAtMs - triedAtMs < (failure ? retryMs : cooldownMs)) return Promise.resolve();
-    triedAtMs = startedAtMs;
-    const event = ++events;
-    fetching = fetchKeys(url)
-      .then((set) => {
-        keys = set;
-        asOfMs = startedAtMs;
-        asOfEvent = event;
-        failure = undefined;
-      })
-      .catch((error) => {
-        failure = error;
-      })
-      .finally(() => {
-        fetching = undefined;
-      });
-    return fetching;
-  }
 
   return {
     async find(kid) {
       if (!thumbprint.test(kid)) return undefined;
-      const known = keys.get(kid);
+      const known = kept.current()?.get(kid);
       if (known) {
-        if (now() - asOfMs > freshForMs) void refresh();
+        if (kept.ageMs() > freshForMs) void kept.refresh();
         return known;
       }
-      const asked = remember(strangers, kid, ++events);
-      if (asOfEvent < asked) await refresh();
-      const found = keys.get(kid);
+      const asked = remember(strangers, kid, kept.moment);
+      if (!kept.isLaterThan(asked)) await kept.refresh();
+      const found = kept.current()?.get(kid);
       if (found) strangers.delete(kid);
-      else if (asOfEvent < asked)
+      else if (!kept.isLaterThan(asked)) {
+        const failure = kept.failure();
         throw new WaybillError('KeysUnavailable', {
           detail: failure ? String(failure) : `key ${kid.slice(0, 50)} may be newer than the set at hand`,
           cause: failure,
         });
+      }
       return found;
     },
   };
@@ -99,24 +83,28 @@ export function createPublishedKeys(url: URL, now: () => number = () => performa
 const thumbprint = /^[\w-]{43}$/;
 
 /** When the name was first asked for. The oldest is forgotten to make room. */
-function remember(strangers: Map<string, number>, kid: string, event: number): number {
+function remember(strangers: Map<string, number>, kid: string, moment: () => number): number {
   const first = strangers.get(kid);
   if (first !== undefined) return first;
   if (strangers.size >= strangersMax) strangers.delete(strangers.keys().next().value!);
-  strangers.set(kid, event);
-  return event;
+  const now = moment();
+  strangers.set(kid, now);
+  return now;
 }
 
 const Jwk = z.object({
   kty: z.literal('OKP'),
   crv: z.literal('Ed25519'),
   x: z.string(),
-  /** As OpenID Federation 1.0 has it for keys of the past. */
+  /** As OpenID Federation 1.0 has them for keys of the past. */
+  iat: z.int().optional(),
+  nbf: z.int().optional(),
   exp: z.int().optional(),
+  voucher: z.string().optional(),
 });
 type Jwk = z.infer<typeof Jwk>;
 
-async function fetchKeys(url: URL): Promise<Map<string, PublishedKey>> {
+async function fetchKeys(url: URL, roots: KeyRoots | undefined): Promise<Map<string, PublishedKey>> {
   const response = await fetch(url, {
     signal: AbortSignal.timeout(timeoutMs),
     redirect: 'error',
@@ -127,8 +115,26 @@ async function fetchKeys(url: URL): Promise<Map<string, PublishedKey>> {
   const { keys } = z.object({ keys: z.array(z.unknown()) }).parse(await response.json());
   // A set may hold keys of other kinds; those never sign a grant.
   const usable = keys.flatMap((jwk) => Jwk.safeParse(jwk).data ?? []);
-  const imported = await Promise.all(usable.map(importKey));
+  const believed = roots ? await rooted(usable, roots) : usable;
+  const imported = await Promise.all(believed.map(importKey));
   return new Map(imported.map((key) => [key.kid, key]));
+}
+
+/** The roots are read after the set: whoever adds a key that none before it vouches for writes it there first. */
+async function rooted(set: readonly Jwk[], roots: KeyRoots): Promise<Jwk[]> {
+  const keys = await Promise.all(
+    set.map(async ({ kty, crv, x, iat, nbf, exp, voucher }): Promise<GrantKey> => {
+      const kid = await calculateJwkThumbprint({ kty, crv, x });
+      const times = { createdAtS: iat ?? 0, signsFromS: nbf ?? 0, retiredAtS: exp ?? null };
+      return { kid, x, ...times, voucher: voucher ?? null };
+    }),
+  );
+  return (await vouchedKeys(keys, await roots.read())).map(({ x, retiredAtS }) => ({
+    kty: 'OKP',
+    crv: 'Ed25519',
+    x,
+    ...(retiredAtS !== null && { exp: retiredAtS }),
+  }));
 }
 
 /** Throws where `jwk` is no public Ed25519 key (RFC 8037). */

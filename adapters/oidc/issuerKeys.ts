@@ -1,5 +1,6 @@
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import { WaybillError } from '../../domain/errors.ts';
+import { keepSet } from '../keys/keptSet.ts';
 
 export type IssuerKeys = JWTVerifyGetKey;
 
@@ -17,39 +18,25 @@ const retryMs = 1_000;
  * Throws `IdentityProviderUnavailable` as long as none were ever read.
  */
 export function createIssuerKeys(issuer: string, now: () => number = () => performance.now()): IssuerKeys {
-  let keys: { find: ReturnType<typeof createLocalJWKSet>; fetchedAt: number } | undefined;
-  let triedAt = Number.NEGATIVE_INFINITY;
-  let failure: unknown;
-  let fetching: Promise<void> | undefined;
-
-  function refresh(pauseMs: number): Promise<void> {
-    if (fetching) return fetching;
-    if (now() - triedAt < pauseMs) return Promise.resolve();
-    triedAt = now();
-    fetching = fetchKeys(issuer)
-      .then((set) => {
-        keys = { find: createLocalJWKSet(set), fetchedAt: now() };
-      })
-      .catch((error) => {
-        failure = error;
-      })
-      .finally(() => {
-        fetching = undefined;
-      });
-    return fetching;
-  }
+  const kept = keepSet({
+    fetch: async () => createLocalJWKSet(await fetchKeys(issuer)),
+    pauseMs: ({ empty }) => (empty ? retryMs : cooldownMs),
+    now,
+  });
 
   return async (header, token) => {
-    if (!keys) await refresh(retryMs);
-    else if (now() - keys.fetchedAt > freshForMs) await refresh(cooldownMs);
-    if (!keys)
+    if (kept.ageMs() > freshForMs) await kept.refresh();
+    const find = kept.current();
+    if (!find) {
+      const failure = kept.failure();
       throw new WaybillError('IdentityProviderUnavailable', { detail: String(failure), cause: failure });
+    }
     try {
-      return await keys.find(header, token);
+      return await find(header, token);
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
-      await refresh(cooldownMs);
-      return keys.find(header, token);
+      await kept.refresh();
+      return kept.current()!(header, token);
     }
   };
 }

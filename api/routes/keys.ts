@@ -7,8 +7,11 @@ import type { ApiPorts } from '../ports.ts';
 const KeyView = z.object({
   kid: z.string().describe('RFC 7638 thumbprint, as in the header of each grant that it signed.'),
   state: z
-    .enum(['active', 'next', 'retired', 'revoked'])
-    .describe('`retired`: what it has signed stays valid; `revoked`: that is void as well.'),
+    .enum(['active', 'next', 'retired', 'revoked', 'unvouched'])
+    .describe(
+      '`retired`: what it has signed stays valid; `revoked`: that is void as well; `unvouched`: somebody put it ' +
+        'into the database, no root stands behind it, and nothing that it signs counts.',
+    ),
   createdAt: z.iso.datetime(),
   signsFrom: z.iso.datetime(),
   retiredAt: z.iso.datetime().nullable(),

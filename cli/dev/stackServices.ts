@@ -73,6 +73,7 @@ export function apiService(stack: Stack, postgres: Postgres, temporal: Temporal)
     WAYBILL_PROJECT: stack.project,
     WAYBILL_OBJECTS: home.objects,
     WAYBILL_SIGNING_KEYS: stack.grantKeys,
+    WAYBILL_KEY_ROOTS: keyRootsOf(stack),
     WAYBILL_WORKLOADS: stack.workload.workloadsFile,
     WAYBILL_INSTANCE: stack.instance,
     WAYBILL_ISSUER: issuerUrl,
@@ -105,6 +106,11 @@ function fileRootsOf({ settings, project }: Stack): string {
   return settings.WAYBILL_FILE_ROOTS || join(project, 'data');
 }
 
+/** Beside the folder of the keys, which the workers do not read. */
+function keyRootsOf({ grantKeys }: Stack): string {
+  return `${grantKeys}.roots`;
+}
+
 export function workerNames({ settings }: Stack): `worker-${number}`[] {
   return Array.from({ length: settings.WAYBILL_WORKERS }, (_, i) => `worker-${i + 1}` as const);
 }
@@ -135,6 +141,7 @@ export function workerEnv(
     WAYBILL_PROJECT: stack.project,
     WAYBILL_OBJECTS: home.objects,
     WAYBILL_JWKS_URL: `${urlsOf(stack).apiUrl}/.well-known/jwks.json`,
+    WAYBILL_KEY_ROOTS: keyRootsOf(stack),
     WAYBILL_WORKLOAD_KEY: stack.workload.keyFile,
     WAYBILL_INSTANCE: stack.instance,
     WAYBILL_TEMPORAL_ADDRESS: temporal.address,

@@ -1636,7 +1636,7 @@ export interface operations {
                         items: {
                             kid: string;
                             /** @enum {string} */
-                            state: "active" | "next" | "retired" | "revoked";
+                            state: "active" | "next" | "retired" | "revoked" | "unvouched";
                             /** Format: date-time */
                             createdAt: string;
                             /** Format: date-time */
@@ -1676,7 +1676,7 @@ export interface operations {
                     "application/json": {
                         kid: string;
                         /** @enum {string} */
-                        state: "active" | "next" | "retired" | "revoked";
+                        state: "active" | "next" | "retired" | "revoked" | "unvouched";
                         /** Format: date-time */
                         createdAt: string;
                         /** Format: date-time */

@@ -1,21 +1,33 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose';
+import {
+  type CryptoKey,
+  createLocalJWKSet,
+  decodeProtectedHeader,
+  type JSONWebKeySet,
+  jwtVerify,
+} from 'jose';
 import pg from 'pg';
 import { createGrantKeys } from '../../adapters/keys/grantKeys.ts';
 import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
 import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
+import { openKeyRoots, type WritableKeyRoots } from '../../adapters/keys/keyRoots.ts';
 import { createPublishedKeys } from '../../adapters/keys/publishedKeys.ts';
+import { signGrant } from '../../adapters/keys/signGrant.ts';
+import { signVoucher, vouchedKeys } from '../../adapters/keys/vouchers.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
+import { listGrantKeys } from '../../adapters/postgres/grantKeys.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import { grantOfRun } from '../keys.ts';
+import type { GrantKey } from '../../domain/grantKey.ts';
+import type { GrantVerifier } from '../../domain/ports/grants.ts';
+import { grantOfRun, makeKey, publishKeys } from '../keys.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 
 type Keys = ReturnType<typeof createGrantKeys>;
@@ -25,6 +37,8 @@ const operator = { tenant: 'acme', actor: { id: 'prn_carol', kind: 'person' as c
 describe('keys of any number of APIs', () => {
   let postgres: TestPostgres;
   let folder: string;
+  let rootsFile: string;
+  let roots: WritableKeyRoots;
   let revoked: Set<string>;
   let apis: { keys: Keys; pool: pg.Pool }[];
   let database: pg.Client;
@@ -32,6 +46,8 @@ describe('keys of any number of APIs', () => {
   beforeEach(async () => {
     postgres = await startPostgresForTest();
     folder = await mkdtemp(join(tmpdir(), 'waybill-keys-'));
+    rootsFile = `${folder}.roots`;
+    roots = openKeyRoots(rootsFile);
     revoked = new Set();
     apis = [];
     database = new pg.Client({ connectionString: postgres.superuserUrl });
@@ -45,26 +61,52 @@ describe('keys of any number of APIs', () => {
     await database.end();
     await postgres.stop();
     await rm(folder, { recursive: true });
+    await rm(rootsFile, { force: true });
   });
 
   async function startKeys(at = folder, isRevoked = (kid: string) => revoked.has(kid)): Promise<Keys> {
     const pool = connectPool(postgres.apiUrl, { connectionsMax: 3, name: 'test' });
     const onError = () => {};
     const options = { tenants: tenantsOf(pool), database: postgres.apiUrl, isRevoked, onError };
-    const keys = createGrantKeys({ ...options, folder: await openKeyFolder(at) });
+    const keys = createGrantKeys({ ...options, folder: await openKeyFolder(at), roots });
     apis.push({ keys, pool });
     return keys;
   }
 
-  /** As if so much time had gone by; everybody looks again. */
+  /** As if so much time had gone by; everybody looks again. Those who vouch for a key have said it so. */
   async function pass(seconds: number): Promise<void> {
     await database.query(
       `UPDATE waybill.grant_key SET created_at = created_at - $1 * interval '1 second',
          signs_from = signs_from - $1 * interval '1 second', retired_at = retired_at - $1 * interval '1 second'`,
       [seconds],
     );
+    const held = await (await openKeyFolder(folder)).read();
+    for (const key of await rows()) {
+      const by = key.voucher && held.find(({ kid }) => kid === decodeProtectedHeader(key.voucher!).kid);
+      if (!by) continue;
+      const voucher = await signVoucher(key, by);
+      await database.query('UPDATE waybill.grant_key SET voucher = $2 WHERE kid = $1', [key.kid, voucher]);
+    }
     for (const { keys } of apis) await keys.list();
   }
+  const rows = async () => (await listGrantKeys(database)).keys;
+  /** What whoever may write to the database can put there. */
+  async function insertKey(change: Partial<GrantKey> = {}): Promise<{ kid: string; key: CryptoKey }> {
+    const { kid, jwk, privateKey } = await makeKey();
+    const createdAtS = Math.floor(Date.now() / 1000) - 1;
+    const key = { kid, x: jwk.x!, createdAtS, signsFromS: createdAtS, voucher: null, ...change };
+    const api = new pg.Client({ connectionString: postgres.apiUrl });
+    await api.connect();
+    await api.query(
+      `INSERT INTO waybill.grant_key (kid, x, created_at, signs_from, voucher)
+       VALUES ($1, $2, to_timestamp($3), to_timestamp($4), $5)`,
+      [key.kid, key.x, key.createdAtS, key.signsFromS, key.voucher],
+    );
+    await api.end();
+    return { kid, key: privateKey };
+  }
+  const publishedBy = async (keys: Keys) =>
+    (await keys.publicKeys()).keys.map((jwk) => (jwk as { kid: string }).kid);
   const iat = () => Math.floor(Date.now() / 1000);
   const sign = (keys: Keys, change: object = {}) =>
     keys.sign({ ...grantOfRun, iat: iat(), exp: iat() + 60, ...change });
@@ -88,7 +130,7 @@ describe('keys of any number of APIs', () => {
     const { rows } = await database.query(
       `SELECT actor, detail FROM waybill.audit_event WHERE action = 'key.rotated'`,
     );
-    assert.deepEqual(rows, [{ actor: null, detail: { key: signers[0], cause: 'first' } }]);
+    assert.deepEqual(rows, [{ actor: null, detail: { key: signers[0], cause: 'first', root: true } }]);
   });
 
   it('sign by a key that was there before there were others', async () => {
@@ -142,7 +184,7 @@ describe('keys of any number of APIs', () => {
     const { rows } = await database.query(
       `SELECT detail FROM waybill.audit_event WHERE action = 'key.rotated' ORDER BY id DESC LIMIT 1`,
     );
-    assert.deepEqual(rows[0].detail, { key: second, cause: 'revoked' });
+    assert.deepEqual(rows[0].detail, { key: second, cause: 'revoked', root: true });
   });
 
   it('do not sign while it cannot be known what is revoked', async () => {
@@ -187,6 +229,99 @@ describe('keys of any number of APIs', () => {
     );
   });
 
+  it('count where one that counts vouches for them; one that somebody writes into the database is a stranger', async () => {
+    const keys = await startKeys();
+    const first = (await signerOf(keys))!;
+    const inserted = await insertKey();
+    const forged = await signGrant({ ...grantOfRun, iat: iat(), exp: iat() + 60 }, inserted);
+    await keys.list();
+    assert.deepEqual(await publishedBy(keys), [first]);
+    assert.equal(await verify(keys, forged), 'GrantKeyUnknown');
+    assert.equal(await signerOf(keys), first, 'nor does it keep anybody from signing');
+    assert.deepEqual((await states(keys)).sort(), ['active', 'unvouched']);
+    // Nor does it where it claims the place of the next one.
+    const next = await keys.rotate(operator);
+    const [heir] = await vouchedKeys(await rows(), await roots.read());
+    assert.equal(heir!.kid, next.kid);
+    assert.ok(heir!.voucher);
+    assert.deepEqual((await roots.read()).roots, new Set([first]));
+  });
+
+  it('count at a worker for who vouches for them, not for where they are published', async (t) => {
+    const keys = await startKeys();
+    await signerOf(keys);
+    await keys.rotate(operator);
+    await pass(31);
+    const second = await sign(keys);
+    const { kid, jwk, privateKey } = await makeKey();
+    const forged = await signGrant({ ...grantOfRun, iat: iat(), exp: iat() + 60 }, { kid, key: privateKey });
+    const server = await publishKeys([...(await keys.publicKeys()).keys, jwk]);
+    t.after(() => server.stop());
+    const codeBy = (verifier: GrantVerifier, grant: string) =>
+      verifier.verify(grant).then(
+        () => 'verified',
+        (error: WaybillError) => error.code,
+      );
+    const verifier = createGrantVerifier({ keys: server.url, roots, issuer: grantOfRun.iss });
+    assert.equal(await codeBy(verifier, second), 'verified');
+    assert.equal(await codeBy(verifier, forged), 'KeysUnavailable', 'it might be newer than the set');
+    let nowMs = 0;
+    const later = createPublishedKeys(server.url, { roots, now: () => nowMs });
+    const inTime = createGrantVerifier({ keys: later, issuer: grantOfRun.iss });
+    assert.equal(await codeBy(inTime, forged), 'GrantKeyUnknown');
+    await rm(rootsFile);
+    nowMs += 60_000;
+    const blind = createGrantVerifier({ keys: server.url, roots, issuer: grantOfRun.iss });
+    assert.equal(await codeBy(blind, second), 'KeysUnavailable');
+    assert.equal(await codeBy(inTime, second), 'verified', 'what is known serves on');
+  });
+
+  it('of which a stolen one names no other once it is revoked', async () => {
+    const keys = await startKeys();
+    const stolen = (await signerOf(keys))!;
+    const by = (await (await openKeyFolder(folder)).read()).find(({ kid }) => kid === stolen)!;
+    await pass(60);
+    revoked.add(stolen);
+    const second = (await signerOf(keys))!;
+    const { roots: counting, closed } = await roots.read();
+    assert.deepEqual([counting, closed], [new Set([stolen, second]), new Set([stolen])]);
+    // With the time turned back, as whoever holds it can.
+    const { kid, jwk } = await makeKey();
+    const createdAtS = iat() - 30;
+    const heir = { kid, x: jwk.x!, createdAtS, signsFromS: createdAtS };
+    await insertKey({ ...heir, voucher: await signVoucher(heir, by) });
+    await keys.list();
+    assert.ok(!(await publishedBy(keys)).includes(kid));
+  });
+
+  it('of an earlier version count where the API holds their private parts', async () => {
+    const { kid, x } = await (await openKeyFolder(folder)).make();
+    await insertKey({ kid, x });
+    const stranger = await insertKey();
+    const keys = await startKeys();
+    assert.equal(await signerOf(keys), kid);
+    assert.deepEqual(await publishedBy(keys), [kid]);
+    assert.deepEqual(await roots.read(), { roots: new Set([kid]), closed: new Set() });
+    assert.ok((await keys.list()).some((key) => key.kid === stranger.kid && key.state === 'unvouched'));
+  });
+
+  it('become roots where none can vouch for them', async () => {
+    const first = (await signerOf(await startKeys()))!;
+    const elsewhere = await startKeys(join(folder, 'elsewhere'));
+    const next = await elsewhere.rotate(operator);
+    assert.deepEqual((await roots.read()).roots, new Set([first, next.kid]));
+    await pass(31);
+    assert.equal(await signerOf(elsewhere), next.kid);
+  });
+
+  it('sign nothing while it cannot be said where trust begins', async () => {
+    const keys = await startKeys();
+    await signerOf(keys);
+    await writeFile(rootsFile, 'nonsense\n');
+    await assert.rejects(keys.list(), { code: 'KeysUnavailable' });
+    await assert.rejects(keys.publicKeys(), { code: 'KeysUnavailable' });
+  });
+
   it('of which the API itself may take none back', async () => {
     await signerOf(await startKeys());
     const api = new pg.Client({ connectionString: postgres.apiUrl });
@@ -220,7 +355,7 @@ describe('keys of any number of APIs', () => {
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
     let nowMs = 0;
-    const keys = createPublishedKeys(url, () => nowMs);
+    const keys = createPublishedKeys(url, { roots, now: () => nowMs });
     const verifier = createGrantVerifier({ keys, issuer: grantOfRun.iss });
     const signers = new Set<string>();
 

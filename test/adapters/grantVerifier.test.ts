@@ -29,7 +29,7 @@ describe('a grant is verified', () => {
     server = await publishKeys([key.jwk, { ...retired.jwk, exp: claims.iat }]);
     // Each look at the clock is half a minute after the one before, so that unknown keys may be asked for at once.
     let nowMs = 0;
-    const keys = createPublishedKeys(server.url, () => (nowMs += 30_000));
+    const keys = createPublishedKeys(server.url, { now: () => (nowMs += 30_000) });
     verifier = createGrantVerifier({ keys, issuer });
   });
   after(() => server.stop());
@@ -205,7 +205,7 @@ describe('the public keys', () => {
     key = await makeKey();
     server = await publishKeys([key.jwk]);
     nowMs = 1_000_000;
-    verifier = createGrantVerifier({ keys: createPublishedKeys(server.url, () => nowMs), issuer });
+    verifier = createGrantVerifier({ keys: createPublishedKeys(server.url, { now: () => nowMs }), issuer });
   });
   afterEach(() => server.stop());
 

@@ -27,6 +27,7 @@ describe('the API as a process', () => {
         WAYBILL_PROJECT: join(root, 'examples', 'acme'),
         WAYBILL_OBJECTS: api.objectsFolder,
         WAYBILL_SIGNING_KEYS: api.keysFolder,
+        WAYBILL_KEY_ROOTS: `${api.keysFolder}.roots`,
         WAYBILL_WEBHOOK_KEYS: api.webhookKeys,
         WAYBILL_ISSUER: api.issuer.url,
         ...change,
@@ -85,6 +86,7 @@ describe('the API as a process', () => {
         WAYBILL_PROJECT: join(root, 'examples', 'acme'),
         WAYBILL_OBJECTS: api.objectsFolder,
         WAYBILL_JWKS_URL: `${api.url}/.well-known/jwks.json`,
+        WAYBILL_KEY_ROOTS: `${api.keysFolder}.roots`,
         WAYBILL_WEBHOOK_KEYS: api.webhookKeys,
       },
     });

@@ -8,6 +8,7 @@ import { uuidv7 } from 'uuidv7';
 import { createGrantKeys } from '../../adapters/keys/grantKeys.ts';
 import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
 import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
+import { openKeyRoots } from '../../adapters/keys/keyRoots.ts';
 import { openWorkloads } from '../../adapters/keys/workloads.ts';
 import { openDirectory } from '../../adapters/objects/directory.ts';
 import { onlyIssuer } from '../../adapters/oidc/trustedIssuers.ts';
@@ -69,6 +70,7 @@ export async function startApi({
     tenants,
     database: cable.url,
     folder: await openKeyFolder(keysFolder),
+    roots: openKeyRoots(`${keysFolder}.roots`),
     isRevoked: (key) => revocations.find(ofKey(key)) !== undefined,
     onError: () => {},
   });

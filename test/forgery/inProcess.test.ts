@@ -33,7 +33,7 @@ describe('a forged grant', () => {
     server = await publishKeys([made[0]!.jwk, { ...made[1]!.jwk, exp: claims.iat }]);
     // Each look at the clock is half a minute after the one before, so that unknown keys may be asked for at once.
     let nowMs = 0;
-    const keys = createPublishedKeys(server.url, () => (nowMs += 30_000));
+    const keys = createPublishedKeys(server.url, { now: () => (nowMs += 30_000) });
     verifier = createGrantVerifier({ keys, issuer: claims.iss });
     const signed = (grant: typeof claims) => signGrant(grant, { kid: key.kid, key: key.privateKey });
     genuine = await signed(claims);

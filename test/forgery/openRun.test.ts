@@ -22,7 +22,7 @@ describe('a run that is under way', () => {
     stack = await startDevStack({ project: fileURLToPath(new URL('../project', import.meta.url)) });
     outsider = await openOutsider(stack);
     other = await runOf(stack, outsider, 'alice');
-    material = await materialOf(stack, other, await retireKey(outsider.database), {});
+    material = await materialOf(stack, other, await retireKey(outsider.database, stack), {});
   });
   after(async () => {
     await outsider?.close();

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { importJWK } from 'jose';
 import type pg from 'pg';
+import { openKeyRoots } from '../../adapters/keys/keyRoots.ts';
 import { obtainToken } from '../../cli/dev/obtainToken.ts';
 import type { GrantClaims } from '../../domain/grant.ts';
 import type { DevStack } from '../devStack.ts';
@@ -44,10 +45,14 @@ export async function grantOf(database: pg.Pool, id: string): Promise<Omit<Victi
   return { grant, claims: JSON.parse(Buffer.from(grant.split('.')[1]!, 'base64url').toString()) };
 }
 
-/** A key that was in use until an hour ago, of which somebody has kept the private part. */
-export async function retireKey(database: pg.Pool): Promise<Material['retired']> {
+/** A key that was in use until an hour ago, of which somebody has kept the private part; for as long a root. */
+export async function retireKey(
+  database: pg.Pool,
+  { home }: Pick<DevStack, 'home'>,
+): Promise<Material['retired']> {
   const { kid, jwk, privateKey } = await makeKey();
   const retiredAtS = Math.floor(Date.now() / 1000) - 3_600;
+  await openKeyRoots(join(home, 'keys', 'grants.roots')).add({ roots: [kid] });
   await database.query(
     `INSERT INTO waybill.grant_key (kid, x, created_at, signs_from, retired_at)
      VALUES ($1, $2, to_timestamp($3::bigint - 86400), to_timestamp($3::bigint - 86400), to_timestamp($3))`,

@@ -1,0 +1,92 @@
+import {
+  type CryptoKey,
+  calculateJwkThumbprint,
+  compactVerify,
+  decodeProtectedHeader,
+  importJWK,
+} from 'jose';
+import { canonicalJson } from '../../domain/canonicalJson.ts';
+import type { GrantKey } from '../../domain/grantKey.ts';
+import type { PrivateKey } from './keyFolder.ts';
+import type { KeyAnchors } from './keyRoots.ts';
+import { signGrant } from './signGrant.ts';
+
+/** `typ` of a voucher, so that it is taken for nothing else, and nothing else for one. */
+const voucherType = 'grant-key+jwt';
+
+type Vouched = Pick<GrantKey, 'kid' | 'x' | 'createdAtS' | 'signsFromS'>;
+
+/** What a key says for the one after it: that it is to follow, and from when on. */
+export function signVoucher(key: Vouched, by: Pick<PrivateKey, 'key' | 'kid'>): Promise<string> {
+  return signGrant(claimsOf(key), by, voucherType);
+}
+
+function claimsOf({ kid, x, createdAtS, signsFromS }: Vouched) {
+  return { sub: kid, x, iat: createdAtS, nbf: signsFromS };
+}
+
+/** Whom the voucher of a key says it is by; nothing of it is verified. */
+function voucherOf({ voucher }: Pick<GrantKey, 'voucher'>): string | undefined {
+  if (voucher === null) return undefined;
+  try {
+    return decodeProtectedHeader(voucher).kid;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Those of the keys that a root stands behind, in their order. A key vouches for one other, while it is itself in use and never again:
+ * where two claim the same one before them, neither counts, since the database cannot say which was first. It retires at the
+ * latest when the one that it vouched for begins to sign, whatever the database says.
+ */
+export async function vouchedKeys(
+  keys: readonly GrantKey[],
+  { roots, closed }: KeyAnchors,
+): Promise<GrantKey[]> {
+  const named = await Promise.all(keys.map(async (key) => (await isNamed(key)) && key));
+  const real = named.filter((key) => key !== false);
+  const found = new Map<string, GrantKey>();
+  let generation = real.filter(({ kid }) => roots.has(kid));
+  while (generation.length > 0) {
+    const next: GrantKey[] = [];
+    for (const key of generation) {
+      const heirs = closed.has(key.kid) ? [] : await heirsOf(key, real);
+      const [heir] = heirs.length === 1 ? heirs : [];
+      found.set(key.kid, heir ? retiringBy(key, heir.signsFromS) : key);
+      if (heir && !roots.has(heir.kid)) next.push(heir);
+    }
+    generation = next;
+  }
+  return real.flatMap(({ kid }) => found.get(kid) ?? []);
+}
+
+/** Under its own thumbprint, and not under that of a root. */
+async function isNamed({ kid, x }: GrantKey): Promise<boolean> {
+  return kid === (await calculateJwkThumbprint({ kty: 'OKP', crv: 'Ed25519', x }).catch(() => undefined));
+}
+
+/** The keys that this one has verifiably vouched for; of an honest one there is no more than one. */
+export async function heirsOf(key: GrantKey, keys: readonly GrantKey[]): Promise<GrantKey[]> {
+  const heirs: GrantKey[] = [];
+  for (const other of keys)
+    if (voucherOf(other) === key.kid && (await vouches(key, other))) heirs.push(other);
+  return heirs;
+}
+
+async function vouches(key: GrantKey, other: GrantKey): Promise<boolean> {
+  const { createdAtS } = other;
+  if (createdAtS < key.signsFromS || createdAtS >= (key.retiredAtS ?? Number.POSITIVE_INFINITY)) return false;
+  try {
+    const by = (await importJWK({ kty: 'OKP', crv: 'Ed25519', x: key.x }, 'EdDSA')) as CryptoKey;
+    const { payload, protectedHeader } = await compactVerify(other.voucher!, by, { algorithms: ['EdDSA'] });
+    const said: unknown = JSON.parse(new TextDecoder().decode(payload));
+    return protectedHeader.typ === voucherType && canonicalJson(said) === canonicalJson(claimsOf(other));
+  } catch {
+    return false;
+  }
+}
+
+function retiringBy(key: GrantKey, atS: number): GrantKey {
+  return { ...key, retiredAtS: Math.min(key.retiredAtS ?? atS, atS) };
+}
