@@ -85,7 +85,7 @@ interface DecideOptions extends GlobalOptions {
   wait?: boolean;
 }
 
-/** Nobody decides about what they have not seen: it is read anew, shown, and named by its digest. */
+/** Nobody decides about what they have not seen: they name its digest, or it is read anew, shown, and named for them. */
 async function decide(vote: Vote, id: string, options: DecideOptions, context: CliContext): Promise<void> {
   const client = connect(context, options);
   const raw = rawParameters(options.form ?? [], '--form');
@@ -95,18 +95,19 @@ async function decide(vote: Vote, id: string, options: DecideOptions, context: C
       'There is nobody to ask: say --digest with what you were shown, or --yes for what is shown now.',
       'usage',
     );
-  const approval = await find(client, id);
-  if (options.digest === undefined) await show(client, approval, asks);
+  const named = options.digest !== undefined && !options.form && id.startsWith('apr_');
+  const approval = named ? undefined : await find(client, id);
+  if (approval && options.digest === undefined) await show(client, approval, asks);
   if (asks && !(await confirmed(vote))) throw new CliError('Nothing was decided.');
-  const form = typedParameters(raw, approval.form ?? {});
-  const decision = await client.decide(approval.id, {
+  const approvalId = approval?.id ?? id;
+  const decision = await client.decide(approvalId, {
     decision: vote,
-    digest: options.digest ?? approval.digest,
+    digest: options.digest ?? approval!.digest,
     ...(options.comment !== undefined && { comment: options.comment }),
-    ...(options.form && { form }),
+    ...(options.form && { form: typedParameters(raw, approval?.form ?? {}) }),
   });
-  const after = options.wait ? await untilCounted(client, approval.id, decision) : decision;
-  printResult(options.json, after, () => decidedLines(after, approval));
+  const after = options.wait ? await untilCounted(client, approvalId, decision) : decision;
+  printResult(options.json, after, () => decidedLines(after, approvalId));
   if (after.code !== null) process.exitCode = exitCode.refused;
 }
 
@@ -165,11 +166,11 @@ async function untilCounted(client: WaybillClient, id: string, decision: Decisio
   }
 }
 
-function decidedLines({ id, decision, counted, code }: Decision, { run }: Approval): string[] {
+function decidedLines({ id, decision, counted, code }: Decision, approvalId: string): string[] {
   if (code !== null) return [`The run refused it: ${code}.`];
   const what = decision === 'approve' ? 'Approved' : 'Rejected';
   const where = counted ? 'The run has counted it.' : 'It is signed and on its way to the run.';
-  return [`${what} (${id}). ${where} npx waybill runs watch ${run} shows what comes of it.`];
+  return [`${what} (${id}). ${where} npx waybill approvals get ${approvalId} shows what comes of it.`];
 }
 
 function byId(approvals: Command, name: string, description: string): Command {

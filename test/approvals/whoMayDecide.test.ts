@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { after, before, describe, it } from 'node:test';
+import type { ApprovalState } from '../../domain/approval.ts';
+import { type Api, json, startApi } from '../api/startApi.ts';
+
+/*
+ * Who may decide, on every path. What is expected follows from the few lines of `expected` below, which say once more and by
+ * themselves what docs/approvals.md says.
+ */
+
+/** Asked for are stewards and operators; the policy lets stewards alone. */
+const asked = ['data-steward', 'operator'];
+const may = ['data-steward'];
+
+const kinds = ['person', 'person through an agent', 'service', 'agent'] as const;
+const roles = [
+  ['data-steward'],
+  ['operator'],
+  ['data-engineer'],
+  ['data-engineer', 'data-steward', 'operator'],
+  ['of-no-meaning'],
+];
+const relations = [
+  'uninvolved',
+  'requester',
+  'behind the agent that asked',
+  'the agent that asked',
+  'voted before',
+  'revoked',
+  'of another tenant',
+] as const;
+const states = ['as shown', 'changed', 'void', 'approved', 'rejected', 'expired', 'cancelled'] as const;
+
+interface Case {
+  kind: (typeof kinds)[number];
+  roles: readonly string[];
+  relation: (typeof relations)[number];
+  state: (typeof states)[number];
+}
+
+/** What the API and the command line answer, and what the run does; `null`: the decision counts. */
+interface Answers {
+  atTheDoor: string | null;
+  inTheRun: string | null;
+}
+
+const cases: Case[] = kinds.flatMap((kind) =>
+  roles.flatMap((roles) =>
+    relations.flatMap((relation) =>
+      states
+        // Who is no person gets no further, whatever becomes of the approval.
+        .filter((state) => kind === 'person' || state === 'as shown' || state === 'approved')
+        .map((state) => ({ kind, roles, relation, state })),
+    ),
+  ),
+);
+
+function expected({ kind, roles, relation, state }: Case): Answers {
+  const both = (code: string | null): Answers => ({ atTheDoor: code, inTheRun: code });
+  // A decision of somebody who is no person cannot even be written down as one.
+  const inTheRun = kind === 'person' ? undefined : 'DecisionInvalid';
+  if (relation === 'of another tenant')
+    return { atTheDoor: 'ApprovalUnknown', inTheRun: inTheRun ?? 'DecisionMismatch' };
+  if (relation === 'revoked')
+    return { atTheDoor: 'PrincipalRevoked', inTheRun: inTheRun ?? 'PrincipalRevoked' };
+  if (inTheRun) return { atTheDoor: 'ApproverNotAPerson', inTheRun };
+  if (
+    relation === 'requester' ||
+    relation === 'behind the agent that asked' ||
+    relation === 'the agent that asked'
+  )
+    return both('ApproverIsRequester');
+  if (!roles.some((role) => asked.includes(role))) return both('ApproverLacksRole');
+  if (!roles.some((role) => may.includes(role))) return both('Forbidden');
+  if (state === 'changed' || state === 'void') return both('ApprovalChanged');
+  if (state !== 'as shown') return both('ApprovalEnded');
+  return both(relation === 'voted before' ? 'ApproverHasDecided' : null);
+}
+
+describe('who may decide', () => {
+  let api: Api;
+  let cli: ChildProcess;
+  /** Approvals by who asked for their run and by their state. */
+  const approvals = new Map<string, { id: string; digest: string; run: string }>();
+
+  before(async () => {
+    api = await startApi();
+    cli = fork(new URL('cliProcess.ts', import.meta.url), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    for (const act of [undefined, { sub: 'copilot' }]) {
+      const as = await api.issuer.token({ sub: 'alice', act });
+      for (const state of states) {
+        const response = await api.call('/v1/pipelines/few/runs', {
+          ...json({ records: [{ id: 'a' }] }),
+          as,
+        });
+        const run = (await response.json()) as { id: string; tenant: string };
+        const standing = state === 'as shown' || state === 'changed' ? 'pending' : (state as ApprovalState);
+        // More than can come together, so that it still waits whoever has decided.
+        const approval = await api.addApproval(run, { by: asked, quorum: 1_000, state: standing });
+        approvals.set(`${act ? 'agent' : 'person'} ${state}`, { ...approval, run: run.id });
+      }
+    }
+    const operator = await api.issuer.token({ sub: 'carol', roles: ['operator'] });
+    const id = await idOf('revoked');
+    await api.call('/v1/revocations', { ...json({ kind: 'principal', id }), as: operator });
+    while ((await whoami('revoked')).status === 200);
+  });
+  after(async () => {
+    cli?.disconnect();
+    await api?.stop();
+  });
+
+  const whoami = async (sub: string) => api.call('/v1/whoami', { as: await api.issuer.token({ sub }) });
+  const idOf = async (sub: string) => ((await (await whoami(sub)).json()) as { id: string }).id;
+
+  const approvalOf = ({ relation, state }: Case) => {
+    const ofAgent = relation === 'behind the agent that asked' || relation === 'the agent that asked';
+    return approvals.get(`${ofAgent ? 'agent' : 'person'} ${state}`)!;
+  };
+  const digestOf = (one: Case) => (one.state === 'changed' ? '0'.repeat(64) : approvalOf(one).digest);
+
+  /** Somebody new for each case and path, unless it is about who they are. */
+  function subjectOf({ relation }: Case, path: string, i: number): string {
+    if (relation === 'requester' || relation === 'behind the agent that asked') return 'alice';
+    if (relation === 'the agent that asked') return 'copilot';
+    return relation === 'revoked' ? 'revoked' : `${path}-${i}`;
+  }
+
+  function tokenOf(one: Case, sub: string): Promise<string> {
+    const { kind, roles, relation } = one;
+    return api.issuer.token({
+      sub,
+      roles,
+      tenant: relation === 'of another tenant' ? 'globex' : 'acme',
+      kind: kind === 'person through an agent' ? 'person' : kind,
+      ...(kind === 'person through an agent' && { act: { sub: 'helper' } }),
+    });
+  }
+
+  /** A decision of theirs that is on record already, with other words. */
+  async function vote(one: Case, sub: string): Promise<void> {
+    if (one.relation !== 'voted before') return;
+    const { id, run } = approvalOf(one);
+    const principal = await idOf(sub);
+    await api.rows(
+      `INSERT INTO waybill.decision (id, tenant, approval_id, run_id, principal, by, vote, comment, jws, counted)
+       VALUES ('dec_' || gen_random_uuid(), 'acme', $1, $2, $3, $4, 'approve', 'before', 'jws', true)`,
+      [
+        id,
+        run,
+        principal,
+        JSON.stringify({ id: principal, issuer: api.issuer.url, subject: sub, kind: 'person' }),
+      ],
+    );
+  }
+
+  async function byApi(one: Case, sub: string): Promise<string | null> {
+    const body = { decision: 'approve', digest: digestOf(one) };
+    const path = `/v1/approvals/${approvalOf(one).id}/decisions`;
+    const response = await api.call(path, { ...json(body), as: await tokenOf(one, sub) });
+    return response.status === 202 ? null : ((await response.json()) as { code: string }).code;
+  }
+
+  async function byCli(one: Case, sub: string): Promise<string | null> {
+    const args = ['approvals', 'approve', approvalOf(one).id, '--digest', digestOf(one), '--json'];
+    cli.send({ args, env: { WAYBILL_API_URL: api.url, WAYBILL_TOKEN: await tokenOf(one, sub) } });
+    const [{ code, exitCode }] = await once(cli, 'message');
+    const gone = code === 'ApprovalUnknown' || code === 'ApprovalChanged' || code === 'ApprovalEnded';
+    assert.equal(exitCode, code === null ? 0 : gone ? 1 : 3, code);
+    return code;
+  }
+
+  it('is asked in more than three hundred cases, on each path', () => {
+    assert.ok(cases.length >= 300, `${cases.length}`);
+    const counted = cases.filter((one) => expected(one).atTheDoor === null);
+    assert.ok(counted.length > 0);
+  });
+
+  for (const [path, decide, answer] of [
+    ['api', byApi, 'atTheDoor'],
+    ['cli', byCli, 'atTheDoor'],
+  ] as const)
+    it(`has one answer, by ${path}`, async () => {
+      const wrong: unknown[] = [];
+      for (const [i, one] of cases.entries()) {
+        const sub = subjectOf(one, path, i);
+        await vote(one, sub);
+        const code = await decide(one, sub);
+        if (code !== expected(one)[answer]) wrong.push({ ...one, code, expected: expected(one)[answer] });
+      }
+      assert.deepEqual(wrong, []);
+    });
+});
