@@ -12,6 +12,7 @@ import { addLogout } from './commands/logout.ts';
 import { addPipelines } from './commands/pipelines.ts';
 import { addPlan } from './commands/plan.ts';
 import { addPolicy } from './commands/policy.ts';
+import { addRevocationList } from './commands/revocationList.ts';
 import { addRevocations } from './commands/revocations.ts';
 import { addRuns } from './commands/runs.ts';
 import { addToken } from './commands/token.ts';
@@ -36,6 +37,7 @@ const commands: readonly AddCommand[] = [
   addDeliveries,
   addKeys,
   addRevocations,
+  addRevocationList,
   addWorker,
   addPolicy,
   addPlan,

@@ -29,6 +29,9 @@ export type Decision = components['schemas']['Decision'];
 export type SignedDecision = components['schemas']['SignedDecision'];
 export type DecisionRequest = operations['decide']['requestBody']['content']['application/json'];
 export type Sample = operations['approvalSample']['responses'][200]['content']['application/json'];
+/** What happened to a run, and who answers for it. */
+export type AuditEvent =
+  operations['listRunAudit']['responses'][200]['content']['application/json']['items'][number];
 export type RunFilter = NonNullable<operations['listRuns']['parameters']['query']>;
 
 export interface Page<T> {
@@ -72,6 +75,8 @@ export interface WaybillClient {
   upload(pipeline: string, data: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<Run>;
   listRuns(filter?: RunFilter): Promise<Page<Run>>;
   getRun(id: string): Promise<Run>;
+  /** What happened to a run, oldest first. */
+  listRunAudit(id: string, page?: { limit?: number; cursor?: string }): Promise<Page<AuditEvent>>;
   /** The keys that sign grants, newest first. */
   listKeys(): Promise<Page<Key>>;
   /** Adds a key, which soon takes the place of the one that signs now. */
@@ -155,6 +160,8 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
     },
     listRuns: async (query = {}) => answered(await http.GET('/v1/runs', { params: { query } })),
     getRun: async (id) => answered(await http.GET('/v1/runs/{id}', { params: { path: { id } } })),
+    listRunAudit: async (id, query = {}) =>
+      answered(await http.GET('/v1/runs/{id}/audit', { params: { path: { id }, query } })),
     listKeys: async () => answered(await http.GET('/v1/keys')),
     rotateKeys: async () => answered(await http.POST('/v1/keys/rotations')),
     resumeRun: async (id) => answered(await http.POST('/v1/runs/{id}/resume', { params: { path: { id } } })),

@@ -5,6 +5,7 @@ import type { DatabaseAddress } from '../../adapters/postgres/address.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
+import { embeddedDatabase } from '../embeddedDatabase.ts';
 import { namedDatabase } from '../namedDatabase.ts';
 import { printResult } from '../output/print.ts';
 
@@ -12,7 +13,7 @@ interface ApplyOptions extends GlobalOptions {
   database?: string;
 }
 
-/** `waybill apply [folder] --database URL`: the database as this version and this project want it. */
+/** `waybill apply [folder] [--database URL]`: the database as this version and this project want it. */
 export const addApply: AddCommand = (program, context) => {
   program
     .command('apply')
@@ -20,13 +21,15 @@ export const addApply: AddCommand = (program, context) => {
       'bring a database to this version, make or widen the tables of a project, put its policies in force',
     )
     .argument('[folder]', 'the project', '.')
-    .option('--database <url>', 'as the role that owns the tables; default WAYBILL_DATABASE_URL')
+    .option(
+      '--database <url>',
+      'as the role that owns the tables; default WAYBILL_DATABASE_URL, else the embedded stack',
+    )
     .action((folder: string, _, command: Command) => apply(folder, command.optsWithGlobals(), context));
 };
 
 async function apply(folder: string, { database, json }: ApplyOptions, context: CliContext): Promise<void> {
-  const address = namedDatabase(database, context);
-  if (!address) throw new CliError('Name the database: --database URL, or WAYBILL_DATABASE_URL.', 'usage');
+  const address = namedDatabase(database, context) ?? embeddedDatabase(context);
   const { loadProject } = await import('../../adapters/project/loadProject.ts');
   const { migrate } = await import('../../adapters/postgres/migrate.ts');
   const { applyPolicySet } = await import('../../adapters/postgres/policySets.ts');
@@ -56,13 +59,28 @@ async function reach(address: DatabaseAddress): Promise<void> {
   const client = await connecting(address);
   try {
     await client.connect();
+    await checkRole(client);
   } catch (error) {
+    if (error instanceof CliError) throw error;
     const { message, code } = error as { message: string; code?: string };
     const why = (error instanceof WaybillError && error.detail) || message || code;
     throw new CliError(`The database cannot be reached: ${why}.`);
   } finally {
     await client.end().catch(() => {});
   }
+}
+
+/** What another role made, a superuser above all, would be its own, and out of reach of whoever applies the next time. */
+async function checkRole(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ owner: string; us: string }>(
+    `SELECT pg_get_userbyid(nspowner) AS owner, current_user AS us FROM pg_namespace WHERE nspname = 'waybill'`,
+  );
+  const [schema] = rows;
+  if (schema && schema.owner !== schema.us)
+    throw new CliError(
+      `The schema waybill is owned by ${schema.owner}: apply as that role, not as ${schema.us}.`,
+      'usage',
+    );
 }
 
 async function connecting(address: DatabaseAddress): Promise<pg.Client> {

@@ -2,9 +2,9 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { DefinitionFacts, PolicySet } from '../../domain/policy.ts';
 import type { PolicyChange } from '../../domain/policyChange.ts';
-import { readClientSettings } from '../cliSettings.ts';
-import { type GlobalOptions, runningStack } from '../connect.ts';
+import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, exitCode } from '../context.ts';
+import { embeddedDatabase } from '../embeddedDatabase.ts';
 import { namedDatabase } from '../namedDatabase.ts';
 import { changeLines } from '../output/policyChanges.ts';
 import { printResult } from '../output/print.ts';
@@ -66,8 +66,7 @@ async function planned(project: string, { database }: PlanOptions, context: CliC
 async function liveSet(database: string | undefined, context: CliContext): Promise<PolicySet | undefined> {
   const { connectPool } = await import('../../adapters/postgres/connect.ts');
   const { readPolicySet } = await import('../../adapters/postgres/policySets.ts');
-  const embedded = () => runningStack(readClientSettings(context).WAYBILL_HOME).databaseUrl;
-  const pool = connectPool(namedDatabase(database, context) ?? embedded(), {
+  const pool = connectPool(namedDatabase(database, context) ?? embeddedDatabase(context), {
     connectionsMax: 1,
     name: 'waybill-plan',
   });

@@ -4,11 +4,12 @@ import type { Run, RunFilter } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
 import { exitCodeOf, followToEnd } from '../followToEnd.ts';
+import { auditTable } from '../output/auditText.ts';
 import { printResult } from '../output/print.ts';
 import { countLines, outcomeText, runLines, runTable } from '../output/runText.ts';
 import { pageLimit } from '../pageLimit.ts';
 
-/** `waybill runs [list|get|watch|resume|cancel]` */
+/** `waybill runs [list|get|audit|watch|resume|cancel]` */
 export const addRuns: AddCommand = (program, context) => {
   const runs = program.command('runs').description('list, show, follow, resume and cancel runs');
 
@@ -30,6 +31,18 @@ export const addRuns: AddCommand = (program, context) => {
     const run = await connect(context, options).getRun(id);
     printResult(options.json, run, () => runLines(run, Date.now()));
   });
+
+  byId(runs, 'audit', 'what happened to a run, and who answers for it; --json has every detail')
+    .option('--limit <n>', 'at most so many, up to 100', pageLimit, 100)
+    .option('--cursor <cursor>', 'go on where an earlier list ended')
+    .action(async (id: string, page: { limit: number; cursor?: string }, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const { items, nextCursor } = await connect(context, options).listRunAudit(id, page);
+      printResult(options.json, { items, nextCursor }, () => [
+        ...auditTable(items),
+        ...(nextCursor === null ? [] : ['', `There are more: --cursor ${nextCursor}`]),
+      ]);
+    });
 
   byId(runs, 'watch', 'follow a run to its end; with --json a line for each change').action(
     async (id: string, _, command: Command) => {

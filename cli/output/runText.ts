@@ -31,12 +31,12 @@ export function outcomeText(run: Run): string {
 
 const tense: Partial<Record<State, string>> = { completed: 'in' };
 
-/** The two sums that every ended run satisfies, aligned below each other. */
+/** The two sums that every ended run satisfies, aligned below each other. Until then more is read than has come through. */
 export function countLines({ counts: c }: Pick<Run, 'counts'>): string[] {
   const wide = (...numbers: number[]) => Math.max(...numbers.map((n) => count(n).length));
   const widths = [wide(c.read, c.emitted), wide(c.passed, c.stored), wide(c.filtered, c.unchanged)] as const;
   const line = (sum: string, parts: readonly (readonly [string, number])[], total: number) =>
-    `${styleText('dim', sum.padEnd(7))}  ${count(total).padStart(widths[0])} ${styleText('dim', '=')} ${parts
+    `${styleText('dim', sum.padEnd(7))}  ${count(total).padStart(widths[0])} ${styleText('dim', adds(parts, total) ? '=' : '≥')} ${parts
       .map(([name, n], i) => `${name} ${count(n).padStart(widths[i + 1] ?? 0)}`)
       .join(styleText('dim', ' + '))}`;
   return [
@@ -51,6 +51,10 @@ export function countLines({ counts: c }: Pick<Run, 'counts'>): string[] {
       c.emitted,
     ),
   ];
+}
+
+function adds(parts: readonly (readonly [string, number])[], total: number): boolean {
+  return parts.reduce((sum, [, n]) => sum + n, 0) === total;
 }
 
 function part(name: string, width: number, n: number): readonly [string, number] {

@@ -412,6 +412,19 @@ describe('waybill', () => {
         );
       });
 
+      it('is for the role that owns the tables, which in the embedded stack need not be named', async () => {
+        const [applied] = documents<{ migrations: string[] }>(
+          await waybill('apply', 'examples/acme', '--json'),
+        );
+        assert.deepEqual(applied!.migrations, []);
+        const { databaseUrl } = stack.info();
+        const { code, stderr } = await waybill('apply', 'examples/acme', '--database', databaseUrl);
+        assert.deepEqual(
+          [code, stderr],
+          [2, 'The schema waybill is owned by waybill_migrator: apply as that role, not as postgres.\n'],
+        );
+      });
+
       it('says in a line what is wrong, and no password', async () => {
         const wrong = new URL(url);
         wrong.password = 'verysecret';
@@ -419,7 +432,6 @@ describe('waybill', () => {
         assert.equal(code, 1);
         assert.match(stderr, /^The database cannot be reached: .*waybill_migrator.*\n$/);
         assert.doesNotMatch(stderr, /verysecret/);
-        assert.equal((await waybill('apply', 'examples/acme')).code, 2);
         assert.equal((await waybill('apply', 'docs', '--database', url)).code, 1);
       });
     });
@@ -515,7 +527,7 @@ describe('waybill', () => {
       });
       after(() => endless?.end());
 
-      it('has examples', () => assert.equal(blocks.length, 20));
+      it('has examples', () => assert.equal(blocks.length, 21));
 
       for (const block of blocks) {
         it(`shows what works as it stands there: ${block.split('\n', 1)}`, async () => {

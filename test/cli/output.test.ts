@@ -106,6 +106,17 @@ describe('what is printed', () => {
       ],
     );
   });
+
+  it('does not say that counts add up before they do', () => {
+    const none = { filtered: 0, unchanged: 0, deduplicated: 0 };
+    assert.deepEqual(
+      countLines({ counts: { ...none, read: 30, passed: 20, rejected: 1, emitted: 20, stored: 10 } }),
+      [
+        'read     30 ≥ passed 20 + filtered  0 + rejected 1',
+        'emitted  20 ≥ stored 10 + unchanged 0 + deduplicated 0',
+      ],
+    );
+  });
 });
 
 describe('parameters', () => {

@@ -1,0 +1,38 @@
+import { styleText } from 'node:util';
+import type { AuditEvent } from '../../sdk/client.ts';
+import { plain } from './plain.ts';
+import { localTime } from './quantities.ts';
+import { table } from './table.ts';
+
+const colours: Record<AuditEvent['outcome'], Parameters<typeof styleText>[0]> = {
+  success: 'green',
+  denied: 'red',
+  failure: 'red',
+};
+
+/** What happened to a run, oldest first. */
+export function auditTable(events: readonly AuditEvent[]): string[] {
+  return table<AuditEvent>(
+    [
+      { title: 'AT', cell: ({ at }) => localTime(at) },
+      { title: 'WHAT', cell: ({ action }) => plain(action) },
+      { title: 'OUTCOME', cell: ({ outcome }) => styleText(colours[outcome], outcome) },
+      { title: 'BY', cell: ({ actor }) => (actor ? plain(actor.id) : 'nobody known') },
+      { title: 'DETAIL', cell: ({ detail }) => detailText(detail) },
+    ],
+    events,
+  );
+}
+
+/** What fits a line: numbers, codes and the like; `--json` has it all. */
+function detailText(detail: Readonly<Record<string, unknown>>): string {
+  return Object.entries(detail)
+    .filter(([name, value]) => shown(name) && (typeof value === 'string' || typeof value === 'number'))
+    .map(([name, value]) => plain(`${name} ${value}`))
+    .join(', ')
+    .slice(0, 120);
+}
+
+function shown(name: string): boolean {
+  return !/digest|^(grant|batch|namespace|workflow\w*|activity\w*)$/i.test(name);
+}
