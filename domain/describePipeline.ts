@@ -64,6 +64,10 @@ const dayMs = 24 * 60 * 60 * 1000;
 const later = (what: string) =>
   z.undefined(`${what} come with a later version of Waybill. Leave it out for now`).optional();
 
+function isAlmost(name: string, wanted: string): boolean {
+  return name !== wanted && name.toLowerCase().replaceAll(/[_.-]/g, '') === wanted;
+}
+
 const Written = z
   .strictObject({
     id: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'must be a letter and up to 62 of a-z, 0-9 and -'),
@@ -83,6 +87,14 @@ const Written = z
         z.string().max(256),
       )
       .refine((labels) => Object.keys(labels).length <= 32, 'holds more than 32 labels')
+      // Policies compare this one with `==`, so that “Confidential” would be as open as any other value.
+      .refine((labels) => /^[a-z][a-z0-9-]*$/.test(labels.classification ?? 'none'), {
+        path: ['classification'],
+        message: 'must be of a-z, 0-9 and -, such as “confidential”; policies tell “Confidential” from it',
+      })
+      .refine((labels) => Object.keys(labels).every((name) => !isAlmost(name, 'classification')), {
+        message: 'has a label that only almost is “classification”',
+      })
       .default({}),
     parameters: schema.optional(),
     source: z.discriminatedUnion('kind', [

@@ -1,4 +1,5 @@
 import { policyToJson } from '@cedar-policy/cedar-wasm/nodejs';
+import { nearestOf } from '../../domain/nearest.ts';
 import type { PolicySet } from '../../domain/policy.ts';
 import type { Names } from '../../domain/policyChange.ts';
 
@@ -18,6 +19,22 @@ export function namesIn(sets: readonly (PolicySet | undefined)[]): Names {
     found.flatMap(identitiesOf).map((identity) => [JSON.stringify(identity), identity]),
   );
   return { ofPipeline: (id) => pipelines.has(id), identities: [...identities.values()] };
+}
+
+/** A pipeline that a policy names and the project does not have: the policy says nothing of the one that was meant. */
+export interface StrayName {
+  policy: string;
+  pipeline: string;
+  /** Of the pipelines of the project; `null` where it has none. */
+  nearest: string | null;
+}
+
+export function strayNames({ policies }: PolicySet, pipelines: readonly string[]): StrayName[] {
+  return Object.entries(policies).flatMap(([policy, text]) =>
+    [...namesOf(text).pipelines]
+      .filter((pipeline) => !pipelines.includes(pipeline))
+      .map((pipeline) => ({ policy, pipeline, nearest: nearestOf(pipeline, pipelines) || null })),
+  );
 }
 
 interface PolicyNames {

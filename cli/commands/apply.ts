@@ -8,6 +8,7 @@ import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { embeddedDatabase } from '../embeddedDatabase.ts';
 import { namedDatabase } from '../namedDatabase.ts';
 import { printResult } from '../output/print.ts';
+import { strayLines } from '../output/strayNames.ts';
 
 interface ApplyOptions extends GlobalOptions {
   database?: string;
@@ -34,6 +35,7 @@ async function apply(folder: string, { database, json }: ApplyOptions, context: 
   const { migrate } = await import('../../adapters/postgres/migrate.ts');
   const { applyPolicySet } = await import('../../adapters/postgres/policySets.ts');
   const { applySinks } = await import('../../adapters/postgres/sinkTable.ts');
+  const { strayNames } = await import('../../adapters/policy/names.ts');
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
   // What is wrong with the project is found out before anything is changed.
   const manifests = (await loadProject(resolve(folder))).list().map(({ manifest }) => manifest);
@@ -43,7 +45,11 @@ async function apply(folder: string, { database, json }: ApplyOptions, context: 
   await applySinks(address, manifests);
   const tables = manifests.map(({ sink }) => sink.table);
   const policy = await applyPolicySet(address, policies);
-  printResult(json, { migrations, tables, policy }, () => [
+  const stray = strayNames(
+    policies,
+    manifests.map(({ id }) => id),
+  );
+  printResult(json, { migrations, tables, policy, stray }, () => [
     migrations.length > 0
       ? `Migrated: ${migrations.join(', ')}.`
       : 'The database was at this version already.',
@@ -51,6 +57,7 @@ async function apply(folder: string, { database, json }: ApplyOptions, context: 
     policy.before === policy.digest
       ? `The policy was in force already: ${policy.digest.slice(0, 12)}.`
       : `In force within seconds: policy ${policy.digest.slice(0, 12)} of ${Object.keys(policies.policies).length} policies.`,
+    ...strayLines(stray),
   ]);
 }
 

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { StrayName } from '../../adapters/policy/names.ts';
 import type { DefinitionFacts, PolicySet } from '../../domain/policy.ts';
 import type { PolicyChange } from '../../domain/policyChange.ts';
 import type { GlobalOptions } from '../connect.ts';
@@ -8,6 +9,7 @@ import { embeddedDatabase } from '../embeddedDatabase.ts';
 import { namedDatabase } from '../namedDatabase.ts';
 import { changeLines } from '../output/policyChanges.ts';
 import { printResult } from '../output/print.ts';
+import { strayLines } from '../output/strayNames.ts';
 
 interface PlanOptions extends GlobalOptions {
   database?: string;
@@ -39,6 +41,8 @@ interface Plan {
   after: string;
   policies: { added: string[]; removed: string[]; changed: string[] };
   changes: PolicyChange[];
+  /** Names of pipelines in policies that are none of the project’s. */
+  stray: StrayName[];
 }
 
 async function planned(project: string, { database }: PlanOptions, context: CliContext): Promise<Plan> {
@@ -46,7 +50,7 @@ async function planned(project: string, { database }: PlanOptions, context: CliC
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
   const { loadProject } = await import('../../adapters/project/loadProject.ts');
   const { policyDifference } = await import('../../domain/policy.ts');
-  const { namesIn } = await import('../../adapters/policy/names.ts');
+  const { namesIn, strayNames } = await import('../../adapters/policy/names.ts');
   const { changesBetween } = await import('../../domain/policyChange.ts');
   const ours = await readPolicies(project);
   const definitions: DefinitionFacts[] = (await loadProject(project)).list().map(({ manifest }) => manifest);
@@ -60,6 +64,10 @@ async function planned(project: string, { database }: PlanOptions, context: CliC
       before?.digest === after.digest
         ? []
         : changesBetween(before, after, definitions, namesIn([live, ours])),
+    stray: strayNames(
+      ours,
+      definitions.map(({ id }) => id),
+    ),
   };
 }
 
@@ -77,8 +85,9 @@ async function liveSet(database: string | undefined, context: CliContext): Promi
   }
 }
 
-function planLines({ before, after, policies, changes }: Plan): string[] {
-  if (before === after) return [`The policy of the project is in force already (${after.slice(0, 12)}).`];
+function planLines({ before, after, policies, changes, stray }: Plan): string[] {
+  if (before === after)
+    return [`The policy of the project is in force already (${after.slice(0, 12)}).`, ...strayLines(stray)];
   const { added, removed, changed } = policies;
   const written = [
     ...added.map((id) => `+ ${id}`),
@@ -89,6 +98,7 @@ function planLines({ before, after, policies, changes }: Plan): string[] {
   return [
     `From ${before?.slice(0, 12) ?? 'no policy'} to ${after.slice(0, 12)}:`,
     ...written.map((line) => `  ${line}`),
+    ...strayLines(stray),
     '',
     ...(changes.length === 0 ? ['Nobody gains or loses anything.'] : changeLines(changes)),
     ...(gains.length > 0 ? ['', 'Somebody gains: let somebody else look at this before it is applied.'] : []),

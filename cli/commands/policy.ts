@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { styleText } from 'node:util';
 import { Argument, type Command, Option } from 'commander';
+import type { StrayName } from '../../adapters/policy/names.ts';
 import { type Action, actionResources, callerActions, taskActions } from '../../domain/policy.ts';
 import type { CaseResult } from '../../domain/policyCases.ts';
 import type { Hypothesis } from '../../sdk/client.ts';
@@ -9,6 +10,7 @@ import { type AddCommand, exitCode } from '../context.ts';
 import { explanationLines } from '../output/explanation.ts';
 import { plain } from '../output/plain.ts';
 import { printResult } from '../output/print.ts';
+import { strayLines } from '../output/strayNames.ts';
 
 /** `waybill policy [test|explain]` */
 export const addPolicy: AddCommand = (program, context) => {
@@ -89,10 +91,13 @@ interface Tested {
   results: CaseResult[];
   /** Policies that decided none of the cases. */
   unexercised: string[];
+  /** Names of pipelines in policies that are none of the project’s. */
+  stray: StrayName[];
 }
 
 async function test(project: string): Promise<Tested> {
   const { createPolicyEngine } = await import('../../adapters/policy/engine.ts');
+  const { strayNames } = await import('../../adapters/policy/names.ts');
   const { readCases } = await import('../../adapters/policy/readCases.ts');
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
   const { loadProject } = await import('../../adapters/project/loadProject.ts');
@@ -102,10 +107,14 @@ async function test(project: string): Promise<Tested> {
   const engine = createPolicyEngine(set);
   const tried = tryCases(engine, Object.keys(set.policies), cases, (id) => definitions.find(id)?.manifest);
   const failed = tried.results.filter(({ wrong }) => wrong !== null).length;
-  return { digest: engine.digest, passed: cases.length - failed, failed, ...tried };
+  const stray = strayNames(
+    set,
+    definitions.list().map(({ manifest }) => manifest.id),
+  );
+  return { digest: engine.digest, passed: cases.length - failed, failed, ...tried, stray };
 }
 
-function testLines({ digest, passed, failed, results, unexercised }: Tested): string[] {
+function testLines({ digest, passed, failed, results, unexercised, stray }: Tested): string[] {
   return [
     ...results.map(({ name, wrong }) =>
       wrong === null
@@ -115,6 +124,7 @@ function testLines({ digest, passed, failed, results, unexercised }: Tested): st
     results.length > 0
       ? `${passed} passed, ${failed} failed, by policy ${digest.slice(0, 12)}.`
       : `The policies validate (${digest.slice(0, 12)}). There are no cases in policies/*.cases.json.`,
+    ...strayLines(stray),
     ...(unexercised.length > 0 && results.length > 0 ? [`No case exercises ${unexercised.join(', ')}.`] : []),
   ];
 }

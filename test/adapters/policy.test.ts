@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createPolicyEngine } from '../../adapters/policy/engine.ts';
+import { strayNames } from '../../adapters/policy/names.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import type { WaybillError } from '../../domain/errors.ts';
 import {
@@ -147,6 +148,16 @@ describe('the shipped policy', async () => {
     assert.equal(allows({ ...steward, actor: copilot }, 'approve', run), false);
     for (const kind of ['service', 'agent'] as const)
       assert.equal(allows({ ...steward, kind }, 'approve', run), false);
+  });
+
+  it('lets no agent take rights, change rules or see what is hidden, whoever it speaks for', () => {
+    const roles = [...policy.roles];
+    for (const action of ['revoke', 'administer', 'reveal', 'approve'] as const)
+      for (const kind of kinds.filter((kind) => actionResources[action].includes(kind))) {
+        assert.equal(allows({ roles }, action, resources[kind]), true, `${action} ${kind}`);
+        for (const agent of [{ actor: copilot }, { kind: 'agent' }] as const)
+          assert.equal(allows({ roles, ...agent }, action, resources[kind]), false, `${action} ${kind}`);
+      }
   });
 
   it('names the policies that decided, and the set', () => {
@@ -311,12 +322,37 @@ describe('the policies of a project', () => {
     assert.deepEqual(Object.keys((await read({ 'base.cedar': permit })).policies), [
       'base/all',
       'boundary/own-tenant-only',
+      'boundary/approval-by-another-person',
     ]);
     assert.match(
       (await issues({ 'boundary.cedar': permit }))[0]!,
       /^policies\/boundary\.cedar: .*choose another/,
     );
     assert.deepEqual(await readPolicies(join(project, 'nowhere')), await readPolicies());
+  });
+
+  it('leave approvals to another person, whatever base they have', async () => {
+    const own = createPolicyEngine(await read({ 'base.cedar': permit }));
+    const steward = { ...alice, id: 'prn_bob', roles: ['data-steward'] };
+    const decide = (principal: Principal) => own.decide({ principal, action: 'approve', resource: run });
+    assert.equal(decide(steward).allowed, true);
+    for (const principal of [
+      { ...steward, id: 'prn_zoe' },
+      { ...steward, actor: copilot },
+      { ...steward, kind: 'service' },
+    ] as const)
+      assert.deepEqual(decide(principal).policies, ['boundary/approval-by-another-person']);
+  });
+
+  it('that name a pipeline which is not there are told, with the one that is meant', async () => {
+    const about = (id: string, name: string) =>
+      `@id("${id}") forbid (principal, action, resource in Waybill::Pipeline::"${name}");`;
+    const set = await read({ 'mine.cedar': `${about('a', 'orderz')} ${about('b', 'orders')}` });
+    assert.deepEqual(strayNames(set, ['birdstrikes', 'orders']), [
+      { policy: 'mine/a', pipeline: 'orderz', nearest: 'orders' },
+    ]);
+    assert.deepEqual(strayNames(set, ['orderz', 'orders']), []);
+    assert.deepEqual(strayNames(set, [])[0], { policy: 'mine/a', pipeline: 'orderz', nearest: null });
   });
 
   it('may name other roles', async () => {

@@ -21,6 +21,9 @@ const may: Record<string, readonly Action[]> = {
   'of-no-meaning': [],
 };
 
+/** Whatever the role, and also where one speaks for somebody who may. */
+const notForAgents: readonly (Action | null)[] = ['revoke', 'administer', 'reveal'];
+
 type Expected = number | [status: number, code: ErrorCode];
 
 /** Whom the approval waits for. */
@@ -176,13 +179,14 @@ function expected(name: RouteName, caller: Caller): Expected {
   if (resource === 'instance' && !own) return [403, 'Forbidden'];
   if (resource === 'delivery' && !own) return [404, 'DeliveryUnknown'];
   if (resource === 'approval' && !own) return [404, 'ApprovalUnknown'];
+  const { kind, act } = caller.claims!;
+  const isAgent = kind === 'agent' || act !== undefined;
   if (action === 'approve') {
-    const { kind, act } = caller.claims!;
-    if (kind === 'agent' || act) return [403, 'ApproverNotAPerson'];
+    if (isAgent) return [403, 'ApproverNotAPerson'];
     if (!caller.roles.some((role) => asked.includes(role))) return [403, 'ApproverLacksRole'];
   }
   const allowed = action === null || caller.roles.some((role) => may[role]!.includes(action));
-  if (!allowed) return [403, 'Forbidden'];
+  if (!allowed || (isAgent && notForAgents.includes(action))) return [403, 'Forbidden'];
   return own ? answers : elsewhere;
 }
 

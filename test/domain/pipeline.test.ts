@@ -149,6 +149,14 @@ describe('a definition', () => {
     ['a URL that has the parameter', since({}, 'https://example.com/?since=1'), 'source.url'],
     ['a file by lines', { source: { ...file(ndjson()), cursor: 'lines' } }, 'source.cursor'],
     [
+      'a classification with a capital',
+      { labels: { classification: 'Confidential' } },
+      'labels.classification',
+    ],
+    ['one with a space', { labels: { classification: 'restricted ' } }, 'labels.classification'],
+    ['no classification', { labels: { classification: '' } }, 'labels.classification'],
+    ['a label that is almost one', { labels: { 'classi-fication': 'restricted' } }, 'labels'],
+    [
       'too many labels',
       { labels: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`l${i}`, ''])) },
       'labels',

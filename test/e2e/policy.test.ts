@@ -182,7 +182,11 @@ describe('a policy that changes while everything runs', () => {
       await writeFile(join(project, 'policies/today.cedar'), policy);
       const ended = await startWaybill(['plan', project, '--json'], { WAYBILL_HOME: stack.home }).ended;
       assert.equal(ended.code, code, ended.stderr);
-      return JSON.parse(ended.stdout) as { changes: Record<string, unknown>[]; policies: object };
+      return JSON.parse(ended.stdout) as {
+        changes: Record<string, unknown>[];
+        policies: object;
+        stray: object[];
+      };
     };
     const less = await plan(forbid('no-cancel', 'cancel'), 0);
     assert.deepEqual(less.policies, { added: ['today/no-cancel'], removed: [], changed: [] });
@@ -190,6 +194,12 @@ describe('a policy that changes while everything runs', () => {
       new Set(less.changes.map(({ change, role }) => `${role} ${change}`)),
       new Set(['data-engineer loses', 'data-steward loses', 'operator loses']),
     );
+    assert.deepEqual(less.stray, []);
+    const stray = await plan(
+      '@id("r") forbid (principal, action, resource in Waybill::Pipeline::"reading");',
+      0,
+    );
+    assert.deepEqual(stray.stray, [{ policy: 'today/r', pipeline: 'reading', nearest: 'readings' }]);
     const more = await plan(
       '@id("bob") permit (principal, action == Waybill::Action::"trigger", resource) when { principal.subject == "bob" };',
       3,
