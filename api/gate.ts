@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { type Approval, ineligible } from '../domain/approval.ts';
 import { auditOf } from '../domain/audit.ts';
+import { canonicalJson } from '../domain/canonicalJson.ts';
 import { type Denied, type ErrorCode, WaybillError } from '../domain/errors.ts';
 import {
   type Decision,
@@ -19,6 +20,7 @@ import type { Run } from '../domain/run.ts';
 import type { Delivery } from '../domain/webhookDelivery.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import type { Route } from './routeTable.ts';
+import { sha256 } from './trigger/draft.ts';
 
 /** What the checks before a handler found out: who asks, about what, and which policies allowed it. */
 export interface Admission {
@@ -41,7 +43,7 @@ export interface Admission {
 /**
  * Identity, whether it was revoked, then the resource, then the policy, as the route’s row says; before a byte of the
  * body is read. Throws `Unauthenticated`, `TokenExpired`, `PrincipalRevoked`, `SignedOut`, `RevocationsUnavailable`, `Forbidden`,
- * `PipelineUnknown`, `RunUnknown`, `DeliveryUnknown`, `ApprovalUnknown` and, of who is to decide, `ApproverNotAPerson`,
+ * `PipelineUnknown`, `RunUnknown`, `DeliveryUnknown`, `ApprovalUnknown`, `ApprovalTampered` and, of who is to decide, `ApproverNotAPerson`,
  * `ApproverIsRequester`, `ApproverLacksRole`. A denial is audited.
  */
 export async function admit(
@@ -145,6 +147,9 @@ async function findResource(
   if (route.resource === 'approval') {
     const found = approvalIdPattern.test(id) ? await approvals.find(principal.tenant, id) : undefined;
     if (!found) throw new WaybillError('ApprovalUnknown');
+    const { shown, digest } = found.approval;
+    // Nobody is to sign a digest of something else than they see, whoever has changed the record.
+    if (sha256(canonicalJson(shown)) !== digest) throw new WaybillError('ApprovalTampered', { detail: id });
     return found;
   }
   return {};

@@ -38,7 +38,7 @@ function ofProblem({ problem }: ProblemError): Failure {
   const trace = status >= 500 && traceId ? ` (trace ${traceId})` : '';
   const what = denied ? `You may not ${denied.action} ${denied.resource}. Ask ${denied.ask}.` : title;
   return {
-    exitCode: status === 401 || status === 403 ? exitCode.refused : exitCode.failed,
+    exitCode: exitOf(problem),
     line: plain(`${code}: ${what}${where && ` ${where}`}${trace}`),
     json: {
       code,
@@ -49,4 +49,9 @@ function ofProblem({ problem }: ProblemError): Failure {
       ...(denied && { denied }),
     },
   };
+}
+
+function exitOf({ status, code }: ProblemError['problem']): number {
+  if (code === 'ApprovalTampered') return exitCode.tampered;
+  return status === 401 || status === 403 ? exitCode.refused : exitCode.failed;
 }

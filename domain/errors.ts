@@ -196,6 +196,12 @@ export const errors = {
     retryable: true,
     message: 'Something went wrong on our side. Nothing was lost. Try again later.',
   },
+  ApprovalTampered: {
+    status: 500,
+    retryable: false,
+    message:
+      'What is on record about this approval is not what its digest names. An operator has to look at it.',
+  },
   DatabaseUnavailable: {
     status: 503,
     retryable: true,
