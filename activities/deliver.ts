@@ -1,13 +1,19 @@
 import { Context } from '@temporalio/activity';
 import { describeCallback } from '../domain/callback.ts';
+import { canonicalJson } from '../domain/canonicalJson.ts';
 import { WaybillError } from '../domain/errors.ts';
+import type { GrantClaims } from '../domain/grant.ts';
 import type { AttemptFailure, Claim } from '../domain/ports/deliveries.ts';
+import { runLinksOf } from '../domain/runLinks.ts';
 import { judge, placeDelayMs, retryDelayMs, type WebhookAnswer } from '../domain/webhookAnswer.ts';
 import type { Dependencies } from './index.ts';
 import { digestOf } from './run.ts';
 
 /** Of the dependencies only those that no grant is needed for: the delivery that the workflow is about, and no other. */
-type CourierDependencies = Pick<Dependencies, 'delivery' | 'deliveries' | 'grants' | 'sender'>;
+type CourierDependencies = Pick<
+  Dependencies,
+  'delivery' | 'deliveries' | 'grants' | 'definitions' | 'publicUrl' | 'sender'
+>;
 
 /** The activities of `deliverWebhook`. They take no argument: all that is sent, and where to, is in the row. */
 export function createCourier(deps: CourierDependencies) {
@@ -53,18 +59,27 @@ async function attempt(deps: CourierDependencies, claim: Claim): Promise<'delive
 
 /**
  * Whether the grant of the run names that receiver and those links. The row of a delivery says where to send it, and may be
- * anybody’s work; what was signed is whoever asked for the run’s.
+ * anybody’s work; what was signed is whoever asked for the run’s. Of approvals its very definition may name another receiver.
  */
-async function isGranted({ grants }: CourierDependencies, claim: Claim): Promise<boolean> {
+async function isGranted(deps: CourierDependencies, claim: Claim): Promise<boolean> {
   const { grant, runId, tenant, url, event } = claim;
   try {
-    const { tctx } = (await soon(grants.verify(grant))).claims;
-    const described = describeCallback({ url, links: event.data.links });
-    return tctx.workflowId === runId && tctx.tenant === tenant && tctx.callbackDigest === digestOf(described);
+    const { tctx } = (await soon(deps.grants.verify(grant))).claims;
+    if (tctx.workflowId !== runId || tctx.tenant !== tenant) return false;
+    const { links } = event.data;
+    if (tctx.callbackDigest === digestOf(describeCallback({ url, links }))) return true;
+    if (!event.type.startsWith('approval.')) return false;
+    const { manifest } = await soon(definitionOf(deps, tctx));
+    const ours = canonicalJson(runLinksOf(runId, deps.publicUrl));
+    return manifest.approval?.notify === url && canonicalJson(links) === ours;
   } catch (error) {
     if (error instanceof WaybillError && !error.retryable) return false;
     throw error;
   }
+}
+
+async function definitionOf({ definitions }: CourierDependencies, tctx: GrantClaims['tctx']) {
+  return definitions.require(tctx.pipeline, tctx.definitionDigest);
 }
 
 /** Temporal’s patience is at an end, or somebody has cancelled the workflow. */

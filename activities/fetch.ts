@@ -1,7 +1,8 @@
 import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
+import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
-import { audited, definitionOf, runOf, scopeOf } from './run.ts';
+import { audited, definitionOf, scopeOf } from './run.ts';
 import { askedFor, windowOf } from './window.ts';
 
 /**
@@ -11,7 +12,7 @@ import { askedFor, windowOf } from './window.ts';
  * runs before have left, which may be nothing.
  */
 export async function fetchStep(deps: Dependencies): Promise<void> {
-  const run = await runOf(deps);
+  const run = await approvedRun(deps);
   const { manifest } = definitionOf(deps);
   if (run.source.kind !== 'file' && run.source.kind !== 'http') throw new WaybillError('SourceInvalid');
   if (!('format' in manifest.source)) throw new WaybillError('SourceInvalid');

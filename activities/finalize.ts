@@ -15,7 +15,9 @@ export async function finalizeStep(
 ): Promise<RunOutcome> {
   const run = await runOf(deps);
   const { counts, stored, batches, nothingNew } = await deps.progress.totals(run);
-  const state = endOf(end.state);
+  // All of it or nothing is in the ledger then, and what is there people can see, whatever came too late to prevent it.
+  const published = deps.grant().claims.tctx.steps.includes('publish') && batches > 0 && stored === batches;
+  const state = published ? 'completed' : endOf(end.state);
   const wrong =
     imbalance(counts) ??
     (nothingNew || (batches > 0 && stored === batches)

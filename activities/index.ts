@@ -1,3 +1,7 @@
+import type { AuditLog } from '../domain/audit.ts';
+import type { DecisionClaims, DecisionMessage } from '../domain/decision.ts';
+import type { Policy } from '../domain/policy.ts';
+import type { Gates } from '../domain/ports/approvals.ts';
 import type { StepDecision } from '../domain/ports/authority.ts';
 import type { Compute } from '../domain/ports/compute.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
@@ -6,14 +10,19 @@ import type { GrantVerifier, VerifiedGrant } from '../domain/ports/grants.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Progress, RunReason } from '../domain/ports/progress.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
+import type { Revocations } from '../domain/ports/revocations.ts';
 import type { Sink } from '../domain/ports/sink.ts';
 import type { Sources } from '../domain/ports/sources.ts';
 import type { StepTokens } from '../domain/ports/stepTokens.ts';
 import type { DeliveryRef } from '../domain/webhookDelivery.ts';
 import { adoptStep } from './adopt.ts';
+import { decideStep } from './decide.ts';
 import { fetchStep } from './fetch.ts';
 import { finalizeStep } from './finalize.ts';
+import { gateStep } from './gate.ts';
 import { ingestStep } from './ingest.ts';
+import { lapseStep } from './lapse.ts';
+import { publishStep } from './publish.ts';
 import { resumeStep } from './resume.ts';
 import { storeStep } from './store.ts';
 import { suspendStep } from './suspend.ts';
@@ -36,12 +45,21 @@ export interface Dependencies {
   sources: Sources;
   stepTokens: StepTokens;
   sink: Sink;
+  gates: Gates;
+  /** Verifies what people have decided, by the keys that sign grants. */
+  decisions: GrantVerifier<DecisionClaims>;
+  /** What holds today, for those who decide; for the attempt itself the guard has asked. */
+  policy: Policy;
+  revocations: Revocations;
+  audit: AuditLog;
   /** The one delivery that the attempt is about, which may carry no grant. */
   delivery(): DeliveryRef;
   deliveries: DeliveryLog;
   /** Verifies what the record of a run calls its grant, where the attempt itself carries none. */
   grants: GrantVerifier;
   sender: WebhookSender;
+  /** Where callers find the API; events link there. */
+  publicUrl: string;
   nowS(): number;
   /** Aborts when this worker is to stop: whoever only waits then lets another worker wait. */
   draining: AbortSignal;
@@ -61,6 +79,10 @@ export function createActivities(deps: Dependencies) {
     validate: (batch: { seq: number }) => validateStep(deps, batch),
     transform: (batch: { seq: number }) => transformStep(deps, batch),
     store: (batch: { seq: number }) => storeStep(deps, batch),
+    gate: (asked: { after: number }) => gateStep(deps, asked),
+    decide: (message: DecisionMessage) => decideStep(deps, message),
+    lapse: () => lapseStep(deps),
+    publish: () => publishStep(deps),
     suspend: (reason: RunReason) => suspendStep(deps, reason),
     adopt: () => adoptStep(deps),
     resume: () => resumeStep(deps),

@@ -2,8 +2,9 @@ import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
 import { describeSource } from '../domain/sourceDescription.ts';
+import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
-import { audited, digestOf, executionOf, runOf } from './run.ts';
+import { audited, digestOf, executionOf } from './run.ts';
 
 const waitMs = 30_000;
 
@@ -12,7 +13,7 @@ const waitMs = 30_000;
  * marks it as running. An upload that broke off ends the run as `UploadIncomplete`.
  */
 export async function ingestStep(deps: Dependencies, { after }: { after: number }) {
-  const run = await runOf(deps);
+  const run = await approvedRun(deps);
   const cancelled = Context.current().cancellationSignal;
   if (after === 0) await deps.progress.begin(run, executionOf(), audited(deps, 'run.started'));
   const until = AbortSignal.any([cancelled, deps.draining]);

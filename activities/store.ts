@@ -5,8 +5,9 @@ import { credentialOf } from '../domain/grant.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
 import type { DeadLetter } from '../domain/ports/sink.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/run.ts';
+import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
-import { audited, definitionOf, runOf, scopeOf, workOf } from './run.ts';
+import { audited, definitionOf, scopeOf, workOf } from './run.ts';
 import { readRejections } from './stage.ts';
 
 /** Bytes of a refused record that its dead letter keeps itself; of a larger one it names object and offset. */
@@ -14,7 +15,7 @@ const rawBytesMax = 64 * 1024;
 
 /** Brings the rows and the dead letters of a batch into the database, once. */
 export async function storeStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
-  const run = await runOf(deps);
+  const run = await approvedRun(deps);
   const definition = definitionOf(deps);
   const { batch, validated, transformed, stored } = await workOf(deps, run, seq);
   if (stored) return landed(stored);
@@ -50,7 +51,7 @@ function landed({ stored, unchanged, deduplicated }: Counts): Partial<Counts> {
   return { stored, unchanged, deduplicated };
 }
 
-async function deadLettersOf(
+export async function deadLettersOf(
   deps: Dependencies,
   run: RunFacts,
   batch: Batch,

@@ -1,13 +1,14 @@
 import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import type { Counts } from '../domain/run.ts';
+import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
-import { audited, definitionOf, runOf, scopeOf, workOf } from './run.ts';
+import { audited, definitionOf, scopeOf, workOf } from './run.ts';
 import { recordStage } from './stage.ts';
 
 /** Runs the pipeline’s own code on each valid record of a batch, and checks what it returns. */
 export async function transformStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
-  const run = await runOf(deps);
+  const run = await approvedRun(deps);
   const definition = definitionOf(deps);
   const { validated, transformed } = await workOf(deps, run, seq);
   if (transformed) return transformed.counts;

@@ -1,12 +1,13 @@
 import { Context } from '@temporalio/activity';
 import type { Counts } from '../domain/run.ts';
+import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
-import { audited, definitionOf, runOf, scopeOf, workOf } from './run.ts';
+import { audited, definitionOf, scopeOf, workOf } from './run.ts';
 import { recordStage, refusedWhole } from './stage.ts';
 
 /** Checks each record of a batch against the input schema. What does not fit becomes a rejection, not a failure. */
 export async function validateStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
-  const run = await runOf(deps);
+  const run = await approvedRun(deps);
   const definition = definitionOf(deps);
   const { batch, validated } = await workOf(deps, run, seq);
   if (validated) return validated.counts;

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { type Approval, approvalStates, gates } from '../domain/approval.ts';
+import { runLinksOf } from '../domain/runLinks.ts';
 import type { ApiOptions } from './ports.ts';
-import { approvalLinksOf, RequesterView, RunView, runLinksOf } from './runView.ts';
+import { approvalLinksOf, RequesterView, RunView } from './runView.ts';
 
 const count = z.int().min(0);
 
@@ -96,7 +97,12 @@ export function approvalViewOf(approval: Approval, options: ApiOptions): z.infer
     rejectedByCode: { ...rejectedByCode },
     sampleRows: sample?.rows ?? null,
     decisions: decisions.map(decisionViewOf),
-    links: { self, run: runLinksOf(runId, options).self, decisions: decide, sample: sample && revealed },
+    links: {
+      self,
+      run: runLinksOf(runId, options.publicUrl).self,
+      decisions: decide,
+      sample: sample && revealed,
+    },
   };
 }
 

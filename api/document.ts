@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { OpenAPIV3_1 } from 'openapi-types';
 import { z } from 'zod';
-import { RunEventData, webhookEvents } from '../domain/webhookEvent.ts';
+import { ApprovalEventData, RunEventData, webhookEvents } from '../domain/webhookEvent.ts';
 import { ApprovalDetail, ApprovalView, DecisionView, SignedDecisionView } from './approvalView.ts';
 import type { ApiOptions } from './ports.ts';
 import { Problem } from './problem.ts';
@@ -28,6 +28,7 @@ named.add(ApprovalDetail, { id: 'ApprovalDetail' });
 named.add(DecisionView, { id: 'Decision' });
 named.add(SignedDecisionView, { id: 'SignedDecision' });
 named.add(RunEventData, { id: 'RunEventData' });
+named.add(ApprovalEventData, { id: 'ApprovalEventData' });
 
 /** OpenAPI 3.1 from the schemas of the routes, and its pages under `/docs`. */
 export async function documented(app: FastifyInstance, { publicUrl }: ApiOptions): Promise<void> {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Run, runStates } from '../domain/run.ts';
+import { runLinksOf } from '../domain/runLinks.ts';
 import type { ApiOptions } from './ports.ts';
 
 const kind = z.enum(['person', 'service', 'agent']);
@@ -57,12 +58,7 @@ export function runViewOf(
     ? `${temporalUiUrl.replace(/\/$/, '')}/namespaces/${encodeURIComponent(namespace)}/workflows/${run.id}`
     : null;
   const asked = approval !== undefined && { approval: approvalLinksOf(approval, options).self };
-  return { ...run, links: { ...runLinksOf(run.id, options), ...asked, temporal } };
-}
-
-export function runLinksOf(runId: string, { publicUrl = '' }: ApiOptions) {
-  const self = `${publicUrl.replace(/\/$/, '')}/v1/runs/${runId}`;
-  return { self, events: `${self}/events`, audit: `${self}/audit` };
+  return { ...run, links: { ...runLinksOf(run.id, options.publicUrl), ...asked, temporal } };
 }
 
 export function approvalLinksOf(approvalId: string, { publicUrl = '' }: ApiOptions) {

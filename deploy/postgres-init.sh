@@ -13,6 +13,8 @@ CREATE ROLE waybill_relay LOGIN PASSWORD :'relay';
 CREATE DATABASE waybill OWNER waybill_migrator;
 REVOKE ALL ON DATABASE waybill FROM PUBLIC;
 GRANT CONNECT ON DATABASE waybill TO waybill_api, waybill_worker, waybill_relay;
+-- Rows of a run that waits for approval are compared with the table in a temporary one.
+GRANT TEMPORARY ON DATABASE waybill TO waybill_worker;
 \connect waybill
 ALTER SCHEMA public OWNER TO waybill_migrator;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;

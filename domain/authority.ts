@@ -1,11 +1,4 @@
-import {
-  credentialOf,
-  type GrantClaims,
-  isHousekeeping,
-  principalOf,
-  type Step,
-  stepActions,
-} from './grant.ts';
+import { actionsOf, credentialOf, type GrantClaims, principalOf } from './grant.ts';
 import { type Policy, pipelineResourceOf } from './policy.ts';
 import type { Authority } from './ports/authority.ts';
 import type { Definitions } from './ports/definitions.ts';
@@ -31,7 +24,9 @@ export function createAuthority(knowledge: {
       const { manifest } = definitionOf(claims)!;
       const resource = pipelineResourceOf(manifest, claims.tctx.tenant);
       const principal = principalOf(claims);
-      const decisions = actionsOf(step).map((action) => policy.decide({ principal, action, resource }));
+      const decisions = actionsOf(step, claims.tctx.steps).map((action) =>
+        policy.decide({ principal, action, resource }),
+      );
       return {
         allowed: decisions.length > 0 && decisions.every(({ allowed }) => allowed),
         policies: [...new Set(decisions.flatMap(({ policies }) => policies))],
@@ -39,9 +34,4 @@ export function createAuthority(knowledge: {
       };
     },
   };
-}
-
-/** An unknown step has no action, and so nothing allows it. */
-function actionsOf(step: string) {
-  return isHousekeeping(step) || !Object.hasOwn(stepActions, step) ? [] : stepActions[step as Step];
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Principal } from './principal.ts';
 
 /** `typ` of the protected header of a signed decision. */
 export const decisionType = 'decision+jwt';
@@ -42,3 +43,24 @@ export const DecisionClaims = z.strictObject({
   }),
 });
 export type DecisionClaims = z.infer<typeof DecisionClaims>;
+
+/** Who decided, as the verified claims had them then. */
+export function approverOf({ sub, req, tctx }: DecisionClaims): Principal {
+  return {
+    id: sub,
+    issuer: req.iss,
+    subject: req.sub,
+    kind: req.kind,
+    tenant: tctx.tenant,
+    roles: req.roles,
+  };
+}
+
+/** What update and signal `decide` bring. Who reaches Temporal sends what they like, so it is parsed before it is used. */
+export const DecisionMessage = z.object({
+  /** The signed decision. */
+  token: z.string(),
+  comment: z.string().nullable().default(null),
+  form: z.record(z.string(), z.unknown()).nullable().default(null),
+});
+export type DecisionMessage = z.infer<typeof DecisionMessage>;

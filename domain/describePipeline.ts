@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import type { ApprovalCode } from './approvalTerms.ts';
 import { DefinitionError } from './definitionError.ts';
+import { describeApproval, WrittenApproval } from './describeApproval.ts';
 import { parseDuration } from './duration.ts';
 import { defaultLimits, type Limits, type Manifest, type SinkManifest } from './manifest.ts';
 import { withCursor } from './sourceCursor.ts';
@@ -14,7 +16,7 @@ export function describePipeline(definition: unknown): Described {
   const written = Written.safeParse(definition);
   if (!written.success)
     throw new DefinitionError(`pipeline ${nameOf(definition)}`, written.error.issues.map(toIssue));
-  const { id, version, labels, source, sink, limits, deadline, transform } = written.data;
+  const { id, version, labels, source, sink, limits, deadline, approval, transform } = written.data;
   const parameters = written.data.parameters ?? z.strictObject({});
   const input = written.data.input;
   const output = written.data.output ?? input;
@@ -22,6 +24,8 @@ export function describePipeline(definition: unknown): Described {
     checkStrict('parameters', parameters);
     checkStrict('input', input);
     if (output !== input) checkStrict('output', output);
+    const deadlineMs = parseDuration(deadline)!;
+    const gate = approval && describeApproval(approval, deadlineMs);
     const manifest: Manifest = {
       id,
       version,
@@ -29,9 +33,11 @@ export function describePipeline(definition: unknown): Described {
       source: withCursor(source, input),
       sink: describeSink(sink, columnsOf(output)),
       limits: { ...defaultLimits, ...(dropUndefined(limits) as Partial<Limits>) },
-      deadlineMs: parseDuration(deadline)!,
+      ...(gate && { approval: gate.terms }),
+      deadlineMs,
     };
-    return { manifest: deepFreeze(manifest), parameters, input, output, transform };
+    const schemas = { parameters, input, output };
+    return { manifest: deepFreeze(manifest), ...schemas, transform, approval: gate?.code ?? {} };
   });
 }
 
@@ -41,6 +47,7 @@ export interface Described {
   input: z.ZodType;
   output: z.ZodType;
   transform: ((record: never, context: never) => unknown) | undefined;
+  approval: ApprovalCode;
 }
 
 const schema = z.custom<z.ZodType>(
@@ -169,7 +176,7 @@ const Written = z
       }, 'must be a duration such as 90m, 12h or 7d, of 1s to 366d')
       .default('7d'),
     schedule: later('schedules'),
-    approval: later('approvals'),
+    approval: WrittenApproval.optional(),
     quality: later('quality rules'),
   })
   .refine((d) => (d.transform === undefined) === (d.output === undefined), {

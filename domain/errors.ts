@@ -292,7 +292,29 @@ export const errors = {
     retryable: true,
     message: 'The token endpoint does not answer. Try again later.',
   },
+  // Whether a decision counts, and whether what it is about may go on.
+  DecisionInvalid: {
+    status: 403,
+    retryable: false,
+    message: 'The decision was not signed by this Waybill, or no longer holds. Decide through Waybill.',
+  },
+  DecisionMismatch: {
+    status: 403,
+    retryable: false,
+    message: 'The decision was made about another approval, or with other words.',
+  },
+  ApprovalMissing: {
+    status: 403,
+    retryable: false,
+    message: 'The run came to a step that needs an approval, and none stands.',
+  },
   // During a run: reasons of its end.
+  ApprovalRejected: { status: 409, retryable: false, message: 'The approval of the run was refused.' },
+  ApprovalExpired: {
+    status: 409,
+    retryable: false,
+    message: 'Nobody approved the run in time. Nothing was published. Start it again.',
+  },
   DefinitionUnavailable: {
     status: 503,
     retryable: true,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { AuditEvent } from './audit.ts';
+import type { Manifest } from './manifest.ts';
 import type { Action } from './policy.ts';
 import type { VerifiedGrant } from './ports/grants.ts';
 import type { Principal } from './principal.ts';
@@ -9,19 +10,45 @@ import type { Credential } from './revocation.ts';
  * The steps that a grant of a run may name, one for each activity, and what the policy is asked before each attempt.
  * Housekeeping (recording a state, adopting a successor) asks for no current right: it touches no business row.
  */
-export const stepActions = {
+const stepActions = {
   fetch: ['ingest'],
   ingest: ['ingest'],
   validate: ['validate'],
   transform: ['transform'],
   store: ['store'],
+  gate: ['ingest'],
+  decide: [],
+  lapse: [],
+  publish: ['publish'],
   suspend: [],
   adopt: [],
-  resume: ['ingest', 'validate', 'transform', 'store'],
+  resume: ['ingest', 'validate', 'transform', 'store', 'publish'],
   finalize: [],
 } as const satisfies Record<string, readonly Action[]>;
 export type Step = keyof typeof stepActions;
-export const steps = Object.keys(stepActions) as Step[];
+const steps = Object.keys(stepActions) as Step[];
+
+/**
+ * The steps of runs of a pipeline. One that is gated before `publish` stores nothing batch by batch: its grant does not name
+ * `store`, so that no workflow, whatever it does, gets around the gate.
+ */
+export function grantedSteps({ source, approval }: Pick<Manifest, 'source' | 'approval'>): Step[] {
+  const left: readonly Step[] = [
+    ...(source.kind === 'file' || source.kind === 'http' ? [] : (['fetch'] as const)),
+    ...(approval ? [] : (['gate', 'decide', 'lapse'] as const)),
+    approval?.before === 'publish' ? 'store' : 'publish',
+  ];
+  return steps.filter((step) => !left.includes(step));
+}
+
+/** What the policy is asked before an attempt: of `resume` all that the steps of the grant need. An unknown step has no action. */
+export function actionsOf(step: string, granted: readonly string[]): readonly Action[] {
+  if (!Object.hasOwn(stepActions, step)) return [];
+  const actions: readonly Action[] = stepActions[step as Step];
+  if (step !== 'resume') return actions;
+  const needed = granted.flatMap((one): readonly Action[] => (one === step ? [] : actionsOf(one, [])));
+  return actions.filter((action) => needed.includes(action));
+}
 
 export function isHousekeeping(step: string): boolean {
   return Object.hasOwn(stepActions, step) && stepActions[step as Step].length === 0;

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { ApprovalCode, ApprovalTerms } from './approvalTerms.ts';
 import { describePipeline } from './describePipeline.ts';
 import type { Limits, Manifest } from './manifest.ts';
 import type { Reject, reject, Skip, skip } from './outcome.ts';
@@ -19,7 +20,7 @@ export function definePipeline<
   O extends z.ZodObject = I,
   P extends z.ZodObject = NoParameters,
 >(definition: Definition<I, O, P, S, K>): Pipeline<I, O, P> {
-  const { manifest, parameters, input, output, transform } = describePipeline(definition);
+  const { manifest, parameters, input, output, transform, approval } = describePipeline(definition);
   return Object.freeze({
     [pipelineMark]: true as const,
     manifest,
@@ -27,6 +28,7 @@ export function definePipeline<
     input: input as I,
     output: output as O,
     transform: transform as Pipeline<I, O, P>['transform'],
+    approval,
   });
 }
 
@@ -50,6 +52,8 @@ export type Definition<
   /** Strict object schema of one record. A record that does not fit becomes a dead letter. */
   input: I;
   sink: PostgresTarget<K> & KeyFits<K, z.output<O>>;
+  /** The gate at which runs wait for people. Without it they wait for nobody. */
+  approval?: ApprovalTerms<z.output<P>>;
   /** Bounds of one run; see `Limits`. Defaults are `defaultLimits`. */
   limits?: Partial<Limits>;
   /** How long a run may take from its acceptance: a number and `s`, `m`, `h`, `d` or `w`. Default `'7d'`. */
@@ -106,6 +110,8 @@ export interface Pipeline<
   /** Equal to `input` where there is no transform. */
   readonly output: O;
   readonly transform: Transform<z.output<I>, z.input<O>, z.output<P>> | undefined;
+  /** Code and schema of its gate; empty where there is none. */
+  readonly approval: ApprovalCode;
 }
 
 /** Survives two copies of the package in one process. */

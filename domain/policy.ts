@@ -134,11 +134,14 @@ export interface DefinitionFacts {
   labels: Readonly<Record<string, string>>;
   source: { kind: string };
   sink: { kind: string };
+  /** The gate at which its runs wait for people, where there is one. */
+  approval?: object | null;
 }
 
 export function pipelineResourceOf(definition: DefinitionFacts, tenant: string): PipelineResource {
-  const { id, labels, source, sink } = definition;
-  return { kind: 'pipeline', id, tenant, labels, source: source.kind, sink: sink.kind, gated: false };
+  const { id, labels, source, sink, approval } = definition;
+  const gated = approval != null;
+  return { kind: 'pipeline', id, tenant, labels, source: source.kind, sink: sink.kind, gated };
 }
 
 /** A run is what its own definition makes it, also once the project has another, or none. */

@@ -22,6 +22,8 @@ const refusing: readonly string[] = [
   'GrantExpired',
   'GrantRevoked',
   'PolicyDenied',
+  // Found by the steps that a gate stands before.
+  'ApprovalMissing',
   // Of what comes after the checks: the record of the run, which ended before somebody had its workflow begin again.
   'RunEnded',
 ] satisfies ErrorCode[];

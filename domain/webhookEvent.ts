@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { approvalStates, gates } from './approval.ts';
 import { runStates } from './run.ts';
 
 const count = z.int().min(0);
+const links = z.object({ self: z.string(), events: z.string(), audit: z.string() });
 
 /** What a receiver learns of a run: ids, state, counts, links. Never a record’s value, never a token. */
 export const RunEventData = z.object({
@@ -23,7 +25,21 @@ export const RunEventData = z.object({
     .optional()
     .describe('Of a run that has ended.'),
   reason: z.object({ code: z.string(), message: z.string() }).optional(),
-  links: z.object({ self: z.string(), events: z.string(), audit: z.string() }),
+  links,
+});
+
+/** What a receiver learns of an approval: enough to go and look. To decide, whoever follows the link signs in. */
+export const ApprovalEventData = z.object({
+  approval: z.string(),
+  run: z.string(),
+  tenant: z.string(),
+  pipeline: z.string(),
+  gate: z.enum(gates),
+  state: z.enum(approvalStates),
+  by: z.array(z.string()).describe('Roles that may decide now.'),
+  quorum: z.int().min(1).describe('So many people must approve.'),
+  expiresAt: z.string(),
+  links: links.describe('Of the run, which shows its approval while it waits.'),
 });
 
 /** Every type of event that Waybill sends, and the shape of its `data`. A type never changes its shape. */
@@ -33,6 +49,10 @@ export const webhookEvents = {
   'run.cancelled': RunEventData,
   'run.suspended': RunEventData,
   'run.resumed': RunEventData,
+  'approval.requested': ApprovalEventData,
+  'approval.reminded': ApprovalEventData,
+  'approval.escalated': ApprovalEventData,
+  'approval.ended': ApprovalEventData,
 } as const satisfies Record<string, z.ZodObject>;
 
 export type WebhookType = keyof typeof webhookEvents;

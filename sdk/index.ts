@@ -1,4 +1,6 @@
 /** What a project imports from `waybill` to define its pipelines. */
+
+export type { IngestSummary, PublishSummary } from '../domain/approvalTerms.ts';
 export { DefinitionError } from '../domain/definitionError.ts';
 export { defaultLimits, type Limits, type Manifest } from '../domain/manifest.ts';
 export { type Reject, reject, type Skip, skip } from '../domain/outcome.ts';

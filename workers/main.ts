@@ -38,6 +38,8 @@ const Settings = z.object({
   /** What the API knows this worker by, and the file with the private key that proves it. */
   WAYBILL_WORKLOAD: z.string().default('worker'),
   WAYBILL_WORKLOAD_KEY: z.string().optional(),
+  /** Where callers find the API; links in events about approvals lead there. */
+  WAYBILL_PUBLIC_URL: z.url().optional(),
   WAYBILL_FILE_ROOTS: z.string().default(''),
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
   /** `host:port`, separated by commas: where events may be sent although it is no public host, and without https. */
@@ -90,6 +92,7 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
       webhookKeys: settings.WAYBILL_WEBHOOK_KEYS,
       identity: `${process.pid}@${hostname()}`,
       tokenUrl: new URL(settings.WAYBILL_TOKEN_URL ?? new URL('../token', settings.WAYBILL_JWKS_URL)),
+      ...(settings.WAYBILL_PUBLIC_URL && { publicUrl: settings.WAYBILL_PUBLIC_URL }),
       ...(settings.WAYBILL_WORKLOAD_KEY && {
         workload: { id: settings.WAYBILL_WORKLOAD, keyFile: settings.WAYBILL_WORKLOAD_KEY },
       }),

@@ -14,7 +14,7 @@ import { listen } from '../adapters/postgres/listen.ts';
 import { type OutboxEntry, relayOutbox } from '../adapters/postgres/outbox.ts';
 import { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
 import { searchAttributesOf } from '../adapters/temporal/searchAttributes.ts';
-import { adopt, type RunInput, wake } from '../workflows/messages.ts';
+import { adopt, decide, type RunInput, wake } from '../workflows/messages.ts';
 import { workflowTaskTimeout } from '../workflows/timeouts.ts';
 import { startDelivery } from './startDelivery.ts';
 
@@ -92,7 +92,7 @@ async function deliver(options: RelayOptions, entry: OutboxEntry): Promise<void>
 }
 
 const deliveries: Record<OutboxEntry['kind'], (options: RelayOptions, entry: OutboxEntry) => Promise<void>> =
-  { start, cancel, wake: wakeUp, adopt: handOver };
+  { start, cancel, wake: wakeUp, adopt: handOver, decide: bringDecision };
 
 async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): Promise<void> {
   const { manifest, requestedBy, tenant } = entry;
@@ -102,6 +102,7 @@ async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): P
     version: manifest.version,
     pulled: manifest.source.kind === 'file' || manifest.source.kind === 'http',
     quick: isQuick(entry),
+    ...(manifest.approval && { gate: manifest.approval.before }),
     concurrency: manifest.limits.concurrency,
     deadlineMs: manifest.deadlineMs,
   };
@@ -146,6 +147,21 @@ async function handOver({ client }: RelayOptions, entry: OutboxEntry): Promise<v
           waitForStage: WorkflowUpdateStage.ACCEPTED,
         }),
       ),
+    ),
+  );
+}
+
+/** Done once the run has taken it in; what it makes of it, it records. A repetition is recognised by the id of the decision. */
+async function bringDecision({ client }: RelayOptions, { runId, decision }: OutboxEntry): Promise<void> {
+  if (!decision || decision.settled) return;
+  const { id, token, comment, form } = decision;
+  await unlessGone(
+    client.withDeadline(Date.now() + acceptWithinMs, () =>
+      client.workflow.getHandle(runId).startUpdate(decide, {
+        args: [{ token, comment, form }],
+        updateId: id,
+        waitForStage: WorkflowUpdateStage.ACCEPTED,
+      }),
     ),
   );
 }

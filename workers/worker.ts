@@ -5,6 +5,7 @@ import { createCourier } from '../activities/deliver.ts';
 import { createActivities, type Dependencies } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
+import { createPublishedKeys } from '../adapters/keys/publishedKeys.ts';
 import { createStepTokens } from '../adapters/keys/stepTokens.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
 import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
@@ -12,6 +13,7 @@ import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createDeliveryLog } from '../adapters/postgres/deliveryLog.ts';
+import { createGates } from '../adapters/postgres/gates.ts';
 import { watchRevocations } from '../adapters/postgres/liveRevocations.ts';
 import { createProgress } from '../adapters/postgres/progress.ts';
 import { createSink } from '../adapters/postgres/sink.ts';
@@ -34,6 +36,7 @@ import { createComputePool } from '../adapters/threads/pool.ts';
 import { createWebhookSender } from '../adapters/webhooks/sendWebhook.ts';
 import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
 import { createAuthority } from '../domain/authority.ts';
+import { DecisionClaims, decisionType } from '../domain/decision.ts';
 import { fetchQueueOf } from '../domain/fetchQueue.ts';
 import { deliveryQueueOf } from '../domain/webhookDelivery.ts';
 import { startHealth } from './health.ts';
@@ -63,6 +66,8 @@ export interface WorkerSettings {
   identity: string;
   /** The token endpoint of the API. */
   tokenUrl: URL;
+  /** Where callers find the API; links in events lead there. Default: links without a host. */
+  publicUrl?: string;
   /** Who this worker is to it; without, no source can be read as the caller. */
   workload?: { id: string; keyFile: string };
 }
@@ -87,11 +92,18 @@ export async function startWorker(
   const definitions = await loadProject(settings.project);
   const objects = await openDirectory(settings.objects);
   const compute = createComputePool({ threadsMax: 1 });
-  const progress = createProgress(tenants, (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal));
-  const verifier = createGrantVerifier({
-    keys: settings.jwksUrl,
-    roots: openKeyRoots(settings.keyRoots),
+  const progress = createProgress(
+    tenants,
+    (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal),
+    settings.publicUrl,
+  );
+  const keys = createPublishedKeys(settings.jwksUrl, { roots: openKeyRoots(settings.keyRoots) });
+  const verifier = createGrantVerifier({ keys, issuer: settings.issuer });
+  const decisions = createGrantVerifier({
+    keys,
     issuer: settings.issuer,
+    schema: DecisionClaims,
+    type: decisionType,
   });
   const audit = createAuditLog(tenants);
   const policy = await startLivePolicy({
@@ -119,6 +131,11 @@ export async function startWorker(
     receiver: createReceiver(objects),
     sources: createSources({ fileRoots: settings.fileRoots, egressAllow: settings.egressAllow }),
     sink: createSink(tenants),
+    gates: createGates(tenants, settings.publicUrl),
+    decisions,
+    policy,
+    revocations,
+    audit,
     stepTokens: createStepTokens({
       url: settings.tokenUrl,
       issuer: settings.issuer,
@@ -134,6 +151,7 @@ export async function startWorker(
       keys: openWebhookKeys(settings.webhookKeys),
       callbackAllow: settings.callbackAllow,
     }),
+    publicUrl: settings.publicUrl ?? '',
   };
   const identity = identityPlugin({
     verifier,

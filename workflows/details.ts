@@ -10,9 +10,18 @@ export function describeProgress(
   const counts = outcome?.counts ?? cursor?.counts;
   const lines = [`**${input.pipeline}** v${input.version} · ${outcome?.state ?? 'running'}`];
   if (outcome?.reason) lines.push(`Reason: \`${outcome.reason.code}\`: ${outcome.reason.message}`);
+  const approval = cursor?.approval;
+  if (approval?.state === 'pending' && !outcome) {
+    const people = approval.quorum === 1 ? 'one person' : `${approval.quorum} people`;
+    lines[0] = `**${input.pipeline}** v${input.version} · awaiting-approval`;
+    lines.push(
+      `Waits before \`${input.gate}\` for ${people} of: ${approval.by.join(', ')}, until ${approval.expiresAt} (\`${approval.id}\`)`,
+    );
+  }
   if (cursor) {
     const arrived = cursor.sealed ? `${cursor.known}` : `${cursor.known}, more to come`;
-    lines.push(`Batches: ${cursor.stored} stored of ${arrived}`);
+    const moved = input.gate === 'publish' ? `${cursor.prepared} prepared` : `${cursor.stored} stored`;
+    lines.push(`Batches: ${moved} of ${arrived}`);
   }
   if (counts) {
     const { read, passed, filtered, rejected, emitted, stored, unchanged, deduplicated } = counts;

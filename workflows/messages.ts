@@ -1,4 +1,7 @@
 import { defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { Awaited } from '../activities/awaited.ts';
+import type { ApprovalState, Gate } from '../domain/approval.ts';
+import type { DecisionMessage } from '../domain/decision.ts';
 import { adoptUpdate } from '../domain/grantHeader.ts';
 import type { Counts, RunState } from '../domain/run.ts';
 
@@ -11,6 +14,8 @@ export interface RunInput {
   pulled: boolean;
   /** Whether all data is there and so little that the steps run inside workflow tasks, as local activities. */
   quick: boolean;
+  /** Where the run waits for people; absent: nowhere. */
+  gate?: Gate;
   /** Batches validated and transformed at once. */
   concurrency: number;
   /** How long the grant of the run lasts from its acceptance; a run may stay suspended for as long again. */
@@ -34,10 +39,12 @@ export interface Cursor {
   /** Batches `0` to `stored - 1` are stored. */
   stored: number;
   counts: Counts;
+  /** The approval that was asked for last, of a run that has come to its gate. */
+  approval?: Awaited;
 }
 
 export interface RunResult {
-  state: Extract<RunState, 'completed'>;
+  state: Extract<RunState, 'completed' | 'cancelled'>;
   counts: Counts;
 }
 
@@ -46,3 +53,9 @@ export const wake = defineSignal('wake');
 
 /** Brings, in its header, a new grant of the same run. Fails with the code of the refusal where it is not one. */
 export const adopt = defineUpdate<{ grant: string }>(adoptUpdate);
+
+/** A person has decided. The handler waits for the run to say what came of it; refused, it fails with the code of the refusal. */
+export const decide = defineUpdate<{ counted: true; state: ApprovalState }, [DecisionMessage]>('decide');
+
+/** The same from other systems, which hear nothing back. */
+export const decideBySignal = defineSignal<[unknown]>('decide');

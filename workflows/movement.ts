@@ -12,8 +12,12 @@ import { historyEventsMax } from './timeouts.ts';
 /** Whatever the input says, which somebody may have written by hand. */
 const concurrencyMax = 64;
 
-/** How a movement ended: all is stored; the history is so long that the rest belongs into a new one; a right was withdrawn. */
-export type Halt = { cause: 'finished' } | { cause: 'history' } | { cause: 'withdrawn'; reason: RunReason };
+/**
+ * How a movement ended: all is stored, or prepared where it is published as a whole; the history is so long that the rest belongs
+ * into a new one; a right was withdrawn.
+ */
+export type Halt = { cause: 'finished' } | Interruption;
+export type Interruption = { cause: 'history' } | { cause: 'withdrawn'; reason: RunReason };
 
 /**
  * What is under way, and what may begin next. Whenever something ends, `advance` begins all that has become
@@ -76,8 +80,9 @@ export class Movement {
 
   private end(): Halt {
     this.settleCursor();
-    const { sealed, stored, known } = this.cursor;
-    return sealed && stored === known ? { cause: 'finished' } : this.halting!;
+    const { sealed, prepared, stored, known } = this.cursor;
+    const moved = this.input.gate === 'publish' ? prepared : stored;
+    return sealed && moved === known ? { cause: 'finished' } : this.halting!;
   }
 
   /** Everything has let go, and the cursor says again what is prepared: all up to the first batch that is not. */
@@ -140,8 +145,12 @@ export class Movement {
     });
   }
 
-  /** One at a time and in the order of the source, and none before the last byte is durable. */
+  /**
+   * One at a time and in the order of the source, and none before the last byte is durable. Where people are asked before
+   * anybody sees a row, all are stored at once, and not here.
+   */
   private storeNext(): void {
+    if (this.input.gate === 'publish') return;
     const { cursor } = this;
     const seq = cursor.stored;
     const isReady = seq < cursor.prepared || this.ready.has(seq);

@@ -12,8 +12,10 @@ import {
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import { type Counts, zeroCounts } from '../domain/run.ts';
+import { Decisions } from './decisions.ts';
 import { describeProgress } from './details.ts';
 import { overdue, reasonOf, toWorkflowFailure } from './failure.ts';
+import { type Declined, noteApproval, passGate, publish } from './gate.ts';
 import { adopt, type Cursor, type RunInput, type RunResult, wake } from './messages.ts';
 import { type Halt, Movement } from './movement.ts';
 import { stepsOf } from './steps.ts';
@@ -21,17 +23,21 @@ import { type Awakened, untilRightIsBack } from './suspension.ts';
 
 /**
  * One run: batches arrive, each is validated and transformed beside others, and once the last byte is durable they
- * are stored in their order, so that of two records with one key the later in the source wins. Where a right is
- * withdrawn meanwhile, the run waits, holding nothing, and goes on from where it stood. However it ends, `finalize`
+ * are stored in their order, so that of two records with one key the later in the source wins. A run that people have to let
+ * through waits at its gate: before its first byte is read, or with all its rows prepared, which are then published at once. Where
+ * a right is withdrawn meanwhile, the run waits, holding nothing, and goes on from where it stood. However it ends, `finalize`
  * records it. Only references and counts pass through here.
  */
 export async function runPipeline(input: RunInput): Promise<RunResult> {
   const cursor = input.cursor ?? freshCursor(input);
   const awakened = listen(input);
+  const decisions = new Decisions(input, (approval) => noteApproval(input, cursor, approval));
+  const settled = () => condition(() => allHandlersFinished() && decisions.idle);
   try {
     for (;;) {
-      const halt = await moveBatches(input, cursor);
-      if (halt.cause === 'finished') return await complete(input);
+      const halt = await goOn(input, cursor);
+      if (halt.cause === 'finished') return await complete(input, settled);
+      if (halt.cause === 'declined') return await decline(input, halt.code, settled);
       // Continuing as new would lose a cancellation that came with the last thing that was under way.
       if (scopeIsCancelled()) throw new CancelledFailure('The run was cancelled.');
       if (halt.cause === 'withdrawn') {
@@ -39,14 +45,31 @@ export async function runPipeline(input: RunInput): Promise<RunResult> {
         if (outcome === 'overdue') throw overdue();
         if (outcome === 'resumed') continue;
       }
-      await condition(allHandlersFinished);
+      await settled();
       return await continueAsNew<typeof runPipeline>({ ...input, cursor });
     }
   } catch (error) {
     if (error instanceof ContinueAsNew) throw error;
-    await CancellationScope.nonCancellable(() => abandon(input, error));
+    const { state, counts } = await CancellationScope.nonCancellable(() => abandon(input, error, settled));
+    // What was published is published, and whatever came too late to prevent it changes nothing.
+    if (state === 'completed') return { state, counts };
     throw isCancellation(error) ? error : toWorkflowFailure(error);
   }
+}
+
+/** As far as it gets: through its gate and to its end. What is behind it already is passed by without a step. */
+async function goOn(input: RunInput, cursor: Cursor): Promise<Halt | Declined> {
+  if (input.gate === 'ingest') {
+    const at = await passGate(input, cursor);
+    if (at.cause !== 'passed') return at;
+  }
+  const moved = await moveBatches(input, cursor);
+  // A source that holds nothing new leaves nothing to be asked about.
+  if (moved.cause !== 'finished' || input.gate !== 'publish' || cursor.known === 0) return moved;
+  const at = await passGate(input, cursor);
+  if (at.cause !== 'passed') return at;
+  const published = await publish(input, cursor);
+  return published.cause === 'passed' ? { cause: 'finished' } : published;
 }
 
 /**
@@ -79,23 +102,38 @@ function moveBatches(input: RunInput, cursor: Cursor): Promise<Halt> {
   );
 }
 
-async function complete(input: RunInput): Promise<RunResult> {
+async function complete(input: RunInput, settled: () => Promise<void>): Promise<RunResult> {
   const outcome = await recordEnd(input, { state: 'completed' });
-  await condition(allHandlersFinished);
+  await settled();
   return { state: 'completed', counts: outcome.counts };
 }
 
-async function abandon(input: RunInput, error: unknown): Promise<void> {
+async function decline(
+  input: RunInput,
+  code: Declined['code'],
+  settled: () => Promise<void>,
+): Promise<RunResult> {
+  const outcome = await recordEnd(input, { state: 'cancelled', reason: { code, message: '' } });
+  await settled();
+  return { state: 'cancelled', counts: outcome.counts };
+}
+
+async function abandon(
+  input: RunInput,
+  error: unknown,
+  settled: () => Promise<void>,
+): ReturnType<typeof recordEnd> {
   const reason = reasonOf(error);
   const state = isCancellation(error) || reason.code === 'RunOverdue' ? 'cancelled' : 'failed';
-  await recordEnd(input, { state, reason });
-  await condition(allHandlersFinished);
+  const outcome = await recordEnd(input, { state, reason });
+  await settled();
+  return outcome;
 }
 
 async function recordEnd(
   input: RunInput,
   end: Parameters<Activities['finalize']>[0],
-): Promise<{ counts: Counts }> {
+): Promise<{ state: string; counts: Counts }> {
   const outcome = await stepsOf(input).finalize(end);
   upsertSearchAttributes({ WaybillState: [outcome.state] });
   setCurrentDetails(describeProgress(input, undefined, outcome));

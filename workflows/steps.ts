@@ -38,6 +38,11 @@ export function stepsOf(input: RunInput): Activities {
     validate: step('validate'),
     transform: step('transform'),
     store: step('store'),
+    gate: step('gate'),
+    // Far: local activities side by side do not replay in the order in which they ended, and messages come when they like.
+    decide: far('decide'),
+    lapse: far('lapse'),
+    publish: step('publish'),
     suspend: far('suspend'),
     // Never far: whoever reaches Temporal can complete an activity that waits there as they like.
     adopt: proxyLocalActivities<Activities>(localTimeouts.adopt).adopt,

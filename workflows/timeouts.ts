@@ -27,6 +27,12 @@ export const timeouts = {
   validate: { startToCloseTimeout: '5m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
   transform: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
   store: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
+  /** Looks at all rows of the run, however many there are. */
+  gate: { startToCloseTimeout: '30m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
+  decide: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
+  lapse: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
+  /** Writes all of them. */
+  publish: { startToCloseTimeout: '30m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
   suspend: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit },
   resume: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit },
   finalize: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
@@ -48,6 +54,8 @@ export const localTimeouts = {
   validate: { startToCloseTimeout: '5m', ...inPlace },
   transform: { startToCloseTimeout: '15m', ...inPlace },
   store: { startToCloseTimeout: '15m', ...inPlace },
+  gate: { startToCloseTimeout: '15m', ...inPlace },
+  publish: { startToCloseTimeout: '15m', ...inPlace },
   finalize: { startToCloseTimeout: '60s', ...inPlace },
   adopt: { startToCloseTimeout: '60s', retry: withoutLimit },
 } as const satisfies Record<string, LocalActivityOptions>;

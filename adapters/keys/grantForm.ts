@@ -18,7 +18,7 @@ const charactersMax = 16_384;
  *
  * Throws `GrantMalformed`, `GrantAlgorithmRefused`, `GrantTypeMismatch`.
  */
-export function readGrantForm(grant: string): GrantForm {
+export function readGrantForm(grant: string, type: string = grantType): GrantForm {
   if (grant.length > charactersMax) throw malformed('too long');
   const parts = grant.split('.');
   if (parts.length !== 3) throw malformed(`${parts.length} parts`);
@@ -28,7 +28,7 @@ export function readGrantForm(grant: string): GrantForm {
   // Whatever else a header may say (`crit`, `b64`, `zip`, `jwk`, `jku`, `x5u` …) changes how or by what it is verified.
   const [other] = Object.keys(others);
   if (other !== undefined) throw new WaybillError('GrantAlgorithmRefused', { detail: `header ${other}` });
-  if (typ !== grantType) throw new WaybillError('GrantTypeMismatch', { detail: `typ ${String(typ)}` });
+  if (typ !== type) throw new WaybillError('GrantTypeMismatch', { detail: `typ ${String(typ)}` });
   if (typeof kid !== 'string') throw malformed('no kid');
   if (signature.length !== 64) throw malformed('the signature is cut');
   return { kid, payload: readObject(payload, 'payload') };

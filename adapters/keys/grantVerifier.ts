@@ -16,6 +16,8 @@ export interface GrantVerifierOptions<Claims> {
   issuer: string;
   /** Which claims a grant has; default: those of a run. */
   schema?: z.ZodType<Claims>;
+  /** `typ` of the protected header; default: a grant’s. */
+  type?: string;
 }
 
 /**
@@ -31,7 +33,7 @@ export function createGrantVerifier<Claims = GrantClaims>(
 
   return {
     async verify(grant): Promise<VerifiedGrant<Claims>> {
-      const form = readGrantForm(grant);
+      const form = readGrantForm(grant, options.type);
       const key = await findKey(keys, form);
       await verifySignature(grant, key);
       checkIssuer(form, options.issuer);

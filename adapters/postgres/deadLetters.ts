@@ -3,7 +3,10 @@ import type { ClientBase } from 'pg';
 import type { Load } from '../../domain/ports/sink.ts';
 
 /** Writes the dead letters of a batch by one statement. A record is refused once, so run and position name it. */
-export async function insertDeadLetters(client: ClientBase, load: Load): Promise<void> {
+export async function insertDeadLetters(
+  client: ClientBase,
+  load: Pick<Load, 'tenant' | 'runId' | 'pipeline' | 'version' | 'principal' | 'seq' | 'deadLetters'>,
+): Promise<void> {
   const { tenant, runId, pipeline, version, principal, seq, deadLetters } = load;
   if (deadLetters.length === 0) return;
   const of = <T>(pick: (d: (typeof deadLetters)[number]) => T) => deadLetters.map(pick);

@@ -6,7 +6,7 @@ import { inTransaction } from './connect.ts';
 /** What the relay must tell Temporal. An entry leaves the table in the transaction in which Temporal agreed. */
 export interface OutboxEntry {
   id: string;
-  kind: 'start' | 'cancel' | 'wake' | 'adopt';
+  kind: 'start' | 'cancel' | 'wake' | 'adopt' | 'decide';
   runId: string;
   tenant: string;
   requestedBy: Requester;
@@ -15,6 +15,15 @@ export interface OutboxEntry {
   /** What has arrived, where that is all of the input. */
   input: { batches: number; bytes: number } | null;
   ended: boolean;
+  /** What somebody has decided, where that is what it is to carry. */
+  decision: {
+    id: string;
+    token: string;
+    comment: string | null;
+    form: Record<string, unknown> | null;
+    /** Whether the run has said already what it makes of it. */
+    settled: boolean;
+  } | null;
 }
 
 /**
@@ -34,7 +43,10 @@ export async function relayOutbox(
                       (SELECT jsonb_build_object('batches', count(*), 'bytes', sum(size_bytes))
                        FROM waybill.batch b WHERE b.run_id = r.id)
                     END AS input,
-                    r.ended_at IS NOT NULL AS ended
+                    r.ended_at IS NOT NULL AS ended,
+                    (SELECT jsonb_build_object('id', d.id, 'token', d.jws, 'comment', d.comment, 'form', d.form,
+                       'settled', d.counted IS NOT NULL OR d.refused IS NOT NULL)
+                     FROM waybill.decision d WHERE d.id = o.decision_id AND d.tenant = o.tenant) AS decision
              FROM waybill.outbox o JOIN waybill.run r ON r.id = o.run_id AND r.tenant = o.tenant
              WHERE o.due_at <= now() ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED`,
       values: [entriesMax],

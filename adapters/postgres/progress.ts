@@ -8,6 +8,7 @@ import { calledBackBy, callingBack, newDeliveryId } from './callBack.ts';
 import { fromPostgres } from './failure.ts';
 import { factColumns } from './runFacts.ts';
 import { findWindow, openWindow } from './sourceWindows.ts';
+import { tellingApproval } from './tellApproval.ts';
 import type { Tenants } from './tenants.ts';
 import { findWatermark } from './watermarks.ts';
 
@@ -17,9 +18,13 @@ export type WaitForRun = (runId: string, timeoutMs: number, signal: AbortSignal)
 /** Runs of which the facts are kept; they never change, and each of the steps of a run asks for them. */
 const factsMax = 1_000;
 
-/** `waitForRun` is what makes waiting for arrivals cheap; without a notification the table is asked every 2 s. */
-export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progress {
+/**
+ * `waitForRun` is what makes waiting for arrivals cheap; without a notification the table is asked every 2 s. `publicUrl` is where
+ * links in events lead.
+ */
+export function createProgress(tenants: Tenants, waitForRun: WaitForRun, publicUrl = ''): Progress {
   const facts = new Map<string, RunFacts>();
+  const base = publicUrl.replace(/\/$/, '');
 
   /** Asks for a run; its id is `$1`, and `values` follow. */
   async function rows<T>(
@@ -178,6 +183,31 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
       return (stage === 'validate' ? validated : transformed)!;
     },
 
+    async staged(run) {
+      const found = await rows<Omit<WorkRow, 'suspended' | 'stored'> & { arrival: string }>(
+        run,
+        'progress-staged',
+        `SELECT r.arrival, r.ended_at IS NOT NULL AS ended, to_jsonb(b) AS batch, to_jsonb(v) AS validated, to_jsonb(t) AS transformed
+         FROM waybill.run r JOIN (${selectBatch}) b ON true
+         LEFT JOIN waybill.stage v ON v.run_id = $1 AND v.seq = b.seq AND v.stage = 'validate'
+         LEFT JOIN waybill.stage t ON t.run_id = $1 AND t.seq = b.seq AND t.stage = 'transform'
+         WHERE r.id = $1 ORDER BY b.seq`,
+      );
+      if (found[0]?.ended) throw new WaybillError('RunEnded', { detail: run.runId });
+      if (found[0]?.arrival !== 'sealed') throw new WaybillError('UploadIncomplete', { detail: run.runId });
+      return found.map(({ batch, validated, transformed }) => {
+        if (!validated || !transformed)
+          throw new WaybillError('BatchMissing', {
+            detail: `batch ${batch.seq} of ${run.runId} is not transformed`,
+          });
+        return {
+          batch: batchFromRow(batch),
+          validated: stageFromRow(validated),
+          transformed: stageFromRow(transformed),
+        };
+      });
+    },
+
     async suspend(run, reason, audit) {
       const [suspended] = await rows<{ forMs: number }>(
         run,
@@ -251,9 +281,15 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
          ), freed AS (
            -- An upload that still goes on ends with the run; its key was never settled.
            DELETE FROM waybill.idempotency WHERE request_digest IS NULL AND run_id IN (SELECT id FROM ended)
-         ), ${callingBack('ended', 5)}, audited AS (${auditWhere('ended', 6)})
-         SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM ended`,
-        [outcome.state, outcome.counts, outcome.reason ?? null, newDeliveryId(), ...auditValues(audit)],
+         ), unanswered AS (
+           -- Nobody is waited for any more.
+           UPDATE waybill.approval a SET state = 'cancelled', ended_at = now() FROM ended
+           WHERE a.run_id = ended.id AND a.state = 'pending' RETURNING a.*
+         ), ${tellingApproval('unanswered', `'approval.ended'`, 13)},
+         ${callingBack('ended', 5)}, audited AS (${auditWhere('ended', 6)})
+         SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called),
+                (SELECT count(pg_notify('waybill_outbox', '')) FROM told) FROM ended`,
+        [outcome.state, outcome.counts, outcome.reason ?? null, newDeliveryId(), ...auditValues(audit), base],
       );
       if (ended) return outcome;
       const [standing] = await rows<RunOutcome>(
@@ -270,7 +306,8 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun): Progre
       const found = await rows<{ digest: string; rejected_digest: string | null }>(
         run,
         'progress-stage-objects',
-        'SELECT digest, rejected_digest FROM waybill.stage WHERE run_id = $1',
+        `SELECT digest, rejected_digest FROM waybill.stage WHERE run_id = $1
+         UNION ALL SELECT sample->>'digest', NULL FROM waybill.approval WHERE run_id = $1 AND sample IS NOT NULL`,
       );
       return found.flatMap((row) => (row.rejected_digest ? [row.digest, row.rejected_digest] : [row.digest]));
     },

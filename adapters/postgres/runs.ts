@@ -39,7 +39,7 @@ export const runColumns = `r.id, r.pipeline, r.state, r.tenant, r.requested_by, 
   r.created_at, r.started_at, r.ended_at,
   jsonb_build_object('id', r.manifest->'id', 'labels', r.manifest->'labels',
     'source', jsonb_build_object('kind', r.manifest->'source'->'kind'),
-    'sink', jsonb_build_object('kind', r.manifest->'sink'->'kind')) AS definition,
+    'sink', jsonb_build_object('kind', r.manifest->'sink'->'kind'), 'approval', r.manifest->'approval') AS definition,
   CASE WHEN r.state = 'awaiting-approval' THEN (SELECT a.id FROM waybill.approval a
     WHERE a.tenant = r.tenant AND a.run_id = r.id AND a.state = 'pending') END AS approval`;
 

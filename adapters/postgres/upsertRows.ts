@@ -5,7 +5,10 @@ import type { Load } from '../../domain/ports/sink.ts';
 import type { Counts } from '../../domain/run.ts';
 import { keyOf, quoted } from './sinkColumns.ts';
 
-type Landed = Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'>;
+type Landed = Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'> & {
+  /** Whether a row of the table is another one now, if only by its origin. */
+  wrote: boolean;
+};
 
 /**
  * Brings the rows of a batch into the table and says what became of each. Of two rows with one key the later wins:
@@ -21,7 +24,7 @@ type Landed = Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'>;
 export async function upsertRows(client: ClientBase, load: Load): Promise<Landed> {
   const { rows, tenant, runId, sink } = load;
   const { count, deduplicated } = rows;
-  if (count === 0) return { stored: 0, unchanged: 0, deduplicated };
+  if (count === 0) return { stored: 0, unchanged: 0, deduplicated, wrote: false };
 
   const arrays = [...rows.columns, ...(rows.digests === undefined ? [] : [rows.digests]), rows.positions];
   const { text, name } = statement(sink, upsertSql);
@@ -39,7 +42,8 @@ export async function upsertRows(client: ClientBase, load: Load): Promise<Landed
   const left = count - inserted - replaced - again - same;
   const unchanged = same + (left > 0 ? await countUnchanged(client, load) : 0);
   const stored = inserted + replaced;
-  return { stored, unchanged, deduplicated: deduplicated + count - stored - unchanged };
+  const wrote = stored + again + same > 0;
+  return { stored, unchanged, deduplicated: deduplicated + count - stored - unchanged, wrote };
 }
 
 /** Of the rows that were not written: what still comes from an earlier run must be equal, or it would be written. */
@@ -62,10 +66,25 @@ async function countUnchanged(client: ClientBase, { tenant, runId, sink, rows }:
  * moved on, for otherwise that run, storing late, would take the row for older than itself and overwrite it.
  */
 function upsertSql(sink: SinkManifest): string {
+  return upsertFrom(
+    sink,
+    `unnest(${incomingOf(sink)
+      .map((c, i) => `$${i + 3}::${c.type}[]`)
+      .join(', ')})`,
+  );
+}
+
+/** The columns of a row on its way, in the order of `EncodedRows`. */
+export function incomingOf(sink: SinkManifest): { name: string; type: string }[] {
   const columns = sink.columns.map((c) => ({ name: quoted(c.name), type: c.type as string }));
   const digest = sink.key === 'row-digest' ? [{ name: '_digest', type: 'text' }] : [];
-  const incoming = [...columns, ...digest, { name: '_position', type: 'bigint' }];
-  const names = incoming.map((c) => c.name);
+  return [...columns, ...digest, { name: '_position', type: 'bigint' }];
+}
+
+/** `rows` is SQL for the rows on their way, no two of one key; `$1` is the tenant and `$2` the run. */
+export function upsertFrom(sink: SinkManifest, rows: string): string {
+  const columns = sink.columns.map((c) => ({ name: quoted(c.name) }));
+  const names = incomingOf(sink).map((c) => c.name);
   const key = keyOf(sink).map(quoted);
   const payload = columns.map((c) => c.name);
   const all = (alias: string) => `ROW(${payload.map((n) => `${alias}.${n}`).join(', ')})`;
@@ -79,7 +98,7 @@ function upsertSql(sink: SinkManifest): string {
     ), written AS (
       INSERT INTO public.${quoted(sink.table)} AS t (_tenant, ${names.join(', ')}, _run)
       SELECT $1::text, ${names.join(', ')}, $2::text
-        FROM unnest(${incoming.map((c, i) => `$${i + 3}::${c.type}[]`).join(', ')}) AS i (${names.join(', ')})
+        FROM ${rows} AS i (${names.join(', ')})
       ON CONFLICT (${key.join(', ')}) DO UPDATE
          SET ${updated.map((n) => `${n} = EXCLUDED.${n}`).join(', ')}
        WHERE (right(t._run, 36) COLLATE "C", t._position) < (right($2, 36) COLLATE "C", EXCLUDED._position)

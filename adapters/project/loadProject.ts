@@ -14,9 +14,10 @@ export async function loadProject(folder: string): Promise<Definitions> {
   const byId = new Map<string, LoadedPipeline>();
   for (const modulePath of await findModules(folder)) {
     const { pipeline, digest } = await loadModule(modulePath);
-    const { manifest, parameters, input, output } = pipeline;
-    checkTogether(manifest.id, byId, { modulePath, digest, manifest, parameters, input, output });
-    byId.set(manifest.id, { modulePath, digest, manifest, parameters, input, output });
+    const { manifest, parameters, input, output, approval } = pipeline;
+    const loaded = { modulePath, digest, manifest, parameters, input, output, approval };
+    checkTogether(manifest.id, byId, loaded);
+    byId.set(manifest.id, loaded);
   }
   const list = Object.freeze([...byId.values()].sort((a, b) => (a.manifest.id < b.manifest.id ? -1 : 1)));
   return {

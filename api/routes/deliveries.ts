@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { auditOf } from '../../domain/audit.ts';
+import { runLinksOf } from '../../domain/runLinks.ts';
 import { type Delivery, deliveryStates } from '../../domain/webhookDelivery.ts';
 import { webhookTypes } from '../../domain/webhookEvent.ts';
 import { handler, Page } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
-import { runLinksOf } from '../runView.ts';
 import { mayRead } from './runs.ts';
 
 export const DeliveryView = z.object({
@@ -88,7 +88,7 @@ export function redeliver({ deliveries }: ApiPorts, options: ApiOptions) {
 }
 
 function viewOf({ runId, ...delivery }: Delivery, options: ApiOptions): z.infer<typeof DeliveryView> {
-  const run = runLinksOf(runId, options).self;
+  const run = runLinksOf(runId, options.publicUrl).self;
   const self = `${options.publicUrl?.replace(/\/$/, '') ?? ''}/v1/deliveries/${delivery.id}`;
   return { ...delivery, run: runId, links: { self, run } };
 }

@@ -4,7 +4,7 @@ import { auditOf } from '../../domain/audit.ts';
 import type { Batch } from '../../domain/batch.ts';
 import { describeCallback } from '../../domain/callback.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { type GrantClaims, steps } from '../../domain/grant.ts';
+import { type GrantClaims, grantedSteps } from '../../domain/grant.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { Acceptance, IdempotencyScope } from '../../domain/ports/intake.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
@@ -67,9 +67,8 @@ export async function mint(
   { batches, callback }: { batches?: readonly Batch[] | undefined; callback?: Acceptance['callback'] } = {},
 ): Promise<{ grant: string; claims: GrantClaims }> {
   const { pipeline, principal, runId } = draft;
-  const { id, version, deadlineMs, source } = pipeline.manifest;
-  const pulled = source.kind === 'file' || source.kind === 'http';
-  const granted = steps.filter((step) => pulled || step !== 'fetch');
+  const { id, version, deadlineMs } = pipeline.manifest;
+  const granted = grantedSteps(pipeline.manifest);
   const issuedAt = Math.floor(draft.acceptedAtMs / 1000);
   const claims: GrantClaims = {
     iss: `urn:waybill:${options.instance}`,

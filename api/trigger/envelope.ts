@@ -4,8 +4,8 @@ import { WaybillError } from '../../domain/errors.ts';
 import type { FormatManifest, SourceManifest } from '../../domain/manifest.ts';
 import type { Acceptance } from '../../domain/ports/intake.ts';
 import type { Run } from '../../domain/run.ts';
+import { runLinksOf } from '../../domain/runLinks.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { runLinksOf } from '../runView.ts';
 import { acceptanceOf, type Call, type Draft, mint, record } from './draft.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
 import { checkParameters } from './parameters.ts';
@@ -97,7 +97,7 @@ function callbackOf(
       cause: error,
     });
   }
-  return { url: new URL(callback.url).href, links: runLinksOf(runId, options) };
+  return { url: new URL(callback.url).href, links: runLinksOf(runId, options.publicUrl) };
 }
 
 function resolveSource(

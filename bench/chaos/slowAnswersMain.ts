@@ -21,6 +21,7 @@ await workerFromEnvironment((deps) => ({
     },
   },
   sink: {
+    ...deps.sink,
     async store(load) {
       if (guard === 'unguarded') {
         await pool.query('DELETE FROM waybill.ledger WHERE run_id = $1 AND seq = $2', [load.runId, load.seq]);

@@ -32,7 +32,8 @@ export async function ensureDatabase(superuserUrl: string, name: string, templat
     }
     await client.query(`REVOKE ALL ON DATABASE ${database} FROM PUBLIC`);
     await client.query(
-      `GRANT CONNECT ON DATABASE ${database} TO waybill_migrator, waybill_api, waybill_worker, waybill_relay`,
+      `GRANT CONNECT ON DATABASE ${database} TO waybill_migrator, waybill_api, waybill_worker, waybill_relay;
+       GRANT TEMPORARY ON DATABASE ${database} TO waybill_worker`,
     );
   });
   if (template) return;

@@ -140,6 +140,7 @@ export function workerEnv(
     ...databaseEnv(postgres, 'waybill_relay', 'WAYBILL_RELAY_DATABASE'),
     WAYBILL_PROJECT: stack.project,
     WAYBILL_OBJECTS: home.objects,
+    WAYBILL_PUBLIC_URL: urlsOf(stack).apiUrl,
     WAYBILL_JWKS_URL: `${urlsOf(stack).apiUrl}/.well-known/jwks.json`,
     WAYBILL_KEY_ROOTS: keyRootsOf(stack),
     WAYBILL_WORKLOAD_KEY: stack.workload.keyFile,

@@ -1,6 +1,7 @@
 import type { Approval, ApprovalManifest, ApprovalState, RecordedDecision, Shown } from '../approval.ts';
 import type { AuditEvent } from '../audit.ts';
 import type { DecisionClaims } from '../decision.ts';
+import type { Requester } from '../principal.ts';
 import type { Run } from '../run.ts';
 import type { RunFacts } from './progress.ts';
 
@@ -45,47 +46,72 @@ export interface Submission {
   jws: string;
 }
 
-/** What the steps of a run ask of its gate. All of it throws `DatabaseUnavailable`. */
+/**
+ * What the steps of a run ask of its gate. Every change is one transaction that holds the run, so that an approval has exactly one
+ * outcome, and commits with its audit events and with what is to be told. All of it throws `DatabaseUnavailable`.
+ */
 export interface Gates {
-  /** The newest approval of the run at that gate; `undefined` where it was never asked. */
+  /** The newest approval of the run; `undefined` where it was never asked. */
   find(run: RunFacts): Promise<StandingApproval | undefined>;
   /**
-   * Asks: one transaction records the approval, the run as `awaiting-approval`, the audit event and what is to be told. One that is
-   * pending with another digest becomes `void` in it. The same digest again changes nothing. Throws `RunEnded`.
+   * Asks, and the run is `awaiting-approval`. One of a later round than `after` that stands with the same digest, or that somebody
+   * has refused or let expire, is the answer as it is; any other becomes `void`. Throws `RunEnded`.
    */
-  open(run: RunFacts, asked: Asked, audit: AuditEvent): Promise<StandingApproval>;
+  open(run: RunFacts, asked: Asked, audit: GateAudit): Promise<StandingApproval>;
   /**
-   * Counts a verified decision, once however often it comes, and ends the approval where it suffices; all in one transaction
-   * that holds the approval, so that there is exactly one outcome. `refused`: a code; then it counts for nothing.
+   * Counts a verified decision, once however often it comes, and ends the approval where it suffices. `undefined`: the run has
+   * no approval of that id.
    */
   decide(
     run: RunFacts,
-    decision: { claims: DecisionClaims; jws: string; comment: string | null; refused?: string },
-    audit: AuditEvent,
-  ): Promise<StandingApproval>;
+    decision: DecisionMade,
+    audit: GateAudit,
+  ): Promise<{ counted: true | string; approval: StandingApproval } | undefined>;
   /** What time has brought by the clock of the database: a reminder, an escalation, the end. Early, it changes nothing. */
-  lapse(
-    run: RunFacts,
-    audit: (what: 'reminded' | 'escalated' | 'expired') => AuditEvent,
-  ): Promise<StandingApproval>;
+  lapse(run: RunFacts, audit: GateAudit): Promise<StandingApproval | undefined>;
 }
+
+/** Names the event, such as `approval.requested`; who acted and under what is for whoever asks. */
+export type GateAudit = (
+  action: string,
+  detail: AuditEvent['detail'],
+  outcome?: AuditEvent['outcome'],
+) => AuditEvent;
 
 export interface Asked {
   shown: Shown;
   digest: string;
   terms: ApprovalManifest;
+  /** An object of the run: a JSON array of rows, each an object of texts by column as PostgreSQL reads them, `null` for NULL. */
   sample: { digest: string; rows: number } | null;
   /** Not asked at all: `when` said so. */
   waived: boolean;
+  /** The round that does not stand any more, whatever its record says; 0: none. */
+  after: number;
+}
+
+export interface DecisionMade {
+  claims: DecisionClaims;
+  jws: string;
+  by: Requester;
+  comment: string | null;
+  form: Readonly<Record<string, unknown>> | null;
+  /** Why it counts for nothing, given the approval as it stands and what others have decided. */
+  refusal(approval: StandingApproval): string | undefined;
 }
 
 /** An approval as its run waits for it. */
 export interface StandingApproval {
   id: string;
+  round: number;
   state: ApprovalState;
   digest: string;
   shown: Shown;
   terms: ApprovalManifest;
+  /** Roles that may decide now. */
+  by: readonly string[];
+  escalated: boolean;
+  expiresAt: string;
   decisions: readonly (RecordedDecision & { jws: string })[];
   /** Until the next of its times: a reminder, an escalation or the end; 0 once it has ended. */
   dueInMs: number;

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { ApprovalCode } from '../approvalTerms.ts';
 import type { Manifest } from '../manifest.ts';
 import type { DefinitionRef } from './compute.ts';
 
@@ -16,4 +17,6 @@ export interface LoadedPipeline extends DefinitionRef {
   parameters: z.ZodType;
   input: z.ZodType;
   output: z.ZodType;
+  /** Code and schema of its gate; empty where there is none. */
+  approval: ApprovalCode;
 }

@@ -35,6 +35,8 @@ export interface Progress {
   findWork(run: RunRef, seq: number): Promise<Work>;
   /** The first output of a stage stands; resolves with the one that stands. */
   recordStage(run: RunRef, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
+  /** All that was made of a run, batch by batch. Throws `UploadIncomplete` before the last byte, and `BatchMissing`, `RunEnded`. */
+  staged(run: RunRef): Promise<StagedBatch[]>;
   /** A right was withdrawn: the run waits, and shows why. Resolves with how long it has waited, in ms. Throws `RunEnded`. */
   suspend(run: RunRef, reason: RunReason, audit: AuditEvent): Promise<number>;
   /** `jti` of the one grant that may take the place of the one the run has. */
@@ -58,6 +60,8 @@ export interface Work {
   /** What the ledger says, once the batch is stored. */
   stored?: Counts;
 }
+
+export type StagedBatch = Required<Pick<Work, 'batch' | 'validated' | 'transformed'>>;
 
 /** None of it changes while the run lives. */
 export interface RunFacts {

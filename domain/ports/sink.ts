@@ -1,3 +1,4 @@
+import type { Changes } from '../approval.ts';
 import type { AuditEvent } from '../audit.ts';
 import type { SinkManifest } from '../manifest.ts';
 import type { Rejection } from '../rejection.ts';
@@ -14,6 +15,47 @@ export interface Sink {
    * Throws `DatabaseUnavailable`, `GrantRevoked`, `RunEnded`, `UploadIncomplete`, `SinkRejected`, `SinkIncompatible`.
    */
   store(load: Load): Promise<Counts>;
+  /** What publishing the rows would do now. Writes nothing that stays. Throws `DatabaseUnavailable`, `SinkRejected`, `SinkIncompatible`. */
+  preview(staged: Staged): Promise<Found>;
+  /**
+   * All rows of a run at once: one transaction for the rows, the ledger entries and the dead letters of every batch, and the audit
+   * event. Where the ledger has the run already, nothing is done, and what it says is returned.
+   *
+   * `stale`: publishing now is not what was permitted, or a credential of those who approved is revoked; nothing was written.
+   * Throws what `store` throws, and `ApprovalMissing` where the approval is not one that lets rows through.
+   */
+  publish(publication: Publication): Promise<{ outcome: 'published'; counts: Counts } | { outcome: 'stale' }>;
+}
+
+/** The rows of a run, batch by batch in their order, before anybody sees them. */
+export interface Staged<Batch = StagedRows> {
+  tenant: string;
+  runId: string;
+  principal: string;
+  sink: SinkManifest;
+  batches(): AsyncIterable<Batch>;
+}
+
+export interface StagedRows {
+  seq: number;
+  rows: EncodedRows;
+}
+
+/** What a preview finds: by rows, and at which version of the table of the tenant. */
+export interface Found {
+  changes: Changes;
+  baseVersion: number;
+}
+
+export interface Publication
+  extends Staged<StagedRows & Pick<Load, 'counts' | 'deadLetters'>>,
+    Pick<Load, 'credential' | 'pipeline' | 'version' | 'movesWatermark'> {
+  approval: string;
+  /** Of those who approved. */
+  approvers: readonly Credential[];
+  /** Asked while nobody else can write to the table for the tenant. */
+  permits(found: Found): boolean;
+  audit: (counts: Counts) => AuditEvent;
 }
 
 export interface Load {

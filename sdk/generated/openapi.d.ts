@@ -799,6 +799,178 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "approval.requested": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        type: "approval.requested";
+                        /** Format: date-time */
+                        timestamp: string;
+                        data: components["schemas"]["ApprovalEventData"];
+                    };
+                };
+            };
+            responses: {
+                /** @description Taken. Anything else is tried again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "approval.reminded": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        type: "approval.reminded";
+                        /** Format: date-time */
+                        timestamp: string;
+                        data: components["schemas"]["ApprovalEventData"];
+                    };
+                };
+            };
+            responses: {
+                /** @description Taken. Anything else is tried again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "approval.escalated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        type: "approval.escalated";
+                        /** Format: date-time */
+                        timestamp: string;
+                        data: components["schemas"]["ApprovalEventData"];
+                    };
+                };
+            };
+            responses: {
+                /** @description Taken. Anything else is tried again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "approval.ended": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        type: "approval.ended";
+                        /** Format: date-time */
+                        timestamp: string;
+                        data: components["schemas"]["ApprovalEventData"];
+                    };
+                };
+            };
+            responses: {
+                /** @description Taken. Anything else is tried again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export interface components {
     schemas: {
@@ -934,7 +1106,7 @@ export interface components {
         Delivery: {
             id: string;
             /** @enum {string} */
-            type: "run.completed" | "run.failed" | "run.cancelled" | "run.suspended" | "run.resumed";
+            type: "run.completed" | "run.failed" | "run.cancelled" | "run.suspended" | "run.resumed" | "approval.requested" | "approval.reminded" | "approval.escalated" | "approval.ended";
             run: string;
             /** @enum {string} */
             state: "pending" | "delivered" | "dead-lettered";
@@ -1189,6 +1361,24 @@ export interface components {
                 code: string;
                 message: string;
             };
+            links: {
+                self: string;
+                events: string;
+                audit: string;
+            };
+        };
+        ApprovalEventData: {
+            approval: string;
+            run: string;
+            tenant: string;
+            pipeline: string;
+            /** @enum {string} */
+            gate: "ingest" | "publish";
+            /** @enum {string} */
+            state: "pending" | "approved" | "rejected" | "expired" | "void" | "cancelled" | "waived";
+            by: string[];
+            quorum: number;
+            expiresAt: string;
             links: {
                 self: string;
                 events: string;

@@ -11,6 +11,7 @@ import { grantOfRun } from '../keys.ts';
 
 const url = 'https://hooks.example/a';
 const links = { self: 'https://waybill.test/v1/runs/orders-1' };
+const stewards = 'https://chat.example/stewards';
 const callbackDigest = digestOf(describeCallback({ url, links }));
 const claim: Claim = {
   id: 'dlv_1',
@@ -39,6 +40,15 @@ async function deliver(row: Partial<Claim>, tctx: Partial<GrantClaims['tctx']> |
       delivered: async () => {},
       failed: async () => {},
       abandon: async (_, failure?: AttemptFailure) => void givenUp.push(failure?.code),
+    },
+    publicUrl: 'https://waybill.test',
+    definitions: {
+      list: () => [],
+      find: () => undefined,
+      require: (id, digest) => {
+        if (digest !== 'd') throw new WaybillError('DefinitionUnavailable');
+        return { manifest: { id, approval: { notify: stewards } } } as never;
+      },
     },
     grants: {
       async verify() {
@@ -80,6 +90,26 @@ describe('an event goes out', () => {
       assert.deepEqual(await deliver(row, { callbackDigest }), refused, JSON.stringify(row));
     assert.deepEqual(await deliver({}, {}), refused, 'nobody was to be called back');
     assert.deepEqual(await deliver({}, new WaybillError('GrantInvalid')), refused, 'nobody signed that');
+  });
+
+  it('to whom the definition of the run names, about an approval, with the links of the run and no others', async () => {
+    const runLinks = {
+      self: 'https://waybill.test/v1/runs/orders-1',
+      events: 'https://waybill.test/v1/runs/orders-1/events',
+      audit: 'https://waybill.test/v1/runs/orders-1/audit',
+    };
+    const told = (row: Partial<Claim>, type: 'approval.requested' | 'run.failed', of = runLinks) =>
+      deliver({ event: { ...claim.event, type, data: { links: of } }, url: stewards, ...row }, {});
+    assert.deepEqual(await told({}, 'approval.requested'), {
+      outcome: 'delivered',
+      sent: [stewards],
+      givenUp: [],
+    });
+    const refused = { outcome: 'dead-lettered', sent: [], givenUp: ['CallbackNotGranted'] };
+    assert.deepEqual(await told({}, 'run.failed'), refused);
+    assert.deepEqual(await told({ url: 'https://elsewhere.example/' }, 'approval.requested'), refused);
+    const phish = { ...runLinks, audit: 'https://phish.example/' };
+    assert.deepEqual(await told({}, 'approval.requested', phish), refused);
   });
 
   it('later, where it cannot be known now', async () => {

@@ -349,6 +349,8 @@ describe('row-level security', () => {
       for (const way of ways) {
         // Switched off, row-level security refuses what it would have filtered; the relay’s policies filter nothing.
         if (role === 'waybill_relay' && way.startsWith('SET row_security')) continue;
+        // Of its own, within a transaction; what lies in it was seen already.
+        if (role === 'waybill_worker' && way.startsWith('CREATE TEMP TABLE')) continue;
         assert.equal(await as(role, ours, way), 'refused', `${role}: ${way}`);
       }
   });

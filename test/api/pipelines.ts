@@ -43,13 +43,14 @@ const defined: AnyPipeline[] = [
   }),
 ];
 
-const loaded: LoadedPipeline[] = defined.map(({ manifest, parameters, input, output }) => ({
+const loaded: LoadedPipeline[] = defined.map(({ manifest, parameters, input, output, approval }) => ({
   modulePath: `/${manifest.id}.ts`,
   digest: manifest.id.padEnd(64, '0'),
   manifest,
   parameters,
   input,
   output,
+  approval,
 }));
 
 export const definitions: Definitions = {

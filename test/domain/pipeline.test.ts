@@ -110,7 +110,6 @@ describe('a definition', () => {
     ['a limit that is not one', { limits: { rows: 1 } }, 'limits'],
     ['a field that is not one', { sinks: 1 }, ''],
     ['a schedule, for now', { schedule: { cron: '0 0 * * *' } }, 'schedule'],
-    ['an approval, for now', { approval: { before: 'publish' } }, 'approval'],
     ['a schema that is not one', { input: { id: 'string' } }, 'input'],
     ['an input that is not strict', { input: z.object({ id: z.string() }) }, 'input'],
     ['an input that is loose', { input: z.looseObject({ id: z.string() }) }, 'input'],

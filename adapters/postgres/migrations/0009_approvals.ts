@@ -82,7 +82,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     -- A signal may bring a decision that the API never recorded, so a worker can record one; it cannot sign one.
     GRANT SELECT, INSERT, UPDATE (counted, refused) ON waybill.decision TO waybill_worker;
     GRANT SELECT, INSERT, UPDATE ON waybill.sink_version TO waybill_worker;
-    GRANT SELECT (id, tenant, run_id, jws, refused, counted) ON waybill.decision TO waybill_relay;
+    GRANT SELECT (id, tenant, run_id, jws, comment, form, refused, counted) ON waybill.decision TO waybill_relay;
   `;
   await sql.raw(statements).execute(db);
 

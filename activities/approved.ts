@@ -1,0 +1,114 @@
+import type { ApprovalManifest } from '../domain/approval.ts';
+import { ineligible, tally } from '../domain/approval.ts';
+import { canonicalJson } from '../domain/canonicalJson.ts';
+import { approverOf, type DecisionClaims } from '../domain/decision.ts';
+import { WaybillError } from '../domain/errors.ts';
+import { principalOf } from '../domain/grant.ts';
+import type { StandingApproval } from '../domain/ports/approvals.ts';
+import type { VerifiedGrant } from '../domain/ports/grants.ts';
+import type { RunFacts } from '../domain/ports/progress.ts';
+import { requesterOf } from '../domain/principal.ts';
+import type { Credential } from '../domain/revocation.ts';
+import type { Dependencies } from './index.ts';
+import { definitionOf, digestOf, runOf } from './run.ts';
+import { mustWait, shownBeforeIngest } from './shown.ts';
+
+/** Runs of which it is known that they were let through; that is never taken back. */
+const passed = new Set<string>();
+const passedMax = 1_000;
+
+/**
+ * The run at hand, for a step that a gate before `ingest` stands before: it works only once people have let the run through, which
+ * is asked of what they have signed and not of the record of it. Throws `ApprovalMissing`.
+ */
+export async function approvedRun(deps: Dependencies): Promise<RunFacts> {
+  const run = await runOf(deps);
+  const { manifest } = definitionOf(deps);
+  if (manifest.approval?.before !== 'ingest' || passed.has(run.runId)) return run;
+  const approval = await deps.gates.find(run);
+  const shown = shownBeforeIngest(deps, run);
+  if (approval?.state === 'waived') {
+    if (mustWait(deps, run, shown)) throw missing(run, 'it was waived, and would be asked for');
+  } else {
+    if (approval?.digest !== digestOf(canonicalJson(shown))) throw missing(run, 'another was given');
+    const approvers = await approversOf(deps, run, approval);
+    if (approvers.some((credential) => deps.revocations.find(credential)))
+      throw missing(run, 'who gave it is revoked');
+  }
+  if (passed.size >= passedMax) passed.delete(passed.values().next().value!);
+  passed.add(run.runId);
+  return run;
+}
+
+/**
+ * Who has let the run through, by what each of them has signed about exactly this digest: so many different people as the definition
+ * asks for, each of them one that may decide, and nobody against it. Nothing that a table or a workflow says of a decision is
+ * believed. Throws `ApprovalMissing`, and `KeysUnavailable` where it cannot be known.
+ */
+export async function approversOf(
+  deps: Dependencies,
+  run: RunFacts,
+  approval: StandingApproval,
+): Promise<Credential[]> {
+  const terms = definitionOf(deps).manifest.approval!;
+  if (approval.state !== 'approved') throw missing(run, `${approval.id} is ${approval.state}`);
+  const counted = approval.decisions.filter(({ counted }) => counted === true);
+  const signed = await Promise.all(counted.map(({ jws }) => verify(deps, run, jws)));
+  const votes = signed.map(({ claims }) => {
+    const problem = mismatch(deps, run, claims, approval) ?? unfit(deps, terms, approval, claims);
+    if (problem) throw missing(run, `${claims.jti}: ${problem}`);
+    return { vote: claims.tctx.vote, by: requesterOf(approverOf(claims)), counted: true as const };
+  });
+  if (tally(votes, terms.quorum) !== 'approved')
+    throw missing(run, `${votes.length} signed votes do not suffice`);
+  return signed.map(credentialOfDecision);
+}
+
+/** All of a decision that somebody may have revoked. */
+export function credentialOfDecision({ claims, key }: VerifiedGrant<DecisionClaims>): Credential {
+  const { sub, req, tctx } = claims;
+  return { tenant: tctx.tenant, principals: [sub], issuedAtS: req.iat, key };
+}
+
+/** In what a decision was signed for something else than this run and approval. */
+export function mismatch(
+  deps: Dependencies,
+  run: RunFacts,
+  { tctx }: DecisionClaims,
+  approval?: Pick<StandingApproval, 'id' | 'digest'>,
+): string | undefined {
+  if (tctx.tenant !== run.tenant) return 'tenant';
+  if (tctx.namespace !== deps.grant().claims.tctx.namespace) return 'namespace';
+  if (tctx.workflowId !== run.runId) return 'workflow';
+  if (approval && tctx.approval !== approval.id) return 'approval';
+  if (approval && tctx.shownDigest !== approval.digest) return 'what was shown';
+  return undefined;
+}
+
+/** After an escalation others may decide too; that is the one thing that only the record of the approval says. */
+function unfit(
+  deps: Dependencies,
+  terms: ApprovalManifest,
+  { escalated }: StandingApproval,
+  claims: DecisionClaims,
+): string | undefined {
+  const by = escalated ? [...terms.by, ...terms.escalateTo] : terms.by;
+  return ineligible({ requestedBy: principalOf(deps.grant().claims), by, decisions: [] }, approverOf(claims));
+}
+
+async function verify(
+  { decisions }: Dependencies,
+  run: RunFacts,
+  jws: string,
+): Promise<VerifiedGrant<DecisionClaims>> {
+  try {
+    return await decisions.verify(jws);
+  } catch (error) {
+    if (error instanceof WaybillError && error.retryable) throw error;
+    throw missing(run, `a decision does not verify: ${error instanceof WaybillError ? error.code : error}`);
+  }
+}
+
+function missing({ runId }: RunFacts, why: string): WaybillError {
+  return new WaybillError('ApprovalMissing', { detail: `${runId}: ${why}` });
+}

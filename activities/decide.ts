@@ -1,0 +1,118 @@
+import { refusalOf } from '../domain/approval.ts';
+import type { AuditEvent } from '../domain/audit.ts';
+import { canonicalJson } from '../domain/canonicalJson.ts';
+import { approverOf, type DecisionClaims, DecisionMessage } from '../domain/decision.ts';
+import { WaybillError } from '../domain/errors.ts';
+import { principalOf } from '../domain/grant.ts';
+import { pipelineResourceOf } from '../domain/policy.ts';
+import type { StandingApproval } from '../domain/ports/approvals.ts';
+import type { VerifiedGrant } from '../domain/ports/grants.ts';
+import type { RunFacts } from '../domain/ports/progress.ts';
+import { requesterOf } from '../domain/principal.ts';
+import { credentialOfDecision, mismatch } from './approved.ts';
+import { type Awaited, awaitedOf } from './awaited.ts';
+import type { Dependencies } from './index.ts';
+import { audited, definitionOf, digestOf, runOf } from './run.ts';
+
+/**
+ * Counts a decision, or says why it counts for nothing; either is recorded. Housekeeping of the run: whoever decided acts by what
+ * they have signed, not by the grant of the run. `null`: the run has no approval.
+ */
+export async function decideStep(
+  deps: Dependencies,
+  sent: DecisionMessage,
+): Promise<{ counted: true | string; approval: Awaited | null }> {
+  const run = await runOf(deps);
+  const { counted, approval } = await decideOn(deps, run, sent);
+  return { counted, approval: approval ? awaitedOf(approval) : null };
+}
+
+export async function decideOn(
+  deps: Dependencies,
+  run: RunFacts,
+  sent: DecisionMessage,
+): Promise<{ counted: true | string; approval: StandingApproval | undefined }> {
+  const message = DecisionMessage.safeParse(sent);
+  if (!message.success) return refuse(deps, run, 'DecisionInvalid', 'malformed');
+  const { token, comment, form } = message.data;
+  const verified = await identify(deps, token);
+  if (typeof verified === 'string') return refuse(deps, run, 'DecisionInvalid', verified);
+  const { claims } = verified;
+  const other =
+    mismatch(deps, run, claims) ?? (isDetail(claims, comment, form) ? undefined : 'comment or form');
+  if (other) return refuse(deps, run, 'DecisionMismatch', other, claims.jti);
+  const by = requesterOf(approverOf(claims));
+  const refusal = judge(deps, verified, form);
+  const made = { claims, jws: token, by, comment, form, refusal };
+  const decided = await deps.gates.decide(run, made, (action, detail, outcome = 'success') => ({
+    ...audited(deps, action, detail),
+    outcome,
+    actor: { id: by.id, kind: by.kind },
+  }));
+  return decided ?? refuse(deps, run, 'DecisionMismatch', 'approval', claims.jti);
+}
+
+/** The verified decision, or the code of what is wrong with it. Throws `KeysUnavailable`, for then nobody knows. */
+async function identify(
+  { decisions }: Dependencies,
+  token: string,
+): Promise<VerifiedGrant<DecisionClaims> | string> {
+  try {
+    return await decisions.verify(token);
+  } catch (error) {
+    if (!(error instanceof WaybillError) || error.retryable) throw error;
+    return error.code;
+  }
+}
+
+/** Today’s answer, in the order in which every path asks. Throws `RevocationsUnavailable`, `PolicyUnavailable`, `DefinitionUnavailable`. */
+function judge(
+  deps: Dependencies,
+  verified: VerifiedGrant<DecisionClaims>,
+  form: DecisionMessage['form'],
+): (approval: StandingApproval) => string | undefined {
+  const { claims } = verified;
+  const { manifest, approval: code } = definitionOf(deps);
+  const principal = approverOf(claims);
+  const requestedBy = principalOf(deps.grant().claims);
+  const { kind: _, tenant, ...pipeline } = pipelineResourceOf(manifest, principal.tenant);
+  const resource = {
+    kind: 'run',
+    id: claims.tctx.workflowId,
+    tenant,
+    requestedBy: requestedBy.id,
+    pipeline,
+  } as const;
+  const revoked = deps.revocations.find(credentialOfDecision(verified)) !== undefined;
+  const { allowed } = deps.policy.decide({ principal, action: 'approve', resource });
+  const unfitting = claims.tctx.vote === 'approve' && code.form && !code.form.safeParse(form ?? {}).success;
+  return (approval) => {
+    if (revoked) return 'PrincipalRevoked';
+    const asked = { ...approval, requestedBy };
+    const refusal = refusalOf(asked, { principal, allowed, digest: claims.tctx.shownDigest });
+    if (refusal) return refusal;
+    if (deps.nowS() >= claims.exp) return 'DecisionInvalid';
+    return unfitting ? 'FormInvalid' : undefined;
+  };
+}
+
+function isDetail({ tctx }: DecisionClaims, comment: string | null, form: DecisionMessage['form']): boolean {
+  return digestOf(canonicalJson({ comment, form })) === tctx.detailDigest;
+}
+
+/** Of what does not verify nothing is believed, so nobody is named. */
+async function refuse(
+  deps: Dependencies,
+  run: RunFacts,
+  code: 'DecisionInvalid' | 'DecisionMismatch',
+  reason: string,
+  decision?: string,
+): Promise<{ counted: string; approval: StandingApproval | undefined }> {
+  const event: AuditEvent = {
+    ...audited(deps, 'decision.refused', { code, reason, ...(decision && { decision }) }),
+    outcome: 'denied',
+    actor: null,
+  };
+  await deps.audit.append(event);
+  return { counted: code, approval: await deps.gates.find(run) };
+}

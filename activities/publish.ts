@@ -1,0 +1,69 @@
+import { Context } from '@temporalio/activity';
+import { canonicalJson } from '../domain/canonicalJson.ts';
+import { WaybillError } from '../domain/errors.ts';
+import { credentialOf } from '../domain/grant.ts';
+import type { RunFacts, StagedBatch } from '../domain/ports/progress.ts';
+import type { Publication } from '../domain/ports/sink.ts';
+import { addCounts, type Counts, zeroCounts } from '../domain/run.ts';
+import { approversOf } from './approved.ts';
+import { encodedBatches } from './encodedBatches.ts';
+import type { Dependencies } from './index.ts';
+import { audited, definitionOf, digestOf, runOf } from './run.ts';
+import { mustWait, shownBeforePublish } from './shown.ts';
+import { deadLettersOf } from './store.ts';
+
+/**
+ * Brings all rows of the run into the database at once, if people have let exactly this through: what would be shown to them now
+ * is made again, in the very transaction, and must have the digest that they have signed. `stale`: it has not, so they are to be
+ * asked anew. Throws `ApprovalMissing`, which is none of these: a workflow came here without having been let.
+ */
+export async function publishStep(
+  deps: Dependencies,
+): Promise<{ outcome: 'published'; counts: Partial<Counts> } | { outcome: 'stale' }> {
+  const run = await runOf(deps);
+  const { manifest } = definitionOf(deps);
+  const grant = deps.grant();
+  const approval = await deps.gates.find(run);
+  if (!approval) throw new WaybillError('ApprovalMissing', { detail: `${run.runId} was never asked about` });
+  const waived = approval.state === 'waived';
+  const approvers = waived ? [] : await approversOf(deps, run, approval);
+  const staged = await deps.progress.staged(run);
+  const describe = await shownBeforePublish(deps, run, staged);
+
+  const published = await deps.sink.publish({
+    tenant: run.tenant,
+    runId: run.runId,
+    principal: grant.claims.sub,
+    credential: credentialOf(grant),
+    pipeline: run.pipeline,
+    version: run.version,
+    sink: manifest.sink,
+    movesWatermark: 'cursor' in manifest.source,
+    approval: approval.id,
+    approvers,
+    batches: () => batchesOf(deps, run, staged),
+    permits: (found) => {
+      const shown = describe(found);
+      return waived ? !mustWait(deps, run, shown) : digestOf(canonicalJson(shown)) === approval.digest;
+    },
+    audit: (counts) => {
+      const decisions = approval.decisions.flatMap(({ id, counted }) => (counted === true ? [id] : []));
+      return audited(deps, 'run.published', { approval: approval.id, decisions, ...counts });
+    },
+  });
+  if (published.outcome === 'stale') return published;
+  const { stored, unchanged, deduplicated } = published.counts;
+  return { outcome: 'published', counts: { stored, unchanged, deduplicated } };
+}
+
+async function* batchesOf(
+  deps: Dependencies,
+  run: RunFacts,
+  staged: readonly StagedBatch[],
+): ReturnType<Publication['batches']> {
+  for await (const one of encodedBatches(deps, run, staged, Context.current().cancellationSignal)) {
+    const { seq, rows, batch, validated, transformed } = one;
+    const counts = addCounts(addCounts(zeroCounts, validated.counts), transformed.counts);
+    yield { seq, rows, counts, deadLetters: await deadLettersOf(deps, run, batch, validated, transformed) };
+  }
+}

@@ -1,0 +1,87 @@
+import type { Changes, Shown } from '../domain/approval.ts';
+import type { PublishSummary } from '../domain/approvalTerms.ts';
+import type { RunFacts, StagedBatch } from '../domain/ports/progress.ts';
+import { addCounts, zeroCounts } from '../domain/run.ts';
+import type { Dependencies } from './index.ts';
+import { definitionOf } from './run.ts';
+import { readRejections } from './stage.ts';
+
+/** What an approver is shown before a run reads its first byte: what was asked for, and by whom that is signed. */
+export function shownBeforeIngest(deps: Dependencies, run: RunFacts): Shown {
+  const { definitionDigest, sourceDigest, parametersDigest } = deps.grant().claims.tctx;
+  return {
+    gate: 'ingest',
+    run: run.runId,
+    pipeline: run.pipeline,
+    version: run.version,
+    definitionDigest,
+    sourceDigest,
+    parametersDigest,
+    stages: [],
+    baseVersion: 0,
+    counts: zeroCounts,
+    changes: null,
+    rejectedByCode: {},
+  };
+}
+
+/**
+ * What an approver is shown before rows are published, but for what the sink says: that is asked of it in the transaction in which
+ * they would be.
+ */
+export async function shownBeforePublish(
+  deps: Dependencies,
+  run: RunFacts,
+  staged: readonly StagedBatch[],
+): Promise<(found: { changes: Changes; baseVersion: number }) => Shown> {
+  const rejectedByCode: Record<string, number> = {};
+  let counts = zeroCounts;
+  for (const { validated, transformed } of staged) {
+    for (const stage of [validated, transformed]) {
+      counts = addCounts(counts, stage.counts);
+      for (const { code } of await readRejections(deps, run, stage))
+        rejectedByCode[code] = (Object.hasOwn(rejectedByCode, code) ? rejectedByCode[code]! : 0) + 1;
+    }
+  }
+  const stages = staged.map(({ transformed }) => transformed.digest);
+  return ({ changes, baseVersion }) => ({
+    ...shownBeforeIngest(deps, run),
+    gate: 'publish',
+    stages,
+    counts,
+    rejectedByCode,
+    changes,
+    baseVersion,
+  });
+}
+
+/**
+ * Whether somebody has to be asked: always for an agent; else unless the definition’s own `when` says exactly `false`. What it
+ * throws, or returns besides, is no reason to let a run through.
+ */
+export function mustWait(deps: Dependencies, run: RunFacts, shown: Shown): boolean {
+  const { req, act } = deps.grant().claims;
+  if (req.kind === 'agent' || act?.kind === 'agent') return true;
+  const { approval, parameters } = definitionOf(deps);
+  if (!approval.when) return true;
+  try {
+    const parsed: unknown = parameters.parse(run.parameters ?? {});
+    const summary =
+      shown.gate === 'ingest'
+        ? { parameters: parsed, requestedBy: { kind: req.kind } }
+        : summaryOf(shown, parsed);
+    return approval.when(summary as never) !== false;
+  } catch {
+    return true;
+  }
+}
+
+function summaryOf({ counts, changes, rejectedByCode }: Shown, parameters: unknown): PublishSummary<unknown> {
+  const { read, passed, filtered, rejected, emitted } = counts;
+  return {
+    ...{ read, passed, filtered, rejected, emitted },
+    parameters,
+    changes: { ...changes! },
+    rejectedByCode: { ...rejectedByCode },
+  };
+}

@@ -1,0 +1,18 @@
+import { definePipeline, inline, postgres } from 'waybill';
+import { z } from 'zod';
+
+/** Waits for a moment only, then for somebody else as long. */
+export default definePipeline({
+  id: 'hasty',
+  source: inline(),
+  input: z.strictObject({ id: z.string() }),
+  sink: postgres({ table: 'hasty', key: ['id'] }),
+  approval: {
+    before: 'publish',
+    by: 'data-steward',
+    within: '3s',
+    remind: '1s',
+    onTimeout: 'escalate',
+    escalateTo: 'operator',
+  },
+});
