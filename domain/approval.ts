@@ -98,7 +98,7 @@ export interface Approval {
   decisions: readonly RecordedDecision[];
 }
 
-export type Vote = 'approve' | 'reject';
+type Vote = 'approve' | 'reject';
 
 /** What somebody has decided. */
 export interface RecordedDecision {

@@ -49,15 +49,21 @@ describe('sink', () => {
   const staysOpen = new Set<string>();
   /** Accepts a run; a later call is a later run, since ids carry their time. */
   async function newRun(
-    options: { open?: boolean; sink?: SinkManifest; tenant?: string } = {},
+    options: { open?: boolean; sink?: SinkManifest; tenant?: string; arrival?: 'open' } = {},
   ): Promise<string> {
     runs += 1;
     const id = `people-0197a3b4-0000-7000-8000-${runs.toString(16).padStart(12, '0')}`;
     await admin.query(
       `INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal,
                                 requested_by, parameters, source, grant_jws, txn, arrival, ended_at)
-       VALUES ($1, $2, 'people', 1, 'd', $3, 'running', 'prn_1', '{}', '{}', '{}', 'g', 't', 'sealed', $4)`,
-      [id, options.tenant ?? tenant, { sink: options.sink ?? people }, options.open ? null : new Date()],
+       VALUES ($1, $2, 'people', 1, 'd', $3, 'running', 'prn_1', '{}', '{}', '{}', 'g', 't', $5, $4)`,
+      [
+        id,
+        options.tenant ?? tenant,
+        { sink: options.sink ?? people },
+        options.open ? null : new Date(),
+        options.arrival ?? 'sealed',
+      ],
     );
     if (options.open) staysOpen.add(id);
     return id;
@@ -94,8 +100,7 @@ describe('sink', () => {
 
   it('stores nothing of an upload whose last byte is still to come', async () => {
     fresh();
-    const run = await newRun();
-    await admin.query(`UPDATE waybill.run SET arrival = 'open' WHERE id = $1`, [run]);
+    const run = await newRun({ arrival: 'open' });
     await assert.rejects(store(run, 0, [[1, 'early']]), { code: 'UploadIncomplete' });
     assert.deepEqual(await values(), []);
   });
