@@ -92,6 +92,11 @@ export const errors = {
     retryable: false,
     message: 'What you were shown is no longer what this is about. Look again, then decide.',
   },
+  RevokesYourself: {
+    status: 409,
+    retryable: false,
+    message: 'This would withdraw your own right. Where that is meant, send `force: true`.',
+  },
   RunNotSuspended: { status: 409, retryable: false, message: 'Only a suspended run can be resumed.' },
   DeliveryPending: {
     status: 409,

@@ -17,6 +17,7 @@ export type Delivery = components['schemas']['Delivery'];
 export type DeliveryFilter = NonNullable<operations['listDeliveries']['parameters']['query']>;
 export type WebhookKey = operations['rotateWebhookKeys']['responses'][201]['content']['application/json'];
 export type Revocation = components['schemas']['Revocation'];
+export type MadeRevocation = operations['revoke']['responses'][201]['content']['application/json'];
 export type RevocationFilter = NonNullable<operations['listRevocations']['parameters']['query']>;
 export type Hypothesis = operations['explain']['requestBody']['content']['application/json'];
 export type Explanation = components['schemas']['Explanation'];
@@ -100,7 +101,11 @@ export interface WaybillClient {
   /** Has a suspended run ask whether it may go on; of whoever asked for it, under a new grant. */
   resumeRun(id: string): Promise<Run>;
   /** Withdraws a right; what is revoked already stays as it is. `id`: `prn_…`, of a grant its run’s, of a key its `kid`. */
-  revoke(kind: Revocation['kind'], id: string, options?: { reason?: string }): Promise<Revocation>;
+  revoke(
+    kind: Revocation['kind'],
+    id: string,
+    options?: { reason?: string; force?: boolean },
+  ): Promise<MadeRevocation>;
   /** What is revoked; of the filter, `id` is who or what that is. */
   listRevocations(filter?: RevocationFilter): Promise<Page<Revocation>>;
   /** Gives a right back. `id`: that of the revocation. */
@@ -177,9 +182,11 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
     decide: async (id, body) =>
       answered(await http.POST('/v1/approvals/{id}/decisions', { params: { path: { id } }, body })),
     cancelRun: async (id) => answered(await http.POST('/v1/runs/{id}/cancel', { params: { path: { id } } })),
-    revoke: async (kind, id, { reason } = {}) =>
+    revoke: async (kind, id, { reason, force = false } = {}) =>
       answered(
-        await http.POST('/v1/revocations', { body: { kind, id, ...(reason !== undefined && { reason }) } }),
+        await http.POST('/v1/revocations', {
+          body: { kind, id, force, ...(reason !== undefined && { reason }) },
+        }),
       ),
     listRevocations: async (query = {}) => answered(await http.GET('/v1/revocations', { params: { query } })),
     restore: async (id) => answered(await http.DELETE('/v1/revocations/{id}', { params: { path: { id } } })),

@@ -38,6 +38,18 @@ export function createRevocationRecords(tenants: Tenants): RevocationRecords {
       return lifted ?? this.find(scope, id);
     },
 
+    async hasSeen(tenant, principal) {
+      try {
+        return await tenants.for(tenant).transaction(async (client) => {
+          await client.query(`SET LOCAL statement_timeout = ${seenWithinMs}`);
+          const { rows } = await client.query<{ seen: boolean }>(seenLately, [tenant, principal]);
+          return rows[0]!.seen;
+        });
+      } catch {
+        return undefined;
+      }
+    },
+
     async find(scope, id) {
       const [found] = await select(tenants, scope.tenant, `${inScope} AND id = $3`, [
         scope.tenant,
@@ -60,6 +72,16 @@ export function createRevocationRecords(tenants: Tenants): RevocationRecords {
     },
   };
 }
+
+/** Not worth more: what it is for is a hint. */
+const seenWithinMs = 1_000;
+const seenLately = `
+  WITH who AS (
+    (SELECT jsonb_build_object('id', principal, 'actor', requested_by -> 'actor') AS who FROM waybill.run
+     WHERE tenant = $1 ORDER BY created_at DESC, id DESC LIMIT 20000)
+    UNION ALL
+    (SELECT actor FROM waybill.audit_event WHERE tenant = $1 ORDER BY id DESC LIMIT 20000)
+  ) SELECT EXISTS (SELECT FROM who WHERE $2 IN (who ->> 'id', who -> 'actor' ->> 'id')) AS seen`;
 
 /** No row where it stands already and is not extended. */
 export async function insertRevocation(
@@ -104,8 +126,7 @@ async function findStanding(
 }
 
 /**
- * Of the suspended runs those are woken that may wait for this: for a key, and for somebody who had signed out, all of
- * whatever tenant; for a `grant` that is not the id of a run but of one grant, which the record of a run does not name,
+ * Of the suspended runs those are woken that may wait for this: for a key all of whatever tenant; for a `grant` that is not the id of a run but of one grant, which the record of a run does not name,
  * all of the tenant.
  */
 async function lift(
@@ -133,7 +154,8 @@ async function lift(
   return rows[0] && fromRow(rows[0]);
 }
 
-const inScope = `(tenant = $1 OR (tenant IS NULL AND $2::boolean))`;
+/** Who has signed out is nobody’s to lift: a newer token counts again by itself, and an older one never. */
+const inScope = `(tenant = $1 OR (kind = 'key' AND $2::boolean))`;
 const columns = `id, kind, target, tenant, issued_until, reason, revoked_by, created_at, lifted_by, lifted_at`;
 
 async function select(

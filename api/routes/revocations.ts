@@ -16,7 +16,10 @@ export const RevocationView = z.object({
   id: z.string(),
   kind,
   target: z.string().describe('Who or what was revoked: the `id` of the request.'),
-  tenant: z.string().nullable().describe('`null` for keys, which belong to no tenant.'),
+  tenant: z
+    .string()
+    .nullable()
+    .describe('Where it holds, and nowhere else; `null` for keys, which sign for all tenants.'),
   issuedUntil: z.iso
     .datetime()
     .nullable()
@@ -26,6 +29,10 @@ export const RevocationView = z.object({
   createdAt: z.iso.datetime(),
   liftedBy: who,
   liftedAt: z.iso.datetime().nullable(),
+});
+
+const MadeRevocation = RevocationView.extend({
+  notice: z.string().nullable().describe('Why this may not be what was meant.'),
 });
 
 /** What a target may look like; `prn_…`, the id of a run or the `jti` of a grant, the thumbprint of a key. */
@@ -44,6 +51,7 @@ const RevocationRequest = z
       .string()
       .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, 'Up to 500 characters, without control characters.')
       .optional(),
+    force: z.boolean().default(false).describe('Also where it is yourself.'),
   })
   .refine(({ kind, id }) => targets[kind].test(id), { path: ['id'], message: 'That is no id of this kind.' });
 
@@ -53,13 +61,16 @@ export function revoke(ports: ApiPorts, options: ApiOptions) {
       summary: 'Withdraws a right',
       description:
         'Within 10 s no task of a worker and no request goes on under it. Runs that need it are suspended and go on ' +
-        'once it is restored. What is revoked already stays as it is and is answered with 200.',
+        'once it is restored. What is revoked already stays as it is and is answered with 200. It holds in your tenant and in ' +
+        'no other; `notice` says where nobody of that id has been seen there.',
       tags: ['revocations'],
       body: RevocationRequest,
-      response: { 200: RevocationView, 201: RevocationView },
+      response: { 200: MadeRevocation, 201: MadeRevocation },
     },
     async ({ body, admission, request, reply }) => {
       const { principal } = admission;
+      if (body.kind === 'principal' && body.id === principal.id && !body.force)
+        throw new WaybillError('RevokesYourself');
       // A key signs grants of all tenants, so the right within one tenant is not enough.
       if (body.kind === 'key') await decide(ports, onInstance(options, principal), request);
       await refuseUnknown(ports, principal, body);
@@ -74,7 +85,8 @@ export function revoke(ports: ApiPorts, options: ApiOptions) {
         },
         (revocation) => changed('revocation.created', revocation, admission, request.traceId),
       );
-      return reply.code(created ? 201 : 200).send(revocation);
+      const notice = await noticeOf(ports, principal, body);
+      return reply.code(created ? 201 : 200).send({ ...revocation, notice });
     },
   );
 }
@@ -143,6 +155,16 @@ async function refuseUnknown(
   if (keys.some((key) => 'kid' in key && key.kid === id)) return;
   const message = 'This Waybill has no such key. /.well-known/jwks.json lists them.';
   throw new WaybillError('InvalidRequest', { issues: [{ path: '/id', message }] });
+}
+
+/** Somebody of another tenant, or a mistyped id, would be revoked to no effect; they are revoked all the same, since they may come. */
+async function noticeOf(
+  { revocationRecords }: ApiPorts,
+  { tenant }: Principal,
+  { kind, id }: z.infer<typeof RevocationRequest>,
+): Promise<string | null> {
+  if (kind !== 'principal' || (await revocationRecords.hasSeen(tenant, id)) !== false) return null;
+  return `Nobody of this id has done anything in tenant ${tenant} lately. In other tenants they are not revoked.`;
 }
 
 function scopeOf({ policy }: ApiPorts, options: ApiOptions, principal: Principal): RevocationScope {

@@ -13,17 +13,18 @@ import { printResult } from '../output/print.ts';
 export const addRevocations: AddCommand = (program, context) => {
   byKind(program, 'revoke', 'withdraw a right: within 10 s no task and no request goes on under it')
     .option('--reason <text>', 'why, for whoever looks into the list or the audit')
-    .action(async (kind: RevocationKind, id: string, given: { reason?: string }, command: Command) => {
+    .option('--force', 'also where it is yourself')
+    .action(async (kind: RevocationKind, id: string, given: Given, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const { reason } = given;
+      const { reason, force = false } = given;
       const target = targetOf(context, kind, id);
-      const made = await connect(context, options).revoke(
-        kind,
-        target,
-        reason === undefined ? {} : { reason },
-      );
+      const made = await connect(context, options).revoke(kind, target, {
+        force,
+        ...(reason !== undefined && { reason }),
+      });
       printResult(options.json, made, () => [
-        `Revoked ${nameOf(made, id)}: ${made.id}.`,
+        `Revoked ${nameOf(made, id)} ${made.tenant === null ? 'for all tenants' : `in tenant ${plain(made.tenant)} alone`}: ${made.id}.`,
+        ...(made.notice === null ? [] : [plain(made.notice)]),
         `Its runs are suspended at their next step. npx waybill restore ${kind} ${plain(id)} gives the right back.`,
       ]);
     });
@@ -34,12 +35,16 @@ export const addRevocations: AddCommand = (program, context) => {
       const client = connect(context, options);
       const { items } = await client.listRevocations({ kind, id: targetOf(context, kind, id) });
       if (items.length === 0) throw new CliError(`No ${kind} ${id} is revoked.`);
-      // After a logout and a withdrawal there are two of them.
       const lifted = await Promise.all(items.map((revocation) => client.restore(revocation.id)));
       printResult(options.json, lifted, () => lifted.map((one) => `Restored ${nameOf(one, id)}: ${one.id}.`));
     },
   );
 };
+
+interface Given {
+  reason?: string;
+  force?: true;
+}
 
 function byKind(program: Command, name: string, description: string): Command {
   return program

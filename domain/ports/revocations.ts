@@ -28,6 +28,8 @@ export interface RevocationRecords {
     liftedBy: Revocation['liftedBy'],
     audit: (revocation: Revocation) => AuditEvent,
   ): Promise<Revocation | undefined>;
+  /** Whether the principal has done anything in the tenant lately, or had it done; `undefined` where that cannot be said soon. Never throws. */
+  hasSeen(tenant: string, principal: string): Promise<boolean | undefined>;
   find(scope: RevocationScope, id: string): Promise<Revocation | undefined>;
   /** Those that stand, newest first. `cursor` is what `nextCursor` of the page before said. */
   list(

@@ -254,7 +254,7 @@ export interface paths {
         put?: never;
         /**
          * Withdraws a right
-         * @description Within 10 s no task of a worker and no request goes on under it. Runs that need it are suspended and go on once it is restored. What is revoked already stays as it is and is answered with 200.
+         * @description Within 10 s no task of a worker and no request goes on under it. Runs that need it are suspended and go on once it is restored. What is revoked already stays as it is and is answered with 200. It holds in your tenant and in no other; `notice` says where nobody of that id has been seen there.
          */
         post: operations["revoke"];
         delete?: never;
@@ -1972,6 +1972,8 @@ export interface operations {
                     kind: "principal" | "grant" | "key" | "delegation";
                     id: string;
                     reason?: string;
+                    /** @default false */
+                    force?: boolean;
                 };
             };
         };
@@ -1982,7 +1984,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Revocation"];
+                    "application/json": {
+                        id: string;
+                        /** @enum {string} */
+                        kind: "principal" | "grant" | "key" | "delegation";
+                        target: string;
+                        tenant: string | null;
+                        issuedUntil: string | null;
+                        reason: string | null;
+                        revokedBy: ({
+                            id: string;
+                            kind: string;
+                        } & {
+                            [key: string]: unknown;
+                        }) | null;
+                        /** Format: date-time */
+                        createdAt: string;
+                        liftedBy: ({
+                            id: string;
+                            kind: string;
+                        } & {
+                            [key: string]: unknown;
+                        }) | null;
+                        liftedAt: string | null;
+                        notice: string | null;
+                    };
                 };
             };
             /** @description Default Response */
@@ -1991,7 +2017,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Revocation"];
+                    "application/json": {
+                        id: string;
+                        /** @enum {string} */
+                        kind: "principal" | "grant" | "key" | "delegation";
+                        target: string;
+                        tenant: string | null;
+                        issuedUntil: string | null;
+                        reason: string | null;
+                        revokedBy: ({
+                            id: string;
+                            kind: string;
+                        } & {
+                            [key: string]: unknown;
+                        }) | null;
+                        /** Format: date-time */
+                        createdAt: string;
+                        liftedBy: ({
+                            id: string;
+                            kind: string;
+                        } & {
+                            [key: string]: unknown;
+                        }) | null;
+                        liftedAt: string | null;
+                        notice: string | null;
+                    };
                 };
             };
             /** @description Refused; `code` says why. */

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { uuidv7 } from 'uuidv7';
 import type { Revocation } from '../../domain/revocation.ts';
-import type { Run } from '../../sdk/client.ts';
+import type { MadeRevocation, Run } from '../../sdk/client.ts';
 import { type Api, codeOf, data, json, lines, startApi } from './startApi.ts';
 
 describe('revocations', () => {
@@ -32,7 +32,8 @@ describe('revocations', () => {
   async function revoked(kind: string, id: string, more: object = {}): Promise<Revocation> {
     const response = await revoke(kind, id, more);
     assert.equal(response.status, 201);
-    return (await response.json()) as Revocation;
+    const { notice, ...revocation } = (await response.json()) as Revocation & { notice: string | null };
+    return revocation;
   }
 
   const restore = (id: string, as = carol) => api.call(`/v1/revocations/${id}`, { as, method: 'DELETE' });
@@ -71,6 +72,34 @@ describe('revocations', () => {
     await until(200, alice.token);
   });
 
+  it('whom nobody has seen in the tenant is revoked, with a word about it', async () => {
+    const [ours, theirs] = [await somebody(), await somebody({ tenant: 'globex' })];
+    const noticeFor = async (id: string) =>
+      ((await (await revoke('principal', id)).json()) as MadeRevocation).notice;
+    assert.equal(await noticeFor(ours.id), null);
+    assert.match((await noticeFor(theirs.id))!, /in tenant acme lately/);
+    assert.match((await noticeFor(`prn_${'n'.repeat(22)}`))!, /in tenant acme lately/);
+    await until(403, ours.token);
+    assert.equal(await status(theirs.token), 200);
+    const agent = await somebody({ act: { sub: `agent-${uuidv7()}`, kind: 'agent' } });
+    assert.equal(await noticeFor(agent.actor!.id), null);
+    // Who asked for no run, but has left a trace in the audit, was seen as well.
+    const dan = await api.issuer.token({ sub: `dan-${uuidv7()}`, roles: ['operator'] });
+    await revoke('principal', `prn_${uuidv7().replaceAll('-', '').slice(0, 22)}`, {}, dan);
+    const { id } = (await (await api.call('/v1/whoami', { as: dan })).json()) as { id: string };
+    assert.equal(await noticeFor(id), null);
+  });
+
+  it('nobody revokes themselves by accident', async () => {
+    const sub = `carol-${uuidv7()}`;
+    const own = await api.issuer.token({ sub, roles: ['operator'] });
+    const { id } = (await (await api.call('/v1/whoami', { as: own })).json()) as { id: string };
+    assert.equal(await codeOf(await revoke('principal', id, {}, own)), 'RevokesYourself');
+    assert.equal(await status(own), 200);
+    assert.equal((await revoke('principal', id, { force: true }, own)).status, 201);
+    await until(403, own);
+  });
+
   it('both are audited with who did it', async () => {
     const { id } = await somebody();
     const revocation = await revoked('principal', id);
@@ -90,7 +119,7 @@ describe('revocations', () => {
     const first = await revoked('principal', id);
     const again = await revoke('principal', id, { reason: 'another one' });
     assert.equal(again.status, 200);
-    assert.deepEqual(await again.json(), first);
+    assert.deepEqual(await again.json(), { ...first, notice: null });
     const lifted = await (await restore(first.id)).json();
     assert.deepEqual(await (await restore(first.id)).json(), lifted);
     const anew = await revoked('principal', id);
@@ -309,26 +338,28 @@ describe('revocations', () => {
     assert.deepEqual(await woken(), []);
   });
 
-  it('a sign-out that is taken back wakes what waits for it, in every tenant', async () => {
-    const theirs = await somebody({ tenant: 'globex' });
-    await api.rows(
-      `UPDATE waybill.run SET state = 'suspended', reason = '{"code":"GrantRevoked"}' WHERE id = $1`,
-      [theirs.runId],
-    );
-    const issuedAtS = Math.floor(Date.now() / 1000) + 10;
+  it('a sign-out is for nobody to see or to take back, in no tenant: a newer token counts', async () => {
+    const sub = `p-${uuidv7()}`;
+    const nowS = Math.floor(Date.now() / 1000);
+    const theirs = await somebody({ sub, tenant: 'initech', iat: nowS - 60 });
     await api.ports.logoutRecords.record(
-      { issuer: api.issuer.url, principal: theirs.id, issuedAtS, tokenId: uuidv7() },
+      { issuer: api.issuer.url, principal: theirs.id, issuedAtS: nowS - 30, tokenId: uuidv7() },
       '0'.repeat(32),
     );
+    await until(401, theirs.token);
     const [signedOut] = await api.rows<{ id: string }>(
       'SELECT id FROM waybill.revocation WHERE target = $1',
       [theirs.id],
     );
-    assert.equal((await restore(signedOut!.id)).status, 200);
-    const woken = await api.rows(`SELECT tenant FROM waybill.outbox WHERE kind = 'wake' AND run_id = $1`, [
-      theirs.runId,
-    ]);
-    assert.deepEqual(woken, [{ tenant: 'globex' }]);
+    const operatorOf = (tenant: string) =>
+      api.issuer.token({ sub: `o-${tenant}`, tenant, roles: ['operator'] });
+    for (const as of [carol, await operatorOf('acme'), await operatorOf('initech')]) {
+      assert.equal(await codeOf(await restore(signedOut!.id, as)), 'RevocationUnknown');
+      const shown = await api.call(`/v1/revocations?id=${theirs.id}`, { as });
+      assert.deepEqual(((await shown.json()) as { items: [] }).items, []);
+    }
+    assert.equal(await status(theirs.token), 401);
+    assert.equal(await status(await api.issuer.token({ sub, tenant: 'initech' })), 200);
   });
 });
 
