@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
+import { principalId } from '../../adapters/oidc/callerOf.ts';
 import type { ApprovalState } from '../../domain/approval.ts';
 import { type Api, json, startApi } from '../api/startApi.ts';
+import { type DecideStep, openDecideStep } from './decideStep.ts';
 
 /*
  * Who may decide, on every path. What is expected follows from the few lines of `expected` below, which say once more and by
@@ -82,6 +84,7 @@ function expected({ kind, roles, relation, state }: Case): Answers {
 describe('who may decide', () => {
   let api: Api;
   let cli: ChildProcess;
+  let step: DecideStep;
   /** Approvals by who asked for their run and by their state. */
   const approvals = new Map<string, { id: string; digest: string; run: string }>();
 
@@ -102,6 +105,7 @@ describe('who may decide', () => {
         approvals.set(`${act ? 'agent' : 'person'} ${state}`, { ...approval, run: run.id });
       }
     }
+    step = await openDecideStep(api);
     const operator = await api.issuer.token({ sub: 'carol', roles: ['operator'] });
     const id = await idOf('revoked');
     await api.call('/v1/revocations', { ...json({ kind: 'principal', id }), as: operator });
@@ -109,6 +113,7 @@ describe('who may decide', () => {
   });
   after(async () => {
     cli?.disconnect();
+    await step?.close();
     await api?.stop();
   });
 
@@ -172,6 +177,31 @@ describe('who may decide', () => {
     return code;
   }
 
+  /**
+   * What update and signal bring, by the step that looks at it: signed by the very key of the API, which would not have signed
+   * most of it.
+   */
+  async function byMessage(one: Case, sub: string): Promise<string | null> {
+    const { id, run } = approvalOf(one);
+    const claims = await step.claims({
+      approval: id,
+      run,
+      digest: digestOf(one),
+      principal: principalId(api.issuer.url, sub),
+    });
+    const { kind, roles, relation } = one;
+    claims.req = { ...claims.req, iss: api.issuer.url, sub, roles: [...roles] };
+    if (relation === 'of another tenant') claims.tctx.tenant = 'globex';
+    const bent = {
+      ...claims,
+      req: { ...claims.req, kind: kind === 'person through an agent' ? 'person' : kind },
+      ...(kind === 'person through an agent' && {
+        act: { id: 'prn_helper', iss: 'x', sub: 'helper', kind: 'agent' },
+      }),
+    };
+    return step.decide(run, bent);
+  }
+
   it('is asked in more than three hundred cases, on each path', () => {
     assert.ok(cases.length >= 300, `${cases.length}`);
     const counted = cases.filter((one) => expected(one).atTheDoor === null);
@@ -181,6 +211,7 @@ describe('who may decide', () => {
   for (const [path, decide, answer] of [
     ['api', byApi, 'atTheDoor'],
     ['cli', byCli, 'atTheDoor'],
+    ['message', byMessage, 'inTheRun'],
   ] as const)
     it(`has one answer, by ${path}`, async () => {
       const wrong: unknown[] = [];
@@ -192,4 +223,21 @@ describe('who may decide', () => {
       }
       assert.deepEqual(wrong, []);
     });
+
+  it('has counted for nothing, on record, wherever the answer was no', async () => {
+    const refused = cases.filter((one) => expected(one).inTheRun !== null).length;
+    const recorded = await api.rows<{ action: string; n: number }>(
+      `SELECT action, count(*)::integer AS n FROM waybill.audit_event WHERE action IN ('decision.counted', 'decision.refused')
+       GROUP BY 1 ORDER BY 1`,
+    );
+    assert.deepEqual(recorded, [
+      { action: 'decision.counted', n: cases.length - refused },
+      { action: 'decision.refused', n: refused },
+    ]);
+    // By API and command line, where the relay would carry them on, and by message.
+    const decisions = await api.rows(
+      `SELECT FROM waybill.decision WHERE refused IS NULL AND comment IS NULL`,
+    );
+    assert.equal(decisions.length, 3 * (cases.length - refused));
+  });
 });
