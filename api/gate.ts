@@ -17,6 +17,7 @@ import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Principal } from '../domain/principal.ts';
 import type { Credential, StandingRevocation } from '../domain/revocation.ts';
 import type { Run } from '../domain/run.ts';
+import { type Schedule, scheduleId } from '../domain/schedule.ts';
 import type { Delivery } from '../domain/webhookDelivery.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import type { Route } from './routeTable.ts';
@@ -30,6 +31,7 @@ export interface Admission {
   pipeline?: LoadedPipeline;
   run?: Run;
   delivery?: Delivery;
+  schedule?: Schedule;
   approval?: Approval;
   policies: readonly string[];
   /** Of the set that these are of. */
@@ -43,7 +45,7 @@ export interface Admission {
 /**
  * Identity, whether it was revoked, then the resource, then the policy, as the route’s row says; before a byte of the
  * body is read. Throws `Unauthenticated`, `TokenExpired`, `PrincipalRevoked`, `SignedOut`, `RevocationsUnavailable`, `Forbidden`,
- * `PipelineUnknown`, `RunUnknown`, `DeliveryUnknown`, `ApprovalUnknown`, `ApprovalTampered` and, of who is to decide, `ApproverNotAPerson`,
+ * `PipelineUnknown`, `RunUnknown`, `DeliveryUnknown`, `ScheduleUnknown`, `ApprovalUnknown`, `ApprovalTampered` and, of who is to decide, `ApproverNotAPerson`,
  * `ApproverIsRequester`, `ApproverLacksRole`. A denial is audited.
  */
 export async function admit(
@@ -59,7 +61,8 @@ export async function admit(
   const revocation = await find();
   if (revocation) throw new WaybillError(revocation.issuedUntil === null ? 'PrincipalRevoked' : 'SignedOut');
   const isRevoked = async () => (await find()) !== undefined;
-  if (route.resource === 'self')
+  // The pipeline that a body names is asked about by the handler, which knows it.
+  if (route.resource === 'self' || route.resource === 'named pipeline')
     return { principal, credential, policies: [], policyDigest: ports.policy.digest, isRevoked, expiresAtS };
   const found = await findResource(ports, route, request, principal);
   if (route.action === 'approve') await refuseUnfit(ports, request, principal, found);
@@ -119,11 +122,11 @@ function credentialOf({ id, actor, tenant }: Principal, issuedAtS: number): Cred
   return { tenant, principals: actor ? [id, actor.id] : [id], issuedAtS };
 }
 
-type Found = Pick<Admission, 'pipeline' | 'run' | 'delivery' | 'approval'>;
+type Found = Pick<Admission, 'pipeline' | 'run' | 'delivery' | 'approval' | 'schedule'>;
 
 /** Of another tenant’s run the caller learns nothing, not even that it exists. */
 async function findResource(
-  { intake, definitions, deliveries, approvals }: ApiPorts,
+  { intake, definitions, deliveries, approvals, schedules }: ApiPorts,
   route: Route,
   request: FastifyRequest,
   principal: Principal,
@@ -151,6 +154,14 @@ async function findResource(
     // Nobody is to sign a digest of something else than they see, whoever has changed the record.
     if (sha256(canonicalJson(shown)) !== digest) throw new WaybillError('ApprovalTampered', { detail: id });
     return found;
+  }
+  if (route.resource === 'schedule') {
+    const schedule = scheduleId.safeParse(id).success
+      ? await schedules.find(principal.tenant, id)
+      : undefined;
+    if (!schedule) throw new WaybillError('ScheduleUnknown');
+    const pipeline = definitions.find(schedule.pipeline);
+    return { schedule, ...(pipeline && { pipeline }) };
   }
   return {};
 }
@@ -230,12 +241,14 @@ function questionOf(
   { operatingTenant = '' }: ApiOptions,
   { action, resource }: Route,
   principal: Principal,
-  { pipeline, run }: Found,
+  { pipeline, run, schedule }: Found,
 ): Question {
   const { tenant } = principal;
   if (!action) throw new WaybillError('Forbidden', { detail: 'the route has no action' });
   if (run) return { principal, action, resource: runResourceOf(run) };
   if (pipeline) return { principal, action, resource: pipelineResourceOf(pipeline.manifest, tenant) };
+  // A pipeline that is served no more is what it was when the schedule was saved.
+  if (schedule) return { principal, action, resource: pipelineResourceOf(schedule.definition, tenant) };
   if (resource === 'instance')
     return { principal, action, resource: { kind: 'instance', tenant: operatingTenant } };
   return { principal, action, resource: { kind: 'tenant', tenant } };

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { delimiter } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
 import { z } from 'zod';
 import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
@@ -10,6 +11,7 @@ import { openKeyFolder } from '../adapters/keys/keyFolder.ts';
 import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
 import { openWorkloads } from '../adapters/keys/workloads.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
+import { schedulerOf } from '../adapters/oidc/callerOf.ts';
 import { onlyIssuer, readIssuers } from '../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../adapters/oidc/verifyAccessToken.ts';
 import { createLogoutTokens } from '../adapters/oidc/verifyLogoutToken.ts';
@@ -24,14 +26,17 @@ import { createIntake } from '../adapters/postgres/intake.ts';
 import { watchRevocations } from '../adapters/postgres/liveRevocations.ts';
 import { createLogoutRecords } from '../adapters/postgres/logouts.ts';
 import { createRevocationRecords } from '../adapters/postgres/revocations.ts';
+import { createSchedules } from '../adapters/postgres/schedules.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { createSourceCheck } from '../adapters/sources/checkSource.ts';
+import { createTimetable } from '../adapters/temporal/timetable.ts';
 import { createCallbackCheck } from '../adapters/webhooks/checkCallback.ts';
 import { ensureRoot } from '../adapters/webhooks/rootFolder.ts';
 import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
 import { createAuthority } from '../domain/authority.ts';
+import { DelegationClaims, delegationType } from '../domain/delegation.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { ofKey } from '../domain/revocation.ts';
 import { readSettings, SettingsError } from '../domain/settings.ts';
@@ -68,6 +73,10 @@ const Settings = z.object({
   WAYBILL_ISSUERS: z.string().optional(),
   WAYBILL_TEMPORAL_UI_URL: z.url().optional(),
   WAYBILL_TEMPORAL_NAMESPACE: z.string().default('default'),
+  /** Asked about schedules alone: runs are accepted without Temporal. */
+  WAYBILL_TEMPORAL_ADDRESS: z.string().default('127.0.0.1:7233'),
+  /** The one of the workers. */
+  WAYBILL_TASK_QUEUE: z.string().default('waybill'),
   WAYBILL_FILE_ROOTS: z.string().default(''),
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
   /** The tenant whose operators also run this Waybill as a whole: its keys. Without one nobody does. */
@@ -126,6 +135,8 @@ const grantKeys = createGrantKeys({
   onError: (error) => log.warn({ err: error }, 'keys of the grants not read; will try again'),
 });
 const issuer = `urn:waybill:${settings.WAYBILL_INSTANCE}`;
+const connection = Connection.lazy({ address: settings.WAYBILL_TEMPORAL_ADDRESS });
+const temporal = new Client({ connection, namespace: settings.WAYBILL_TEMPORAL_NAMESPACE });
 const definitions = await loadProject(settings.WAYBILL_PROJECT);
 const app = await buildServer(
   {
@@ -158,6 +169,15 @@ const app = await buildServer(
     }),
     deliveries: createDeliveries(tenants),
     approvals: createApprovals(tenants),
+    schedules: createSchedules(tenants),
+    timetable: createTimetable({ client: temporal, taskQueue: settings.WAYBILL_TASK_QUEUE }),
+    delegationVerifier: createGrantVerifier({
+      keys: grantKeys,
+      issuer,
+      schema: DelegationClaims,
+      type: delegationType,
+    }),
+    scheduler: schedulerOf(issuer),
     webhookKeys: openWebhookKeys(settings.WAYBILL_WEBHOOK_KEYS),
   },
   {
@@ -178,7 +198,7 @@ await stop.promise;
 setTimeout(() => process.exit(1), drainMs).unref();
 await app.close();
 await Promise.all([intake.close(), policy.close(), grantKeys.close(), revocations.close()]);
-await tenants.end();
+await Promise.all([tenants.end(), connection.close()]);
 process.exit(0);
 
 async function trustedIssuers() {

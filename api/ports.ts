@@ -1,4 +1,5 @@
 import type { AuditLog } from '../domain/audit.ts';
+import type { DelegationClaims, SchedulerActor } from '../domain/delegation.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { Approvals } from '../domain/ports/approvals.ts';
 import type { Authenticator } from '../domain/ports/authenticator.ts';
@@ -11,6 +12,8 @@ import type { LogoutRecords, LogoutTokens } from '../domain/ports/logouts.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { RevocationRecords, Revocations } from '../domain/ports/revocations.ts';
+import type { Schedules } from '../domain/ports/schedules.ts';
+import type { Timetable } from '../domain/ports/timetable.ts';
 import type { Workloads } from '../domain/ports/workloads.ts';
 
 /** What the API needs of the world. */
@@ -38,6 +41,11 @@ export interface ApiPorts {
   checkCallback(url: string): void;
   deliveries: Deliveries;
   approvals: Approvals;
+  schedules: Schedules;
+  timetable: Timetable;
+  delegationVerifier: GrantVerifier<DelegationClaims>;
+  /** Who acts when a schedule fires; somebody who may be revoked, which stops all of them. */
+  scheduler: SchedulerActor;
   webhookKeys: WebhookKeys;
 }
 

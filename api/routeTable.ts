@@ -33,6 +33,19 @@ export const routeTable = {
   getApproval:       { ...get('/v1/approvals/:id'),                     identity: 'token', action: 'read',    resource: 'approval', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   approvalSample:    { ...get('/v1/approvals/:id/sample'),              identity: 'token', action: 'reveal',  resource: 'approval', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: 'approval.sample-revealed' },
   decide:            { ...post('/v1/approvals/:id/decisions'),          identity: 'token', action: 'approve', resource: 'approval', bodyMaxBytes: 8_192,     body: 'json',         repeat: 'changes nothing', audit: 'decision.submitted' },
+  listSchedules:     { ...get('/v1/schedules'),                         identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  createSchedule:    { ...post('/v1/schedules'),                        identity: 'token', action: 'schedule', resource: 'named pipeline', bodyMaxBytes: 65_536, body: 'json',   repeat: 'is refused',      audit: 'schedule.created' },
+  previewSchedule:   { ...post('/v1/schedule-previews'),                identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 16_384,    body: 'json',         repeat: 'safe',            audit: null },
+  getSchedule:       { ...get('/v1/schedules/:id'),                     identity: 'token', action: 'read',    resource: 'schedule', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  updateSchedule:    { ...patch('/v1/schedules/:id'),                   identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 65_536,   body: 'json',         repeat: 'changes nothing', audit: 'schedule.changed' },
+  deleteSchedule:    { ...del('/v1/schedules/:id'),                     identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 0,        body: 'none',         repeat: 'is refused',      audit: 'schedule.deleted' },
+  pauseSchedule:     { ...post('/v1/schedules/:id/pause'),              identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 1_024,    body: 'json',         repeat: 'changes nothing', audit: 'schedule.paused' },
+  resumeSchedule:    { ...post('/v1/schedules/:id/resume'),             identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 1_024,    body: 'json',         repeat: 'changes nothing', audit: 'schedule.resumed' },
+  renewSchedule:     { ...post('/v1/schedules/:id/renew'),              identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 1_024,    body: 'json',         repeat: 'changes nothing', audit: 'schedule.renewed' },
+  runSchedule:       { ...post('/v1/schedules/:id/run'),                identity: 'token', action: 'trigger', resource: 'schedule', bodyMaxBytes: 1_024,     body: 'json',         repeat: 'idempotency-key', audit: 'run.accepted' },
+  backfillSchedule:  { ...post('/v1/schedules/:id/backfill'),           identity: 'token', action: 'trigger', resource: 'schedule', bodyMaxBytes: 4_096,     body: 'json',         repeat: 'changes nothing', audit: 'run.accepted' },
+  listFirings:       { ...get('/v1/schedules/:id/firings'),             identity: 'token', action: 'read',    resource: 'schedule', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  fire:              { ...post('/v1/schedules/:id/firings'),            identity: 'body',  action: null,      resource: null,       bodyMaxBytes: 16_384,    body: 'json',         repeat: 'changes nothing', audit: 'run.accepted' },
   health:            { ...get('/healthz'),                              identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   ready:             { ...get('/readyz'),                               identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   openapi:           { ...get('/openapi.json'),                         identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
@@ -44,17 +57,28 @@ export const routeTable = {
 export type RouteName = keyof typeof routeTable;
 
 export interface Route {
-  method: 'GET' | 'POST' | 'DELETE';
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   path: string;
   /** `body`: what it holds proves who asks, which the handler verifies. */
   identity: 'token' | 'body' | 'none';
   /** `null` where nothing is touched that is anybody else’s. */
   action: Action | null;
   /**
-   * What the policy is asked about; `:id` names it, in the caller’s own tenant. `delivery`, `approval`: its run; `instance`:
-   * this Waybill as a whole; `self`: only who asks.
+   * What the policy is asked about; `:id` names it, in the caller’s own tenant. `named pipeline`: the body does, and the
+   * handler asks; `delivery`, `approval`: its run; `schedule`: its pipeline; `instance`: this Waybill as a whole; `self`: only
+   * who asks.
    */
-  resource: 'pipeline' | 'run' | 'delivery' | 'approval' | 'tenant' | 'instance' | 'self' | null;
+  resource:
+    | 'pipeline'
+    | 'named pipeline'
+    | 'run'
+    | 'delivery'
+    | 'approval'
+    | 'schedule'
+    | 'tenant'
+    | 'instance'
+    | 'self'
+    | null;
   bodyMaxBytes: number;
   /** Anything else is refused unread. Data may be of any length, and is streamed. */
   body: 'none' | 'json' | 'json or data' | 'form';
@@ -69,6 +93,10 @@ function get<P extends string>(path: P) {
 
 function post<P extends string>(path: P) {
   return { method: 'POST' as const, path };
+}
+
+function patch<P extends string>(path: P) {
+  return { method: 'PATCH' as const, path };
 }
 
 function del<P extends string>(path: P) {

@@ -12,6 +12,7 @@ import { createRun } from './routes/createRun.ts';
 import { decide } from './routes/decide.ts';
 import { getDelivery, listDeliveries, redeliver } from './routes/deliveries.ts';
 import { explain } from './routes/explanations.ts';
+import { fireSchedule, listFirings } from './routes/firings.ts';
 import { protectedResource, whoami } from './routes/identity.ts';
 import { listKeys, rotateKeys } from './routes/keys.ts';
 import { backchannelLogout } from './routes/logout.ts';
@@ -22,6 +23,18 @@ import { listRevocations, restore, revoke } from './routes/revocations.ts';
 import { listRunAudit } from './routes/runAudit.ts';
 import { followRun } from './routes/runEvents.ts';
 import { cancelRun, getRun, listRuns } from './routes/runs.ts';
+import { backfillSchedule, runSchedule } from './routes/scheduleRuns.ts';
+import {
+  createSchedule,
+  deleteSchedule,
+  getSchedule,
+  listSchedules,
+  pauseSchedule,
+  previewSchedule,
+  renewSchedule,
+  resumeSchedule,
+  updateSchedule,
+} from './routes/schedules.ts';
 import { token } from './routes/token.ts';
 import { rotateWebhookKeys, webhookKeys } from './routes/webhookKeys.ts';
 import { type Route, type RouteName, routeTable } from './routeTable.ts';
@@ -129,6 +142,19 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     decide: decide(ports, options),
     webhookKeys: webhookKeys(ports),
     rotateWebhookKeys: rotateWebhookKeys(ports),
+    listSchedules: listSchedules(ports, options),
+    createSchedule: createSchedule(ports, options),
+    previewSchedule: previewSchedule(ports),
+    getSchedule: getSchedule(options),
+    updateSchedule: updateSchedule(ports, options),
+    deleteSchedule: deleteSchedule(ports),
+    pauseSchedule: pauseSchedule(ports, options),
+    resumeSchedule: resumeSchedule(ports, options),
+    renewSchedule: renewSchedule(ports, options),
+    runSchedule: runSchedule(ports, options),
+    backfillSchedule: backfillSchedule(ports, options),
+    listFirings: listFirings(ports, options),
+    fire: fireSchedule(ports, options),
     health: health(),
     ready: ready(ports),
     openapi: openapi(),

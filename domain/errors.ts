@@ -75,6 +75,31 @@ export const errors = {
     retryable: false,
     message: 'No sample is kept of what this approval is about. It goes with its rows.',
   },
+  ScheduleUnknown: {
+    status: 404,
+    retryable: false,
+    message: 'No such schedule. GET /v1/schedules lists them.',
+  },
+  ScheduleExists: {
+    status: 409,
+    retryable: false,
+    message: 'A schedule of that id is there already. Change it, or choose another id.',
+  },
+  ScheduleChanged: {
+    status: 409,
+    retryable: false,
+    message: 'Somebody has changed the schedule meanwhile. Look at it again.',
+  },
+  ScheduleInvalid: {
+    status: 422,
+    retryable: false,
+    message: 'There are no such times. Correct cron, every, calendars or timeZone.',
+  },
+  OwnerOnly: {
+    status: 403,
+    retryable: false,
+    message: 'Only its owner can consent to what a schedule does in their name, and nobody for them.',
+  },
   MethodNotAllowed: { status: 405, retryable: false, message: 'This resource does not support that method.' },
   RequestTimeout: {
     status: 408,
@@ -312,6 +337,73 @@ export const errors = {
     status: 403,
     retryable: false,
     message: 'The run came to a step that needs an approval, and none stands.',
+  },
+  // Whether a schedule may fire: reasons of one that is blocked or paused, and of a firing that began nothing.
+  ConsentNeeded: {
+    status: 409,
+    retryable: false,
+    message: 'The owner of the schedule has not agreed to what it does now. They can renew their consent.',
+  },
+  DelegationInvalid: {
+    status: 403,
+    retryable: false,
+    message: 'The consent of the schedule is none that this Waybill has signed for it.',
+  },
+  DelegationExpired: {
+    status: 403,
+    retryable: false,
+    message: 'The consent of the owner has expired. They can renew it.',
+  },
+  DelegationRevoked: {
+    status: 403,
+    retryable: false,
+    message: 'The consent of the owner, or their right, has been withdrawn.',
+  },
+  DefinitionChanged: {
+    status: 409,
+    retryable: false,
+    message: 'The pipeline is not the one that the owner agreed to. They can renew their consent.',
+  },
+  ScheduleNotActive: { status: 409, retryable: false, message: 'The schedule is paused or blocked.' },
+  ScheduleTampered: {
+    status: 409,
+    retryable: false,
+    message: 'What Temporal has of the schedule is not what is on record. It is being put right.',
+  },
+  PausedOutside: {
+    status: 409,
+    retryable: false,
+    message: 'The schedule was paused in Temporal from outside.',
+  },
+  PausedOnFailure: {
+    status: 409,
+    retryable: false,
+    message: 'A run of the schedule failed, and it is to pause then.',
+  },
+  FiringRefused: {
+    status: 403,
+    retryable: false,
+    message: 'That is no firing of the schedule that is due. Ask Waybill for a run instead.',
+  },
+  FiringSkipped: {
+    status: 409,
+    retryable: false,
+    message: 'The run before went on when this one was due.',
+  },
+  FiringMissed: {
+    status: 409,
+    retryable: false,
+    message: 'It is later than the catch-up of the schedule allows.',
+  },
+  FiringUnavailable: {
+    status: 503,
+    retryable: true,
+    message: 'The API cannot be asked right now whether the schedule may fire.',
+  },
+  TemporalUnavailable: {
+    status: 503,
+    retryable: true,
+    message: 'Temporal does not answer right now. Try again later.',
   },
   // During a run: reasons of its end.
   ApprovalRejected: { status: 409, retryable: false, message: 'The approval of the run was refused.' },

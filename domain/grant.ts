@@ -61,6 +61,18 @@ export const grantType = 'grant+jwt';
 const text = z.string().regex(/^[^\0]+$/);
 const kind = z.enum(['person', 'service', 'agent']);
 
+/**
+ * The claims of the requester by which policies decide, and when the token was issued that carried them: what a
+ * sign-out makes void is also whatever was asked for later with a token from before it.
+ */
+export const claimedRequester = z.strictObject({
+  iss: text,
+  sub: text,
+  iat: z.int(),
+  kind,
+  roles: z.array(text),
+});
+
 /** What ties a grant to one workflow execution chain: everything is compared with what Temporal says. */
 const binding = {
   tenant: text,
@@ -81,11 +93,7 @@ const claims = {
   /** `prn_…` of the principal on whose behalf the workflow acts. */
   sub: text,
   scope: z.string().regex(/^[^\0]*$/),
-  /**
-   * The claims of the requester by which policies decide, and when the token was issued that carried them: what a
-   * sign-out makes void is also whatever was asked for later with a token from before it.
-   */
-  req: z.strictObject({ iss: text, sub: text, iat: z.int(), kind, roles: z.array(text) }),
+  req: claimedRequester,
   /** Who acts for the requester (RFC 8693). */
   act: z.strictObject({ id: text, iss: text, sub: text, kind }).optional(),
 };
@@ -126,6 +134,8 @@ export const GrantClaims = z.strictObject({
     callbackDigest: text.optional(),
     steps: z.array(z.enum(steps)),
     policyDigest: text,
+    /** `dlg_…` of the consent under which a schedule began the run; revoking that stops the run too. */
+    delegation: text.optional(),
   }),
 });
 export type GrantClaims = z.infer<typeof GrantClaims>;
@@ -164,6 +174,7 @@ export function credentialOf({ claims, key }: VerifiedGrant<WorkflowGrantClaims 
     principals: act ? [sub, act.id] : [sub],
     issuedAtS: req.iat,
     grants: [jti, tctx.workflowId],
+    ...('delegation' in tctx && tctx.delegation !== undefined && { delegation: tctx.delegation }),
     key,
   };
 }

@@ -38,6 +38,8 @@ export interface Credential {
   issuedAtS: number;
   /** `jti` of a grant and the id of its run. */
   grants?: readonly string[];
+  /** `dlg_…` of the consent that it comes from. One is given to outlast the session, so signing out leaves it. */
+  delegation?: string;
   /** Thumbprint of the key that signed a grant. */
   key?: string;
 }
@@ -52,7 +54,13 @@ export function voids(revocation: StandingRevocation, credential: Credential): b
   const { kind, target, tenant, issuedUntil } = revocation;
   if (kind === 'key') return target === credential.key;
   if (tenant !== null && tenant !== credential.tenant) return false;
-  if (issuedUntil !== null && credential.issuedAtS * 1000 > Date.parse(issuedUntil)) return false;
+  if (issuedUntil !== null && !isOfSession(credential, issuedUntil)) return false;
+  if (kind === 'delegation') return target === credential.delegation;
   if (kind === 'principal') return credential.principals.some((id) => id === target);
   return kind === 'grant' && (credential.grants ?? []).some((id) => id === target);
+}
+
+/** A consent to a schedule is there for the time when its owner is away. */
+function isOfSession({ issuedAtS, delegation }: Credential, issuedUntil: string): boolean {
+  return delegation === undefined && issuedAtS * 1000 <= Date.parse(issuedUntil);
 }

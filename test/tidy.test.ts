@@ -154,6 +154,7 @@ describe('the repository', () => {
     const exported = [...index.matchAll(/^export (.*)$/gm)].map(([, what]) => what);
     assert.deepEqual(exported, [
       "{ deliverWebhook } from './deliverWebhook.ts';",
+      "{ fireSchedule } from './fireSchedule.ts';",
       "{ runPipeline } from './runPipeline.ts';",
     ]);
   });

@@ -13,8 +13,10 @@ import { errors } from '../domain/errors.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { DeliveryLog } from '../domain/ports/deliveries.ts';
 import type { Progress } from '../domain/ports/progress.ts';
+import type { Timetable } from '../domain/ports/timetable.ts';
 import { wake } from '../workflows/messages.ts';
 import { reconcileDeliveries } from './reconcileDeliveries.ts';
+import { firstPlace, reconcileSchedules } from './reconcileSchedules.ts';
 import { statusOf } from './workflowStatus.ts';
 
 const everyMs = 10_000;
@@ -28,6 +30,7 @@ export interface ReconcileOptions {
   progress: Progress;
   deliveries: DeliveryLog;
   definitions: Definitions;
+  timetable: Timetable;
   onError: (error: unknown) => void;
 }
 
@@ -35,13 +38,14 @@ export interface ReconcileOptions {
  * Keeps our record of runs true to Temporal’s: a run that was ended there from outside is recorded as such, its
  * actor unknown; one that Temporal does not know (it lost its last moments in a power cut, say) is started again,
  * which is safe since nothing is stored twice; one that began anew in another execution is audited; an upload
- * whose receiver fell silent is broken. Events on their way to receivers are looked after likewise. Once at the start, runs
+ * whose receiver fell silent is broken. Events on their way to receivers, and schedules, are looked after likewise. Once at the start, runs
  * that wait for a definition which this worker has are woken.
  */
 export function startReconciling(options: ReconcileOptions): { stop(): Promise<void> } {
   const stopping = new AbortController();
   let after = '';
   let afterDelivery = '';
+  let afterSchedule = firstPlace;
   let woken = false;
 
   async function pass(): Promise<void> {
@@ -55,6 +59,7 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
       await reconcile(options, run);
     }
     afterDelivery = await reconcileDeliveries(options, afterDelivery);
+    afterSchedule = await reconcileSchedules(options, afterSchedule);
   }
 
   const running = (async () => {
@@ -89,7 +94,11 @@ async function wakeWaiting({ pool, client, definitions }: ReconcileOptions): Pro
 
 async function reconcile({ pool, audit, client, progress }: ReconcileOptions, run: OpenRun): Promise<void> {
   const { status, firstExecution } = await statusOf(client, run.runId);
-  if (status === 'unknown') return enqueueStart(pool, run);
+  if (status === 'unknown') {
+    // Its firing is about to start it; one that has ended before it could does not any more.
+    if (run.firedBy && (await statusOf(client, run.firedBy)).status === 'RUNNING') return;
+    return enqueueStart(pool, run);
+  }
   if (firstExecution && run.firstExecution && firstExecution !== run.firstExecution)
     await audit.append(restarted(run, firstExecution), 'once');
   if (status === 'RUNNING') return;

@@ -10,15 +10,20 @@ import type { Pool } from 'pg';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 import { bell } from '../adapters/postgres/bell.ts';
 import { type DueDelivery, relayDeliveries } from '../adapters/postgres/dueDeliveries.ts';
+import { type DueSchedule, relaySchedules } from '../adapters/postgres/dueSchedules.ts';
 import { listen } from '../adapters/postgres/listen.ts';
 import { type OutboxEntry, relayOutbox } from '../adapters/postgres/outbox.ts';
 import { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
 import { searchAttributesOf } from '../adapters/temporal/searchAttributes.ts';
+import { startOf } from '../domain/runStart.ts';
 import { adopt, decide, type RunInput, wake } from '../workflows/messages.ts';
 import { workflowTaskTimeout } from '../workflows/timeouts.ts';
+import { keepSchedule } from './keepSchedule.ts';
 import { startDelivery } from './startDelivery.ts';
 
 const entriesMax = 16;
+/** Each takes Temporal a few calls. */
+const schedulesMax = 8;
 const pollMs = 2_000;
 /** A worker must be there to take an update in; the entry is not held for longer than this. */
 const acceptWithinMs = 5_000;
@@ -52,7 +57,8 @@ export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
       try {
         const found = await relayOutbox(options.pool, entriesMax, (entry) => deliver(options, entry));
         const events = await relayDeliveries(options.pool, entriesMax, (event) => tell(options, event));
-        if (found === entriesMax || events === entriesMax) continue;
+        const schedules = await relaySchedules(options.pool, schedulesMax, (one) => keep(options, one));
+        if (found === entriesMax || events === entriesMax || schedules === schedulesMax) continue;
       } catch (error) {
         options.onError(error);
       }
@@ -67,6 +73,15 @@ export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
       await Promise.all([running, listening.close()]);
     },
   };
+}
+
+async function keep(options: RelayOptions, schedule: DueSchedule): Promise<void> {
+  try {
+    await keepSchedule(options, schedule);
+  } catch (error) {
+    options.onError(error);
+    throw error;
+  }
 }
 
 /** A workflow that is there already does it. */
@@ -96,16 +111,7 @@ const deliveries: Record<OutboxEntry['kind'], (options: RelayOptions, entry: Out
 
 async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): Promise<void> {
   const { manifest, requestedBy, tenant } = entry;
-  const input: RunInput = {
-    runId: entry.runId,
-    pipeline: manifest.id,
-    version: manifest.version,
-    pulled: manifest.source.kind === 'file' || manifest.source.kind === 'http',
-    quick: isQuick(entry),
-    ...(manifest.approval && { gate: manifest.approval.before }),
-    concurrency: manifest.limits.concurrency,
-    deadlineMs: manifest.deadlineMs,
-  };
+  const input: RunInput = { runId: entry.runId, quick: isQuick(entry), ...startOf(manifest) };
   await carryingGrant(entry.grant, () =>
     client.workflow.start('runPipeline', {
       workflowId: entry.runId,

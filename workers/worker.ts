@@ -2,10 +2,12 @@ import { Client } from '@temporalio/client';
 import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { pino } from 'pino';
 import { createCourier } from '../activities/deliver.ts';
+import { createFirer } from '../activities/fire.ts';
 import { createActivities, type Dependencies } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
 import { createPublishedKeys } from '../adapters/keys/publishedKeys.ts';
+import { createScheduler } from '../adapters/keys/scheduler.ts';
 import { createStepTokens } from '../adapters/keys/stepTokens.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
 import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
@@ -30,14 +32,17 @@ import {
 } from '../adapters/temporal/activityInterceptor.ts';
 import { workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
 import { courierInterceptor, currentDelivery } from '../adapters/temporal/courierInterceptor.ts';
+import { currentFiring, firingInterceptor } from '../adapters/temporal/firingInterceptor.ts';
 import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { attemptDetails, stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
+import { createTimetable } from '../adapters/temporal/timetable.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
 import { createWebhookSender } from '../adapters/webhooks/sendWebhook.ts';
 import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
 import { createAuthority } from '../domain/authority.ts';
 import { DecisionClaims, decisionType } from '../domain/decision.ts';
 import { fetchQueueOf } from '../domain/fetchQueue.ts';
+import { firingQueueOf } from '../domain/firing.ts';
 import { deliveryQueueOf } from '../domain/webhookDelivery.ts';
 import { startHealth } from './health.ts';
 import { startReconciling } from './reconcile.ts';
@@ -197,6 +202,21 @@ export async function startWorker(
     interceptors: { activity: [(context) => courierInterceptor(context, audit)] },
     maxConcurrentActivityTaskExecutions: 64,
   });
+  // Nor here, where nothing is done but ask the API.
+  const firer = await Worker.create({
+    ...shared,
+    taskQueue: firingQueueOf(settings.taskQueue),
+    activities: createFirer({
+      firing: currentFiring,
+      scheduler: createScheduler({
+        url: settings.tokenUrl,
+        issuer: settings.issuer,
+        workload: settings.workload,
+      }),
+    }),
+    interceptors: { activity: [firingInterceptor] },
+    maxConcurrentActivityTaskExecutions: 16,
+  });
   const worker = await Worker.create({
     ...shared,
     plugins: [identity],
@@ -231,6 +251,7 @@ export async function startWorker(
     progress,
     deliveries,
     definitions,
+    timetable: createTimetable({ client, taskQueue: settings.taskQueue }),
     onError,
   });
   const stopped = aborted(life.signal);
@@ -238,6 +259,7 @@ export async function startWorker(
     worker.runUntil(stopped.then(() => Promise.all([relay.stop(), reconciling.stop()]))),
     fetcher.runUntil(stopped),
     courier.runUntil(stopped),
+    firer.runUntil(stopped),
   ]);
   life.onReady(health.port);
   try {

@@ -77,6 +77,11 @@ export const courierTimeouts = {
   abandon: { startToCloseTimeout: '60s', retry: withoutLimit },
 } as const satisfies Record<string, ActivityOptions>;
 
+/** Of a firing. Without limit: an API that is away for a while delays it, and how late is too late is for the API to say. */
+export const firerTimeouts = {
+  fire: { startToCloseTimeout: '20s', retry: { ...withoutLimit, maximumInterval: '10s' } },
+} as const satisfies Record<string, ActivityOptions>;
+
 /** A workflow task lost with its worker is given to another after this long. Temporal’s default is 10 s. */
 export const workflowTaskTimeout = '5s';
 

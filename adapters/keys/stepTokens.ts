@@ -1,21 +1,18 @@
-import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { importJWK, type JWK, SignJWT } from 'jose';
 import { z } from 'zod';
 import { type ErrorCode, errors, WaybillError } from '../../domain/errors.ts';
 import type { StepTokens } from '../../domain/ports/stepTokens.ts';
 import { tokenKinds } from '../../domain/stepToken.ts';
+import { assertClient, type WorkloadKey } from './clientAssertion.ts';
 
 const timeoutMs = 5_000;
-const assertionLifetimeS = 30;
 
 export interface StepTokensOptions {
   /** The token endpoint of the API. */
   url: URL;
   /** The name of this Waybill, `urn:waybill:<instance>`: the audience of what proves who asks. */
   issuer: string;
-  /** Who this worker is, and the file with its private key (a JWK), which is read each time, so that it may be exchanged. */
-  workload: { id: string; keyFile: string } | undefined;
+  /** Who this worker is. */
+  workload: WorkloadKey | undefined;
   /** The grant of the attempt that asks. */
   grant(): string;
 }
@@ -34,31 +31,13 @@ export function createStepTokens(options: StepTokensOptions): StepTokens {
         audience: origin,
         scope: step,
         client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
-        client_assertion: await assert(workload, issuer),
+        client_assertion: await assertClient(workload, issuer).catch((error) => {
+          throw unavailable('the key of this worker cannot be used', error);
+        }),
       });
       return request(url, body);
     },
   };
-}
-
-/** RFC 7523, section 3. */
-async function assert({ id, keyFile }: { id: string; keyFile: string }, audience: string): Promise<string> {
-  try {
-    const jwk = JSON.parse(await readFile(keyFile, 'utf8')) as JWK;
-    const alg = jwk.kty === 'EC' ? 'ES256' : 'EdDSA';
-    const header = { alg, typ: 'client-authentication+jwt', ...(jwk.kid && { kid: jwk.kid }) };
-    return await new SignJWT({})
-      .setProtectedHeader(header)
-      .setIssuer(id)
-      .setSubject(id)
-      .setAudience(audience)
-      .setJti(randomUUID())
-      .setIssuedAt()
-      .setExpirationTime(`${assertionLifetimeS} s`)
-      .sign(await importJWK(jwk, alg));
-  } catch (error) {
-    throw unavailable('the key of this worker cannot be used', error);
-  }
 }
 
 const Issued = z.object({ access_token: z.string().min(1) });

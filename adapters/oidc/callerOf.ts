@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { SchedulerActor } from '../../domain/delegation.ts';
 import type { Identified } from '../../domain/ports/authenticator.ts';
 import type { Principal } from '../../domain/principal.ts';
 import {
@@ -64,6 +65,11 @@ type Unplaced = Extract<Identified, { outcome: 'unplaced' }>;
 export function principalId(issuer: string, subject: string): string {
   const digest = createHash('sha256').update(`${issuer}\0${subject}`).digest('base64url');
   return `prn_${digest.slice(0, 22)}`;
+}
+
+/** Who acts when a schedule fires: this Waybill, by a name that no token can have. */
+export function schedulerOf(issuer: string): SchedulerActor {
+  return { id: principalId(issuer, 'scheduler'), issuer, subject: 'scheduler', kind: 'service' };
 }
 
 function maySpeakFor({ tenants }: TrustedIssuer, tenant: string): boolean {

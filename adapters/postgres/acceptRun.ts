@@ -1,7 +1,13 @@
 import type { ClientBase } from 'pg';
 import type { Batch } from '../../domain/batch.ts';
 import { errors, WaybillError } from '../../domain/errors.ts';
-import type { Acceptance, IdempotencyScope, Intake, KnownKey } from '../../domain/ports/intake.ts';
+import type {
+  Acceptance,
+  AcceptedFiring,
+  IdempotencyScope,
+  Intake,
+  KnownKey,
+} from '../../domain/ports/intake.ts';
 import { type Run, zeroCounts } from '../../domain/run.ts';
 import { insertAudit } from './audit.ts';
 import { runColumns, runFromRow } from './runs.ts';
@@ -30,11 +36,30 @@ export async function acceptRun(tenants: Tenants, acceptance: Acceptance): Retur
   throw new WaybillError('IdempotencyKeyInUse', { detail: 'the key was taken and freed again and again' });
 }
 
+/** `undefined` where the time has had its firing, or the schedule has changed since it was looked at. */
+export async function acceptFiring(
+  tenants: Tenants,
+  acceptance: Acceptance,
+  firing: AcceptedFiring,
+): Promise<Run | undefined> {
+  const { tenant, requestedBy } = acceptance;
+  return tenants.for(tenant, requestedBy.id).transaction(async (client) => {
+    const accepted = await insertRun(client, acceptance, firing);
+    if (accepted) await insertAudit(client, acceptance.audit);
+    return accepted;
+  });
+}
+
 /**
- * Run, key, batches and outbox entry in one statement, to save round trips; `undefined` where the key is taken. What was
- * revoked is asked once more here: the grant is younger than a logout that this process has not heard of, and would escape it.
+ * Run, key or firing, batches and outbox entry in one statement, to save round trips; `undefined` where the key or the time is
+ * taken. A firing starts its run itself, so nothing goes to the outbox. What was revoked is asked once more here: the grant
+ * is younger than a logout that this process has not heard of, and would escape it.
  */
-async function insertRun(client: ClientBase, a: Acceptance): Promise<Run | undefined> {
+async function insertRun(
+  client: ClientBase,
+  a: Acceptance,
+  firing?: AcceptedFiring,
+): Promise<Run | undefined> {
   const { rows } = await client.query({
     name: 'accept-run',
     text: `
@@ -44,11 +69,19 @@ async function insertRun(client: ClientBase, a: Acceptance): Promise<Run | undef
         INSERT INTO waybill.idempotency (tenant, principal, pipeline, key, run_id, request_digest)
         SELECT $2, $8, $3, $16, $1, $17 FROM admitted WHERE $16::text IS NOT NULL
         ON CONFLICT DO NOTHING RETURNING 1
+      ), scheduled AS (
+        SELECT FROM waybill.schedule s
+        WHERE s.tenant = $2 AND s.id = $25::text AND s.revision = $29::bigint AND s.state = 'active' FOR SHARE
+      ), fired AS (
+        INSERT INTO waybill.firing (tenant, schedule_id, nominal_at, outcome, run_id, workflow_id, first_run_id)
+        SELECT $2, $25, $26::timestamptz, 'fired', $1, $27, $28 FROM admitted, scheduled
+        ON CONFLICT DO NOTHING RETURNING 1
       ), r AS (
         INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal,
           requested_by, parameters, source, callback, grant_jws, txn, arrival)
         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 FROM admitted
-        WHERE $16::text IS NULL OR EXISTS (SELECT FROM claimed)
+        WHERE ($16::text IS NULL OR EXISTS (SELECT FROM claimed))
+          AND ($25::text IS NULL OR EXISTS (SELECT FROM fired))
         RETURNING *, NULL::jsonb AS live
       ), arrived AS (
         INSERT INTO waybill.batch
@@ -58,7 +91,7 @@ async function insertRun(client: ClientBase, a: Acceptance): Promise<Run | undef
         FROM r, jsonb_to_recordset($18) AS b("seq" integer, "digest" text, "sizeBytes" bigint, "firstByte" bigint,
           "firstRecord" bigint, "firstLine" bigint, "records" bigint, "header" jsonb, "refused" text)
       ), due AS (
-        INSERT INTO waybill.outbox (kind, run_id) SELECT 'start', r.id FROM r
+        INSERT INTO waybill.outbox (kind, run_id) SELECT 'start', r.id FROM r WHERE $25::text IS NULL
       )
       SELECT EXISTS (SELECT FROM admitted) AS admitted, ${runColumns}, pg_notify('waybill_outbox', '')
       FROM (SELECT) once LEFT JOIN r ON true`,
@@ -82,6 +115,11 @@ async function insertRun(client: ClientBase, a: Acceptance): Promise<Run | undef
       a.requestDigest ?? null,
       JSON.stringify(a.batches satisfies readonly Batch[]),
       ...voidedValues(a.credential),
+      firing?.schedule ?? null,
+      firing?.nominalAt ?? null,
+      firing?.execution.workflowId ?? null,
+      firing?.execution.firstRunId ?? null,
+      firing?.revision ?? null,
     ],
   });
   if (!rows[0].admitted) throw new WaybillError('PrincipalRevoked');

@@ -1,5 +1,5 @@
 import type { Intake } from '../../domain/ports/intake.ts';
-import { acceptRun, findKey, recordFailedRun } from './acceptRun.ts';
+import { acceptFiring, acceptRun, findKey, recordFailedRun } from './acceptRun.ts';
 import type { DatabaseAddress } from './address.ts';
 import { appendArrival, breakOffArrival, sealArrival, touchArrival } from './arrival.ts';
 import { listRunAudit } from './auditTrail.ts';
@@ -23,6 +23,7 @@ export function createIntake(
   return {
     findKey: (scope) => asked(findKey(tenants, scope)),
     accept: (acceptance) => acceptRun(tenants, acceptance),
+    acceptFiring: (acceptance, firing) => acceptFiring(tenants, acceptance, firing),
     recordFailed: (acceptance, code) => recordFailedRun(tenants, acceptance, code),
     appendBatch: (run, batch) => appendArrival(tenants, run, batch),
     touch: (run) => asked(touchArrival(tenants, run)),

@@ -51,8 +51,9 @@ export function watchRevocations(
   return {
     find(credential) {
       if (copy.ageMs() > ageMaxMs) throw new WaybillError('RevocationsUnavailable');
-      const { principals, grants = [], key } = credential;
-      for (const target of [...principals, ...grants, ...(key === undefined ? [] : [key])]) {
+      const { principals, grants = [], key, delegation } = credential;
+      for (const target of [...principals, ...grants, key, delegation]) {
+        if (target === undefined) continue;
         for (const revocation of byTarget.get(target) ?? []) {
           if (voids(revocation, credential)) return revocation;
         }

@@ -13,6 +13,7 @@ import * as webhooks from './migrations/0006_webhooks.ts';
 import * as suspension from './migrations/0007_suspension.ts';
 import * as keysVouched from './migrations/0008_keys_vouched.ts';
 import * as approvals from './migrations/0009_approvals.ts';
+import * as schedules from './migrations/0010_schedules.ts';
 import * as watermarks from './migrations/0011_watermarks.ts';
 
 /** In order of their names; one that was released never changes. */
@@ -27,6 +28,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0007_suspension': suspension,
   '0008_keys_vouched': keysVouched,
   '0009_approvals': approvals,
+  '0010_schedules': schedules,
   '0011_watermarks': watermarks,
 };
 

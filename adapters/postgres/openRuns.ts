@@ -7,13 +7,17 @@ export interface OpenRun extends RunRef {
   txn: string;
   /** The execution in Temporal in which it began; `null` where it has not begun yet. */
   firstExecution: string | null;
+  /** The workflow of the firing that begins it, where a schedule did. */
+  firedBy: string | null;
 }
 
 /** Runs open for more than a minute that no entry of the outbox is still to start, after `afterId`, in the order of their ids. */
 export async function listOpenRuns(pool: Pool, afterId: string, runsMax: number): Promise<OpenRun[]> {
   try {
     const { rows } = await pool.query<OpenRun>(
-      `SELECT id AS "runId", tenant, txn, first_execution AS "firstExecution" FROM waybill.run r
+      `SELECT id AS "runId", tenant, txn, first_execution AS "firstExecution",
+              (SELECT workflow_id FROM waybill.firing f WHERE f.tenant = r.tenant AND f.run_id = r.id) AS "firedBy"
+       FROM waybill.run r
        WHERE ended_at IS NULL AND id > $1 AND created_at < now() - interval '1 minute'
          AND NOT EXISTS (SELECT FROM waybill.outbox o WHERE o.run_id = r.id AND o.kind = 'start')
        ORDER BY id LIMIT $2`,

@@ -109,7 +109,7 @@ async function record(
        WHERE NOT ${voided(5)} RETURNING run_id
      ), once AS (
        SELECT run_id FROM entry LIMIT 1
-     ), versioned AS (${nextVersion('once', 17)}), audited AS (${auditWhere('once', 10)})
+     ), versioned AS (${nextVersion('once', 18)}), audited AS (${auditWhere('once', 11)})
      SELECT pg_notify('waybill_run', run_id) FROM once`,
     [
       ...[tenant, runId, [...landed.keys()], [...landed.values()].map((counts) => JSON.stringify(counts))],

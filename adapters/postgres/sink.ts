@@ -93,8 +93,8 @@ async function record(client: ClientBase, load: Load, counts: Counts, wrote: boo
     text: `WITH entry AS (
              INSERT INTO waybill.ledger (tenant, run_id, seq, counts)
              SELECT $1, $2, $3, $4::jsonb WHERE NOT ${voided(5)} RETURNING run_id
-           ), versioned AS (${nextVersion('entry', 17)}),
-           audited AS (${auditWhere('entry', 10)})
+           ), versioned AS (${nextVersion('entry', 18)}),
+           audited AS (${auditWhere('entry', 11)})
            SELECT pg_notify('waybill_run', run_id) FROM entry`,
     values: [
       ...[tenant, runId, seq, JSON.stringify(counts)],

@@ -1,6 +1,7 @@
 import type { Headers } from '@temporalio/common';
 import { AsyncLocalStorage, log, type WorkflowInterceptorsFactory, workflowInfo } from '@temporalio/workflow';
 import { type CarriageFault, faultOfMessage, faultOfStart } from '../../domain/carriage.ts';
+import { takeGrantOfChild } from '../../domain/childGrant.ts';
 import { adoptActivity, adoptUpdate } from '../../domain/grantHeader.ts';
 import { isRefusal } from '../../domain/refusal.ts';
 import {
@@ -10,6 +11,7 @@ import {
   forOthers,
   grantOf,
   isContinued,
+  withGrant,
 } from './grantHeader.ts';
 
 /**
@@ -78,7 +80,10 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
         scheduleActivity: (input, next) => next(carrying(input, forActivity(current(), resetExecution()))),
         scheduleLocalActivity: (input, next) =>
           verifying(input.activityType, next(carrying(input, forActivity(current(), resetExecution())))),
-        startChildWorkflowExecution: (input, next) => next(carrying(input, forOthers(current()))),
+        startChildWorkflowExecution(input, next) {
+          const grant = takeGrantOfChild(input.options.workflowId);
+          return next(carrying(input, grant === undefined ? forOthers(current()) : withGrant({}, grant)));
+        },
         signalWorkflow: (input, next) => next(carrying(input, forOthers(current()))),
         // The workflow itself goes on, whoever’s message made it do so.
         continueAsNew: (input, next) =>

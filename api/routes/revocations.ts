@@ -40,13 +40,13 @@ const targets: Record<RevocationKind, RegExp> = {
   principal: /^prn_[\w-]{22}$/,
   grant: /^[A-Za-z0-9._-]{1,200}$/,
   key: /^[\w-]{43}$/,
-  delegation: /^[A-Za-z0-9._-]{1,200}$/,
+  delegation: /^dlg_[0-9a-f-]{36}$/,
 };
 
 const RevocationRequest = z
   .strictObject({
     kind,
-    id: z.string().max(200).describe('`prn_…`; of a grant the id of its run; of a key its `kid`.'),
+    id: z.string().max(200).describe('`prn_…`; `dlg_…`; of a grant the id of its run; of a key its `kid`.'),
     reason: z
       .string()
       .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, 'Up to 500 characters, without control characters.')
@@ -144,12 +144,16 @@ export function restore(ports: ApiPorts, options: ApiOptions) {
 
 /** A mistyped id would revoke nothing, and nobody would notice. Principals are not known before they come. */
 async function refuseUnknown(
-  { intake, grantSigner }: ApiPorts,
+  { intake, grantSigner, schedules }: ApiPorts,
   { tenant }: Principal,
   { kind, id }: z.infer<typeof RevocationRequest>,
 ): Promise<void> {
   const isJti = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id);
   if (kind === 'grant' && !isJti && !(await intake.findRun(tenant, id))) throw new WaybillError('RunUnknown');
+  if (kind === 'delegation' && !(await schedules.hasDelegation(tenant, id))) {
+    const message = 'There is no such consent. GET /v1/schedules/{id} names that of a schedule.';
+    throw new WaybillError('InvalidRequest', { issues: [{ path: '/id', message }] });
+  }
   if (kind !== 'key') return;
   const { keys } = await grantSigner.publicKeys();
   if (keys.some((key) => 'kid' in key && key.kid === id)) return;

@@ -112,6 +112,7 @@ export async function mint(
       ...(callback && { callbackDigest: sha256(describeCallback(callback)) }),
       steps: granted,
       policyDigest: draft.policyDigest,
+      ...(draft.credential.delegation && { delegation: draft.credential.delegation }),
     },
   };
   return { grant: await ports.grantSigner.sign(claims), claims };

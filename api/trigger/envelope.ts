@@ -66,10 +66,20 @@ export async function triggerByEnvelope(
   return sameRun(accepted.known, requestDigest);
 }
 
-/** Step `resolve`. Throws `ParametersInvalid`, `SourceInvalid`, `SourceRefused`, `InputRequired`. */
-async function resolve(
+/** Whether a request would get as far as being accepted. Throws what `triggerByEnvelope` throws before it mints. */
+export async function checkEnvelope(
   ports: ApiPorts,
-  { pipeline }: Call,
+  pipeline: Call['pipeline'],
+  envelope: Envelope,
+): Promise<void> {
+  await resolve(ports, { pipeline }, envelope);
+  if (envelope.callback) checkUrl(ports, envelope.callback.url);
+}
+
+/** Step `resolve`. Throws `ParametersInvalid`, `SourceInvalid`, `SourceRefused`, `InputRequired`. */
+export async function resolve(
+  ports: ApiPorts,
+  { pipeline }: Pick<Call, 'pipeline'>,
   { source, parameters, records }: Envelope,
 ): Promise<Pick<Draft, 'parameters' | 'source'>> {
   const resolved = resolveSource(pipeline.manifest.source, source, records !== undefined);
@@ -81,15 +91,20 @@ async function resolve(
 }
 
 /** The URL as it is written once it is parsed. Throws `CallbackRefused`. */
-function callbackOf(
-  { checkCallback }: ApiPorts,
+export function callbackOf(
+  ports: ApiPorts,
   options: ApiOptions,
   { runId }: Draft,
   { callback }: Envelope,
 ): Acceptance['callback'] {
   if (!callback) return null;
+  checkUrl(ports, callback.url);
+  return { url: new URL(callback.url).href, links: runLinksOf(runId, options.publicUrl) };
+}
+
+function checkUrl({ checkCallback }: ApiPorts, url: string): void {
   try {
-    checkCallback(callback.url);
+    checkCallback(url);
   } catch (error) {
     if (!(error instanceof WaybillError) || error.code !== 'CallbackRefused') throw error;
     throw new WaybillError('CallbackRefused', {
@@ -97,7 +112,6 @@ function callbackOf(
       cause: error,
     });
   }
-  return { url: new URL(callback.url).href, links: runLinksOf(runId, options.publicUrl) };
 }
 
 function resolveSource(

@@ -81,6 +81,8 @@ export function apiService(stack: Stack, postgres: Postgres, temporal: Temporal)
     WAYBILL_OPERATING_TENANT: 'acme',
     WAYBILL_TEMPORAL_UI_URL: temporal.uiUrl,
     WAYBILL_TEMPORAL_NAMESPACE: 'default',
+    WAYBILL_TEMPORAL_ADDRESS: temporal.address,
+    WAYBILL_TASK_QUEUE: 'waybill',
     WAYBILL_FILE_ROOTS: fileRootsOf(stack),
     WAYBILL_EGRESS_ALLOW: settings.WAYBILL_EGRESS_ALLOW,
     WAYBILL_CALLBACK_ALLOW: settings.WAYBILL_CALLBACK_ALLOW,

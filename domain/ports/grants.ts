@@ -1,5 +1,6 @@
 import type { AuditEvent } from '../audit.ts';
 import type { DecisionClaims, decisionType } from '../decision.ts';
+import type { DelegationClaims, delegationType } from '../delegation.ts';
 import type { GrantClaims, grantType } from '../grant.ts';
 import type { GrantKey, GrantKeyState } from '../grantKey.ts';
 import type { StepTokenClaims, stepTokenType } from '../stepToken.ts';
@@ -8,8 +9,8 @@ import type { StepTokenClaims, stepTokenType } from '../stepToken.ts';
 export interface GrantSigner {
   /** Default `typ`: a grant’s. */
   sign(
-    claims: GrantClaims | StepTokenClaims | DecisionClaims,
-    typ?: typeof grantType | typeof stepTokenType | typeof decisionType,
+    claims: GrantClaims | StepTokenClaims | DecisionClaims | DelegationClaims,
+    typ?: typeof grantType | typeof stepTokenType | typeof decisionType | typeof delegationType,
   ): Promise<string>;
   /** Public keys, current, future and retired, as a JWK Set (RFC 7517). */
   publicKeys(): Promise<{ keys: object[] }>;

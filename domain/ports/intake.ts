@@ -6,6 +6,7 @@ import type { Requester } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
 import type { Run, RunRef, RunState } from '../run.ts';
 import type { RunFacts } from './progress.ts';
+import type { NewFiring } from './schedules.ts';
 import type { PulledSource } from './sources.ts';
 
 /** What the API asks of the database: accepting runs and showing them. All of it throws `DatabaseUnavailable`. */
@@ -20,6 +21,11 @@ export interface Intake {
   accept(
     acceptance: Acceptance,
   ): Promise<{ outcome: 'accepted'; run: Run } | { outcome: 'known'; known: KnownKey }>;
+  /**
+   * The same for a time of a schedule, whose one firing it then is; Temporal starts the run as its child. `undefined` where
+   * the time has had its firing, or the schedule is no more what it was.
+   */
+  acceptFiring(acceptance: Acceptance, firing: AcceptedFiring): Promise<Run | undefined>;
   /** Appends a batch that arrived after acceptance, and wakes whoever waits for it. Throws `UploadIncomplete` once broken. */
   appendBatch(run: RunRef, batch: Batch): Promise<void>;
   /** Says that the upload of a run goes on; without it for 30 s, the upload counts as broken. */
@@ -83,6 +89,13 @@ export interface IdempotencyScope {
 export type KnownKey =
   | { state: 'receiving'; runId: string }
   | { state: 'settled'; run: Run; requestDigest: string };
+
+/** Which time of which schedule begins a run, and the execution in Temporal that asked. */
+export interface AcceptedFiring extends NewFiring {
+  schedule: string;
+  /** Of the schedule, as it was when it was looked at. */
+  revision: number;
+}
 
 export interface Acceptance {
   runId: string;

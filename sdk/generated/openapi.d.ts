@@ -477,6 +477,196 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the schedules of your tenant, by their ids
+         * @description Only those of pipelines that you may read.
+         */
+        get: operations["listSchedules"];
+        put?: never;
+        /**
+         * Has a pipeline run again and again in your name
+         * @description With this you consent that it does, for at most 90 days, to exactly these terms and the pipeline as it is now; each firing asks whether you still may. Through an agent it is made, and waits for you to consent (`renew`).
+         */
+        post: operations["createSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedule-previews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Says when a schedule would be due, before there is one
+         * @description By Temporal, which knows zones and when clocks change. Without jitter.
+         */
+        post: operations["previewSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a schedule */
+        get: operations["getSchedule"];
+        put?: never;
+        post?: never;
+        /**
+         * Ends a schedule
+         * @description Runs that it has begun go on. Its id may be used again.
+         */
+        delete: operations["deleteSchedule"];
+        options?: never;
+        head?: never;
+        /**
+         * Changes what a schedule does
+         * @description Its owner consents with that to the new terms. What somebody else changes waits until the owner has consented (`renew`), or is theirs from then on: `owner: "me"`.
+         */
+        patch: operations["updateSchedule"];
+        trace?: never;
+    };
+    "/v1/schedules/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Has a schedule begin nothing until it is resumed
+         * @description Times that pass meanwhile are not made up for; see `backfill`. What is under way goes on.
+         */
+        post: operations["pauseSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedules/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Has a schedule that is paused or blocked go on
+         * @description Where what it runs under still does not hold, the answer says why, and it stays as it is.
+         */
+        post: operations["resumeSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedules/{id}/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Consents anew to what a schedule of yours does, as it is now
+         * @description Only its owner can, and nobody for them. A schedule that was blocked goes on; one that is paused stays so.
+         */
+        post: operations["renewSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedules/{id}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begins a run as the schedule would, now and in your name
+         * @description Not in the owner’s: it is your run, by your right. The times of the schedule are left as they are.
+         */
+        post: operations["runSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedules/{id}/backfill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begins runs for times that have passed, in your name
+         * @description At most 100 at once, oldest first. `missing`: times for which no run was begun; `failed`: those whose last run failed or was cancelled; `all`. Asked again, the same runs are the answer.
+         */
+        post: operations["backfillSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedules/{id}/firings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what became of the times of a schedule, newest first */
+        get: operations["listFirings"];
+        put?: never;
+        /**
+         * Asks, as a workload, whether an execution in Temporal is a firing that may begin a run
+         * @description For workers of this Waybill, which prove themselves by `private_key_jwt`. An execution that asks again gets the same answer.
+         */
+        post: operations["fire"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1340,6 +1530,117 @@ export interface components {
             counted: boolean | null;
             code: string | null;
             token: string;
+        };
+        Schedule: {
+            id: string;
+            pipeline: string;
+            tenant: string;
+            /** @enum {string} */
+            state: "active" | "paused" | "blocked";
+            reason: {
+                code: string;
+                message: string;
+            } | null;
+            terms: {
+                cron?: string;
+                every?: string;
+                offset?: string;
+                calendars?: {
+                    /** @default 0 */
+                    second: string;
+                    /** @default 0 */
+                    minute: string;
+                    /** @default 0 */
+                    hour: string;
+                    /** @default * */
+                    dayOfMonth: string;
+                    /** @default * */
+                    month: string;
+                    /** @default * */
+                    dayOfWeek: string;
+                    /** @default * */
+                    year: string;
+                }[];
+                /** @default UTC */
+                timeZone: string;
+                jitter?: string;
+                /** Format: date-time */
+                startAt?: string;
+                /** Format: date-time */
+                endAt?: string;
+                /**
+                 * @default skip
+                 * @enum {string}
+                 */
+                overlap: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
+                /** @default 1h */
+                catchUp: string;
+                /** @default false */
+                pauseOnFailure: boolean;
+                /** @default {} */
+                parameters: {
+                    [key: string]: unknown;
+                };
+                timeParameter?: string;
+                source?: {
+                    path: string;
+                } | {
+                    /** Format: uri */
+                    url: string;
+                };
+                callback?: {
+                    /** Format: uri */
+                    url: string;
+                };
+            };
+            note: string | null;
+            declared: boolean;
+            owner: {
+                id: string;
+                issuer: string;
+                subject: string;
+                /** @enum {string} */
+                kind: "person" | "service" | "agent";
+                actor?: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                };
+            };
+            delegation: {
+                id: string;
+                /** Format: date-time */
+                givenAt: string;
+                /** Format: date-time */
+                expiresAt: string;
+            } | null;
+            revision: number;
+            applied: boolean;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+            links: {
+                self: string;
+                firings: string;
+                temporal: string | null;
+            };
+        };
+        Firing: {
+            /** Format: date-time */
+            at: string;
+            /** @enum {string} */
+            outcome: "fired" | "blocked" | "missed" | "skipped";
+            run: string | null;
+            code: string | null;
+            /** Format: date-time */
+            decidedAt: string;
+            backfilledBy: string | null;
+            links: {
+                run: string | null;
+            };
         };
         RunEventData: {
             run: string;
@@ -2490,6 +2791,648 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SignedDecision"];
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listSchedules: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string;
+                pipeline?: string;
+                state?: "active" | "paused" | "blocked";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Schedule"][];
+                        nextCursor: string | null;
+                    };
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    id?: string;
+                    pipeline: string;
+                    terms: {
+                        cron?: string;
+                        every?: string;
+                        offset?: string;
+                        calendars?: {
+                            /** @default 0 */
+                            second?: string;
+                            /** @default 0 */
+                            minute?: string;
+                            /** @default 0 */
+                            hour?: string;
+                            /** @default * */
+                            dayOfMonth?: string;
+                            /** @default * */
+                            month?: string;
+                            /** @default * */
+                            dayOfWeek?: string;
+                            /** @default * */
+                            year?: string;
+                        }[];
+                        /** @default UTC */
+                        timeZone?: string;
+                        jitter?: string;
+                        /** Format: date-time */
+                        startAt?: string;
+                        /** Format: date-time */
+                        endAt?: string;
+                        /**
+                         * @default skip
+                         * @enum {string}
+                         */
+                        overlap?: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
+                        /** @default 1h */
+                        catchUp?: string;
+                        /** @default false */
+                        pauseOnFailure?: boolean;
+                        /** @default {} */
+                        parameters?: {
+                            [key: string]: unknown;
+                        };
+                        timeParameter?: string;
+                        source?: {
+                            path: string;
+                        } | {
+                            /** Format: uri */
+                            url: string;
+                        };
+                        callback?: {
+                            /** Format: uri */
+                            url: string;
+                        };
+                    };
+                    note?: string | null;
+                    /** @default false */
+                    declared?: boolean;
+                    /** @default false */
+                    paused?: boolean;
+                    lifetime?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    previewSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    timing: {
+                        cron?: string;
+                        every?: string;
+                        offset?: string;
+                        calendars?: {
+                            /** @default 0 */
+                            second?: string;
+                            /** @default 0 */
+                            minute?: string;
+                            /** @default 0 */
+                            hour?: string;
+                            /** @default * */
+                            dayOfMonth?: string;
+                            /** @default * */
+                            month?: string;
+                            /** @default * */
+                            dayOfWeek?: string;
+                            /** @default * */
+                            year?: string;
+                        }[];
+                        /** @default UTC */
+                        timeZone?: string;
+                        jitter?: string;
+                        /** Format: date-time */
+                        startAt?: string;
+                        /** Format: date-time */
+                        endAt?: string;
+                    };
+                    /** @default 10 */
+                    count?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        times: string[];
+                    };
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    revision?: number;
+                    terms?: {
+                        cron?: string;
+                        every?: string;
+                        offset?: string;
+                        calendars?: {
+                            /** @default 0 */
+                            second?: string;
+                            /** @default 0 */
+                            minute?: string;
+                            /** @default 0 */
+                            hour?: string;
+                            /** @default * */
+                            dayOfMonth?: string;
+                            /** @default * */
+                            month?: string;
+                            /** @default * */
+                            dayOfWeek?: string;
+                            /** @default * */
+                            year?: string;
+                        }[];
+                        /** @default UTC */
+                        timeZone?: string;
+                        jitter?: string;
+                        /** Format: date-time */
+                        startAt?: string;
+                        /** Format: date-time */
+                        endAt?: string;
+                        /**
+                         * @default skip
+                         * @enum {string}
+                         */
+                        overlap?: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
+                        /** @default 1h */
+                        catchUp?: string;
+                        /** @default false */
+                        pauseOnFailure?: boolean;
+                        /** @default {} */
+                        parameters?: {
+                            [key: string]: unknown;
+                        };
+                        timeParameter?: string;
+                        source?: {
+                            path: string;
+                        } | {
+                            /** Format: uri */
+                            url: string;
+                        };
+                        callback?: {
+                            /** Format: uri */
+                            url: string;
+                        };
+                    };
+                    note?: string | null;
+                    declared?: boolean;
+                    /** @enum {string} */
+                    owner?: "me";
+                    lifetime?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pauseSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    note?: string | null;
+                } | null;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resumeSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    renewSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    lifetime?: string;
+                } | null;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runSchedule: {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backfillSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** Format: date-time */
+                    from: string;
+                    /** Format: date-time */
+                    to: string;
+                    /**
+                     * @default missing
+                     * @enum {string}
+                     */
+                    mode?: "missing" | "failed" | "all";
+                    /** @default false */
+                    dryRun?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            /** Format: date-time */
+                            at: string;
+                            run: string | null;
+                        }[];
+                        more: boolean;
+                    };
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listFirings: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Firing"][];
+                        nextCursor: string | null;
+                    };
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fire: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    workflowId: string;
+                    runId: string;
+                    /** @enum {string} */
+                    client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+                    client_assertion: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {string} */
+                        outcome: "fired";
+                        run: {
+                            runId: string;
+                            tenant: string;
+                            principal: string;
+                            summary: string;
+                            grant: string;
+                            manifest: {
+                                id: string;
+                                version: number;
+                            } & {
+                                [key: string]: unknown;
+                            };
+                        };
+                    } | {
+                        /** @enum {string} */
+                        outcome: "blocked" | "missed" | "skipped" | "refused";
+                        /** @enum {string} */
+                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotAPerson" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineUnknown" | "RunUnknown" | "RevocationUnknown" | "DeliveryUnknown" | "ApprovalUnknown" | "SampleUnknown" | "ScheduleUnknown" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenKindUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmRefused" | "GrantTypeMismatch" | "GrantKeyUnknown" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalMissing" | "ConsentNeeded" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ScheduleNotActive" | "ScheduleTampered" | "PausedOutside" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "BatchMissing" | "BatchCorrupt" | "SinkRejected" | "SinkIncompatible" | "TransformFailed" | "CountsMismatch" | "RunTerminated" | "RunOverdue" | "RunCancelled";
+                    };
                 };
             };
             /** @description Refused; `code` says why. */

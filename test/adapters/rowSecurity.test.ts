@@ -70,6 +70,14 @@ const rowsOf = (tenant: string) => {
     INSERT INTO waybill.outbox (tenant, kind, run_id) VALUES ('${tenant}', 'start', '${run}');
     INSERT INTO waybill.delivery (id, tenant, run_id, type, data, url)
       VALUES ('dlv-${tenant}', '${tenant}', '${run}', 'run.completed', '{}', 'https://hooks.example/');
+    INSERT INTO waybill.schedule (tenant, id, pipeline, definition, terms, declared, owner, state)
+      VALUES ('${tenant}', 'daily-${tenant}', 'things', '{}', '{}', false, '{}', 'active');
+    INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at)
+      VALUES ('dlg-${tenant}', '${tenant}', 'daily-${tenant}', 'prn_1', 'jws', now(), now());
+    INSERT INTO waybill.firing (tenant, schedule_id, nominal_at, outcome, run_id, workflow_id, first_run_id)
+      VALUES ('${tenant}', 'daily-${tenant}', now(), 'fired', '${run}', 'w', 'r');
+    INSERT INTO waybill.backfill (tenant, schedule_id, nominal_at, run_id)
+      VALUES ('${tenant}', 'daily-${tenant}', now(), '${run}');
     INSERT INTO waybill.audit_event (tenant, action, outcome, detail) VALUES ('${tenant}', 'a', 'success', '{}');
     INSERT INTO waybill.revocation (id, kind, target, tenant) VALUES ('rev-${tenant}', 'grant', '${run}', '${tenant}');
     INSERT INTO waybill.approval (id, tenant, run_id, pipeline, gate, state, digest, shown, terms, by, expires_at)
@@ -295,6 +303,9 @@ describe('row-level security', () => {
         'waybill.idempotency',
         'waybill.delivery',
         'waybill.decision',
+        'waybill.schedule',
+        'waybill.delegation',
+        'waybill.firing',
       ];
       assert.equal(
         seen === 'refused' ? 0 : seen.rowCount,
@@ -304,6 +315,8 @@ describe('row-level security', () => {
     }
     assert.equal(await as('waybill_relay', undefined, 'SELECT parameters FROM waybill.run'), 'refused');
     assert.equal(await as('waybill_relay', undefined, `UPDATE waybill.run SET state = 'failed'`), 'refused');
+    assert.equal(await as('waybill_relay', undefined, 'SELECT jws FROM waybill.delegation'), 'refused');
+    assert.equal(await as('waybill_relay', undefined, `UPDATE waybill.schedule SET terms = '{}'`), 'refused');
   });
 
   it('comes with a worker that reads no grant and no outbox', async () => {

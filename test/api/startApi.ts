@@ -11,6 +11,7 @@ import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
 import { openKeyRoots } from '../../adapters/keys/keyRoots.ts';
 import { openWorkloads } from '../../adapters/keys/workloads.ts';
 import { openDirectory } from '../../adapters/objects/directory.ts';
+import { schedulerOf } from '../../adapters/oidc/callerOf.ts';
 import { onlyIssuer } from '../../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../../adapters/oidc/verifyAccessToken.ts';
 import { createLogoutTokens } from '../../adapters/oidc/verifyLogoutToken.ts';
@@ -25,6 +26,7 @@ import { createIntake } from '../../adapters/postgres/intake.ts';
 import { watchRevocations } from '../../adapters/postgres/liveRevocations.ts';
 import { createLogoutRecords } from '../../adapters/postgres/logouts.ts';
 import { createRevocationRecords } from '../../adapters/postgres/revocations.ts';
+import { createSchedules } from '../../adapters/postgres/schedules.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { createReceiver } from '../../adapters/records/receiver.ts';
 import { createSourceCheck } from '../../adapters/sources/checkSource.ts';
@@ -36,6 +38,9 @@ import { buildServer } from '../../api/server.ts';
 import type { ApprovalState, Shown } from '../../domain/approval.ts';
 import { createAuthority } from '../../domain/authority.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
+import { DelegationClaims, delegationType } from '../../domain/delegation.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import type { Timetable } from '../../domain/ports/timetable.ts';
 import { ofKey } from '../../domain/revocation.ts';
 import { zeroCounts } from '../../domain/run.ts';
 import { makeKey } from '../keys.ts';
@@ -104,6 +109,15 @@ export async function startApi({
     checkCallback: createCallbackCheck({ callbackAllow: ['127.0.0.1:9'] }),
     deliveries: createDeliveries(tenants),
     approvals: createApprovals(tenants),
+    schedules: createSchedules(tenants),
+    timetable: awayTimetable,
+    delegationVerifier: createGrantVerifier({
+      keys: grantKeys,
+      issuer: 'urn:waybill:test',
+      schema: DelegationClaims,
+      type: delegationType,
+    }),
+    scheduler: schedulerOf('urn:waybill:test'),
     webhookKeys: openWebhookKeys(webhookKeys),
   };
   const app = await buildServer(
@@ -228,6 +242,13 @@ function shownOf(run: { id: string; pipeline?: string }, changes: Partial<Shown>
     ...changes,
   };
 }
+
+/** There is no Temporal here, unless a test brings one. */
+const awayTimetable: Timetable = {
+  times: () => Promise.reject(new WaybillError('TemporalUnavailable')),
+  describe: () => Promise.reject(new WaybillError('TemporalUnavailable')),
+  execution: () => Promise.reject(new WaybillError('TemporalUnavailable')),
+};
 
 export type Api = Awaited<ReturnType<typeof startApi>>;
 

@@ -36,6 +36,8 @@ interface Place {
   revocation: string;
   /** An event of it that is on its way. */
   delivery: string;
+  /** Of alice. */
+  schedule: string;
   /** An approval of it that stewards and operators are asked for, though policy lets stewards alone. */
   approval: string;
 }
@@ -98,6 +100,51 @@ const granted: Record<
   },
   rotateWebhookKeys: { path: '/v1/webhook-keys/rotations', init: { method: 'POST' }, answers: 201 },
   webhookKeys: { path: '/.well-known/webhook-keys/acme', answers: 200 },
+  listSchedules: { path: '/v1/schedules', answers: 200 },
+  createSchedule: {
+    path: '/v1/schedules',
+    init: json({ pipeline: 'urls', terms: { cron: '0 6 * * *' } }),
+    answers: 201,
+  },
+  // Without Temporal nobody knows times.
+  previewSchedule: {
+    path: '/v1/schedule-previews',
+    init: json({ timing: { cron: '0 6 * * *' } }),
+    answers: [503, 'TemporalUnavailable'],
+  },
+  getSchedule: { path: '/v1/schedules/{schedule}', answers: 200 },
+  updateSchedule: {
+    path: '/v1/schedules/{schedule}',
+    init: { ...json({ note: null }), method: 'PATCH' },
+    answers: 200,
+  },
+  pauseSchedule: { path: '/v1/schedules/{schedule}/pause', init: { method: 'POST' }, answers: 200 },
+  resumeSchedule: { path: '/v1/schedules/{schedule}/resume', init: { method: 'POST' }, answers: 200 },
+  // Everybody who walks is somebody else than its owner.
+  renewSchedule: {
+    path: '/v1/schedules/{schedule}/renew',
+    init: { method: 'POST' },
+    answers: [403, 'OwnerOnly'],
+  },
+  runSchedule: { path: '/v1/schedules/{schedule}/run', init: { method: 'POST' }, answers: 202 },
+  backfillSchedule: {
+    path: '/v1/schedules/{schedule}/backfill',
+    init: json({ from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z' }),
+    answers: [503, 'TemporalUnavailable'],
+  },
+  listFirings: { path: '/v1/schedules/{schedule}/firings', answers: 200 },
+  fire: {
+    path: '/v1/schedules/{schedule}/firings',
+    init: json({
+      workflowId: 'fire:acme:x',
+      runId: '0',
+      client_assertion_type: 'x',
+      client_assertion: 'x',
+    }),
+    answers: [400, 'InvalidRequest'],
+  },
+  // A new one for each who comes.
+  deleteSchedule: { path: '/v1/schedules/doomed', answers: 204 },
   health: { path: '/healthz', answers: 200 },
   ready: { path: '/readyz', answers: 200 },
   openapi: { path: '/openapi.json', answers: 200 },
@@ -176,6 +223,7 @@ function expected(name: RouteName, caller: Caller): Expected {
   if (caller.refused) return caller.refused;
   const own = caller.tenant === 'acme';
   if (resource === 'run' && !own) return [404, 'RunUnknown'];
+  if (resource === 'schedule' && !own) return [404, 'ScheduleUnknown'];
   if (resource === 'instance' && !own) return [403, 'Forbidden'];
   if (resource === 'delivery' && !own) return [404, 'DeliveryUnknown'];
   if (resource === 'approval' && !own) return [404, 'ApprovalUnknown'];
@@ -205,7 +253,9 @@ describe('a walk through every route', () => {
     const revocation = await revoke('acme', json({ kind: 'principal', id: `prn_${'1'.repeat(22)}` }));
     secrets = ['acme', id, requestedBy.id, delivery, approval.id, revocation, await revoke('acme', revoked)];
     await revoke('globex', revoked);
-    place = { run: id, revocation, delivery, approval: approval.id };
+    const schedule = await makeSchedule('daily');
+    place = { run: id, revocation, delivery, approval: approval.id, schedule };
+    secrets.push(schedule);
     await revoke('acme', json({ kind: 'principal', id: await idOf('revoked') }));
     await signOut('signed-out');
     // Each of them is known within moments; this waits for the last.
@@ -235,7 +285,13 @@ describe('a walk through every route', () => {
   const pathOf = (name: RouteName) =>
     granted[name].path.replace(/\{(\w+)\}/g, (_, what) => place[what as keyof Place]);
 
+  async function makeSchedule(id: string): Promise<string> {
+    await api.call('/v1/schedules', json({ id, pipeline: 'urls', terms: { cron: '0 6 * * *' } }));
+    return id;
+  }
+
   async function ask(name: RouteName, { claims }: Caller) {
+    if (name === 'deleteSchedule') await makeSchedule('doomed');
     const headers: Record<string, string> =
       claims === null ? {} : { authorization: `Bearer ${await api.issuer.token(claims)}` };
     const { init } = granted[name];

@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { errors } from '../../domain/errors.ts';
+import { handler, Page } from '../handler.ts';
+import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { fire } from '../schedules/fire.ts';
+import { FiringView, firingViewOf } from '../scheduleView.ts';
+
+const byId = z.object({ id: z.string() });
+
+export function listFirings({ schedules }: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Lists what became of the times of a schedule, newest first',
+      tags: ['schedules'],
+      params: byId,
+      querystring: z.strictObject({ ...Page.shape, cursor: z.iso.datetime().optional() }),
+      response: { 200: z.object({ items: z.array(FiringView), nextCursor: z.string().nullable() }) },
+    },
+    async ({ query: { limit, cursor }, admission: { schedule } }) => {
+      const { tenant, id } = schedule!;
+      const page = await schedules.listFirings(tenant, id, {
+        limit,
+        ...(cursor !== undefined && { cursor }),
+      });
+      return { ...page, items: page.items.map((one) => firingViewOf(one, options)) };
+    },
+  );
+}
+
+const Answer = z.union([
+  z.object({
+    outcome: z.literal('fired'),
+    run: z.object({
+      runId: z.string(),
+      tenant: z.string(),
+      principal: z.string(),
+      summary: z.string(),
+      grant: z.string(),
+      manifest: z.looseObject({ id: z.string(), version: z.int() }),
+    }),
+  }),
+  z.object({
+    outcome: z.enum(['blocked', 'missed', 'skipped', 'refused']),
+    code: z.enum(Object.keys(errors) as [keyof typeof errors]),
+  }),
+]);
+
+export function fireSchedule(ports: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Asks, as a workload, whether an execution in Temporal is a firing that may begin a run',
+      description:
+        'For workers of this Waybill, which prove themselves by `private_key_jwt`. An execution that asks again gets ' +
+        'the same answer.',
+      tags: ['schedules'],
+      params: byId,
+      body: z.strictObject({
+        workflowId: z.string().min(1).max(1_000),
+        runId: z.string().regex(/^[0-9a-f-]{36}$/),
+        client_assertion_type: z.literal('urn:ietf:params:oauth:client-assertion-type:jwt-bearer'),
+        client_assertion: z.string().min(1),
+      }),
+      response: { 200: Answer },
+    },
+    async ({ params: { id }, body, request, reply }) => {
+      const { workflowId, runId, client_assertion } = body;
+      const workload = await ports.workloads.authenticate(client_assertion);
+      const execution = { workflowId, runId };
+      const asked = { ports, options, scheduleId: id, execution, workload, txn: request.traceId };
+      return reply.header('cache-control', 'no-store').send(await fire(asked));
+    },
+  );
+}

@@ -1,0 +1,62 @@
+import { z } from 'zod';
+import { type Firing, firingOutcomes } from '../domain/firing.ts';
+import { runLinksOf } from '../domain/runLinks.ts';
+import { type Schedule, ScheduleTerms, scheduleStates, temporalScheduleId } from '../domain/schedule.ts';
+import type { ApiOptions } from './ports.ts';
+import { RequesterView } from './runView.ts';
+
+/** A schedule as HTTP shows it. */
+export const ScheduleView = z.object({
+  id: z.string(),
+  pipeline: z.string(),
+  tenant: z.string(),
+  state: z
+    .enum(scheduleStates)
+    .describe(
+      '`paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.',
+    ),
+  reason: z.object({ code: z.string(), message: z.string() }).nullable(),
+  terms: ScheduleTerms.describe('What its owner consents to.'),
+  note: z.string().nullable(),
+  declared: z.boolean().describe('Whether it came with the definition of its pipeline.'),
+  owner: RequesterView.describe('In whose name its runs are.'),
+  delegation: z
+    .object({ id: z.string(), givenAt: z.iso.datetime(), expiresAt: z.iso.datetime() })
+    .nullable()
+    .describe('The owner’s consent; `null` until they have given one.'),
+  revision: z.int(),
+  applied: z.boolean().describe('Whether Temporal has this revision already.'),
+  createdAt: z.iso.datetime(),
+  updatedAt: z.iso.datetime(),
+  links: z.object({ self: z.string(), firings: z.string(), temporal: z.string().nullable() }),
+});
+
+export function scheduleViewOf(
+  { definition: _, activeSince: __, ...schedule }: Schedule,
+  { publicUrl = '', temporalUiUrl, namespace }: ApiOptions,
+): z.infer<typeof ScheduleView> {
+  const self = `${publicUrl.replace(/\/$/, '')}/v1/schedules/${schedule.id}`;
+  const inTemporal = encodeURIComponent(temporalScheduleId(schedule));
+  const temporal = temporalUiUrl
+    ? `${temporalUiUrl.replace(/\/$/, '')}/namespaces/${encodeURIComponent(namespace)}/schedules/${inTemporal}`
+    : null;
+  return { ...schedule, links: { self, firings: `${self}/firings`, temporal } };
+}
+
+export const FiringView = z.object({
+  at: z.iso.datetime().describe('The time of the schedule, without jitter.'),
+  outcome: z
+    .enum(firingOutcomes)
+    .describe('`blocked`: see the schedule’s reason; `missed`: too late; `skipped`: the run before went on.'),
+  run: z.string().nullable(),
+  code: z.string().nullable().describe('Why no run was begun.'),
+  decidedAt: z.iso.datetime(),
+  backfilledBy: z.string().nullable().describe('The last run that somebody asked for in its place.'),
+  links: z.object({ run: z.string().nullable() }),
+});
+
+export function firingViewOf(firing: Firing, options: ApiOptions): z.infer<typeof FiringView> {
+  const { nominalAt, outcome, runId, code, at, backfilledBy } = firing;
+  const run = runId === null ? null : runLinksOf(runId, options.publicUrl).self;
+  return { at: nominalAt, outcome, run: runId, code, decidedAt: at, backfilledBy, links: { run } };
+}

@@ -1,0 +1,134 @@
+import { uuidv7 } from 'uuidv7';
+import { consentFailure } from '../../domain/consent.ts';
+import {
+  credentialUnder,
+  type DelegationClaims,
+  delegationMaxS,
+  delegationType,
+  describeTerms,
+  principalUnder,
+} from '../../domain/delegation.ts';
+import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
+import { pipelineResourceOf } from '../../domain/policy.ts';
+import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
+import type { VerifiedGrant } from '../../domain/ports/grants.ts';
+import type { GivenDelegation, ScheduleDraft } from '../../domain/ports/schedules.ts';
+import type { Principal } from '../../domain/principal.ts';
+import type { Credential } from '../../domain/revocation.ts';
+import type { Schedule } from '../../domain/schedule.ts';
+import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { sha256 } from '../trigger/draft.ts';
+
+/** A consent is a person’s own act, or a service’s for itself; whoever acts for somebody cannot give it for them. */
+export function mayConsent(principal: Principal, owner: Pick<Principal, 'id'>): boolean {
+  return principal.id === owner.id && principal.actor === undefined;
+}
+
+/** Signs what the caller agrees to. `sinceS`: from which times on; `lifetimeS`: for how long. */
+export async function giveConsent(
+  { grantSigner }: ApiPorts,
+  options: ApiOptions,
+  {
+    principal,
+    credential,
+    pipeline,
+    draft,
+  }: {
+    principal: Principal;
+    credential: Credential;
+    pipeline: LoadedPipeline;
+    draft: Pick<ScheduleDraft, 'id' | 'terms'>;
+  },
+  { sinceS, lifetimeS = delegationMaxS }: { sinceS?: number | undefined; lifetimeS?: number | undefined },
+): Promise<GivenDelegation> {
+  const nowS = Math.floor(Date.now() / 1000);
+  const claims: DelegationClaims = {
+    iss: `urn:waybill:${options.instance}`,
+    aud: 'waybill',
+    iat: nowS,
+    nbf: Math.min(sinceS ?? nowS, nowS),
+    exp: nowS + Math.min(lifetimeS, delegationMaxS),
+    jti: `dlg_${uuidv7()}`,
+    sub: principal.id,
+    req: {
+      iss: principal.issuer,
+      sub: principal.subject,
+      iat: Math.floor(credential.issuedAtS),
+      kind: principal.kind,
+      roles: [...principal.roles],
+    },
+    tenant: principal.tenant,
+    schedule: draft.id,
+    pipeline: pipeline.manifest.id,
+    definitionDigest: pipeline.digest,
+    termsDigest: sha256(describeTerms(draft)),
+  };
+  const jws = await grantSigner.sign(claims, delegationType);
+  return { id: claims.jti, owner: claims.sub, jws, givenAtS: claims.iat, expiresAtS: claims.exp };
+}
+
+/** Under what a schedule runs today. */
+export interface StandingConsent {
+  claims: DelegationClaims;
+  principal: Principal;
+  credential: Credential;
+  pipeline: LoadedPipeline;
+  policies: readonly string[];
+  policyDigest: string;
+}
+
+/**
+ * Whether the owner’s consent holds now, and covers exactly what the schedule would do; else the code of why not. Throws what passes,
+ * such as `RevocationsUnavailable`: then nobody knows.
+ */
+export async function standingConsent(
+  ports: ApiPorts,
+  schedule: Schedule,
+): Promise<StandingConsent | { code: ErrorCode }> {
+  const { definitions, revocations, policy } = ports;
+  const verified = await verify(ports, schedule);
+  if (verified === 'forged') return { code: 'DelegationInvalid' };
+  const pipeline = definitions.find(schedule.pipeline);
+  const actor = ports.scheduler;
+  const principal = verified && principalUnder(verified.claims, actor);
+  const credential = verified && credentialUnder(verified.claims, actor, verified.key);
+  const decisions = () => {
+    const resource = pipelineResourceOf(pipeline!.manifest, schedule.tenant);
+    return (['schedule', 'trigger'] as const).map((action) =>
+      policy.decide({ principal: principal!, action, resource }),
+    );
+  };
+  const code = consentFailure({
+    schedule,
+    claims: verified?.claims,
+    pipeline,
+    termsDigest: sha256(describeTerms(schedule)),
+    nowS: Date.now() / 1000,
+    isRevoked: () => revocations.find(credential!) !== undefined,
+    isAllowed: () => decisions().every(({ allowed }) => allowed),
+  });
+  if (code) return { code };
+  const policies = [...new Set(decisions().flatMap((decision) => decision.policies))];
+  return {
+    claims: verified!.claims,
+    principal: principal!,
+    credential: credential!,
+    pipeline: pipeline!,
+    policies,
+    policyDigest: policy.digest,
+  };
+}
+
+async function verify(
+  { schedules, delegationVerifier }: ApiPorts,
+  schedule: Schedule,
+): Promise<VerifiedGrant<DelegationClaims> | 'forged' | undefined> {
+  const jws = await schedules.findDelegation(schedule);
+  if (jws === undefined) return undefined;
+  try {
+    return await delegationVerifier.verify(jws);
+  } catch (error) {
+    if (error instanceof WaybillError && !error.retryable) return 'forged';
+    throw error;
+  }
+}

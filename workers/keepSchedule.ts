@@ -1,0 +1,53 @@
+import {
+  type Client,
+  ScheduleAlreadyRunning,
+  ScheduleNotFoundError,
+  type ScheduleUpdateOptions,
+} from '@temporalio/client';
+import type { DueSchedule } from '../adapters/postgres/dueSchedules.ts';
+import { formOf } from '../adapters/temporal/scheduleForm.ts';
+import { WaybillError } from '../domain/errors.ts';
+import { temporalScheduleId } from '../domain/schedule.ts';
+
+const answerWithinMs = 5_000;
+
+/**
+ * Brings Temporal’s schedule to what the record says: all of it, whether it is there or not, so that doing it twice, or
+ * after somebody has changed it, comes to the same. Throws `ScheduleInvalid` where Temporal does not understand its times.
+ */
+export async function keepSchedule(
+  { client, taskQueue }: { client: Client; taskQueue: string },
+  due: DueSchedule,
+): Promise<void> {
+  await client
+    .withDeadline(Date.now() + answerWithinMs, () =>
+      due.deleted ? remove(client, due) : put(client, taskQueue, due),
+    )
+    .catch((error) => {
+      // The SDK makes a TypeError of what Temporal says of a specification.
+      throw error instanceof TypeError ? new WaybillError('ScheduleInvalid', { cause: error }) : error;
+    });
+}
+
+async function put(client: Client, taskQueue: string, { schedule }: DueSchedule): Promise<void> {
+  const { scheduleId, ...form } = formOf(schedule, taskQueue);
+  const handle = client.schedule.getHandle(scheduleId);
+  const update = () => handle.update(() => form as ScheduleUpdateOptions);
+  try {
+    await update();
+  } catch (error) {
+    if (!(error instanceof ScheduleNotFoundError)) throw error;
+    await client.schedule.create({ scheduleId, ...form }).catch((created) => {
+      if (!(created instanceof ScheduleAlreadyRunning)) throw created;
+      return update();
+    });
+  }
+}
+
+async function remove(client: Client, { schedule }: DueSchedule): Promise<void> {
+  try {
+    await client.schedule.getHandle(temporalScheduleId(schedule)).delete();
+  } catch (error) {
+    if (!(error instanceof ScheduleNotFoundError)) throw error;
+  }
+}

@@ -1,0 +1,39 @@
+import type { Pool } from 'pg';
+import { adoptPause, listAppliedSchedules, reapplySchedule } from '../adapters/postgres/dueSchedules.ts';
+import { isOurNote } from '../adapters/temporal/scheduleForm.ts';
+import type { KnownSchedule, Timetable } from '../domain/ports/timetable.ts';
+import type { Schedule } from '../domain/schedule.ts';
+
+const schedulesMax = 20;
+
+export type Place = Pick<Schedule, 'tenant' | 'id'>;
+
+export const firstPlace: Place = { tenant: '', id: '' };
+
+/**
+ * Looks at a page of schedules after `after` and returns where the next begins. One that Temporal has lost, or that was
+ * changed there from outside, is made again what the record says; one that was paused there stays paused, since
+ * nobody is harmed by that, and the record says so. What is paused on record and runs there is paused again.
+ */
+export async function reconcileSchedules(
+  { pool, timetable }: { pool: Pool; timetable: Timetable },
+  after: Place,
+): Promise<Place> {
+  const page = await listAppliedSchedules(pool, after, schedulesMax);
+  for (const schedule of page) await reconcile(pool, schedule, await timetable.describe(schedule));
+  return page.length < schedulesMax ? firstPlace : page.at(-1)!;
+}
+
+async function reconcile(pool: Pool, schedule: Schedule, known: KnownSchedule | undefined): Promise<void> {
+  if (!known) return reapplySchedule(pool, schedule, 'schedule.recreated');
+  const wanted = schedule.state === 'active';
+  if (wanted && known.paused && !isOurNote(known.note))
+    return adoptPause(pool, schedule, isOfFailure(schedule, known) ? 'PausedOnFailure' : 'PausedOutside');
+  if (!known.asRecorded || known.paused === wanted)
+    return reapplySchedule(pool, schedule, 'schedule.tampered');
+}
+
+/** As Temporal’s own note has it. */
+function isOfFailure({ terms }: Schedule, { note }: KnownSchedule): boolean {
+  return terms.pauseOnFailure && /^paused due to workflow (failure|timeout)/i.test(note);
+}

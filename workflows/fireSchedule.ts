@@ -1,0 +1,71 @@
+import {
+  ChildWorkflowFailure,
+  executeChild,
+  isCancellation,
+  ParentClosePolicy,
+  proxyActivities,
+  setCurrentDetails,
+  WorkflowIdReusePolicy,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { Firer } from '../activities/fire.ts';
+import { grantToChild } from '../domain/childGrant.ts';
+import { firingQueueOf } from '../domain/firing.ts';
+import type { FiredRun } from '../domain/ports/scheduler.ts';
+import { startOf } from '../domain/runStart.ts';
+import { toWorkflowFailure } from './failure.ts';
+import type { RunInput } from './messages.ts';
+import type { runPipeline } from './runPipeline.ts';
+import { firerTimeouts, workflowTaskTimeout } from './timeouts.ts';
+
+/**
+ * One time of a schedule. It is told nothing and carries nothing; its activity asks the API, which finds out whether this is a
+ * firing that is due and accepts the run in the owner’s name. The run is a child that is waited for, so that
+ * Temporal’s policies about overlap and failure see how long it takes and how it ends. Cancelling this cancels the run;
+ * ending it otherwise leaves the run alone.
+ */
+export async function fireSchedule(): Promise<{ outcome: string; code?: string; run?: string }> {
+  const taskQueue = firingQueueOf(workflowInfo().taskQueue);
+  const { fire } = proxyActivities<Firer>({ ...firerTimeouts.fire, taskQueue });
+  try {
+    const answer = await fire();
+    if (answer.outcome === 'fired') return await runToEnd(answer.run);
+    setCurrentDetails(`Nothing was begun: ${answer.outcome}, \`${answer.code}\``);
+    return answer;
+  } catch (error) {
+    throw isCancellation(error) ? error : toWorkflowFailure(rootOf(error));
+  }
+}
+
+async function runToEnd({ runId, tenant, principal, summary, grant, manifest }: FiredRun) {
+  const input: RunInput = { runId, quick: false, ...startOf(manifest) };
+  grantToChild(runId, grant);
+  setCurrentDetails(`Run \`${runId}\``);
+  try {
+    await executeChild<typeof runPipeline>('runPipeline', {
+      workflowId: runId,
+      workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+      parentClosePolicy: ParentClosePolicy.ABANDON,
+      args: [input],
+      workflowTaskTimeout,
+      searchAttributes: {
+        WaybillTenant: [tenant],
+        WaybillPrincipal: [principal],
+        WaybillPipeline: [manifest.id],
+        WaybillState: ['running'],
+      },
+      staticSummary: summary,
+      priority: { fairnessKey: tenant },
+    });
+    return { outcome: 'completed', run: runId };
+  } catch (error) {
+    // Somebody had this begin again after the run had begun, which goes on by itself.
+    if (error instanceof Error && error.name === 'WorkflowExecutionAlreadyStartedError')
+      return { outcome: 'begun before', run: runId };
+    throw error;
+  }
+}
+
+function rootOf(error: unknown): unknown {
+  return error instanceof ChildWorkflowFailure ? (error.cause ?? error) : error;
+}
