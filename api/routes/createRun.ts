@@ -1,6 +1,10 @@
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
+import { actionsOf, grantedSteps } from '../../domain/grant.ts';
+import { pipelineResourceOf } from '../../domain/policy.ts';
 import type { Body } from '../bodies.ts';
+import { type Admission, decide } from '../gate.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
@@ -29,6 +33,7 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
       response: { 202: RunView.describe('Accepted; `Location` is where the run is.') },
     },
     async ({ admission, request, reply }) => {
+      await mayWork(ports, admission, request);
       const call: Call = {
         pipeline: admission.pipeline!,
         principal: admission.principal,
@@ -47,6 +52,18 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
       return reply.code(202).header('location', view.links.self).send(view);
     },
   );
+}
+
+/** Whoever may begin a run whose steps they may not take would get one that waits from its first step on. Throws `Forbidden`. */
+async function mayWork(
+  ports: ApiPorts,
+  { principal, pipeline }: Admission,
+  request: FastifyRequest,
+): Promise<void> {
+  const { manifest } = pipeline!;
+  const resource = pipelineResourceOf(manifest, principal.tenant);
+  for (const action of actionsOf('resume', grantedSteps(manifest)))
+    await decide(ports, { principal, action, resource }, request, { pipeline: pipeline! });
 }
 
 function trigger(

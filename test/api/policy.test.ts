@@ -64,6 +64,24 @@ describe('what the policy lets a caller do', () => {
     return ((await response.json()) as { id: string }).id;
   };
 
+  it('whoever may trigger but not take the steps of the run begins none that would only wait', async () => {
+    const withoutStore = `forbid (principal, action == Waybill::Action::"store", resource);`;
+    const shipped = await readPolicies();
+    const before = inForce;
+    inForce = createPolicyEngine({
+      ...shipped,
+      policies: { ...shipped.policies, 'stores/nobody': withoutStore },
+    });
+    try {
+      const response = await as('alice', few, records);
+      assert.equal(response.status, 403);
+      const { denied } = (await response.json()) as { denied: { action: string; resource: string } };
+      assert.deepEqual([denied.action, denied.resource], ['store', 'pipeline few']);
+    } finally {
+      inForce = before;
+    }
+  });
+
   it('whoever is denied learns action, resource and whom to ask, and nothing more', async () => {
     const response = await as('bob', few, records);
     assert.equal(response.status, 403);
