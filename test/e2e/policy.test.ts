@@ -71,12 +71,6 @@ describe('a policy that changes while everything runs', () => {
       body: `${JSON.stringify({ sensor, value: 1 })}\n`,
     });
 
-  async function begun(sensor: string): Promise<string> {
-    const response = await trigger(sensor);
-    assert.equal(response.status, 202);
-    return ((await response.json()) as Run).id;
-  }
-
   const runOf = async (id: string) => (await (await alice(`/v1/runs/${id}`)).json()) as Run;
 
   async function until(done: () => Promise<boolean>, withinMs: number): Promise<number> {
@@ -116,9 +110,32 @@ describe('a policy that changes while everything runs', () => {
   });
 
   it('suspends a run before its next step, and lets it go on from there', async () => {
+    const rest = Promise.withResolvers<void>();
+    const line = (i: number) => Buffer.from(`${JSON.stringify({ sensor: `suspended-${i}`, value: i })}\n`);
+    const body = ReadableStream.from(
+      (async function* () {
+        for (let i = 0; i < 15; i++) yield line(i);
+        await rest.promise;
+        for (let i = 15; i < 20; i++) yield line(i);
+      })(),
+    );
+    const sent = alice('/v1/pipelines/readings/runs', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson' },
+      body,
+      duplex: 'half',
+    } as RequestInit);
+    const underWay = async () =>
+      (await database.query(`SELECT id FROM waybill.run WHERE arrival = 'open'`)).rows[0]?.id as string;
+    await until(async () => (await underWay()) !== undefined, 10_000);
+    const id = await underWay();
+
     const { policy } = await apply(forbid('no-store', 'store'));
     await until(() => taken(policy.digest), 10_000);
-    const id = await begun('suspended');
+    const refusedAtOnce = await trigger('suspended');
+    assert.equal(refusedAtOnce.status, 403, 'nobody begins what may not be stored');
+    rest.resolve();
+    assert.equal((await sent).status, 202);
     await until(async () => (await runOf(id)).state === 'suspended', 30_000);
     assert.equal((await runOf(id)).reason?.code, 'PolicyDenied');
     const [refused] = await events(id, 'attempt.refused');
@@ -126,20 +143,24 @@ describe('a policy that changes while everything runs', () => {
       [refused.activityType, refused.policies, refused.policyDigest],
       ['store', ['today/no-store'], policy.digest],
     );
-    const [validated] = await events(id, 'batch.validated');
+    const validated = (await events(id, 'batch.validated')).find(({ seq }) => seq === 1);
     assert.deepEqual([validated.policies, validated.policyDigest], [['base/data-engineers'], policy.digest]);
     const count = async () =>
-      (await database.query(`SELECT count(*)::integer AS n FROM readings WHERE sensor = 'suspended'`)).rows[0]
-        .n;
+      (
+        await database.query(
+          `SELECT count(*)::integer AS n FROM readings WHERE sensor LIKE 'suspended-%' AND _run = $1`,
+          [id],
+        )
+      ).rows[0].n;
     assert.equal(await count(), 0);
 
     const { policy: back } = await apply(undefined);
     await untilEnded(alice, id);
     const run = await runOf(id);
-    assert.deepEqual([run.state, run.counts.stored, await count()], ['completed', 1, 1]);
+    assert.deepEqual([run.state, run.counts.stored, await count()], ['completed', 20, 20]);
     const [stored] = await events(id, 'batch.stored');
     assert.deepEqual([stored.policies, stored.policyDigest], [['base/data-engineers'], back.digest]);
-    assert.equal((await events(id, 'batch.validated')).length, 1, 'not a second time');
+    assert.equal((await events(id, 'batch.validated')).length, 2, 'none a second time');
   });
 
   it('that does not validate is not applied, and the one in force stays', async () => {
