@@ -51,8 +51,8 @@ export async function runPipeline(input: RunInput): Promise<RunResult> {
   } catch (error) {
     if (error instanceof ContinueAsNew) throw error;
     const { state, counts } = await CancellationScope.nonCancellable(() => abandon(input, error, settled));
-    // What was published is published, and whatever came too late to prevent it changes nothing.
-    if (state === 'completed') return { state, counts };
+    // What was published is published, and whatever came too late to prevent it changes nothing; but what begins again has ended.
+    if (state === 'completed' && reasonOf(error).code !== 'RunEnded') return { state, counts };
     throw isCancellation(error) ? error : toWorkflowFailure(error);
   }
 }
