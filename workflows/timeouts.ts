@@ -79,7 +79,10 @@ export const courierTimeouts = {
 
 /** Of a firing. Without limit: an API that is away for a while delays it, and how late is too late is for the API to say. */
 export const firerTimeouts = {
-  fire: { startToCloseTimeout: '20s', retry: { ...withoutLimit, maximumInterval: '10s' } },
+  fire: {
+    startToCloseTimeout: '20s',
+    retry: { initialInterval: '300ms', backoffCoefficient: 1.5, maximumInterval: '5s' },
+  },
 } as const satisfies Record<string, ActivityOptions>;
 
 /** A workflow task lost with its worker is given to another after this long. Temporal’s default is 10 s. */

@@ -2,9 +2,9 @@ import { uuidv7 } from 'uuidv7';
 import { z } from 'zod';
 import { auditOf } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import { successorOf } from '../../domain/grant.ts';
+import { principalOf, successorOf } from '../../domain/grant.ts';
 import { differenceFrom } from '../../domain/grantedRun.ts';
-import type { Principal } from '../../domain/principal.ts';
+import { type Principal, requesterOf } from '../../domain/principal.ts';
 import type { Run } from '../../domain/run.ts';
 import type { Admission } from '../gate.ts';
 import { handler } from '../handler.ts';
@@ -26,7 +26,7 @@ export function resumeRun(ports: ApiPorts, options: ApiOptions) {
     async ({ admission, request, reply }) => {
       const run = admission.run!;
       if (run.state !== 'suspended') throw new WaybillError('RunNotSuspended');
-      const successor = isRequester(admission.principal, run)
+      const successor = isRequester(admission.principal, run, ports.scheduler.id)
         ? await succeed(ports, run, admission)
         : undefined;
       const subject = { principal: admission.principal, runId: run.id, txn: request.traceId };
@@ -40,20 +40,28 @@ export function resumeRun(ports: ApiPorts, options: ApiOptions) {
   );
 }
 
-/** The very principal, and the very one who acts for them, or nobody: a successor is never somebody else’s. */
-function isRequester({ id, actor }: Principal, { requestedBy }: Run): boolean {
-  return id === requestedBy.id && actor?.id === requestedBy.actor?.id;
+/**
+ * The very principal, and the very one who acts for them, or nobody: a successor is never somebody else’s. What a schedule began
+ * is its owner’s, who agreed to that in person.
+ */
+function isRequester(
+  { id, actor }: Principal,
+  { requestedBy }: Pick<Run, 'requestedBy'>,
+  scheduler: string,
+): boolean {
+  const acting = requestedBy.actor?.id === scheduler ? undefined : requestedBy.actor?.id;
+  return id === requestedBy.id && actor?.id === acting;
 }
 
 /** The grant before it is believed no more than a worker would: what stands in the database may be anybody’s. */
 async function succeed(
-  { intake, grantVerifier, grantSigner, revocations }: ApiPorts,
+  { intake, grantVerifier, grantSigner, revocations, scheduler }: ApiPorts,
   { id: runId, tenant }: Run,
   { principal, credential: { issuedAtS }, policyDigest }: Admission,
 ): Promise<{ id: string; grant: string; supersedes: string }> {
   const { claims } = await grantVerifier.verify(await intake.findGrant({ tenant, runId }));
   // Not by the record alone, which somebody may have changed: by what was signed.
-  if (principal.id !== claims.sub || principal.actor?.id !== claims.act?.id)
+  if (!isRequester(principal, { requestedBy: requesterOf(principalOf(claims)) }, scheduler.id))
     throw new WaybillError('GrantMismatch', { detail: `requester of ${runId}` });
   // Whoever revoked this very grant did not mean it to be had again for the asking.
   if (revocations.find({ tenant, principals: [], issuedAtS: 0, grants: [claims.jti, runId] }))

@@ -126,6 +126,8 @@ async function unlisted(
 async function begin(asked: Asked, schedule: Schedule, execution: Genuine): Promise<FiringAnswer> {
   const consent = await standingConsent(asked.ports, schedule);
   if ('code' in consent) return block(asked, schedule, execution, consent.code);
+  if (Date.parse(execution.nominalAt) / 1000 < consent.claims.nbf)
+    return refuse(asked, schedule.tenant, 'FiringRefused', 'consent');
   try {
     return await accept(asked, schedule, execution, consent);
   } catch (error) {

@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { Client, ScheduleUpdateOptions } from '@temporalio/client';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import { formOf } from '../../../adapters/temporal/scheduleForm.ts';
+import { createTimetable } from '../../../adapters/temporal/timetable.ts';
+import type { Timetable } from '../../../domain/ports/timetable.ts';
+import { type Schedule, ScheduleTerms } from '../../../domain/schedule.ts';
+import { startTemporalForTest } from './server.ts';
+
+describe('times, as Temporal computes them', () => {
+  let env: TestWorkflowEnvironment;
+  let client: Client;
+  let timetable: Timetable;
+  before(async () => {
+    ({ env } = await startTemporalForTest());
+    client = env.client;
+    timetable = createTimetable({ client, taskQueue: 'waybill' });
+  });
+  after(() => env?.teardown());
+
+  const timesOf = async (terms: object, from: string, to: string) => {
+    const range = { fromMs: Date.parse(from), toMs: Date.parse(to) };
+    const { timesMs } = await timetable.times(ScheduleTerms.parse(terms), range);
+    return timesMs.map((ms) => new Date(ms).toISOString().slice(0, 16));
+  };
+
+  for (const [what, terms, from, to, expected] of [
+    [
+      'keep the hour of the place when Vienna loses one',
+      { cron: '0 6 * * *', timeZone: 'Europe/Vienna' },
+      '2027-03-27T00:00:00Z',
+      '2027-03-29T23:00:00Z',
+      ['2027-03-27T05:00', '2027-03-28T04:00', '2027-03-29T04:00'],
+    ],
+    [
+      'keep the hour of the place when Vienna gains one',
+      { cron: '0 6 * * *', timeZone: 'Europe/Vienna' },
+      '2027-10-30T00:00:00Z',
+      '2027-11-01T23:00:00Z',
+      ['2027-10-30T04:00', '2027-10-31T05:00', '2027-11-01T05:00'],
+    ],
+    [
+      'keep the hour of the place when New York loses one',
+      { cron: '0 6 * * *', timeZone: 'America/New_York' },
+      '2027-03-13T00:00:00Z',
+      '2027-03-15T23:00:00Z',
+      ['2027-03-13T11:00', '2027-03-14T10:00', '2027-03-15T10:00'],
+    ],
+    [
+      'keep the hour of the place when New York gains one',
+      { cron: '0 6 * * *', timeZone: 'America/New_York' },
+      '2027-11-06T00:00:00Z',
+      '2027-11-08T23:00:00Z',
+      ['2027-11-06T10:00', '2027-11-07T11:00', '2027-11-08T11:00'],
+    ],
+    [
+      'leave out the hour that Vienna does not have',
+      { cron: '30 2 * * *', timeZone: 'Europe/Vienna' },
+      '2027-03-27T00:00:00Z',
+      '2027-03-29T23:00:00Z',
+      ['2027-03-27T01:30', '2027-03-29T00:30'],
+    ],
+    [
+      'come twice in the hour that New York has twice, as its clocks say',
+      { cron: '30 1 * * *', timeZone: 'America/New_York' },
+      '2027-11-06T00:00:00Z',
+      '2027-11-08T23:00:00Z',
+      ['2027-11-06T05:30', '2027-11-07T05:30', '2027-11-07T06:30', '2027-11-08T06:30'],
+    ],
+    [
+      'pass all hours of the day on which Vienna gains one, by intervals',
+      { every: '6h' },
+      '2027-10-31T00:00:00Z',
+      '2027-10-31T23:00:00Z',
+      ['2027-10-31T00:00', '2027-10-31T06:00', '2027-10-31T12:00', '2027-10-31T18:00'],
+    ],
+    [
+      'are those of calendars too, and come without jitter',
+      { calendars: [{ hour: '9', dayOfWeek: 'MON-FRI', month: 'JAN' }], jitter: '1h' },
+      '2027-01-01T00:00:00Z',
+      '2027-01-05T23:00:00Z',
+      ['2027-01-01T09:00', '2027-01-04T09:00', '2027-01-05T09:00'],
+    ],
+    [
+      'begin and end when they are to',
+      { cron: '0 * * * *', startAt: '2027-01-01T10:30:00Z', endAt: '2027-01-01T12:30:00Z' },
+      '2027-01-01T00:00:00Z',
+      '2027-01-02T00:00:00Z',
+      ['2027-01-01T11:00', '2027-01-01T12:00'],
+    ],
+  ] as const) {
+    it(what, async () => {
+      assert.deepEqual(await timesOf(terms, from, to), expected);
+      // From what it has kept, too.
+      assert.deepEqual(await timesOf(terms, from, to), expected);
+    });
+  }
+
+  it('are refused where there is no such time or zone', async () => {
+    for (const wrong of [{ cron: '61 * * * *' }, { cron: '0 6 * * *', timeZone: 'Europe/Wien' }])
+      await assert.rejects(timesOf(wrong, '2027-01-01T00:00:00Z', '2027-01-02T00:00:00Z'), {
+        code: 'ScheduleInvalid',
+      });
+  });
+
+  it('leave no schedule behind', async () => {
+    for (let left = 1; left > 0; ) {
+      left = 0;
+      for await (const { scheduleId } of client.schedule.list()) if (/^times-/.test(scheduleId)) left++;
+    }
+  });
+
+  const schedule: Schedule = {
+    tenant: 'a/b:c',
+    id: 'daily',
+    pipeline: 'feed',
+    definition: { id: 'feed', labels: {}, source: { kind: 'http' }, sink: { kind: 'postgres' } },
+    terms: ScheduleTerms.parse({
+      cron: '0 6 * * *',
+      every: '7h',
+      timeZone: 'Europe/Vienna',
+      jitter: '10m',
+      overlap: 'buffer-one',
+      catchUp: '2h',
+      pauseOnFailure: true,
+      endAt: '2099-01-01T00:00:00Z',
+    }),
+    note: null,
+    declared: false,
+    owner: { id: 'prn_1', issuer: 'https://issuer.test', subject: 'alice', kind: 'person' },
+    delegation: null,
+    state: 'active',
+    reason: null,
+    activeSince: '2026-01-01T00:00:00Z',
+    revision: 1,
+    applied: true,
+    createdAt: '2026-01-01T00:00:00Z',
+    updatedAt: '2026-01-01T00:00:00Z',
+  };
+
+  it('a schedule is as recorded until somebody changes anything of it', async () => {
+    assert.equal(await timetable.describe(schedule), undefined);
+    const { scheduleId, ...form } = formOf(schedule, 'waybill');
+    await client.schedule.create({ scheduleId, ...form });
+    const handle = client.schedule.getHandle(scheduleId);
+    const known = await timetable.describe(schedule);
+    assert.deepEqual([known!.asRecorded, known!.paused], [true, false]);
+    assert.ok(known!.nextMs.length > 0);
+
+    const { spec, action, policies } = form;
+    const changes: Record<string, object> = {
+      'another time': { spec: { ...spec, intervals: [{ every: '1s' }] } },
+      'another zone': { spec: { ...spec, timezone: 'UTC' } },
+      'another jitter': { spec: { ...spec, jitter: '1s' } },
+      'no end': { spec: { ...spec, endAt: undefined } },
+      'another workflow': { action: { ...action, workflowType: 'runPipeline' } },
+      'another id': { action: { ...action, workflowId: 'fire:acme:other' } },
+      'another queue': { action: { ...action, taskQueue: 'other' } },
+      'an argument': { action: { ...action, args: [{ runId: 'x' }] } },
+      'a memo': { action: { ...action, memo: { a: 1 } } },
+      'another overlap': { policies: { ...policies, overlap: 'ALLOW_ALL' } },
+      'another catch-up': { policies: { ...policies, catchupWindow: '365d' } },
+      'no pause on failure': { policies: { ...policies, pauseOnFailure: false } },
+    };
+    for (const [what, change] of Object.entries(changes)) {
+      await handle.update(() => ({ ...form, ...change }) as ScheduleUpdateOptions);
+      assert.equal((await timetable.describe(schedule))!.asRecorded, false, what);
+      await handle.update(() => form as ScheduleUpdateOptions);
+      assert.equal((await timetable.describe(schedule))!.asRecorded, true, `after ${what}`);
+    }
+    await handle.delete();
+  });
+
+  it('an execution is what Temporal says, and nobody’s where there is none', async () => {
+    const handle = await client.workflow.start('fireSchedule', { workflowId: 'by-hand', taskQueue: 'none' });
+    const found = await timetable.execution({
+      workflowId: 'by-hand',
+      runId: handle.firstExecutionRunId,
+    });
+    assert.deepEqual(
+      [found!.workflowType, found!.running, found!.scheduledBy, found!.nominalAt],
+      ['fireSchedule', true, null, null],
+    );
+    await handle.terminate();
+    const unknown = { workflowId: 'nobody', runId: '01a21779-4e61-7153-b9e6-f43ccbb86e44' };
+    assert.equal(await timetable.execution(unknown), undefined);
+  });
+});

@@ -1,0 +1,417 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { SignJWT } from 'jose';
+import type { ApiPorts } from '../../api/ports.ts';
+import type { FiringExecution } from '../../domain/firing.ts';
+import type { KnownSchedule } from '../../domain/ports/timetable.ts';
+import { temporalScheduleId } from '../../domain/schedule.ts';
+import { type Api, codeOf, json, startApi } from './startApi.ts';
+
+interface Answer {
+  outcome: string;
+  code?: string;
+  run?: { runId: string; grant: string };
+}
+
+const secondMs = 1_000;
+
+describe('a worker that asks whether a schedule may fire', () => {
+  let api: Api;
+  /** What Temporal would say. */
+  let execution: FiringExecution | undefined;
+  let known: KnownSchedule | undefined;
+  let due: boolean;
+  let id: string;
+  let nominalMs: number;
+
+  const timetable: ApiPorts['timetable'] = {
+    times: async (_, { fromMs }) => ({ timesMs: due ? [fromMs] : [], complete: true }),
+    describe: async () => known,
+    execution: async () => execution,
+  };
+
+  before(async () => {
+    api = await startApi({ change: () => ({ timetable }) });
+  });
+  after(() => api.stop());
+
+  /** A schedule of alice’s, and an execution of it that is due in this second, as Temporal would show both. */
+  beforeEach(async () => {
+    due = true;
+    id = `daily-${randomUUID().slice(0, 8)}`;
+    await create({});
+    nominalMs = Math.ceil(Date.now() / secondMs) * secondMs;
+    execute();
+  });
+
+  async function create(terms: object, as?: string): Promise<void> {
+    const response = await api.call('/v1/schedules', {
+      ...json({ id, pipeline: 'urls', terms: { cron: '0 6 * * *', ...terms } }),
+      ...(as && { as }),
+    });
+    assert.equal(response.status, 201, await response.clone().text());
+  }
+
+  function execute(change: Partial<FiringExecution> = {}): void {
+    const scheduleId = temporalScheduleId({ tenant: 'acme', id });
+    const nominalAt = new Date(nominalMs).toISOString();
+    execution = {
+      workflowId: `fire:${scheduleId}-${nominalAt.slice(0, 19)}Z`,
+      runId: randomUUID(),
+      workflowType: 'fireSchedule',
+      running: true,
+      firstRunId: randomUUID(),
+      scheduledBy: scheduleId,
+      nominalAt,
+      startedAtMs: nominalMs,
+      ...change,
+    };
+    const { workflowId, firstRunId } = execution;
+    known = {
+      asRecorded: true,
+      paused: false,
+      note: '',
+      recent: [{ workflowId, firstRunId, takenAtMs: nominalMs }],
+      nextMs: [],
+    };
+  }
+
+  async function assertion(): Promise<string> {
+    return new SignJWT({})
+      .setProtectedHeader({ alg: 'EdDSA' })
+      .setIssuer('worker')
+      .setSubject('worker')
+      .setAudience('urn:waybill:test')
+      .setJti(randomUUID())
+      .setIssuedAt()
+      .setExpirationTime('30 s')
+      .sign(api.workload.privateKey);
+  }
+
+  async function request(schedule = id, proof?: string): Promise<Response> {
+    const { workflowId = 'fire:acme:x', runId = randomUUID() } = execution ?? {};
+    return fetch(
+      `${api.url}/v1/schedules/${schedule}/firings`,
+      json({
+        workflowId,
+        runId,
+        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+        client_assertion: proof ?? (await assertion()),
+      }),
+    );
+  }
+
+  async function fire(schedule = id): Promise<Answer> {
+    const response = await request(schedule);
+    assert.equal(response.status, 200, await response.clone().text());
+    return (await response.json()) as Answer;
+  }
+
+  const runs = () =>
+    api.rows(
+      'SELECT * FROM waybill.run WHERE id IN (SELECT run_id FROM waybill.firing WHERE schedule_id = $1)',
+      [id],
+    );
+  const state = async () => {
+    const response = await api.call(`/v1/schedules/${id}`);
+    const { state, reason } = (await response.json()) as { state: string; reason: { code: string } | null };
+    return [state, reason?.code ?? null];
+  };
+
+  async function isRefused(code = 'FiringRefused'): Promise<void> {
+    assert.deepEqual(await fire(), { outcome: 'refused', code });
+    assert.deepEqual(await runs(), []);
+    const audited = await api.rows(
+      `SELECT FROM waybill.audit_event WHERE action = 'schedule.firing-refused' AND detail ->> 'schedule' = $1`,
+      [id],
+    );
+    assert.equal(audited.length, 1);
+  }
+
+  it('gets one run, in the name of the owner, however often it asks, and nothing for the outbox', async () => {
+    const first = await fire();
+    assert.equal(first.outcome, 'fired');
+    assert.deepEqual(await fire(), first);
+    const [run, ...more] = await runs();
+    assert.deepEqual(more, []);
+    assert.equal((run!.requested_by as { subject: string }).subject, 'alice');
+    assert.equal(
+      (run!.requested_by as { actor: { subject: string } }).actor.subject,
+      'scheduler',
+      'and the scheduler acts for them',
+    );
+    assert.deepEqual(await api.rows('SELECT FROM waybill.outbox WHERE run_id = $1', [run!.id]), []);
+    const { claims } = await api.ports.grantVerifier.verify(first.run!.grant);
+    assert.match(claims.tctx.delegation!, /^dlg_/);
+    assert.equal(claims.tctx.workflowId, first.run!.runId);
+  });
+
+  it('gets one run where many ask at once', async () => {
+    const answers = await Promise.all(Array.from({ length: 8 }, request.bind(null, id, undefined)));
+    const said = await Promise.all(answers.map((one) => one.json() as Promise<Answer>));
+    const fired = said.flatMap((one) => (one.outcome === 'fired' ? [one.run!.runId] : []));
+    assert.ok(fired.length >= 1);
+    assert.equal(new Set(fired).size, 1);
+    assert.equal((await runs()).length, 1);
+    assert.equal((await fire()).run!.runId, fired[0]);
+  });
+
+  it('is told nothing unless it proves which workload it is', async () => {
+    assert.equal(await codeOf(await request(id, 'e30.e30.x')), 'WorkloadUnauthenticated');
+    const used = await assertion();
+    assert.equal((await request(id, used)).status, 200);
+    assert.equal(await codeOf(await request(id, used)), 'WorkloadUnauthenticated');
+  });
+
+  const forged: Record<string, () => void> = {
+    'Temporal does not know': () => {
+      execution = undefined;
+    },
+    'is of another type': () => execute({ workflowType: 'runPipeline' }),
+    'has ended': () => execute({ running: false }),
+    'no schedule started': () => execute({ scheduledBy: null }),
+    'another schedule started': () => execute({ scheduledBy: 'acme:other' }),
+    'a schedule of another tenant started': () => execute({ scheduledBy: `globex:${id}` }),
+    'is for no time': () => execute({ nominalAt: null }),
+    'is for a time that the schedule does not have': () => {
+      due = false;
+    },
+    'is for a time to come': () => execute({ nominalAt: new Date(nominalMs + 60_000).toISOString() }),
+    'is for a time before the schedule was there': () =>
+      execute({ nominalAt: new Date(nominalMs - 60_000).toISOString() }),
+    'the schedule does not list, and would by now': () => {
+      execute({ startedAtMs: nominalMs - 120_000 });
+      known!.recent = [];
+    },
+  };
+  for (const [what, forge] of Object.entries(forged)) {
+    it(`is refused for an execution that ${what}`, async () => {
+      forge();
+      if (execution?.scheduledBy === `globex:${id}`)
+        assert.deepEqual(await fire(), { outcome: 'refused', code: 'ScheduleUnknown' });
+      else if (execution) await isRefused();
+      else assert.deepEqual(await fire(), { outcome: 'refused', code: 'FiringRefused' });
+      assert.deepEqual(await state(), ['active', null], 'and the schedule goes on');
+    });
+  }
+
+  it('is refused for another execution that says it is of a time that has been fired', async () => {
+    await fire();
+    execute();
+    assert.deepEqual(await fire(), { outcome: 'refused', code: 'FiringRefused' });
+    assert.equal((await runs()).length, 1);
+  });
+
+  it('is asked to wait while the schedule may yet list what it has started', async () => {
+    known!.recent = [];
+    assert.equal(await codeOf(await request()), 'FiringUnavailable');
+    assert.deepEqual(await runs(), []);
+  });
+
+  it('is refused where Temporal has something else than is on record, which is put right', async () => {
+    await api.rows('UPDATE waybill.schedule SET applied_revision = revision WHERE id = $1', [id]);
+    known!.asRecorded = false;
+    await isRefused('ScheduleTampered');
+    const [row] = await api.rows('SELECT applied_revision FROM waybill.schedule WHERE id = $1', [id]);
+    assert.equal(row!.applied_revision, '0');
+    assert.equal(
+      (await api.rows(`SELECT FROM waybill.audit_event WHERE action = 'schedule.tampered'`)).length,
+      1,
+    );
+  });
+
+  it('is refused while the schedule is paused', async () => {
+    await api.call(`/v1/schedules/${id}/pause`, { method: 'POST' });
+    await isRefused('ScheduleNotActive');
+  });
+
+  it('hears that it is too late, once and for all', async () => {
+    const past = nominalMs - 3 * 3_600_000;
+    await api.rows('UPDATE waybill.schedule SET active_since = $2 WHERE id = $1', [
+      id,
+      new Date(past - 1_000),
+    ]);
+    nominalMs = past;
+    execute();
+    assert.deepEqual(await fire(), { outcome: 'missed', code: 'FiringMissed' });
+    assert.deepEqual(await fire(), { outcome: 'missed', code: 'FiringMissed' });
+    assert.deepEqual(await runs(), []);
+    assert.deepEqual(await state(), ['active', null]);
+  });
+
+  it('hears that the run before was still going when this one was due', async () => {
+    const first = await fire();
+    await api.rows(`UPDATE waybill.run SET state = 'failed', ended_at = now() WHERE id = $1`, [
+      first.run!.runId,
+    ]);
+    const before = nominalMs - 600_000;
+    await api.rows('UPDATE waybill.schedule SET active_since = $2 WHERE id = $1', [
+      id,
+      new Date(before - 600_000),
+    ]);
+    await api.rows('UPDATE waybill.firing SET nominal_at = $2 WHERE schedule_id = $1', [
+      id,
+      new Date(before - 300_000),
+    ]);
+    nominalMs = before;
+    execute();
+    assert.deepEqual(await fire(), { outcome: 'skipped', code: 'FiringSkipped' });
+  });
+
+  async function isBlocked(code: string): Promise<void> {
+    assert.deepEqual(await fire(), { outcome: 'blocked', code });
+    assert.deepEqual(await runs(), []);
+    assert.deepEqual(await state(), ['blocked', code]);
+    const [event] = await api.rows<{ detail: { code: string } }>(
+      `SELECT detail FROM waybill.audit_event WHERE action = 'schedule.blocked' AND detail ->> 'schedule' = $1`,
+      [id],
+    );
+    assert.equal(event!.detail.code, code);
+    assert.deepEqual(await fire(), { outcome: 'blocked', code }, 'and hears the same again');
+  }
+
+  const tampered: Record<string, [code: string, sql: string]> = {
+    'terms that nobody consented to': [
+      'ConsentNeeded',
+      `UPDATE waybill.schedule SET terms = jsonb_set(terms, '{parameters}', '{"n": 1}') WHERE id = $1`,
+    ],
+    'another pipeline': ['ConsentNeeded', `UPDATE waybill.schedule SET pipeline = 'files' WHERE id = $1`],
+    'another owner': [
+      'DelegationInvalid',
+      `UPDATE waybill.schedule SET owner = jsonb_set(owner, '{id}', '"prn_other"') WHERE id = $1`,
+    ],
+    'a consent whose claims were changed': [
+      'DelegationInvalid',
+      `UPDATE waybill.delegation SET jws = regexp_replace(jws, '\\.[^.]+\\.', '.eyJhIjoxfQ.') WHERE schedule_id = $1`,
+    ],
+    'no consent at all': ['ConsentNeeded', `UPDATE waybill.schedule SET delegation_id = NULL WHERE id = $1`],
+  };
+  for (const [what, [code, sql]] of Object.entries(tampered)) {
+    it(`finds the schedule blocked for ${what}`, async () => {
+      await api.rows(sql, [id]);
+      await isBlocked(code);
+    });
+  }
+
+  it('finds it blocked for the consent of another schedule', async () => {
+    const own = id;
+    id = `other-${randomUUID().slice(0, 8)}`;
+    await create({});
+    await api.rows(
+      `UPDATE waybill.delegation SET jws = (SELECT jws FROM waybill.delegation WHERE schedule_id = $2) WHERE schedule_id = $1`,
+      [own, id],
+    );
+    id = own;
+    await isBlocked('DelegationInvalid');
+  });
+
+  it('finds it blocked for a grant in the place of a consent', async () => {
+    const { id: runId } = (await (
+      await api.call('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }))
+    ).json()) as { id: string };
+    await api.rows(
+      `UPDATE waybill.delegation SET jws = (SELECT grant_jws FROM waybill.run WHERE id = $2) WHERE schedule_id = $1`,
+      [id, runId],
+    );
+    await isBlocked('DelegationInvalid');
+  });
+
+  it('finds it blocked once the consent has expired', async () => {
+    id = `brief-${randomUUID().slice(0, 8)}`;
+    const terms = { cron: '0 6 * * *' };
+    await api.call('/v1/schedules', json({ id, pipeline: 'urls', terms, lifetime: '1s' }));
+    const { delegation } = (await (await api.call(`/v1/schedules/${id}`)).json()) as {
+      delegation: { expiresAt: string };
+    };
+    while (Date.now() < Date.parse(delegation.expiresAt))
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    nominalMs = Math.ceil(Date.now() / secondMs) * secondMs;
+    execute();
+    await isBlocked('DelegationExpired');
+    // Only the owner can renew it, and by that it goes on.
+    const bob = await api.issuer.token({ sub: 'bob' });
+    const renew = (as?: string) =>
+      api.call(`/v1/schedules/${id}/renew`, { method: 'POST', ...(as && { as }) });
+    assert.equal(await codeOf(await renew(bob)), 'OwnerOnly');
+    const agent = await api.issuer.token({ act: { sub: 'copilot' } });
+    assert.equal(await codeOf(await renew(agent)), 'OwnerOnly');
+    assert.equal((await renew()).status, 200);
+    assert.deepEqual(await state(), ['active', null]);
+  });
+
+  it('finds it blocked once the owner, the consent or the scheduler is revoked; a sign-out leaves it', async () => {
+    const operator = await api.issuer.token({ sub: 'carol', roles: ['operator'] });
+    const dora = { sub: `dora-${randomUUID()}` };
+    const as = await api.issuer.token(dora);
+    const make = async () => {
+      id = `of-dora-${randomUUID().slice(0, 8)}`;
+      await create({}, as);
+      nominalMs = Math.ceil(Date.now() / secondMs) * secondMs;
+      execute();
+      const shown = await (await api.call(`/v1/schedules/${id}`)).json();
+      return shown as { owner: { id: string }; delegation: { id: string } };
+    };
+    const revoke = async (kind: string, target: string) => {
+      const response = await api.call('/v1/revocations', { as: operator, ...json({ kind, id: target }) });
+      assert.ok(response.ok, await response.clone().text());
+      return ((await response.json()) as { id: string }).id;
+    };
+    const known = async (principals: string[], delegation?: string) => {
+      const credential = { tenant: 'acme', principals, issuedAtS: 0, ...(delegation && { delegation }) };
+      while (!api.ports.revocations.find(credential)) await new Promise((resolve) => setTimeout(resolve, 10));
+    };
+
+    const signedOut = await make();
+    const iat = Math.floor(Date.now() / 1000);
+    const events = { 'http://schemas.openid.net/event/backchannel-logout': {} };
+    const claims = { iss: api.issuer.url, aud: 'waybill-cli', sub: dora.sub, iat, jti: randomUUID(), events };
+    const body = new URLSearchParams({ logout_token: await api.issuer.sign(claims, { typ: 'logout+jwt' }) });
+    assert.equal((await fetch(`${api.url}/v1/backchannel-logout`, { method: 'POST', body })).status, 200);
+    await known([signedOut.owner.id]);
+    assert.equal((await fire()).outcome, 'fired');
+
+    const { delegation } = await makeAgain();
+    await revoke('delegation', delegation.id);
+    await known([], delegation.id);
+    await isBlocked('DelegationRevoked');
+
+    await makeAgain();
+    const all = await revoke('principal', api.ports.scheduler.id);
+    await known([api.ports.scheduler.id]);
+    await isBlocked('DelegationRevoked');
+    await api.call(`/v1/revocations/${all}`, { as: operator, method: 'DELETE' });
+
+    const { owner } = await makeAgain();
+    await revoke('principal', owner.id);
+    while (!api.ports.revocations.find({ tenant: 'acme', principals: [owner.id], issuedAtS: iat + 1_000 }))
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    await isBlocked('DelegationRevoked');
+
+    /** With a token from after the sign-out. */
+    async function makeAgain() {
+      id = `of-dora-${randomUUID().slice(0, 8)}`;
+      await create({}, await api.issuer.token({ ...dora, iat: iat + 2 }));
+      nominalMs = Math.ceil(Date.now() / secondMs) * secondMs;
+      execute();
+      const shown = await (await api.call(`/v1/schedules/${id}`)).json();
+      return shown as { owner: { id: string }; delegation: { id: string } };
+    }
+  });
+
+  it('finds it blocked where the policy lets the owner schedule no more', async () => {
+    const { policy } = api.ports;
+    const decide = policy.decide;
+    Object.assign(policy, {
+      decide: (question: Parameters<typeof decide>[0]) =>
+        question.principal.actor?.subject === 'scheduler'
+          ? { allowed: false, policies: [], digest: policy.digest }
+          : decide(question),
+    });
+    try {
+      await isBlocked('PolicyDenied');
+    } finally {
+      Object.assign(policy, { decide });
+    }
+  });
+});
