@@ -16,6 +16,8 @@ const plain = {
   sink: postgres({ table: 'plain', key: ['id'] }),
 };
 
+const gated = (change: object) => ({ approval: { before: 'publish', by: 'data-steward', ...change } });
+
 describe('a definition', () => {
   test('has defaults, and its manifest is frozen data', () => {
     const { manifest } = definePipeline(plain);
@@ -94,6 +96,54 @@ describe('a definition', () => {
     source: { ...http(ndjson(), url ? { url } : {}), cursor: { field: 'at', parameter: 'since', ...cursor } },
   });
 
+  test('says at which gate its runs wait; code and schema stay beside the manifest', () => {
+    const form = z.strictObject({ reason: z.string().min(1) });
+    const { manifest, approval } = definePipeline({
+      ...plain,
+      approval: {
+        before: 'publish',
+        by: ['data-steward', 'operator'],
+        when: (summary) => summary.emitted > 10,
+        quorum: 2,
+        remind: '4h',
+        onTimeout: 'escalate',
+        escalateTo: 'operator',
+        form,
+        notify: 'https://chat.example/stewards',
+      },
+    });
+    const { form: shown, ...terms } = manifest.approval!;
+    assert.deepEqual(terms, {
+      before: 'publish',
+      by: ['data-steward', 'operator'],
+      conditional: true,
+      quorum: 2,
+      withinMs: 86_400_000,
+      onTimeout: 'escalate',
+      escalateTo: ['operator'],
+      remindMs: 14_400_000,
+      notify: 'https://chat.example/stewards',
+    });
+    assert.deepEqual(shown!.required, ['reason']);
+    assert.equal(approval.form, form);
+    assert.equal(typeof approval.when, 'function');
+    assert.deepEqual(JSON.parse(JSON.stringify(manifest)), manifest);
+  });
+
+  test('gives an approval a day, or as long as its runs may take', () => {
+    const withinOf = (deadline: string, more: object = {}) =>
+      definePipeline({
+        ...plain,
+        deadline,
+        approval: { before: 'ingest', by: 'operator', ...more },
+      }).manifest.approval!.withinMs;
+    const escalating = { onTimeout: 'escalate', escalateTo: 'operator' };
+    assert.deepEqual(
+      [withinOf('7d'), withinOf('2h'), withinOf('2h', escalating)],
+      [86_400_000, 7_200_000, 3_600_000],
+    );
+  });
+
   /** Where the definition is wrong, and the path that the error names. */
   const wrong: [string, object, string][] = [
     ['an id with capitals', { id: 'Plain' }, 'id'],
@@ -110,6 +160,25 @@ describe('a definition', () => {
     ['a limit that is not one', { limits: { rows: 1 } }, 'limits'],
     ['a field that is not one', { sinks: 1 }, ''],
     ['a schedule, for now', { schedule: { cron: '0 0 * * *' } }, 'schedule'],
+    ['an approval by nobody', gated({ by: [] }), 'approval.by'],
+    ['an approval at no gate', gated({ before: 'store' }), 'approval.before'],
+    ['an approval of no people', gated({ quorum: 0 }), 'approval.quorum'],
+    ['a condition that is not one', gated({ when: true }), 'approval.when'],
+    ['an approval that takes a while', gated({ within: 'a while' }), 'approval.within'],
+    ['an approval beyond the deadline', gated({ within: '8d' }), 'approval.within'],
+    [
+      'an approval that is beyond it once it escalates',
+      gated({ within: '4d', onTimeout: 'escalate', escalateTo: 'operator' }),
+      'approval.within',
+    ],
+    ['an escalation to nobody', gated({ onTimeout: 'escalate' }), 'approval.escalateTo'],
+    ['somebody to escalate to who is never asked', gated({ escalateTo: 'operator' }), 'approval.escalateTo'],
+    ['a timeout that approves', gated({ onTimeout: 'approve' }), 'approval.onTimeout'],
+    ['a reminder after the end', gated({ remind: '2d' }), 'approval.remind'],
+    ['a form that is not strict', gated({ form: z.object({}) }), 'approval.form'],
+    ['a form that JSON cannot say', gated({ form: z.strictObject({ at: z.date() }) }), 'approval.form'],
+    ['somebody to notify by mail', gated({ notify: 'mailto:a@example.com' }), 'approval.notify'],
+    ['an approval with a word of its own', gated({ approvers: 2 }), 'approval'],
     ['a schema that is not one', { input: { id: 'string' } }, 'input'],
     ['an input that is not strict', { input: z.object({ id: z.string() }) }, 'input'],
     ['an input that is loose', { input: z.looseObject({ id: z.string() }) }, 'input'],

@@ -129,3 +129,55 @@ export const unknownParameter = definePipeline({
 
 // @ts-expect-error CSV takes one of two ways to read an empty field.
 export const wrongFormat = csv({ emptyAs: 'undefined' });
+
+export const gatedBeforePublish = definePipeline({
+  ...base,
+  parameters,
+  sink: byKey,
+  approval: {
+    before: 'publish',
+    by: 'data-steward',
+    when: (summary) => {
+      is<Same<typeof summary.parameters, { currency: 'EUR' | 'USD' }>>(true);
+      return (
+        summary.emitted > 10 || summary.changes.changed > 0 || (summary.rejectedByCode.Negative ?? 0) > 0
+      );
+    },
+  },
+});
+
+export const gatedBeforeIngest = definePipeline({
+  ...base,
+  parameters,
+  sink: byKey,
+  approval: {
+    before: 'ingest',
+    by: ['data-steward', 'operator'],
+    when: (summary) => summary.requestedBy.kind === 'service' && summary.parameters.currency === 'USD',
+    onTimeout: 'escalate',
+    escalateTo: 'operator',
+  },
+});
+
+export const seesTooMuch = definePipeline({
+  ...base,
+  sink: byKey,
+  // ERROR: Property 'emitted' does not exist on type 'IngestSummary
+  // @ts-expect-error Before the first byte nobody knows how many rows there will be.
+  approval: { before: 'ingest', by: 'operator', when: (summary) => summary.emitted > 10 },
+});
+
+export const undecided = definePipeline({
+  ...base,
+  sink: byKey,
+  // @ts-expect-error A condition is one or the other.
+  approval: { before: 'publish', by: 'operator', when: (summary) => summary.emitted },
+});
+
+export const escalatesToNobody = definePipeline({
+  ...base,
+  sink: byKey,
+  // ERROR: Property 'escalateTo' is missing
+  // @ts-expect-error Who may decide then?
+  approval: { before: 'publish', by: 'operator', onTimeout: 'escalate' },
+});
