@@ -1,4 +1,5 @@
 import { refusalOf } from '../domain/approval.ts';
+import type { ApprovalCode } from '../domain/approvalTerms.ts';
 import type { AuditEvent } from '../domain/audit.ts';
 import { canonicalJson } from '../domain/canonicalJson.ts';
 import { approverOf, type DecisionClaims, DecisionMessage } from '../domain/decision.ts';
@@ -85,15 +86,24 @@ function judge(
   } as const;
   const revoked = deps.revocations.find(credentialOfDecision(verified)) !== undefined;
   const { allowed } = deps.policy.decide({ principal, action: 'approve', resource });
-  const unfitting = claims.tctx.vote === 'approve' && code.form && !code.form.safeParse(form ?? {}).success;
   return (approval) => {
     if (revoked) return 'PrincipalRevoked';
     const asked = { ...approval, requestedBy };
     const refusal = refusalOf(asked, { principal, allowed, digest: claims.tctx.shownDigest });
     if (refusal) return refusal;
     if (deps.nowS() >= claims.exp) return 'DecisionInvalid';
-    return unfitting ? 'FormInvalid' : undefined;
+    return fits(code.form, claims.tctx.vote, form) ? undefined : 'FormInvalid';
   };
+}
+
+/** Who rejects may leave it out. */
+function fits(
+  asked: ApprovalCode['form'],
+  vote: DecisionClaims['tctx']['vote'],
+  form: DecisionMessage['form'],
+): boolean {
+  if (!asked) return form === null;
+  return (vote === 'reject' && form === null) || asked.safeParse(form ?? {}).success;
 }
 
 function isDetail({ tctx }: DecisionClaims, comment: string | null, form: DecisionMessage['form']): boolean {

@@ -13,8 +13,11 @@ export async function serveHeldFeed() {
     feeds.set(name, feed);
     return feed;
   };
+  const asked = new Set<string>();
   const server = createServer((request, response) => {
-    const feed = feedOf(request.url!.slice(1));
+    const name = request.url!.slice(1);
+    asked.add(name);
+    const feed = feedOf(name);
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
     response.write(feed.sent);
     if (feed.ended) return void response.end();
@@ -27,6 +30,8 @@ export async function serveHeldFeed() {
   return {
     host: `127.0.0.1:${port}`,
     urlOf: (name: string) => `http://127.0.0.1:${port}/${name}`,
+    /** Whether anybody has asked for it yet. */
+    wasAsked: (name: string) => asked.has(name),
     /** One record a line. */
     send(name: string, records: readonly object[]): void {
       const text = records.map((record) => `${JSON.stringify(record)}\n`).join('');

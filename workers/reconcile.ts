@@ -12,6 +12,7 @@ import type { AuditEvent, AuditLog } from '../domain/audit.ts';
 import { errors } from '../domain/errors.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { DeliveryLog } from '../domain/ports/deliveries.ts';
+import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Progress } from '../domain/ports/progress.ts';
 import type { Timetable } from '../domain/ports/timetable.ts';
 import { wake } from '../workflows/messages.ts';
@@ -28,6 +29,7 @@ export interface ReconcileOptions {
   audit: AuditLog;
   client: Client;
   progress: Progress;
+  objects: ObjectStore;
   deliveries: DeliveryLog;
   definitions: Definitions;
   timetable: Timetable;
@@ -92,7 +94,10 @@ async function wakeWaiting({ pool, client, definitions }: ReconcileOptions): Pro
   }
 }
 
-async function reconcile({ pool, audit, client, progress }: ReconcileOptions, run: OpenRun): Promise<void> {
+async function reconcile(
+  { pool, audit, client, progress, objects }: ReconcileOptions,
+  run: OpenRun,
+): Promise<void> {
   const { status, firstExecution } = await statusOf(client, run.runId);
   if (status === 'unknown') {
     // Its firing is about to start it; one that has ended before it could does not any more.
@@ -117,6 +122,7 @@ async function reconcile({ pool, audit, client, progress }: ReconcileOptions, ru
       detail: { temporalStatus: status },
     },
   );
+  await objects.remove(run, await progress.stageObjects(run));
 }
 
 /** It goes on under its own grant, or not at all. Who had it begin anew, after a loss or from outside, nobody knows. */

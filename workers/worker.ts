@@ -249,6 +249,7 @@ export async function startWorker(
     audit,
     client,
     progress,
+    objects,
     deliveries,
     definitions,
     timetable: createTimetable({ client, taskQueue: settings.taskQueue }),

@@ -1,20 +1,25 @@
 import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
-import type { DecisionClaims } from '../../domain/decision.ts';
-import { hasEnded } from '../../domain/run.ts';
+import { signGrant } from '../../adapters/keys/signGrant.ts';
+import { type DecisionClaims, decisionType } from '../../domain/decision.ts';
+import { hasEnded, zeroCounts } from '../../domain/run.ts';
 import type { Run } from '../../sdk/client.ts';
 import { approvalOf, claimsOf, instanceOf, type ShownApprovalRow, signerOf } from '../approvals/decisions.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
+import { codeOf, type Outsider, openOutsider } from '../forgery/outsider.ts';
 import { serveHeldFeed } from '../heldFeed.ts';
+import { makeKey } from '../keys.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
 type Change = Parameters<typeof claimsOf>[5];
 
-const bob = { name: 'bob', roles: ['data-steward'] };
+const steward = (name: string) => ({ name, roles: ['data-steward'] });
 
 describe('runs that people have to let through', () => {
   let stack: DevStack;
@@ -22,7 +27,10 @@ describe('runs that people have to let through', () => {
   let connection: Connection;
   let temporal: Client;
   let feed: Awaited<ReturnType<typeof serveHeldFeed>>;
+  let outsider: Outsider;
   let alice: Call;
+  let carol: Call;
+  let bob: Call;
   let sign: Awaited<ReturnType<typeof signerOf>>;
   let issuer: string;
 
@@ -36,10 +44,14 @@ describe('runs that people have to let through', () => {
     connection = await Connection.connect({ address: stack.info().temporalAddress });
     temporal = new Client({ connection });
     alice = await stack.as('alice');
+    bob = await stack.as('bob');
+    carol = await stack.as('carol');
+    outsider = await openOutsider(stack);
     sign = await signerOf(stack);
     issuer = await instanceOf(stack);
   });
   after(async () => {
+    await outsider?.close();
     await connection?.close();
     await database?.end();
     await stack?.stop();
@@ -130,7 +142,7 @@ describe('runs that people have to let through', () => {
     const { currentDetails } = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
     assert.match(currentDetails, /awaiting-approval[\s\S]*one person of: data-steward, until 20/);
 
-    const { token } = await decisionOf(approval, bob);
+    const { token } = await decisionOf(approval, steward('bob'));
     assert.deepEqual(await update(id, token), { counted: true, state: 'approved' });
     const run = await inState(id, 'completed');
     assert.equal(run.counts.stored, 25);
@@ -147,5 +159,272 @@ describe('runs that people have to let through', () => {
         'run.completed',
       ],
     );
+  });
+
+  /** As a person does it, through the API. */
+  async function vote(call: Call, approval: ShownApprovalRow, decision = 'approve'): Promise<number> {
+    const response = await call(`/v1/approvals/${approval.id}/decisions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ decision, digest: approval.digest }),
+    });
+    return response.status;
+  }
+  const objectsOf = async (id: string) =>
+    (await readdir(join(stack.home, 'objects'), { recursive: true })).filter((path) =>
+      path.includes(`${id}.`),
+    ).length;
+
+  it('rejected, they are cancelled, and what was staged is dropped', async () => {
+    const name = fresh();
+    const id = await pay(name, 12);
+    const approval = await asked(id);
+    assert.equal(await vote(bob, approval, 'reject'), 202);
+    await inState(id, 'cancelled', 'ApprovalRejected');
+    assert.equal(await paid(name), 0);
+    assert.deepEqual(await temporal.workflow.getHandle(id).result(), {
+      state: 'cancelled',
+      counts: zeroCounts,
+    });
+    // The two batches as they were received stay, as those of every run.
+    assert.equal(await objectsOf(id), 2);
+  });
+
+  it('ask others once nobody has decided in time, and expire then: time never approves', async () => {
+    const begin = async () => {
+      const response = await alice('/v1/pipelines/hasty/runs', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ records: [{ id: fresh() }] }),
+      });
+      return ((await response.json()) as Run).id;
+    };
+    const [left, taken] = [await begin(), await begin()];
+    const early = await asked(taken);
+    const { token } = await decisionOf(early, steward('bob'));
+    assert.equal(await codeOf(update(taken, token)), 'ApproverLacksRole');
+    await until('it escalates', async () => (await audited(taken)).includes('approval.escalated'));
+    await rows(`UPDATE waybill.approval SET expires_at = expires_at + interval '1 hour' WHERE run_id = $1`, [
+      taken,
+    ]);
+    assert.equal(await vote(bob, (await approvalOf(database, taken))!), 202);
+    await inState(taken, 'completed');
+    await inState(left, 'cancelled', 'ApprovalExpired');
+    // How often somebody was reminded is a matter of how busy this machine is.
+    assert.deepEqual(
+      (await audited(left, 'approval.%')).filter((action) => action !== 'approval.reminded'),
+      ['approval.requested', 'approval.escalated', 'approval.expired'],
+    );
+    assert.deepEqual(await rows('SELECT id FROM hasty WHERE _run = $1', [left]), []);
+  });
+
+  it('are asked about anew where the table has changed meanwhile, and no vote of before counts', async () => {
+    const name = fresh();
+    const [late, early] = [await pay(name, 10), await pay(name, 5)];
+    const first = await asked(late);
+    assert.equal(await vote(bob, await asked(early)), 202);
+    await inState(early, 'completed');
+    assert.equal(await vote(bob, first), 202);
+    const second = await asked(late, 2);
+    assert.notEqual(second.digest, first.digest);
+    // The other run is the later one, and what it wrote stays.
+    assert.deepEqual(second.shown.changes, { added: 5, changed: 0, unchanged: 0, deduplicated: 5 });
+    assert.equal((await get(late)).state, 'awaiting-approval');
+    assert.equal(await paid(name), 5);
+    const { token } = await decisionOf(first, steward('erin'));
+    assert.equal(await codeOf(update(late, token)), 'ApprovalChanged');
+    assert.equal(await vote(bob, second), 202);
+    const { counts } = await inState(late, 'completed');
+    assert.deepEqual([counts.stored, counts.deduplicated, await paid(name)], [5, 5, 10]);
+    assert.deepEqual(await audited(late, 'approval.%'), [
+      'approval.requested',
+      'approval.approved',
+      'approval.voided',
+      'approval.requested',
+      'approval.approved',
+    ]);
+  });
+
+  it('do not wait where their pipeline says so, unless an agent asks', async () => {
+    const name = fresh();
+    const small = await pay(name, 3, [], '?routine=true');
+    assert.equal((await inState(small, 'completed')).counts.stored, 3);
+    assert.deepEqual(await audited(small, 'approval.%'), ['approval.waived']);
+    const large = await pay(fresh(), 11, [], '?routine=true');
+    await asked(large);
+    assert.equal((await get(large)).state, 'awaiting-approval');
+    const copilot = await stack.as('copilot');
+    const response = await copilot('/v1/pipelines/payouts/runs?routine=true', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson' },
+      body: `{"account":"${fresh()}-0","cents":1}`,
+    });
+    const { id } = (await response.json()) as Run;
+    assert.equal(response.status, 202);
+    const approval = await asked(id);
+    assert.equal(approval.state, 'pending');
+    for (const who of [alice, copilot]) assert.equal(await vote(who, approval), 403);
+    for (const who of ['alice', 'copilot']) {
+      const { token } = await decisionOf(approval, steward(who));
+      const code = who === 'alice' ? 'ApproverIsRequester' : undefined;
+      if (code) assert.equal(await codeOf(update(id, token)), code);
+    }
+    assert.equal(await vote(bob, approval), 202);
+    await inState(id, 'completed');
+  });
+
+  it('believe no message that is not signed for them: by update or signal, whatever it says', async () => {
+    const name = fresh();
+    const [id, other] = [await pay(name, 2), await pay(fresh(), 2)];
+    const approval = await asked(id);
+    const stranger = await makeKey();
+    const { claims, token } = await decisionOf(approval, steward('bob'));
+    const [{ grant }] = (await rows('SELECT grant_jws AS grant FROM waybill.run WHERE id = $1', [id])) as [
+      { grant: string },
+    ];
+    const changed = async (change: Change) =>
+      (await decisionOf(approval, steward('bob'), 'approve', change)).token;
+    const forged: [string, string][] = [
+      ['DecisionInvalid', ''],
+      ['DecisionInvalid', `${token.slice(0, -8)}AAAAAAAA`],
+      ['DecisionInvalid', grant],
+      ['DecisionInvalid', await sign(claims, 'grant+jwt')],
+      [
+        'DecisionInvalid',
+        await signGrant(claims, { kid: stranger.kid, key: stranger.privateKey }, decisionType),
+      ],
+      ['DecisionInvalid', await changed({ iss: 'urn:waybill:another' })],
+      ['DecisionInvalid', await changed({ exp: claims.iat - 1 })],
+      ['DecisionInvalid', await sign({ ...claims, act: { id: 'prn_x' } })],
+      ['DecisionMismatch', await changed({ tctx: { tenant: 'globex' } })],
+      ['DecisionMismatch', await changed({ tctx: { namespace: 'other' } })],
+      ['DecisionMismatch', await changed({ tctx: { workflowId: other } })],
+      ['DecisionMismatch', await changed({ tctx: { approval: (await asked(other)).id } })],
+      ['DecisionMismatch', await changed({ tctx: { detailDigest: '0'.repeat(64) } })],
+      ['DecisionMismatch', (await decisionOf(await asked(other), steward('bob'))).token],
+      ['ApprovalChanged', await changed({ tctx: { shownDigest: '0'.repeat(64) } })],
+      ['ApproverLacksRole', (await decisionOf(approval, { name: 'bob', roles: [] })).token],
+    ];
+    for (const [code, forgery] of forged) {
+      assert.equal(await codeOf(update(id, forgery)), code);
+      await temporal.workflow.getHandle(id).signal('decide', { token: forgery, comment: null, form: null });
+    }
+    await assert.rejects(temporal.workflow.getHandle(id).executeUpdate('decide', { args: [{ token: 1 }] }));
+    const large = { token, comment: 'x'.repeat(17_000), form: null };
+    await assert.rejects(temporal.workflow.getHandle(id).executeUpdate('decide', { args: [large] }));
+    for (const junk of [undefined, null, 7, 'approve', { vote: 'approve' }, { token: 1 }, large])
+      await temporal.workflow.getHandle(id).signal('decide', junk);
+    // What verifies is recorded as the decision that it is, and so it is refused once; of the rest nothing is believed.
+    const recorded = await rows('SELECT FROM waybill.decision WHERE run_id = $1', [id]);
+    assert.equal(recorded.length, 3);
+    await until('all of it is on record', async () => {
+      const refused = await audited(id, 'decision.refused');
+      return refused.length === 2 * forged.length - recorded.length;
+    });
+    assert.deepEqual(await audited(id, 'decision.counted'), []);
+    assert.equal((await get(id)).state, 'awaiting-approval');
+    assert.equal(await paid(name), 0);
+    // The genuine one counts, by a signal too, and once.
+    for (let i = 0; i < 2; i++)
+      await temporal.workflow.getHandle(id).signal('decide', { token, comment: null, form: null });
+    await inState(id, 'completed');
+    assert.deepEqual(await audited(id, 'decision.counted'), ['decision.counted']);
+    assert.equal(await paid(name), 2);
+  });
+
+  it('believe no table either: a record that says approved lets nothing through', async () => {
+    const name = fresh();
+    const id = await pay(name, 2);
+    await asked(id);
+    await rows(`UPDATE waybill.approval SET state = 'approved', ended_at = now() WHERE run_id = $1`, [id]);
+    // Something to make the run look.
+    await temporal.workflow.getHandle(id).signal('decide', { token: '', comment: null, form: null });
+    await inState(id, 'failed', 'ApprovalMissing');
+    assert.equal(await paid(name), 0);
+    assert.ok((await audited(id)).includes('attempt.refused ApprovalMissing'));
+  });
+
+  it('read nothing before enough people have let them, where that is their gate', async () => {
+    const name = fresh();
+    const response = await alice('/v1/pipelines/extracts/runs', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ source: { url: feed.urlOf(name) } }),
+    });
+    const { id } = (await response.json()) as Run;
+    const approval = await asked(id);
+    feed.send(name, [{ id: `${name}-1` }, { id: `${name}-2` }]);
+    feed.end(name);
+    assert.equal((await get(id)).state, 'awaiting-approval');
+    assert.equal(await vote(bob, approval), 202);
+    await until('the first is counted', async () => (await audited(id)).includes('decision.counted'));
+    assert.equal(feed.wasAsked(name), false);
+    assert.equal((await get(id)).state, 'awaiting-approval');
+    assert.equal(await vote(await stack.as('erin'), approval), 202);
+    assert.equal((await inState(id, 'completed')).counts.stored, 2);
+    assert.equal(feed.wasAsked(name), true);
+  });
+
+  it('are suspended where a right is withdrawn meanwhile, and are published once it is back', async () => {
+    const name = fresh();
+    const id = await pay(name, 2);
+    const approval = await asked(id);
+    const revoked = await carol('/v1/revocations', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ kind: 'grant', id, reason: 'a test' }),
+    });
+    const revocation = (await revoked.json()) as { id: string };
+    assert.equal(await vote(bob, approval), 202);
+    await inState(id, 'suspended', 'GrantRevoked');
+    assert.equal(await paid(name), 0);
+    await carol(`/v1/revocations/${revocation.id}`, { method: 'DELETE' });
+    assert.equal((await inState(id, 'completed')).counts.stored, 2);
+    assert.deepEqual(await audited(id, 'approval.%'), ['approval.requested', 'approval.approved']);
+  });
+
+  it('end their approval with themselves: cancelled, or terminated from outside', async () => {
+    const [cancelled, terminated] = [await pay(fresh(), 2), await pay(fresh(), 2)];
+    await asked(cancelled);
+    await asked(terminated);
+    assert.equal((await alice(`/v1/runs/${cancelled}/cancel`, { method: 'POST' })).status, 202);
+    await inState(cancelled, 'cancelled', 'RunCancelled');
+    await temporal.workflow.getHandle(terminated).terminate();
+    await rows(`UPDATE waybill.run SET created_at = created_at - interval '2 minutes' WHERE id = $1`, [
+      terminated,
+    ]);
+    await inState(terminated, 'failed', 'RunTerminated');
+    for (const id of [cancelled, terminated])
+      assert.equal((await approvalOf(database, id))!.state, 'cancelled');
+    await until('what was staged is dropped', async () => (await objectsOf(terminated)) === 1);
+  });
+
+  it('store nothing batch by batch, whoever drives their workflow: their grant does not name that step', async () => {
+    const id = await pay(fresh(), 2);
+    await asked(id);
+    const [{ grant }] = (await rows('SELECT grant_jws AS grant FROM waybill.run WHERE id = $1', [id])) as [
+      { grant: string },
+    ];
+    const { tctx } = JSON.parse(Buffer.from(grant.split('.')[1]!, 'base64url').toString());
+    assert.equal(tctx.steps.includes('store'), false);
+    // Under its own grant and id, but as if it had no gate.
+    await temporal.workflow.getHandle(id).terminate();
+    assert.equal(await outsider.start(id, grant), 'StepNotGranted');
+  });
+
+  it('are published once, whoever is killed between the vote and that', async () => {
+    const name = fresh();
+    const id = await pay(name, 200);
+    const approval = await asked(id);
+    assert.equal(await vote(bob, approval), 202);
+    await until('the vote is counted', async () => (await audited(id)).includes('decision.counted'));
+    for (const worker of ['worker-1', 'worker-2']) {
+      const pid = stack.pid(worker);
+      if (pid) process.kill(pid, 'SIGKILL');
+    }
+    const { counts } = await inState(id, 'completed');
+    assert.equal(counts.stored, 200);
+    assert.equal(await paid(name), 200);
+    assert.deepEqual(await audited(id, 'run.published'), ['run.published']);
   });
 });

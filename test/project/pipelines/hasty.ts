@@ -9,10 +9,10 @@ export default definePipeline({
   sink: postgres({ table: 'hasty', key: ['id'] }),
   approval: {
     before: 'publish',
-    by: 'data-steward',
-    within: '3s',
-    remind: '1s',
+    by: 'operator',
+    within: '4s',
+    remind: '2s',
     onTimeout: 'escalate',
-    escalateTo: 'operator',
+    escalateTo: 'data-steward',
   },
 });
