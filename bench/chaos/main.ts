@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { type DevStack, startDevStack } from '../../test/devStack.ts';
 import { benchProject } from '../project.ts';
+import { fireTogether } from './fireTogether.ts';
 import { killUnderLoad } from './killUnderLoad.ts';
 import { killWorkers } from './killWorkers.ts';
 
@@ -30,6 +31,14 @@ const campaigns: Record<string, () => Promise<string[]>> = {
   api: () => underLoad('api'),
   temporal: () => underLoad('temporal'),
   postgres: () => underLoad('postgres'),
+  schedules: () =>
+    withStack({ project: benchProject }, (stack) =>
+      fireTogether(stack, {
+        schedules: 500,
+        kill: ['api', 'worker-1', 'temporal', 'worker-2', 'api'],
+        jitter: '40s',
+      }),
+    ),
 };
 
 function underLoad(name: string): Promise<string[]> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fireTogether } from '../../bench/chaos/fireTogether.ts';
 import { killUnderLoad } from '../../bench/chaos/killUnderLoad.ts';
 import { killWorkers } from '../../bench/chaos/killWorkers.ts';
 import { benchProject } from '../../bench/project.ts';
@@ -56,6 +57,15 @@ describe('kill -9 while runs come in', () => {
       assert.deepEqual(await killUnderLoad(stack, { name, kills: 1, perKill: 15 }), []);
     });
   }
+
+  it('of api, worker and temporal around the firings of schedules: each has fired once', async () => {
+    const harm = { schedules: 12, kill: ['api', 'worker-1', 'temporal', 'worker-2'], jitter: '10s' };
+    const lines = await fireTogether(stack, harm);
+    assert.deepEqual(
+      lines.filter((line) => !line.startsWith('(')),
+      [],
+    );
+  });
 
   it('of postgres for eight seconds on end ends no run that was accepted', async () => {
     const call = await stack.as('alice');

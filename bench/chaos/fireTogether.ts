@@ -1,0 +1,129 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import pg from 'pg';
+import type { DevStack } from '../../test/devStack.ts';
+import { percentile } from '../percentile.ts';
+
+const minuteMs = 60_000;
+
+/**
+ * Makes schedules that are all due in one minute, kills parts of the stack while they fire, and counts: each must have fired
+ * once, for that minute, and begun one run that completed. Lines in parentheses are figures, all others violations.
+ */
+export async function fireTogether(
+  stack: DevStack,
+  { schedules, kill, jitter }: { schedules: number; kill: readonly string[]; jitter: string },
+): Promise<string[]> {
+  const database = () => connectPatiently(stack);
+  const due = new Date(Math.ceil((Date.now() + 20_000 + schedules * 250) / minuteMs) * minuteMs);
+  const cron = `${due.getUTCMinutes()} ${due.getUTCHours()} ${due.getUTCDate()} ${due.getUTCMonth() + 1} *`;
+  const ids = Array.from({ length: schedules }, (_, i) => `tick-${due.getTime()}-${i}`);
+  const began = performance.now();
+  const call = await stack.as('alice');
+  for (const id of ids) {
+    const response = await call('/v1/schedules', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ id, pipeline: 'ticks', terms: { cron, jitter } }),
+    });
+    if (response.status !== 201) return [`${id}: ${response.status} ${await response.text()}`];
+  }
+  const made = Math.round(performance.now() - began);
+  const waiting = () =>
+    count(
+      database,
+      'SELECT count(*) FROM waybill.schedule WHERE id = ANY($1) AND applied_revision < revision',
+      [ids],
+    );
+  while ((await waiting()) > 0) await pause(250);
+  if (Date.now() > due.getTime()) return ['the machine is too slow: not all were made before they were due'];
+
+  const fired = () =>
+    count(database, `SELECT count(*) FROM waybill.firing WHERE schedule_id = ANY($1) AND outcome = 'fired'`, [
+      ids,
+    ]);
+  for (const [i, name] of kill.entries()) {
+    // Evenly over the firings, however long they take.
+    const share = (schedules * (i + 0.5)) / kill.length;
+    for (const until = Date.now() + 5 * minuteMs; (await fired()) < share && Date.now() < until; )
+      await pause(20);
+    process.kill(await untilRunning(stack, name), 'SIGKILL');
+  }
+  const open = () =>
+    count(
+      database,
+      `SELECT $2::integer - count(*) FROM waybill.firing f JOIN waybill.run r ON r.id = f.run_id
+       WHERE f.schedule_id = ANY($1) AND r.ended_at IS NOT NULL`,
+      [ids, schedules],
+    );
+  for (const until = Date.now() + 20 * minuteMs; (await open()) > 0 && Date.now() < until; ) await pause(500);
+  return verify(await database(), ids, due, { made });
+}
+
+async function verify(
+  client: pg.Client,
+  ids: string[],
+  due: Date,
+  { made }: { made: number },
+): Promise<string[]> {
+  try {
+    const { rows } = await client.query<{ schedule: string; nominal: Date; state: string; accepted: Date }>(
+      `SELECT f.schedule_id AS schedule, f.nominal_at AS nominal, r.state, r.created_at AS accepted
+       FROM waybill.firing f LEFT JOIN waybill.run r ON r.id = f.run_id WHERE f.schedule_id = ANY($1)`,
+      [ids],
+    );
+    const violations = ids.flatMap((id) => {
+      const its = rows.filter(({ schedule }) => schedule === id);
+      if (its.length !== 1) return [`${id} has ${its.length} firings`];
+      const [{ nominal, state }] = its as [(typeof its)[0]];
+      if (nominal.getTime() !== due.getTime()) return [`${id} fired for ${nominal.toISOString()}`];
+      return state === 'completed' ? [] : [`the run of ${id} is ${state}`];
+    });
+    const { rows: runs } = await client.query<{ n: string }>(
+      `SELECT count(*) AS n FROM waybill.run WHERE pipeline = 'ticks' AND created_at >= $1`,
+      [due],
+    );
+    if (Number(runs[0]!.n) !== ids.length) violations.push(`${runs[0]!.n} runs of ${ids.length} schedules`);
+    const afterMs = rows
+      .filter(({ accepted }) => accepted)
+      .map(({ accepted }) => accepted.getTime() - due.getTime())
+      .sort((a, b) => a - b);
+    const at = (share: number) => `${(percentile(afterMs, share) / 1000).toFixed(1)} s`;
+    return [
+      `(${ids.length} schedules made in ${(made / 1000).toFixed(1)} s; runs accepted after their minute began: ` +
+        `first ${at(0)}, median ${at(0.5)}, 90 % ${at(0.9)}, last ${at(1)})`,
+      ...violations,
+    ];
+  } finally {
+    await client.end();
+  }
+}
+
+async function count(connect: () => Promise<pg.Client>, text: string, values: unknown[]): Promise<number> {
+  const client = await connect();
+  try {
+    const { rows } = await client.query(text, values);
+    return Number(Object.values(rows[0])[0]);
+  } finally {
+    await client.end();
+  }
+}
+
+async function untilRunning(stack: DevStack, name: string): Promise<number> {
+  for (;;) {
+    const pid = stack.pid(name);
+    if (pid !== undefined) return pid;
+    await pause(50);
+  }
+}
+
+async function connectPatiently(stack: DevStack): Promise<pg.Client> {
+  for (const until = performance.now() + 30_000; ; await pause(100)) {
+    const client = new pg.Client({ connectionString: stack.info().databaseUrl });
+    try {
+      await client.connect();
+      return client;
+    } catch (error) {
+      if (performance.now() > until) throw error;
+    }
+  }
+}
