@@ -1,4 +1,10 @@
-import { ActivityFailure, ApplicationFailure, CancelledFailure, isCancellation } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancelledFailure,
+  isCancellation,
+  TimeoutFailure,
+} from '@temporalio/workflow';
 
 /** Why a run ended, as its record shows it: the code of the activity that failed, and its public message. */
 export function reasonOf(error: unknown): { code: string; message: string } {
@@ -23,6 +29,15 @@ export function overdue(): ApplicationFailure {
     message: 'The run was suspended for as long as its pipeline allows.',
     nonRetryable: true,
   });
+}
+
+/**
+ * Whether a step that failed near, attempt after attempt, may succeed far: where a database does not answer, attempts fail by
+ * their time. Such a failure has an `ActivityFailure` around it; what a local activity threw itself comes as it was thrown.
+ */
+export function mayPass(error: unknown): boolean {
+  const cause = rootOf(error);
+  return cause instanceof TimeoutFailure || (cause instanceof ApplicationFailure && !cause.nonRetryable);
 }
 
 function rootOf(error: unknown): unknown {

@@ -1,11 +1,7 @@
-import {
-  ApplicationFailure,
-  proxyActivities,
-  proxyLocalActivities,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import { fetchQueueOf } from '../domain/fetchQueue.ts';
+import { mayPass } from './failure.ts';
 import type { RunInput } from './messages.ts';
 import { localTimeouts, timeouts } from './timeouts.ts';
 
@@ -24,8 +20,7 @@ export function stepsOf(input: RunInput): Activities {
     type Step = (argument: unknown) => Promise<unknown>;
     const call: Step = (argument) =>
       (local as Step)(argument).catch((error: unknown) => {
-        // Unlike that of an activity, the failure of a local one comes as it was thrown: no `ActivityFailure` is around it.
-        if (!(error instanceof ApplicationFailure) || error.nonRetryable) throw error;
+        if (!mayPass(error)) throw error;
         return (far(step) as Step)(argument);
       });
     return call as Activities[K];

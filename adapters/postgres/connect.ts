@@ -22,8 +22,9 @@ export function connectPool(
     idleTimeoutMillis: 60_000,
     maxLifetimeSeconds: options.lifetimeS ?? lifetimeMaxS,
     statement_timeout: options.answerWithinMs ?? 120_000,
-    // The client’s own clock, for a server that has been stopped rather than ended and so never answers.
-    ...(options.answerWithinMs && { query_timeout: options.answerWithinMs }),
+    // The client’s own clock, for a server that has been stopped rather than ended and so never answers. Where nobody waits
+    // at the other end, the server’s goes first.
+    query_timeout: options.answerWithinMs ?? 130_000,
     idle_in_transaction_session_timeout: 60_000,
     keepAlive: true,
   });
