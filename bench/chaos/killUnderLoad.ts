@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import pg from 'pg';
 import type { DevStack } from '../../test/devStack.ts';
+import { connectPatiently } from './connectPatiently.ts';
 
 /**
  * Kills one part of the stack again and again while small runs come in, and each caller does what callers do: the
@@ -97,19 +97,6 @@ async function verify(
     return violations;
   } finally {
     await client.end();
-  }
-}
-
-/** The database may be on its way back after the last kill. */
-async function connectPatiently(stack: DevStack): Promise<pg.Client> {
-  for (const until = performance.now() + 30_000; ; await pause(100)) {
-    const client = new pg.Client({ connectionString: stack.info().databaseUrl });
-    try {
-      await client.connect();
-      return client;
-    } catch (error) {
-      if (performance.now() > until) throw error;
-    }
   }
 }
 

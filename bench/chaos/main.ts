@@ -1,14 +1,18 @@
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type DevStack, startDevStack } from '../../test/devStack.ts';
+import { serveHeldFeed } from '../../test/heldFeed.ts';
 import { benchProject } from '../project.ts';
 import { fireTogether } from './fireTogether.ts';
 import { killUnderLoad } from './killUnderLoad.ts';
 import { killWorkers } from './killWorkers.ts';
+import { outage } from './outage.ts';
 
 /*
  * `npm run chaos [-- NAME …]`: kills real processes with SIGKILL while real work goes on, then counts. `workers` also runs
  * its control, with the ledger switched off inside this harness, which must be found out. A killed process is not a
- * power cut: what the operating system holds in memory survives it.
+ * power cut: what the operating system holds in memory survives it. `outage` takes PostgreSQL and the policy away for five
+ * minutes each.
  */
 
 const campaigns: Record<string, () => Promise<string[]>> = {
@@ -39,7 +43,22 @@ const campaigns: Record<string, () => Promise<string[]>> = {
         jitter: '40s',
       }),
     ),
+  async outage() {
+    const feed = await serveHeldFeed();
+    const project = fileURLToPath(new URL('../../test/project', import.meta.url));
+    return withStack({ project, env: { WAYBILL_EGRESS_ALLOW: feed.host } }, async (stack) => {
+      const lines: string[] = [];
+      for (const what of ['database', 'answers', 'policy'] as const) {
+        lines.push(...(await outage({ stack, feed }, { of: what, forMs: outageMs, load })));
+        lines.push(`(${what} away for ${outageMs / 60_000} minutes)`);
+      }
+      return lines;
+    }).finally(feed.close);
+  },
 };
+
+const outageMs = 5 * 60_000;
+const load = { feeds: 6, longRecords: 1_000, smallRuns: 30 };
 
 function underLoad(name: string): Promise<string[]> {
   return withStack({ project: benchProject }, (stack) =>
