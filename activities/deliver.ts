@@ -12,7 +12,7 @@ import { digestOf } from './run.ts';
 /** Of the dependencies only those that no grant is needed for: the delivery that the workflow is about, and no other. */
 type CourierDependencies = Pick<
   Dependencies,
-  'delivery' | 'deliveries' | 'grants' | 'definitions' | 'publicUrl' | 'sender'
+  'delivery' | 'deliveries' | 'grants' | 'delegations' | 'definitions' | 'publicUrl' | 'sender'
 >;
 
 /** The activities of `deliverWebhook`. They take no argument: all that is sent, and where to, is in the row. */
@@ -58,12 +58,21 @@ async function attempt(deps: CourierDependencies, claim: Claim): Promise<'delive
 }
 
 /**
- * Whether the grant of the run names that receiver and those links. The row of a delivery says where to send it, and may be
- * anybody’s work; what was signed is whoever asked for the run’s. Of approvals its very definition may name another receiver.
+ * Whether the grant of the run, or the consent of the schedule, names that receiver and those links. The row of a delivery says where to send it, and may be
+ * anybody’s work; what was signed is whoever asked for the run’s, or the schedule’s owner’s. Of approvals its very definition may name another receiver.
  */
 async function isGranted(deps: CourierDependencies, claim: Claim): Promise<boolean> {
-  const { grant, runId, tenant, url, event } = claim;
+  const { grant, runId, scheduleId, tenant, url, event } = claim;
   try {
+    if (runId === null) {
+      const { claims } = await soon(deps.delegations.verify(grant));
+      const callback = describeCallback({ url, links: event.data.links });
+      return (
+        claims.schedule === scheduleId &&
+        claims.tenant === tenant &&
+        claims.callbackDigest === digestOf(callback)
+      );
+    }
     const { tctx } = (await soon(deps.grants.verify(grant))).claims;
     if (tctx.workflowId !== runId || tctx.tenant !== tenant) return false;
     const { links } = event.data;

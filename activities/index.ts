@@ -1,5 +1,6 @@
 import type { AuditLog } from '../domain/audit.ts';
 import type { DecisionClaims, DecisionMessage } from '../domain/decision.ts';
+import type { DelegationClaims } from '../domain/delegation.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { Gates } from '../domain/ports/approvals.ts';
 import type { StepDecision } from '../domain/ports/authority.ts';
@@ -57,6 +58,8 @@ export interface Dependencies {
   deliveries: DeliveryLog;
   /** Verifies what the record of a run calls its grant, where the attempt itself carries none. */
   grants: GrantVerifier;
+  /** Of consents of schedules, for telling of them. */
+  delegations: GrantVerifier<DelegationClaims>;
   sender: WebhookSender;
   /** Where callers find the API; events link there. */
   publicUrl: string;

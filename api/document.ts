@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { OpenAPIV3_1 } from 'openapi-types';
 import { z } from 'zod';
-import { ApprovalEventData, RunEventData, webhookEvents } from '../domain/webhookEvent.ts';
+import { ApprovalEventData, RunEventData, ScheduleEventData, webhookEvents } from '../domain/webhookEvent.ts';
 import { ApprovalDetail, ApprovalView, DecisionView, SignedDecisionView } from './approvalView.ts';
 import type { ApiOptions } from './ports.ts';
 import { Problem } from './problem.ts';
@@ -30,6 +30,7 @@ named.add(DecisionView, { id: 'Decision' });
 named.add(SignedDecisionView, { id: 'SignedDecision' });
 named.add(ScheduleView, { id: 'Schedule' });
 named.add(FiringView, { id: 'Firing' });
+named.add(ScheduleEventData, { id: 'ScheduleEventData' });
 named.add(RunEventData, { id: 'RunEventData' });
 named.add(ApprovalEventData, { id: 'ApprovalEventData' });
 

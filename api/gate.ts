@@ -5,6 +5,7 @@ import { canonicalJson } from '../domain/canonicalJson.ts';
 import { type Denied, type ErrorCode, WaybillError } from '../domain/errors.ts';
 import {
   type Decision,
+  type DefinitionFacts,
   type Policy,
   pipelineResourceOf,
   type Question,
@@ -31,6 +32,8 @@ export interface Admission {
   pipeline?: LoadedPipeline;
   run?: Run;
   delivery?: Delivery;
+  /** Of a delivery that tells of a schedule: its pipeline. */
+  scheduled?: DefinitionFacts;
   schedule?: Schedule;
   approval?: Approval;
   policies: readonly string[];
@@ -122,7 +125,7 @@ function credentialOf({ id, actor, tenant }: Principal, issuedAtS: number): Cred
   return { tenant, principals: actor ? [id, actor.id] : [id], issuedAtS };
 }
 
-type Found = Pick<Admission, 'pipeline' | 'run' | 'delivery' | 'approval' | 'schedule'>;
+type Found = Pick<Admission, 'pipeline' | 'run' | 'delivery' | 'approval' | 'schedule' | 'scheduled'>;
 
 /** Of another tenant’s run the caller learns nothing, not even that it exists. */
 async function findResource(
@@ -241,7 +244,7 @@ function questionOf(
   { operatingTenant = '' }: ApiOptions,
   { action, resource }: Route,
   principal: Principal,
-  { pipeline, run, schedule }: Found,
+  { pipeline, run, schedule, scheduled }: Found,
 ): Question {
   const { tenant } = principal;
   if (!action) throw new WaybillError('Forbidden', { detail: 'the route has no action' });
@@ -249,6 +252,13 @@ function questionOf(
   if (pipeline) return { principal, action, resource: pipelineResourceOf(pipeline.manifest, tenant) };
   // A pipeline that is served no more is what it was when the schedule was saved.
   if (schedule) return { principal, action, resource: pipelineResourceOf(schedule.definition, tenant) };
+  // Whoever may have a schedule may have what it tells sent again.
+  if (scheduled)
+    return {
+      principal,
+      action: action === 'resume' ? 'schedule' : action,
+      resource: pipelineResourceOf(scheduled, tenant),
+    };
   if (resource === 'instance')
     return { principal, action, resource: { kind: 'instance', tenant: operatingTenant } };
   return { principal, action, resource: { kind: 'tenant', tenant } };

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Firing, firingOutcomes } from '../domain/firing.ts';
 import { runLinksOf } from '../domain/runLinks.ts';
 import { type Schedule, ScheduleTerms, scheduleStates, temporalScheduleId } from '../domain/schedule.ts';
+import { scheduleLinksOf } from '../domain/scheduleLinks.ts';
 import type { ApiOptions } from './ports.ts';
 import { RequesterView } from './runView.ts';
 
@@ -33,14 +34,13 @@ export const ScheduleView = z.object({
 
 export function scheduleViewOf(
   { definition: _, activeSince: __, ...schedule }: Schedule,
-  { publicUrl = '', temporalUiUrl, namespace }: ApiOptions,
+  { publicUrl, temporalUiUrl, namespace }: ApiOptions,
 ): z.infer<typeof ScheduleView> {
-  const self = `${publicUrl.replace(/\/$/, '')}/v1/schedules/${schedule.id}`;
   const inTemporal = encodeURIComponent(temporalScheduleId(schedule));
   const temporal = temporalUiUrl
     ? `${temporalUiUrl.replace(/\/$/, '')}/namespaces/${encodeURIComponent(namespace)}/schedules/${inTemporal}`
     : null;
-  return { ...schedule, links: { self, firings: `${self}/firings`, temporal } };
+  return { ...schedule, links: { ...scheduleLinksOf(schedule.id, publicUrl), temporal } };
 }
 
 export const FiringView = z.object({

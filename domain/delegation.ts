@@ -36,6 +36,8 @@ export const DelegationClaims = z.strictObject({
   definitionDigest: text,
   /** Of the terms, as canonical JSON: lower-case hex SHA-256. */
   termsDigest: text,
+  /** Of where events go and the links that they carry; absent: nobody is told. */
+  callbackDigest: text.optional(),
 });
 export type DelegationClaims = z.infer<typeof DelegationClaims>;
 

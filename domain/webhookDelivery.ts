@@ -9,7 +9,9 @@ export interface Delivery {
   /** `dlv_<uuidv7>`, also the `webhook-id`. */
   id: string;
   type: WebhookEvent['type'];
-  runId: string;
+  /** What it tells of: one of the two. */
+  runId: string | null;
+  scheduleId: string | null;
   state: DeliveryState;
   /** Scheme, host and port. The rest of a URL is as good as a password with some receivers, and is not shown. */
   to: string;

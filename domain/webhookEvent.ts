@@ -42,6 +42,17 @@ export const ApprovalEventData = z.object({
   links: links.describe('Of the run, which shows its approval while it waits.'),
 });
 
+/** What a receiver learns of a schedule that fires no more. */
+export const ScheduleEventData = z.object({
+  schedule: z.string(),
+  tenant: z.string(),
+  pipeline: z.string(),
+  state: z.literal('blocked'),
+  at: z.string().describe('The time for which no run was begun, RFC 3339.'),
+  reason: z.object({ code: z.string(), message: z.string() }),
+  links: z.object({ self: z.string(), firings: z.string() }),
+});
+
 /** Every type of event that Waybill sends, and the shape of its `data`. A type never changes its shape. */
 export const webhookEvents = {
   'run.completed': RunEventData,
@@ -53,6 +64,7 @@ export const webhookEvents = {
   'approval.reminded': ApprovalEventData,
   'approval.escalated': ApprovalEventData,
   'approval.ended': ApprovalEventData,
+  'schedule.blocked': ScheduleEventData,
 } as const satisfies Record<string, z.ZodObject>;
 
 export type WebhookType = keyof typeof webhookEvents;

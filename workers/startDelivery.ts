@@ -9,7 +9,7 @@ export async function startDelivery(
   { client, taskQueue }: { client: Client; taskQueue: string },
   delivery: DueDelivery,
 ): Promise<void> {
-  const { tenant, runId, type, host } = delivery;
+  const { tenant, about, type, host } = delivery;
   await client.workflow.start(deliveryWorkflow, {
     workflowId: deliveryWorkflowId(delivery),
     workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
@@ -18,7 +18,7 @@ export async function startDelivery(
     args: [],
     workflowTaskTimeout,
     typedSearchAttributes: searchAttributesOfTenant(tenant),
-    staticSummary: `${type} of ${runId} to ${host}`,
+    staticSummary: `${type} of ${about} to ${host}`,
     priority: { fairnessKey: tenant },
   });
 }

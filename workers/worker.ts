@@ -41,6 +41,7 @@ import { createWebhookSender } from '../adapters/webhooks/sendWebhook.ts';
 import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
 import { createAuthority } from '../domain/authority.ts';
 import { DecisionClaims, decisionType } from '../domain/decision.ts';
+import { DelegationClaims, delegationType } from '../domain/delegation.ts';
 import { fetchQueueOf } from '../domain/fetchQueue.ts';
 import { firingQueueOf } from '../domain/firing.ts';
 import { deliveryQueueOf } from '../domain/webhookDelivery.ts';
@@ -152,6 +153,12 @@ export async function startWorker(
     delivery: currentDelivery,
     deliveries,
     grants: verifier,
+    delegations: createGrantVerifier({
+      keys,
+      issuer: settings.issuer,
+      schema: DelegationClaims,
+      type: delegationType,
+    }),
     sender: createWebhookSender({
       keys: openWebhookKeys(settings.webhookKeys),
       callbackAllow: settings.callbackAllow,

@@ -61,23 +61,28 @@ export function createDeliveries(tenants: Tenants): Deliveries {
   };
 }
 
-/** With the run that it tells of, since by that the policy decides who may see it. */
+/** With what it tells of, since by that the policy decides who may see it. */
 const select = `
   SELECT ${runColumns}, jsonb_build_object('id', d.id, 'type', d.type, 'state', d.state, 'attempts', d.attempts,
-           'to', substring(d.url FROM '^https?://[^/?#]+'), 'lastStatus', d.last_status, 'lastCode', d.last_code) AS delivery,
-         d.last_attempt_at, d.next_attempt_at, d.created_at AS sent_at, d.ended_at AS told_at
-  FROM waybill.delivery d JOIN (SELECT *, NULL::jsonb AS live FROM waybill.run) r ON r.tenant = d.tenant AND r.id = d.run_id
+           'to', substring(d.url FROM '^https?://[^/?#]+'), 'lastStatus', d.last_status, 'lastCode', d.last_code,
+           'scheduleId', d.schedule_id) AS delivery,
+         d.last_attempt_at, d.next_attempt_at, d.created_at AS sent_at, d.ended_at AS told_at,
+         s.definition AS scheduled
+  FROM waybill.delivery d
+  LEFT JOIN (SELECT *, NULL::jsonb AS live FROM waybill.run) r ON r.tenant = d.tenant AND r.id = d.run_id
+  LEFT JOIN waybill.schedule s ON s.tenant = d.tenant AND s.id = d.schedule_id
   WHERE d.tenant = $1`;
 
 // biome-ignore lint/suspicious/noExplicitAny: a row of pg has no type of its own.
 function shownFromRow(row: any): ShownDelivery {
   const { lastStatus, lastCode, ...delivery } = row.delivery;
-  const run = runFromRow(row);
+  const run = row.id === null ? undefined : runFromRow(row);
   return {
-    run,
+    ...(run && { run }),
+    ...(row.scheduled && { scheduled: row.scheduled }),
     delivery: {
       ...delivery,
-      runId: run.id,
+      runId: run?.id ?? null,
       lastAttempt: row.last_attempt_at && {
         at: row.last_attempt_at.toISOString(),
         status: lastStatus,

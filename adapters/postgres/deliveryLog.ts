@@ -56,9 +56,11 @@ async function claim(pool: Pool, { id, round }: DeliveryRef): ReturnType<Deliver
           WHERE d.id = $1 AND d.round = $2 AND d.state = 'pending' AND others.host < $3 AND others.tenant < $4
           RETURNING d.attempts
         )
-        SELECT mine.state = 'pending' AND mine.round = $2 AS due, mine.type, mine.tenant, mine.run_id, mine.url,
-               mine.data, mine.created_at,
-               (SELECT grant_jws FROM waybill.run r WHERE r.id = mine.run_id AND r.tenant = mine.tenant) AS grant,
+        SELECT mine.state = 'pending' AND mine.round = $2 AS due, mine.type, mine.tenant, mine.run_id,
+               mine.schedule_id, mine.url, mine.data, mine.created_at,
+               coalesce(
+                 (SELECT grant_jws FROM waybill.run r WHERE r.id = mine.run_id AND r.tenant = mine.tenant),
+                 (SELECT jws FROM waybill.delegation d WHERE d.id = mine.delegation_id AND d.tenant = mine.tenant)) AS grant,
                claimed.attempts AS attempt
         FROM mine LEFT JOIN claimed ON true`,
       values: [id, round, underWayMax.host, underWayMax.tenant, attemptMaxMs],
@@ -67,9 +69,12 @@ async function claim(pool: Pool, { id, round }: DeliveryRef): ReturnType<Deliver
     if (!row) return { outcome: 'unknown' };
     if (!row.due) return { outcome: 'over' };
     if (row.attempt === null) return { outcome: 'busy' };
-    const { type, tenant, run_id: runId, url, data, grant, attempt } = row;
+    const { type, tenant, run_id: runId, schedule_id: scheduleId, url, data, grant, attempt } = row;
     const event = { id, type, timestamp: row.created_at.toISOString(), data };
-    return { outcome: 'claimed', claim: { id, round, event, url, tenant, runId, grant, attempt } };
+    return {
+      outcome: 'claimed',
+      claim: { id, round, event, url, tenant, runId, scheduleId, grant, attempt },
+    };
   });
 }
 

@@ -5,7 +5,8 @@ import { fromPostgres } from './failure.ts';
 /** A delivery whose workflow is to be started. */
 export interface DueDelivery extends DeliveryRef {
   tenant: string;
-  runId: string;
+  /** The run or the schedule that it tells of. */
+  about: string;
   type: string;
   host: string;
 }
@@ -26,7 +27,7 @@ export async function relayDeliveries(
       text: `UPDATE waybill.delivery SET start_at = now() + (20 + 20 * random()) * interval '1 second'
              WHERE id IN (SELECT id FROM waybill.delivery WHERE start_at <= now() ORDER BY start_at, id LIMIT $1
                           FOR UPDATE SKIP LOCKED)
-             RETURNING id, round, tenant, run_id AS "runId", type, host`,
+             RETURNING id, round, tenant, coalesce(run_id, schedule_id) AS about, type, host`,
       values: [deliveriesMax],
     });
     const results = await Promise.allSettled(rows.map(start));

@@ -1,5 +1,7 @@
 import type { ClientBase } from 'pg';
+import type { Callback } from '../../domain/callback.ts';
 import { WaybillError } from '../../domain/errors.ts';
+import type { RunReason } from '../../domain/ports/progress.ts';
 import type {
   GivenDelegation,
   RecordedFiring,
@@ -8,6 +10,7 @@ import type {
 } from '../../domain/ports/schedules.ts';
 import type { Schedule } from '../../domain/schedule.ts';
 import { insertAudit } from './audit.ts';
+import { newDeliveryId } from './callBack.ts';
 import { fromPostgres } from './failure.ts';
 import type { Queries, Tenants } from './tenants.ts';
 
@@ -139,7 +142,8 @@ export function createSchedules(tenants: Tenants): Schedules {
       );
     },
 
-    async recordFiring({ tenant, id, revision }, { nominalAt, execution, outcome, code }, block, audit) {
+    async recordFiring(schedule, { nominalAt, execution, outcome, code }, block, audit) {
+      const { tenant, id, revision } = schedule;
       await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
         const { rowCount } = await client.query(
           `INSERT INTO waybill.firing (tenant, schedule_id, nominal_at, outcome, code, workflow_id, first_run_id)
@@ -152,8 +156,9 @@ export function createSchedules(tenants: Tenants): Schedules {
             `UPDATE waybill.schedule SET state = 'blocked', reason = $4, revision = revision + 1, updated_at = now(),
                due_at = now(), attempts = 0
              WHERE tenant = $1 AND id = $2 AND revision = $3 AND state = 'active'`,
-            [tenant, id, revision, JSON.stringify(block)],
+            [tenant, id, revision, JSON.stringify(block.reason)],
           );
+          await announce(client, schedule, nominalAt, block);
           await wakeRelay(client);
         }
         await insertAudit(client, audit);
@@ -247,6 +252,23 @@ async function settle(
   }
   await insertAudit(client, audit);
   await wakeRelay(client);
+}
+
+/** Without a consent there is nobody who agreed to whom to tell. */
+async function announce(
+  client: ClientBase,
+  { tenant, id, pipeline, delegation }: Schedule,
+  at: string,
+  { reason, callback }: { reason: RunReason; callback: Callback | null },
+): Promise<void> {
+  if (!callback || !delegation) return;
+  const { url, links } = callback;
+  const data = { schedule: id, tenant, pipeline, state: 'blocked', at, reason, links };
+  await client.query(
+    `INSERT INTO waybill.delivery (id, tenant, schedule_id, delegation_id, type, data, url)
+     VALUES ($1, $2, $3, $4, 'schedule.blocked', $5, $6)`,
+    [newDeliveryId(), tenant, id, delegation.id, JSON.stringify(data), url],
+  );
 }
 
 async function wakeRelay(client: ClientBase): Promise<void> {

@@ -1,6 +1,10 @@
 import { z } from 'zod';
 import { auditOf } from '../../domain/audit.ts';
+import { type Policy, pipelineResourceOf } from '../../domain/policy.ts';
+import type { ShownDelivery } from '../../domain/ports/deliveries.ts';
+import type { Principal } from '../../domain/principal.ts';
 import { runLinksOf } from '../../domain/runLinks.ts';
+import { scheduleLinksOf } from '../../domain/scheduleLinks.ts';
 import { type Delivery, deliveryStates } from '../../domain/webhookDelivery.ts';
 import { webhookTypes } from '../../domain/webhookEvent.ts';
 import { handler, Page } from '../handler.ts';
@@ -11,7 +15,8 @@ import { mayRead } from './runs.ts';
 export const DeliveryView = z.object({
   id: z.string().describe('Also the `webhook-id` under which the receiver gets it, however often.'),
   type: z.enum(webhookTypes),
-  run: z.string(),
+  run: z.string().nullable().describe('What it tells of, unless that is a schedule.'),
+  schedule: z.string().nullable(),
   state: z.enum(deliveryStates),
   to: z.string().describe('Scheme, host and port of the receiver; the rest of the URL is not shown.'),
   attempts: z.int().describe('Since it was last asked for.'),
@@ -22,7 +27,7 @@ export const DeliveryView = z.object({
   nextAttemptAt: z.iso.datetime().nullable(),
   createdAt: z.iso.datetime(),
   endedAt: z.iso.datetime().nullable(),
-  links: z.object({ self: z.string(), run: z.string() }),
+  links: z.object({ self: z.string(), run: z.string().nullable(), schedule: z.string().nullable() }),
 });
 
 const byId = z.object({ id: z.string() });
@@ -49,7 +54,7 @@ export function listDeliveries({ deliveries, policy }: ApiPorts, options: ApiOpt
       const { items, nextCursor } = await readablePage(
         { limit, cursor },
         (page) => deliveries.list(principal.tenant, { ...wanted, ...page }),
-        (one) => mayRead(policy, principal, one.run),
+        (one) => mayReadAbout(policy, principal, one),
       );
       return { items: items.map(({ delivery }) => viewOf(delivery, options)), nextCursor };
     },
@@ -79,7 +84,7 @@ export function redeliver({ deliveries }: ApiPorts, options: ApiOptions) {
     },
     async ({ admission: { principal, run, delivery, policies, policyDigest }, request, reply }) => {
       const { id, type, state } = delivery!;
-      const subject = { principal, runId: run!.id, txn: request.traceId };
+      const subject = { principal, runId: run?.id ?? null, txn: request.traceId };
       const detail = { delivery: id, type, was: state, policies, policyDigest };
       const audit = auditOf(subject, 'delivery.redelivery-requested', detail);
       return reply.code(202).send(viewOf(await deliveries.redeliver(principal.tenant, id, audit), options));
@@ -87,8 +92,20 @@ export function redeliver({ deliveries }: ApiPorts, options: ApiOptions) {
   );
 }
 
-function viewOf({ runId, ...delivery }: Delivery, options: ApiOptions): z.infer<typeof DeliveryView> {
-  const run = runLinksOf(runId, options.publicUrl).self;
+/** Of a run, or of the pipeline of a schedule. */
+function mayReadAbout(policy: Policy, principal: Principal, { run, scheduled }: ShownDelivery): boolean {
+  if (run) return mayRead(policy, principal, run);
+  if (!scheduled) return false;
+  const resource = pipelineResourceOf(scheduled, principal.tenant);
+  return policy.decide({ principal, action: 'read', resource }).allowed;
+}
+
+function viewOf(
+  { runId, scheduleId, ...delivery }: Delivery,
+  options: ApiOptions,
+): z.infer<typeof DeliveryView> {
+  const run = runId && runLinksOf(runId, options.publicUrl).self;
   const self = `${options.publicUrl?.replace(/\/$/, '') ?? ''}/v1/deliveries/${delivery.id}`;
-  return { ...delivery, run: runId, links: { self, run } };
+  const schedule = scheduleId && scheduleLinksOf(scheduleId, options.publicUrl).self;
+  return { ...delivery, run: runId, schedule: scheduleId, links: { self, run, schedule } };
 }

@@ -1,4 +1,5 @@
 import { uuidv7 } from 'uuidv7';
+import { type Callback, describeCallback } from '../../domain/callback.ts';
 import { consentFailure } from '../../domain/consent.ts';
 import {
   credentialUnder,
@@ -16,6 +17,7 @@ import type { GivenDelegation, ScheduleDraft } from '../../domain/ports/schedule
 import type { Principal } from '../../domain/principal.ts';
 import type { Credential } from '../../domain/revocation.ts';
 import type { Schedule } from '../../domain/schedule.ts';
+import { scheduleLinksOf } from '../../domain/scheduleLinks.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { sha256 } from '../trigger/draft.ts';
 
@@ -42,6 +44,7 @@ export async function giveConsent(
   { sinceS, lifetimeS = delegationMaxS }: { sinceS?: number | undefined; lifetimeS?: number | undefined },
 ): Promise<GivenDelegation> {
   const nowS = Math.floor(Date.now() / 1000);
+  const callback = callbackOf(draft, options);
   const claims: DelegationClaims = {
     iss: `urn:waybill:${options.instance}`,
     aud: 'waybill',
@@ -62,9 +65,19 @@ export async function giveConsent(
     pipeline: pipeline.manifest.id,
     definitionDigest: pipeline.digest,
     termsDigest: sha256(describeTerms(draft)),
+    ...(callback && { callbackDigest: sha256(describeCallback(callback)) }),
   };
   const jws = await grantSigner.sign(claims, delegationType);
   return { id: claims.jti, owner: claims.sub, jws, givenAtS: claims.iat, expiresAtS: claims.exp };
+}
+
+/** Where to tell that a schedule is blocked, and the links that are told; `null`: nobody wants to know. */
+export function callbackOf(
+  { id, terms }: Pick<ScheduleDraft, 'id' | 'terms'>,
+  { publicUrl }: ApiOptions,
+): Callback | null {
+  if (!terms.callback) return null;
+  return { url: new URL(terms.callback.url).href, links: scheduleLinksOf(id, publicUrl) };
 }
 
 /** Under what a schedule runs today. */

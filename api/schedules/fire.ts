@@ -13,7 +13,7 @@ import type { Begun, NewFiring, RecordedFiring } from '../../domain/ports/schedu
 import { type Schedule, scheduleOf } from '../../domain/schedule.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { triggerByFiring } from '../trigger/firing.ts';
-import { type StandingConsent, standingConsent } from './consent.ts';
+import { callbackOf, type StandingConsent, standingConsent } from './consent.ts';
 import { envelopeOf } from './envelope.ts';
 
 /** One request of a worker, whose workload is known, and what has been found out of it so far. */
@@ -196,7 +196,8 @@ async function block(
   code: ErrorCode,
 ): Promise<FiringAnswer> {
   const reason = { code, message: errors[code].message };
-  return recorded(asked, schedule, execution, { outcome: 'blocked', code }, reason);
+  const callback = callbackOf(schedule, asked.options);
+  return recorded(asked, schedule, execution, { outcome: 'blocked', code }, { reason, callback });
 }
 
 async function recorded(
@@ -204,7 +205,7 @@ async function recorded(
   schedule: Schedule,
   execution: Genuine,
   { outcome, code }: { outcome: 'blocked' | 'missed' | 'skipped'; code: ErrorCode },
-  block: { code: ErrorCode; message: string } | null = null,
+  block: Parameters<ApiPorts['schedules']['recordFiring']>[2] = null,
 ): Promise<FiringAnswer> {
   const action = outcome === 'blocked' ? 'schedule.blocked' : 'schedule.not-fired';
   const { id: delegation } = schedule.delegation ?? { id: null };

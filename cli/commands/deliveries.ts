@@ -41,7 +41,7 @@ export const addDeliveries: AddCommand = (program, context) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const delivery = await connect(context, options).redeliver(id);
       printResult(options.json, delivery, () => [
-        `${delivery.type} of ${delivery.run} goes to ${delivery.to} again. npx waybill deliveries get ${id} shows how it went.`,
+        `${delivery.type} of ${delivery.run ?? delivery.schedule} goes to ${delivery.to} again. npx waybill deliveries get ${id} shows how it went.`,
       ]);
     },
   );

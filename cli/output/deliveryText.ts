@@ -27,11 +27,11 @@ export function deliveryTable(deliveries: readonly Delivery[], now: number): str
 
 /** Everything about one event, for `deliveries get`. */
 export function deliveryLines(delivery: Delivery, now: number): string[] {
-  const { id, type, run, to, attempts, lastAttempt, nextAttemptAt, createdAt, endedAt } = delivery;
+  const { id, type, run, schedule, to, attempts, lastAttempt, nextAttemptAt, createdAt, endedAt } = delivery;
   const rows: [string, string][] = [
     ['state', stateText(delivery)],
     ['type', type],
-    ['run', run],
+    run === null ? ['schedule', schedule ?? ''] : ['run', run],
     ['to', plain(to)],
     ['since', `${localTime(createdAt)} (${since(createdAt, now)})`],
     ['attempts', String(attempts)],

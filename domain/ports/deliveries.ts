@@ -1,5 +1,6 @@
 import type { AuditEvent } from '../audit.ts';
 import type { ErrorCode } from '../errors.ts';
+import type { DefinitionFacts } from '../policy.ts';
 import type { Run } from '../run.ts';
 import type { WebhookAnswer } from '../webhookAnswer.ts';
 import type { Delivery, DeliveryRef, DeliveryState } from '../webhookDelivery.ts';
@@ -18,10 +19,11 @@ export interface Deliveries {
   redeliver(tenant: string, id: string, audit: AuditEvent): Promise<Delivery>;
 }
 
-/** A delivery and the run that it tells of, by which the policy decides who may see it. */
+/** A delivery and what it tells of, by which the policy decides who may see it: a run, or the pipeline of a schedule. */
 export interface ShownDelivery {
   delivery: Delivery;
-  run: Run;
+  run?: Run;
+  scheduled?: DefinitionFacts;
 }
 
 /**
@@ -53,8 +55,10 @@ export interface Claim extends DeliveryRef {
   event: WebhookEvent;
   url: string;
   tenant: string;
-  runId: string;
-  /** The signed grant of the run, as its record has it: not verified. */
+  /** What it tells of: a run or a schedule. */
+  runId: string | null;
+  scheduleId: string | null;
+  /** The signed grant of the run, or the consent of the schedule, as its record has it: not verified. */
   grant: string;
   /** Counts from 1 in each round. */
   attempt: number;

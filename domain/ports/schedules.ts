@@ -1,4 +1,5 @@
 import type { AuditEvent } from '../audit.ts';
+import type { Callback } from '../callback.ts';
 import type { Firing, FiringOutcome, FiringRef } from '../firing.ts';
 import type { Manifest } from '../manifest.ts';
 import type { Requester } from '../principal.ts';
@@ -41,11 +42,14 @@ export interface Schedules {
   findFiring(tenant: string, id: string, nominalAt: string): Promise<RecordedFiring | undefined>;
   /** The last time that began a run, and how that stands. */
   lastFired(tenant: string, id: string): Promise<{ nominalAt: string; endedAt: string | null } | undefined>;
-  /** Of a time that begins nothing; `block` says why nothing will until somebody resumes it. Once; resolves with what stands. */
+  /**
+   * Of a time that begins nothing; `block` says why nothing will until somebody resumes it, and whom to tell. Once; resolves
+   * with what stands.
+   */
   recordFiring(
     schedule: Schedule,
     firing: NewFiring & { outcome: Exclude<FiringOutcome, 'fired'>; code: RunReason['code'] },
-    block: RunReason | null,
+    block: { reason: RunReason; callback: Callback | null } | null,
     audit: AuditEvent,
   ): Promise<RecordedFiring>;
   /** Which runs people asked for in the place of times within a range, and how those of firings and these ended. */

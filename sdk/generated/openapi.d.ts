@@ -1161,6 +1161,49 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "schedule.blocked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        type: "schedule.blocked";
+                        /** Format: date-time */
+                        timestamp: string;
+                        data: components["schemas"]["ScheduleEventData"];
+                    };
+                };
+            };
+            responses: {
+                /** @description Taken. Anything else is tried again. */
+                "2XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export interface components {
     schemas: {
@@ -1296,8 +1339,9 @@ export interface components {
         Delivery: {
             id: string;
             /** @enum {string} */
-            type: "run.completed" | "run.failed" | "run.cancelled" | "run.suspended" | "run.resumed" | "approval.requested" | "approval.reminded" | "approval.escalated" | "approval.ended";
-            run: string;
+            type: "run.completed" | "run.failed" | "run.cancelled" | "run.suspended" | "run.resumed" | "approval.requested" | "approval.reminded" | "approval.escalated" | "approval.ended" | "schedule.blocked";
+            run: string | null;
+            schedule: string | null;
             /** @enum {string} */
             state: "pending" | "delivered" | "dead-lettered";
             to: string;
@@ -1314,7 +1358,8 @@ export interface components {
             endedAt: string | null;
             links: {
                 self: string;
-                run: string;
+                run: string | null;
+                schedule: string | null;
             };
         };
         Approval: {
@@ -1640,6 +1685,22 @@ export interface components {
             backfilledBy: string | null;
             links: {
                 run: string | null;
+            };
+        };
+        ScheduleEventData: {
+            schedule: string;
+            tenant: string;
+            pipeline: string;
+            /** @constant */
+            state: "blocked";
+            at: string;
+            reason: {
+                code: string;
+                message: string;
+            };
+            links: {
+                self: string;
+                firings: string;
             };
         };
         RunEventData: {
@@ -3431,7 +3492,7 @@ export interface operations {
                         /** @enum {string} */
                         outcome: "blocked" | "missed" | "skipped" | "refused";
                         /** @enum {string} */
-                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotAPerson" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineUnknown" | "RunUnknown" | "RevocationUnknown" | "DeliveryUnknown" | "ApprovalUnknown" | "SampleUnknown" | "ScheduleUnknown" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenKindUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmRefused" | "GrantTypeMismatch" | "GrantKeyUnknown" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalMissing" | "ConsentNeeded" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ScheduleNotActive" | "ScheduleTampered" | "PausedOutside" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "BatchMissing" | "BatchCorrupt" | "SinkRejected" | "SinkIncompatible" | "TransformFailed" | "CountsMismatch" | "RunTerminated" | "RunOverdue" | "RunCancelled";
+                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotAPerson" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineUnknown" | "RunUnknown" | "RevocationUnknown" | "DeliveryUnknown" | "ApprovalUnknown" | "SampleUnknown" | "ScheduleUnknown" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "RevokesYourself" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenKindUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmRefused" | "GrantTypeMismatch" | "GrantKeyUnknown" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalMissing" | "ConsentNeeded" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ScheduleNotActive" | "ScheduleTampered" | "PausedOutside" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "BatchMissing" | "BatchCorrupt" | "SinkRejected" | "SinkIncompatible" | "TransformFailed" | "CountsMismatch" | "RunTerminated" | "RunOverdue" | "RunCancelled";
                     };
                 };
             };

@@ -4,6 +4,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { createCourier } from '../../activities/deliver.ts';
 import { digestOf } from '../../activities/run.ts';
 import { describeCallback } from '../../domain/callback.ts';
+import type { DelegationClaims } from '../../domain/delegation.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { GrantClaims } from '../../domain/grant.ts';
 import type { AttemptFailure, Claim } from '../../domain/ports/deliveries.ts';
@@ -18,6 +19,7 @@ const claim: Claim = {
   round: 1,
   tenant: 'acme',
   runId: 'orders-1',
+  scheduleId: null,
   url,
   grant: 'signed',
   attempt: 1,
@@ -27,6 +29,22 @@ const claim: Claim = {
     timestamp: '2026-01-01T00:00:00Z',
     data: { run: 'orders-1', links },
   },
+};
+
+const consent: DelegationClaims = {
+  iss: 'urn:waybill:test',
+  aud: 'waybill',
+  iat: 1_800_000_000,
+  nbf: 1_800_000_000,
+  exp: 1_800_000_060,
+  jti: 'dlg_00000000-0000-0000-0000-000000000000',
+  sub: 'prn_alice',
+  req: grantOfRun.req,
+  tenant: 'acme',
+  schedule: 'daily',
+  pipeline: 'orders',
+  definitionDigest: 'd',
+  termsDigest: 't',
 };
 
 /** What becomes of an attempt at what the row says, where the grant says that. */
@@ -54,6 +72,12 @@ async function deliver(row: Partial<Claim>, tctx: Partial<GrantClaims['tctx']> |
       async verify() {
         if (tctx instanceof WaybillError) throw tctx;
         return { claims: { ...grantOfRun, tctx: { ...grantOfRun.tctx, ...tctx } }, key: 'k' };
+      },
+    },
+    delegations: {
+      async verify() {
+        if (tctx instanceof WaybillError) throw tctx;
+        return { claims: { ...consent, callbackDigest: tctx.callbackDigest }, key: 'k' };
       },
     },
     sender: {
@@ -90,6 +114,25 @@ describe('an event goes out', () => {
       assert.deepEqual(await deliver(row, { callbackDigest }), refused, JSON.stringify(row));
     assert.deepEqual(await deliver({}, {}), refused, 'nobody was to be called back');
     assert.deepEqual(await deliver({}, new WaybillError('GrantInvalid')), refused, 'nobody signed that');
+  });
+
+  it('to the receiver that the owner of its schedule has agreed to, and to no other', async () => {
+    const event = { ...claim.event, type: 'schedule.blocked' as const };
+    const row = { runId: null, scheduleId: 'daily', event };
+    assert.deepEqual(await deliver(row, { callbackDigest }), {
+      outcome: 'delivered',
+      sent: [url],
+      givenUp: [],
+    });
+    const refused = { outcome: 'dead-lettered', sent: [], givenUp: ['CallbackNotGranted'] };
+    for (const bent of [
+      { scheduleId: 'hourly' },
+      { tenant: 'globex' },
+      { url: stewards },
+      { event: { ...event, data: {} } },
+    ])
+      assert.deepEqual(await deliver({ ...row, ...bent }, { callbackDigest }), refused, JSON.stringify(bent));
+    assert.deepEqual(await deliver(row, {}), refused, 'nobody was to be told');
   });
 
   it('to whom the definition of the run names, about an approval, with the links of the run and no others', async () => {

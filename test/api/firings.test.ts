@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { SignJWT } from 'jose';
 import type { ApiPorts } from '../../api/ports.ts';
+import { errors } from '../../domain/errors.ts';
 import type { FiringExecution } from '../../domain/firing.ts';
 import type { KnownSchedule } from '../../domain/ports/timetable.ts';
 import { temporalScheduleId } from '../../domain/schedule.ts';
@@ -293,6 +294,43 @@ describe('a worker that asks whether a schedule may fire', () => {
       await isBlocked(code);
     });
   }
+
+  it('has the receiver told that it is blocked, with what the owner agreed to', async () => {
+    id = `told-${randomUUID().slice(0, 8)}`;
+    await create({ callback: { url: 'http://127.0.0.1:9/hook' } });
+    nominalMs = Math.ceil(Date.now() / secondMs) * secondMs;
+    execute();
+    await api.rows(`UPDATE waybill.schedule SET terms = terms || '{"catchUp": "2h"}' WHERE id = $1`, [id]);
+    await isBlocked('ConsentNeeded');
+    const [told, ...more] = await api.rows<{ data: object; url: string; id: string }>(
+      `SELECT id, data, url FROM waybill.delivery WHERE schedule_id = $1`,
+      [id],
+    );
+    assert.deepEqual(more, [], 'once');
+    assert.equal(told!.url, 'http://127.0.0.1:9/hook');
+    assert.deepEqual(told!.data, {
+      schedule: id,
+      tenant: 'acme',
+      pipeline: 'urls',
+      state: 'blocked',
+      at: new Date(nominalMs).toISOString(),
+      reason: { code: 'ConsentNeeded', message: errors.ConsentNeeded.message },
+      links: { self: `/v1/schedules/${id}`, firings: `/v1/schedules/${id}/firings` },
+    });
+    const shown = await (await api.call(`/v1/deliveries/${told!.id}`)).json();
+    const { run, schedule, links } = shown as { run: null; schedule: string; links: object };
+    assert.deepEqual([run, schedule], [null, id]);
+    assert.deepEqual(links, {
+      self: `/v1/deliveries/${told!.id}`,
+      run: null,
+      schedule: `/v1/schedules/${id}`,
+    });
+    const elsewhere = await api.issuer.token({ tenant: 'globex' });
+    const unknown = await api.call(`/v1/deliveries/${told!.id}`, { as: elsewhere });
+    assert.equal(await codeOf(unknown), 'DeliveryUnknown');
+    const { items } = (await (await api.call('/v1/deliveries')).json()) as { items: { id: string }[] };
+    assert.ok(items.some((one) => one.id === told!.id));
+  });
 
   it('finds it blocked for the consent of another schedule', async () => {
     const own = id;

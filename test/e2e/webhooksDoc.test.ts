@@ -45,7 +45,7 @@ describe('docs/webhooks.md', () => {
 
   it('names every type of event', () => {
     assert.deepEqual(
-      [...page.matchAll(/^\| `((?:run|approval)\.\w+)`/gm)].map(([, type]) => type),
+      [...page.matchAll(/^\| `((?:run|approval|schedule)\.\w+)`/gm)].map(([, type]) => type),
       webhookTypes,
     );
   });
