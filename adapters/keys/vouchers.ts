@@ -6,7 +6,7 @@ import {
   importJWK,
 } from 'jose';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import type { GrantKey } from '../../domain/grantKey.ts';
+import { type GrantKey, publishedAheadS } from '../../domain/grantKey.ts';
 import type { PrivateKey } from './keyFolder.ts';
 import type { KeyAnchors } from './keyRoots.ts';
 import { signGrant } from './signGrant.ts';
@@ -38,7 +38,8 @@ function voucherOf({ voucher }: Pick<GrantKey, 'voucher'>): string | undefined {
 /**
  * Those of the keys that a root stands behind, in their order. A key vouches for one other, while it is itself in use and never again:
  * where two claim the same one before them, neither counts, since the database cannot say which was first. It retires at the
- * latest when the one that it vouched for begins to sign, whatever the database says.
+ * latest when the first of those that it vouched for begins to sign, or when a root takes its place, whatever the database says:
+ * by no row, and by no heir of their own, does whoever has stolen a key of the past make it sign again.
  */
 export async function vouchedKeys(
   keys: readonly GrantKey[],
@@ -50,10 +51,17 @@ export async function vouchedKeys(
   let generation = real.filter(({ kid }) => roots.has(kid));
   while (generation.length > 0) {
     const next: GrantKey[] = [];
-    for (const key of generation) {
+    for (const one of generation) {
+      const key = retiringBy(one, real.filter(isRootAfter(one, roots)).map(replacesAtS));
       const heirs = closed.has(key.kid) ? [] : await heirsOf(key, real);
       const [heir] = heirs.length === 1 ? heirs : [];
-      found.set(key.kid, heir ? retiringBy(key, heir.signsFromS) : key);
+      found.set(
+        key.kid,
+        retiringBy(
+          key,
+          heirs.map(({ signsFromS }) => signsFromS),
+        ),
+      );
       if (heir && !roots.has(heir.kid)) next.push(heir);
     }
     generation = next;
@@ -87,6 +95,16 @@ async function vouches(key: GrantKey, other: GrantKey): Promise<boolean> {
   }
 }
 
-function retiringBy(key: GrantKey, atS: number): GrantKey {
-  return { ...key, retiredAtS: Math.min(key.retiredAtS ?? atS, atS) };
+function isRootAfter({ createdAtS }: GrantKey, roots: ReadonlySet<string>): (other: GrantKey) => boolean {
+  return (other) => roots.has(other.kid) && other.createdAtS > createdAtS;
+}
+
+/** A root may sign at once, and APIs that have not heard of it yet sign with the key before it for a while. */
+function replacesAtS({ createdAtS }: GrantKey): number {
+  return createdAtS + publishedAheadS;
+}
+
+function retiringBy(key: GrantKey, timesS: readonly number[]): GrantKey {
+  if (timesS.length === 0) return key;
+  return { ...key, retiredAtS: Math.min(key.retiredAtS ?? Number.POSITIVE_INFINITY, ...timesS) };
 }

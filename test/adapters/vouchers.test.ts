@@ -104,6 +104,27 @@ describe('a key counts', () => {
     const [still] = await vouchedKeys([sooner, b], { roots: new Set([a.kid]), closed: new Set() });
     assert.equal(still!.retiredAtS, 120);
   });
+
+  it('nor longer because it has vouched again since, or because no row says that it retired', async () => {
+    const a = await make(0);
+    const [b, forged] = [await make(100, a), await make(500, a)];
+    const anchors = { roots: new Set([a.kid]), closed: new Set<string>() };
+    const [stolen, ...more] = await vouchedKeys([a, b, forged], anchors);
+    assert.equal(stolen!.retiredAtS, 130, 'whoever has stolen it signs nothing with it now');
+    assert.deepEqual(more, []);
+  });
+
+  it('nor longer than until a root takes its place', async () => {
+    const a = await make(0);
+    const b = await make(100, a);
+    const root = await make(200);
+    const anchors = { roots: new Set([a.kid, root.kid]), closed: new Set<string>() };
+    const times = async (keys: Made[]) =>
+      (await vouchedKeys(keys, anchors)).map(({ retiredAtS }) => retiredAtS);
+    assert.deepEqual(await times([a, b, root]), [130, 230, null]);
+    assert.deepEqual(await times([a, root]), [230, null]);
+    assert.deepEqual(await counting([a, root, await make(300, a)], [a, root]), [0, 1], 'nor does it vouch');
+  });
 });
 
 describe('the file of the roots', () => {
