@@ -142,7 +142,7 @@ export function updateSchedule(ports: ApiPorts, options: ApiOptions) {
           .int()
           .min(1)
           .optional()
-          .describe('Refused (`ScheduleChanged`) where it is not that any more.'),
+          .describe('Refused (`ScheduleChanged`) where it is not that any more. Needed with `owner`.'),
         terms: ScheduleTerms.optional().describe('All of them, not only what changes.'),
         note: note.optional(),
         declared: z.boolean().optional(),
@@ -159,6 +159,8 @@ export function updateSchedule(ports: ApiPorts, options: ApiOptions) {
       const terms = body.terms ?? schedule.terms;
       const termsChange = canonicalJson(terms) !== canonicalJson(schedule.terms);
       const takesOver = body.owner === 'me' && principal.id !== schedule.owner.id;
+      if (takesOver && body.revision === undefined)
+        throw new WaybillError('InvalidRequest', { issues: [{ path: '/revision', message: unseen }] });
       const draft: ScheduleDraft = {
         ...draftOf(schedule),
         terms,
@@ -192,6 +194,8 @@ export function updateSchedule(ports: ApiPorts, options: ApiOptions) {
     },
   );
 }
+
+const unseen = 'Say which revision you were shown: you consent to all of it.';
 
 export function deleteSchedule({ schedules }: ApiPorts) {
   return handler(
@@ -262,13 +266,21 @@ export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
         'Only its owner can, and nobody for them. A schedule that was blocked goes on; one that is paused stays so.',
       tags: ['schedules'],
       params: byId,
-      body: z.strictObject({ lifetime }).nullish(),
+      body: z.strictObject({
+        revision: z
+          .int()
+          .min(1)
+          .describe('Of the schedule as you were shown it; refused (`ScheduleChanged`) where it is another.'),
+        lifetime,
+      }),
       response: { 200: ScheduleView },
     },
     async ({ body, admission, request }) => {
       const schedule = admission.schedule!;
       if (!mayConsent(admission.principal, schedule.owner))
         await refuseOther(ports, admission, request.traceId);
+      // Nobody agrees to what somebody else made of it since they looked.
+      if (body.revision !== schedule.revision) throw new WaybillError('ScheduleChanged');
       const pipeline = loaded(admission);
       const allowed = await mayRun(ports, admission, pipeline, request);
       await checkTerms(ports, pipeline, schedule.terms);
@@ -284,7 +296,7 @@ export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
         ports,
         options,
         { ...admission, pipeline, draft },
-        { ...since, ...lifetimeOf(body ?? {}) },
+        { ...since, ...lifetimeOf(body) },
       );
       const audit = changed('schedule.renewed', admission, request.traceId, draft, consented, allowed);
       return scheduleViewOf(

@@ -3296,8 +3296,9 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
+                    revision: number;
                     lifetime?: string;
-                } | null;
+                };
             };
         };
         responses: {

@@ -114,6 +114,8 @@ describe('a worker that asks whether a schedule may fire', () => {
       'SELECT * FROM waybill.run WHERE id IN (SELECT run_id FROM waybill.firing WHERE schedule_id = $1)',
       [id],
     );
+  const shown = async () =>
+    (await (await api.call(`/v1/schedules/${id}`)).json()) as { revision: number; terms: object };
   const state = async () => {
     const response = await api.call(`/v1/schedules/${id}`);
     const { state, reason } = (await response.json()) as { state: string; reason: { code: string } | null };
@@ -369,13 +371,32 @@ describe('a worker that asks whether a schedule may fire', () => {
     await isBlocked('DelegationExpired');
     // Only the owner can renew it, and by that it goes on.
     const bob = await api.issuer.token({ sub: 'bob' });
+    const { revision } = await shown();
     const renew = (as?: string) =>
-      api.call(`/v1/schedules/${id}/renew`, { method: 'POST', ...(as && { as }) });
+      api.call(`/v1/schedules/${id}/renew`, { ...json({ revision }), ...(as && { as }) });
     assert.equal(await codeOf(await renew(bob)), 'OwnerOnly');
     const agent = await api.issuer.token({ act: { sub: 'copilot' } });
     assert.equal(await codeOf(await renew(agent)), 'OwnerOnly');
     assert.equal((await renew()).status, 200);
     assert.deepEqual(await state(), ['active', null]);
+  });
+
+  it('finds no consent to what somebody else made of it after its owner had looked', async () => {
+    const agent = await api.issuer.token({ act: { sub: 'copilot' } });
+    const { revision, terms } = await shown();
+    const change = { ...json({ terms: { ...terms, cron: '0 7 * * *' } }), method: 'PATCH' };
+    assert.equal((await api.call(`/v1/schedules/${id}`, { ...change, as: agent })).status, 200);
+    const renew = (body: object) => api.call(`/v1/schedules/${id}/renew`, json(body));
+    assert.equal(await codeOf(await renew({ revision })), 'ScheduleChanged');
+    assert.equal(await codeOf(await renew({})), 'InvalidRequest');
+    assert.deepEqual(await state(), ['blocked', 'ConsentNeeded']);
+    // Nor to what somebody takes over.
+    const bob = await api.issuer.token({ sub: 'bob' });
+    const takeOver = (body: object) =>
+      api.call(`/v1/schedules/${id}`, { ...json({ owner: 'me', ...body }), method: 'PATCH', as: bob });
+    assert.equal(await codeOf(await takeOver({})), 'InvalidRequest');
+    assert.equal(await codeOf(await takeOver({ revision })), 'ScheduleChanged');
+    assert.equal((await takeOver({ revision: (await shown()).revision })).status, 200);
   });
 
   it('finds it blocked once the owner, the consent or the scheduler is revoked; a sign-out leaves it', async () => {

@@ -123,7 +123,7 @@ const granted: Record<
   // Everybody who walks is somebody else than its owner.
   renewSchedule: {
     path: '/v1/schedules/{schedule}/renew',
-    init: { method: 'POST' },
+    init: json({ revision: 1 }),
     answers: [403, 'OwnerOnly'],
   },
   runSchedule: { path: '/v1/schedules/{schedule}/run', init: { method: 'POST' }, answers: 202 },

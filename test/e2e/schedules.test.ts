@@ -209,7 +209,8 @@ describe('schedules of the embedded stack', () => {
     });
     assert.equal(blocked.reason!.code, 'DelegationRevoked');
     assert.equal(await codeOf(alice, 'POST', '/v1/schedules/consented/resume'), 'DelegationRevoked');
-    const renewed = await ask<Shown>(alice, 'POST', '/v1/schedules/consented/renew');
+    const { revision } = blocked;
+    const renewed = await ask<Shown>(alice, 'POST', '/v1/schedules/consented/renew', { revision });
     assert.notEqual(renewed.delegation!.id, delegation!.id);
     const before = (await firings('consented')).filter(({ outcome }) => outcome === 'fired').length;
     await until('fires again', async () => {
@@ -290,9 +291,10 @@ describe('schedules of the embedded stack', () => {
     const copilot = await stack.as('copilot');
     const changed = await ask<Shown>(copilot, 'PATCH', '/v1/schedules/shared', { terms });
     assert.deepEqual([changed.state, changed.reason?.code], ['blocked', 'ConsentNeeded']);
-    assert.equal(await codeOf(copilot, 'POST', '/v1/schedules/shared/renew'), 'OwnerOnly');
+    const { revision } = changed;
+    assert.equal(await codeOf(copilot, 'POST', '/v1/schedules/shared/renew', { revision }), 'OwnerOnly');
     assert.equal(await codeOf(alice, 'POST', '/v1/schedules/shared/resume'), 'ConsentNeeded');
-    const renewed = await ask<Shown>(alice, 'POST', '/v1/schedules/shared/renew');
+    const renewed = await ask<Shown>(alice, 'POST', '/v1/schedules/shared/renew', { revision });
     assert.equal(renewed.state, 'active');
     await ask(alice, 'DELETE', '/v1/schedules/shared');
   });
