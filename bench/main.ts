@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { decisions } from './decisions.ts';
+import { identity } from './identity.ts';
 import { idle } from './idle.ts';
 import { records } from './records.ts';
 import { recovery } from './recovery.ts';
@@ -32,6 +33,7 @@ const benchmarks: Record<string, () => Promise<Figure[]>> = {
   recovery,
   idle,
   decisions,
+  identity,
 };
 
 const { positionals } = parseArgs({ allowPositionals: true });

@@ -33,7 +33,19 @@ const layers: Record<string, Layer> = {
   cli: { may: ['cli', 'sdk', 'adapters', 'domain'], packages: 'any' },
   examples: { may: ['examples'], packages: ['waybill', '@temporalio', 'zod', 'node:', 'vega-datasets'] },
   bench: {
-    may: ['bench', 'test', 'cli', 'sdk', 'adapters', 'domain', 'workflows', 'workers', 'examples'],
+    may: [
+      'bench',
+      'test',
+      'cli',
+      'sdk',
+      'api',
+      'activities',
+      'adapters',
+      'domain',
+      'workflows',
+      'workers',
+      'examples',
+    ],
     packages: 'any',
   },
   test: {

@@ -1,0 +1,67 @@
+import type { AddressInfo } from 'node:net';
+import { credentialFrom } from '../../adapters/credentials/credentialFrom.ts';
+import { openDirectory } from '../../adapters/objects/directory.ts';
+import { addressOf } from '../../adapters/postgres/address.ts';
+import { createAuditLog } from '../../adapters/postgres/audit.ts';
+import { connectPool } from '../../adapters/postgres/connect.ts';
+import { createIntake } from '../../adapters/postgres/intake.ts';
+import { tenantsOf } from '../../adapters/postgres/tenants.ts';
+import { loadProject } from '../../adapters/project/loadProject.ts';
+import { createReceiver } from '../../adapters/records/receiver.ts';
+import { createSourceCheck } from '../../adapters/sources/checkSource.ts';
+import type { ApiPorts } from '../../api/ports.ts';
+import { buildServer } from '../../api/server.ts';
+import { grantOfRun } from '../../test/keys.ts';
+import { plainSettings } from './settings.ts';
+
+/*
+ * The API as `api/main.ts` wires it, but that everybody is the same engineer: no token is verified, nothing is asked of a policy or
+ * of revocations, no grant is signed. Of the ports there are those that a run of one inline record needs. Ends with its parent.
+ */
+const { databases, project, objects: folder } = plainSettings();
+const { url, passwordFile } = databases.waybill_api;
+const database = addressOf(url, credentialFrom({ file: passwordFile, value: undefined }));
+const tenants = tenantsOf(
+  connectPool(database, { connectionsMax: 10, name: 'plain-api', answerWithinMs: 5_000 }),
+);
+const objects = await openDirectory(folder);
+const { sub: id, req, tctx } = grantOfRun;
+const { iss: issuer, sub: subject, kind, roles } = req;
+const everybody = {
+  outcome: 'placed',
+  principal: { id, issuer, subject, kind, roles, tenant: tctx.tenant },
+  issuedAtS: Math.floor(Date.now() / 1000),
+  expiresAtS: Math.floor(Date.now() / 1000) + 3_600,
+} as const;
+const yes = { allowed: true, policies: [], digest: 'none' };
+
+const ports: Partial<ApiPorts> = {
+  intake: createIntake(tenants, database),
+  auditLog: createAuditLog(tenants),
+  authenticator: { authenticate: async () => everybody },
+  policy: {
+    digest: yes.digest,
+    roles: [],
+    decide: () => yes,
+    explain: () => {
+      throw new Error('nobody asks for explanations here');
+    },
+  },
+  revocations: { find: () => undefined },
+  definitions: await loadProject(project),
+  grantSigner: {
+    sign: async (claims) => JSON.stringify(claims),
+    publicKeys: async () => ({ keys: [] }),
+  },
+  objects,
+  receiver: createReceiver(objects),
+  checkSource: createSourceCheck({ fileRoots: [], egressAllow: [] }),
+};
+const app = await buildServer(ports as ApiPorts, {
+  instance: 'plain',
+  namespace: 'default',
+  log: { level: 'warn' },
+});
+await app.listen({ host: '127.0.0.1', port: 0 });
+process.once('disconnect', () => process.exit(0));
+process.send?.({ port: (app.server.address() as AddressInfo).port });
