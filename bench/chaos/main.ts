@@ -2,7 +2,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type DevStack, startDevStack } from '../../test/devStack.ts';
 import { serveHeldFeed } from '../../test/heldFeed.ts';
-import { benchProject } from '../project.ts';
+import { benchProject, gatedProject } from '../project.ts';
+import { killBeforePublish, raceDecisions } from './approvals.ts';
 import { fireTogether } from './fireTogether.ts';
 import { killUnderLoad } from './killUnderLoad.ts';
 import { killWorkers } from './killWorkers.ts';
@@ -14,6 +15,11 @@ import { outage } from './outage.ts';
  * power cut: what the operating system holds in memory survives it. `outage` takes PostgreSQL and the policy away for five
  * minutes each.
  */
+
+const numbers = process.argv
+  .slice(2)
+  .filter((word) => /^\d+$/.test(word))
+  .map(Number);
 
 const campaigns: Record<string, () => Promise<string[]>> = {
   async workers() {
@@ -32,6 +38,12 @@ const campaigns: Record<string, () => Promise<string[]>> = {
       `(control without the ledger, which must fail: ${control!.violations.join('; ')})`,
     ];
   },
+  /** `approvals RACES ROWS` takes other numbers than 10,000 and 1,000,000. */
+  approvals: () =>
+    withStack({ project: gatedProject }, async (stack) => [
+      ...(await raceDecisions(stack, { races: numbers[0] ?? 10_000, atOnce: 64 })),
+      ...(await killBeforePublish(stack, numbers[1] ?? 1_000_000)),
+    ]),
   api: () => underLoad('api'),
   temporal: () => underLoad('temporal'),
   postgres: () => underLoad('postgres'),
@@ -78,7 +90,8 @@ async function withStack<T>(
   }
 }
 
-const { positionals } = parseArgs({ allowPositionals: true });
+const { positionals: given } = parseArgs({ allowPositionals: true });
+const positionals = given.filter((word) => !/^\d+$/.test(word));
 const unknown = positionals.filter((name) => !(name in campaigns));
 if (unknown.length > 0) {
   console.error(`No campaign ${unknown.join(', ')}. There are: ${Object.keys(campaigns).join(', ')}.`);

@@ -48,6 +48,41 @@ try {
   });
   const refused = ((await missing.json()) as { id?: string }).id;
 
+  const bob = await stack.as('bob');
+  /** Payouts of that many accounts, about which bob says that once he is asked. */
+  async function asked(name: string, count: number, decision: 'approve' | 'reject'): Promise<string> {
+    const body = Array.from({ length: count }, (_, i) => `{"account":"${name}-${i}","cents":1}`).join('\n');
+    const headers = { 'content-type': 'application/x-ndjson' };
+    const response = await call('/v1/pipelines/payouts/runs', { method: 'POST', headers, body });
+    const { id } = (await response.json()) as { id: string };
+    await decideOn(id, decision);
+    await untilEnded(call, id);
+    return id;
+  }
+  async function decideOn(run: string, decision: 'approve' | 'reject'): Promise<void> {
+    for (;;) {
+      const response = await bob(`/v1/approvals?state=pending&run=${run}`);
+      const { items } = (await response.json()) as { items: { id: string; digest: string }[] };
+      if (!items[0]) continue;
+      await bob(`/v1/approvals/${items[0].id}/decisions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ decision, digest: items[0].digest }),
+      });
+      return;
+    }
+  }
+  const approved = await asked('approved', 3, 'approve');
+  const approvedBatched = await asked('x'.repeat(2_000), 200, 'approve');
+  const rejected = await asked('rejected', 3, 'reject');
+  const hasty = await call('/v1/pipelines/hasty/runs', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ records: [{ id: 'expired' }] }),
+  });
+  const expired = ((await hasty.json()) as { id: string }).id;
+  await untilEnded(call, expired);
+
   const connection = await Connection.connect({ address: stack.info().temporalAddress });
   const client = new Client({ connection });
   /** The workflow of the event that tells of a run’s end, once the receiver has heard of it. */
@@ -73,6 +108,10 @@ try {
     batched,
     cancelled,
     refused,
+    approved,
+    approvedBatched,
+    rejected,
+    expired,
     eventDelivered,
     eventGivenUp,
   })) {

@@ -26,12 +26,16 @@ describe('histories of runs that began before this change', () => {
 
   it('are there, one for each way of a run or of an event', () => {
     assert.deepEqual(names.sort(), [
+      'approved.json',
+      'approvedBatched.json',
       'batched.json',
       'cancelled.json',
       'eventDelivered.json',
       'eventGivenUp.json',
+      'expired.json',
       'quick.json',
       'refused.json',
+      'rejected.json',
     ]);
   });
 
