@@ -286,10 +286,16 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun, publicU
            UPDATE waybill.approval a SET state = 'cancelled', ended_at = now() FROM ended
            WHERE a.run_id = ended.id AND a.state = 'pending' RETURNING a.*
          ), ${tellingApproval('unanswered', `'approval.ended'`, 13)},
-         ${callingBack('ended', 5)}, audited AS (${auditWhere('ended', 6)})
+         ${callingBack('ended', 5)}, audited AS (${auditWhere('ended', 6)}),
+         unanswered_audited AS (${auditWhere('unanswered', 14)})
          SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called),
                 (SELECT count(pg_notify('waybill_outbox', '')) FROM told) FROM ended`,
-        [outcome.state, outcome.counts, outcome.reason ?? null, newDeliveryId(), ...auditValues(audit), base],
+        [
+          ...[outcome.state, outcome.counts, outcome.reason ?? null, newDeliveryId()],
+          ...auditValues(audit),
+          base,
+          ...auditValues({ ...audit, action: 'approval.cancelled', outcome: 'success', detail: {} }),
+        ],
       );
       if (ended) return outcome;
       const [standing] = await rows<RunOutcome>(

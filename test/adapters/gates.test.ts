@@ -300,6 +300,11 @@ describe('gates', () => {
     const ended = audit(run)('run.cancelled', {});
     await progress.end(run, { state: 'cancelled', counts: zeroCounts, reason }, ended);
     assert.equal((await gates.find(run))!.state, 'cancelled');
+    assert.deepEqual((await audited(run)).sort(), [
+      'approval.cancelled',
+      'approval.requested',
+      'run.cancelled',
+    ]);
     assert.deepEqual(
       (await told(run)).map(({ type, data }) => [type, data.state]),
       [
@@ -332,9 +337,9 @@ describe('gates', () => {
       const { state, decisions } = (await gates.find(run))!;
       outcomes.set(state, (outcomes.get(state) ?? 0) + 1);
       const ends = (await audited(run)).filter((action) =>
-        /^approval\.(approved|rejected|expired)$/.test(action),
+        /^approval\.(approved|rejected|expired|cancelled)$/.test(action),
       );
-      assert.deepEqual(ends, state === 'cancelled' ? [] : [`approval.${state}`], `trial ${trial}`);
+      assert.deepEqual(ends, [`approval.${state}`], `trial ${trial}`);
       const counted = decisions.filter((one) => one.counted === true).map(({ vote }) => vote);
       const expected = { approved: ['approve'], rejected: ['reject'] }[state as string] ?? [];
       assert.deepEqual(counted, expected, `trial ${trial}`);
