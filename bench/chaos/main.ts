@@ -41,7 +41,7 @@ const campaigns: Record<string, () => Promise<string[]>> = {
   /** `approvals RACES ROWS` takes other numbers than 10,000 and 1,000,000. */
   approvals: () =>
     withStack({ project: gatedProject }, async (stack) => [
-      ...(await raceDecisions(stack, { races: numbers[0] ?? 10_000, atOnce: 64 })),
+      ...(await raceDecisions(stack, { races: numbers[0] ?? 10_000, atOnce: 48 })),
       ...(await killBeforePublish(stack, numbers[1] ?? 1_000_000)),
     ]),
   api: () => underLoad('api'),
