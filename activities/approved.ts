@@ -4,6 +4,7 @@ import { canonicalJson } from '../domain/canonicalJson.ts';
 import { approverOf, type DecisionClaims } from '../domain/decision.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { principalOf } from '../domain/grant.ts';
+import { pipelineResourceOf } from '../domain/policy.ts';
 import type { StandingApproval } from '../domain/ports/approvals.ts';
 import type { VerifiedGrant } from '../domain/ports/grants.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
@@ -31,9 +32,11 @@ export async function approvedRun(deps: Dependencies): Promise<RunFacts> {
     if (mustWait(deps, run, shown)) throw missing(run, 'it was waived, and would be asked for');
   } else {
     if (approval?.digest !== digestOf(canonicalJson(shown))) throw missing(run, 'another was given');
-    const approvers = await approversOf(deps, run, approval);
-    if (approvers.some((credential) => deps.revocations.find(credential)))
+    const given = await signedApproval(deps, run, approval);
+    if (given.some((one) => deps.revocations.find(credentialOfDecision(one))))
       throw missing(run, 'who gave it is revoked');
+    if (!given.every(({ claims }) => mayApprove(deps, claims)))
+      throw missing(run, 'who gave it may not any more');
   }
   if (passed.size >= passedMax) passed.delete(passed.values().next().value!);
   passed.add(run.runId);
@@ -41,15 +44,15 @@ export async function approvedRun(deps: Dependencies): Promise<RunFacts> {
 }
 
 /**
- * Who has let the run through, by what each of them has signed about exactly this digest: so many different people as the definition
+ * What lets the run through, as each approver has signed it about exactly this digest: so many different people as the definition
  * asks for, each of them one that may decide, and nobody against it. Nothing that a table or a workflow says of a decision is
  * believed. Throws `ApprovalMissing`, and `KeysUnavailable` where it cannot be known.
  */
-export async function approversOf(
+export async function signedApproval(
   deps: Dependencies,
   run: RunFacts,
   approval: StandingApproval,
-): Promise<Credential[]> {
+): Promise<VerifiedGrant<DecisionClaims>[]> {
   const terms = definitionOf(deps).manifest.approval!;
   if (approval.state !== 'approved') throw missing(run, `${approval.id} is ${approval.state}`);
   const counted = approval.decisions.filter(({ counted }) => counted === true);
@@ -61,7 +64,16 @@ export async function approversOf(
   });
   if (tally(votes, terms.quorum) !== 'approved')
     throw missing(run, `${votes.length} signed votes do not suffice`);
-  return signed.map(credentialOfDecision);
+  return signed;
+}
+
+/** What the policy of now says of `approve` on the run at hand. Throws `PolicyUnavailable`, `DefinitionUnavailable`. */
+export function mayApprove(deps: Dependencies, claims: DecisionClaims): boolean {
+  const principal = approverOf(claims);
+  const { kind: _, tenant, ...pipeline } = pipelineResourceOf(definitionOf(deps).manifest, principal.tenant);
+  const { sub: requestedBy } = deps.grant().claims;
+  const resource = { kind: 'run', id: claims.tctx.workflowId, tenant, requestedBy, pipeline } as const;
+  return deps.policy.decide({ principal, action: 'approve', resource }).allowed;
 }
 
 /** All of a decision that somebody may have revoked. */

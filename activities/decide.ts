@@ -5,12 +5,11 @@ import { canonicalJson } from '../domain/canonicalJson.ts';
 import { approverOf, type DecisionClaims, DecisionMessage } from '../domain/decision.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { principalOf } from '../domain/grant.ts';
-import { pipelineResourceOf } from '../domain/policy.ts';
 import type { StandingApproval } from '../domain/ports/approvals.ts';
 import type { VerifiedGrant } from '../domain/ports/grants.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
 import { requesterOf } from '../domain/principal.ts';
-import { credentialOfDecision, mismatch } from './approved.ts';
+import { credentialOfDecision, mayApprove, mismatch } from './approved.ts';
 import { type Awaited, awaitedOf } from './awaited.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, digestOf, runOf } from './run.ts';
@@ -73,19 +72,11 @@ function judge(
   form: DecisionMessage['form'],
 ): (approval: StandingApproval) => string | undefined {
   const { claims } = verified;
-  const { manifest, approval: code } = definitionOf(deps);
+  const { approval: code } = definitionOf(deps);
   const principal = approverOf(claims);
   const requestedBy = principalOf(deps.grant().claims);
-  const { kind: _, tenant, ...pipeline } = pipelineResourceOf(manifest, principal.tenant);
-  const resource = {
-    kind: 'run',
-    id: claims.tctx.workflowId,
-    tenant,
-    requestedBy: requestedBy.id,
-    pipeline,
-  } as const;
   const revoked = deps.revocations.find(credentialOfDecision(verified)) !== undefined;
-  const { allowed } = deps.policy.decide({ principal, action: 'approve', resource });
+  const allowed = mayApprove(deps, claims);
   return (approval) => {
     if (revoked) return 'PrincipalRevoked';
     const asked = { ...approval, requestedBy };

@@ -5,7 +5,7 @@ import { credentialOf } from '../domain/grant.ts';
 import type { RunFacts, StagedBatch } from '../domain/ports/progress.ts';
 import type { Publication } from '../domain/ports/sink.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/run.ts';
-import { approversOf } from './approved.ts';
+import { credentialOfDecision, mayApprove, signedApproval } from './approved.ts';
 import { encodedBatches } from './encodedBatches.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, digestOf, runOf } from './run.ts';
@@ -14,8 +14,9 @@ import { deadLettersOf } from './store.ts';
 
 /**
  * Brings all rows of the run into the database at once, if people have let exactly this through: what would be shown to them now
- * is made again, in the very transaction, and must have the digest that they have signed. `stale`: it has not, so they are to be
- * asked anew. Throws `ApprovalMissing`, which is none of these: a workflow came here without having been let.
+ * is made again, in the very transaction, and must have the digest that they have signed, and each of them must still be one who
+ * may. `stale`: that is not so, and people are to be asked anew. Throws `ApprovalMissing`, which is none of these: a workflow came
+ * here without having been let.
  */
 export async function publishStep(
   deps: Dependencies,
@@ -26,7 +27,9 @@ export async function publishStep(
   const approval = await deps.gates.find(run);
   if (!approval) throw new WaybillError('ApprovalMissing', { detail: `${run.runId} was never asked about` });
   const waived = approval.state === 'waived';
-  const approvers = waived ? [] : await approversOf(deps, run, approval);
+  const given = waived ? [] : await signedApproval(deps, run, approval);
+  // Between the first vote and the last there may be days.
+  const stillMay = () => given.every(({ claims }) => mayApprove(deps, claims));
   const staged = await deps.progress.staged(run);
   const describe = await shownBeforePublish(deps, run, staged);
 
@@ -40,11 +43,12 @@ export async function publishStep(
     sink: manifest.sink,
     movesWatermark: 'cursor' in manifest.source,
     approval: approval.id,
-    approvers,
+    approvers: given.map(credentialOfDecision),
     batches: () => batchesOf(deps, run, staged),
     permits: (found) => {
       const shown = describe(found);
-      return waived ? !mustWait(deps, run, shown) : digestOf(canonicalJson(shown)) === approval.digest;
+      if (waived) return !mustWait(deps, run, shown);
+      return digestOf(canonicalJson(shown)) === approval.digest && stillMay();
     },
     audit: (counts) => {
       const decisions = approval.decisions.flatMap(({ id, counted }) => (counted === true ? [id] : []));

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import type { Dependencies } from '../../activities/index.ts';
+import { publishStep } from '../../activities/publish.ts';
+import { digestOf } from '../../activities/run.ts';
+import { shownBeforePublish } from '../../activities/shown.ts';
+import { canonicalJson } from '../../domain/canonicalJson.ts';
+import type { DecisionClaims } from '../../domain/decision.ts';
+import type { Question } from '../../domain/policy.ts';
+import type { StandingApproval } from '../../domain/ports/approvals.ts';
+import type { Publication } from '../../domain/ports/sink.ts';
+import { zeroCounts } from '../../domain/run.ts';
+import { grantOfRun } from '../keys.ts';
+
+const found = { baseVersion: 3, changes: { added: 1, changed: 0, unchanged: 0, deduplicated: 0 } };
+const parameters = {};
+const grant = {
+  ...grantOfRun,
+  tctx: { ...grantOfRun.tctx, parametersDigest: digestOf(canonicalJson(parameters)) },
+};
+const { tenant, workflowId: runId, pipeline, version, definitionDigest } = grant.tctx;
+const terms = { before: 'publish', by: ['data-steward'], quorum: 1, escalateTo: [] } as const;
+const requester = { id: grant.sub, issuer: grant.req.iss, subject: grant.req.sub, kind: grant.req.kind };
+
+/** Bob’s vote for the digest, as it was signed and counted. */
+function voteOf(digest: string, change: Partial<DecisionClaims> = {}): DecisionClaims {
+  return {
+    ...grant,
+    jti: 'dec_1',
+    sub: 'prn_bob',
+    req: { ...grant.req, sub: 'bob', kind: 'person', roles: ['data-steward'] },
+    tctx: {
+      tenant,
+      namespace: grant.tctx.namespace,
+      workflowId: runId,
+      approval: 'apr_1',
+      shownDigest: digest,
+      vote: 'approve',
+      detailDigest: '0'.repeat(64),
+    },
+    ...change,
+  };
+}
+
+describe('what was approved', () => {
+  /** What becomes of it where the policy of now says that of each who approved. */
+  async function publish(may: (question: Question) => boolean, change: Partial<DecisionClaims> = {}) {
+    const published: Publication[] = [];
+    let signed: DecisionClaims | undefined;
+    let approval: StandingApproval | undefined;
+    const deps = {
+      grant: () => ({ claims: grant, key: 'k' }),
+      decision: () => undefined,
+      definitions: {
+        require: () => ({
+          manifest: { id: pipeline, labels: {}, source: {}, sink: { kind: 'postgres' }, approval: terms },
+          approval: {},
+        }),
+      },
+      progress: {
+        findRun: async () => ({
+          ...{ tenant, runId, pipeline, version, definitionDigest, parameters },
+          ...{ principal: grant.sub, requestedBy: requester, txn: grant.txn, source: { kind: 'upload' } },
+        }),
+        staged: async () => [],
+      },
+      gates: { find: async () => approval },
+      decisions: { verify: async () => ({ claims: signed, key: 'k' }) },
+      policy: { decide: (question: Question) => ({ allowed: may(question), policies: [], digest: 'p' }) },
+      sink: {
+        publish: async (publication: Publication) => {
+          if (!publication.permits(found)) return { outcome: 'stale' };
+          published.push(publication);
+          return { outcome: 'published', counts: zeroCounts };
+        },
+      },
+    } as unknown as Dependencies;
+    const run = await deps.progress.findRun({ tenant, runId });
+    const digest = digestOf(canonicalJson((await shownBeforePublish(deps, run, []))(found)));
+    signed = voteOf(digest, change);
+    const decisions = [{ id: 'dec_1', jws: 'signed', counted: true }];
+    approval = { id: 'apr_1', state: 'approved', digest, decisions } as unknown as StandingApproval;
+    const environment = new MockActivityEnvironment();
+    const { outcome } = (await environment.run(() => publishStep(deps))) as { outcome: string };
+    return { outcome, published: published.length };
+  }
+
+  it('is published while those who approved still may', async () => {
+    const asked: Question[] = [];
+    const may = (question: Question) => asked.push(question) > 0;
+    assert.deepEqual(await publish(may), { outcome: 'published', published: 1 });
+    const [{ principal, action, resource }] = asked as [Question & { resource: { requestedBy?: string } }];
+    assert.deepEqual([principal.id, action, resource.requestedBy], ['prn_bob', 'approve', 'prn_alice']);
+  });
+
+  it('is asked about anew once the policy lets one of them approve no more', async () => {
+    assert.deepEqual(await publish(() => false), { outcome: 'stale', published: 0 });
+  });
+
+  it('counts for nothing where whoever asked for the run has signed it', async () => {
+    await assert.rejects(
+      publish(() => true, { sub: 'prn_alice' }),
+      { code: 'ApprovalMissing' },
+    );
+  });
+});
