@@ -22,7 +22,14 @@ export const ScheduleView = z.object({
   declared: z.boolean().describe('Whether it came with the definition of its pipeline.'),
   owner: RequesterView.describe('In whose name its runs are.'),
   delegation: z
-    .object({ id: z.string(), givenAt: z.iso.datetime(), expiresAt: z.iso.datetime() })
+    .object({
+      id: z.string(),
+      givenAt: z.iso.datetime(),
+      expiresAt: z.iso.datetime(),
+      definitionDigest: z
+        .string()
+        .describe('Of the pipeline as it was consented to; another one blocks the schedule.'),
+    })
     .nullable()
     .describe('The owner’s consent; `null` until they have given one.'),
   revision: z.int(),

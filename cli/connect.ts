@@ -27,6 +27,14 @@ export function connect(context: CliContext, { as }: GlobalOptions): WaybillClie
   return createWaybillClient({ baseUrl, token: token || kept(context, baseUrl) });
 }
 
+/** Whether it is known who asks: for commands that do some of their work as nobody. */
+export function isIdentified(context: CliContext, { as }: GlobalOptions): boolean {
+  if (as !== undefined || readClientSettings(context).WAYBILL_TOKEN) return true;
+  const { WAYBILL_API_URL, WAYBILL_HOME } = readClientSettings(context);
+  const apiUrl = WAYBILL_API_URL ?? readDevJson(join(WAYBILL_HOME, 'dev.json'))?.apiUrl;
+  return apiUrl !== undefined && findLogin(context, apiUrl) !== undefined;
+}
+
 /** WAYBILL_API_URL or, without it, the running embedded stack’s. Throws `CliError`. */
 export function apiUrlOf(context: CliContext): string {
   const { WAYBILL_API_URL, WAYBILL_HOME } = readClientSettings(context);

@@ -15,6 +15,7 @@ import { addPolicy } from './commands/policy.ts';
 import { addRevocationList } from './commands/revocationList.ts';
 import { addRevocations } from './commands/revocations.ts';
 import { addRuns } from './commands/runs.ts';
+import { addSchedules } from './commands/schedules.ts';
 import { addToken } from './commands/token.ts';
 import { addTrigger } from './commands/trigger.ts';
 import { addWhoami } from './commands/whoami.ts';
@@ -34,6 +35,7 @@ const commands: readonly AddCommand[] = [
   addTrigger,
   addRuns,
   addApprovals,
+  addSchedules,
   addDeliveries,
   addKeys,
   addRevocations,

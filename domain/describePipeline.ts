@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ApprovalCode } from './approvalTerms.ts';
+import { describeSchedules } from './declaredSchedule.ts';
 import { DefinitionError } from './definitionError.ts';
 import { describeApproval, WrittenApproval } from './describeApproval.ts';
 import { parseDuration } from './duration.ts';
@@ -26,14 +27,19 @@ export function describePipeline(definition: unknown): Described {
     if (output !== input) checkStrict('output', output);
     const deadlineMs = parseDuration(deadline)!;
     const gate = approval && describeApproval(approval, deadlineMs);
+    const read = withCursor(source, input);
+    const { schedule } = written.data;
+    const schedules =
+      schedule === undefined ? undefined : describeSchedules(schedule, { id, source: read, parameters });
     const manifest: Manifest = {
       id,
       version,
       labels,
-      source: withCursor(source, input),
+      source: read,
       sink: describeSink(sink, columnsOf(output)),
       limits: { ...defaultLimits, ...(dropUndefined(limits) as Partial<Limits>) },
       ...(gate && { approval: gate.terms }),
+      ...(schedules && { schedules }),
       deadlineMs,
     };
     const schemas = { parameters, input, output };
@@ -175,7 +181,7 @@ const Written = z
         return durationMs !== undefined && durationMs >= 1000 && durationMs <= 366 * dayMs;
       }, 'must be a duration such as 90m, 12h or 7d, of 1s to 366d')
       .default('7d'),
-    schedule: later('schedules'),
+    schedule: z.unknown().optional(),
     approval: WrittenApproval.optional(),
     quality: later('quality rules'),
   })

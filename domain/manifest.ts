@@ -1,4 +1,5 @@
 import type { ApprovalManifest } from './approval.ts';
+import type { ScheduleTerms } from './schedule.ts';
 import type { FieldOrder } from './watermark.ts';
 
 /** The serialisable part of a definition: the only part that a workflow, a grant or the API’s listing sees. */
@@ -11,6 +12,8 @@ export interface Manifest {
   limits: Limits;
   /** The gate at which its runs wait for people; without it they wait for nobody. */
   approval?: ApprovalManifest;
+  /** When it runs by itself, once somebody has applied that in their name. */
+  schedules?: readonly { id: string; terms: ScheduleTerms; note?: string }[];
   /** How long a run may take from its acceptance, in milliseconds. */
   deadlineMs: number;
 }

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { ApprovalCode, ApprovalTerms } from './approvalTerms.ts';
+import type { DeclaredSchedule } from './declaredSchedule.ts';
 import { describePipeline } from './describePipeline.ts';
 import type { Limits, Manifest } from './manifest.ts';
 import type { Reject, reject, Skip, skip } from './outcome.ts';
@@ -58,9 +59,9 @@ export type Definition<
   limits?: Partial<Limits>;
   /** How long a run may take from its acceptance: a number and `s`, `m`, `h`, `d` or `w`. Default `'7d'`. */
   deadline?: string;
-  /** Only for sources that Waybill itself reads. The compiler knows it already; loading says that it comes later. */
+  /** When it runs by itself, one or several; only for sources that Waybill itself reads. `waybill apply` puts it in force. */
   schedule?: S extends FileSource | HttpSource
-    ? Schedule
+    ? DeclaredSchedule<z.input<P>> | readonly DeclaredSchedule<z.input<P>>[]
     : 'An upload cannot be scheduled: nobody sends its data then.';
 } & (
   | {
@@ -140,12 +141,5 @@ type CursorFits<S, Row> = S extends { cursor?: { field: infer Field extends stri
       ? unknown
       : `The cursor names “${Exclude<Field, keyof Row>}”, which is not a field of the input.`
   : unknown;
-
-interface Schedule {
-  /** Five fields: minute, hour, day of month, month, day of week. */
-  cron: string;
-  /** IANA name, default `UTC`. */
-  timeZone?: string;
-}
 
 type NoParameters = z.ZodObject<Record<never, never>, z.core.$strict>;

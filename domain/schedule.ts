@@ -69,7 +69,7 @@ const timing = {
   endAt: z.iso.datetime({ offset: true }).optional(),
 };
 
-const overlaps = ['skip', 'buffer-one', 'buffer-all', 'cancel-other', 'allow-all'] as const;
+export const overlaps = ['skip', 'buffer-one', 'buffer-all', 'cancel-other', 'allow-all'] as const;
 
 export const ScheduleTiming = z
   .strictObject(timing)
@@ -131,7 +131,7 @@ export interface Schedule {
   /** In whose name its runs are. */
   owner: Requester;
   /** The consent that it runs under; `null` until its owner has given one. */
-  delegation: { id: string; givenAt: string; expiresAt: string } | null;
+  delegation: { id: string; givenAt: string; expiresAt: string; definitionDigest: string } | null;
   state: ScheduleState;
   reason: RunReason | null;
   /** No time before this is due. */

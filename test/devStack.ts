@@ -40,7 +40,7 @@ const readyMs = 420_000;
  * the first on a machine may have to build Temporal, which takes minutes.
  */
 export async function startDevStack(
-  options: { project?: string; home?: string; env?: Record<string, string> } = {},
+  options: { project?: string; home?: string; env?: Record<string, string>; watch?: boolean } = {},
 ): Promise<DevStack> {
   const home = options.home ?? (await mkdtemp(join(tmpdir(), 'waybill-stack-')));
   const file = join(home, 'dev.json');
@@ -54,7 +54,12 @@ export async function startDevStack(
   await rm(file, { force: true });
   const supervisor = spawn(
     process.execPath,
-    [join(root, 'cli/bin.js'), 'dev', options.project ?? join(root, 'examples/acme')],
+    [
+      join(root, 'cli/bin.js'),
+      'dev',
+      options.project ?? join(root, 'examples/acme'),
+      ...(options.watch ? ['--watch'] : []),
+    ],
     {
       cwd: root,
       env: { ...env, ...Object.fromEntries(ports), WAYBILL_HOME: home, ...options.env },

@@ -15,6 +15,7 @@ import * as keysVouched from './migrations/0008_keys_vouched.ts';
 import * as approvals from './migrations/0009_approvals.ts';
 import * as schedules from './migrations/0010_schedules.ts';
 import * as watermarks from './migrations/0011_watermarks.ts';
+import * as consents from './migrations/0012_consents.ts';
 import * as scheduleEvents from './migrations/0013_schedule_events.ts';
 
 /** In order of their names; one that was released never changes. */
@@ -31,6 +32,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0009_approvals': approvals,
   '0010_schedules': schedules,
   '0011_watermarks': watermarks,
+  '0012_consents': consents,
   '0013_schedule_events': scheduleEvents,
 };
 

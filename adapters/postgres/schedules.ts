@@ -237,8 +237,8 @@ async function settle(
 ): Promise<void> {
   if (delegation) {
     await client.query(
-      `INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at)
-       VALUES ($1, $2, $3, $4, $5, to_timestamp($6), to_timestamp($7))`,
+      `INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at, definition_digest)
+       VALUES ($1, $2, $3, $4, $5, to_timestamp($6), to_timestamp($7), $8)`,
       [
         delegation.id,
         tenant,
@@ -247,6 +247,7 @@ async function settle(
         delegation.jws,
         delegation.givenAtS,
         delegation.expiresAtS,
+        delegation.definitionDigest,
       ],
     );
   }
@@ -282,7 +283,7 @@ export async function selectSchedules(
   values: unknown[],
 ): Promise<Schedule[]> {
   const { rows } = await queries.query(
-    `SELECT s.*, d.given_at, d.expires_at FROM waybill.schedule s
+    `SELECT s.*, d.given_at, d.expires_at, d.definition_digest FROM waybill.schedule s
      LEFT JOIN waybill.delegation d ON d.tenant = s.tenant AND d.id = s.delegation_id
      WHERE ${where}`,
     values,
@@ -305,6 +306,7 @@ function scheduleFromRow(row: any): Schedule {
       id: row.delegation_id,
       givenAt: row.given_at.toISOString(),
       expiresAt: row.expires_at.toISOString(),
+      definitionDigest: row.definition_digest,
     },
     state: row.state,
     reason: row.reason,

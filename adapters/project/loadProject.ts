@@ -57,6 +57,7 @@ function checkTogether(
     const message = `${twin.modulePath} has the same id. Choose another`;
     throw new DefinitionError(loaded.modulePath, [{ path: 'id', message }]);
   }
+  checkScheduleIds(loaded, others);
   const { sink } = loaded.manifest;
   for (const other of others.values()) {
     if (other.manifest.sink.table !== sink.table) continue;
@@ -69,5 +70,22 @@ function checkTogether(
     if (differs === undefined) continue;
     const message = `pipeline ${other.manifest.id} writes to “${sink.table}” too, with another ${differs}`;
     throw new DefinitionError(loaded.modulePath, [{ path: 'sink', message }]);
+  }
+}
+
+/** `a` with a schedule `b-c` would meet `a-b` with a schedule `c`. */
+function checkScheduleIds(
+  { modulePath, manifest }: LoadedPipeline,
+  others: ReadonlyMap<string, LoadedPipeline>,
+): void {
+  const idsOf = ({ schedules = [] }: LoadedPipeline['manifest']) => schedules.map(({ id }) => id);
+  const taken = new Map(
+    [...others.values()].flatMap((other) => idsOf(other.manifest).map((id) => [id, other])),
+  );
+  for (const id of idsOf(manifest)) {
+    const other = taken.get(id);
+    if (!other) continue;
+    const message = `would be called ${id}, as one of pipeline ${other.manifest.id}`;
+    throw new DefinitionError(modulePath, [{ path: 'schedule', message }]);
   }
 }

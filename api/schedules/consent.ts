@@ -68,7 +68,14 @@ export async function giveConsent(
     ...(callback && { callbackDigest: sha256(describeCallback(callback)) }),
   };
   const jws = await grantSigner.sign(claims, delegationType);
-  return { id: claims.jti, owner: claims.sub, jws, givenAtS: claims.iat, expiresAtS: claims.exp };
+  return {
+    id: claims.jti,
+    owner: claims.sub,
+    jws,
+    givenAtS: claims.iat,
+    expiresAtS: claims.exp,
+    definitionDigest: claims.definitionDigest,
+  };
 }
 
 /** Where to tell that a schedule is blocked, and the links that are told; `null`: nobody wants to know. */

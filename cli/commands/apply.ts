@@ -4,10 +4,12 @@ import type pg from 'pg';
 import type { DatabaseAddress } from '../../adapters/postgres/address.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { GlobalOptions } from '../connect.ts';
-import { type AddCommand, type CliContext, CliError } from '../context.ts';
+import { type AddCommand, type CliContext, CliError, exitCode } from '../context.ts';
+import { applySchedules, planSchedules } from '../declaredSchedules.ts';
 import { embeddedDatabase } from '../embeddedDatabase.ts';
 import { namedDatabase } from '../namedDatabase.ts';
 import { printResult } from '../output/print.ts';
+import { appliedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { strayLines } from '../output/strayNames.ts';
 
 interface ApplyOptions extends GlobalOptions {
@@ -19,7 +21,7 @@ export const addApply: AddCommand = (program, context) => {
   program
     .command('apply')
     .description(
-      'bring a database to this version, make or widen the tables of a project, put its policies in force',
+      'bring a database to this version, make or widen the tables of a project, put its policies and declared schedules in force',
     )
     .argument('[folder]', 'the project', '.')
     .option(
@@ -29,7 +31,8 @@ export const addApply: AddCommand = (program, context) => {
     .action((folder: string, _, command: Command) => apply(folder, command.optsWithGlobals(), context));
 };
 
-async function apply(folder: string, { database, json }: ApplyOptions, context: CliContext): Promise<void> {
+async function apply(folder: string, options: ApplyOptions, context: CliContext): Promise<void> {
+  const { database, json } = options;
   const address = namedDatabase(database, context) ?? embeddedDatabase(context);
   const { loadProject } = await import('../../adapters/project/loadProject.ts');
   const { migrate } = await import('../../adapters/postgres/migrate.ts');
@@ -38,7 +41,8 @@ async function apply(folder: string, { database, json }: ApplyOptions, context: 
   const { strayNames } = await import('../../adapters/policy/names.ts');
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
   // What is wrong with the project is found out before anything is changed.
-  const manifests = (await loadProject(resolve(folder))).list().map(({ manifest }) => manifest);
+  const project = await loadProject(resolve(folder));
+  const manifests = project.list().map(({ manifest }) => manifest);
   const policies = await readPolicies(resolve(folder));
   await reach(address);
   const migrations = await migrate(address);
@@ -49,7 +53,10 @@ async function apply(folder: string, { database, json }: ApplyOptions, context: 
     policies,
     manifests.map(({ id }) => id),
   );
-  printResult(json, { migrations, tables, policy, stray }, () => [
+  const { declared, plan } = await planSchedules(project, options, context);
+  const applied = plan ? await applySchedules(plan) : [];
+  const schedules = schedulesJson(plan, applied);
+  printResult(json, { migrations, tables, policy, stray, schedules }, () => [
     migrations.length > 0
       ? `Migrated: ${migrations.join(', ')}.`
       : 'The database was at this version already.',
@@ -58,7 +65,10 @@ async function apply(folder: string, { database, json }: ApplyOptions, context: 
       ? `The policy was in force already: ${policy.digest.slice(0, 12)}.`
       : `In force within seconds: policy ${policy.digest.slice(0, 12)} of ${Object.keys(policies.policies).length} policies.`,
     ...strayLines(stray),
+    ...appliedLines(declared, plan, applied),
   ]);
+  if (applied.some(({ code }) => code === 'NotServed')) process.exitCode = exitCode.incomplete;
+  if (applied.some(({ code }) => code !== null && code !== 'NotServed')) process.exitCode = exitCode.refused;
 }
 
 /** One clear line, without the password, where there is no such database for us. */

@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { createInterface } from 'node:readline/promises';
 import { type Command, Option } from 'commander';
 import { approvalStates } from '../../domain/approval.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
@@ -13,6 +11,7 @@ import {
   type Sample,
   type WaybillClient,
 } from '../../sdk/client.ts';
+import { canAsk, confirmed } from '../confirmed.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError, exitCode } from '../context.ts';
 import { approvalLines, approvalTable } from '../output/approvalText.ts';
@@ -90,7 +89,7 @@ async function decide(vote: Vote, id: string, options: DecideOptions, context: C
   const client = connect(context, options);
   const raw = rawParameters(options.form ?? [], '--form');
   const asks = options.digest === undefined && !options.yes;
-  if (asks && !(process.stdin.isTTY && process.stderr.isTTY && !options.json))
+  if (asks && !canAsk(options.json))
     throw new CliError(
       'There is nobody to ask: say --digest with what you were shown, or --yes for what is shown now.',
       'usage',
@@ -98,7 +97,7 @@ async function decide(vote: Vote, id: string, options: DecideOptions, context: C
   const named = options.digest !== undefined && !options.form && id.startsWith('apr_');
   const approval = named ? undefined : await find(client, id);
   if (approval && options.digest === undefined) await show(client, approval, asks);
-  if (asks && !(await confirmed(vote))) throw new CliError('Nothing was decided.');
+  if (asks && !(await confirmed(`Do you ${vote} this?`))) throw new CliError('Nothing was decided.');
   const approvalId = approval?.id ?? id;
   const decision = await client.decide(approvalId, {
     decision: vote,
@@ -137,18 +136,6 @@ async function sampleIfAllowed(client: WaybillClient, { id }: Approval): Promise
     if (error instanceof ProblemError && error.status < 500) return undefined;
     throw error;
   });
-}
-
-async function confirmed(vote: Vote): Promise<boolean> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    // Whoever closes the input or presses Ctrl-C has not said yes.
-    const left = once(terminal, 'close').then(() => '');
-    const answer = await Promise.race([terminal.question(`\nDo you ${vote} this? [y/N] `), left]);
-    return /^y(es)?$/i.test(answer.trim());
-  } finally {
-    terminal.close();
-  }
 }
 
 const lookEveryMs = 250;

@@ -3,24 +3,27 @@ import type { Command } from 'commander';
 import type { StrayName } from '../../adapters/policy/names.ts';
 import type { DefinitionFacts, PolicySet } from '../../domain/policy.ts';
 import type { PolicyChange } from '../../domain/policyChange.ts';
+import type { Definitions } from '../../domain/ports/definitions.ts';
 import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, exitCode } from '../context.ts';
+import { planSchedules } from '../declaredSchedules.ts';
 import { embeddedDatabase } from '../embeddedDatabase.ts';
 import { namedDatabase } from '../namedDatabase.ts';
 import { changeLines } from '../output/policyChanges.ts';
 import { printResult } from '../output/print.ts';
+import { plannedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { strayLines } from '../output/strayNames.ts';
 
 interface PlanOptions extends GlobalOptions {
   database?: string;
 }
 
-/** `waybill plan [folder] [--database URL]`: what `waybill apply` would change in the policy, and for whom. */
+/** `waybill plan [folder] [--database URL]`: what `waybill apply` would change in the policy and in declared schedules, and for whom. */
 export const addPlan: AddCommand = (program, context) => {
   program
     .command('plan')
     .description(
-      'say who would gain or lose what by the policies of a project; exit code 3 when anybody gains',
+      'say who would gain or lose what by the policies of a project, and which schedules would change; exit code 3 when anybody gains',
     )
     .argument('[folder]', 'the project', '.')
     .option(
@@ -29,8 +32,14 @@ export const addPlan: AddCommand = (program, context) => {
     )
     .action(async (folder: string, _, command: Command) => {
       const options = command.optsWithGlobals<PlanOptions>();
-      const plan = await planned(resolve(folder), options, context);
-      printResult(options.json, plan, () => planLines(plan));
+      const { loadProject } = await import('../../adapters/project/loadProject.ts');
+      const project = await loadProject(resolve(folder));
+      const plan = await planned(resolve(folder), project, options, context);
+      const schedules = await planSchedules(project, options, context);
+      printResult(options.json, { ...plan, schedules: schedulesJson(schedules.plan) }, () => [
+        ...planLines(plan),
+        ...plannedLines(schedules.declared, schedules.plan),
+      ]);
       if (plan.changes.some(({ change }) => change === 'gains')) process.exitCode = exitCode.refused;
     });
 };
@@ -45,15 +54,19 @@ interface Plan {
   stray: StrayName[];
 }
 
-async function planned(project: string, { database }: PlanOptions, context: CliContext): Promise<Plan> {
+async function planned(
+  folder: string,
+  project: Pick<Definitions, 'list'>,
+  { database }: PlanOptions,
+  context: CliContext,
+): Promise<Plan> {
   const { createPolicyEngine } = await import('../../adapters/policy/engine.ts');
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
-  const { loadProject } = await import('../../adapters/project/loadProject.ts');
   const { policyDifference } = await import('../../domain/policy.ts');
   const { namesIn, strayNames } = await import('../../adapters/policy/names.ts');
   const { changesBetween } = await import('../../domain/policyChange.ts');
-  const ours = await readPolicies(project);
-  const definitions: DefinitionFacts[] = (await loadProject(project)).list().map(({ manifest }) => manifest);
+  const ours = await readPolicies(folder);
+  const definitions: DefinitionFacts[] = project.list().map(({ manifest }) => manifest);
   const live = await liveSet(database, context);
   const [before, after] = [live && createPolicyEngine(live), createPolicyEngine(ours)];
   return {

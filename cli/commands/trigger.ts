@@ -6,6 +6,7 @@ import { exitCodeOf, followToEnd } from '../followToEnd.ts';
 import { printResult, tell } from '../output/print.ts';
 import { countLines, outcomeText } from '../output/runText.ts';
 import { type RawParameters, rawParameters, typedParameters } from '../parameters.ts';
+import { referenceOf } from '../reference.ts';
 import { type Data, dataOf, upload } from '../upload.ts';
 
 interface TriggerOptions extends GlobalOptions {
@@ -82,10 +83,6 @@ async function requestedData(
   if (file === undefined) return undefined;
   const instead = source.kind === 'http' ? 'a URL' : 'a file that Waybill itself can read';
   throw new CliError(`${id} reads ${instead}: use --source instead of --file.`, 'usage');
-}
-
-function referenceOf(text: string): { url: string } | { path: string } {
-  return /^https?:\/\//i.test(text) ? { url: text } : { path: text };
 }
 
 const mediaTypes: Record<string, string> = { csv: 'text/csv', ndjson: 'application/x-ndjson' };

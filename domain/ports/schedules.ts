@@ -74,6 +74,8 @@ export interface GivenDelegation {
   jws: string;
   givenAtS: number;
   expiresAtS: number;
+  /** Of the pipeline as it was consented to. */
+  definitionDigest: string;
 }
 
 /** A run for one time. */

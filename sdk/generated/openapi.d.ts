@@ -1660,6 +1660,7 @@ export interface components {
                 givenAt: string;
                 /** Format: date-time */
                 expiresAt: string;
+                definitionDigest: string;
             } | null;
             revision: number;
             applied: boolean;

@@ -400,7 +400,7 @@ describe('waybill', () => {
           WAYBILL_DATABASE_PASSWORD_FILE: join(home, 'keys/database/waybill_migrator'),
         }).ended;
         assert.deepEqual(documents(second), [
-          { migrations: [], tables, policy: { digest, before: digest }, stray: [] },
+          { migrations: [], tables, policy: { digest, before: digest }, stray: [], schedules: null },
         ]);
         const client = new pg.Client({ connectionString: url });
         await client.connect();
@@ -529,7 +529,7 @@ describe('waybill', () => {
       });
       after(() => endless?.end());
 
-      it('has examples', () => assert.equal(blocks.length, 21));
+      it('has examples', () => assert.equal(blocks.length, 22));
 
       for (const block of blocks) {
         it(`shows what works as it stands there: ${block.split('\n', 1)}`, async () => {

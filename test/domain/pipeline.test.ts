@@ -144,6 +144,37 @@ describe('a definition', () => {
     );
   });
 
+  const every = (duration: string) => ({ every: duration });
+  const daily = (more: object = {}) => ({
+    source: file(ndjson(), { path: 'a.ndjson' }),
+    schedule: { cron: '0 6 * * *', ...more },
+  });
+
+  test('has schedules with everything said that was left out, each under its own id', () => {
+    const schedulesOf = (schedule: object) =>
+      definePipeline({ ...plain, ...daily(), schedule } as never).manifest.schedules;
+    const terms = {
+      cron: '0 6 * * *',
+      timeZone: 'Europe/Vienna',
+      overlap: 'skip',
+      catchUp: '1h',
+      pauseOnFailure: false,
+      parameters: {},
+    };
+    assert.deepEqual(schedulesOf({ cron: '0 6 * * *', timeZone: 'Europe/Vienna', note: 'Before work.' }), [
+      { id: 'plain', terms, note: 'Before work.' },
+    ]);
+    const several = schedulesOf([every('1h'), { ...every('1d'), name: 'daily', jitter: '5m' }]);
+    assert.deepEqual(
+      several?.map(({ id, terms }) => [id, terms.every, terms.jitter]),
+      [
+        ['plain', '1h', undefined],
+        ['plain-daily', '1d', '5m'],
+      ],
+    );
+    assert.equal(definePipeline(plain).manifest.schedules, undefined);
+  });
+
   /** Where the definition is wrong, and the path that the error names. */
   const wrong: [string, object, string][] = [
     ['an id with capitals', { id: 'Plain' }, 'id'],
@@ -159,7 +190,6 @@ describe('a definition', () => {
     ['a limit out of bounds', { limits: { concurrency: 65 } }, 'limits.concurrency'],
     ['a limit that is not one', { limits: { rows: 1 } }, 'limits'],
     ['a field that is not one', { sinks: 1 }, ''],
-    ['a schedule, for now', { schedule: { cron: '0 0 * * *' } }, 'schedule'],
     ['an approval by nobody', gated({ by: [] }), 'approval.by'],
     ['an approval at no gate', gated({ before: 'store' }), 'approval.before'],
     ['an approval of no people', gated({ quorum: 0 }), 'approval.quorum'],
@@ -179,6 +209,19 @@ describe('a definition', () => {
     ['a form that JSON cannot say', gated({ form: z.strictObject({ at: z.date() }) }), 'approval.form'],
     ['somebody to notify by mail', gated({ notify: 'mailto:a@example.com' }), 'approval.notify'],
     ['an approval with a word of its own', gated({ approvers: 2 }), 'approval'],
+    ['a schedule of what is sent', { schedule: { cron: '0 0 * * *' } }, 'schedule'],
+    ['a schedule that is never due', daily({ cron: undefined }), 'schedule.cron'],
+    ['a schedule without a file', { ...daily(), source: file(ndjson()) }, 'schedule.source'],
+    ['a schedule of a URL, of a file', daily({ source: { url: 'https://example.com' } }), 'schedule.source'],
+    ['a schedule with a parameter that there is not', daily({ parameters: { a: 1 } }), 'schedule.parameters'],
+    ['a field of a schedule that is none', daily({ when: 'daily' }), 'schedule'],
+    ['two schedules without names', { ...daily(), schedule: [every('1h'), every('2h')] }, 'schedule.1.name'],
+    ['no schedule of several', { ...daily(), schedule: [] }, 'schedule'],
+    [
+      'one of several that is wrong',
+      { ...daily(), schedule: [every('1h'), { ...every('2 hours'), name: 'b' }] },
+      'schedule.1.every',
+    ],
     ['a schema that is not one', { input: { id: 'string' } }, 'input'],
     ['an input that is not strict', { input: z.object({ id: z.string() }) }, 'input'],
     ['an input that is loose', { input: z.looseObject({ id: z.string() }) }, 'input'],

@@ -74,11 +74,25 @@ const byKey = postgres({ table: 'base', key: ['key'] });
 // @ts-expect-error The data of an upload comes with the request.
 export const scheduled = definePipeline({ ...base, sink: byKey, schedule: { cron: '0 4 * * *' } });
 
-/** Loading still refuses them; the types are there so that a schedule on a file or URL is not a compile error. */
 export const schedulable = () => [
   definePipeline({ ...base, source: http(csv()), sink: byKey, schedule: { cron: '0 4 * * *' } }),
-  definePipeline({ ...base, source: file(csv()), sink: byKey, schedule: { cron: '0 4 * * *' } }),
+  definePipeline({
+    ...base,
+    source: file(csv()),
+    sink: byKey,
+    schedule: [{ every: '1h' }, { name: 'b', cron: '0 4 * * *' }],
+  }),
 ];
+
+export const scheduledWith = definePipeline({
+  ...base,
+  parameters,
+  source: http(csv(), { url: 'https://example.com' }),
+  sink: byKey,
+  // ERROR: Type '"GBP"' is not assignable to type '"EUR" | "USD" | undefined'.
+  // @ts-expect-error The parameters are those of the schema.
+  schedule: { every: '1h', parameters: { currency: 'GBP' } },
+});
 
 // @ts-expect-error A source is read as the caller or as nobody.
 export const asSomebody = http(csv(), { auth: 'me' });

@@ -1,7 +1,10 @@
 import { csv, definePipeline, file, postgres } from 'waybill';
 import { z } from 'zod';
 
-/** The countries that orders come from, from a file below a configured root. Without a transform records are rows. */
+/**
+ * The countries that orders come from, from a file below a configured root; each morning, once `waybill apply` has put that in force.
+ * Without a transform records are rows.
+ */
 export default definePipeline({
   id: 'countries',
   labels: { classification: 'public' },
@@ -14,4 +17,5 @@ export default definePipeline({
     euro_since: z.iso.date().nullable(),
   }),
   sink: postgres({ table: 'countries', key: ['code'] }),
+  schedule: { cron: '0 6 * * *', timeZone: 'Europe/Vienna', note: 'Before anybody looks.' },
 });

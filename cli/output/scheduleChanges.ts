@@ -1,0 +1,92 @@
+import { styleText } from 'node:util';
+import type { ScheduleChange, Waiting } from '../../domain/scheduleDifference.ts';
+import type { Applied, SchedulePlan } from '../declaredSchedules.ts';
+import { plain } from './plain.ts';
+import { whenText } from './scheduleText.ts';
+
+/** As `--json` has it; `null` where nobody has said who they are. */
+export function schedulesJson(plan: SchedulePlan | undefined, applied?: readonly Applied[]) {
+  if (!plan) return null;
+  const changes = plan.changes.map((change) => ({
+    change: change.change,
+    id: idOf(change),
+    owner: ownerOf(change),
+    ...(change.change === 'renew' && { why: change.why }),
+    ...(applied && { code: applied.find((one) => one.change === change)?.code ?? null }),
+  }));
+  const waiting = plan.waiting.map(({ standing: { id, owner }, why }) => ({ id, owner: owner.subject, why }));
+  return { changes, waiting };
+}
+
+/** What `plan` says: one line a change, with its owner and whose consent it needs, and then what waits for others. */
+export function plannedLines(declared: number, plan: SchedulePlan | undefined): string[] {
+  if (!plan) return declared === 0 ? [] : [nobodyLine(declared)];
+  const { changes, waiting, me } = plan;
+  if (changes.length === 0)
+    return declared === 0
+      ? []
+      : ['The declared schedules are as the project has them.', ...waitingLines(waiting)];
+  return [
+    'Declared schedules:',
+    ...changes.map((change) => `  ${signs[change.change]} ${changeText(change, me)}`),
+    ...waitingLines(waiting),
+  ];
+}
+
+/** What `apply` says. */
+export function appliedLines(
+  declared: number,
+  plan: SchedulePlan | undefined,
+  applied: readonly Applied[],
+): string[] {
+  if (!plan || applied.length === 0) return plannedLines(declared, plan);
+  return [
+    'Declared schedules:',
+    ...applied.map(({ change, code }) => {
+      const failed = code === 'NotServed' ? notServed : code && `refused: ${code}`;
+      return `  ${code ? '✗' : signs[change.change]} ${changeText(change, plan.me)}${failed ? `. ${failed}` : ''}`;
+    }),
+    ...waitingLines(plan.waiting),
+  ];
+}
+
+const signs: Record<ScheduleChange['change'], string> = { create: '+', update: '~', renew: '↻', delete: '-' };
+const notServed =
+  'Not yet: the API serves another definition of the pipeline. Apply again once it serves this one';
+
+function nobodyLine(declared: number): string {
+  const some = declared === 1 ? 'a schedule' : `${declared} schedules`;
+  return `The project declares ${some}: say who you are (--as NAME, waybill login) to see to that too.`;
+}
+
+function waitingLines(waiting: readonly Waiting[]): string[] {
+  return waiting.map(({ standing: { id, owner }, why }) =>
+    plain(`${id} of ${owner.subject} waits: ${why}. For ${owner.subject}: npx waybill schedules renew ${id}`),
+  );
+}
+
+function idOf(change: ScheduleChange): string {
+  return change.change === 'delete' ? change.standing.id : change.declared.id;
+}
+
+function ownerOf(change: ScheduleChange): string | null {
+  return change.change === 'create' ? null : change.standing.owner.subject;
+}
+
+function changeText(change: ScheduleChange, me: string): string {
+  return `${idOf(change)}  ${styleText('dim', what(change, me))}`;
+}
+
+function what(change: ScheduleChange, me: string): string {
+  if (change.change === 'create') {
+    const { timeZone = 'UTC' } = change.declared.terms;
+    return `${whenText(change.declared.terms)} ${timeZone}, in your name`;
+  }
+  const { owner } = change.standing;
+  const whose = owner.id === me ? 'yours' : `${plain(owner.subject)}’s`;
+  if (change.change === 'delete') return `${whose}; declared no more`;
+  if (change.change === 'renew') return `${whose}; needs your consent: ${change.why}`;
+  return owner.id === me
+    ? 'yours; with that you consent to it'
+    : `${whose}; begins nothing until ${plain(owner.subject)} consents to it`;
+}

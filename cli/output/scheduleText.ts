@@ -1,0 +1,158 @@
+import { styleText } from 'node:util';
+import type { Firing, Schedule, ScheduleTerms } from '../../sdk/client.ts';
+import { plain } from './plain.ts';
+import { localTime, since } from './quantities.ts';
+import { table } from './table.ts';
+
+const colours: Record<Schedule['state'], Parameters<typeof styleText>[0]> = {
+  active: 'green',
+  paused: 'yellow',
+  blocked: 'red',
+};
+
+const outcomes: Record<Firing['outcome'], Parameters<typeof styleText>[0]> = {
+  fired: 'green',
+  blocked: 'red',
+  missed: 'yellow',
+  skipped: 'yellow',
+};
+
+export function scheduleTable(schedules: readonly Schedule[], now: number): string[] {
+  return table<Schedule>(
+    [
+      { title: 'SCHEDULE', cell: ({ id, declared }) => (declared ? `${id} (declared)` : id) },
+      { title: 'STATE', cell: stateText },
+      { title: 'PIPELINE', cell: ({ pipeline }) => pipeline },
+      { title: 'WHEN', cell: ({ terms }) => whenText(terms) },
+      { title: 'OWNER', cell: ({ owner }) => plain(owner.subject) },
+      { title: 'CONSENT', align: 'right', cell: (one) => consentText(one, now) },
+    ],
+    schedules,
+  );
+}
+
+/** Everything about one schedule, and when it is due next. */
+export function scheduleLines(schedule: Schedule, next: readonly string[], now: number): string[] {
+  const { id, pipeline, terms, note, owner, declared, reason, links, updatedAt, applied, revision } =
+    schedule;
+  const rows: [string, string][] = [
+    ['state', stateText({ ...schedule, reason: null })],
+    ...(reason ? [['reason', plain(`${reason.code}: ${reason.message}`)] as [string, string]] : []),
+    ['pipeline', pipeline],
+    ...termRows(terms),
+    ...(note ? [['note', plain(note)] as [string, string]] : []),
+    ['owner', `${plain(owner.subject)}${declared ? '; declared with its pipeline' : ''}`],
+    ['consent', consentText(schedule, now)],
+    [
+      'changed',
+      `${localTime(updatedAt)} (${since(updatedAt, now)}), revision ${revision}${applied ? '' : ', on its way to Temporal'}`,
+    ],
+    ...nextRows(schedule.state === 'active' ? next : [], terms.timeZone),
+    ...(links.temporal ? [['temporal', links.temporal] as [string, string]] : []),
+  ];
+  return [styleText('bold', id), ...rows.map(row)];
+}
+
+/** What somebody is about to consent to, before there is any of it. */
+export function draftLines(
+  pipeline: string,
+  terms: ScheduleTerms,
+  next: readonly string[],
+  note: string | null | undefined,
+): string[] {
+  return [
+    `${styleText('bold', pipeline)} would run in your name:`,
+    ...[
+      ...termRows(terms),
+      ...(note ? [['note', plain(note)] as [string, string]] : []),
+      ...nextRows(next, terms.timeZone),
+    ].map(row),
+  ];
+}
+
+export function firingTable(firings: readonly Firing[]): string[] {
+  return table<Firing>(
+    [
+      { title: 'FOR', cell: ({ at }) => localTime(at) },
+      { title: 'OUTCOME', cell: ({ outcome }) => styleText(outcomes[outcome], outcome) },
+      { title: 'RUN', cell: ({ run, code }) => run ?? plain(code ?? '') },
+      { title: 'BACKFILLED BY', cell: ({ backfilledBy }) => backfilledBy ?? '' },
+    ],
+    firings,
+  );
+}
+
+/** A time in the zone of the schedule, with its distance to UTC that day: whoever reads it sees when clocks change. */
+export function zonedTime(time: string, timeZone = 'UTC'): string {
+  const parts = new Intl.DateTimeFormat('en-CA', {
+    timeZone,
+    weekday: 'short',
+    year: 'numeric',
+    month: '2-digit',
+    day: '2-digit',
+    hour: '2-digit',
+    minute: '2-digit',
+    second: '2-digit',
+    hourCycle: 'h23',
+    timeZoneName: 'longOffset',
+  }).formatToParts(new Date(time));
+  const of = (type: string) => parts.find((part) => part.type === type)?.value ?? '';
+  const offset = of('timeZoneName').replace('GMT', '') || '+00:00';
+  return `${of('weekday')} ${of('year')}-${of('month')}-${of('day')} ${of('hour')}:${of('minute')}:${of('second')} ${offset}`;
+}
+
+function row([name, value]: [string, string]): string {
+  return `  ${styleText('dim', name.padEnd(9))} ${value}`.trimEnd();
+}
+
+function stateText({ state, reason }: Pick<Schedule, 'state' | 'reason'>): string {
+  return styleText(colours[state], state) + (reason ? ` ${plain(reason.code)}` : '');
+}
+
+function consentText({ delegation }: Schedule, now: number): string {
+  if (!delegation) return 'none yet';
+  const days = Math.floor((Date.parse(delegation.expiresAt) - now) / 86_400_000);
+  return days < 0 ? 'expired' : `until ${localTime(delegation.expiresAt).slice(0, 10)} (${days} days)`;
+}
+
+function termRows(terms: ScheduleTerms): [string, string][] {
+  const { timeZone, jitter, overlap, catchUp, pauseOnFailure, parameters, timeParameter, source, callback } =
+    terms;
+  const rest: [string, string | undefined][] = [
+    ['when', whenText(terms)],
+    ['zone', timeZone],
+    ['jitter', jitter && `up to ${jitter}`],
+    ['from', terms.startAt],
+    ['until', terms.endAt],
+    ['overlap', overlap],
+    ['catch up', catchUp],
+    ['failure', pauseOnFailure ? 'pauses it' : undefined],
+    ['with', parametersText(parameters, timeParameter)],
+    ['source', source && ('url' in source ? source.url : source.path)],
+    ['callback', callback?.url],
+  ];
+  return rest.flatMap(([name, value]): [string, string][] => (value ? [[name, plain(value)]] : []));
+}
+
+function parametersText(parameters: ScheduleTerms['parameters'], timeParameter: string | undefined): string {
+  const given = Object.entries(parameters ?? {}).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  return [...given, ...(timeParameter ? [`${timeParameter}=the time`] : [])].join(' ');
+}
+
+export function whenText({ cron, every, offset, calendars = [] }: ScheduleTerms): string {
+  const parts = [
+    ...(cron ? [cron] : []),
+    ...(every ? [`every ${every}${offset ? `, ${offset} later` : ''}`] : []),
+    ...calendars.map((fields) =>
+      Object.entries(fields)
+        .filter(([name, value]) => value !== '*' && !(value === '0' && /second|minute/.test(name)))
+        .map(([name, value]) => `${name} ${value}`)
+        .join(' '),
+    ),
+  ];
+  return parts.join('; ');
+}
+
+function nextRows(times: readonly string[], timeZone: string | undefined): [string, string][] {
+  return times.map((time, i) => [i === 0 ? 'next' : '', zonedTime(time, timeZone)]);
+}
