@@ -61,13 +61,15 @@ export interface FiringEvidence {
   due: boolean;
   /** The firing before, where it began a run: for when, and when that ended (`null`: not yet). */
   previous: { nominalMs: number; endedMs: number | null } | null;
+  /** Whether a run that it began has failed since it was last resumed. */
+  failed: boolean;
 }
 
 /**
  * What follows. *refused*: this is no firing, whoever started it; nothing is recorded but the refusal, and the time may still
- * be fired. *missed*, *skipped*: it was one, and is over. A schedule that is paused fires nothing, and stays as it is.
+ * be fired. *missed*, *skipped*: it was one, and is over. *blocked*: so is it, and no other is until somebody resumes it. A schedule that is paused fires nothing, and stays as it is.
  */
-type FiringVerdict = 'refused' | 'missed' | 'skipped';
+type FiringVerdict = 'refused' | 'missed' | 'skipped' | 'blocked';
 
 interface FiringCheck {
   name: string;
@@ -117,6 +119,13 @@ const firingChecks: readonly FiringCheck[] = [
     code: 'FiringRefused',
     passes: ({ schedule, nominalMs, previous }) =>
       schedule.terms.overlap === 'allow-all' || !previous || nominalMs > previous.nominalMs,
+  },
+  {
+    // Temporal pauses it then, and whoever reaches Temporal can have it go on; its owner has consented to no run after a failure.
+    name: 'failure',
+    verdict: 'blocked',
+    code: 'PausedOnFailure',
+    passes: ({ schedule, failed }) => !schedule.terms.pauseOnFailure || !failed,
   },
   {
     name: 'overlap',

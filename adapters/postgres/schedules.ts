@@ -142,6 +142,20 @@ export function createSchedules(tenants: Tenants): Schedules {
       );
     },
 
+    async hasFailed({ tenant, id }) {
+      const { rowCount } = await asked(
+        tenants.for(tenant).query({
+          name: 'schedule-has-failed',
+          text: `SELECT FROM waybill.schedule s
+                   JOIN waybill.firing f ON f.tenant = s.tenant AND f.schedule_id = s.id
+                   JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
+                 WHERE s.tenant = $1 AND s.id = $2 AND r.state = 'failed' AND r.ended_at >= s.active_since LIMIT 1`,
+          values: [tenant, id],
+        }),
+      );
+      return rowCount === 1;
+    },
+
     async recordFiring(schedule, { nominalAt, execution, outcome, code }, block, audit) {
       const { tenant, id, revision } = schedule;
       await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {

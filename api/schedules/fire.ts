@@ -84,7 +84,11 @@ async function check(
   const { tenant, id } = schedule;
   const nominalMs = Date.parse(execution.nominalAt);
   const { timesMs } = await timetable.times(schedule.terms, { fromMs: nominalMs, toMs: nominalMs });
-  const [known, last] = await Promise.all([timetable.describe(schedule), schedules.lastFired(tenant, id)]);
+  const [known, last, hasFailed] = await Promise.all([
+    timetable.describe(schedule),
+    schedules.lastFired(tenant, id),
+    schedule.terms.pauseOnFailure && schedules.hasFailed(schedule),
+  ]);
   const failed = failedFiringCheck({
     execution,
     schedule,
@@ -98,8 +102,10 @@ async function check(
           endedMs: last.endedAt === null ? null : Date.parse(last.endedAt),
         }
       : null,
+    failed: hasFailed,
   });
   if (!failed) return unlisted(asked, schedule, execution, known!.recent);
+  if (failed.verdict === 'blocked') return block(asked, schedule, execution, failed.code);
   if (failed.verdict !== 'refused')
     return recorded(asked, schedule, execution, { outcome: failed.verdict, code: failed.code });
   if (failed.code === 'ScheduleTampered') {

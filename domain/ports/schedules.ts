@@ -42,6 +42,8 @@ export interface Schedules {
   findFiring(tenant: string, id: string, nominalAt: string): Promise<RecordedFiring | undefined>;
   /** The last time that began a run, and how that stands. */
   lastFired(tenant: string, id: string): Promise<{ nominalAt: string; endedAt: string | null } | undefined>;
+  /** Whether a run that a firing of it began has failed since it was last resumed. */
+  hasFailed(schedule: Pick<Schedule, 'tenant' | 'id'>): Promise<boolean>;
   /**
    * Of a time that begins nothing; `block` says why nothing will until somebody resumes it, and whom to tell. Once; resolves
    * with what stands.

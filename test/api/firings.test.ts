@@ -262,6 +262,27 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.deepEqual(await fire(), { outcome: 'skipped', code: 'FiringSkipped' });
   });
 
+  it('finds it blocked after a failure that should have paused it, whoever has Temporal go on', async () => {
+    id = `careful-${randomUUID().slice(0, 8)}`;
+    await create({ pauseOnFailure: true });
+    nominalMs = Math.ceil(Date.now() / secondMs) * secondMs;
+    execute();
+    const first = await fire();
+    await api.rows(`UPDATE waybill.run SET state = 'failed', ended_at = now() WHERE id = $1`, [
+      first.run!.runId,
+    ]);
+    nominalMs += secondMs;
+    execute();
+    assert.deepEqual(await fire(), { outcome: 'blocked', code: 'PausedOnFailure' });
+    assert.deepEqual(await state(), ['blocked', 'PausedOnFailure']);
+    assert.equal((await runs()).length, 1);
+    // Somebody has looked, and wants it to go on.
+    assert.equal((await api.call(`/v1/schedules/${id}/resume`, { method: 'POST' })).status, 200);
+    nominalMs += secondMs;
+    execute();
+    assert.equal((await fire()).outcome, 'fired');
+  });
+
   async function isBlocked(code: string): Promise<void> {
     assert.deepEqual(await fire(), { outcome: 'blocked', code });
     assert.deepEqual(await runs(), []);
