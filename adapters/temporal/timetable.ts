@@ -55,7 +55,10 @@ export function createTimetable({ client, taskQueue }: { client: Client; taskQue
       });
       const timesMs = startTime.map(({ seconds, nanos }) => Number(seconds) * 1000 + (nanos ?? 0) / 1e6);
       const full = timesMs.length >= timesMax;
-      const spelled = spelledSpec((await handle.describe()).raw.schedule);
+      const { raw, info } = await handle.describe();
+      // Somebody who reaches Temporal and is quick could have it say that any time is due.
+      if (info.lastUpdatedAt) throw new Error(`${scheduleId} was changed by somebody else`);
+      const spelled = spelledSpec(raw.schedule);
       const complete = full ? timesMs.at(-1)! : toMs;
       return { spelled, fromMs, toMs: complete, timesMs, untilMs: performance.now() + believedForMs };
     } finally {

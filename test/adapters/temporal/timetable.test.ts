@@ -25,6 +25,27 @@ describe('times, as Temporal computes them', () => {
     return timesMs.map((ms) => new Date(ms).toISOString().slice(0, 16));
   };
 
+  it('are not believed where somebody changes what Temporal is asked with', async () => {
+    const meddled: Client = Object.create(client, {
+      schedule: {
+        value: Object.create(client.schedule, {
+          create: {
+            value: async (options: Parameters<Client['schedule']['create']>[0]) => {
+              const handle = await client.schedule.create(options);
+              const spec = { intervals: [{ every: '1s' }] };
+              await handle.update(({ action, state }) => ({ action, state, spec }) as ScheduleUpdateOptions);
+              return handle;
+            },
+          },
+        }),
+      },
+    });
+    const asked = createTimetable({ client: meddled, taskQueue: 'waybill' });
+    const terms = ScheduleTerms.parse({ cron: '0 6 1 1 *' });
+    const nowMs = Date.now();
+    await assert.rejects(asked.times(terms, { fromMs: nowMs, toMs: nowMs }), { code: 'TemporalUnavailable' });
+  });
+
   for (const [what, terms, from, to, expected] of [
     [
       'keep the hour of the place when Vienna loses one',
