@@ -1,21 +1,29 @@
 import { hasEnded } from '../domain/run.ts';
-import type { Run, WaybillClient } from '../sdk/client.ts';
+import type { Approval, Run, WaybillClient } from '../sdk/client.ts';
 import { CliError, exitCode } from './context.ts';
+import { people } from './dev/people.ts';
 import { approvedBy } from './output/approvalText.ts';
 import { plain } from './output/plain.ts';
 import { openProgress } from './output/progress.ts';
 import { count, localTime } from './output/quantities.ts';
 import { approvalOf } from './output/runText.ts';
 
+interface FollowOptions {
+  /** Is told of every change. */
+  onChange?: (run: Run) => void;
+  indent?: string;
+  /** Who watches, where that is one of the invented people: others of them may have something to do. */
+  as?: string | undefined;
+}
+
 /**
- * Shows on standard error how far a run is, until it has ended; `onChange` is told of every change. Ctrl-C ends the
- * watching and not the run, which is said, with exit code 6.
+ * Shows on standard error how far a run is, until it has ended, and what it waits for. Ctrl-C ends the watching and not the run,
+ * which is said, with exit code 6.
  */
 export async function followToEnd(
   client: WaybillClient,
   id: string,
-  onChange: (run: Run) => void = () => {},
-  indent = '',
+  { onChange = () => {}, indent = '', as }: FollowOptions = {},
 ): Promise<Run> {
   const left = new AbortController();
   const leave = () => left.abort();
@@ -27,7 +35,7 @@ export async function followToEnd(
       onChange(run);
       if (hasEnded(run.state)) return run;
       const waits = `${run.state} ${run.links.approval ?? run.reason?.code}`;
-      if (waits !== waited) for (const line of await waitingLines(client, run)) progress.say(line);
+      if (waits !== waited) for (const line of await waitingLines(client, run, as)) progress.say(line);
       waited = waits;
       progress.show(progressText(run));
     }
@@ -48,7 +56,7 @@ export function exitCodeOf(run: Run): number {
 }
 
 /** Why nothing happens, and what would help: said once, with and without a terminal. */
-async function waitingLines(client: WaybillClient, run: Run): Promise<string[]> {
+async function waitingLines(client: WaybillClient, run: Run, as: string | undefined): Promise<string[]> {
   const { id, state, reason } = run;
   if (state === 'suspended')
     return [
@@ -63,8 +71,20 @@ async function waitingLines(client: WaybillClient, run: Run): Promise<string[]> 
   const more = quorum > 1 ? `, ${approvedBy(approval)} of ${quorum} so far` : '';
   return [
     `Waits until ${localTime(expiresAt)} for approval by ${plain(by.join(' or '))}${more}. Not by whoever asked for the run:`,
-    `  npx waybill approvals approve ${approval.id}`,
+    `  npx waybill approvals approve ${approval.id}${as === undefined ? '' : asOther(approval)}`,
   ];
+}
+
+/** Of the invented people the first who may decide. */
+function asOther({ by, tenant, requestedBy }: Approval): string {
+  const other = Object.entries(people).find(
+    ([, one]) =>
+      one.tenant === tenant &&
+      !one.act &&
+      one.subject !== requestedBy.subject &&
+      one.roles.some((role) => by.includes(role)),
+  );
+  return other ? ` --as ${other[0]}` : '';
 }
 
 const waiting: Partial<Record<Run['state'], string>> = {

@@ -35,7 +35,7 @@ async function attack(context: CliContext, json: boolean): Promise<Report> {
   if (!items.some(({ id }) => id === 'orders'))
     throw new CliError('The stack that is up serves another project; attack examples/acme instead.');
   const accepted = await upload(cast.alice, 'orders', sample, { mediaType: 'application/x-ndjson' });
-  const victim = await followToEnd(cast.alice, accepted.id, undefined);
+  const victim = await followToEnd(cast.alice, accepted.id);
   let last = '';
   return attackStack(dev, victim, cast, (place, attempted) => {
     const say = json ? tell : (line: string) => void process.stdout.write(`${line}\n`);

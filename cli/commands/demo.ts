@@ -45,8 +45,15 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
   const client = connect(context, { as: 'alice' });
   const { deadLettersOf, mostFrequentSpecies, speciesQuery } = await import('../demo/database.ts');
 
-  say(heading(1, 'alice sends 10,000 reports of aircraft that met birds, in one HTTP call'));
-  const birdstrikes = await send(client, 'birdstrikes', birdstrikesFile, say);
+  say(
+    heading(1, 'alice sends 10,000 reports of aircraft that met birds, in one HTTP call, and bob approves'),
+  );
+  const { letThrough } = await import('../demo/approval.ts');
+  const bob = connect(context, { as: 'bob' });
+  const sent = await send(client, 'birdstrikes', birdstrikesFile);
+  const approved = await letThrough(client, bob, sent.id, (line) => say(`  ${line}`));
+  const birdstrikes = approved.ended;
+  for (const line of endLines(birdstrikes)) say(line);
   for (const line of birdstrikesLines(birdstrikes)) say(`  ${line}`);
   const frequent = await mostFrequentSpecies(dev);
   say(
@@ -54,7 +61,9 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
   );
 
   say(heading(2, 'alice sends nine orders, and not all of them are good'));
-  const orders = await send(client, 'orders', packageFile('examples/acme/data/orders.ndjson'), say);
+  const { id: ordersId } = await send(client, 'orders', packageFile('examples/acme/data/orders.ndjson'));
+  const orders = await followToEnd(client, ordersId, { indent: '  ' });
+  for (const line of endLines(orders)) say(line);
   const deadLetters = await deadLettersOf(dev, orders.id);
   for (const line of ordersLines(deadLetters)) say(`  ${line}`);
 
@@ -74,26 +83,24 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
   const { withdrawRight } = await import('../demo/withdrawal.ts');
   const carol = connect(context, { as: 'carol' });
   const withdrawal = await withdrawRight(client, carol, (line) => say(`  ${line}`));
-  say(`  ${outcomeText(withdrawal.ended)}`);
-  for (const line of countLines(withdrawal.ended)) say(`    ${line}`);
+  for (const line of endLines(withdrawal.ended)) say(line);
 
   say(heading(5, 'where to look'));
   for (const line of whereToLook(dev, birdstrikes, `${relative('', join(home, 'dev.json'))}`, speciesQuery))
     say(`  ${line}`);
   if (json)
-    process.stdout.write(`${JSON.stringify({ birdstrikes, orders, deadLetters, forgeries, withdrawal })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ birdstrikes, approved, orders, deadLetters, forgeries, withdrawal })}\n`,
+    );
   process.exitCode = exitCodeOf(birdstrikes) || exitCodeOf(orders) || exitCodeOf(withdrawal.ended);
+  if (approved.byRequester !== 'ApproverIsRequester')
+    throw new CliError('Somebody could approve their own run.', 'tampered');
   if (withdrawal.suspended.state !== 'suspended' || withdrawal.atTheDoor !== 'PrincipalRevoked')
     throw new CliError('A run whose right was withdrawn went on.', 'tampered');
   if (!forgeries.every(({ held }) => held)) throw new CliError('A forged run was not refused.', 'tampered');
 }
 
-async function send(
-  client: WaybillClient,
-  pipeline: string,
-  file: string,
-  say: (line: string) => void,
-): Promise<Run> {
+async function send(client: WaybillClient, pipeline: string, file: string): Promise<Run> {
   const { source } = await client.getPipeline(pipeline).catch((error) => {
     if (error.code !== 'PipelineUnknown') throw error;
     throw new CliError(
@@ -102,11 +109,11 @@ async function send(
   });
   const { name } = source.format as { name: string };
   const mediaType = name === 'csv' ? 'text/csv' : 'application/x-ndjson';
-  const accepted = await upload(client, pipeline, await dataOf(file), { mediaType }, '  ');
-  const run = await followToEnd(client, accepted.id, undefined, '  ');
-  say(`  ${outcomeText(run)}`);
-  for (const line of countLines(run)) say(`    ${line}`);
-  return run;
+  return upload(client, pipeline, await dataOf(file), { mediaType }, '  ');
+}
+
+function endLines(run: Run): string[] {
+  return [`  ${outcomeText(run)}`, ...countLines(run).map((line) => `    ${line}`)];
 }
 
 function birdstrikesLines({ counts: { unchanged } }: Run): string[] {

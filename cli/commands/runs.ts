@@ -48,7 +48,7 @@ export const addRuns: AddCommand = (program, context) => {
     async (id: string, _, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const onChange = (run: Run) => options.json && printResult(true, run, () => []);
-      const run = await followToEnd(connect(context, options), id, onChange);
+      const run = await followToEnd(connect(context, options), id, { onChange, as: options.as });
       if (!options.json)
         printResult(false, run, () => [outcomeText(run), ...countLines(run).map((l) => `  ${l}`)]);
       process.exitCode = exitCodeOf(run);

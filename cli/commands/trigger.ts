@@ -45,7 +45,7 @@ async function trigger(id: string, options: TriggerOptions, context: CliContext)
     return;
   }
   tell(`Accepted as ${accepted.id}.`);
-  const run = await followToEnd(client, accepted.id);
+  const run = await followToEnd(client, accepted.id, { as: options.as });
   printResult(options.json, run, () => [outcomeText(run), ...countLines(run).map((line) => `  ${line}`)]);
   process.exitCode = exitCodeOf(run);
 }

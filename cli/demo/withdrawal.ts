@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
-import { hasEnded } from '../../domain/run.ts';
-import { ProblemError, type Run, type WaybillClient } from '../../sdk/client.ts';
+import type { Run, WaybillClient } from '../../sdk/client.ts';
 import { nodeFlags, packageFile } from '../dev/nodeService.ts';
 import { count } from '../output/quantities.ts';
+import { followUntil, refusalOf } from './followUntil.ts';
 
 /** What became of a run whose requester lost their right while it was under way. */
 export interface Withdrawal {
@@ -57,22 +57,6 @@ function suspendedLines({ state, reason, counts: { stored, unchanged } }: Run, a
     `  ${reason?.code}: ${reason?.message}`,
     `  ${count(stored + unchanged)} of its rows are in the table; it holds no worker while it waits.`,
   ];
-}
-
-/** The run at the first change that `reached` accepts, or at its end. */
-async function followUntil(client: WaybillClient, id: string, reached: (run: Run) => boolean): Promise<Run> {
-  for await (const run of client.followRun(id)) if (reached(run) || hasEnded(run.state)) return run;
-  throw new Error(`${id} can no longer be followed.`);
-}
-
-async function refusalOf(request: Promise<unknown>): Promise<string | undefined> {
-  try {
-    await request;
-    return undefined;
-  } catch (error) {
-    if (error instanceof ProblemError) return error.code;
-    throw error;
-  }
 }
 
 /** The example’s own generator, as `npm run generate` runs it. */

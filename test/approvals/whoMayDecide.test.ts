@@ -5,81 +5,13 @@ import { after, before, describe, it } from 'node:test';
 import { principalId } from '../../adapters/oidc/callerOf.ts';
 import type { ApprovalState } from '../../domain/approval.ts';
 import { type Api, json, startApi } from '../api/startApi.ts';
+import { asked, type Case, cases, expected, states } from './cases.ts';
 import { type DecideStep, openDecideStep } from './decideStep.ts';
 
 /*
- * Who may decide, on every path. What is expected follows from the few lines of `expected` below, which say once more and by
- * themselves what docs/approvals.md says.
+ * Who may decide, in every case and on every path: the API, the command line, and the step that looks at what an update or a signal
+ * has brought. messages.test.ts sends such messages for real.
  */
-
-/** Asked for are stewards and operators; the policy lets stewards alone. */
-const asked = ['data-steward', 'operator'];
-const may = ['data-steward'];
-
-const kinds = ['person', 'person through an agent', 'service', 'agent'] as const;
-const roles = [
-  ['data-steward'],
-  ['operator'],
-  ['data-engineer'],
-  ['data-engineer', 'data-steward', 'operator'],
-  ['of-no-meaning'],
-];
-const relations = [
-  'uninvolved',
-  'requester',
-  'behind the agent that asked',
-  'the agent that asked',
-  'voted before',
-  'revoked',
-  'of another tenant',
-] as const;
-const states = ['as shown', 'changed', 'void', 'approved', 'rejected', 'expired', 'cancelled'] as const;
-
-interface Case {
-  kind: (typeof kinds)[number];
-  roles: readonly string[];
-  relation: (typeof relations)[number];
-  state: (typeof states)[number];
-}
-
-/** What the API and the command line answer, and what the run does; `null`: the decision counts. */
-interface Answers {
-  atTheDoor: string | null;
-  inTheRun: string | null;
-}
-
-const cases: Case[] = kinds.flatMap((kind) =>
-  roles.flatMap((roles) =>
-    relations.flatMap((relation) =>
-      states
-        // Who is no person gets no further, whatever becomes of the approval.
-        .filter((state) => kind === 'person' || state === 'as shown' || state === 'approved')
-        .map((state) => ({ kind, roles, relation, state })),
-    ),
-  ),
-);
-
-function expected({ kind, roles, relation, state }: Case): Answers {
-  const both = (code: string | null): Answers => ({ atTheDoor: code, inTheRun: code });
-  // A decision of somebody who is no person cannot even be written down as one.
-  const inTheRun = kind === 'person' ? undefined : 'DecisionInvalid';
-  if (relation === 'of another tenant')
-    return { atTheDoor: 'ApprovalUnknown', inTheRun: inTheRun ?? 'DecisionMismatch' };
-  if (relation === 'revoked')
-    return { atTheDoor: 'PrincipalRevoked', inTheRun: inTheRun ?? 'PrincipalRevoked' };
-  if (inTheRun) return { atTheDoor: 'ApproverNotAPerson', inTheRun };
-  if (
-    relation === 'requester' ||
-    relation === 'behind the agent that asked' ||
-    relation === 'the agent that asked'
-  )
-    return both('ApproverIsRequester');
-  if (!roles.some((role) => asked.includes(role))) return both('ApproverLacksRole');
-  if (!roles.some((role) => may.includes(role))) return both('Forbidden');
-  if (state === 'changed' || state === 'void') return both('ApprovalChanged');
-  if (state !== 'as shown') return both('ApprovalEnded');
-  return both(relation === 'voted before' ? 'ApproverHasDecided' : null);
-}
 
 describe('who may decide', () => {
   let api: Api;

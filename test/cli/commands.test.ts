@@ -12,7 +12,7 @@ import { clusterFolder } from '../../cli/dev/postgresCluster.ts';
 import { ensureDatabase } from '../../cli/dev/postgresRoles.ts';
 import { recordOf } from '../../cli/dev/processRecord.ts';
 import { unprivilegedUser } from '../../cli/dev/unprivileged.ts';
-import type { Page, Pipeline, Revocation, Run } from '../../sdk/client.ts';
+import type { Decision, Page, Pipeline, Revocation, Run } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
 import { documents, type Ended, startCommand, startWaybill } from './waybillProcess.ts';
 
@@ -70,6 +70,15 @@ describe('waybill', () => {
       assert.match(ended.stdout, /read +10,000 = passed 10,000 \+ filtered +0 \+ rejected 0/);
       assert.match(ended.stdout, /emitted +10,000 = stored +9,976 \+ unchanged 0 \+ deduplicated 24/);
       assert.match(ended.stdout, /read +9 = passed 4 \+ filtered +1 \+ rejected 4/);
+    });
+
+    it('has somebody else approve what alice may not let through herself', () => {
+      assert.match(ended.stdout, /alice tries to approve it herself: ApproverIsRequester\./);
+      assert.match(
+        ended.stdout,
+        /9,976 rows would be added, 0 changed, 0 are there already; he looks at 20 of them/,
+      );
+      assert.match(ended.stdout, /bob approves \(dec_\S+\): signed, .*\n +✓ birdstrikes-\S+ completed/);
     });
 
     it('shows why records were refused, and forged runs too', () => {
@@ -131,6 +140,16 @@ describe('waybill', () => {
       };
     }
 
+    /** A run that waits for a steward. */
+    async function waitingRun(): Promise<string> {
+      const { id } = await json<Run>(0, 'trigger', 'birdstrikes', '--file', birdstrikes, '--as', 'alice');
+      await until(async () => {
+        const { state } = await json<Run>(0, 'runs', 'get', id, '--as', 'alice');
+        return state === 'awaiting-approval';
+      });
+      return id;
+    }
+
     describe('pipelines', () => {
       it('lists those of the project', async () => {
         const { items } = await json<Page<Pipeline>>(0, 'pipelines', '--as', 'bob');
@@ -151,22 +170,21 @@ describe('waybill', () => {
     });
 
     describe('trigger', () => {
-      it('uploads a file and shows the end of its run', async () => {
-        const ended = await waybill(
-          'trigger',
-          'birdstrikes',
-          '--file',
-          birdstrikes,
-          '--as',
-          'dave',
-          '--wait',
-        );
+      it('uploads a file, says who has to let it through, and shows the end of its run', async () => {
+        const command = start(['trigger', 'birdstrikes', '--file', birdstrikes, '--as', 'alice', '--wait']);
+        const [, approve] = await command.says(/npx waybill (approvals approve apr_\S+ --as bob)\n/);
+        const decided = await json<Decision>(0, ...approve!.split(' '), '--yes', '--wait');
+        assert.equal(decided.counted, true);
+        const ended = await command.ended;
         assert.equal(ended.code, 0, ended.stderr);
         assert.match(
           ended.stdout,
-          /^✓ birdstrikes-\S+ completed in .* s\n +read +10,000 .*\n +emitted +10,000 = stored +9,976 .*deduplicated 24\n$/,
+          /^✓ birdstrikes-\S+ completed in .* s\n +read +10,000 .*\n +emitted +10,000 = stored +0 \+ unchanged 9,976 .*deduplicated 24\n$/,
         );
-        assert.match(ended.stderr, /^Sent 1.2 MB in .* s\.\nAccepted as birdstrikes-/);
+        assert.match(
+          ended.stderr,
+          /^Sent 1.2 MB in .* s\.\nAccepted as birdstrikes-\S+\.\n(.*\n)*Waits until .* for approval by data-steward\./,
+        );
       });
 
       it('sends standard input, in the format that the pipeline declares', async () => {
@@ -529,7 +547,7 @@ describe('waybill', () => {
       });
       after(() => endless?.end());
 
-      it('has examples', () => assert.equal(blocks.length, 22));
+      it('has examples', () => assert.equal(blocks.length, 24));
 
       for (const block of blocks) {
         it(`shows what works as it stands there: ${block.split('\n', 1)}`, async () => {
@@ -538,6 +556,7 @@ describe('waybill', () => {
           const shell = startCommand('sh', ['-e', '-c', `${npx}\n${block}`], {
             WAYBILL_HOME: home,
             RUN: block.includes('runs cancel') ? endless!.id : ended,
+            APPROVAL: block.includes('$APPROVAL') ? await waitingRun() : '',
             MIGRATOR_URL: migratorUrl,
           });
           shell.child.stdin!.end();

@@ -6,21 +6,26 @@ import pg from 'pg';
 import { carryingGrant, grantClientInterceptor } from '../../adapters/temporal/clientInterceptors.ts';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
+import { letThrough } from '../letThrough.ts';
 
 const birdstrikes = readFileSync(
   new URL('../../node_modules/vega-datasets/data/birdstrikes.csv', import.meta.url),
 );
 
+const orders = readFileSync('examples/acme/data/orders.ndjson');
+
 describe('the embedded stack with the project acme', () => {
   let stack: DevStack;
   let database: pg.Client;
   let alice: Awaited<ReturnType<DevStack['as']>>;
+  let bob: typeof alice;
 
   before(async () => {
     stack = await startDevStack();
     database = new pg.Client({ connectionString: stack.info().databaseUrl });
     await database.connect();
     alice = await stack.as('alice');
+    bob = await stack.as('bob');
   });
 
   after(async () => {
@@ -37,6 +42,8 @@ describe('the embedded stack with the project acme', () => {
     const run = (await response.json()) as { id: string };
     assert.equal(response.status, 202, JSON.stringify(run));
     assert.equal(response.headers.get('location'), `${stack.info().apiUrl}/v1/runs/${run.id}`);
+    // Only another person of its tenant can let it through.
+    if (pipeline === 'birdstrikes') await letThrough(bob, run.id);
     await untilEnded(call, run.id);
     const answer = await call(`/v1/runs/${run.id}`);
     return (await answer.json()) as {
@@ -80,8 +87,9 @@ describe('the embedded stack with the project acme', () => {
 
   it('keeps the rows of another tenant apart, and its runs out of sight', async () => {
     const dave = await stack.as('dave');
-    const run = await send(dave, 'birdstrikes', 'text/csv', birdstrikes);
-    assert.equal(run.counts.stored, 9_976);
+    assert.equal((await send(alice, 'orders', 'application/x-ndjson', orders)).counts.stored, 3);
+    const run = await send(dave, 'orders', 'application/x-ndjson', orders);
+    assert.equal(run.counts.stored, 3);
     assert.equal(run.requestedBy.subject, 'dave');
     const seen = await alice(`/v1/runs/${run.id}`);
     assert.equal(seen.status, 404);
@@ -96,6 +104,7 @@ describe('the embedded stack with the project acme', () => {
       body: birdstrikes,
     });
     const { id } = (await response.json()) as { id: string };
+    await letThrough(bob, id);
     await untilEnded(alice, id);
     const events = await rowsOf(
       'SELECT action, txn, actor FROM waybill.audit_event WHERE run_id = $1 ORDER BY id',
@@ -108,12 +117,23 @@ describe('the embedded stack with the project acme', () => {
         'run.started',
         'batch.validated',
         'batch.transformed',
-        'batch.stored',
+        'approval.requested',
+        'decision.submitted',
+        'decision.counted',
+        'approval.approved',
+        'run.published',
         'run.completed',
       ],
     );
-    assert.ok(events.every(({ txn }) => txn === traceId));
-    assert.equal(new Set(events.map(({ actor }) => actor.id)).size, 1);
+    // What bob decided came by a call of his own.
+    const own = events.filter(({ action }) => action !== 'decision.submitted');
+    assert.ok(own.every(({ txn }) => txn === traceId));
+    const ofBob = ['decision.submitted', 'decision.counted', 'approval.approved'];
+    const [byBob, byAlice] = [true, false].map((his) => [
+      ...new Set(events.flatMap(({ action, actor }) => (ofBob.includes(action) === his ? [actor.id] : []))),
+    ]) as [string[], string[]];
+    assert.deepEqual([byBob.length, byAlice.length], [1, 1]);
+    assert.notEqual(byBob[0], byAlice[0]);
   });
 
   describe('a workflow that somebody starts in Temporal by hand', () => {

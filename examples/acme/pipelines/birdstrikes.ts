@@ -82,4 +82,6 @@ export default definePipeline({
     speed_knots: report['Speed IAS in knots'],
   }),
   sink: postgres({ table: 'birdstrikes', key: rowDigest() }),
+  // What everybody reads is looked at by somebody first.
+  approval: { before: 'publish', by: 'data-steward', within: '24h' },
 });
