@@ -142,12 +142,12 @@ describe('waybill', () => {
 
     /** A run that waits for a steward. */
     async function waitingRun(): Promise<string> {
-      const { id } = await json<Run>(0, 'trigger', 'birdstrikes', '--file', birdstrikes, '--as', 'alice');
-      await until(async () => {
-        const { state } = await json<Run>(0, 'runs', 'get', id, '--as', 'alice');
-        return state === 'awaiting-approval';
-      });
-      return id;
+      const command = start(['trigger', 'birdstrikes', '--file', birdstrikes, '--as', 'alice', '--wait']);
+      const [, id] = await command.says(/Accepted as (birdstrikes-\S+)\./);
+      await command.says(/Waits until/);
+      command.child.kill('SIGINT');
+      assert.equal((await command.ended).code, 6);
+      return id!;
     }
 
     describe('pipelines', () => {
