@@ -9,7 +9,9 @@ import { formOf } from '../adapters/temporal/scheduleForm.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { temporalScheduleId } from '../domain/schedule.ts';
 
-const answerWithinMs = 5_000;
+const answerWithinMs = 10_000;
+/** After so many attempts a schedule that never came to be is taken for one that Temporal lost halfway. */
+const attemptsMax = 8;
 
 /**
  * Brings Temporal’s schedule to what the record says: all of it, whether it is there or not, so that doing it twice, or
@@ -29,10 +31,12 @@ export async function keepSchedule(
     });
 }
 
-async function put(client: Client, taskQueue: string, { schedule }: DueSchedule): Promise<void> {
+async function put(client: Client, taskQueue: string, { schedule, attempts }: DueSchedule): Promise<void> {
   const { scheduleId, ...form } = formOf(schedule, taskQueue);
   const handle = client.schedule.getHandle(scheduleId);
   const update = () => handle.update(() => form as ScheduleUpdateOptions);
+  // One of which Temporal has written down a part answers nothing, and cannot be made again either.
+  if (isFirst(schedule) && attempts >= attemptsMax) await remove(client, { schedule });
   try {
     await update();
   } catch (error) {
@@ -44,7 +48,11 @@ async function put(client: Client, taskQueue: string, { schedule }: DueSchedule)
   }
 }
 
-async function remove(client: Client, { schedule }: DueSchedule): Promise<void> {
+function isFirst({ revision }: DueSchedule['schedule']): boolean {
+  return revision === 1;
+}
+
+async function remove(client: Client, { schedule }: Pick<DueSchedule, 'schedule'>): Promise<void> {
   try {
     await client.schedule.getHandle(temporalScheduleId(schedule)).delete();
   } catch (error) {

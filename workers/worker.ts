@@ -222,7 +222,8 @@ export async function startWorker(
       }),
     }),
     interceptors: { activity: [firingInterceptor] },
-    maxConcurrentActivityTaskExecutions: 16,
+    // Each has the API ask Temporal a few things, so many at once only hinder one another.
+    maxConcurrentActivityTaskExecutions: 4,
   });
   const worker = await Worker.create({
     ...shared,

@@ -1,10 +1,12 @@
 import {
+  CancellationScope,
   ChildWorkflowFailure,
-  executeChild,
+  type ChildWorkflowHandle,
   isCancellation,
   ParentClosePolicy,
   proxyActivities,
   setCurrentDetails,
+  startChild,
   WorkflowIdReusePolicy,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -28,7 +30,8 @@ export async function fireSchedule(): Promise<{ outcome: string; code?: string; 
   const taskQueue = firingQueueOf(workflowInfo().taskQueue);
   const { fire } = proxyActivities<Firer>({ ...firerTimeouts.fire, taskQueue });
   try {
-    const answer = await fire();
+    // What was accepted has to be begun, or nobody would end it. So nothing comes in between, and then it is cancelled.
+    const answer = await CancellationScope.nonCancellable(() => fire());
     if (answer.outcome === 'fired') return await runToEnd(answer.run);
     setCurrentDetails(`Nothing was begun: ${answer.outcome}, \`${answer.code}\``);
     return answer;
@@ -42,21 +45,23 @@ async function runToEnd({ runId, tenant, principal, summary, grant, manifest }: 
   grantToChild(runId, grant);
   setCurrentDetails(`Run \`${runId}\``);
   try {
-    await executeChild<typeof runPipeline>('runPipeline', {
-      workflowId: runId,
-      workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
-      parentClosePolicy: ParentClosePolicy.ABANDON,
-      args: [input],
-      workflowTaskTimeout,
-      searchAttributes: {
-        WaybillTenant: [tenant],
-        WaybillPrincipal: [principal],
-        WaybillPipeline: [manifest.id],
-        WaybillState: ['running'],
-      },
-      staticSummary: summary,
-      priority: { fairnessKey: tenant },
-    });
+    await toEnd(() =>
+      startChild<typeof runPipeline>('runPipeline', {
+        workflowId: runId,
+        workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+        parentClosePolicy: ParentClosePolicy.ABANDON,
+        args: [input],
+        workflowTaskTimeout,
+        searchAttributes: {
+          WaybillTenant: [tenant],
+          WaybillPrincipal: [principal],
+          WaybillPipeline: [manifest.id],
+          WaybillState: ['running'],
+        },
+        staticSummary: summary,
+        priority: { fairnessKey: tenant },
+      }),
+    );
     return { outcome: 'completed', run: runId };
   } catch (error) {
     // Somebody had this begin again after the run had begun, which goes on by itself.
@@ -64,6 +69,17 @@ async function runToEnd({ runId, tenant, principal, summary, grant, manifest }: 
       return { outcome: 'begun before', run: runId };
     throw error;
   }
+}
+
+/** Starts the run whatever happens, and passes a cancellation on to it once it is there, also one that came before. */
+async function toEnd(start: () => Promise<ChildWorkflowHandle<typeof runPipeline>>): Promise<void> {
+  const { cancelRequested } = CancellationScope.current();
+  await CancellationScope.nonCancellable(async () => {
+    const ofRun = new CancellationScope();
+    const run = await ofRun.run(start);
+    cancelRequested.catch(() => ofRun.cancel());
+    await run.result();
+  });
 }
 
 function rootOf(error: unknown): unknown {

@@ -80,8 +80,8 @@ export const courierTimeouts = {
 /** Of a firing. Without limit: an API that is away for a while delays it, and how late is too late is for the API to say. */
 export const firerTimeouts = {
   fire: {
-    startToCloseTimeout: '20s',
-    retry: { initialInterval: '300ms', backoffCoefficient: 1.5, maximumInterval: '5s' },
+    startToCloseTimeout: '40s',
+    retry: { ...withoutLimit, maximumInterval: '10s' },
   },
 } as const satisfies Record<string, ActivityOptions>;
 

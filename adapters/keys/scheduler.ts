@@ -3,7 +3,7 @@ import { errors, WaybillError } from '../../domain/errors.ts';
 import type { FiringAnswer, Scheduler } from '../../domain/ports/scheduler.ts';
 import { assertClient, type WorkloadKey } from './clientAssertion.ts';
 
-const timeoutMs = 15_000;
+const timeoutMs = 30_000;
 
 export interface SchedulerOptions {
   /** Of the API. */

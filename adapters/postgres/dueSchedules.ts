@@ -11,6 +11,8 @@ export interface DueSchedule {
   schedule: Schedule;
   /** It is to be there no more. */
   deleted: boolean;
+  /** How often that was tried in vain. */
+  attempts: number;
 }
 
 /**
@@ -35,9 +37,7 @@ export async function relaySchedules(
          WHERE pg_try_advisory_xact_lock(hashtextextended('schedule ' || tenant || ' ' || id, 0)))`,
       [schedulesMax],
     );
-    const results = await Promise.allSettled(
-      found.map((schedule) => apply({ schedule, deleted: (schedule.state as string) === 'deleted' })),
-    );
+    const results = await Promise.allSettled(found.map((schedule) => apply(dueOf(schedule))));
     for (const [i, schedule] of found.entries()) {
       const { tenant, id, revision } = schedule;
       const result = results[i]!;
@@ -60,6 +60,12 @@ export async function relaySchedules(
     }
     return found.length;
   });
+}
+
+type ClaimedSchedule = Awaited<ReturnType<typeof selectSchedules>>[number];
+
+function dueOf(schedule: ClaimedSchedule): DueSchedule {
+  return { schedule, deleted: (schedule.state as string) === 'deleted', attempts: schedule.attempts };
 }
 
 /** Schedules that Temporal should have, in the order of their tenants and ids. */

@@ -295,14 +295,14 @@ export async function selectSchedules(
   queries: Queries,
   where: string,
   values: unknown[],
-): Promise<Schedule[]> {
+): Promise<(Schedule & { attempts: number })[]> {
   const { rows } = await queries.query(
     `SELECT s.*, d.given_at, d.expires_at, d.definition_digest FROM waybill.schedule s
      LEFT JOIN waybill.delegation d ON d.tenant = s.tenant AND d.id = s.delegation_id
      WHERE ${where}`,
     values,
   );
-  return rows.map(scheduleFromRow);
+  return rows.map((row) => ({ ...scheduleFromRow(row), attempts: row.attempts }));
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a row of pg has no type of its own.

@@ -10,9 +10,10 @@ import { WaybillError } from '../../domain/errors.ts';
 import type { FiringExecution } from '../../domain/firing.ts';
 import type { Timetable } from '../../domain/ports/timetable.ts';
 import { type ScheduleTiming, temporalScheduleId } from '../../domain/schedule.ts';
+import { Turns } from '../threads/turns.ts';
 import { actsAsRecorded, specOf, spelledSpec } from './scheduleForm.ts';
 
-const answerWithinMs = 5_000;
+const answerWithinMs = 10_000;
 /** Of timings whose times are kept. */
 const timingsMax = 1_000;
 /** How far ahead they are asked for at once, so that most firings find theirs. */
@@ -36,6 +37,8 @@ interface Known {
  */
 export function createTimetable({ client, taskQueue }: { client: Client; taskQueue: string }): Timetable {
   const known = new Map<string, Known>();
+  const learning = new Map<string, Promise<Known>>();
+  const turns = new Turns({ running: 8, waiting: 1_000 });
 
   async function learn(timing: ScheduleTiming, fromMs: number, toMs: number): Promise<Known> {
     const scheduleId = `times-${randomUUID()}`;
@@ -67,27 +70,44 @@ export function createTimetable({ client, taskQueue }: { client: Client; taskQue
     }
   }
 
+  /** Many firings of one moment ask for the same times; the first learns them, and the others wait for it. */
   async function knownOf(
     timing: ScheduleTiming,
     suffices: (one: Known) => boolean,
     fromMs: number,
     toMs: number,
-  ) {
+  ): Promise<Known> {
     const { cron, every, offset, calendars, timeZone, startAt, endAt } = timing;
     const key = canonicalJson({ cron, every, offset, calendars, timeZone, startAt, endAt });
-    const found = known.get(key);
-    if (found && performance.now() < found.untilMs && suffices(found)) return found;
-    const learned = await learn(timing, fromMs, Math.max(toMs, fromMs + aheadMs));
-    known.delete(key);
-    known.set(key, learned);
+    for (;;) {
+      const found = known.get(key);
+      if (found && performance.now() < found.untilMs && suffices(found)) return found;
+      const leader = learning.get(key);
+      if (!leader) break;
+      await leader;
+    }
+    const learned = learn(timing, fromMs, Math.max(toMs, fromMs + aheadMs));
+    learning.set(key, learned);
+    try {
+      known.delete(key);
+      known.set(key, await learned);
+    } finally {
+      learning.delete(key);
+    }
     if (known.size > timingsMax) known.delete(known.keys().next().value!);
     return learned;
   }
 
-  function asked<T>(ask: () => Promise<T>): Promise<T> {
-    return client.withDeadline(Date.now() + answerWithinMs, ask).catch((error) => {
+  /** So many at once and no more: a server that has enough to do answers sooner when it is not asked by everybody. */
+  async function asked<T>(ask: () => Promise<T>): Promise<T> {
+    const done = await turns.take();
+    try {
+      return await client.withDeadline(Date.now() + answerWithinMs, ask);
+    } catch (error) {
       throw meaningOf(error);
-    });
+    } finally {
+      done();
+    }
   }
 
   return {

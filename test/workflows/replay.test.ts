@@ -24,7 +24,7 @@ describe('histories of runs that began before this change', () => {
 
   const names = readdirSync(histories).filter((name) => name.endsWith('.json'));
 
-  it('are there, one for each way of a run or of an event', () => {
+  it('are there, one for each way of a run, of an event or of a firing', () => {
     assert.deepEqual(names.sort(), [
       'approved.json',
       'approvedBatched.json',
@@ -33,6 +33,9 @@ describe('histories of runs that began before this change', () => {
       'eventDelivered.json',
       'eventGivenUp.json',
       'expired.json',
+      'fired.json',
+      'firingBlocked.json',
+      'firingRefused.json',
       'quick.json',
       'refused.json',
       'rejected.json',
