@@ -1,0 +1,271 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { Client, type WorkflowHandle, WorkflowUpdateFailedError } from '@temporalio/client';
+import { bundleWorkflowCode, DefaultLogger, Worker } from '@temporalio/worker';
+import type { Awaited as Approval } from '../../activities/awaited.ts';
+import type { Activities } from '../../activities/index.ts';
+import { workflowInterceptorModules, workflowsPath } from '../../adapters/temporal/bundleWorkflows.ts';
+import { searchAttributeNames, searchAttributesOf } from '../../adapters/temporal/searchAttributes.ts';
+import type { DecisionMessage } from '../../domain/decision.ts';
+import { zeroCounts } from '../../domain/run.ts';
+import { decide, type RunInput } from '../../workflows/messages.ts';
+import { historyEventsMax } from '../../workflows/timeouts.ts';
+import { startTemporalForTest } from '../adapters/temporal/server.ts';
+
+/** `INDEXED_VALUE_TYPE_KEYWORD` of Temporal’s API. */
+const keyword = 2;
+
+/** The workflow alone, on a real server, with steps that a test makes up: how it waits, not whether it may go on. */
+describe('a run at its gate', () => {
+  let env: Awaited<ReturnType<typeof startTemporalForTest>>['env'];
+  let worker: Worker;
+  let running: Promise<void>;
+  let client: Client;
+  let calls: string[] = [];
+  let steps: Partial<Activities>;
+  let approval: Approval;
+
+  const pending = (change: Partial<Approval> = {}): Approval => ({
+    id: 'apr_1',
+    round: 1,
+    state: 'pending',
+    by: ['data-steward'],
+    quorum: 1,
+    expiresAt: '2030-01-01T00:00:00.000Z',
+    dueInMs: 3_600_000,
+    ...change,
+  });
+
+  /** What the steps do unless a test says otherwise: the tokens `yes` and `no` are decisions, others are none. */
+  const usual: Partial<Activities> = {
+    ingest: async () => ({ known: 1, sealed: true }),
+    validate: async () => ({ read: 1 }),
+    transform: async () => ({ passed: 1, emitted: 1 }),
+    async gate({ after }) {
+      approval = pending({ round: after + 1 });
+      return approval;
+    },
+    async decide({ token }) {
+      if (token === 'yes') approval = { ...approval, state: 'approved', dueInMs: 0 };
+      else if (token === 'no') approval = { ...approval, state: 'rejected', dueInMs: 0 };
+      else return { counted: 'DecisionInvalid', approval };
+      return { counted: true, approval };
+    },
+    lapse: async () => approval,
+    publish: async () => ({ outcome: 'published', counts: { stored: 1 } }),
+    finalize: async ({ state, reason }) => ({ state, counts: zeroCounts, ...(reason && { reason }) }),
+  };
+
+  before(async () => {
+    ({ env } = await startTemporalForTest());
+    client = new Client({ connection: env.connection });
+    await env.connection.operatorService.addSearchAttributes({
+      namespace: 'default',
+      searchAttributes: Object.fromEntries(searchAttributeNames.map((name) => [name, keyword])),
+    });
+    const logger = new DefaultLogger('ERROR');
+    const workflowBundle = await bundleWorkflowCode({ workflowsPath, workflowInterceptorModules, logger });
+    const names = Object.keys(usual) as (keyof Activities)[];
+    worker = await Worker.create({
+      connection: env.nativeConnection,
+      taskQueue: 'gates',
+      workflowBundle,
+      activities: Object.fromEntries(
+        names.map((name) => [
+          name,
+          async (argument: never) => {
+            calls.push(name);
+            return (steps[name] ?? usual[name]!)(argument);
+          },
+        ]),
+      ),
+    });
+    running = worker.run();
+  });
+  after(async () => {
+    worker?.shutdown();
+    await running;
+    await env?.teardown();
+  });
+  beforeEach(() => {
+    calls = [];
+    steps = {};
+  });
+
+  async function begin(gate: RunInput['gate'] | null = 'publish'): Promise<WorkflowHandle> {
+    const runId = `payouts-${randomUUID()}`;
+    const input: RunInput = {
+      runId,
+      pipeline: 'payouts',
+      version: 1,
+      pulled: false,
+      quick: false,
+      concurrency: 1,
+      deadlineMs: 60_000,
+      ...(gate && { gate }),
+    };
+    return client.workflow.start('runPipeline', {
+      workflowId: runId,
+      taskQueue: 'gates',
+      args: [input],
+      typedSearchAttributes: searchAttributesOf({ tenant: 'acme', principal: 'prn_1', pipeline: 'payouts' }),
+    });
+  }
+  const message = (token: string): DecisionMessage => ({ token, comment: null, form: null });
+  const send = (handle: WorkflowHandle, token: string) =>
+    handle.executeUpdate(decide, { args: [message(token)] });
+  const codeOf = async (work: Promise<unknown>) => {
+    const error = await work.then(
+      () => undefined,
+      (failed: unknown) => failed,
+    );
+    assert.ok(error instanceof WorkflowUpdateFailedError, String(error));
+    return (error.cause as { type?: string }).type;
+  };
+  async function until(done: () => boolean | Promise<boolean>): Promise<void> {
+    for (const by = performance.now() + 120_000; !(await done()); ) {
+      assert.ok(performance.now() < by, 'it did not come to that');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+  const waiting = () => until(() => calls.includes('gate'));
+
+  it('says to each who decides what came of it, and publishes once it is approved', async () => {
+    const handle = await begin();
+    await waiting();
+    assert.equal(await codeOf(send(handle, 'forged')), 'DecisionInvalid');
+    assert.equal(calls.includes('publish'), false);
+    assert.deepEqual(await send(handle, 'yes'), { counted: true, state: 'approved' });
+    assert.equal(((await handle.result()) as { state: string }).state, 'completed');
+    assert.deepEqual(calls, [
+      'ingest',
+      'validate',
+      'transform',
+      'gate',
+      'decide',
+      'decide',
+      'publish',
+      'finalize',
+    ]);
+  });
+
+  it('asks before it reads its first byte, where that is its gate; refused, it is cancelled', async () => {
+    const handle = await begin('ingest');
+    await waiting();
+    assert.deepEqual(calls, ['gate']);
+    await send(handle, 'no');
+    assert.deepEqual(await handle.result(), { state: 'cancelled', counts: zeroCounts });
+    assert.deepEqual(calls, ['gate', 'decide', 'finalize']);
+  });
+
+  it('asks what time has brought when it is due, and ends where it has brought the end', async () => {
+    let lapses = 0;
+    steps = {
+      async gate() {
+        approval = pending({ dueInMs: 50 });
+        return approval;
+      },
+      async lapse() {
+        approval = ++lapses < 3 ? pending({ dueInMs: 50 }) : pending({ state: 'expired', dueInMs: 0 });
+        return approval;
+      },
+    };
+    const handle = await begin();
+    assert.deepEqual(await handle.result(), { state: 'cancelled', counts: zeroCounts });
+    assert.equal(lapses, 3);
+    assert.equal(calls.includes('publish'), false);
+  });
+
+  it('asks anew where what was approved holds no more', async () => {
+    const outcomes = ['stale', 'published'] as const;
+    let published = 0;
+    const rounds: number[] = [];
+    steps = {
+      async gate({ after }) {
+        rounds.push(after);
+        return usual.gate!({ after });
+      },
+      publish: async () =>
+        outcomes[published++] === 'stale' ? { outcome: 'stale' } : { outcome: 'published', counts: {} },
+    };
+    const handle = await begin();
+    await waiting();
+    await send(handle, 'yes');
+    await until(() => rounds.length === 2);
+    await send(handle, 'yes');
+    assert.equal(((await handle.result()) as { state: string }).state, 'completed');
+    assert.deepEqual(rounds, [0, 1]);
+  });
+
+  it('takes in what can wait, and no more', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    steps = {
+      async decide(sent) {
+        await promise;
+        return usual.decide!(sent);
+      },
+    };
+    const handle = await begin();
+    await waiting();
+    await handle.signal('decide', message('forged'));
+    await until(() => calls.includes('decide'));
+    // One is being looked at; a hundred may wait, whichever way they came, and those beyond are dropped.
+    for (let i = 0; i < 105; i++) await handle.signal('decide', message('forged'));
+    assert.equal(await codeOf(send(handle, 'yes')), 'TooManyRequests');
+    resolve();
+    await until(() => calls.filter((name) => name === 'decide').length === 101);
+    await send(handle, 'yes');
+    await handle.result();
+  });
+
+  it('lets nobody decide on a run that has no gate', async () => {
+    const { promise, resolve } = Promise.withResolvers<{ known: number; sealed: boolean }>();
+    steps = { ingest: () => promise };
+    const handle = await begin(null);
+    assert.equal(await codeOf(send(handle, 'yes')), 'ApprovalUnknown');
+    await handle.signal('decide', message('yes'));
+    resolve({ known: 0, sealed: true });
+    assert.equal(((await handle.result()) as { state: string }).state, 'completed');
+    assert.equal(calls.includes('decide'), false);
+  });
+
+  it('goes on in a new execution once its history is long, and still waits for the same', async () => {
+    const handle = await begin();
+    await waiting();
+    const { runId: first } = await handle.describe();
+    const isLong = async () => {
+      const { runId, historyLength } = await handle.describe();
+      return runId !== first || historyLength > historyEventsMax;
+    };
+    for (let told = 20; !(await isLong()); told += 20) {
+      await Promise.all(Array.from({ length: 20 }, () => handle.signal('decide', message('forged'))));
+      await until(() => calls.filter((name) => name === 'decide').length >= told);
+    }
+    // Only once nothing comes any more: Temporal begins no new execution over a message that nobody has heard.
+    await until(async () => (await handle.describe()).runId !== first);
+    await until(() => calls.includes('lapse'));
+    assert.deepEqual((await handle.describe()).searchAttributes.WaybillState, ['awaiting-approval']);
+    assert.equal(calls.filter((name) => name === 'gate').length, 1);
+    assert.deepEqual(await send(handle, 'yes'), { counted: true, state: 'approved' });
+    assert.equal(((await handle.result()) as { state: string }).state, 'completed');
+  });
+
+  it('ends when it is cancelled, unless all is published already', async () => {
+    const handle = await begin();
+    await waiting();
+    await handle.cancel();
+    await assert.rejects(handle.result());
+    assert.deepEqual(calls.slice(-1), ['finalize']);
+
+    calls = [];
+    const late = await begin();
+    steps = {
+      // The record knows better than the workflow.
+      finalize: async () => ({ state: 'completed', counts: { ...zeroCounts, stored: 1 } }),
+    };
+    await waiting();
+    await late.cancel();
+    assert.equal(((await late.result()) as { state: string }).state, 'completed');
+  });
+});
