@@ -128,13 +128,22 @@ const firingChecks: readonly FiringCheck[] = [
     passes: ({ schedule, failed }) => !schedule.terms.pauseOnFailure || !failed,
   },
   {
+    // Temporal itself starts none then; a backfill there may be told to. What it keeps for later may still be fired.
+    name: 'turn',
+    verdict: 'refused',
+    code: 'FiringRefused',
+    passes: ({ schedule: { terms }, previous }) =>
+      terms.overlap === 'skip' || terms.overlap === 'allow-all' || previous?.endedMs !== null,
+  },
+  {
     name: 'overlap',
     verdict: 'skipped',
     code: 'FiringSkipped',
     passes: ({ schedule, previous, nominalMs }) =>
       schedule.terms.overlap !== 'skip' ||
       !previous ||
-      (previous.endedMs ?? 0) <= nominalMs + durationMs(schedule.terms.jitter) + lateMs,
+      (previous.endedMs ?? Number.POSITIVE_INFINITY) <=
+        nominalMs + durationMs(schedule.terms.jitter) + lateMs,
   },
   {
     name: 'lateness',

@@ -262,6 +262,29 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.deepEqual(await fire(), { outcome: 'skipped', code: 'FiringSkipped' });
   });
 
+  it('begins nothing beside a run that goes on, though somebody has Temporal fill the time in', async () => {
+    for (const [overlap, answer] of [
+      ['skip', { outcome: 'skipped', code: 'FiringSkipped' }],
+      ['buffer-one', { outcome: 'refused', code: 'FiringRefused' }],
+      ['cancel-other', { outcome: 'refused', code: 'FiringRefused' }],
+    ] as const) {
+      id = `filled-${randomUUID().slice(0, 8)}`;
+      await create({ overlap });
+      nominalMs = Math.ceil(Date.now() / secondMs) * secondMs;
+      execute();
+      const first = await fire();
+      nominalMs += secondMs;
+      execute();
+      assert.deepEqual(await fire(), answer, overlap);
+      assert.equal((await runs()).length, 1);
+      await api.rows(`UPDATE waybill.run SET state = 'completed', ended_at = now() WHERE id = $1`, [
+        first.run!.runId,
+      ]);
+      // A time that was skipped is over; one that was kept for later has come.
+      assert.equal((await fire()).outcome, overlap === 'skip' ? 'skipped' : 'fired');
+    }
+  });
+
   it('finds it blocked after a failure that should have paused it, whoever has Temporal go on', async () => {
     id = `careful-${randomUUID().slice(0, 8)}`;
     await create({ pauseOnFailure: true });
