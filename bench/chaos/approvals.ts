@@ -199,7 +199,7 @@ async function look<T>(stack: DevStack, work: (client: pg.Pool) => Promise<T>): 
   }
 }
 
-async function until<T>(done: () => Promise<T | undefined>, ms = 300_000): Promise<T> {
+async function until<T>(done: () => Promise<T | undefined>, ms = 900_000): Promise<T> {
   for (const by = performance.now() + ms; performance.now() < by; await pause(100)) {
     const found = await done();
     if (found !== undefined) return found;
