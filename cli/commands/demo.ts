@@ -7,6 +7,7 @@ import { readClientSettings } from '../cliSettings.ts';
 import { connect, type GlobalOptions, runningStack } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import type { DeadLetter } from '../demo/database.ts';
+import type { Tomorrow } from '../demo/tomorrow.ts';
 import type { DevJson } from '../dev/devJson.ts';
 import { packageFile } from '../dev/nodeService.ts';
 import { exitCodeOf, followToEnd } from '../followToEnd.ts';
@@ -15,6 +16,7 @@ import { plain } from '../output/plain.ts';
 import { tell } from '../output/print.ts';
 import { count } from '../output/quantities.ts';
 import { countLines, outcomeText } from '../output/runText.ts';
+import { zonedTime } from '../output/scheduleText.ts';
 import { table } from '../output/table.ts';
 import { dataOf, upload } from '../upload.ts';
 
@@ -85,12 +87,17 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
   const withdrawal = await withdrawRight(client, carol, (line) => say(`  ${line}`));
   for (const line of endLines(withdrawal.ended)) say(line);
 
-  say(heading(5, 'where to look'));
+  say(heading(5, 'alice has the countries read each morning, in her name'));
+  const { scheduleCountries } = await import('../demo/tomorrow.ts');
+  const tomorrow = await scheduleCountries(context);
+  for (const line of scheduleLines(tomorrow)) say(`  ${line}`);
+
+  say(heading(6, 'where to look'));
   for (const line of whereToLook(dev, birdstrikes, `${relative('', join(home, 'dev.json'))}`, speciesQuery))
     say(`  ${line}`);
   if (json)
     process.stdout.write(
-      `${JSON.stringify({ birdstrikes, approved, orders, deadLetters, forgeries, withdrawal })}\n`,
+      `${JSON.stringify({ birdstrikes, approved, orders, deadLetters, forgeries, withdrawal, tomorrow })}\n`,
     );
   process.exitCode = exitCodeOf(birdstrikes) || exitCodeOf(orders) || exitCodeOf(withdrawal.ended);
   if (approved.byRequester !== 'ApproverIsRequester')
@@ -137,6 +144,14 @@ function ordersLines(deadLetters: readonly DeadLetter[]): string[] {
       ],
       deadLetters,
     ).map((line) => `  ${line}`),
+  ];
+}
+
+function scheduleLines({ schedule: { terms, delegation }, next }: Tomorrow): string[] {
+  return [
+    `Next at ${zonedTime(next, terms.timeZone)} (${terms.timeZone}), as Temporal computes it.`,
+    `She has consented to exactly this, until ${delegation?.expiresAt.slice(0, 10) ?? 'she does'}. Each time Waybill asks again whether she still may;`,
+    'where she may not, nothing begins, and the schedule says why. npx waybill schedules get countries --as alice',
   ];
 }
 

@@ -81,6 +81,10 @@ describe('waybill', () => {
       assert.match(ended.stdout, /bob approves \(dec_\S+\): signed, .*\n +✓ birdstrikes-\S+ completed/);
     });
 
+    it('ends with what runs tomorrow, and in whose name', () => {
+      assert.match(ended.stdout, /Next at \w{3} \d{4}-\d\d-\d\d 06:00:00 \+0[12]:00 \(Europe\/Vienna\)/);
+    });
+
     it('shows why records were refused, and forged runs too', () => {
       for (const code of [
         'SchemaMismatch',
