@@ -50,6 +50,11 @@ export function actionsOf(step: string, granted: readonly string[]): readonly Ac
   return actions.filter((action) => needed.includes(action));
 }
 
+/** All that somebody must be allowed who begins a run of the pipeline, so that it does not begin only to wait. */
+export function actionsOfRun(manifest: Pick<Manifest, 'source' | 'approval'>): readonly Action[] {
+  return ['trigger', ...actionsOf('resume', grantedSteps(manifest))];
+}
+
 export function isHousekeeping(step: string): boolean {
   return Object.hasOwn(stepActions, step) && stepActions[step as Step].length === 0;
 }

@@ -146,6 +146,9 @@ async function lift(
         WHERE r.state = 'suspended' AND r.reason ->> 'code' = 'GrantRevoked' AND CASE l.kind
           WHEN 'principal' THEN l.target IN (r.principal, r.requested_by -> 'actor' ->> 'id')
           WHEN 'grant' THEN r.id = l.target OR NOT EXISTS (SELECT FROM waybill.run WHERE id = l.target)
+          WHEN 'delegation' THEN EXISTS (
+            SELECT FROM waybill.firing f JOIN waybill.delegation d USING (tenant, schedule_id)
+            WHERE f.run_id = r.id AND d.id = l.target)
         END
       ) SELECT ${columns}, pg_notify('waybill_revocation', ''), pg_notify('waybill_outbox', ''),
                CASE WHEN tenant IS NULL THEN waybill.wake_suspended('GrantRevoked') END FROM lifted`,

@@ -1,10 +1,6 @@
-import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
-import { actionsOf, grantedSteps } from '../../domain/grant.ts';
-import { pipelineResourceOf } from '../../domain/policy.ts';
 import type { Body } from '../bodies.ts';
-import { type Admission, decide } from '../gate.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
@@ -12,6 +8,7 @@ import { afterLeader } from '../trigger/afterLeader.ts';
 import type { Call } from '../trigger/draft.ts';
 import { Envelope, triggerByEnvelope } from '../trigger/envelope.ts';
 import { parseIdempotencyKey } from '../trigger/idempotency.ts';
+import { mayRun } from '../trigger/mayRun.ts';
 import { triggerByUpload } from '../trigger/upload.ts';
 
 export function createRun(ports: ApiPorts, options: ApiOptions) {
@@ -33,7 +30,7 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
       response: { 202: RunView.describe('Accepted; `Location` is where the run is.') },
     },
     async ({ admission, request, reply }) => {
-      await mayWork(ports, admission, request);
+      await mayRun(ports, admission, request);
       const call: Call = {
         pipeline: admission.pipeline!,
         principal: admission.principal,
@@ -52,18 +49,6 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
       return reply.code(202).header('location', view.links.self).send(view);
     },
   );
-}
-
-/** Whoever may begin a run whose steps they may not take would get one that waits from its first step on. Throws `Forbidden`. */
-async function mayWork(
-  ports: ApiPorts,
-  { principal, pipeline }: Admission,
-  request: FastifyRequest,
-): Promise<void> {
-  const { manifest } = pipeline!;
-  const resource = pipelineResourceOf(manifest, principal.tenant);
-  for (const action of actionsOf('resume', grantedSteps(manifest)))
-    await decide(ports, { principal, action, resource }, request, { pipeline: pipeline! });
 }
 
 function trigger(

@@ -12,6 +12,7 @@ import { envelopeOf } from '../schedules/envelope.ts';
 import { type Call, sha256 } from '../trigger/draft.ts';
 import { triggerByEnvelope } from '../trigger/envelope.ts';
 import { parseIdempotencyKey } from '../trigger/idempotency.ts';
+import { mayRun } from '../trigger/mayRun.ts';
 
 const byId = z.object({ id: z.string() });
 
@@ -32,6 +33,7 @@ export function runSchedule(ports: ApiPorts, options: ApiOptions) {
       response: { 202: RunView },
     },
     async ({ admission, request, reply }) => {
+      await mayRun(ports, loaded(admission), request);
       const key = parseIdempotencyKey(request.headers['idempotency-key']);
       // To the second, as times of schedules are.
       const at = new Date(Math.floor(Date.now() / 1000) * 1000).toISOString();
@@ -73,6 +75,7 @@ export function backfillSchedule(ports: ApiPorts, options: ApiOptions) {
       },
     },
     async ({ body: { from, to, mode, dryRun }, admission, request }) => {
+      await mayRun(ports, loaded(admission), request);
       const schedule = admission.schedule!;
       const toMs = Math.min(Date.parse(to), Date.now());
       const range = { fromMs: Date.parse(from), toMs };
@@ -140,6 +143,20 @@ function callOf(
   txn: string,
   idempotencyKey: string | undefined,
 ): Call {
-  if (!pipeline) throw new WaybillError('PipelineUnknown');
-  return { pipeline, principal, credential, policies, policyDigest, isRevoked, txn, idempotencyKey };
+  return {
+    pipeline: pipeline!,
+    principal,
+    credential,
+    policies,
+    policyDigest,
+    isRevoked,
+    txn,
+    idempotencyKey,
+  };
+}
+
+/** Throws `PipelineUnknown` where it is served no more. */
+function loaded(admission: Admission): Admission {
+  if (!admission.pipeline) throw new WaybillError('PipelineUnknown');
+  return admission;
 }

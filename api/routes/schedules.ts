@@ -15,7 +15,7 @@ import {
   scheduleId,
   scheduleStates,
 } from '../../domain/schedule.ts';
-import { type Admission, decide } from '../gate.ts';
+import type { Admission } from '../gate.ts';
 import { handler, Page } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
@@ -23,6 +23,7 @@ import { giveConsent, mayConsent, standingConsent } from '../schedules/consent.t
 import { envelopeOf } from '../schedules/envelope.ts';
 import { ScheduleView, scheduleViewOf } from '../scheduleView.ts';
 import { checkEnvelope } from '../trigger/envelope.ts';
+import { mayRun } from '../trigger/mayRun.ts';
 
 const byId = z.object({ id: z.string() });
 const dayMs = 86_400_000;
@@ -102,7 +103,7 @@ export function createSchedule(ports: ApiPorts, options: ApiOptions) {
       const { principal } = admission;
       const pipeline = ports.definitions.find(body.pipeline);
       if (!pipeline) throw new WaybillError('PipelineUnknown');
-      const allowed = await mayRun(ports, admission, pipeline, request);
+      const allowed = await maySchedule(ports, admission, pipeline, request);
       await checkTerms(ports, pipeline, body.terms);
       const draft: ScheduleDraft = {
         tenant: principal.tenant,
@@ -175,7 +176,7 @@ export function updateSchedule(ports: ApiPorts, options: ApiOptions) {
         return scheduleViewOf(await ports.schedules.change(draft, schedule.revision, null, audit), options);
       }
       const pipeline = loaded(admission);
-      const allowed = await mayRun(ports, admission, pipeline, request);
+      const allowed = await maySchedule(ports, admission, pipeline, request);
       await checkTerms(ports, pipeline, terms);
       const consented = mayConsent(principal, draft.owner)
         ? await giveConsent(ports, options, { ...admission, pipeline, draft }, lifetimeOf(body))
@@ -282,7 +283,7 @@ export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
       // Nobody agrees to what somebody else made of it since they looked.
       if (body.revision !== schedule.revision) throw new WaybillError('ScheduleChanged');
       const pipeline = loaded(admission);
-      const allowed = await mayRun(ports, admission, pipeline, request);
+      const allowed = await maySchedule(ports, admission, pipeline, request);
       await checkTerms(ports, pipeline, schedule.terms);
       const wasBlocked = schedule.state === 'blocked';
       const draft: ScheduleDraft = {
@@ -364,18 +365,16 @@ function loaded({ pipeline }: Admission): LoadedPipeline {
 }
 
 /** Whoever schedules what they may not run would only learn of it at the first firing. */
-async function mayRun(
+async function maySchedule(
   ports: ApiPorts,
   { principal }: Admission,
   pipeline: LoadedPipeline,
-  request: Parameters<typeof decide>[2],
+  request: Parameters<typeof mayRun>[2],
 ): Promise<Pick<Admission, 'policies' | 'policyDigest'>> {
-  const resource = pipelineResourceOf(pipeline.manifest, principal.tenant);
-  const schedule = await decide(ports, { principal, action: 'schedule', resource }, request, { pipeline });
-  const trigger = await decide(ports, { principal, action: 'trigger', resource }, request, { pipeline });
+  const decisions = await mayRun(ports, { principal, pipeline }, request, ['schedule']);
   return {
-    policies: [...new Set([...schedule.policies, ...trigger.policies])],
-    policyDigest: schedule.digest,
+    policies: [...new Set(decisions.flatMap(({ policies }) => policies))],
+    policyDigest: decisions[0]!.digest,
   };
 }
 

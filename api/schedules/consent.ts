@@ -10,6 +10,7 @@ import {
   principalUnder,
 } from '../../domain/delegation.ts';
 import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
+import { actionsOfRun } from '../../domain/grant.ts';
 import { pipelineResourceOf } from '../../domain/policy.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { VerifiedGrant } from '../../domain/ports/grants.ts';
@@ -114,7 +115,7 @@ export async function standingConsent(
   const credential = verified && credentialUnder(verified.claims, actor, verified.key);
   const decisions = () => {
     const resource = pipelineResourceOf(pipeline!.manifest, schedule.tenant);
-    return (['schedule', 'trigger'] as const).map((action) =>
+    return (['schedule', ...actionsOfRun(pipeline!.manifest)] as const).map((action) =>
       policy.decide({ principal: principal!, action, resource }),
     );
   };
