@@ -8,6 +8,7 @@ import type { Handler } from './handler.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import { allowedMethods, refuse, refuseConnection, trace } from './refuse.ts';
 import { approvalSample, getApproval, listApprovals } from './routes/approvals.ts';
+import { createSchedule, deleteSchedule, updateSchedule } from './routes/changeSchedule.ts';
 import { createRun } from './routes/createRun.ts';
 import { decide } from './routes/decide.ts';
 import { getDelivery, listDeliveries, redeliver } from './routes/deliveries.ts';
@@ -24,17 +25,8 @@ import { listRunAudit } from './routes/runAudit.ts';
 import { followRun } from './routes/runEvents.ts';
 import { cancelRun, getRun, listRuns } from './routes/runs.ts';
 import { backfillSchedule, runSchedule } from './routes/scheduleRuns.ts';
-import {
-  createSchedule,
-  deleteSchedule,
-  getSchedule,
-  listSchedules,
-  pauseSchedule,
-  previewSchedule,
-  renewSchedule,
-  resumeSchedule,
-  updateSchedule,
-} from './routes/schedules.ts';
+import { pauseSchedule, renewSchedule, resumeSchedule } from './routes/scheduleStates.ts';
+import { getSchedule, listSchedules, previewSchedule } from './routes/schedules.ts';
 import { token } from './routes/token.ts';
 import { rotateWebhookKeys, webhookKeys } from './routes/webhookKeys.ts';
 import { type Route, type RouteName, routeTable } from './routeTable.ts';

@@ -1,0 +1,123 @@
+import { z } from 'zod';
+import { auditOf } from '../../domain/audit.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import type { ScheduleDraft } from '../../domain/ports/schedules.ts';
+import type { Admission } from '../gate.ts';
+import { handler } from '../handler.ts';
+import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { giveConsent, mayConsent, standingConsent } from '../schedules/consent.ts';
+import {
+  active,
+  changed,
+  checkTerms,
+  draftOf,
+  factsOf,
+  lifetime,
+  lifetimeOf,
+  loaded,
+  maySchedule,
+  note,
+  paused,
+} from '../schedules/draft.ts';
+import { ScheduleView, scheduleViewOf } from '../scheduleView.ts';
+
+const byId = z.object({ id: z.string() });
+
+export function pauseSchedule({ schedules }: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Has a schedule begin nothing until it is resumed',
+      description:
+        'Times that pass meanwhile are not made up for; see `backfill`. What is under way goes on.',
+      tags: ['schedules'],
+      params: byId,
+      body: z.strictObject({ note: note.optional() }).nullish(),
+      response: { 200: ScheduleView },
+    },
+    async ({ body, admission, request }) => {
+      const schedule = admission.schedule!;
+      if (schedule.state === 'paused') return scheduleViewOf(schedule, options);
+      const draft = { ...draftOf(schedule), ...paused, note: body?.note ?? schedule.note };
+      const audit = changed('schedule.paused', admission, request.traceId, draft, null, admission);
+      return scheduleViewOf(await schedules.change(draft, schedule.revision, null, audit), options);
+    },
+  );
+}
+
+export function resumeSchedule(ports: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Has a schedule that is paused or blocked go on',
+      description:
+        'Where what it runs under still does not hold, the answer says why, and it stays as it is.',
+      tags: ['schedules'],
+      params: byId,
+      response: { 200: ScheduleView },
+    },
+    async ({ admission, request }) => {
+      const schedule = admission.schedule!;
+      if (schedule.state === 'active') return scheduleViewOf(schedule, options);
+      const consent = await standingConsent(ports, schedule);
+      if ('code' in consent) throw new WaybillError(consent.code);
+      const draft = { ...draftOf(schedule), ...active, fresh: true };
+      const audit = changed('schedule.resumed', admission, request.traceId, draft, null, admission);
+      return scheduleViewOf(await ports.schedules.change(draft, schedule.revision, null, audit), options);
+    },
+  );
+}
+
+export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Consents anew to what a schedule of yours does, as it is now',
+      description:
+        'Only its owner can, and nobody for them. A schedule that was blocked goes on; one that is paused stays so.',
+      tags: ['schedules'],
+      params: byId,
+      body: z.strictObject({
+        revision: z
+          .int()
+          .min(1)
+          .describe('Of the schedule as you were shown it; refused (`ScheduleChanged`) where it is another.'),
+        lifetime,
+      }),
+      response: { 200: ScheduleView },
+    },
+    async ({ body, admission, request }) => {
+      const schedule = admission.schedule!;
+      if (!mayConsent(admission.principal, schedule.owner))
+        await refuseOther(ports, admission, request.traceId);
+      // Nobody agrees to what somebody else made of it since they looked.
+      if (body.revision !== schedule.revision) throw new WaybillError('ScheduleChanged');
+      const pipeline = loaded(admission);
+      const allowed = await maySchedule(ports, admission, pipeline, request);
+      await checkTerms(ports, pipeline, schedule.terms);
+      const wasBlocked = schedule.state === 'blocked';
+      const draft: ScheduleDraft = {
+        ...draftOf(schedule),
+        definition: factsOf(pipeline),
+        ...(wasBlocked && active),
+        fresh: wasBlocked,
+      };
+      const since = wasBlocked ? {} : { sinceS: Math.floor(Date.parse(schedule.activeSince) / 1000) };
+      const consented = await giveConsent(
+        ports,
+        options,
+        { ...admission, pipeline, draft },
+        { ...since, ...lifetimeOf(body) },
+      );
+      const audit = changed('schedule.renewed', admission, request.traceId, draft, consented, allowed);
+      return scheduleViewOf(
+        await ports.schedules.change(draft, schedule.revision, consented, audit),
+        options,
+      );
+    },
+  );
+}
+
+async function refuseOther({ auditLog }: ApiPorts, admission: Admission, txn: string): Promise<never> {
+  const { principal, schedule } = admission;
+  const detail = { action: 'schedule', resource: 'schedule', schedule: schedule!.id, code: 'OwnerOnly' };
+  await auditLog.append(auditOf({ principal, runId: null, txn }, 'access.denied', detail, 'denied'));
+  throw new WaybillError('OwnerOnly');
+}

@@ -1,0 +1,107 @@
+import { z } from 'zod';
+import { auditOf } from '../../domain/audit.ts';
+import { parseDuration } from '../../domain/duration.ts';
+import { type ErrorCode, errors, WaybillError } from '../../domain/errors.ts';
+import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
+import type { GivenDelegation, ScheduleDraft } from '../../domain/ports/schedules.ts';
+import type { Schedule, ScheduleTerms } from '../../domain/schedule.ts';
+import type { Admission } from '../gate.ts';
+import type { ApiPorts } from '../ports.ts';
+import { checkEnvelope } from '../trigger/envelope.ts';
+import { mayRun } from '../trigger/mayRun.ts';
+import { envelopeOf } from './envelope.ts';
+
+const dayMs = 86_400_000;
+
+export const lifetime = z
+  .string()
+  .refine((text) => {
+    const ms = parseDuration(text);
+    return ms !== undefined && ms <= 90 * dayMs;
+  }, 'A duration such as 30d, of at most 90d.')
+  .optional()
+  .describe('How long the consent lasts; 90d at most, and by default.');
+
+export const note = z
+  .string()
+  .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, 'Up to 500 characters, without control characters.')
+  .nullable();
+
+export const active = { state: 'active', reason: null } as const;
+
+export const paused = { state: 'paused', reason: null } as const;
+
+export function blockedBy(code: ErrorCode) {
+  return { state: 'blocked', reason: { code, message: errors[code].message } } as const;
+}
+
+export function draftOf(schedule: Schedule): ScheduleDraft {
+  const { tenant, id, pipeline, definition, terms, note, declared, owner, state, reason } = schedule;
+  return { tenant, id, pipeline, definition, terms, note, declared, owner, state, reason, fresh: false };
+}
+
+export function factsOf({
+  manifest: { id, labels, source, sink },
+}: LoadedPipeline): ScheduleDraft['definition'] {
+  return { id, labels, source: { kind: source.kind }, sink: { kind: sink.kind } };
+}
+
+export function lifetimeOf({ lifetime }: { lifetime?: string | undefined }): { lifetimeS?: number } {
+  return lifetime === undefined ? {} : { lifetimeS: Math.floor(parseDuration(lifetime)! / 1000) };
+}
+
+export function loaded({ pipeline }: Admission): LoadedPipeline {
+  if (pipeline) return pipeline;
+  throw new WaybillError('PipelineUnknown');
+}
+
+/** Whoever schedules what they may not run would only learn of it at the first firing. */
+export async function maySchedule(
+  ports: ApiPorts,
+  { principal }: Admission,
+  pipeline: LoadedPipeline,
+  request: Parameters<typeof mayRun>[2],
+): Promise<Pick<Admission, 'policies' | 'policyDigest'>> {
+  const decisions = await mayRun(ports, { principal, pipeline }, request, ['schedule']);
+  return {
+    policies: [...new Set(decisions.flatMap(({ policies }) => policies))],
+    policyDigest: decisions[0]!.digest,
+  };
+}
+
+/**
+ * What a firing would be refused for is refused now. Without Temporal the times are not known, and the schedule is saved all the
+ * same; once Temporal is back it says what is wrong with them.
+ */
+export async function checkTerms(
+  ports: ApiPorts,
+  pipeline: LoadedPipeline,
+  terms: ScheduleTerms,
+): Promise<void> {
+  const nowMs = Date.now();
+  await checkEnvelope(ports, pipeline, envelopeOf({ terms }, new Date(nowMs).toISOString()));
+  await ports.timetable.times(terms, { fromMs: nowMs, toMs: nowMs }).catch((error) => {
+    if (!(error instanceof WaybillError) || error.code !== 'TemporalUnavailable') throw error;
+  });
+}
+
+export function changed(
+  action: string,
+  { principal }: Admission,
+  txn: string,
+  { id, pipeline, owner, state }: ScheduleDraft,
+  consented: GivenDelegation | null,
+  { policies, policyDigest }: Pick<Admission, 'policies' | 'policyDigest'>,
+) {
+  const subject = { principal, runId: null, txn };
+  const delegation = consented && { delegation: consented.id, expiresAtS: consented.expiresAtS };
+  return auditOf(subject, action, {
+    schedule: id,
+    pipeline,
+    owner: owner.id,
+    state,
+    ...delegation,
+    policies,
+    policyDigest,
+  });
+}
