@@ -64,8 +64,10 @@ async function* eventsOf(
     const bytes = response.body!.pipeThrough(
       new TransformStream<Uint8Array, Uint8Array>({
         start(controller) {
-          // The signal alone does not reach a `fetch` whose request has been collected meanwhile.
-          silent.signal.addEventListener('abort', () => controller.error(new ApiUnreachable(at)));
+          // The signals alone do not reach a `fetch` whose request has been collected meanwhile.
+          const end = () => controller.error(new ApiUnreachable(at));
+          silent.signal.addEventListener('abort', end);
+          signal.addEventListener('abort', end, { signal: silent.signal });
         },
         transform(chunk, controller) {
           timer.refresh();
