@@ -265,7 +265,9 @@ export async function startWorker(
   });
   const stopped = aborted(life.signal);
   const finished = Promise.all([
-    worker.runUntil(stopped.then(() => Promise.all([relay.stop(), reconciling.stop()]))),
+    // Temporal’s runtime hears the same signals and stops its workers by itself, so they must not wait for anything of ours.
+    worker.runUntil(stopped),
+    stopped.then(() => Promise.all([relay.stop(), reconciling.stop()])),
     fetcher.runUntil(stopped),
     courier.runUntil(stopped),
     firer.runUntil(stopped),
