@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
-import { audited, definitionOf, scopeOf } from './run.ts';
+import { audited, definitionOf, executionOf, scopeOf } from './run.ts';
 import { askedFor, windowOf } from './window.ts';
 
 /**
@@ -20,7 +20,7 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   const asCaller = run.source.kind === 'http' && run.source.auth === 'caller';
   const signal = Context.current().cancellationSignal;
   // Throws where the run has ended.
-  await deps.progress.arrivals(run, 0, 0, signal);
+  await deps.progress.arrivals(run, executionOf(), 0, 0, signal);
   const window = await windowOf(deps, run);
   const growing = window?.kind === 'bytes' ? window : undefined;
   const recalled = deps.attempt.recall() as { version: string | null } | undefined;

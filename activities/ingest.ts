@@ -17,7 +17,7 @@ export async function ingestStep(deps: Dependencies, { after }: { after: number 
   const cancelled = Context.current().cancellationSignal;
   if (after === 0) await deps.progress.begin(run, executionOf(), audited(deps, 'run.started'));
   const until = AbortSignal.any([cancelled, deps.draining]);
-  const { known, sealed, broken } = await deps.progress.arrivals(run, after, waitMs, until);
+  const { known, sealed, broken } = await deps.progress.arrivals(run, executionOf(), after, waitMs, until);
   cancelled.throwIfAborted();
   if (broken) throw new WaybillError('UploadIncomplete');
   if (sealed && !(await isGranted(deps, run)))

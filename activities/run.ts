@@ -31,7 +31,7 @@ export async function runOf(deps: Dependencies): Promise<RunFacts> {
  * a reset, or where the run began anew, nobody else says so.
  */
 export async function workOf(deps: Dependencies, run: RunFacts, seq: number): Promise<Work> {
-  const work = await deps.progress.findWork(run, seq);
+  const work = await deps.progress.findWork(run, executionOf(), seq);
   if (work.suspended) await deps.progress.resume(run, audited(deps, 'run.resumed'));
   return work;
 }

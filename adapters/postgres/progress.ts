@@ -70,15 +70,16 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun, publicU
       );
     },
 
-    async arrivals(run, after, waitMs, signal) {
+    async arrivals(run, execution, after, waitMs, signal) {
       const until = performance.now() + waitMs;
       for (;;) {
         const [seen] = await rows<{ known: number; arrival: string; ended: boolean }>(
           run,
           'progress-arrivals',
-          `SELECT arrival, ended_at IS NOT NULL AS ended,
+          `SELECT arrival, ${isOver('run', 2)} AS ended,
                   (SELECT coalesce(max(seq) + 1, 0) FROM waybill.batch WHERE run_id = $1) AS known
            FROM waybill.run WHERE id = $1`,
+          [execution],
         );
         if (!seen) throw new WaybillError('RunUnknown', { detail: run.runId });
         if (seen.ended) throw new WaybillError('RunEnded', { detail: run.runId });
@@ -131,19 +132,19 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun, publicU
       );
     },
 
-    async findWork(run, seq): Promise<Work> {
+    async findWork(run, execution, seq): Promise<Work> {
       const [row] = await rows<WorkRow>(
         run,
         'progress-work',
         `SELECT to_jsonb(b) AS batch, l.counts AS stored,
-                r.ended_at IS NOT NULL AS ended, r.state = 'suspended' AS suspended,
+                ${isOver('r', 3)} AS ended, r.state = 'suspended' AS suspended,
                 (SELECT to_jsonb(s) FROM waybill.stage s
                   WHERE s.run_id = $1 AND s.seq = $2 AND s.stage = 'validate') AS validated,
                 (SELECT to_jsonb(s) FROM waybill.stage s
                   WHERE s.run_id = $1 AND s.seq = $2 AND s.stage = 'transform') AS transformed
          FROM (${selectBatch} AND seq = $2) b JOIN waybill.run r ON r.id = $1
          LEFT JOIN waybill.ledger l ON l.tenant = r.tenant AND l.run_id = $1 AND l.seq = $2`,
-        [seq],
+        [seq, execution],
       );
       if (!row) throw new WaybillError('BatchMissing', { detail: `${run.runId} batch ${seq}` });
       const { batch, validated, transformed, stored, ended, suspended } = row;
@@ -179,8 +180,13 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun, publicU
         ],
       );
       if (recorded) return output;
-      const { validated, transformed } = await this.findWork(run, seq);
-      return (stage === 'validate' ? validated : transformed)!;
+      const [standing] = await rows<StageRow>(
+        run,
+        'progress-standing-stage',
+        'SELECT * FROM waybill.stage WHERE run_id = $1 AND seq = $2 AND stage = $3',
+        [seq, stage],
+      );
+      return stageFromRow(standing!);
     },
 
     async staged(run) {
@@ -318,6 +324,15 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun, publicU
       return found.flatMap((row) => (row.rejected_digest ? [row.digest, row.rejected_digest] : [row.digest]));
     },
   };
+}
+
+/**
+ * Whether nothing more is to be done for a run, in the execution of that parameter: it has ended. Where that very execution began and
+ * completed it, a workflow task was lost after the last step, and the steps before are asked again for what they have said.
+ */
+function isOver(run: string, execution: number): string {
+  return `(${run}.ended_at IS NOT NULL
+           AND NOT (${run}.state = 'completed' AND ${run}.first_execution IS NOT DISTINCT FROM $${execution}))`;
 }
 
 const selectBatch = `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte AS "firstByte",

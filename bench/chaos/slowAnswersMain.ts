@@ -15,8 +15,8 @@ await workerFromEnvironment((deps) => ({
   ...deps,
   progress: {
     ...deps.progress,
-    async findWork(run, seq) {
-      const { stored, ...work } = await deps.progress.findWork(run, seq);
+    async findWork(run, execution, seq) {
+      const { stored, ...work } = await deps.progress.findWork(run, execution, seq);
       return guard === 'unguarded' || !stored ? work : { ...work, stored };
     },
   },

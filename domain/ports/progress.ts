@@ -16,9 +16,16 @@ export interface Progress {
   begin(run: RunRef, execution: string, audit: AuditEvent): Promise<void>;
   /**
    * How many batches have arrived; waits for more than `after`, up to `waitMs` or until the signal aborts. Throws
-   * `RunEnded`.
+   * `RunEnded`, but not in the execution in which the run began and was completed: that repeats what was lost with a workflow
+   * task, and is answered as before.
    */
-  arrivals(run: RunRef, after: number, waitMs: number, signal: AbortSignal): Promise<Arrivals>;
+  arrivals(
+    run: RunRef,
+    execution: string,
+    after: number,
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<Arrivals>;
   /** Digests of all batches that have arrived, in their order. */
   batchDigests(run: RunRef): Promise<string[]>;
   appendBatch(run: RunRef, batch: Batch): Promise<void>;
@@ -31,8 +38,8 @@ export interface Progress {
   openWindow(run: RunRef, key: string, window: Window): Promise<Window>;
   /** No batch will follow. */
   seal(run: RunRef, audit: AuditEvent): Promise<void>;
-  /** A batch and all that has been made of it so far. Throws `BatchMissing`, `RunEnded`. */
-  findWork(run: RunRef, seq: number): Promise<Work>;
+  /** A batch and all that has been made of it so far. Throws `BatchMissing`, and `RunEnded` as `arrivals` does. */
+  findWork(run: RunRef, execution: string, seq: number): Promise<Work>;
   /** The first output of a stage stands; resolves with the one that stands. */
   recordStage(run: RunRef, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
   /** All that was made of a run, batch by batch. Throws `UploadIncomplete` before the last byte, and `BatchMissing`, `RunEnded`. */

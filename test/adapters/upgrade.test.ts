@@ -109,7 +109,7 @@ describe('a database of the first version', () => {
     const tenants = tenantsOf(connectPool(at(postgres.workerUrl), { connectionsMax: 1, name: 'test' }));
     const progress = createProgress(tenants, async () => {});
     const run = await progress.findRun({ tenant: 'acme', runId: 'things-acme' });
-    assert.deepEqual((await progress.findWork(run, 0)).stored, { stored: 1 });
+    assert.deepEqual((await progress.findWork(run, 'execution', 0)).stored, { stored: 1 });
     await assert.rejects(progress.findRun({ tenant: 'acme', runId: 'things-globex' }), {
       code: 'RunUnknown',
     });

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import pg from 'pg';
+import { connectPool } from '../../adapters/postgres/connect.ts';
+import { createProgress } from '../../adapters/postgres/progress.ts';
+import { type Tenants, tenantsOf } from '../../adapters/postgres/tenants.ts';
+import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+
+describe('a run that has ended', () => {
+  let postgres: TestPostgres;
+  let tenants: Tenants;
+  let owner: pg.Client;
+  const aborted = AbortSignal.abort();
+
+  before(async () => {
+    postgres = await startPostgresForTest();
+    tenants = tenantsOf(connectPool(postgres.workerUrl, { connectionsMax: 4, name: 'test' }));
+    owner = new pg.Client({ connectionString: postgres.superuserUrl });
+    await owner.connect();
+  });
+  after(async () => {
+    await owner.end();
+    await tenants.end();
+    await postgres.stop();
+  });
+
+  /** One batch, which was stored; the run began in the execution `first`. */
+  async function addEnded(state: 'completed' | 'failed') {
+    const run = { tenant: 'acme', runId: `orders-${state}` };
+    const of = [run.runId, run.tenant];
+    await owner.query(
+      `INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal, requested_by,
+         parameters, source, grant_jws, txn, arrival, first_execution, ended_at)
+       VALUES ($1, $2, 'orders', 1, 'd', '{}', $3, 'prn_a', '{}', '{}', '{}', 'g', 't', 'sealed', 'first', now())`,
+      [...of, state],
+    );
+    await owner.query(
+      `INSERT INTO waybill.batch (run_id, tenant, seq, digest, size_bytes, first_byte, first_record, first_line, records)
+       VALUES ($1, $2, 0, 'd', 1, 0, 0, 1, 1)`,
+      of,
+    );
+    await owner.query(
+      `INSERT INTO waybill.ledger (run_id, tenant, seq, counts) VALUES ($1, $2, 0, '{"stored": 1}')`,
+      of,
+    );
+    return run;
+  }
+
+  const progress = () => createProgress(tenants, async () => {});
+
+  it('says again what it has said in the execution that completed it, whose last workflow task may be lost', async () => {
+    const run = await addEnded('completed');
+    assert.deepEqual(await progress().arrivals(run, 'first', 0, 0, aborted), {
+      known: 1,
+      sealed: true,
+      broken: false,
+    });
+    assert.deepEqual((await progress().findWork(run, 'first', 0)).stored, { stored: 1 });
+  });
+
+  it('has nothing to say in another execution, such as a copy or one that was reset', async () => {
+    const run = { tenant: 'acme', runId: 'orders-completed' };
+    await assert.rejects(progress().arrivals(run, 'second', 0, 0, aborted), { code: 'RunEnded' });
+    await assert.rejects(progress().findWork(run, 'second', 0), { code: 'RunEnded' });
+  });
+
+  it('has nothing to say where it failed or was cancelled, to whatever still works on it', async () => {
+    const run = await addEnded('failed');
+    await assert.rejects(progress().arrivals(run, 'first', 0, 0, aborted), { code: 'RunEnded' });
+    await assert.rejects(progress().findWork(run, 'first', 0), { code: 'RunEnded' });
+  });
+});
