@@ -78,10 +78,25 @@ export async function checkTerms(
   pipeline: LoadedPipeline,
   terms: ScheduleTerms,
 ): Promise<void> {
+  checkReads(pipeline);
   const nowMs = Date.now();
   await checkEnvelope(ports, pipeline, envelopeOf({ terms }, new Date(nowMs).toISOString()));
   await ports.timetable.times(terms, { fromMs: nowMs, toMs: nowMs }).catch((error) => {
     if (!(error instanceof WaybillError) || error.code !== 'TemporalUnavailable') throw error;
+  });
+}
+
+/** Where a caller sends the data, there is nothing to read when the time comes. Throws `SourceInvalid`. */
+function checkReads({ manifest: { source } }: LoadedPipeline): void {
+  if (source.kind === 'file' || source.kind === 'http') return;
+  throw new WaybillError('SourceInvalid', {
+    issues: [
+      {
+        path: '/pipeline',
+        message:
+          'Its data is sent by whoever triggers it, and nobody does when the time comes. Schedule one that reads a file or a URL.',
+      },
+    ],
   });
 }
 

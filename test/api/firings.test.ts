@@ -150,6 +150,14 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.equal(claims.tctx.workflowId, first.run!.runId);
   });
 
+  it('has nothing to begin for a pipeline whose data a caller sends', async () => {
+    for (const pipeline of ['few', 'lines']) {
+      const response = await api.call('/v1/schedules', json({ pipeline, terms: { cron: '0 6 * * *' } }));
+      const { code, issues } = (await response.json()) as { code: string; issues: { path: string }[] };
+      assert.deepEqual([response.status, code, issues[0]!.path], [422, 'SourceInvalid', '/pipeline']);
+    }
+  });
+
   it('gets one run where many ask at once', async () => {
     const answers = await Promise.all(Array.from({ length: 8 }, request.bind(null, id, undefined)));
     const said = await Promise.all(answers.map((one) => one.json() as Promise<Answer>));
