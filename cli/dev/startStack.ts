@@ -1,7 +1,7 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { removeDevJson, writeDevJson } from './devJson.ts';
+import { readDevJson, removeDevJson, writeDevJson } from './devJson.ts';
 import { type Home, openHome } from './home.ts';
 import { ensureGrantKeys, ensureInstance, makeWorkloadKey } from './identityOfHome.ts';
 import { takeLock } from './lock.ts';
@@ -160,10 +160,14 @@ async function takeHome(home: Home, signal: AbortSignal): Promise<{ release(): P
     signal.throwIfAborted();
     const lock = await takeLock(join(home.run, 'supervisor.lock'));
     if (lock.held) return lock;
-    const patienceMs = existsSync(stoppingFile(home)) ? stoppingMs : noticeMs;
+    const stopping = existsSync(stoppingFile(home));
+    const patienceMs = stopping ? stoppingMs : noticeMs;
     if (performance.now() - start > patienceMs) {
+      const { pid } = lock.by;
       throw new Error(
-        `${home.path} is served by process ${lock.by.pid} already. Stop that first, or set WAYBILL_HOME to another folder.`,
+        stopping || readDevJson(home.devJson)
+          ? `${home.path} is served by process ${pid} already. Stop that first, or set WAYBILL_HOME to another folder.`
+          : `${home.path} is being started by process ${pid}. Wait until that is ready, or set WAYBILL_HOME to another folder.`,
       );
     }
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -83,6 +83,13 @@ function pidOf(name: string): number {
 
 test('the stack starts, mends itself, survives its supervisor and leaves nothing behind', async (t) => {
   const first = startDev();
+  await first.says(/PostgreSQL ready/);
+  // Stopped where it is, it cannot be ready before the other has looked.
+  first.process.kill('SIGSTOP');
+  const early = startDev();
+  assert.equal(await early.ended, 1);
+  first.process.kill('SIGCONT');
+  assert.match(early.said[0]!, new RegExp(`being started by process ${first.process.pid}\\. Wait`));
   await first.says(/Waybill is ready/);
 
   await t.test('everything that dev.json names is there', async () => {
