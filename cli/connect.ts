@@ -13,6 +13,11 @@ export interface GlobalOptions {
   json?: boolean;
 }
 
+/** For a command that is shown to whoever may copy it: without it they would be nobody, or somebody else. */
+export function asOption({ as }: { as?: string | undefined }): string {
+  return as === undefined ? '' : ` --as ${as}`;
+}
+
 /**
  * The API as the caller: `--as NAME` of the embedded stack that runs in WAYBILL_HOME, otherwise WAYBILL_TOKEN,
  * otherwise who signed in by `waybill login`. Throws `CliError`.

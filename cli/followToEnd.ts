@@ -1,5 +1,6 @@
 import { hasEnded } from '../domain/run.ts';
 import type { Approval, Run, WaybillClient } from '../sdk/client.ts';
+import { asOption } from './connect.ts';
 import { CliError, exitCode } from './context.ts';
 import { people } from './dev/people.ts';
 import { approvedBy } from './output/approvalText.ts';
@@ -42,7 +43,10 @@ export async function followToEnd(
     throw left.signal.reason;
   } catch (error) {
     if (left.signal.aborted)
-      throw new CliError(`${id} goes on. npx waybill runs watch ${id} shows it again.`, 'incomplete');
+      throw new CliError(
+        `${id} goes on. npx waybill runs watch ${id}${asOption({ as })} shows it again.`,
+        'incomplete',
+      );
     throw error;
   } finally {
     progress.end();
@@ -66,7 +70,7 @@ async function waitingLines(client: WaybillClient, run: Run, as: string | undefi
   if (waitsFor === undefined) return [];
   // What is followed is the run: who waits for whom is worth a line, and not the end of it.
   const approval = await client.getApproval(waitsFor).catch(() => undefined);
-  if (!approval) return [`Waits for an approval: npx waybill approvals get ${id}`];
+  if (!approval) return [`Waits for an approval: npx waybill approvals get ${id}${asOption({ as })}`];
   const { by, quorum, expiresAt } = approval;
   const more = quorum > 1 ? `, ${approvedBy(approval)} of ${quorum} so far` : '';
   return [

@@ -12,7 +12,7 @@ import {
   type WaybillClient,
 } from '../../sdk/client.ts';
 import { canAsk, confirmed } from '../confirmed.ts';
-import { connect, type GlobalOptions } from '../connect.ts';
+import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError, exitCode } from '../context.ts';
 import { approvalLines, approvalTable } from '../output/approvalText.ts';
 import { printResult, tell } from '../output/print.ts';
@@ -106,7 +106,7 @@ async function decide(vote: Vote, id: string, options: DecideOptions, context: C
     ...(options.form && { form: typedParameters(raw, approval?.form ?? {}) }),
   });
   const after = options.wait ? await untilCounted(client, approvalId, decision) : decision;
-  printResult(options.json, after, () => decidedLines(after, approvalId));
+  printResult(options.json, after, () => decidedLines(after, approvalId, options));
   if (after.code !== null) process.exitCode = exitCode.refused;
 }
 
@@ -153,11 +153,17 @@ async function untilCounted(client: WaybillClient, id: string, decision: Decisio
   }
 }
 
-function decidedLines({ id, decision, counted, code }: Decision, approvalId: string): string[] {
+function decidedLines(
+  { id, decision, counted, code }: Decision,
+  approvalId: string,
+  options: GlobalOptions,
+): string[] {
   if (code !== null) return [`The run refused it: ${code}.`];
   const what = decision === 'approve' ? 'Approved' : 'Rejected';
   const where = counted ? 'The run has counted it.' : 'It is signed and on its way to the run.';
-  return [`${what} (${id}). ${where} npx waybill approvals get ${approvalId} shows what comes of it.`];
+  return [
+    `${what} (${id}). ${where} npx waybill approvals get ${approvalId}${asOption(options)} shows what comes of it.`,
+  ];
 }
 
 function byId(approvals: Command, name: string, description: string): Command {

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { deliveryStates } from '../../domain/webhookDelivery.ts';
 import type { DeliveryFilter } from '../../sdk/client.ts';
-import { connect, type GlobalOptions } from '../connect.ts';
+import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
 import { deliveryLines, deliveryTable } from '../output/deliveryText.ts';
 import { printResult } from '../output/print.ts';
@@ -41,7 +41,7 @@ export const addDeliveries: AddCommand = (program, context) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const delivery = await connect(context, options).redeliver(id);
       printResult(options.json, delivery, () => [
-        `${delivery.type} of ${delivery.run ?? delivery.schedule} goes to ${delivery.to} again. npx waybill deliveries get ${id} shows how it went.`,
+        `${delivery.type} of ${delivery.run ?? delivery.schedule} goes to ${delivery.to} again. npx waybill deliveries get ${id}${asOption(options)} shows how it went.`,
       ]);
     },
   );

@@ -3,7 +3,7 @@ import { principalId } from '../../adapters/oidc/callerOf.ts';
 import { type RevocationKind, revocationKinds } from '../../domain/revocation.ts';
 import type { Revocation } from '../../sdk/client.ts';
 import { readClientSettings } from '../cliSettings.ts';
-import { connect, type GlobalOptions, runningStack } from '../connect.ts';
+import { asOption, connect, type GlobalOptions, runningStack } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { people } from '../dev/people.ts';
 import { plain } from '../output/plain.ts';
@@ -25,7 +25,7 @@ export const addRevocations: AddCommand = (program, context) => {
       printResult(options.json, made, () => [
         `Revoked ${nameOf(made, id)} ${made.tenant === null ? 'for all tenants' : `in tenant ${plain(made.tenant)} alone`}: ${made.id}.`,
         ...(made.notice === null ? [] : [plain(made.notice)]),
-        `Its runs are suspended at their next step. npx waybill restore ${kind} ${plain(id)} gives the right back.`,
+        `Its runs are suspended at their next step. npx waybill restore ${kind} ${plain(id)}${asOption(options)} gives the right back.`,
       ]);
     });
 

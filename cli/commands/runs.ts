@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { runStates } from '../../domain/run.ts';
 import type { Run, RunFilter } from '../../sdk/client.ts';
-import { connect, type GlobalOptions } from '../connect.ts';
+import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
 import { exitCodeOf, followToEnd } from '../followToEnd.ts';
 import { auditTable } from '../output/auditText.ts';
@@ -63,7 +63,7 @@ export const addRuns: AddCommand = (program, context) => {
     const options = command.optsWithGlobals<GlobalOptions>();
     const run = await connect(context, options).resumeRun(id);
     printResult(options.json, run, () => [
-      `Asked ${run.id} to go on. npx waybill runs watch ${run.id} shows whether it may.`,
+      `Asked ${run.id} to go on. npx waybill runs watch ${run.id}${asOption(options)} shows whether it may.`,
     ]);
   });
 
@@ -71,7 +71,7 @@ export const addRuns: AddCommand = (program, context) => {
     async (id: string, _, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const run = await connect(context, options).cancelRun(id);
-      printResult(options.json, run, () => cancelLines(run));
+      printResult(options.json, run, () => cancelLines(run, options));
     },
   );
 };
@@ -86,6 +86,6 @@ function listLines({ items, nextCursor }: { items: Run[]; nextCursor: string | n
   return [...runTable(items, Date.now()), ...more];
 }
 
-function cancelLines(run: Run): string[] {
-  return [`Asked for the end of ${run.id}. npx waybill runs watch ${run.id} shows it.`];
+function cancelLines(run: Run, options: GlobalOptions): string[] {
+  return [`Asked for the end of ${run.id}. npx waybill runs watch ${run.id}${asOption(options)} shows it.`];
 }

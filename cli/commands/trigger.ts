@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { PipelineDetail, Run, WaybillClient } from '../../sdk/client.ts';
-import { connect, type GlobalOptions } from '../connect.ts';
+import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { exitCodeOf, followToEnd } from '../followToEnd.ts';
 import { printResult, tell } from '../output/print.ts';
@@ -99,8 +99,7 @@ function formatOf({ kind, format }: PipelineDetail['source']): string {
   return String((format as { name?: unknown } | undefined)?.name);
 }
 
-function acceptedLines({ id, links }: Run, { as }: GlobalOptions): string[] {
-  const who = as === undefined ? '' : ` --as ${as}`;
+function acceptedLines({ id, links }: Run, options: GlobalOptions): string[] {
   const where = links.temporal ? `, or at ${links.temporal}` : '';
-  return [`Accepted as ${id}.`, `  Follow it with npx waybill runs watch ${id}${who}${where}`];
+  return [`Accepted as ${id}.`, `  Follow it with npx waybill runs watch ${id}${asOption(options)}${where}`];
 }

@@ -346,6 +346,7 @@ describe('waybill', () => {
         const { error } = await json<Refusal>(3, ...refused);
         assert.equal(error.code, 'PrincipalRevoked');
         assert.equal((await json<Revocation>(0, 'revoke', ...args)).id, revoked.id);
+        assert.match((await waybill('revoke', ...args)).stdout, / restore principal \S+ --as carol gives /);
         const [restored] = await json<Revocation[]>(0, 'restore', ...args);
         assert.equal(restored!.id, revoked.id);
         await until(async () => (await waybill(...refused)).code === 0);
