@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { claimedRequester } from './grant.ts';
 import type { Principal } from './principal.ts';
 
 /** `typ` of the protected header of a signed decision. */
@@ -22,13 +23,7 @@ export const DecisionClaims = z.strictObject({
   /** `prn_…` of the approver. */
   sub: text,
   /** The claims by which policies decide about the approver, and when the token was issued that carried them. */
-  req: z.strictObject({
-    iss: text,
-    sub: text,
-    iat: z.int(),
-    kind: z.literal('person'),
-    roles: z.array(text),
-  }),
+  req: claimedRequester.extend({ kind: z.literal('person') }),
   tctx: z.strictObject({
     tenant: text,
     namespace: text,

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { describeTerms } from '../../domain/delegation.ts';
-import { WaybillError } from '../../domain/errors.ts';
 import type { Attempt } from '../../domain/ports/schedules.ts';
 import type { Run } from '../../domain/run.ts';
 import type { Schedule } from '../../domain/schedule.ts';
@@ -8,6 +7,7 @@ import type { Admission } from '../gate.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
+import { loaded } from '../schedules/draft.ts';
 import { envelopeOf } from '../schedules/envelope.ts';
 import { type Call, sha256 } from '../trigger/draft.ts';
 import { triggerByEnvelope } from '../trigger/envelope.ts';
@@ -33,7 +33,7 @@ export function runSchedule(ports: ApiPorts, options: ApiOptions) {
       response: { 202: RunView },
     },
     async ({ admission, request, reply }) => {
-      await mayRun(ports, loaded(admission), request);
+      await mayRun(ports, { ...admission, pipeline: loaded(admission) }, request);
       const key = parseIdempotencyKey(request.headers['idempotency-key']);
       // To the second, as times of schedules are.
       const at = new Date(Math.floor(Date.now() / 1000) * 1000).toISOString();
@@ -75,7 +75,7 @@ export function backfillSchedule(ports: ApiPorts, options: ApiOptions) {
       },
     },
     async ({ body: { from, to, mode, dryRun }, admission, request }) => {
-      await mayRun(ports, loaded(admission), request);
+      await mayRun(ports, { ...admission, pipeline: loaded(admission) }, request);
       const schedule = admission.schedule!;
       const toMs = Math.min(Date.parse(to), Date.now());
       const range = { fromMs: Date.parse(from), toMs };
@@ -153,10 +153,4 @@ function callOf(
     txn,
     idempotencyKey,
   };
-}
-
-/** Throws `PipelineUnknown` where it is served no more. */
-function loaded(admission: Admission): Admission {
-  if (!admission.pipeline) throw new WaybillError('PipelineUnknown');
-  return admission;
 }
