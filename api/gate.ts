@@ -22,7 +22,7 @@ import { type Schedule, scheduleId } from '../domain/schedule.ts';
 import type { Delivery } from '../domain/webhookDelivery.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import type { Route } from './routeTable.ts';
-import { sha256 } from './trigger/draft.ts';
+import { sha256 } from './sha256.ts';
 
 /** What the checks before a handler found out: who asks, about what, and which policies allowed it. */
 export interface Admission {

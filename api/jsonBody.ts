@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { WaybillError } from '../domain/errors.ts';
+import { sha256 } from './sha256.ts';
 
 export interface JsonBody {
   value: unknown;
@@ -22,7 +22,7 @@ export async function readJsonBody(
 ): Promise<JsonBody | undefined> {
   const bytes = await readBytes(stream, bytesMax, withinMs);
   if (bytes.length === 0) return undefined;
-  return { value: parseJson(bytes), digest: createHash('sha256').update(bytes).digest('hex') };
+  return { value: parseJson(bytes), digest: sha256(bytes) };
 }
 
 function parseJson(bytes: Uint8Array): unknown {

@@ -4,7 +4,7 @@ import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { type DecisionClaims, decisionType } from '../../domain/decision.ts';
 import type { Admission } from '../gate.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { sha256 } from '../trigger/draft.ts';
+import { sha256 } from '../sha256.ts';
 
 /** What somebody decides, about what they were shown. */
 export interface Decided extends Pick<RecordedDecision, 'vote' | 'comment' | 'form'> {

@@ -10,7 +10,7 @@ import type { Admission } from '../gate.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
-import { sha256 } from '../trigger/draft.ts';
+import { sha256 } from '../sha256.ts';
 
 export function resumeRun(ports: ApiPorts, options: ApiOptions) {
   return handler(

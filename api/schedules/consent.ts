@@ -20,7 +20,7 @@ import type { Credential } from '../../domain/revocation.ts';
 import type { Schedule } from '../../domain/schedule.ts';
 import { scheduleLinksOf } from '../../domain/scheduleLinks.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { sha256 } from '../trigger/draft.ts';
+import { sha256 } from '../sha256.ts';
 
 /** A consent is a person’s own act, or a service’s for itself; whoever acts for somebody cannot give it for them. */
 export function mayConsent(principal: Principal, owner: Pick<Principal, 'id'>): boolean {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
 import { WaybillError } from '../../domain/errors.ts';
 import { actorOf } from '../../domain/grant.ts';
@@ -8,6 +7,7 @@ import type { VerifiedGrant } from '../../domain/ports/grants.ts';
 import type { RunFacts } from '../../domain/ports/progress.ts';
 import { type StepTokenClaims, stepTokenClaims, stepTokenType, tokenKinds } from '../../domain/stepToken.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { sha256 } from '../sha256.ts';
 import { type TokenForm, tokenExchange } from './tokenForm.ts';
 
 /** The answer of a token exchange (RFC 8693, section 2.2.1). */
@@ -127,8 +127,4 @@ function refusalOf(
 
 function nowS(): number {
   return Math.floor(Date.now() / 1000);
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }

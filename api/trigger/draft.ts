@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
 import { auditOf } from '../../domain/audit.ts';
 import type { Batch } from '../../domain/batch.ts';
@@ -11,6 +10,7 @@ import { type Principal, requesterOf } from '../../domain/principal.ts';
 import type { Credential } from '../../domain/revocation.ts';
 import { describeSource } from '../../domain/sourceDescription.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { sha256 } from '../sha256.ts';
 
 /** What a request asks for, before anything of it is checked against the pipeline. */
 export interface Call {
@@ -151,10 +151,4 @@ export function acceptanceOf(
       policies,
     }),
   };
-}
-
-export function sha256(...parts: (string | Uint8Array)[]): string {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return hash.digest('hex');
 }

@@ -1,7 +1,8 @@
 import { WaybillError } from '../../domain/errors.ts';
 import type { KnownKey } from '../../domain/ports/intake.ts';
 import type { Run } from '../../domain/run.ts';
-import { type Draft, sha256 } from './draft.ts';
+import { sha256 } from '../sha256.ts';
+import type { Draft } from './draft.ts';
 
 /**
  * `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): 1 to 255 visible ASCII characters.
