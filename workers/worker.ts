@@ -1,13 +1,9 @@
 import { Client } from '@temporalio/client';
-import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { pino } from 'pino';
-import { createCourier } from '../activities/deliver.ts';
-import { createFirer } from '../activities/fire.ts';
-import { createActivities, type Dependencies } from '../activities/index.ts';
+import type { Dependencies } from '../activities/index.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
 import { createPublishedKeys } from '../adapters/keys/publishedKeys.ts';
-import { createScheduler } from '../adapters/keys/scheduler.ts';
 import { createStepTokens } from '../adapters/keys/stepTokens.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
 import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
@@ -30,11 +26,9 @@ import {
   currentSignedGrant,
   recheckGrant,
 } from '../adapters/temporal/activityInterceptor.ts';
-import { workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
-import { courierInterceptor, currentDelivery } from '../adapters/temporal/courierInterceptor.ts';
-import { currentFiring, firingInterceptor } from '../adapters/temporal/firingInterceptor.ts';
+import { currentDelivery } from '../adapters/temporal/courierInterceptor.ts';
 import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
-import { attemptDetails, stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
+import { attemptDetails } from '../adapters/temporal/stepInterceptor.ts';
 import { createTimetable } from '../adapters/temporal/timetable.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
 import { createWebhookSender } from '../adapters/webhooks/sendWebhook.ts';
@@ -42,10 +36,9 @@ import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
 import { createAuthority } from '../domain/authority.ts';
 import { DecisionClaims, decisionType } from '../domain/decision.ts';
 import { DelegationClaims, delegationType } from '../domain/delegation.ts';
-import { fetchQueueOf } from '../domain/fetchQueue.ts';
-import { firingQueueOf } from '../domain/firing.ts';
-import { deliveryQueueOf } from '../domain/webhookDelivery.ts';
+import { connectPatiently } from './connectPatiently.ts';
 import { startHealth } from './health.ts';
+import { createPollers } from './pollers.ts';
 import { startReconciling } from './reconcile.ts';
 import { startRelay } from './relay.ts';
 
@@ -77,9 +70,6 @@ export interface WorkerSettings {
   /** Who this worker is to it; without, no source can be read as the caller. */
   workload?: { id: string; keyFile: string };
 }
-
-/** After SIGTERM, how long steps under way may go on before they are handed to another worker. */
-const drainMs = 10_000;
 
 /**
  * One worker: polls Temporal, relays the outbox, reconciles. Resolves once it has drained after the signal.
@@ -182,68 +172,16 @@ export async function startWorker(
     identity: settings.identity,
     plugins: [identity],
   });
-  const adjusted = adjust(dependencies);
-  const activities = createActivities(adjusted);
-  const shared = {
+  const pollers = await createPollers({
+    settings,
     connection,
-    interceptors: { activity: [stepInterceptor] },
-    namespace: settings.namespace,
-    identity: settings.identity,
-    shutdownGraceTime: drainMs,
-    // Heartbeats each second, so that a 5 s heartbeat timeout does not mistake a busy moment for death.
-    maxHeartbeatThrottleInterval: '1s',
-    defaultHeartbeatThrottleInterval: '1s',
-  } satisfies Partial<WorkerOptions>;
-  const fetcher = await Worker.create({
-    ...shared,
-    plugins: [identity],
-    taskQueue: fetchQueueOf(settings.taskQueue),
-    activities: { fetch: activities.fetch },
-    maxConcurrentActivityTaskExecutions: 32,
-  });
-  // No grant is asked for here, and so no step is worked on here.
-  const courier = await Worker.create({
-    ...shared,
-    taskQueue: deliveryQueueOf(settings.taskQueue),
-    activities: createCourier(adjusted),
-    interceptors: { activity: [(context) => courierInterceptor(context, audit)] },
-    maxConcurrentActivityTaskExecutions: 64,
-  });
-  // Nor here, where nothing is done but ask the API.
-  const firer = await Worker.create({
-    ...shared,
-    taskQueue: firingQueueOf(settings.taskQueue),
-    activities: createFirer({
-      firing: currentFiring,
-      scheduler: createScheduler({
-        url: settings.tokenUrl,
-        issuer: settings.issuer,
-        workload: settings.workload,
-      }),
-    }),
-    interceptors: { activity: [firingInterceptor] },
-    // Each has the API ask Temporal a few things, so many at once only hinder one another.
-    maxConcurrentActivityTaskExecutions: 4,
-  });
-  const worker = await Worker.create({
-    ...shared,
-    plugins: [identity],
-    taskQueue: settings.taskQueue,
-    activities,
-    ...(settings.workflowBundle
-      ? { workflowBundle: { codePath: settings.workflowBundle } }
-      : { workflowsPath }),
-    // A killed worker’s runs move on after this long; the default is 10 s.
-    stickyQueueScheduleToStartTimeout: '2s',
-    maxConcurrentActivityTaskExecutions: 64,
-    maxConcurrentLocalActivityExecutions: 64,
-    maxConcurrentWorkflowTaskExecutions: 32,
-    maxCachedWorkflows: 300,
+    identity,
+    dependencies: adjust(dependencies),
   });
 
   const health = await startHealth(settings.healthPort, async () => {
     await Promise.all([tenants.for(null).query('SELECT 1'), relayPool.query('SELECT 1')]);
-    return worker.getState() === 'RUNNING';
+    return pollers.runs.getState() === 'RUNNING';
   });
   const relay = startRelay({
     pool: relayPool,
@@ -266,11 +204,8 @@ export async function startWorker(
   const stopped = aborted(life.signal);
   const finished = Promise.all([
     // Temporal’s runtime hears the same signals and stops its workers by itself, so they must not wait for anything of ours.
-    worker.runUntil(stopped),
+    ...Object.values(pollers).map((poller) => poller.runUntil(stopped)),
     stopped.then(() => Promise.all([relay.stop(), reconciling.stop()])),
-    fetcher.runUntil(stopped),
-    courier.runUntil(stopped),
-    firer.runUntil(stopped),
   ]);
   life.onReady(health.port);
   try {
@@ -293,21 +228,4 @@ function aborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
-}
-
-/** The SDK does not retry a worker’s first connect, so this does. `undefined` once the signal aborts. */
-async function connectPatiently(
-  address: string,
-  signal: AbortSignal,
-  onError: (error: unknown) => void,
-): Promise<NativeConnection | undefined> {
-  for (let delayMs = 250; !signal.aborted; delayMs = Math.min(delayMs * 2, 5_000)) {
-    try {
-      return await NativeConnection.connect({ address });
-    } catch (error) {
-      onError(error);
-      await new Promise<void>((resolve) => setTimeout(resolve, delayMs * (0.5 + Math.random() / 2)));
-    }
-  }
-  return undefined;
 }

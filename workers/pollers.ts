@@ -1,0 +1,85 @@
+import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { createCourier } from '../activities/deliver.ts';
+import { createFirer } from '../activities/fire.ts';
+import { createActivities, type Dependencies } from '../activities/index.ts';
+import { createScheduler } from '../adapters/keys/scheduler.ts';
+import { workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
+import { courierInterceptor } from '../adapters/temporal/courierInterceptor.ts';
+import { currentFiring, firingInterceptor } from '../adapters/temporal/firingInterceptor.ts';
+import type { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
+import { stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
+import { fetchQueueOf } from '../domain/fetchQueue.ts';
+import { firingQueueOf } from '../domain/firing.ts';
+import { deliveryQueueOf } from '../domain/webhookDelivery.ts';
+import type { WorkerSettings } from './worker.ts';
+
+/** After SIGTERM, how long steps under way may go on before they are handed to another worker. */
+const drainMs = 10_000;
+
+export interface PollerOptions {
+  settings: WorkerSettings;
+  connection: NativeConnection;
+  identity: ReturnType<typeof identityPlugin>;
+  dependencies: Dependencies;
+}
+
+/**
+ * What polls Temporal, one for each kind of work: `runs` for workflows and their steps, `fetches` for what is read from outside, and
+ * two that ask for no grant and so work on no step, `deliveries` and `firings`.
+ */
+export async function createPollers({ settings, connection, identity, dependencies }: PollerOptions) {
+  const { taskQueue, issuer, workload } = settings;
+  const activities = createActivities(dependencies);
+  const shared = {
+    connection,
+    interceptors: { activity: [stepInterceptor] },
+    namespace: settings.namespace,
+    identity: settings.identity,
+    shutdownGraceTime: drainMs,
+    // Heartbeats each second, so that a 5 s heartbeat timeout does not mistake a busy moment for death.
+    maxHeartbeatThrottleInterval: '1s',
+    defaultHeartbeatThrottleInterval: '1s',
+  } satisfies Partial<WorkerOptions>;
+
+  const fetches = await Worker.create({
+    ...shared,
+    plugins: [identity],
+    taskQueue: fetchQueueOf(taskQueue),
+    activities: { fetch: activities.fetch },
+    maxConcurrentActivityTaskExecutions: 32,
+  });
+  const deliveries = await Worker.create({
+    ...shared,
+    taskQueue: deliveryQueueOf(taskQueue),
+    activities: createCourier(dependencies),
+    interceptors: { activity: [(context) => courierInterceptor(context, dependencies.audit)] },
+    maxConcurrentActivityTaskExecutions: 64,
+  });
+  const firings = await Worker.create({
+    ...shared,
+    taskQueue: firingQueueOf(taskQueue),
+    activities: createFirer({
+      firing: currentFiring,
+      scheduler: createScheduler({ url: settings.tokenUrl, issuer, workload }),
+    }),
+    interceptors: { activity: [firingInterceptor] },
+    // Each has the API ask Temporal a few things, so many at once only hinder one another.
+    maxConcurrentActivityTaskExecutions: 4,
+  });
+  const runs = await Worker.create({
+    ...shared,
+    plugins: [identity],
+    taskQueue,
+    activities,
+    ...(settings.workflowBundle
+      ? { workflowBundle: { codePath: settings.workflowBundle } }
+      : { workflowsPath }),
+    // A killed worker’s runs move on after this long; the default is 10 s.
+    stickyQueueScheduleToStartTimeout: '2s',
+    maxConcurrentActivityTaskExecutions: 64,
+    maxConcurrentLocalActivityExecutions: 64,
+    maxConcurrentWorkflowTaskExecutions: 32,
+    maxCachedWorkflows: 300,
+  });
+  return { runs, fetches, deliveries, firings };
+}
