@@ -1,7 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import type { DevStack } from '../../test/devStack.ts';
 import { percentile } from '../percentile.ts';
+import { connectPatiently } from './connectPatiently.ts';
 
 const minuteMs = 60_000;
 
@@ -113,17 +114,5 @@ async function untilRunning(stack: DevStack, name: string): Promise<number> {
     const pid = stack.pid(name);
     if (pid !== undefined) return pid;
     await pause(50);
-  }
-}
-
-async function connectPatiently(stack: DevStack): Promise<pg.Client> {
-  for (const until = performance.now() + 30_000; ; await pause(100)) {
-    const client = new pg.Client({ connectionString: stack.info().databaseUrl });
-    try {
-      await client.connect();
-      return client;
-    } catch (error) {
-      if (performance.now() > until) throw error;
-    }
   }
 }
