@@ -1,10 +1,11 @@
 import type { ApprovalManifest } from '../domain/approval.ts';
 import { ineligible, tally } from '../domain/approval.ts';
+import type { ApprovalCode } from '../domain/approvalTerms.ts';
 import { canonicalJson } from '../domain/canonicalJson.ts';
-import { approverOf, type DecisionClaims } from '../domain/decision.ts';
+import { approverOf, type DecisionClaims, type DecisionMessage } from '../domain/decision.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { principalOf } from '../domain/grant.ts';
-import { pipelineResourceOf } from '../domain/policy.ts';
+import { type DefinitionFacts, pipelineResourceOf } from '../domain/policy.ts';
 import type { StandingApproval } from '../domain/ports/approvals.ts';
 import type { VerifiedGrant } from '../domain/ports/grants.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
@@ -35,8 +36,9 @@ export async function approvedRun(deps: Dependencies): Promise<RunFacts> {
     const given = await signedApproval(deps, run, approval);
     if (given.some((one) => deps.revocations.find(credentialOfDecision(one))))
       throw missing(run, 'who gave it is revoked');
-    if (!given.every(({ claims }) => mayApprove(deps, claims)))
+    if (!given.every(({ claims }) => mayApprove(deps, manifest, claims)))
       throw missing(run, 'who gave it may not any more');
+    if (!isFilledIn(deps, approval)) throw missing(run, 'its form is not filled in');
   }
   if (passed.size >= passedMax) passed.delete(passed.values().next().value!);
   passed.add(run.runId);
@@ -67,13 +69,32 @@ export async function signedApproval(
   return signed;
 }
 
-/** What the policy of now says of `approve` on the run at hand. Throws `PolicyUnavailable`, `DefinitionUnavailable`. */
-export function mayApprove(deps: Dependencies, claims: DecisionClaims): boolean {
+/** What the policy of now says of `approve` on the run at hand, by its definition. Throws `PolicyUnavailable`. */
+export function mayApprove(deps: Dependencies, definition: DefinitionFacts, claims: DecisionClaims): boolean {
   const principal = approverOf(claims);
-  const { kind: _, tenant, ...pipeline } = pipelineResourceOf(definitionOf(deps).manifest, principal.tenant);
+  const { kind: _, tenant, ...pipeline } = pipelineResourceOf(definition, principal.tenant);
   const { sub: requestedBy } = deps.grant().claims;
   const resource = { kind: 'run', id: claims.tctx.workflowId, tenant, requestedBy, pipeline } as const;
   return deps.policy.decide({ principal, action: 'approve', resource }).allowed;
+}
+
+/**
+ * Whether all that counted was filled in as the code of the definition asks for: a worker that has other code by now has counted
+ * it by its JSON Schema alone.
+ */
+export function isFilledIn(deps: Dependencies, { decisions }: StandingApproval): boolean {
+  const { form: asked } = definitionOf(deps).approval;
+  return decisions.every(({ counted, vote, form }) => counted !== true || fits(asked, vote, form));
+}
+
+/** Who rejects may leave it out. */
+export function fits(
+  asked: ApprovalCode['form'],
+  vote: DecisionClaims['tctx']['vote'],
+  form: DecisionMessage['form'] | undefined,
+): boolean {
+  if (!asked) return form == null;
+  return (vote === 'reject' && form == null) || asked.safeParse(form ?? {}).success;
 }
 
 /** All of a decision that somebody may have revoked. */

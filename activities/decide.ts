@@ -1,5 +1,5 @@
 import { refusalOf } from '../domain/approval.ts';
-import type { ApprovalCode } from '../domain/approvalTerms.ts';
+import { formSchemaOf } from '../domain/approvalForm.ts';
 import type { AuditEvent } from '../domain/audit.ts';
 import { canonicalJson } from '../domain/canonicalJson.ts';
 import { approverOf, type DecisionClaims, DecisionMessage } from '../domain/decision.ts';
@@ -9,10 +9,10 @@ import type { StandingApproval } from '../domain/ports/approvals.ts';
 import type { VerifiedGrant } from '../domain/ports/grants.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
 import { requesterOf } from '../domain/principal.ts';
-import { credentialOfDecision, mayApprove, mismatch } from './approved.ts';
+import { credentialOfDecision, fits, mayApprove, mismatch } from './approved.ts';
 import { type Awaited, awaitedOf } from './awaited.ts';
 import type { Dependencies } from './index.ts';
-import { audited, definitionOf, digestOf, runOf } from './run.ts';
+import { audited, deployedOf, digestOf, runOf } from './run.ts';
 
 /**
  * Counts a decision, or says why it counts for nothing; either is recorded. Housekeeping of the run: whoever decided acts by what
@@ -42,7 +42,7 @@ export async function decideOn(
     mismatch(deps, run, claims) ?? (isDetail(claims, comment, form) ? undefined : 'comment or form');
   if (other) return refuse(deps, run, 'DecisionMismatch', other, claims.jti);
   const by = requesterOf(approverOf(claims));
-  const refusal = judge(deps, verified, form);
+  const refusal = judge(deps, run, verified, form);
   const made = { claims, jws: token, by, comment, form, refusal };
   const decided = await deps.gates.decide(run, made, (action, detail, outcome = 'success') => ({
     ...audited(deps, action, detail),
@@ -65,36 +65,32 @@ async function identify(
   }
 }
 
-/** Today’s answer, in the order in which every path asks. Throws `RevocationsUnavailable`, `PolicyUnavailable`, `DefinitionUnavailable`. */
+/**
+ * Today’s answer, in the order in which every path asks. It needs no code of the pipeline, which may be deployed anew while people
+ * think: the record of the run says what the policy asks, and that of the approval how the form looks. Whatever lets the run through
+ * asks both again of the code. Throws `RevocationsUnavailable`, `PolicyUnavailable`.
+ */
 function judge(
   deps: Dependencies,
+  { definition }: RunFacts,
   verified: VerifiedGrant<DecisionClaims>,
-  form: DecisionMessage['form'],
+  filledIn: DecisionMessage['form'],
 ): (approval: StandingApproval) => string | undefined {
   const { claims } = verified;
-  const { approval: code } = definitionOf(deps);
+  const code = deployedOf(deps)?.approval;
   const principal = approverOf(claims);
   const requestedBy = principalOf(deps.grant().claims);
   const revoked = deps.revocations.find(credentialOfDecision(verified)) !== undefined;
-  const allowed = mayApprove(deps, claims);
+  const allowed = mayApprove(deps, definition, claims);
   return (approval) => {
     if (revoked) return 'PrincipalRevoked';
     const asked = { ...approval, requestedBy };
     const refusal = refusalOf(asked, { principal, allowed, digest: claims.tctx.shownDigest });
     if (refusal) return refusal;
     if (deps.nowS() >= claims.exp) return 'DecisionInvalid';
-    return fits(code.form, claims.tctx.vote, form) ? undefined : 'FormInvalid';
+    const form = code ? code.form : formSchemaOf(approval.terms.form);
+    return fits(form, claims.tctx.vote, filledIn) ? undefined : 'FormInvalid';
   };
-}
-
-/** Who rejects may leave it out. */
-function fits(
-  asked: ApprovalCode['form'],
-  vote: DecisionClaims['tctx']['vote'],
-  form: DecisionMessage['form'],
-): boolean {
-  if (!asked) return form === null;
-  return (vote === 'reject' && form === null) || asked.safeParse(form ?? {}).success;
 }
 
 function isDetail({ tctx }: DecisionClaims, comment: string | null, form: DecisionMessage['form']): boolean {

@@ -5,7 +5,7 @@ import { credentialOf } from '../domain/grant.ts';
 import type { RunFacts, StagedBatch } from '../domain/ports/progress.ts';
 import type { Publication } from '../domain/ports/sink.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/run.ts';
-import { credentialOfDecision, mayApprove, signedApproval } from './approved.ts';
+import { credentialOfDecision, isFilledIn, mayApprove, signedApproval } from './approved.ts';
 import { encodedBatches } from './encodedBatches.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, digestOf, runOf } from './run.ts';
@@ -29,7 +29,8 @@ export async function publishStep(
   const waived = approval.state === 'waived';
   const given = waived ? [] : await signedApproval(deps, run, approval);
   // Between the first vote and the last there may be days.
-  const stillMay = () => given.every(({ claims }) => mayApprove(deps, claims));
+  const stillMay = () =>
+    given.every(({ claims }) => mayApprove(deps, manifest, claims)) && isFilledIn(deps, approval);
   const staged = await deps.progress.staged(run);
   const describe = await shownBeforePublish(deps, run, staged);
 

@@ -52,6 +52,13 @@ export function definitionOf(deps: Dependencies): LoadedPipeline {
   return deps.definitions.require(pipeline, definitionDigest);
 }
 
+/** The same, or `undefined` where this worker has another one, or none. */
+export function deployedOf(deps: Dependencies): LoadedPipeline | undefined {
+  const { pipeline, definitionDigest } = deps.grant().claims.tctx;
+  const found = deps.definitions.find(pipeline);
+  return found?.digest === definitionDigest ? found : undefined;
+}
+
 export function scopeOf(run: RunFacts): ObjectScope {
   return { tenant: run.tenant, runId: run.runId };
 }

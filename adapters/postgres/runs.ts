@@ -1,6 +1,7 @@
 import { WaybillError } from '../../domain/errors.ts';
 import type { Intake } from '../../domain/ports/intake.ts';
 import { type Counts, type Run, zeroCounts } from '../../domain/run.ts';
+import { definitionOf } from './runFacts.ts';
 import type { Tenants } from './tenants.ts';
 
 export async function findRun(tenants: Tenants, tenant: string, runId: string): Promise<Run | undefined> {
@@ -37,9 +38,7 @@ export async function listRuns(
 /** Columns of a run and of what `runFromRow` needs; `r` is the run with a column `live`. */
 export const runColumns = `r.id, r.pipeline, r.state, r.tenant, r.requested_by, r.counts, r.live, r.reason,
   r.created_at, r.started_at, r.ended_at,
-  jsonb_build_object('id', r.manifest->'id', 'labels', r.manifest->'labels',
-    'source', jsonb_build_object('kind', r.manifest->'source'->'kind'),
-    'sink', jsonb_build_object('kind', r.manifest->'sink'->'kind'), 'approval', r.manifest->'approval') AS definition,
+  ${definitionOf('r.manifest')} AS definition,
   CASE WHEN r.state = 'awaiting-approval' THEN (SELECT a.id FROM waybill.approval a
     WHERE a.tenant = r.tenant AND a.run_id = r.id AND a.state = 'pending') END AS approval`;
 

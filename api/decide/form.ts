@@ -1,5 +1,5 @@
-import { z } from 'zod';
 import type { Approval } from '../../domain/approval.ts';
+import { formSchemaOf } from '../../domain/approvalForm.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Decided } from './mint.ts';
 
@@ -16,7 +16,7 @@ export function checkForm(asked: Approval['form'], { vote, form }: Pick<Decided,
   const text = JSON.stringify(form);
   if (text?.includes('\\u0000') || /\\ud[89a-f]/i.test(text))
     throw invalid([{ path: '/form', message: 'Text may hold neither NUL nor half of a surrogate pair.' }]);
-  const parsed = z.fromJSONSchema(asked as Parameters<typeof z.fromJSONSchema>[0]).safeParse(form ?? {});
+  const parsed = formSchemaOf(asked).safeParse(form ?? {});
   if (parsed.success) return;
   throw invalid(
     parsed.error.issues.map(({ path, message }) => ({ path: `/${['form', ...path].join('/')}`, message })),

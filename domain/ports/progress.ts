@@ -1,5 +1,6 @@
 import type { AuditEvent } from '../audit.ts';
 import type { Batch, StageOutput } from '../batch.ts';
+import type { DefinitionFacts } from '../policy.ts';
 import type { Requester } from '../principal.ts';
 import type { Counts, RunRef } from '../run.ts';
 import type { Mark, Window } from '../watermark.ts';
@@ -77,6 +78,8 @@ export interface RunFacts {
   pipeline: string;
   version: number;
   definitionDigest: string;
+  /** What policies see of the definition that it was accepted with. */
+  definition: DefinitionFacts;
   /** `prn_…` of the requester. */
   principal: string;
   /** Who the run shows as its requester. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MockActivityEnvironment } from '@temporalio/testing';
+import { z } from 'zod';
 import type { Dependencies } from '../../activities/index.ts';
 import { publishStep } from '../../activities/publish.ts';
 import { digestOf } from '../../activities/run.ts';
@@ -45,7 +46,11 @@ function voteOf(digest: string, change: Partial<DecisionClaims> = {}): DecisionC
 
 describe('what was approved', () => {
   /** What becomes of it where the policy of now says that of each who approved. */
-  async function publish(may: (question: Question) => boolean, change: Partial<DecisionClaims> = {}) {
+  async function publish(
+    may: (question: Question) => boolean,
+    change: Partial<DecisionClaims> = {},
+    form: z.ZodType = z.unknown(),
+  ) {
     const published: Publication[] = [];
     let signed: DecisionClaims | undefined;
     let approval: StandingApproval | undefined;
@@ -55,7 +60,7 @@ describe('what was approved', () => {
       definitions: {
         require: () => ({
           manifest: { id: pipeline, labels: {}, source: {}, sink: { kind: 'postgres' }, approval: terms },
-          approval: {},
+          approval: { form },
         }),
       },
       progress: {
@@ -79,7 +84,9 @@ describe('what was approved', () => {
     const run = await deps.progress.findRun({ tenant, runId });
     const digest = digestOf(canonicalJson((await shownBeforePublish(deps, run, []))(found)));
     signed = voteOf(digest, change);
-    const decisions = [{ id: 'dec_1', jws: 'signed', counted: true }];
+    const decisions = [
+      { id: 'dec_1', jws: 'signed', counted: true, vote: 'approve', form: { ticket: 'FIN-7' } },
+    ];
     approval = { id: 'apr_1', state: 'approved', digest, decisions } as unknown as StandingApproval;
     const environment = new MockActivityEnvironment();
     const { outcome } = (await environment.run(() => publishStep(deps))) as { outcome: string };
@@ -96,6 +103,13 @@ describe('what was approved', () => {
 
   it('is asked about anew once the policy lets one of them approve no more', async () => {
     assert.deepEqual(await publish(() => false), { outcome: 'stale', published: 0 });
+  });
+
+  it('is asked about anew where a form was counted that the code of the pipeline does not take', async () => {
+    const ticket = (prefix: string) =>
+      z.strictObject({ ticket: z.string() }).refine((form) => form.ticket.startsWith(prefix));
+    assert.deepEqual(await publish(() => true, {}, ticket('OPS-')), { outcome: 'stale', published: 0 });
+    assert.deepEqual(await publish(() => true, {}, ticket('FIN-')), { outcome: 'published', published: 1 });
   });
 
   it('counts for nothing where whoever asked for the run has signed it', async () => {

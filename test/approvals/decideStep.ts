@@ -9,6 +9,8 @@ import { createProgress } from '../../adapters/postgres/progress.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { DecisionClaims, decisionType } from '../../domain/decision.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import type { Definitions } from '../../domain/ports/definitions.ts';
 import type { VerifiedGrant } from '../../domain/ports/grants.ts';
 import type { Api } from '../api/startApi.ts';
 
@@ -20,15 +22,25 @@ export interface DecideStep {
     run: string;
     digest: string;
     principal: string;
+    form?: Form;
   }): Promise<DecisionClaims>;
   /** Signs by the key of the API whatever it is given, and has the run decide; `null`: it counts. */
-  decide(run: string, claims: object): Promise<string | null>;
+  decide(run: string, claims: object, form?: Form): Promise<string | null>;
   close(): Promise<void>;
 }
 
-const detail = { comment: null, form: null };
+type Form = Readonly<Record<string, unknown>> | null;
 
-export async function openDecideStep(api: Api): Promise<DecideStep> {
+/** The project of a worker once its pipelines were deployed anew. */
+const another: Pick<Definitions, 'find' | 'require'> = {
+  find: () => undefined,
+  require: () => {
+    throw new WaybillError('DefinitionUnavailable');
+  },
+};
+
+/** @param redeployed whether the worker has another definition by now than the runs were accepted with */
+export async function openDecideStep(api: Api, redeployed = false): Promise<DecideStep> {
   const { grantSigner, grantVerifier, grantKeys, definitions, policy, revocations } = api.ports;
   const tenants = tenantsOf(connectPool(api.postgres.workerUrl, { connectionsMax: 2, name: 'test-worker' }));
   // The API’s own knowledge of its keys, which a worker reads at /.well-known/jwks.json.
@@ -56,7 +68,7 @@ export async function openDecideStep(api: Api): Promise<DecideStep> {
       progress: createProgress(tenants, async () => {}),
       gates: createGates(tenants),
       decisions,
-      definitions,
+      definitions: redeployed ? { ...definitions, ...another } : definitions,
       policy,
       revocations,
       audit: createAuditLog(tenants),
@@ -65,7 +77,7 @@ export async function openDecideStep(api: Api): Promise<DecideStep> {
   }
 
   return {
-    async claims({ approval, run, digest, principal }) {
+    async claims({ approval, run, digest, principal, form = null }) {
       const nowS = Math.floor(Date.now() / 1000);
       return {
         iss: 'urn:waybill:test',
@@ -83,13 +95,19 @@ export async function openDecideStep(api: Api): Promise<DecideStep> {
           approval,
           shownDigest: digest,
           vote: 'approve',
-          detailDigest: createHash('sha256').update(canonicalJson(detail)).digest('hex'),
+          detailDigest: createHash('sha256')
+            .update(canonicalJson({ comment: null, form }))
+            .digest('hex'),
         },
       };
     },
-    async decide(run, claims) {
+    async decide(run, claims, form = null) {
       const token = await grantSigner.sign(claims as DecisionClaims, decisionType);
-      const { counted } = await decideStep(depsOf(await grantOf(run)), { token, ...detail });
+      const { counted } = await decideStep(depsOf(await grantOf(run)), {
+        token,
+        comment: null,
+        form,
+      });
       return counted === true ? null : counted;
     },
     close: () => tenants.end(),

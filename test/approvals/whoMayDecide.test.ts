@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
+import { z } from 'zod';
 import { principalId } from '../../adapters/oidc/callerOf.ts';
 import type { ApprovalState } from '../../domain/approval.ts';
 import { type Api, json, startApi } from '../api/startApi.ts';
@@ -17,6 +18,8 @@ describe('who may decide', () => {
   let api: Api;
   let cli: ChildProcess;
   let step: DecideStep;
+  /** The same of a worker whose pipelines were deployed anew while the runs waited. */
+  let redeployed: DecideStep;
   /** Approvals by who asked for their run and by their state. */
   const approvals = new Map<string, { id: string; digest: string; run: string }>();
 
@@ -38,6 +41,7 @@ describe('who may decide', () => {
       }
     }
     step = await openDecideStep(api);
+    redeployed = await openDecideStep(api, true);
     const operator = await api.issuer.token({ sub: 'carol', roles: ['operator'] });
     const id = await idOf('revoked');
     await api.call('/v1/revocations', { ...json({ kind: 'principal', id }), as: operator });
@@ -46,6 +50,7 @@ describe('who may decide', () => {
   after(async () => {
     cli?.disconnect();
     await step?.close();
+    await redeployed?.close();
     await api?.stop();
   });
 
@@ -113,7 +118,7 @@ describe('who may decide', () => {
    * What update and signal bring, by the step that looks at it: signed by the very key of the API, which would not have signed
    * most of it.
    */
-  async function byMessage(one: Case, sub: string): Promise<string | null> {
+  async function byMessage(one: Case, sub: string, by = step): Promise<string | null> {
     const { id, run } = approvalOf(one);
     const claims = await step.claims({
       approval: id,
@@ -131,7 +136,7 @@ describe('who may decide', () => {
         act: { id: 'prn_helper', iss: 'x', sub: 'helper', kind: 'agent' },
       }),
     };
-    return step.decide(run, bent);
+    return by.decide(run, bent);
   }
 
   it('is asked in more than three hundred cases, on each path', () => {
@@ -144,6 +149,7 @@ describe('who may decide', () => {
     ['api', byApi, 'atTheDoor'],
     ['cli', byCli, 'atTheDoor'],
     ['message', byMessage, 'inTheRun'],
+    ['message, without the code', (one: Case, sub: string) => byMessage(one, sub, redeployed), 'inTheRun'],
   ] as const)
     it(`has one answer, by ${path}`, async () => {
       const wrong: unknown[] = [];
@@ -163,13 +169,43 @@ describe('who may decide', () => {
        GROUP BY 1 ORDER BY 1`,
     );
     assert.deepEqual(recorded, [
-      { action: 'decision.counted', n: cases.length - refused },
-      { action: 'decision.refused', n: refused },
+      { action: 'decision.counted', n: 2 * (cases.length - refused) },
+      { action: 'decision.refused', n: 2 * refused },
     ]);
     // By API and command line, where the relay would carry them on, and by message.
     const decisions = await api.rows(
       `SELECT FROM waybill.decision WHERE refused IS NULL AND comment IS NULL`,
     );
-    assert.equal(decisions.length, 3 * (cases.length - refused));
+    assert.equal(decisions.length, 4 * (cases.length - refused));
+  });
+
+  it('needs no code of the pipeline, neither to reject nor to see that the form is filled in', async () => {
+    const response = await api.call('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
+    const run = (await response.json()) as { id: string; tenant: string };
+    const form = z.toJSONSchema(z.strictObject({ ticket: z.string() }));
+    const { id, digest } = await api.addApproval(run, { form, quorum: 9 });
+    const decide = async (
+      name: string,
+      vote: 'approve' | 'reject',
+      filled: Record<string, string> | null,
+    ) => {
+      const principal = principalId(api.issuer.url, name);
+      const about = { approval: id, run: run.id, digest, principal, form: filled };
+      const { req, tctx, ...claims } = await redeployed.claims(about);
+      const signed = {
+        ...claims,
+        req: { ...req, iss: api.issuer.url, sub: name, roles: ['data-steward'] },
+        tctx: { ...tctx, vote },
+      };
+      return redeployed.decide(run.id, signed, filled);
+    };
+    assert.equal(await decide('bob', 'approve', { colour: 'red' }), 'FormInvalid');
+    assert.equal(await decide('bob', 'approve', null), 'FormInvalid');
+    assert.equal(await decide('bob', 'approve', { ticket: 'FIN-7' }), null);
+    assert.equal(await decide('erin', 'reject', null), null);
+    const [{ state }] = (await api.rows('SELECT state FROM waybill.approval WHERE id = $1', [id])) as [
+      { state: string },
+    ];
+    assert.equal(state, 'rejected');
   });
 });

@@ -35,6 +35,7 @@ describe('the record of a run', () => {
     pipeline: 'orders',
     version: 1,
     definitionDigest: 'd',
+    definition: { id: 'orders', labels: {}, source: { kind: 'upload' }, sink: { kind: 'postgres' } },
     principal: 'prn_alice',
     requestedBy,
     txn: grantOfRun.txn,
