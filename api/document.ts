@@ -13,7 +13,7 @@ import { ExplanationView } from './routes/explanations.ts';
 import { PipelineView } from './routes/pipelines.ts';
 import { RevocationView } from './routes/revocations.ts';
 import { RunView } from './runView.ts';
-import { FiringView, ScheduleView } from './scheduleView.ts';
+import { FiringView, ScheduleDetail, ScheduleView } from './scheduleView.ts';
 import { Envelope } from './trigger/envelope.ts';
 
 /** Schemas that the document names once; a registry of our own, since pipelines may register theirs globally. */
@@ -29,6 +29,7 @@ named.add(ApprovalDetail, { id: 'ApprovalDetail' });
 named.add(DecisionView, { id: 'Decision' });
 named.add(SignedDecisionView, { id: 'SignedDecision' });
 named.add(ScheduleView, { id: 'Schedule' });
+named.add(ScheduleDetail, { id: 'ScheduleDetail' });
 named.add(FiringView, { id: 'Firing' });
 named.add(ScheduleEventData, { id: 'ScheduleEventData' });
 named.add(RunEventData, { id: 'RunEventData' });

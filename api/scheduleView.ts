@@ -1,10 +1,13 @@
 import { z } from 'zod';
-import { type Firing, firingOutcomes } from '../domain/firing.ts';
+import { firingOutcomes } from '../domain/firing.ts';
+import type { ShownFiring } from '../domain/ports/schedules.ts';
+import { runStates } from '../domain/run.ts';
 import { runLinksOf } from '../domain/runLinks.ts';
 import { type Schedule, ScheduleTerms, scheduleStates, temporalScheduleId } from '../domain/schedule.ts';
 import { scheduleLinksOf } from '../domain/scheduleLinks.ts';
+import type { Skipped } from '../domain/skipped.ts';
 import type { ApiOptions } from './ports.ts';
-import { RequesterView } from './runView.ts';
+import { RequesterView, RunView } from './runView.ts';
 
 /** A schedule as HTTP shows it. */
 export const ScheduleView = z.object({
@@ -50,20 +53,74 @@ export function scheduleViewOf(
   return { ...schedule, links: { ...scheduleLinksOf(schedule.id, publicUrl), temporal } };
 }
 
+const count = z.int().min(0);
+
+const SkippedView = z
+  .object({
+    times: count,
+    first: z.iso.datetime(),
+    last: z.iso.datetime(),
+    more: z.boolean().describe('There were more times than are counted here.'),
+  })
+  .nullable()
+  .describe(
+    'Times for which nothing was begun, because this run went on; `null`: none, or none that is known of, as while Temporal is away ' +
+      'or from before the schedule was last changed.',
+  );
+
+const stateOfRun = z
+  .enum(runStates)
+  .nullable()
+  .describe('How the run stands; `null` without one, or where you may not read it.');
+
+/** A schedule by itself, with the run that it waits for. */
+export const ScheduleDetail = ScheduleView.extend({
+  waitsFor: z
+    .object({
+      run: z.string(),
+      at: z.iso.datetime().describe('The time that it is for.'),
+      state: stateOfRun,
+      reason: RunView.shape.reason.describe('Why it waits itself, where it does.'),
+      skipped: SkippedView,
+      links: z.object({ run: z.string() }),
+    })
+    .nullable()
+    .describe('The run that has to end before another begins, by the `overlap` of the terms.'),
+});
+
+export type WaitsFor = NonNullable<z.infer<typeof ScheduleDetail>['waitsFor']>;
+
 export const FiringView = z.object({
   at: z.iso.datetime().describe('The time of the schedule, without jitter.'),
   outcome: z
     .enum(firingOutcomes)
     .describe('`blocked`: see the schedule’s reason; `missed`: too late; `skipped`: the run before went on.'),
   run: z.string().nullable(),
+  state: stateOfRun,
+  skipped: SkippedView,
   code: z.string().nullable().describe('Why no run was begun.'),
   decidedAt: z.iso.datetime(),
   backfilledBy: z.string().nullable().describe('The last run that somebody asked for in its place.'),
   links: z.object({ run: z.string().nullable() }),
 });
 
-export function firingViewOf(firing: Firing, options: ApiOptions): z.infer<typeof FiringView> {
+/** `run` only where whoever asks may read it. */
+export function firingViewOf(
+  { firing, run: begun }: ShownFiring,
+  skipped: Skipped | undefined,
+  options: ApiOptions,
+): z.infer<typeof FiringView> {
   const { nominalAt, outcome, runId, code, at, backfilledBy } = firing;
   const run = runId === null ? null : runLinksOf(runId, options.publicUrl).self;
-  return { at: nominalAt, outcome, run: runId, code, decidedAt: at, backfilledBy, links: { run } };
+  return {
+    at: nominalAt,
+    outcome,
+    run: runId,
+    state: begun?.state ?? null,
+    skipped: skipped ?? null,
+    code,
+    decidedAt: at,
+    backfilledBy,
+    links: { run },
+  };
 }

@@ -137,7 +137,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     listSchedules: listSchedules(ports, options),
     createSchedule: createSchedule(ports, options),
     previewSchedule: previewSchedule(ports),
-    getSchedule: getSchedule(options),
+    getSchedule: getSchedule(ports, options),
     updateSchedule: updateSchedule(ports, options),
     deleteSchedule: deleteSchedule(ports),
     pauseSchedule: pauseSchedule(ports, options),

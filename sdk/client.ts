@@ -35,6 +35,8 @@ export type AuditEvent =
   operations['listRunAudit']['responses'][200]['content']['application/json']['items'][number];
 /** A recurring run that somebody consented to. */
 export type Schedule = components['schemas']['Schedule'];
+/** A schedule by itself, with the run that it waits for. */
+export type ScheduleDetail = components['schemas']['ScheduleDetail'];
 export type ScheduleFilter = NonNullable<operations['listSchedules']['parameters']['query']>;
 export type ScheduleRequest = operations['createSchedule']['requestBody']['content']['application/json'];
 export type ScheduleTerms = ScheduleRequest['terms'];
@@ -111,7 +113,7 @@ export interface WaybillClient {
   decide(id: string, decision: DecisionRequest): Promise<SignedDecision>;
   /** The schedules of pipelines that you may read, by their ids. */
   listSchedules(filter?: ScheduleFilter): Promise<Page<Schedule>>;
-  getSchedule(id: string): Promise<Schedule>;
+  getSchedule(id: string): Promise<ScheduleDetail>;
   /** When a schedule would be due, before there is one. `count`: up to 100. */
   previewSchedule(timing: ScheduleTiming, count?: number): Promise<{ times: string[] }>;
   /** Has a pipeline run again and again in your name; with this you consent to it. */

@@ -7,11 +7,13 @@ import type {
   RecordedFiring,
   ScheduleDraft,
   Schedules,
+  ShownFiring,
 } from '../../domain/ports/schedules.ts';
 import type { Schedule } from '../../domain/schedule.ts';
 import { insertAudit } from './audit.ts';
 import { newDeliveryId } from './callBack.ts';
 import { fromPostgres } from './failure.ts';
+import { runColumns, runFromRow } from './runs.ts';
 import type { Queries, Tenants } from './tenants.ts';
 
 /** The schedules of tenants, for the API. Each change is a new revision, which wakes the relay. */
@@ -111,8 +113,21 @@ export function createSchedules(tenants: Tenants): Schedules {
           [tenant, id, cursor ?? null, limit + 1],
         ),
       );
-      const items = found.slice(0, limit).map(({ firstRunId: _, begun: __, ...firing }) => firing);
-      return { items, nextCursor: found.length > limit ? items.at(-1)!.nominalAt : null };
+      const items = found
+        .slice(0, limit)
+        .map(({ firstRunId: _, begun: __, run, ...firing }) => ({ firing, run }));
+      return { items, nextCursor: found.length > limit ? items.at(-1)!.firing.nominalAt : null };
+    },
+
+    async decidedTimes({ tenant, id }, { fromMs, toMs }) {
+      const { rows } = await asked(
+        tenants.for(tenant).query<{ nominal_at: Date }>(
+          `SELECT nominal_at FROM waybill.firing
+           WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4 ORDER BY nominal_at`,
+          [tenant, id, new Date(fromMs), new Date(toMs)],
+        ),
+      );
+      return rows.map((row) => row.nominal_at.toISOString());
     },
 
     async findFiring(tenant, id, nominalAt) {
@@ -130,7 +145,7 @@ export function createSchedules(tenants: Tenants): Schedules {
       const { rows } = await asked(
         tenants.for(tenant).query({
           name: 'schedule-last-fired',
-          text: `SELECT f.nominal_at, r.ended_at
+          text: `SELECT f.nominal_at, f.run_id, r.ended_at
                  FROM waybill.firing f JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
                  WHERE f.tenant = $1 AND f.schedule_id = $2 ORDER BY f.nominal_at DESC LIMIT 1`,
           values: [tenant, id],
@@ -138,7 +153,11 @@ export function createSchedules(tenants: Tenants): Schedules {
       );
       const [last] = rows;
       return (
-        last && { nominalAt: last.nominal_at.toISOString(), endedAt: last.ended_at?.toISOString() ?? null }
+        last && {
+          nominalAt: last.nominal_at.toISOString(),
+          runId: last.run_id,
+          endedAt: last.ended_at?.toISOString() ?? null,
+        }
       );
     },
 
@@ -332,13 +351,18 @@ function scheduleFromRow(row: any): Schedule {
   };
 }
 
-async function selectFirings(queries: Queries, where: string, values: unknown[]): Promise<RecordedFiring[]> {
+async function selectFirings(
+  queries: Queries,
+  where: string,
+  values: unknown[],
+): Promise<(RecordedFiring & Pick<ShownFiring, 'run'>)[]> {
   const { rows } = await queries.query(
-    `SELECT f.*, r.requested_by, r.grant_jws, r.manifest,
+    `SELECT ${runColumns}, r.grant_jws, r.manifest, f.*,
        (SELECT b.run_id FROM waybill.backfill b
         WHERE b.tenant = f.tenant AND b.schedule_id = f.schedule_id AND b.nominal_at = f.nominal_at
         ORDER BY b.at DESC LIMIT 1) AS backfilled_by
-     FROM waybill.firing f LEFT JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
+     FROM waybill.firing f
+       LEFT JOIN (SELECT *, NULL::jsonb AS live FROM waybill.run) r ON r.tenant = f.tenant AND r.id = f.run_id
      WHERE f.tenant = $1 AND ${where}`,
     values,
   );
@@ -350,6 +374,7 @@ async function selectFirings(queries: Queries, where: string, values: unknown[])
     at: row.at.toISOString(),
     backfilledBy: row.backfilled_by,
     firstRunId: row.first_run_id,
+    run: row.run_id && runFromRow(row),
     begun: row.run_id && {
       runId: row.run_id,
       requestedBy: row.requested_by,

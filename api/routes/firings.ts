@@ -3,11 +3,14 @@ import { errors } from '../../domain/errors.ts';
 import { handler, Page } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { fire } from '../schedules/fire.ts';
+import { skippedBy } from '../schedules/skipped.ts';
 import { FiringView, firingViewOf } from '../scheduleView.ts';
+import { mayRead } from './runs.ts';
 
 const byId = z.object({ id: z.string() });
 
-export function listFirings({ schedules }: ApiPorts, options: ApiOptions) {
+export function listFirings(ports: ApiPorts, options: ApiOptions) {
+  const { schedules, policy } = ports;
   return handler(
     {
       summary: 'Lists what became of the times of a schedule, newest first',
@@ -16,13 +19,21 @@ export function listFirings({ schedules }: ApiPorts, options: ApiOptions) {
       querystring: z.strictObject({ ...Page.shape, cursor: z.iso.datetime().optional() }),
       response: { 200: z.object({ items: z.array(FiringView), nextCursor: z.string().nullable() }) },
     },
-    async ({ query: { limit, cursor }, admission: { schedule } }) => {
+    async ({ query: { limit, cursor }, admission: { schedule, principal } }) => {
       const { tenant, id } = schedule!;
       const page = await schedules.listFirings(tenant, id, {
         limit,
         ...(cursor !== undefined && { cursor }),
       });
-      return { ...page, items: page.items.map((one) => firingViewOf(one, options)) };
+      const runs = page.items.flatMap(({ firing: { nominalAt }, run }) =>
+        run ? [{ nominalAt, endedAt: run.endedAt }] : [],
+      );
+      const skipped = await skippedBy(ports, schedule!, runs);
+      const items = page.items.map(({ firing, run }) => {
+        const readable = run && mayRead(policy, principal, run) ? run : null;
+        return firingViewOf({ firing, run: readable }, skipped.get(firing.nominalAt), options);
+      });
+      return { ...page, items };
     },
   );
 }

@@ -1,10 +1,14 @@
 import { z } from 'zod';
 import { pipelineResourceOf } from '../../domain/policy.ts';
-import { ScheduleTiming, scheduleStates } from '../../domain/schedule.ts';
+import type { Principal } from '../../domain/principal.ts';
+import { runLinksOf } from '../../domain/runLinks.ts';
+import { type Schedule, ScheduleTiming, scheduleStates } from '../../domain/schedule.ts';
 import { handler, Page } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
-import { ScheduleView, scheduleViewOf } from '../scheduleView.ts';
+import { skippedBy } from '../schedules/skipped.ts';
+import { ScheduleDetail, ScheduleView, scheduleViewOf, type WaitsFor } from '../scheduleView.ts';
+import { mayRead } from './runs.ts';
 
 const byId = z.object({ id: z.string() });
 const dayMs = 86_400_000;
@@ -41,11 +45,44 @@ export function listSchedules({ schedules, policy, definitions }: ApiPorts, opti
   );
 }
 
-export function getSchedule(options: ApiOptions) {
+export function getSchedule(ports: ApiPorts, options: ApiOptions) {
   return handler(
-    { summary: 'Shows a schedule', tags: ['schedules'], params: byId, response: { 200: ScheduleView } },
-    async ({ admission }) => scheduleViewOf(admission.schedule!, options),
+    {
+      summary: 'Shows a schedule, and the run that it waits for',
+      tags: ['schedules'],
+      params: byId,
+      response: { 200: ScheduleDetail },
+    },
+    async ({ admission: { schedule, principal } }) => ({
+      ...scheduleViewOf(schedule!, options),
+      waitsFor: await waitsFor(ports, options, schedule!, principal),
+    }),
   );
+}
+
+async function waitsFor(
+  ports: ApiPorts,
+  options: ApiOptions,
+  schedule: Schedule,
+  principal: Principal,
+): Promise<WaitsFor | null> {
+  const { tenant, id, terms } = schedule;
+  if (terms.overlap === 'allow-all' || terms.overlap === 'cancel-other') return null;
+  const last = await ports.schedules.lastFired(tenant, id);
+  if (!last || last.endedAt !== null) return null;
+  const [run, skipped] = await Promise.all([
+    ports.intake.findRun(tenant, last.runId),
+    skippedBy(ports, schedule, [last]),
+  ]);
+  const readable = run && mayRead(ports.policy, principal, run) ? run : undefined;
+  return {
+    run: last.runId,
+    at: last.nominalAt,
+    state: readable?.state ?? null,
+    ...(readable?.reason && { reason: readable.reason }),
+    skipped: skipped.get(last.nominalAt) ?? null,
+    links: { run: runLinksOf(last.runId, options.publicUrl).self },
+  };
 }
 
 /** Looked at one after the other until there are enough times, since Temporal lists a thousand at most. */

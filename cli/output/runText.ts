@@ -17,7 +17,7 @@ const colours: Record<State, Parameters<typeof styleText>[0]> = {
   cancelled: 'yellow',
 };
 
-function stateText(state: State): string {
+export function stateText(state: State): string {
   return styleText(colours[state], state);
 }
 

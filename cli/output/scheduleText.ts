@@ -1,7 +1,8 @@
 import { styleText } from 'node:util';
-import type { Firing, Schedule, ScheduleTerms } from '../../sdk/client.ts';
+import type { Firing, Schedule, ScheduleDetail, ScheduleTerms } from '../../sdk/client.ts';
 import { plain } from './plain.ts';
-import { localTime, since } from './quantities.ts';
+import { count, localTime, since } from './quantities.ts';
+import { stateText as runStateText } from './runText.ts';
 import { table } from './table.ts';
 
 const colours: Record<Schedule['state'], Parameters<typeof styleText>[0]> = {
@@ -32,7 +33,7 @@ export function scheduleTable(schedules: readonly Schedule[], now: number): stri
 }
 
 /** Everything about one schedule, and when it is due next. */
-export function scheduleLines(schedule: Schedule, next: readonly string[], now: number): string[] {
+export function scheduleLines(schedule: ScheduleDetail, next: readonly string[], now: number): string[] {
   const { id, pipeline, terms, note, owner, declared, reason, links, updatedAt, applied, revision } =
     schedule;
   const rows: [string, string][] = [
@@ -47,6 +48,7 @@ export function scheduleLines(schedule: Schedule, next: readonly string[], now: 
       'changed',
       `${localTime(updatedAt)} (${since(updatedAt, now)}), revision ${revision}${applied ? '' : ', on its way to Temporal'}`,
     ],
+    ...waitingRows(schedule),
     ...nextRows(schedule.state === 'active' ? next : [], terms.timeZone),
     ...(links.temporal ? [['temporal', links.temporal] as [string, string]] : []),
   ];
@@ -70,16 +72,43 @@ export function draftLines(
   ];
 }
 
+/** What became of its times; those that a run kept from beginning are one line above it, since it was the earlier one. */
 export function firingTable(firings: readonly Firing[]): string[] {
-  return table<Firing>(
+  return table<FiringRow>(
     [
       { title: 'FOR', cell: ({ at }) => localTime(at) },
       { title: 'OUTCOME', cell: ({ outcome }) => styleText(outcomes[outcome], outcome) },
       { title: 'RUN', cell: ({ run, code }) => run ?? plain(code ?? '') },
+      { title: 'STATE', cell: ({ how }) => how },
       { title: 'BACKFILLED BY', cell: ({ backfilledBy }) => backfilledBy ?? '' },
     ],
-    firings,
+    firings.flatMap(firingRows),
   );
+}
+
+type FiringRow = Pick<Firing, 'at' | 'outcome' | 'run' | 'code' | 'backfilledBy'> & { how: string };
+
+function firingRows(firing: Firing): FiringRow[] {
+  const { run, state, skipped } = firing;
+  const begun = { ...firing, how: state ? runStateText(state) : '' };
+  if (!skipped) return [begun];
+  const how = `went on${skipped.times > 1 ? `; ${skippedText(skipped)}` : ''}`;
+  return [{ at: skipped.last, outcome: 'skipped', run, code: null, backfilledBy: null, how }, begun];
+}
+
+function skippedText({ times, first, more }: NonNullable<Firing['skipped']>): string {
+  return `${more ? 'more than ' : ''}${times === 1 ? 'once' : `${count(times)} times`} since ${localTime(first)}`;
+}
+
+/** Why nothing more begins, and what shows more of it. */
+function waitingRows({ waitsFor }: ScheduleDetail): [string, string][] {
+  if (!waitsFor) return [];
+  const { run, at, state, reason, skipped } = waitsFor;
+  const how = `${state ? `is ${runStateText(state)}` : 'goes on'}${reason ? ` (${plain(reason.code)})` : ''}`;
+  return [
+    ['waits for', `${run}, of ${localTime(at)}, which ${how}; npx waybill runs get ${run}`],
+    ...(skipped ? [['skipped', skippedText(skipped)] as [string, string]] : []),
+  ];
 }
 
 /** A time in the zone of the schedule, with its distance to UTC that day: whoever reads it sees when clocks change. */

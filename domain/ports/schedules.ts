@@ -3,8 +3,9 @@ import type { Callback } from '../callback.ts';
 import type { Firing, FiringOutcome, FiringRef } from '../firing.ts';
 import type { Manifest } from '../manifest.ts';
 import type { Requester } from '../principal.ts';
-import type { RunState } from '../run.ts';
+import type { Run, RunState } from '../run.ts';
 import type { Schedule, ScheduleState } from '../schedule.ts';
+import type { Ongoing, Range } from '../skipped.ts';
 import type { RunReason } from './progress.ts';
 
 /** The records of schedules, and of what became of their times. All of it throws `DatabaseUnavailable`. */
@@ -38,10 +39,12 @@ export interface Schedules {
     tenant: string,
     id: string,
     page: { limit: number; cursor?: string },
-  ): Promise<{ items: Firing[]; nextCursor: string | null }>;
+  ): Promise<{ items: ShownFiring[]; nextCursor: string | null }>;
+  /** Times within the range of which something has become, in their order. */
+  decidedTimes(schedule: Pick<Schedule, 'tenant' | 'id'>, range: Range): Promise<string[]>;
   findFiring(tenant: string, id: string, nominalAt: string): Promise<RecordedFiring | undefined>;
   /** The last time that began a run, and how that stands. */
-  lastFired(tenant: string, id: string): Promise<{ nominalAt: string; endedAt: string | null } | undefined>;
+  lastFired(tenant: string, id: string): Promise<(Ongoing & { runId: string }) | undefined>;
   /** Whether a run that a firing of it began has failed since it was last resumed. */
   hasFailed(schedule: Pick<Schedule, 'tenant' | 'id'>): Promise<boolean>;
   /**
@@ -78,6 +81,12 @@ export interface GivenDelegation {
   expiresAtS: number;
   /** Of the pipeline as it was consented to. */
   definitionDigest: string;
+}
+
+/** What became of a time, and the run that it began. */
+export interface ShownFiring {
+  firing: Firing;
+  run: Run | null;
 }
 
 /** A run for one time. */

@@ -528,7 +528,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Shows a schedule */
+        /** Shows a schedule, and the run that it waits for */
         get: operations["getSchedule"];
         put?: never;
         post?: never;
@@ -1674,12 +1674,140 @@ export interface components {
                 temporal: string | null;
             };
         };
+        ScheduleDetail: {
+            id: string;
+            pipeline: string;
+            tenant: string;
+            /** @enum {string} */
+            state: "active" | "paused" | "blocked";
+            reason: {
+                code: string;
+                message: string;
+            } | null;
+            terms: {
+                cron?: string;
+                every?: string;
+                offset?: string;
+                calendars?: {
+                    /** @default 0 */
+                    second: string;
+                    /** @default 0 */
+                    minute: string;
+                    /** @default 0 */
+                    hour: string;
+                    /** @default * */
+                    dayOfMonth: string;
+                    /** @default * */
+                    month: string;
+                    /** @default * */
+                    dayOfWeek: string;
+                    /** @default * */
+                    year: string;
+                }[];
+                /** @default UTC */
+                timeZone: string;
+                jitter?: string;
+                /** Format: date-time */
+                startAt?: string;
+                /** Format: date-time */
+                endAt?: string;
+                /**
+                 * @default skip
+                 * @enum {string}
+                 */
+                overlap: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
+                /** @default 1h */
+                catchUp: string;
+                /** @default false */
+                pauseOnFailure: boolean;
+                /** @default {} */
+                parameters: {
+                    [key: string]: unknown;
+                };
+                timeParameter?: string;
+                source?: {
+                    path: string;
+                } | {
+                    /** Format: uri */
+                    url: string;
+                };
+                callback?: {
+                    /** Format: uri */
+                    url: string;
+                };
+            };
+            note: string | null;
+            declared: boolean;
+            owner: {
+                id: string;
+                issuer: string;
+                subject: string;
+                /** @enum {string} */
+                kind: "person" | "service" | "agent";
+                actor?: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                };
+            };
+            delegation: {
+                id: string;
+                /** Format: date-time */
+                givenAt: string;
+                /** Format: date-time */
+                expiresAt: string;
+                definitionDigest: string;
+            } | null;
+            revision: number;
+            applied: boolean;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+            links: {
+                self: string;
+                firings: string;
+                temporal: string | null;
+            };
+            waitsFor: {
+                run: string;
+                /** Format: date-time */
+                at: string;
+                state: ("accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled") | null;
+                reason?: {
+                    code: string;
+                    message: string;
+                };
+                skipped: {
+                    times: number;
+                    /** Format: date-time */
+                    first: string;
+                    /** Format: date-time */
+                    last: string;
+                    more: boolean;
+                } | null;
+                links: {
+                    run: string;
+                };
+            } | null;
+        };
         Firing: {
             /** Format: date-time */
             at: string;
             /** @enum {string} */
             outcome: "fired" | "blocked" | "missed" | "skipped";
             run: string | null;
+            state: ("accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled") | null;
+            skipped: {
+                times: number;
+                /** Format: date-time */
+                first: string;
+                /** Format: date-time */
+                last: string;
+                more: boolean;
+            } | null;
             code: string | null;
             /** Format: date-time */
             decidedAt: string;
@@ -3080,7 +3208,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Schedule"];
+                    "application/json": components["schemas"]["ScheduleDetail"];
                 };
             };
             /** @description Refused; `code` says why. */

@@ -23,11 +23,16 @@ describe('a worker that asks whether a schedule may fire', () => {
   let execution: FiringExecution | undefined;
   let known: KnownSchedule | undefined;
   let due: boolean;
+  /** Other times than the one that is asked about. */
+  let times: number[];
   let id: string;
   let nominalMs: number;
 
   const timetable: ApiPorts['timetable'] = {
-    times: async (_, { fromMs }) => ({ timesMs: due ? [fromMs] : [], complete: true }),
+    times: async (_, { fromMs }) => ({
+      timesMs: times.length > 0 ? times : due ? [fromMs] : [],
+      complete: true,
+    }),
     describe: async () => known,
     execution: async () => execution,
   };
@@ -40,6 +45,7 @@ describe('a worker that asks whether a schedule may fire', () => {
   /** A schedule of alice’s, and an execution of it that is due in this second, as Temporal would show both. */
   beforeEach(async () => {
     due = true;
+    times = [];
     id = `daily-${randomUUID().slice(0, 8)}`;
     await create({});
     nominalMs = Math.ceil(Date.now() / secondMs) * secondMs;
@@ -268,6 +274,42 @@ describe('a worker that asks whether a schedule may fire', () => {
     nominalMs = before;
     execute();
     assert.deepEqual(await fire(), { outcome: 'skipped', code: 'FiringSkipped' });
+  });
+
+  it('leaves out times while a run goes on, which the schedule and its history say', async () => {
+    const { runId } = (await fire()).run!;
+    const nominal = nominalMs - 600_000;
+    await api.rows('UPDATE waybill.schedule SET active_since = $2 WHERE id = $1', [id, new Date(nominal)]);
+    await api.rows('UPDATE waybill.firing SET nominal_at = $2 WHERE schedule_id = $1', [
+      id,
+      new Date(nominal),
+    ]);
+    const reason = { code: 'GrantRevoked', message: 'Withdrawn.' };
+    await api.rows(`UPDATE waybill.run SET state = 'suspended', reason = $2 WHERE id = $1`, [runId, reason]);
+    times = [nominal, nominal + 200_000, nominal + 400_000, nominal + 3_600_000];
+    const [at, first, last] = times.map((ms) => new Date(ms).toISOString());
+    const skipped = { times: 2, first, last, more: false };
+    const links = { run: `/v1/runs/${runId}` };
+    const waitsFor = async () =>
+      ((await (await api.call(`/v1/schedules/${id}`)).json()) as { waitsFor: unknown }).waitsFor;
+    const history = async () => {
+      const response = await api.call(`/v1/schedules/${id}/firings`);
+      const { items } = (await response.json()) as { items: Record<string, unknown>[] };
+      return items.map(({ run, state, outcome, skipped }) => ({ run, state, outcome, skipped }));
+    };
+    assert.deepEqual(await waitsFor(), { run: runId, at, state: 'suspended', reason, skipped, links });
+    assert.deepEqual(await history(), [{ run: runId, state: 'suspended', outcome: 'fired', skipped }]);
+
+    const ended = new Date(nominal + 300_000);
+    await api.rows(`UPDATE waybill.run SET state = 'completed', reason = NULL, ended_at = $2 WHERE id = $1`, [
+      runId,
+      ended,
+    ]);
+    assert.equal(await waitsFor(), null);
+    const before = { times: 1, first, last: first, more: false };
+    assert.deepEqual(await history(), [
+      { run: runId, state: 'completed', outcome: 'fired', skipped: before },
+    ]);
   });
 
   it('begins nothing beside a run that goes on, though somebody has Temporal fill the time in', async () => {

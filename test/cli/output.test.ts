@@ -4,12 +4,13 @@ import { CommanderError } from 'commander';
 import { CliError } from '../../cli/context.ts';
 import { failureOf } from '../../cli/failure.ts';
 import { plain } from '../../cli/output/plain.ts';
-import { bytes, count, duration, since } from '../../cli/output/quantities.ts';
+import { bytes, count, duration, localTime, since } from '../../cli/output/quantities.ts';
 import { countLines } from '../../cli/output/runText.ts';
+import { firingTable } from '../../cli/output/scheduleText.ts';
 import { table } from '../../cli/output/table.ts';
 import { rawParameters, typedParameters } from '../../cli/parameters.ts';
 import { SettingsError } from '../../domain/settings.ts';
-import { ApiUnreachable, ProblemError } from '../../sdk/client.ts';
+import { ApiUnreachable, type Firing, ProblemError } from '../../sdk/client.ts';
 
 function problem(status: number, code: string, issues?: { path: string; message: string }[]): ProblemError {
   const title = 'What to do next.';
@@ -169,5 +170,28 @@ describe('parameters', () => {
         () => rawParameters([wrong]),
         (error) => error instanceof CliError && error.exitCode === 2,
       );
+  });
+});
+
+describe('the history of a schedule', () => {
+  const at = '2026-11-26T06:00:00.000Z';
+  const begun = { outcome: 'fired', run: 'countries-1', state: 'suspended' } as const;
+  const fired: Firing = {
+    ...begun,
+    ...{ at, skipped: null, code: null, decidedAt: at, backfilledBy: null, links: { run: null } },
+  };
+  const skipped = {
+    times: 4,
+    first: '2026-11-26T07:00:00.000Z',
+    last: '2026-11-26T10:00:00.000Z',
+    more: false,
+  };
+
+  it('has a line for the times that a run kept from beginning', () => {
+    const [, above, below] = firingTable([{ ...fired, skipped }]).map((line) => line.split(/ {2,}/));
+    const since = `went on; 4 times since ${localTime(skipped.first)}`;
+    assert.deepEqual(above, [localTime(skipped.last), 'skipped', 'countries-1', since]);
+    assert.deepEqual(below, [localTime(at), 'fired', 'countries-1', 'suspended']);
+    assert.equal(firingTable([fired]).length, 2);
   });
 });
