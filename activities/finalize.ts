@@ -6,7 +6,7 @@ import { knownReason } from './reason.ts';
 import { audited, runOf, scopeOf } from './run.ts';
 
 /**
- * Records how a run ended, once, with counts summed from the ledger rather than from what the workflow believes.
+ * Records how a run ended, once, with counts summed from what is on record rather than from what the workflow believes.
  * A run that claims to be complete while a batch is missing or its counts do not add up fails as `CountsMismatch`.
  */
 export async function finalizeStep(

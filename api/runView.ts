@@ -34,7 +34,8 @@ export const RunView = z.object({
       deduplicated: count,
     })
     .describe(
-      '`read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended.',
+      '`read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were ' +
+        'never stored, as of a run that was rejected, none is `emitted` then.',
     ),
   createdAt: z.iso.datetime(),
   startedAt: z.iso.datetime().nullable(),

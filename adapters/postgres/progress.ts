@@ -254,11 +254,16 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun, publicU
     },
 
     async totals(run) {
-      const [ledger, [arrived]] = await Promise.all([
-        rows<{ counts: Counts }>(
+      const [counted, [arrived]] = await Promise.all([
+        rows<{ counts: Partial<Counts>; stored: boolean }>(
           run,
-          'progress-ledger',
-          'SELECT counts FROM waybill.ledger WHERE run_id = $1',
+          'progress-counted',
+          // What was made of a batch that was never stored counts as read, and nothing of it as emitted.
+          `SELECT counts, true AS stored FROM waybill.ledger WHERE run_id = $1
+           UNION ALL
+           SELECT s.counts - 'emitted', false FROM waybill.stage s
+           JOIN waybill.stage t ON t.run_id = $1 AND t.seq = s.seq AND t.stage = 'transform'
+           WHERE s.run_id = $1 AND NOT EXISTS (SELECT FROM waybill.ledger l WHERE l.run_id = $1 AND l.seq = s.seq)`,
         ),
         rows<{ batches: number; readInBits: boolean }>(
           run,
@@ -269,8 +274,8 @@ export function createProgress(tenants: Tenants, waitForRun: WaitForRun, publicU
         ),
       ]);
       return {
-        counts: ledger.reduce((sum, { counts }) => addCounts(sum, counts), zeroCounts),
-        stored: ledger.length,
+        counts: counted.reduce((sum, { counts }) => addCounts(sum, counts), zeroCounts),
+        stored: counted.filter(({ stored }) => stored).length,
         batches: arrived!.batches,
         nothingNew: arrived!.readInBits && arrived!.batches === 0,
       };

@@ -51,7 +51,10 @@ export interface Progress {
   successor(run: RunRef): Promise<string | null>;
   /** Suspended becomes running; any other state stays. */
   resume(run: RunRef, audit: AuditEvent): Promise<void>;
-  /** Sums of the ledger, and whether each batch is in it; `nothingNew`: a source that is read bit by bit was read and had nothing. */
+  /**
+   * Sums of the ledger, and of what was made of batches that are not in it: those were read, and none of their rows is emitted.
+   * `stored` of so many `batches` are in it; `nothingNew`: a source that is read bit by bit was read and had nothing.
+   */
   totals(run: RunRef): Promise<{ counts: Counts; stored: number; batches: number; nothingNew: boolean }>;
   /** The state the run ends in, once; later calls change nothing and resolve with how it ended. */
   end(run: RunRef, outcome: RunOutcome, audit: AuditEvent): Promise<RunOutcome>;

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createProgress } from '../../adapters/postgres/progress.ts';
 import { type Tenants, tenantsOf } from '../../adapters/postgres/tenants.ts';
+import { zeroCounts } from '../../domain/run.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 
 describe('a run that has ended', () => {
@@ -25,7 +26,7 @@ describe('a run that has ended', () => {
   });
 
   /** One batch, which was stored; the run began in the execution `first`. */
-  async function addEnded(state: 'completed' | 'failed') {
+  async function addEnded(state: 'completed' | 'failed' | 'cancelled') {
     const run = { tenant: 'acme', runId: `orders-${state}` };
     const of = [run.runId, run.tenant];
     await owner.query(
@@ -45,6 +46,24 @@ describe('a run that has ended', () => {
     );
     return run;
   }
+
+  it('counts what was read and refused of a batch that was never stored, and none of its rows', async () => {
+    const run = await addEnded('cancelled');
+    for (const [seq, stage, counts] of [
+      [0, 'validate', { read: 1 }],
+      [0, 'transform', { passed: 1, emitted: 1 }],
+      [1, 'validate', { read: 5, rejected: 1 }],
+      [1, 'transform', { passed: 2, filtered: 1, rejected: 1, emitted: 4 }],
+      [2, 'validate', { read: 7 }],
+    ])
+      await owner.query(
+        `INSERT INTO waybill.stage (tenant, run_id, seq, stage, digest, size_bytes, counts) VALUES ('acme', $1, $2, $3, 'd', 1, $4)`,
+        [run.runId, seq, stage, counts],
+      );
+    const { counts, stored } = await progress().totals(run);
+    const read = { read: 5, passed: 2, filtered: 1, rejected: 2 };
+    assert.deepEqual([counts, stored], [{ ...zeroCounts, ...read, stored: 1 }, 1]);
+  });
 
   const progress = () => createProgress(tenants, async () => {});
 
