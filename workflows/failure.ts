@@ -16,6 +16,15 @@ export function reasonOf(error: unknown): { code: string; message: string } {
   return { code: 'Internal', message: 'Something went wrong on our side.' };
 }
 
+/**
+ * The error of a step, or the cancellation that it comes from: a step that was to end, and whose worker died or had no time to hear of
+ * it, ends by its time, and is not tried again.
+ */
+export function asCancelled(error: unknown): unknown {
+  const given = error instanceof ActivityFailure && error.retryState === 'CANCEL_REQUESTED';
+  return given && !isCancellation(error) ? new CancelledFailure('The step was cancelled.', [], error) : error;
+}
+
 /** The one thing that workflow code throws. `type` is the code, so that Temporal’s Web UI and its API show it. */
 export function toWorkflowFailure(error: unknown): ApplicationFailure {
   const { code, message } = reasonOf(error);

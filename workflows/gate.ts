@@ -52,6 +52,8 @@ export function noteApproval(input: RunInput, cursor: Cursor, approval: Awaited 
   const before = cursor.approval;
   if (!approval || (before && !follows(approval, before))) return;
   cursor.approval = approval;
+  // Its run has ended, and says so.
+  if (approval.state === 'cancelled') return;
   if (approval.state !== before?.state || approval.round !== before.round)
     upsertSearchAttributes({
       WaybillState: [approval.state === 'pending' ? 'awaiting-approval' : 'running'],

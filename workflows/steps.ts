@@ -1,23 +1,26 @@
 import { proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import { fetchQueueOf } from '../domain/fetchQueue.ts';
-import { mayPass } from './failure.ts';
+import { asCancelled, mayPass } from './failure.ts';
 import type { RunInput } from './messages.ts';
 import { localTimeouts, timeouts } from './timeouts.ts';
+
+type Step = (argument: unknown) => Promise<unknown>;
 
 /** The steps of a run as it may call them: of a quick run near, inside the workflow task; of others as activities. */
 export function stepsOf(input: RunInput): Activities {
   function far<K extends keyof typeof timeouts>(step: K): Activities[K] {
     const taskQueue = step === 'fetch' ? fetchQueueOf(workflowInfo().taskQueue) : undefined;
-    return proxyActivities<Activities>({
-      ...timeouts[step],
-      ...(taskQueue && { taskQueue }),
-    })[step] as Activities[K];
+    const proxy = proxyActivities<Activities>({ ...timeouts[step], ...(taskQueue && { taskQueue }) })[step];
+    const call: Step = (argument) =>
+      (proxy as Step)(argument).catch((error: unknown) => {
+        throw asCancelled(error);
+      });
+    return call as Activities[K];
   }
 
   function near<K extends keyof typeof timeouts & keyof typeof localTimeouts>(step: K): Activities[K] {
     const local = proxyLocalActivities<Activities>(localTimeouts[step])[step];
-    type Step = (argument: unknown) => Promise<unknown>;
     const call: Step = (argument) =>
       (local as Step)(argument).catch((error: unknown) => {
         if (!mayPass(error)) throw error;

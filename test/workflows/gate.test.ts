@@ -268,4 +268,43 @@ describe('a run at its gate', () => {
     await late.cancel();
     assert.equal(((await late.result()) as { state: string }).state, 'completed');
   });
+
+  it('is cancelled, not failed, where the step under way hears of it too late and fails', async () => {
+    let handle: WorkflowHandle | undefined;
+    steps = {
+      gate: async () => pending({ dueInMs: 1 }),
+      async lapse() {
+        await until(async () => handle !== undefined && (await isToldToEnd(handle)));
+        throw new Error('the database does not answer');
+      },
+    };
+    handle = await begin();
+    await until(() => calls.includes('lapse'));
+    await handle.cancel();
+    await assert.rejects(handle.result());
+    assert.equal((await handle.describe()).status.name, 'CANCELLED');
+  });
+
+  it('stays what its end says, though a decision is answered later', async () => {
+    steps = {
+      async decide() {
+        await until(() => calls.includes('finalize'));
+        return { counted: 'ApprovalEnded', approval: { ...approval, state: 'cancelled', dueInMs: 0 } };
+      },
+    };
+    const handle = await begin();
+    await waiting();
+    const answer = codeOf(send(handle, 'yes'));
+    await until(() => calls.includes('decide'));
+    await handle.cancel();
+    assert.equal(await answer, 'ApprovalEnded');
+    await assert.rejects(handle.result());
+    assert.deepEqual((await handle.describe()).searchAttributes.WaybillState, ['cancelled']);
+  });
+
+  /** Whether an activity of the run has been asked to end. */
+  async function isToldToEnd(handle: WorkflowHandle): Promise<boolean> {
+    const { events } = await handle.fetchHistory();
+    return (events ?? []).some((event) => event.activityTaskCancelRequestedEventAttributes);
+  }
 });
