@@ -20,6 +20,7 @@ export const ScheduleView = z.object({
       '`paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.',
     ),
   reason: z.object({ code: z.string(), message: z.string() }).nullable(),
+  pausedBy: RequesterView.nullable().describe('What its owner has paused, only they resume.'),
   terms: ScheduleTerms.describe('What its owner consents to.'),
   note: z.string().nullable(),
   declared: z.boolean().describe('Whether it came with the definition of its pipeline.'),

@@ -8,6 +8,8 @@ export interface ConsentEvidence {
   schedule: Schedule;
   /** The consent, of which the signature is verified; `undefined` where there is none. */
   claims: DelegationClaims | undefined;
+  /** Whether another one, or a change, has taken its place. */
+  ended: boolean;
   /** The pipeline as it is served today. */
   pipeline: LoadedPipeline | undefined;
   /** Of the terms on record. */
@@ -38,6 +40,7 @@ const consentChecks: readonly ConsentCheck[] = [
       claims.req.iss === schedule.owner.issuer &&
       claims.req.sub === schedule.owner.subject,
   },
+  { name: 'end', code: 'ConsentNeeded', passes: ({ ended }) => !ended },
   {
     name: 'terms',
     code: 'ConsentNeeded',

@@ -134,6 +134,8 @@ export interface Schedule {
   delegation: { id: string; givenAt: string; expiresAt: string; definitionDigest: string } | null;
   state: ScheduleState;
   reason: RunReason | null;
+  /** Who has paused it; `null` where nobody has, or Temporal, or somebody there. */
+  pausedBy: Requester | null;
   /** No time before this is due. */
   activeSince: string;
   revision: number;

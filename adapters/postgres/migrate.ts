@@ -17,6 +17,7 @@ import * as schedules from './migrations/0010_schedules.ts';
 import * as watermarks from './migrations/0011_watermarks.ts';
 import * as consents from './migrations/0012_consents.ts';
 import * as scheduleEvents from './migrations/0013_schedule_events.ts';
+import * as endedConsents from './migrations/0015_ended_consents.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -34,6 +35,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0011_watermarks': watermarks,
   '0012_consents': consents,
   '0013_schedule_events': scheduleEvents,
+  '0015_ended_consents': endedConsents,
 };
 
 /**

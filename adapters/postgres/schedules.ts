@@ -43,31 +43,33 @@ export function createSchedules(tenants: Tenants): Schedules {
       await tenants.for(draft.tenant, audit.actor?.id).transaction(async (client) => {
         const { rowCount } = await client.query(
           `INSERT INTO waybill.schedule AS s
-             (tenant, id, pipeline, definition, terms, note, declared, owner, state, reason, delegation_id)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             (tenant, id, pipeline, definition, terms, note, declared, owner, state, reason, paused_by, delegation_id)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
            ON CONFLICT (tenant, id) DO UPDATE SET pipeline = $3, definition = $4, terms = $5, note = $6, declared = $7,
-             owner = $8, state = $9, reason = $10, delegation_id = $11, active_since = now(), created_at = now(),
+             owner = $8, state = $9, reason = $10, paused_by = $11, delegation_id = $12, active_since = now(), created_at = now(),
              updated_at = now(), due_at = now(), attempts = 0, revision = s.revision + 1
              WHERE s.state = 'deleted'`,
           valuesOf(draft, delegation),
         );
         if (!rowCount) throw new WaybillError('ScheduleExists');
-        await settle(client, draft, delegation, audit);
+        await settle(client, draft, delegation ?? 'stands', audit);
       });
       return (await this.find(draft.tenant, draft.id))!;
     },
 
-    async change(draft, revision, delegation, audit) {
+    async change(draft, revision, consent, audit) {
+      const delegation = typeof consent === 'object' ? consent : null;
       await tenants.for(draft.tenant, audit.actor?.id).transaction(async (client) => {
         const { rowCount } = await client.query(
           `UPDATE waybill.schedule SET pipeline = $3, definition = $4, terms = $5, note = $6, declared = $7, owner = $8,
-             state = $9, reason = $10, delegation_id = coalesce($11, delegation_id), revision = revision + 1,
-             active_since = CASE WHEN $12 THEN now() ELSE active_since END, updated_at = now(), due_at = now(), attempts = 0
-           WHERE tenant = $1 AND id = $2 AND revision = $13 AND state <> 'deleted'`,
-          [...valuesOf(draft, delegation), draft.fresh, revision],
+             state = $9, reason = $10, paused_by = $11,
+             delegation_id = CASE WHEN $13 THEN delegation_id ELSE $12 END, revision = revision + 1,
+             active_since = CASE WHEN $14 THEN now() ELSE active_since END, updated_at = now(), due_at = now(), attempts = 0
+           WHERE tenant = $1 AND id = $2 AND revision = $15 AND state <> 'deleted'`,
+          [...valuesOf(draft, delegation), consent === 'stands', draft.fresh, revision],
         );
         if (!rowCount) throw new WaybillError('ScheduleChanged');
-        await settle(client, draft, delegation, audit);
+        await settle(client, draft, consent, audit);
       });
       return (await this.find(draft.tenant, draft.id))!;
     },
@@ -81,6 +83,7 @@ export function createSchedules(tenants: Tenants): Schedules {
           [tenant, id, revision],
         );
         if (!rowCount) throw new WaybillError('ScheduleChanged');
+        await endConsents(client, { tenant, id });
         await insertAudit(client, audit);
         await wakeRelay(client);
       });
@@ -89,11 +92,14 @@ export function createSchedules(tenants: Tenants): Schedules {
     async findDelegation({ tenant, delegation }) {
       if (!delegation) return undefined;
       const { rows } = await asked(
-        tenants
-          .for(tenant)
-          .query('SELECT jws FROM waybill.delegation WHERE tenant = $1 AND id = $2', [tenant, delegation.id]),
+        tenants.for(tenant).query(
+          `SELECT d.jws, EXISTS (
+             SELECT FROM waybill.ended_delegation e WHERE e.tenant = d.tenant AND e.delegation_id = d.id) AS ended
+           FROM waybill.delegation d WHERE d.tenant = $1 AND d.id = $2`,
+          [tenant, delegation.id],
+        ),
       );
-      return rows[0]?.jws;
+      return rows[0];
     },
 
     async hasDelegation(tenant, delegationId) {
@@ -245,7 +251,7 @@ export function createSchedules(tenants: Tenants): Schedules {
 }
 
 function valuesOf(draft: ScheduleDraft, delegation: GivenDelegation | null): unknown[] {
-  const { tenant, id, pipeline, definition, terms, note, declared, owner, state, reason } = draft;
+  const { tenant, id, pipeline, definition, terms, note, declared, owner, state, reason, pausedBy } = draft;
   const json = (value: object | null) => value && JSON.stringify(value);
   return [
     tenant,
@@ -258,6 +264,7 @@ function valuesOf(draft: ScheduleDraft, delegation: GivenDelegation | null): unk
     json(owner),
     state,
     json(reason),
+    json(pausedBy),
     delegation?.id ?? null,
   ];
 }
@@ -265,27 +272,40 @@ function valuesOf(draft: ScheduleDraft, delegation: GivenDelegation | null): unk
 async function settle(
   client: ClientBase,
   { tenant, id }: ScheduleDraft,
-  delegation: GivenDelegation | null,
+  consent: GivenDelegation | 'stands' | 'ends',
   audit: Parameters<typeof insertAudit>[1],
 ): Promise<void> {
-  if (delegation) {
+  if (consent !== 'stands') await endConsents(client, { tenant, id });
+  if (typeof consent === 'object') {
     await client.query(
       `INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at, definition_digest)
        VALUES ($1, $2, $3, $4, $5, to_timestamp($6), to_timestamp($7), $8)`,
       [
-        delegation.id,
+        consent.id,
         tenant,
         id,
-        delegation.owner,
-        delegation.jws,
-        delegation.givenAtS,
-        delegation.expiresAtS,
-        delegation.definitionDigest,
+        consent.owner,
+        consent.jws,
+        consent.givenAtS,
+        consent.expiresAtS,
+        consent.definitionDigest,
       ],
     );
   }
   await insertAudit(client, audit);
   await wakeRelay(client);
+}
+
+/** All that were given so far. The API’s role cannot take it back, so that no change of a record makes one count again. */
+async function endConsents(
+  client: ClientBase,
+  { tenant, id }: Pick<Schedule, 'tenant' | 'id'>,
+): Promise<void> {
+  await client.query(
+    `INSERT INTO waybill.ended_delegation (tenant, delegation_id)
+     SELECT tenant, id FROM waybill.delegation WHERE tenant = $1 AND schedule_id = $2 ON CONFLICT DO NOTHING`,
+    [tenant, id],
+  );
 }
 
 /** Without a consent there is nobody who agreed to whom to tell. */
@@ -343,6 +363,7 @@ function scheduleFromRow(row: any): Schedule {
     },
     state: row.state,
     reason: row.reason,
+    pausedBy: row.paused_by,
     activeSince: row.active_since.toISOString(),
     revision: Number(row.revision),
     applied: row.revision === row.applied_revision,

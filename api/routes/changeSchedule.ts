@@ -20,7 +20,7 @@ import {
   loaded,
   maySchedule,
   note,
-  paused,
+  pausedBy,
 } from '../schedules/draft.ts';
 import { ScheduleView, scheduleViewOf } from '../scheduleView.ts';
 
@@ -60,13 +60,13 @@ export function createSchedule(ports: ApiPorts, options: ApiOptions) {
         note: body.note ?? null,
         declared: body.declared,
         owner: requesterOf({ ...principal, actor: undefined }),
-        ...(body.paused ? paused : active),
+        ...(body.paused ? pausedBy(principal) : active),
         fresh: true,
       };
       const consented = mayConsent(principal, principal)
         ? await giveConsent(ports, options, { ...admission, pipeline, draft }, lifetimeOf(body))
         : null;
-      const saved = consented ? draft : { ...draft, ...blockedBy('ConsentNeeded') };
+      const saved = consented || body.paused ? draft : { ...draft, ...blockedBy('ConsentNeeded') };
       const audit = changed('schedule.created', admission, request.traceId, saved, consented, allowed);
       const schedule = await ports.schedules.create(saved, consented, audit);
       const view = scheduleViewOf(schedule, options);
@@ -119,7 +119,10 @@ export function updateSchedule(ports: ApiPorts, options: ApiOptions) {
         if (canonicalJson(draft) === canonicalJson(draftOf(schedule)))
           return scheduleViewOf(schedule, options);
         const audit = changed('schedule.changed', admission, request.traceId, draft, null, admission);
-        return scheduleViewOf(await ports.schedules.change(draft, schedule.revision, null, audit), options);
+        return scheduleViewOf(
+          await ports.schedules.change(draft, schedule.revision, 'stands', audit),
+          options,
+        );
       }
       const pipeline = loaded(admission);
       const allowed = await maySchedule(ports, admission, pipeline, request);
@@ -130,12 +133,12 @@ export function updateSchedule(ports: ApiPorts, options: ApiOptions) {
       const saved: ScheduleDraft = {
         ...draft,
         definition: factsOf(pipeline),
-        ...(!consented ? blockedBy('ConsentNeeded') : schedule.state === 'paused' ? {} : active),
+        ...(schedule.state === 'paused' ? {} : consented ? active : blockedBy('ConsentNeeded')),
         fresh: true,
       };
       const audit = changed('schedule.changed', admission, request.traceId, saved, consented, allowed);
       return scheduleViewOf(
-        await ports.schedules.change(saved, schedule.revision, consented, audit),
+        await ports.schedules.change(saved, schedule.revision, consented ?? 'ends', audit),
         options,
       );
     },

@@ -5,7 +5,7 @@ import type { ScheduleDraft } from '../../domain/ports/schedules.ts';
 import type { Admission } from '../gate.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { giveConsent, mayConsent, standingConsent } from '../schedules/consent.ts';
+import { giveConsent, mayConsent, mayResume, standingConsent } from '../schedules/consent.ts';
 import {
   active,
   changed,
@@ -17,7 +17,7 @@ import {
   loaded,
   maySchedule,
   note,
-  paused,
+  pausedBy,
 } from '../schedules/draft.ts';
 import { ScheduleView, scheduleViewOf } from '../scheduleView.ts';
 
@@ -35,11 +35,14 @@ export function pauseSchedule({ schedules }: ApiPorts, options: ApiOptions) {
       response: { 200: ScheduleView },
     },
     async ({ body, admission, request }) => {
-      const schedule = admission.schedule!;
-      if (schedule.state === 'paused') return scheduleViewOf(schedule, options);
-      const draft = { ...draftOf(schedule), ...paused, note: body?.note ?? schedule.note };
+      const { principal, schedule: found } = admission;
+      const schedule = found!;
+      // What somebody else has paused is not yet what its owner wants.
+      const isOwners = principal.id === schedule.owner.id && schedule.pausedBy?.id !== principal.id;
+      if (schedule.state === 'paused' && !isOwners) return scheduleViewOf(schedule, options);
+      const draft = { ...draftOf(schedule), ...pausedBy(principal), note: body?.note ?? schedule.note };
       const audit = changed('schedule.paused', admission, request.traceId, draft, null, admission);
-      return scheduleViewOf(await schedules.change(draft, schedule.revision, null, audit), options);
+      return scheduleViewOf(await schedules.change(draft, schedule.revision, 'stands', audit), options);
     },
   );
 }
@@ -49,7 +52,8 @@ export function resumeSchedule(ports: ApiPorts, options: ApiOptions) {
     {
       summary: 'Has a schedule that is paused or blocked go on',
       description:
-        'Where what it runs under still does not hold, the answer says why, and it stays as it is.',
+        'What its owner has paused is for them to resume. Where what it runs under still does not hold, the answer says ' +
+        'why, and it stays as it is.',
       tags: ['schedules'],
       params: byId,
       response: { 200: ScheduleView },
@@ -57,11 +61,13 @@ export function resumeSchedule(ports: ApiPorts, options: ApiOptions) {
     async ({ admission, request }) => {
       const schedule = admission.schedule!;
       if (schedule.state === 'active') return scheduleViewOf(schedule, options);
+      if (!mayResume(admission.principal, schedule))
+        await refuseOther(ports, admission, request.traceId, 'PausedByOwner');
       const consent = await standingConsent(ports, schedule);
       if ('code' in consent) throw new WaybillError(consent.code);
       const draft = { ...draftOf(schedule), ...active, fresh: true };
       const audit = changed('schedule.resumed', admission, request.traceId, draft, null, admission);
-      return scheduleViewOf(await ports.schedules.change(draft, schedule.revision, null, audit), options);
+      return scheduleViewOf(await ports.schedules.change(draft, schedule.revision, 'stands', audit), options);
     },
   );
 }
@@ -86,7 +92,7 @@ export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
     async ({ body, admission, request }) => {
       const schedule = admission.schedule!;
       if (!mayConsent(admission.principal, schedule.owner))
-        await refuseOther(ports, admission, request.traceId);
+        await refuseOther(ports, admission, request.traceId, 'OwnerOnly');
       // Nobody agrees to what somebody else made of it since they looked.
       if (body.revision !== schedule.revision) throw new WaybillError('ScheduleChanged');
       const pipeline = loaded(admission);
@@ -115,9 +121,13 @@ export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
   );
 }
 
-async function refuseOther({ auditLog }: ApiPorts, admission: Admission, txn: string): Promise<never> {
-  const { principal, schedule } = admission;
-  const detail = { action: 'schedule', resource: 'schedule', schedule: schedule!.id, code: 'OwnerOnly' };
+async function refuseOther(
+  { auditLog }: ApiPorts,
+  { principal, schedule }: Admission,
+  txn: string,
+  code: 'OwnerOnly' | 'PausedByOwner',
+): Promise<never> {
+  const detail = { action: 'schedule', resource: 'schedule', schedule: schedule!.id, code };
   await auditLog.append(auditOf({ principal, runId: null, txn }, 'access.denied', detail, 'denied'));
-  throw new WaybillError('OwnerOnly');
+  throw new WaybillError(code);
 }

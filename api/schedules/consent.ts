@@ -27,6 +27,12 @@ export function mayConsent(principal: Principal, owner: Pick<Principal, 'id'>): 
   return principal.id === owner.id && principal.actor === undefined;
 }
 
+/** What its owner has paused goes on by their word alone, or by that of the agent through which they did. */
+export function mayResume({ id, actor }: Principal, { owner, pausedBy }: Schedule): boolean {
+  if (pausedBy?.id !== owner.id) return true;
+  return id === owner.id && (actor === undefined || actor.id === pausedBy.actor?.id);
+}
+
 /** Signs what the caller agrees to. `sinceS`: from which times on; `lifetimeS`: for how long. */
 export async function giveConsent(
   { grantSigner }: ApiPorts,
@@ -107,7 +113,8 @@ export async function standingConsent(
   schedule: Schedule,
 ): Promise<StandingConsent | { code: ErrorCode }> {
   const { definitions, revocations, policy } = ports;
-  const verified = await verify(ports, schedule);
+  const standing = await ports.schedules.findDelegation(schedule);
+  const verified = standing && (await verify(ports, standing.jws));
   if (verified === 'forged') return { code: 'DelegationInvalid' };
   const pipeline = definitions.find(schedule.pipeline);
   const actor = ports.scheduler;
@@ -122,6 +129,7 @@ export async function standingConsent(
   const code = consentFailure({
     schedule,
     claims: verified?.claims,
+    ended: standing?.ended ?? false,
     pipeline,
     termsDigest: sha256(describeTerms(schedule)),
     nowS: Date.now() / 1000,
@@ -141,11 +149,9 @@ export async function standingConsent(
 }
 
 async function verify(
-  { schedules, delegationVerifier }: ApiPorts,
-  schedule: Schedule,
-): Promise<VerifiedGrant<DelegationClaims> | 'forged' | undefined> {
-  const jws = await schedules.findDelegation(schedule);
-  if (jws === undefined) return undefined;
+  { delegationVerifier }: ApiPorts,
+  jws: string,
+): Promise<VerifiedGrant<DelegationClaims> | 'forged'> {
   try {
     return await delegationVerifier.verify(jws);
   } catch (error) {

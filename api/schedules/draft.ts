@@ -4,6 +4,7 @@ import { parseDuration } from '../../domain/duration.ts';
 import { type ErrorCode, errors, WaybillError } from '../../domain/errors.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { GivenDelegation, ScheduleDraft } from '../../domain/ports/schedules.ts';
+import { type Principal, requesterOf } from '../../domain/principal.ts';
 import type { Schedule, ScheduleTerms } from '../../domain/schedule.ts';
 import type { Admission } from '../gate.ts';
 import type { ApiPorts } from '../ports.ts';
@@ -27,17 +28,21 @@ export const note = z
   .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, 'Up to 500 characters, without control characters.')
   .nullable();
 
-export const active = { state: 'active', reason: null } as const;
+export const active = { state: 'active', reason: null, pausedBy: null } as const;
 
-export const paused = { state: 'paused', reason: null } as const;
+export function pausedBy(principal: Principal) {
+  return { state: 'paused', reason: null, pausedBy: requesterOf(principal) } as const;
+}
 
 export function blockedBy(code: ErrorCode) {
-  return { state: 'blocked', reason: { code, message: errors[code].message } } as const;
+  return { state: 'blocked', reason: { code, message: errors[code].message }, pausedBy: null } as const;
 }
 
 export function draftOf(schedule: Schedule): ScheduleDraft {
-  const { tenant, id, pipeline, definition, terms, note, declared, owner, state, reason } = schedule;
-  return { tenant, id, pipeline, definition, terms, note, declared, owner, state, reason, fresh: false };
+  const { tenant, id, pipeline, definition, terms, note, declared, owner, state, reason, pausedBy } =
+    schedule;
+  const said = { definition, terms, note, declared };
+  return { tenant, id, pipeline, ...said, owner, state, reason, pausedBy, fresh: false };
 }
 
 export function factsOf({

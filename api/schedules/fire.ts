@@ -40,11 +40,11 @@ export async function fire(asked: Asked): Promise<FiringAnswer> {
   const execution = await asked.ports.timetable.execution(asked.execution);
   const place = execution && placeOf(execution);
   if (!isGenuine(execution) || place?.id !== asked.scheduleId)
-    return refuse(asked, place?.tenant ?? null, 'FiringRefused', 'execution');
+    return refuse(asked, await tenantOf(asked, place), 'FiringRefused', 'execution');
   const known = await asked.ports.schedules.findFiring(place.tenant, place.id, execution.nominalAt);
   if (known) return answerKnown(asked, place.tenant, execution, known);
   const schedule = await asked.ports.schedules.find(place.tenant, place.id);
-  if (!schedule) return refuse(asked, place.tenant, 'ScheduleUnknown', 'schedule');
+  if (!schedule) return refuse(asked, null, 'ScheduleUnknown', 'schedule');
   return (await check(asked, schedule, execution)) ?? begin(asked, schedule, execution);
 }
 
@@ -60,6 +60,12 @@ function isGenuine(execution: FiringExecution | undefined): execution is Genuine
 
 function placeOf({ scheduledBy }: FiringExecution): ReturnType<typeof scheduleOf> {
   return scheduledBy === null ? undefined : scheduleOf(scheduledBy);
+}
+
+/** Whoever starts a workflow can have it say whose it is; only a schedule that is on record is somebody’s. */
+async function tenantOf({ ports }: Asked, place: ReturnType<typeof placeOf>): Promise<string | null> {
+  const schedule = place && (await ports.schedules.find(place.tenant, place.id));
+  return schedule?.tenant ?? null;
 }
 
 /** Another execution that says it is of the same time is no repetition. */

@@ -34,11 +34,24 @@ export function scheduleTable(schedules: readonly Schedule[], now: number): stri
 
 /** Everything about one schedule, and when it is due next. */
 export function scheduleLines(schedule: ScheduleDetail, next: readonly string[], now: number): string[] {
-  const { id, pipeline, terms, note, owner, declared, reason, links, updatedAt, applied, revision } =
-    schedule;
+  const {
+    id,
+    pipeline,
+    terms,
+    note,
+    owner,
+    declared,
+    reason,
+    pausedBy,
+    links,
+    updatedAt,
+    applied,
+    revision,
+  } = schedule;
   const rows: [string, string][] = [
     ['state', stateText({ ...schedule, reason: null })],
     ...(reason ? [['reason', plain(`${reason.code}: ${reason.message}`)] as [string, string]] : []),
+    ...(pausedBy ? [['paused by', plain(pausedBy.subject)] as [string, string]] : []),
     ['pipeline', pipeline],
     ...termRows(terms),
     ...(note ? [['note', plain(note)] as [string, string]] : []),

@@ -97,6 +97,11 @@ export const atTheDoor = {
     retryable: false,
     message: 'Only its owner can consent to what a schedule does in their name, and nobody for them.',
   },
+  PausedByOwner: {
+    status: 403,
+    retryable: false,
+    message: 'Its owner has paused the schedule, and only they can resume it, unless you make it yours.',
+  },
   MethodNotAllowed: { status: 405, retryable: false, message: 'This resource does not support that method.' },
   RequestTimeout: {
     status: 408,

@@ -19,19 +19,19 @@ export interface Schedules {
   /** Throws `ScheduleExists`. */
   create(draft: ScheduleDraft, delegation: GivenDelegation | null, audit: AuditEvent): Promise<Schedule>;
   /**
-   * Everything that stands in `draft`, where the revision is still `revision`; the relay then carries it to Temporal. Without
-   * a delegation the one that stands stays. Throws `ScheduleChanged`.
+   * Everything that stands in `draft`, where the revision is still `revision`; the relay then carries it to Temporal. A new
+   * consent ends those before, for good. Throws `ScheduleChanged`.
    */
   change(
     draft: ScheduleDraft,
     revision: number,
-    delegation: GivenDelegation | null,
+    consent: GivenDelegation | 'stands' | 'ends',
     audit: AuditEvent,
   ): Promise<Schedule>;
-  /** Its firings stay, and its id becomes free. Throws `ScheduleChanged`. */
+  /** Its firings stay, its consents end, and its id becomes free. Throws `ScheduleChanged`. */
   remove(schedule: Schedule, audit: AuditEvent): Promise<void>;
-  /** The signed consent that it runs under. */
-  findDelegation(schedule: Schedule): Promise<string | undefined>;
+  /** The signed consent that it runs under, and whether something has taken its place. */
+  findDelegation(schedule: Schedule): Promise<{ jws: string; ended: boolean } | undefined>;
   hasDelegation(tenant: string, delegationId: string): Promise<boolean>;
 
   /** Newest time first. `cursor` is the last time of the page before. */
@@ -67,7 +67,17 @@ export interface Schedules {
 /** What somebody wants of a schedule. */
 export type ScheduleDraft = Pick<
   Schedule,
-  'tenant' | 'id' | 'pipeline' | 'definition' | 'terms' | 'note' | 'declared' | 'owner' | 'state' | 'reason'
+  | 'tenant'
+  | 'id'
+  | 'pipeline'
+  | 'definition'
+  | 'terms'
+  | 'note'
+  | 'declared'
+  | 'owner'
+  | 'state'
+  | 'reason'
+  | 'pausedBy'
 > & {
   /** Times before now are due no more, or never were. */
   fresh: boolean;

@@ -577,7 +577,7 @@ export interface paths {
         put?: never;
         /**
          * Has a schedule that is paused or blocked go on
-         * @description Where what it runs under still does not hold, the answer says why, and it stays as it is.
+         * @description What its owner has paused is for them to resume. Where what it runs under still does not hold, the answer says why, and it stays as it is.
          */
         post: operations["resumeSchedule"];
         delete?: never;
@@ -1585,6 +1585,20 @@ export interface components {
             reason: {
                 code: string;
                 message: string;
+            } | null;
+            pausedBy: {
+                id: string;
+                issuer: string;
+                subject: string;
+                /** @enum {string} */
+                kind: "person" | "service" | "agent";
+                actor?: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                };
             } | null;
             terms: {
                 cron?: string;
@@ -3622,7 +3636,7 @@ export interface operations {
                         /** @enum {string} */
                         outcome: "blocked" | "missed" | "skipped" | "refused";
                         /** @enum {string} */
-                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotAPerson" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineUnknown" | "RunUnknown" | "RevocationUnknown" | "DeliveryUnknown" | "ApprovalUnknown" | "SampleUnknown" | "ScheduleUnknown" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "RevokesYourself" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenKindUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmRefused" | "GrantTypeMismatch" | "GrantKeyUnknown" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalMissing" | "ConsentNeeded" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ScheduleNotActive" | "ScheduleTampered" | "PausedOutside" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "BatchMissing" | "BatchCorrupt" | "SinkRejected" | "SinkIncompatible" | "TransformFailed" | "CountsMismatch" | "RunTerminated" | "RunOverdue" | "RunCancelled";
+                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotAPerson" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineUnknown" | "RunUnknown" | "RevocationUnknown" | "DeliveryUnknown" | "ApprovalUnknown" | "SampleUnknown" | "ScheduleUnknown" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "RevokesYourself" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenKindUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmRefused" | "GrantTypeMismatch" | "GrantKeyUnknown" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalMissing" | "ConsentNeeded" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ScheduleNotActive" | "ScheduleTampered" | "PausedOutside" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "BatchMissing" | "BatchCorrupt" | "SinkRejected" | "SinkIncompatible" | "TransformFailed" | "CountsMismatch" | "RunTerminated" | "RunOverdue" | "RunCancelled";
                     };
                 };
             };

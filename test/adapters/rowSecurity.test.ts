@@ -74,6 +74,7 @@ const rowsOf = (tenant: string) => {
       VALUES ('${tenant}', 'daily-${tenant}', 'things', '{}', '{}', false, '{}', 'active');
     INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at)
       VALUES ('dlg-${tenant}', '${tenant}', 'daily-${tenant}', 'prn_1', 'jws', now(), now());
+    INSERT INTO waybill.ended_delegation (tenant, delegation_id) VALUES ('${tenant}', 'dlg-${tenant}');
     INSERT INTO waybill.firing (tenant, schedule_id, nominal_at, outcome, run_id, workflow_id, first_run_id)
       VALUES ('${tenant}', 'daily-${tenant}', now(), 'fired', '${run}', 'w', 'r');
     INSERT INTO waybill.backfill (tenant, schedule_id, nominal_at, run_id)
@@ -316,6 +317,16 @@ describe('row-level security', () => {
     assert.equal(await as('waybill_relay', undefined, 'SELECT parameters FROM waybill.run'), 'refused');
     assert.equal(await as('waybill_relay', undefined, `UPDATE waybill.run SET state = 'failed'`), 'refused');
     assert.equal(await as('waybill_relay', undefined, `UPDATE waybill.schedule SET terms = '{}'`), 'refused');
+  });
+
+  it('comes with an API that cannot bring back a consent that has ended', async () => {
+    for (const undo of [
+      'DELETE FROM waybill.ended_delegation',
+      'UPDATE waybill.ended_delegation SET at = now()',
+    ])
+      assert.equal(await as('waybill_api', ours, undo), 'refused');
+    for (const change of ['DELETE FROM waybill.delegation', `UPDATE waybill.delegation SET id = 'dlg-new'`])
+      assert.equal(await as('waybill_api', ours, change), 'refused');
   });
 
   it('comes with a worker that reads no grant and no outbox', async () => {

@@ -213,6 +213,22 @@ describe('a worker that asks whether a schedule may fire', () => {
     });
   }
 
+  it('is refused without a word to a tenant of which it only says that it is', async () => {
+    const refused = async () => {
+      await fire();
+      const [event] = await api.rows<{ tenant: string | null }>(
+        `SELECT tenant FROM waybill.audit_event WHERE action = 'schedule.firing-refused' ORDER BY id DESC LIMIT 1`,
+      );
+      return event!.tenant;
+    };
+    execute({ scheduledBy: `globex:${id}` });
+    assert.equal(await refused(), null);
+    execute({ scheduledBy: `globex:${id}`, running: false });
+    assert.equal(await refused(), null);
+    execute({ running: false });
+    assert.equal(await refused(), 'acme');
+  });
+
   it('is refused for another execution that says it is of a time that has been fired', async () => {
     await fire();
     execute();
@@ -472,6 +488,117 @@ describe('a worker that asks whether a schedule may fire', () => {
     const agent = await api.issuer.token({ act: { sub: 'copilot' } });
     assert.equal(await codeOf(await renew(agent)), 'OwnerOnly');
     assert.equal((await renew()).status, 200);
+    assert.deepEqual(await state(), ['active', null]);
+  });
+
+  const setBack = (to: { terms: object; delegation: { id: string } }) =>
+    api.rows(
+      `UPDATE waybill.schedule SET terms = $2, delegation_id = $3, state = 'active', reason = NULL WHERE id = $1`,
+      [id, JSON.stringify(to.terms), to.delegation.id],
+    );
+  const look = async () =>
+    (await (await api.call(`/v1/schedules/${id}`)).json()) as {
+      revision: number;
+      terms: object;
+      delegation: { id: string };
+    };
+
+  it('finds it blocked where somebody has brought back a consent that another took the place of', async () => {
+    const before = await look();
+    const change = { ...json({ terms: { ...before.terms, cron: '0 7 * * *' } }), method: 'PATCH' };
+    assert.equal((await api.call(`/v1/schedules/${id}`, change)).status, 200);
+    const after = await look();
+    await setBack(before);
+    await isBlocked('ConsentNeeded');
+    // Renewed for the same terms it has ended as well; the new one alone counts.
+    await setBack(after);
+    const { revision } = await look();
+    assert.equal((await api.call(`/v1/schedules/${id}/renew`, json({ revision }))).status, 200);
+    await setBack(after);
+    assert.equal((await api.call(`/v1/schedules/${id}/pause`, { method: 'POST' })).status, 200);
+    assert.equal(
+      await codeOf(await api.call(`/v1/schedules/${id}/resume`, { method: 'POST' })),
+      'ConsentNeeded',
+    );
+  });
+
+  it('finds it blocked where somebody has brought back what somebody else changed, or the owner ended', async () => {
+    const before = await look();
+    const bob = await api.issuer.token({ sub: 'bob' });
+    const changeTo = (cron: string, as?: string) =>
+      api.call(`/v1/schedules/${id}`, {
+        ...json({ terms: { ...before.terms, cron } }),
+        method: 'PATCH',
+        ...(as && { as }),
+      });
+    assert.equal((await changeTo('0 7 * * *', bob)).status, 200);
+    assert.equal((await look()).delegation, null);
+    // Not even by changing it back through the door.
+    assert.equal((await changeTo('0 6 * * *', bob)).status, 200);
+    const resumed = await api.call(`/v1/schedules/${id}/resume`, { method: 'POST', as: bob });
+    assert.equal(await codeOf(resumed), 'ConsentNeeded');
+    await setBack(before);
+    await isBlocked('ConsentNeeded');
+
+    id = `ended-${randomUUID().slice(0, 8)}`;
+    await create({});
+    const ended = await look();
+    assert.equal((await api.call(`/v1/schedules/${id}`, { method: 'DELETE' })).status, 204);
+    await setBack(ended);
+    nominalMs = Math.ceil(Date.now() / secondMs) * secondMs;
+    execute();
+    await isBlocked('ConsentNeeded');
+  });
+
+  it('begins nothing once its owner has paused it, until they themselves have it go on', async () => {
+    const bob = await api.issuer.token({ sub: 'bob' });
+    const agent = await api.issuer.token({ act: { sub: 'copilot' } });
+    const ask = (verb: string, as?: string) =>
+      api.call(`/v1/schedules/${id}/${verb}`, { method: 'POST', ...(as && { as }) });
+    const pausedBy = async () =>
+      ((await look()) as unknown as { pausedBy: { subject: string } | null }).pausedBy?.subject;
+
+    // Who paused what is not theirs has not spoken for its owner.
+    await ask('pause', bob);
+    assert.equal(await pausedBy(), 'bob');
+    assert.equal((await ask('resume', await api.issuer.token({ sub: 'erin' }))).status, 200);
+    assert.equal(await pausedBy(), undefined);
+
+    await ask('pause', bob);
+    await ask('pause');
+    await ask('pause', bob);
+    assert.equal(await pausedBy(), 'alice');
+    for (const as of [bob, agent]) assert.equal(await codeOf(await ask('resume', as)), 'PausedByOwner');
+    assert.equal(
+      (
+        await api.rows(
+          `SELECT FROM waybill.audit_event WHERE action = 'access.denied' AND detail ->> 'code' = 'PausedByOwner'
+             AND detail ->> 'schedule' = $1`,
+          [id],
+        )
+      ).length,
+      2,
+    );
+    // A change leaves it paused, and so does the consent to it.
+    const { terms } = await look();
+    const change = { ...json({ terms: { ...terms, cron: '0 7 * * *' } }), method: 'PATCH', as: bob };
+    assert.equal((await api.call(`/v1/schedules/${id}`, change)).status, 200);
+    assert.deepEqual(await state(), ['paused', null]);
+    assert.equal(await codeOf(await ask('resume', bob)), 'PausedByOwner');
+    assert.equal(await codeOf(await ask('resume')), 'ConsentNeeded');
+    const { revision } = await look();
+    assert.equal((await api.call(`/v1/schedules/${id}/renew`, json({ revision }))).status, 200);
+    assert.deepEqual(await state(), ['paused', null]);
+    assert.equal((await ask('resume')).status, 200);
+
+    // What an agent has paused for its owner the agent may resume, and who takes it over too, as theirs.
+    await ask('pause', agent);
+    assert.equal(await codeOf(await ask('resume', bob)), 'PausedByOwner');
+    assert.equal((await ask('resume', agent)).status, 200);
+    await ask('pause');
+    const taken = { ...json({ owner: 'me', revision: (await look()).revision }), method: 'PATCH', as: bob };
+    assert.equal((await api.call(`/v1/schedules/${id}`, taken)).status, 200);
+    assert.equal((await ask('resume', bob)).status, 200);
     assert.deepEqual(await state(), ['active', null]);
   });
 

@@ -153,6 +153,7 @@ describe('times, as Temporal computes them', () => {
     delegation: null,
     state: 'active',
     reason: null,
+    pausedBy: null,
     activeSince: '2026-01-01T00:00:00Z',
     revision: 1,
     applied: true,
