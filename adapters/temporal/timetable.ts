@@ -10,6 +10,7 @@ import { WaybillError } from '../../domain/errors.ts';
 import type { FiringExecution } from '../../domain/firing.ts';
 import type { Timetable } from '../../domain/ports/timetable.ts';
 import { type ScheduleTiming, temporalScheduleId } from '../../domain/schedule.ts';
+import { timeFits } from '../../domain/timeFits.ts';
 import { Turns } from '../threads/turns.ts';
 import { actsAsRecorded, specOf, spelledSpec } from './scheduleForm.ts';
 
@@ -33,7 +34,8 @@ interface Known {
 /**
  * Times come from a schedule of its own that Temporal is given for a moment, paused and with nothing left to start. So the
  * answer rests on what is asked alone: neither on a schedule that somebody may have changed, nor on a reading of cron of ours;
- * and it is without jitter, which Temporal mixes into the times of one that has it.
+ * and it is without jitter, which Temporal mixes into the times of one that has it. Whoever reaches Temporal, and is quick, may
+ * put another in its place, though; so a time that does not fit by our own reading too is none.
  */
 export function createTimetable({ client, taskQueue }: { client: Client; taskQueue: string }): Timetable {
   const known = new Map<string, Known>();
@@ -56,14 +58,17 @@ export function createTimetable({ client, taskQueue }: { client: Client; taskQue
         startTime: timestampOf(fromMs - 1),
         endTime: timestampOf(toMs),
       });
-      const timesMs = startTime.map(({ seconds, nanos }) => Number(seconds) * 1000 + (nanos ?? 0) / 1e6);
-      const full = timesMs.length >= timesMax;
+      const listedMs = startTime.map(({ seconds, nanos }) => Number(seconds) * 1000 + (nanos ?? 0) / 1e6);
+      const timesMs = listedMs.filter((ms) => timeFits(timing, ms));
+      const full = listedMs.length >= timesMax;
       const { raw, info } = await handle.describe();
       // Somebody who reaches Temporal and is quick could have it say that any time is due.
       if (info.lastUpdatedAt) throw new Error(`${scheduleId} was changed by somebody else`);
       const spelled = spelledSpec(raw.schedule);
-      const complete = full ? timesMs.at(-1)! : toMs;
-      return { spelled, fromMs, toMs: complete, timesMs, untilMs: performance.now() + believedForMs };
+      const complete = full ? listedMs.at(-1)! : toMs;
+      // What does not fit was put there by somebody, or one of us does not know yet that a zone has changed.
+      const keptForMs = timesMs.length === listedMs.length ? believedForMs : 0;
+      return { spelled, fromMs, toMs: complete, timesMs, untilMs: performance.now() + keptForMs };
     } finally {
       // One that stays is paused, has nothing left to start, and is forgotten by Temporal after a week.
       await handle.delete().catch(() => {});
@@ -203,8 +208,8 @@ const invalidArgument = 3;
 function meaningOf(error: unknown): WaybillError {
   if (error instanceof WaybillError) return error;
   const cause = (error as ServiceError).cause as { code?: number } | undefined;
-  // The SDK makes a TypeError of what Temporal says of a specification.
-  if (error instanceof TypeError || cause?.code === invalidArgument) {
+  // The SDK makes a TypeError of what Temporal says of a specification; a RangeError is ours, of a zone that nobody else knows.
+  if (error instanceof TypeError || error instanceof RangeError || cause?.code === invalidArgument) {
     const message = error instanceof Error ? error.message : '';
     return new WaybillError('ScheduleInvalid', { issues: [{ path: '/terms', message }], cause: error });
   }

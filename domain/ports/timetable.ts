@@ -5,7 +5,8 @@ import type { Schedule, ScheduleTiming } from '../schedule.ts';
 export interface Timetable {
   /**
    * Times from `from` to `to`, both inclusive, without jitter: at most `timesMax`, and `complete` says whether that are all.
-   * Temporal computes them, from nothing but the timing that is given here. Throws `ScheduleInvalid`.
+   * Temporal computes them, from nothing but the timing that is given here, and only those count that fit it by our own reading
+   * too. Throws `ScheduleInvalid`.
    */
   times(
     timing: ScheduleTiming,

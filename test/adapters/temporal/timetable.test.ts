@@ -6,6 +6,7 @@ import { formOf } from '../../../adapters/temporal/scheduleForm.ts';
 import { createTimetable } from '../../../adapters/temporal/timetable.ts';
 import type { Timetable } from '../../../domain/ports/timetable.ts';
 import { type Schedule, ScheduleTerms } from '../../../domain/schedule.ts';
+import { timeFits } from '../../../domain/timeFits.ts';
 import { startTemporalForTest } from './server.ts';
 
 describe('times, as Temporal computes them', () => {
@@ -44,6 +45,60 @@ describe('times, as Temporal computes them', () => {
     const terms = ScheduleTerms.parse({ cron: '0 6 1 1 *' });
     const nowMs = Date.now();
     await assert.rejects(asked.times(terms, { fromMs: nowMs, toMs: nowMs }), { code: 'TemporalUnavailable' });
+  });
+
+  it('are none, whoever else has a hand in what Temporal is asked with, unless they fit', async () => {
+    let replacements = 0;
+    const replaced: Client = Object.create(client, {
+      schedule: {
+        value: Object.create(client.schedule, {
+          create: {
+            value: async (options: Parameters<Client['schedule']['create']>[0]) => {
+              const handle = await client.schedule.create(options);
+              await handle.delete();
+              replacements++;
+              return client.schedule.create({ ...options, spec: { intervals: [{ every: '5m' }] } });
+            },
+          },
+        }),
+      },
+    });
+    const asked = createTimetable({ client: replaced, taskQueue: 'waybill' });
+    const terms = ScheduleTerms.parse({ cron: '0 6 * * *', timeZone: 'Europe/Vienna' });
+    const range = { fromMs: Date.parse('2027-01-01T00:00:00Z'), toMs: Date.parse('2027-01-01T12:00:00Z') };
+    assert.deepEqual((await asked.times(terms, range)).timesMs, [Date.parse('2027-01-01T05:00:00Z')]);
+    // Nor is it kept what else was said.
+    await asked.times(terms, range);
+    assert.equal(replacements, 2);
+  });
+
+  it('are those that fit by our own reading, all of them and no other', async () => {
+    const minuteMs = 60_000;
+    const chosen = <T>(i: number, from: readonly T[]) => from[i % from.length]!;
+    const minutes = ['0', '*/7', '5-50/9', '3,4,30-33', '58/1', '10/25'];
+    const hours = ['*', '2', '1-3', '0-23/5', '22,23,0', '4/6'];
+    const daysOfMonth = ['*', '28-31', '*/2', '7,14', '31', '1-15/3'];
+    const months = ['*', 'MAR,Oct', '3-11/4', 'January-apr', '10/1', '*/5'];
+    const daysOfWeek = ['*', 'SUN', '7', '3-7', '1-7/2', '*/3', 'tues-SAT', '0', '5/1', '3-7/3', 'mo,WED'];
+    const zones = ['Europe/Vienna', 'America/New_York', 'UTC', 'Asia/Kathmandu', 'Australia/Sydney'];
+    // An hour that a day has twice is Temporal’s to count; here each zone loses one, and none gains one.
+    const days = ['2027-03-27', '2027-03-13', '2027-10-02', '2027-02-28', '2027-12-30'];
+    for (let i = 0; i < 33; i++) {
+      const day = [chosen(i * 5 + 1, daysOfMonth), chosen(i * 7, months), chosen(i, daysOfWeek)];
+      const terms = ScheduleTerms.parse({
+        cron: [chosen(i, minutes), chosen(i * 11 + 2, hours), ...(i % 3 ? ['*', '*', day[2]] : day)].join(
+          ' ',
+        ),
+        ...(i % 5 === 0 && { every: '95m', offset: '7m' }),
+        ...(i % 6 === 0 && { calendars: [{ minute: '1', hour: '*/8', year: '2027', month: day[1]! }] }),
+        timeZone: chosen(i * 3, zones),
+      });
+      const fromMs = Date.parse(`${chosen(i, days)}T00:00:00Z`);
+      const toMs = fromMs + 2 * 86_400_000;
+      const fitting: number[] = [];
+      for (let ms = fromMs; ms <= toMs; ms += minuteMs) if (timeFits(terms, ms)) fitting.push(ms);
+      assert.deepEqual((await timetable.times(terms, { fromMs, toMs })).timesMs, fitting, terms.cron);
+    }
   });
 
   for (const [what, terms, from, to, expected] of [
@@ -119,7 +174,9 @@ describe('times, as Temporal computes them', () => {
   }
 
   it('are refused where there is no such time or zone', async () => {
-    for (const wrong of [{ cron: '61 * * * *' }, { cron: '0 6 * * *', timeZone: 'Europe/Wien' }])
+    // That of the machine, which is another one for each who reads it.
+    const local = { cron: '0 6 * * *', timeZone: 'Local' };
+    for (const wrong of [{ cron: '61 * * * *' }, { cron: '0 6 * * *', timeZone: 'Europe/Wien' }, local])
       await assert.rejects(timesOf(wrong, '2027-01-01T00:00:00Z', '2027-01-02T00:00:00Z'), {
         code: 'ScheduleInvalid',
       });
