@@ -1698,6 +1698,20 @@ export interface components {
                 code: string;
                 message: string;
             } | null;
+            pausedBy: {
+                id: string;
+                issuer: string;
+                subject: string;
+                /** @enum {string} */
+                kind: "person" | "service" | "agent";
+                actor?: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                };
+            } | null;
             terms: {
                 cron?: string;
                 every?: string;
