@@ -80,7 +80,10 @@ async function identify(
   request: FastifyRequest,
 ): Promise<Extract<Identified, { outcome: 'placed' }>> {
   const identified = await ports.authenticator.authenticate(tokenOf(request));
-  if (identified.outcome === 'placed') return identified;
+  if (identified.outcome === 'placed') {
+    ports.directory.remember(identified.principal);
+    return identified;
+  }
   const { id, kind } = identified.who;
   await ports.auditLog.append({
     action: 'access.denied',

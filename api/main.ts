@@ -22,6 +22,7 @@ import { spendAssertion } from '../adapters/postgres/assertions.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createDeliveries } from '../adapters/postgres/deliveries.ts';
+import { createDirectory } from '../adapters/postgres/directory.ts';
 import { createIntake } from '../adapters/postgres/intake.ts';
 import { watchRevocations } from '../adapters/postgres/liveRevocations.ts';
 import { createLogoutRecords } from '../adapters/postgres/logouts.ts';
@@ -143,6 +144,7 @@ const app = await buildServer(
     intake,
     auditLog,
     authenticator: createAuthenticator(issuers),
+    directory: createDirectory(tenants),
     policy,
     revocations,
     revocationRecords: createRevocationRecords(tenants),

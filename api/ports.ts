@@ -6,6 +6,7 @@ import type { Authenticator } from '../domain/ports/authenticator.ts';
 import type { Authority } from '../domain/ports/authority.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { Deliveries, WebhookKeys } from '../domain/ports/deliveries.ts';
+import type { Directory } from '../domain/ports/directory.ts';
 import type { GrantKeys, GrantSigner, GrantVerifier } from '../domain/ports/grants.ts';
 import type { Acceptance, Intake } from '../domain/ports/intake.ts';
 import type { LogoutRecords, LogoutTokens } from '../domain/ports/logouts.ts';
@@ -21,6 +22,7 @@ export interface ApiPorts {
   intake: Intake;
   auditLog: AuditLog;
   authenticator: Authenticator;
+  directory: Directory;
   policy: Policy;
   revocations: Revocations;
   revocationRecords: RevocationRecords;

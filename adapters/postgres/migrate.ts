@@ -18,6 +18,7 @@ import * as watermarks from './migrations/0011_watermarks.ts';
 import * as consents from './migrations/0012_consents.ts';
 import * as scheduleEvents from './migrations/0013_schedule_events.ts';
 import * as endedConsents from './migrations/0015_ended_consents.ts';
+import * as principals from './migrations/0016_principals.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -36,6 +37,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0012_consents': consents,
   '0013_schedule_events': scheduleEvents,
   '0015_ended_consents': endedConsents,
+  '0016_principals': principals,
 };
 
 /**

@@ -8,6 +8,7 @@ import { type Revocation, type RevocationKind, revocationKinds } from '../../dom
 import { type Admission, decide } from '../gate.ts';
 import { handler, Page } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { WhoView, whoAre } from '../whoView.ts';
 
 const kind = z.enum(revocationKinds);
 const who = z.looseObject({ id: z.string(), kind: z.string() }).nullable();
@@ -29,6 +30,11 @@ export const RevocationView = z.object({
   createdAt: z.iso.datetime(),
   liftedBy: who,
   liftedAt: z.iso.datetime().nullable(),
+  who: z
+    .object({ target: WhoView, revokedBy: WhoView, liftedBy: WhoView })
+    .describe(
+      'Who these are; `null` for nobody, for what is no principal, and where the tenant has never met them.',
+    ),
 });
 
 const MadeRevocation = RevocationView.extend({
@@ -86,7 +92,8 @@ export function revoke(ports: ApiPorts, options: ApiOptions) {
         (revocation) => changed('revocation.created', revocation, admission, request.traceId),
       );
       const notice = await noticeOf(ports, principal, body);
-      return reply.code(created ? 201 : 200).send({ ...revocation, notice });
+      const [shown] = await withWho(ports, principal, [revocation]);
+      return reply.code(created ? 201 : 200).send({ ...shown!, notice });
     },
   );
 }
@@ -107,13 +114,15 @@ export function listRevocations(ports: ApiPorts, options: ApiOptions) {
       }),
       response: { 200: z.object({ items: z.array(RevocationView), nextCursor: z.string().nullable() }) },
     },
-    async ({ query: { kind, id, limit, cursor }, admission: { principal } }) =>
-      ports.revocationRecords.list(scopeOf(ports, options, principal), {
+    async ({ query: { kind, id, limit, cursor }, admission: { principal } }) => {
+      const page = await ports.revocationRecords.list(scopeOf(ports, options, principal), {
         limit,
         ...(kind !== undefined && { kind }),
         ...(id !== undefined && { target: id }),
         ...(cursor !== undefined && { cursor }),
-      }),
+      });
+      return { ...page, items: await withWho(ports, principal, page.items) };
+    },
   );
 }
 
@@ -137,9 +146,27 @@ export function restore(ports: ApiPorts, options: ApiOptions) {
           )
         : undefined);
       if (!lifted) throw new WaybillError('RevocationUnknown');
-      return lifted;
+      const [shown] = await withWho(ports, principal, [lifted]);
+      return shown!;
     },
   );
+}
+
+async function withWho(
+  ports: ApiPorts,
+  { tenant }: Principal,
+  revocations: readonly Revocation[],
+): Promise<z.infer<typeof RevocationView>[]> {
+  const targetOf = ({ kind, target }: Revocation) => (kind === 'principal' ? { id: target } : null);
+  const named = revocations.flatMap((one) => [targetOf(one), one.revokedBy, one.liftedBy]);
+  const who = await whoAre(ports, tenant, named);
+  return revocations.map((one) => {
+    const { revokedBy, liftedBy } = one;
+    return {
+      ...one,
+      who: { target: who(targetOf(one)), revokedBy: who(revokedBy), liftedBy: who(liftedBy) },
+    };
+  });
 }
 
 /** A mistyped id would revoke nothing, and nobody would notice. Principals are not known before they come. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { handler, Page } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
+import { WhoView, whoAre } from '../whoView.ts';
 
 const AuditView = z.object({
   id: z.string(),
@@ -8,11 +9,14 @@ const AuditView = z.object({
   action: z.string(),
   outcome: z.enum(['success', 'denied', 'failure']),
   actor: z.looseObject({ id: z.string(), kind: z.string() }).nullable(),
+  who: WhoView.describe(
+    'Who the actor is; `null` where nobody is known to have acted, or the tenant has never met them.',
+  ),
   txn: z.string().nullable(),
   detail: z.record(z.string(), z.unknown()),
 });
 
-export function listRunAudit({ intake }: ApiPorts) {
+export function listRunAudit(ports: ApiPorts) {
   return handler(
     {
       summary: 'Lists what happened to a run and who answers for it, oldest first',
@@ -28,16 +32,22 @@ export function listRunAudit({ intake }: ApiPorts) {
       response: { 200: z.object({ items: z.array(AuditView), nextCursor: z.string().nullable() }) },
     },
     async ({ query: { limit, cursor }, admission: { principal, run } }) => {
-      const page = await intake.listAudit(principal.tenant, run!.id, {
+      const page = await ports.intake.listAudit(principal.tenant, run!.id, {
         limit,
         ...(cursor !== undefined && { cursor }),
       });
+      const who = await whoAre(
+        ports,
+        principal.tenant,
+        page.items.map(({ actor }) => actor),
+      );
       const items = page.items.map(({ id, at, action, outcome, actor, txn, detail }) => ({
         id,
         at,
         action,
         outcome,
         actor,
+        who: who(actor),
         txn,
         detail,
       }));

@@ -7,6 +7,7 @@ import { plain } from '../output/plain.ts';
 import { printResult } from '../output/print.ts';
 import { since } from '../output/quantities.ts';
 import { table } from '../output/table.ts';
+import { namesOf } from '../output/whoText.ts';
 import { pageLimit } from '../pageLimit.ts';
 
 /** `waybill revocations` */
@@ -24,21 +25,26 @@ export const addRevocationList: AddCommand = (program, context) => {
       printResult(options.json, page, () => {
         if (page.items.length === 0) return ['Nothing is revoked.'];
         const more = page.nextCursor === null ? [] : ['', `There are more: --cursor ${page.nextCursor}`];
-        return [...revocationTable(page.items, Date.now()), ...more];
+        return [...revocationLines(page.items, Date.now()), ...more];
       });
     });
 };
 
-function revocationTable(revocations: readonly Revocation[], now: number): string[] {
-  return table<Revocation>(
+function revocationLines(revocations: readonly Revocation[], now: number): string[] {
+  const { name, lines } = namesOf(revocations.flatMap(({ who }) => [who.target, who.revokedBy]));
+  const revoked = table<Revocation>(
     [
       { title: 'REVOCATION', cell: ({ id }) => id },
       { title: 'KIND', cell: ({ kind }) => kind },
-      { title: 'OF', cell: ({ target }) => plain(target) },
-      { title: 'BY', cell: ({ revokedBy }) => (revokedBy ? plain(revokedBy.id) : 'a sign-out') },
+      { title: 'OF', cell: ({ target, who }) => name(who.target, target) },
+      {
+        title: 'BY',
+        cell: ({ revokedBy, who }) => (revokedBy ? name(who.revokedBy, revokedBy.id) : 'a sign-out'),
+      },
       { title: 'SINCE', align: 'right', cell: ({ createdAt }) => since(createdAt, now) },
       { title: 'REASON', cell: ({ reason }) => plain(reason ?? '') },
     ],
     revocations,
   );
+  return [...revoked, ...lines];
 }

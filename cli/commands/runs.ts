@@ -4,7 +4,7 @@ import type { Run, RunFilter } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
 import { exitCodeOf, followToEnd } from '../followToEnd.ts';
-import { auditTable } from '../output/auditText.ts';
+import { auditLines } from '../output/auditText.ts';
 import { printResult } from '../output/print.ts';
 import { countLines, outcomeText, runLines, runTable } from '../output/runText.ts';
 import { pageLimit } from '../pageLimit.ts';
@@ -39,7 +39,7 @@ export const addRuns: AddCommand = (program, context) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const { items, nextCursor } = await connect(context, options).listRunAudit(id, page);
       printResult(options.json, { items, nextCursor }, () => [
-        ...auditTable(items),
+        ...auditLines(items),
         ...(nextCursor === null ? [] : ['', `There are more: --cursor ${nextCursor}`]),
       ]);
     });

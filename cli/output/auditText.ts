@@ -3,6 +3,7 @@ import type { AuditEvent } from '../../sdk/client.ts';
 import { plain } from './plain.ts';
 import { localTime } from './quantities.ts';
 import { table } from './table.ts';
+import { namesOf } from './whoText.ts';
 
 const colours: Record<AuditEvent['outcome'], Parameters<typeof styleText>[0]> = {
   success: 'green',
@@ -10,18 +11,20 @@ const colours: Record<AuditEvent['outcome'], Parameters<typeof styleText>[0]> = 
   failure: 'red',
 };
 
-/** What happened to a run, oldest first. */
-export function auditTable(events: readonly AuditEvent[]): string[] {
-  return table<AuditEvent>(
+/** What happened to a run, oldest first, and who they are that had a part in it. */
+export function auditLines(events: readonly AuditEvent[]): string[] {
+  const { name, lines } = namesOf(events.map(({ who }) => who));
+  const happened = table<AuditEvent>(
     [
       { title: 'AT', cell: ({ at }) => localTime(at) },
       { title: 'WHAT', cell: ({ action }) => plain(action) },
       { title: 'OUTCOME', cell: ({ outcome }) => styleText(colours[outcome], outcome) },
-      { title: 'BY', cell: ({ actor }) => (actor ? plain(actor.id) : 'nobody known') },
+      { title: 'BY', cell: ({ actor, who }) => (actor ? name(who, actor.id) : 'nobody known') },
       { title: 'DETAIL', cell: ({ detail }) => detailText(detail) },
     ],
     events,
   );
+  return [...happened, ...lines];
 }
 
 /** What fits a line: numbers, codes and the like; `--json` has it all. */

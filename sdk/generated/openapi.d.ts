@@ -1317,6 +1317,50 @@ export interface components {
                 [key: string]: unknown;
             }) | null;
             liftedAt: string | null;
+            who: {
+                target: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                    actor?: {
+                        id: string;
+                        issuer: string;
+                        subject: string;
+                        /** @enum {string} */
+                        kind: "person" | "service" | "agent";
+                    };
+                } | null;
+                revokedBy: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                    actor?: {
+                        id: string;
+                        issuer: string;
+                        subject: string;
+                        /** @enum {string} */
+                        kind: "person" | "service" | "agent";
+                    };
+                } | null;
+                liftedBy: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                    actor?: {
+                        id: string;
+                        issuer: string;
+                        subject: string;
+                        /** @enum {string} */
+                        kind: "person" | "service" | "agent";
+                    };
+                } | null;
+            };
         };
         Explanation: {
             allowed: boolean;
@@ -2244,6 +2288,20 @@ export interface operations {
                             } & {
                                 [key: string]: unknown;
                             }) | null;
+                            who: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                                actor?: {
+                                    id: string;
+                                    issuer: string;
+                                    subject: string;
+                                    /** @enum {string} */
+                                    kind: "person" | "service" | "agent";
+                                };
+                            } | null;
                             txn: string | null;
                             detail: {
                                 [key: string]: unknown;
@@ -2526,6 +2584,50 @@ export interface operations {
                             [key: string]: unknown;
                         }) | null;
                         liftedAt: string | null;
+                        who: {
+                            target: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                                actor?: {
+                                    id: string;
+                                    issuer: string;
+                                    subject: string;
+                                    /** @enum {string} */
+                                    kind: "person" | "service" | "agent";
+                                };
+                            } | null;
+                            revokedBy: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                                actor?: {
+                                    id: string;
+                                    issuer: string;
+                                    subject: string;
+                                    /** @enum {string} */
+                                    kind: "person" | "service" | "agent";
+                                };
+                            } | null;
+                            liftedBy: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                                actor?: {
+                                    id: string;
+                                    issuer: string;
+                                    subject: string;
+                                    /** @enum {string} */
+                                    kind: "person" | "service" | "agent";
+                                };
+                            } | null;
+                        };
                         notice: string | null;
                     };
                 };
@@ -2559,6 +2661,50 @@ export interface operations {
                             [key: string]: unknown;
                         }) | null;
                         liftedAt: string | null;
+                        who: {
+                            target: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                                actor?: {
+                                    id: string;
+                                    issuer: string;
+                                    subject: string;
+                                    /** @enum {string} */
+                                    kind: "person" | "service" | "agent";
+                                };
+                            } | null;
+                            revokedBy: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                                actor?: {
+                                    id: string;
+                                    issuer: string;
+                                    subject: string;
+                                    /** @enum {string} */
+                                    kind: "person" | "service" | "agent";
+                                };
+                            } | null;
+                            liftedBy: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                                actor?: {
+                                    id: string;
+                                    issuer: string;
+                                    subject: string;
+                                    /** @enum {string} */
+                                    kind: "person" | "service" | "agent";
+                                };
+                            } | null;
+                        };
                         notice: string | null;
                     };
                 };

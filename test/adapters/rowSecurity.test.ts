@@ -89,6 +89,8 @@ const rowsOf = (tenant: string) => {
     INSERT INTO waybill.source_window (tenant, run_id, key, extent) VALUES ('${tenant}', '${run}', 'k', '{}');
     INSERT INTO waybill.watermark (tenant, pipeline, key, source, mark, run_id)
       VALUES ('${tenant}', 'things', 'k', '{}', '{}', '${run}');
+    INSERT INTO waybill.principal (tenant, id, issuer, subject, kind)
+      VALUES ('${tenant}', 'prn_1', 'https://issuer.test', 'alice', 'person');
     INSERT INTO public.things (_tenant, id, _run, _position) VALUES ('${tenant}', 1, '${run}', 0);`;
 };
 

@@ -30,6 +30,12 @@ const manifest: Manifest = {
   deadlineMs: 1000,
 };
 
+const issuer = 'https://issuer.test';
+const requester = {
+  ...{ id: 'prn_1', issuer, subject: 'alice', kind: 'person' },
+  actor: { id: 'prn_2', issuer, subject: 'copilot', kind: 'agent' },
+};
+
 describe('a database of the first version', () => {
   const name = `waybill_old_${randomBytes(4).toString('hex')}`;
   let postgres: TestPostgres;
@@ -76,6 +82,14 @@ describe('a database of the first version', () => {
       ];
       assert.deepEqual(rows, each, table);
     }
+  });
+
+  it('knows afterwards who its principals are', async () => {
+    const { rows } = await admin.query(
+      `SELECT id, issuer, subject, kind FROM waybill.principal WHERE tenant = 'acme' ORDER BY id`,
+    );
+    const { actor, ...principal } = requester;
+    assert.deepEqual(rows, [principal, actor]);
   });
 
   it('hides the rows that were there from other tenants, those of sinks too', async () => {
@@ -127,7 +141,8 @@ function oldRows(tenant: string): string {
   return `
     INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal, requested_by,
                              parameters, source, grant_jws, txn, arrival)
-      VALUES ('${run}', '${tenant}', 'things', 1, 'd', '{}', 'running', 'prn_1', '{}', '{}', '{}', 'g', 't', 'sealed');
+      VALUES ('${run}', '${tenant}', 'things', 1, 'd', '{}', 'running', 'prn_1',
+              '${JSON.stringify(requester)}', '{}', '{}', 'g', 't', 'sealed');
     INSERT INTO waybill.batch (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records)
       VALUES ('${run}', 0, 'd', 1, 0, 0, 1, 1);
     INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, counts)

@@ -100,6 +100,36 @@ describe('revocations', () => {
     await until(403, own);
   });
 
+  it('say who everybody is, as far as the tenant has met them', async () => {
+    const agent = await somebody({ act: { sub: `agent-${uuidv7()}`, kind: 'agent' } });
+    const { issuer, sub: subject } = agent;
+    const carolIs = { ...(await whoIs(carol)), issuer, subject: 'carol', kind: 'person' };
+    const whoOf = async (revocation: object) => (revocation as Revocation & { who: object }).who;
+    const target = { id: agent.id, issuer, subject, kind: 'person' };
+    const nobody = { target: null, revokedBy: carolIs, liftedBy: null };
+    const revocation = await revoked('principal', agent.id);
+    assert.deepEqual(await whoOf(revocation), { ...nobody, target });
+    // An actor is somebody too.
+    const ofActor = await revoked('principal', agent.actor!.id);
+    assert.deepEqual(await whoOf(ofActor), { ...nobody, target: agent.actor });
+    assert.deepEqual(await whoOf(await revoked('principal', `prn_${'u'.repeat(22)}`)), nobody);
+    assert.deepEqual(await whoOf(await revoked('grant', agent.runId)), nobody);
+    const page = await api.call(`/v1/revocations?id=${agent.id}`, { as: carol });
+    const { items } = (await page.json()) as { items: object[] };
+    assert.deepEqual(await Promise.all(items.map(whoOf)), [{ ...nobody, target }]);
+    const lifted = (await (await restore(revocation.id)).json()) as object;
+    assert.deepEqual(await whoOf(lifted), { target, revokedBy: carolIs, liftedBy: carolIs });
+    // In another tenant nobody has heard of them.
+    const theirs = await api.issuer.token({ sub: 'hugo', tenant: 'globex', roles: ['operator'] });
+    const elsewhere = (await (await revoke('principal', agent.id, {}, theirs)).json()) as object;
+    assert.equal(((await whoOf(elsewhere)) as { target: unknown }).target, null);
+  });
+
+  const whoIs = async (as: string) => {
+    const { id } = (await (await api.call('/v1/whoami', { as })).json()) as { id: string };
+    return { id };
+  };
+
   it('both are audited with who did it', async () => {
     const { id } = await somebody();
     const revocation = await revoked('principal', id);

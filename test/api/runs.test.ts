@@ -82,6 +82,26 @@ describe('runs over HTTP', () => {
     );
   });
 
+  it('its audit says who they are that had a part in it, and for whom they acted', async () => {
+    const agent = await api.issuer.token({ act: { sub: 'copilot', kind: 'agent' } });
+    const { id, requestedBy } = await accepted('/v1/pipelines/few/runs', {
+      ...json({ records: [{ id: 'a' }] }),
+      as: agent,
+    });
+    await api.rows(
+      `INSERT INTO waybill.audit_event (tenant, run_id, action, outcome, actor, detail)
+       VALUES ('acme', $1, 'of.nobody', 'success', NULL, '{}'), ('acme', $1, 'of.a-stranger', 'success', $2, '{}')`,
+      [id, { id: 'prn_unmet', kind: 'person' }],
+    );
+    const { items } = (await (await api.call(`/v1/runs/${id}/audit`)).json()) as {
+      items: { who: unknown }[];
+    };
+    assert.deepEqual(
+      items.map(({ who }) => who),
+      [requestedBy, null, null],
+    );
+  });
+
   it('the grant says who may do what for which run, and the published key proves it', async () => {
     const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
     const { id } = await accepted(

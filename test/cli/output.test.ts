@@ -8,6 +8,7 @@ import { bytes, count, duration, localTime, since } from '../../cli/output/quant
 import { countLines } from '../../cli/output/runText.ts';
 import { firingTable } from '../../cli/output/scheduleText.ts';
 import { table } from '../../cli/output/table.ts';
+import { namesOf } from '../../cli/output/whoText.ts';
 import { rawParameters, typedParameters } from '../../cli/parameters.ts';
 import { SettingsError } from '../../domain/settings.ts';
 import { ApiUnreachable, type Firing, ProblemError } from '../../sdk/client.ts';
@@ -170,6 +171,28 @@ describe('parameters', () => {
         () => rawParameters([wrong]),
         (error) => error instanceof CliError && error.exitCode === 2,
       );
+  });
+});
+
+describe('people', () => {
+  const alice = { id: 'prn_a', issuer: 'https://one.test', subject: 'alice', kind: 'person' } as const;
+  const copilot = { id: 'prn_c', issuer: 'https://one.test', subject: 'copilot', kind: 'agent' } as const;
+  const other = { ...alice, id: 'prn_b', issuer: 'https://two.test' };
+
+  it('have names, and are told apart below by kind, issuer and id', () => {
+    const { name, lines } = namesOf([alice, { ...alice, actor: copilot }, null]);
+    assert.equal(name(alice, 'prn_a'), 'alice');
+    assert.equal(name({ ...alice, actor: copilot }, 'prn_a'), 'copilot (agent) for alice');
+    assert.equal(name(null, 'prn_x'), 'prn_x');
+    assert.deepEqual(
+      lines.slice(2).map((line) => line.split(/ {2,}/)),
+      [
+        ['alice', 'person', 'https://one.test', 'prn_a'],
+        ['copilot', 'agent', 'https://one.test', 'prn_c'],
+      ],
+    );
+    assert.equal(namesOf([alice, other]).name(other, 'prn_b'), 'alice prn_b');
+    assert.deepEqual(namesOf([null]).lines, []);
   });
 });
 

@@ -1,0 +1,54 @@
+import type { Directory, Known } from '../../domain/ports/directory.ts';
+import { fromPostgres } from './failure.ts';
+import type { Tenants } from './tenants.ts';
+
+/** Principals that need not be written again. */
+const knownMax = 10_000;
+
+/** Each principal is written once for each process, and again where they are of another kind by now. */
+export function createDirectory(tenants: Tenants): Directory {
+  const known = new Set<string>();
+  const writing = new Set<Promise<void>>();
+
+  async function write(tenant: string, { id, issuer, subject, kind }: Known): Promise<void> {
+    const key = JSON.stringify([tenant, id, kind]);
+    if (known.has(key)) return;
+    if (known.size >= knownMax) known.clear();
+    known.add(key);
+    try {
+      await tenants.for(tenant).query({
+        name: 'remember-principal',
+        text: `INSERT INTO waybill.principal AS p (id, issuer, subject, kind) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (tenant, id) DO UPDATE SET kind = EXCLUDED.kind WHERE p.kind <> EXCLUDED.kind`,
+        values: [id, issuer, subject, kind],
+      });
+    } catch {
+      // Nobody is refused because a name is missing.
+      known.delete(key);
+    }
+  }
+
+  return {
+    remember({ tenant, actor, ...principal }) {
+      for (const one of [principal, ...(actor ? [actor] : [])]) {
+        const written = write(tenant, one).finally(() => writing.delete(written));
+        writing.add(written);
+      }
+    },
+
+    async find(tenant, ids) {
+      await Promise.all(writing);
+      if (ids.length === 0) return new Map();
+      try {
+        const { rows } = await tenants.for(tenant).query<Known>({
+          name: 'find-principals',
+          text: 'SELECT id, issuer, subject, kind FROM waybill.principal WHERE tenant = $1 AND id = ANY ($2)',
+          values: [tenant, ids],
+        });
+        return new Map(rows.map((one) => [one.id, one]));
+      } catch (error) {
+        throw fromPostgres(error);
+      }
+    },
+  };
+}

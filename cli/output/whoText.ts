@@ -1,0 +1,37 @@
+import type { AuditEvent } from '../../sdk/client.ts';
+import { plain } from './plain.ts';
+import { requesterText } from './runText.ts';
+import { table } from './table.ts';
+
+type Who = AuditEvent['who'];
+type Known = Omit<NonNullable<Who>, 'actor'>;
+
+/** People by names, and below who these are: an id tells a reader nothing, and a name alone is nobody in particular. */
+export function namesOf(people: readonly Who[]): { name(who: Who, id: string): string; lines: string[] } {
+  const known = new Map<string, Known>();
+  for (const who of people)
+    for (const one of who ? [who, ...(who.actor ? [who.actor] : [])] : []) known.set(one.id, one);
+  const all = [...known.values()];
+  const isShared = (who: Known) => all.some(({ id, subject }) => id !== who.id && subject === who.subject);
+  return {
+    name(who, id) {
+      if (!who) return plain(id);
+      return isShared(who)
+        ? `${requesterText({ requestedBy: who })} ${plain(id)}`
+        : requesterText({ requestedBy: who });
+    },
+    lines: all.length === 0 ? [] : ['', ...whoTable(all)],
+  };
+}
+
+function whoTable(people: readonly Known[]): string[] {
+  return table<Known>(
+    [
+      { title: 'WHO', cell: ({ subject }) => plain(subject) },
+      { title: 'IS A', cell: ({ kind }) => kind },
+      { title: 'OF', cell: ({ issuer }) => plain(issuer) },
+      { title: 'ID', cell: ({ id }) => plain(id) },
+    ],
+    people,
+  );
+}
