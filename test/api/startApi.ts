@@ -45,7 +45,7 @@ import type { Timetable } from '../../domain/ports/timetable.ts';
 import { ofKey } from '../../domain/revocation.ts';
 import { zeroCounts } from '../../domain/run.ts';
 import { makeKey } from '../keys.ts';
-import { startPostgresForTest } from '../stack.ts';
+import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 import { layCable } from './cable.ts';
 import { startIssuer } from './issuer.ts';
 import { definitions } from './pipelines.ts';
@@ -54,11 +54,14 @@ import { definitions } from './pipelines.ts';
 export async function startApi({
   change = () => ({}),
   answerWithinMs = 20_000,
+  database: given = startPostgresForTest(),
 }: {
   change?: (ports: ApiPorts) => Partial<ApiPorts>;
   answerWithinMs?: number;
+  /** One that something was done to before. It is stopped with the rest. */
+  database?: TestPostgres | Promise<TestPostgres>;
 } = {}) {
-  const [postgres, issuer] = await Promise.all([startPostgresForTest(), startIssuer()]);
+  const [postgres, issuer] = await Promise.all([given, startIssuer()]);
   const folder = await mkdtemp(join(tmpdir(), 'waybill-api-'));
   const roots = join(folder, 'roots');
   await mkdir(roots);

@@ -1,0 +1,64 @@
+import { Client } from '@temporalio/client';
+import { defineSearchAttributeKey, SearchAttributeType, TypedSearchAttributes } from '@temporalio/common';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import { searchAttributeNames } from '../../adapters/temporal/searchAttributes.ts';
+import { createTimetable } from '../../adapters/temporal/timetable.ts';
+import { firingWorkflow, firingWorkflowId } from '../../domain/firing.ts';
+import type { KnownSchedule, Timetable } from '../../domain/ports/timetable.ts';
+import { temporalScheduleId } from '../../domain/schedule.ts';
+
+/** As Temporal itself sets them on what a schedule starts. */
+const scheduledBy = defineSearchAttributeKey('TemporalScheduledById', SearchAttributeType.KEYWORD);
+const scheduledFor = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
+
+/** `INDEXED_VALUE_TYPE_KEYWORD` and `INDEXED_VALUE_TYPE_DATETIME` of Temporal’s API. */
+const [keyword, datetime] = [2, 6];
+
+/** Temporal keeps the last ten of what a schedule has started. */
+const recentMax = 10;
+
+/**
+ * What stands in for the schedule in a server that has none: `start` does what one does at each of its times, and `timetable` tells
+ * the API which executions were started so. The rest the API asks the server, about those executions.
+ */
+export async function standInForSchedule(
+  { connection }: TestWorkflowEnvironment,
+  { id, timesMs, taskQueue }: { id: string; timesMs: readonly number[]; taskQueue: string },
+) {
+  // That server knows none before it is told.
+  const keywords = [...searchAttributeNames, scheduledBy.name].map((name) => [name, keyword] as const);
+  await connection.operatorService.addSearchAttributes({
+    namespace: 'default',
+    searchAttributes: Object.fromEntries([...keywords, [scheduledFor.name, datetime]]),
+  });
+  const client = new Client({ connection });
+  const scheduleId = temporalScheduleId({ tenant: 'acme', id });
+  const recent: KnownSchedule['recent'] = [];
+  const timetable: Timetable = {
+    times: async (_, { fromMs, toMs }) => ({
+      timesMs: timesMs.filter((ms) => ms >= fromMs && ms <= toMs),
+      complete: true,
+    }),
+    describe: async () => ({ asRecorded: true, paused: false, note: '', recent, nextMs: [] }),
+    execution: createTimetable({ client, taskQueue }).execution,
+  };
+
+  return {
+    timetable,
+    async start(nominalMs: number) {
+      const at = new Date(nominalMs);
+      const handle = await client.workflow.start(firingWorkflow, {
+        workflowId: `${firingWorkflowId(scheduleId)}-${at.toISOString().slice(0, 19)}Z`,
+        taskQueue,
+        typedSearchAttributes: new TypedSearchAttributes([
+          { key: scheduledBy, value: scheduleId },
+          { key: scheduledFor, value: at },
+        ]),
+      });
+      const { workflowId, firstExecutionRunId: firstRunId } = handle;
+      recent.push({ workflowId, firstRunId, takenAtMs: nominalMs });
+      if (recent.length > recentMax) recent.shift();
+      return handle;
+    },
+  };
+}
