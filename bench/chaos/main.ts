@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type DevStack, startDevStack } from '../../test/devStack.ts';
 import { serveHeldFeed } from '../../test/heldFeed.ts';
+import { liveThrough } from '../../test/year/year.ts';
 import { benchProject, gatedProject } from '../project.ts';
 import { killBeforePublish, raceDecisions } from './approvals.ts';
 import { fireTogether } from './fireTogether.ts';
@@ -13,7 +14,7 @@ import { outage } from './outage.ts';
  * `npm run chaos [-- NAME …]`: kills real processes with SIGKILL while real work goes on, then counts. `workers` also runs
  * its control, with the ledger switched off inside this harness, which must be found out. A killed process is not a
  * power cut: what the operating system holds in memory survives it. `outage` takes PostgreSQL and the policy away for five
- * minutes each.
+ * minutes each. `year` kills nothing, and takes as long as a year of daily runs needs.
  */
 
 const numbers = process.argv
@@ -55,6 +56,11 @@ const campaigns: Record<string, () => Promise<string[]>> = {
         jitter: '40s',
       }),
     ),
+  /** On simulated time, which goes by in minutes. `year DAYS` lives through fewer. */
+  async year() {
+    const lived = await liveThrough({ days: numbers[0] ?? 365, lifetime: '90d' });
+    return 'missing' in lived ? [lived.missing] : [...lived.violations, `(${lived.summary})`];
+  },
   async outage() {
     const feed = await serveHeldFeed();
     const project = fileURLToPath(new URL('../../test/project', import.meta.url));
