@@ -28,7 +28,7 @@ export function createApprovals(tenants: Tenants): Approvals {
       return found;
     },
 
-    async list(tenant, { state, runId, requestedBy, decidedBy, limit, cursor }) {
+    async list(tenant, { state, open = false, runId, requestedBy, decidedBy, limit, cursor }) {
       const found = await rows(
         tenant,
         'list-approvals',
@@ -38,8 +38,17 @@ export function createApprovals(tenants: Tenants): Approvals {
          AND ($4::text IS NULL OR r.requested_by->>'id' = $4 OR r.requested_by->'actor'->>'id' = $4)
          AND ($5::text IS NULL
            OR EXISTS (SELECT FROM waybill.decision d WHERE d.tenant = $1 AND d.approval_id = a.id AND d.principal = $5))
-         AND ($6::text IS NULL OR a.id < $6) ORDER BY a.id DESC LIMIT $7`,
-        [state ?? null, runId ?? null, requestedBy ?? null, decidedBy ?? null, cursor ?? null, limit + 1],
+         AND ($6::text IS NULL OR a.id < $6)
+         AND (NOT $7::boolean OR (a.state = 'pending' AND a.expires_at > now())) ORDER BY a.id DESC LIMIT $8`,
+        [
+          state ?? null,
+          runId ?? null,
+          requestedBy ?? null,
+          decidedBy ?? null,
+          cursor ?? null,
+          open,
+          limit + 1,
+        ],
       );
       const items = found.slice(0, limit);
       return { items, nextCursor: found.length > limit ? items.at(-1)!.approval.id : null };

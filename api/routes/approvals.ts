@@ -27,7 +27,7 @@ export function listApprovals({ approvals, policy }: ApiPorts, options: ApiOptio
           .optional()
           .describe(
             '`to-decide`: you may decide them now; `mine`: of runs that you asked for, or somebody for you; ' +
-              '`decided`: you have decided on them.',
+              '`decided`: you have decided on them, whatever came of that.',
           ),
         state: z.enum(approvalStates).optional(),
         run: z
@@ -41,7 +41,7 @@ export function listApprovals({ approvals, policy }: ApiPorts, options: ApiOptio
       const toDecide = view === 'to-decide';
       if (toDecide && state !== undefined && state !== 'pending') return { items: [], nextCursor: null };
       const wanted = {
-        ...(toDecide ? { state: 'pending' as const } : state !== undefined && { state }),
+        ...(toDecide ? { open: true } : state !== undefined && { state }),
         ...(run !== undefined && { runId: run }),
         ...(view === 'mine' && { requestedBy: principal.id }),
         ...(view === 'decided' && { decidedBy: principal.id }),

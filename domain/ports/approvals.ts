@@ -13,10 +13,12 @@ export interface Approvals {
     tenant: string,
     filter: {
       state?: ApprovalState;
+      /** Pending, and not past their deadline by the clock of the database: about the others nobody can decide. */
+      open?: boolean;
       runId?: string;
       /** Of runs that this principal asked for, or somebody for them. */
       requestedBy?: string;
-      /** That this principal has decided on. */
+      /** That this principal has decided on, whatever came of that. */
       decidedBy?: string;
       limit: number;
       cursor?: string;

@@ -55,6 +55,8 @@ describe('approvals over HTTP', () => {
     return { runId: run.id, ...(await api.addApproval(run, changes)) };
   }
 
+  type Waiting = Awaited<ReturnType<typeof wait>>;
+
   const decide = (id: string, body: object, as = of.bob) =>
     api.call(`/v1/approvals/${id}/decisions`, { ...json(body), as });
   const get = async (id: string, as = of.bob) =>
@@ -106,6 +108,51 @@ describe('approvals over HTTP', () => {
     const [next] = await list(`cursor=${nextCursor}`, of.bob);
     assert.equal(next, ofErin.id);
     assert.equal(await codeOf(await api.call('/v1/approvals?view=all', { as: of.bob })), 'InvalidRequest');
+  });
+
+  it('are in each view exactly while they belong there, however they stand', async () => {
+    const votes = (who: 'bob' | 'erin', decision = 'approve') => {
+      return async ({ id, digest }: Waiting) => void (await decide(id, { decision, digest }, of[who]));
+    };
+    const changes = (text: string) => (one: Waiting) => api.rows(`UPDATE waybill.${text} = $1`, [one.id]);
+    const ends = (state: string) => changes(`approval SET state = '${state}', ended_at = now() WHERE id`);
+    const counts = changes('decision SET counted = true WHERE approval_id');
+    const isRefused = changes(`decision SET refused = 'Forbidden' WHERE approval_id`);
+    const escalates = changes(`approval SET by = by || '"data-steward"', escalated_at = now() WHERE id`);
+    type Step = (one: Waiting) => Promise<unknown>;
+    /** What an approval is like and what becomes of it; whose it is to decide; whether it waits for somebody; who has decided. */
+    const scenes: [string, Parameters<typeof wait>[0], Step[], string, boolean, string][] = [
+      ['nothing yet', {}, [], 'bob erin', true, ''],
+      ['a vote on its way', {}, [votes('bob')], 'erin', true, 'bob'],
+      ['one of two votes', { quorum: 2 }, [votes('bob'), counts], 'erin', true, 'bob'],
+      ['a vote that is refused', {}, [votes('bob'), isRefused], 'bob erin', true, 'bob'],
+      ['approval', {}, [votes('bob'), counts, ends('approved')], '', false, 'bob'],
+      ['rejection', {}, [votes('erin', 'reject'), counts, ends('rejected')], '', false, 'erin'],
+      ['a deadline that nobody has noticed', { expiresInS: -1 }, [], '', true, ''],
+      ['expiry', { expiresInS: -1 }, [ends('expired')], '', false, ''],
+      ['expiry after a vote', { quorum: 2 }, [votes('bob'), counts, ends('expired')], '', false, 'bob'],
+      ['other data', {}, [votes('bob'), counts, ends('void')], '', false, 'bob'],
+      ['the end of its run', {}, [ends('cancelled')], '', false, ''],
+      ['nobody to ask', { state: 'waived' }, [], '', false, ''],
+      ['others to ask', { by: ['operator'] }, [], '', true, ''],
+      ['escalation', { by: ['operator'] }, [escalates], 'bob erin', true, ''],
+    ];
+    for (const [what, terms, steps, toDecide, waits, decided] of scenes) {
+      const one = await wait(terms);
+      for (const step of steps) await step(one);
+      const seers = async (query: string) => {
+        const found: string[] = [];
+        for (const who of ['alice', 'bob', 'erin'] as const)
+          if ((await list(`run=${one.runId}&${query}`, of[who])).includes(one.id)) found.push(who);
+        return found.join(' ');
+      };
+      const views = ['view=mine', 'view=to-decide', 'view=mine&state=pending', 'view=decided'];
+      assert.deepEqual(
+        await Promise.all(views.map(seers)),
+        ['alice', toDecide, waits ? 'alice' : '', decided],
+        what,
+      );
+    }
   });
 
   it('of another tenant are not there, to look at or to decide', async () => {
