@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -7,21 +8,66 @@ import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { signGrant } from '../../adapters/keys/signGrant.ts';
+import { raceDecisions } from '../../bench/chaos/approvals.ts';
+import { gatedProject } from '../../bench/project.ts';
 import { type DecisionClaims, decisionType } from '../../domain/decision.ts';
 import { hasEnded, zeroCounts } from '../../domain/run.ts';
+import { ApprovalEventData } from '../../domain/webhookEvent.ts';
 import type { Run } from '../../sdk/client.ts';
 import { approvalOf, claimsOf, instanceOf, type ShownApprovalRow, signerOf } from '../approvals/decisions.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
 import { codeOf, type Outsider, openOutsider } from '../forgery/outsider.ts';
 import { serveHeldFeed } from '../heldFeed.ts';
 import { makeKey } from '../keys.ts';
+import { type Received, startReceiver, verifies } from '../webhooks/receiver.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
 type Change = Parameters<typeof claimsOf>[5];
 
 const steward = (name: string) => ({ name, roles: ['data-steward'] });
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+/** What a campaign says that broke nothing. */
+const isRemark = (line: string) => line.startsWith('(');
+
+/** Asks operators, then stewards too, for as long as a test needs: its times come when a test has them come. */
+const patient = (notify: string) => `
+import { definePipeline, inline, postgres } from 'waybill';
+import { z } from 'zod';
+
+export default definePipeline({
+  id: 'patient',
+  source: inline(),
+  input: z.strictObject({ id: z.string() }),
+  sink: postgres({ table: 'patient', key: ['id'] }),
+  approval: {
+    before: 'publish',
+    by: 'operator',
+    within: '1h',
+    remind: '30m',
+    onTimeout: 'escalate',
+    escalateTo: 'data-steward',
+    notify: '${notify}',
+  },
+});
+`;
+
+/** The pipelines of the tests, that of the races, and one that tells a receiver. */
+async function makeProject(notify: string): Promise<string> {
+  const project = await mkdtemp(join(tmpdir(), 'waybill-gates-'));
+  await cp(join(repository, 'test/project'), project, { recursive: true });
+  await cp(join(gatedProject, 'pipelines/wires.ts'), join(project, 'pipelines/wires.ts'));
+  await writeFile(join(project, 'pipelines/patient.ts'), patient(notify));
+  await mkdir(join(project, 'node_modules'));
+  await writeFile(join(project, 'package.json'), '{ "type": "module" }');
+  await symlink(repository, join(project, 'node_modules/waybill'));
+  await symlink(join(repository, 'node_modules/zod'), join(project, 'node_modules/zod'));
+  return project;
+}
 
 describe('runs that people have to let through', () => {
+  let receiver: Awaited<ReturnType<typeof startReceiver>>;
+  let project: string;
   let stack: DevStack;
   let database: pg.Pool;
   let connection: Connection;
@@ -36,9 +82,11 @@ describe('runs that people have to let through', () => {
 
   before(async () => {
     feed = await serveHeldFeed();
+    receiver = await startReceiver();
+    project = await makeProject(`${receiver.url}/stewards`);
     stack = await startDevStack({
-      project: fileURLToPath(new URL('../project', import.meta.url)),
-      env: { WAYBILL_EGRESS_ALLOW: feed.host },
+      project,
+      env: { WAYBILL_EGRESS_ALLOW: feed.host, WAYBILL_CALLBACK_ALLOW: receiver.host },
     });
     database = new pg.Pool({ connectionString: stack.info().databaseUrl, max: 4 });
     connection = await Connection.connect({ address: stack.info().temporalAddress });
@@ -56,12 +104,14 @@ describe('runs that people have to let through', () => {
     await database?.end();
     await stack?.stop();
     feed?.close();
+    await receiver?.stop();
+    if (project) await rm(project, { recursive: true });
   });
 
   const rows = async <T = Record<string, unknown>>(text: string, values: unknown[] = []) =>
     (await database.query(text, values)).rows as T[];
 
-  async function until<T>(what: string, look: () => Promise<T | undefined | false>, ms = 60_000): Promise<T> {
+  async function until<T>(what: string, look: () => Promise<T | undefined | false>, ms = 90_000): Promise<T> {
     for (const by = performance.now() + ms; ; await pause(25)) {
       const found = await look();
       if (found) return found;
@@ -170,6 +220,18 @@ describe('runs that people have to let through', () => {
     });
     return response.status;
   }
+  /** How the approval of a run stands in each view of somebody’s inbox that it is in. */
+  async function inbox(call: Call, run: string) {
+    const holds = async (view: string) => {
+      const response = await call(`/v1/approvals?view=${view}&run=${run}`);
+      return ((await response.json()) as { items: { state: string }[] }).items.map(({ state }) => state);
+    };
+    return {
+      'to-decide': await holds('to-decide'),
+      mine: await holds('mine'),
+      decided: await holds('decided'),
+    };
+  }
   const objectsOf = async (id: string) =>
     (await readdir(join(stack.home, 'objects'), { recursive: true })).filter((path) =>
       path.includes(`${id}.`),
@@ -182,6 +244,9 @@ describe('runs that people have to let through', () => {
     assert.equal(await vote(bob, approval, 'reject'), 202);
     await inState(id, 'cancelled', 'ApprovalRejected');
     assert.equal(await paid(name), 0);
+    assert.deepEqual(await inbox(bob, id), { 'to-decide': [], mine: [], decided: ['rejected'] });
+    assert.deepEqual(await inbox(await stack.as('erin'), id), { 'to-decide': [], mine: [], decided: [] });
+    assert.deepEqual(await inbox(alice, id), { 'to-decide': [], mine: ['rejected'], decided: [] });
     assert.deepEqual(await temporal.workflow.getHandle(id).result(), {
       state: 'cancelled',
       counts: { ...zeroCounts, read: 12, passed: 12 },
@@ -190,32 +255,129 @@ describe('runs that people have to let through', () => {
     assert.equal(await objectsOf(id), 2);
   });
 
-  it('ask others once nobody has decided in time, and expire then: time never approves', async () => {
-    const begin = async () => {
-      const response = await alice('/v1/pipelines/hasty/runs', {
+  describe('that nobody decides about in time', () => {
+    let taken: string;
+    let left: string;
+
+    before(async () => {
+      // The first event to the stewards is not taken at once.
+      const answers = [500, 410];
+      receiver.answerBy((response, got) => {
+        const first = got.path === '/stewards' && typeOf(got) === 'approval.requested';
+        response.writeHead(first ? (answers.shift() ?? 204) : 204).end();
+      });
+      taken = await begin('patient');
+      left = await begin('hasty');
+    });
+
+    async function begin(pipeline: string): Promise<string> {
+      const callback = { url: `${receiver.url}/callback` };
+      const response = await alice(`/v1/pipelines/${pipeline}/runs`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ records: [{ id: fresh() }] }),
+        body: JSON.stringify({ records: [{ id: `secret-${pipeline}` }], callback }),
       });
+      assert.equal(response.status, 202);
       return ((await response.json()) as Run).id;
-    };
-    const [left, taken] = [await begin(), await begin()];
-    const early = await asked(taken);
-    const { token } = await decisionOf(early, steward('bob'));
-    assert.equal(await codeOf(update(taken, token)), 'ApproverLacksRole');
-    await until('it escalates', async () => (await audited(taken)).includes('approval.escalated'));
-    await rows(`UPDATE waybill.approval SET expires_at = expires_at + interval '1 hour' WHERE run_id = $1`, [
-      taken,
-    ]);
-    assert.equal(await vote(bob, (await approvalOf(database, taken))!), 202);
-    await inState(taken, 'completed');
-    await inState(left, 'cancelled', 'ApprovalExpired');
-    // How often somebody was reminded is a matter of how busy this machine is.
-    assert.deepEqual(
-      (await audited(left, 'approval.%')).filter((action) => action !== 'approval.reminded'),
-      ['approval.requested', 'approval.escalated', 'approval.expired'],
-    );
-    assert.deepEqual(await rows('SELECT id FROM hasty WHERE _run = $1', [left]), []);
+    }
+    const typeOf = ({ body }: Received) => JSON.parse(body).type as string;
+    /** As if its time had come. A message that says nothing makes the run look. */
+    async function comes(time: 'remind_at' | 'expires_at'): Promise<void> {
+      await rows(`UPDATE waybill.approval SET ${time} = now() WHERE run_id = $1`, [taken]);
+      await temporal.workflow.getHandle(taken).signal('decide', { token: '', comment: null, form: null });
+    }
+    const heard = (path: string, run: string, type: string) =>
+      until(`${path} is told ${type} of ${run}`, async () =>
+        receiver.received.find(
+          (got) => got.path === path && got.body.includes(`"${run}"`) && typeOf(got) === type,
+        ),
+      );
+
+    it('remind, and ask others: whoever could not decide then can', async () => {
+      const approval = await asked(taken);
+      const { token } = await decisionOf(approval, steward('bob'));
+      assert.equal(await codeOf(update(taken, token)), 'ApproverLacksRole');
+      assert.equal(await vote(bob, approval), 403);
+      assert.deepEqual(await inbox(bob, taken), { 'to-decide': [], mine: [], decided: ['pending'] });
+      await comes('remind_at');
+      await until('it reminds', async () => (await audited(taken)).includes('approval.reminded'));
+      await comes('expires_at');
+      await until('it escalates', async () => (await audited(taken)).includes('approval.escalated'));
+      assert.deepEqual(await inbox(bob, taken), { 'to-decide': ['pending'], mine: [], decided: ['pending'] });
+      assert.equal(await vote(bob, (await approvalOf(database, taken))!), 202);
+      await inState(taken, 'completed');
+      assert.deepEqual(await inbox(bob, taken), { 'to-decide': [], mine: [], decided: ['approved'] });
+      assert.deepEqual(await audited(taken, 'approval.%'), [
+        'approval.requested',
+        'approval.reminded',
+        'approval.escalated',
+        'approval.approved',
+      ]);
+    });
+
+    it('expire then: time never approves', async () => {
+      await inState(left, 'cancelled', 'ApprovalExpired');
+      // How often somebody was reminded is a matter of how busy this machine is.
+      assert.deepEqual(
+        (await audited(left, 'approval.%')).filter((action) => action !== 'approval.reminded'),
+        ['approval.requested', 'approval.escalated', 'approval.expired'],
+      );
+      assert.deepEqual(await rows('SELECT id FROM hasty WHERE _run = $1', [left]), []);
+      assert.deepEqual(await inbox(bob, left), { 'to-decide': [], mine: [], decided: [] });
+      assert.deepEqual(await inbox(alice, left), { 'to-decide': [], mine: ['expired'], decided: [] });
+      const { data } = JSON.parse((await heard('/callback', left, 'approval.ended')).body);
+      assert.equal(data.state, 'expired');
+    });
+
+    it('tell whom their pipeline names and whom the run calls back: signed, with a link and nothing to decide by', async () => {
+      const whpksOf = async (tenant: string) => {
+        const response = await fetch(`${stack.info().apiUrl}/.well-known/webhook-keys/${tenant}`);
+        return ((await response.json()) as { keys: { whpk: string }[] }).keys.map(({ whpk }) => whpk);
+      };
+      const [ours, theirs] = [await whpksOf('acme'), await whpksOf('globex')];
+      const { id, digest } = (await approvalOf(database, taken))!;
+      const told: unknown[] = [];
+      for (const path of ['/stewards', '/callback']) {
+        for (const what of ['requested', 'reminded', 'escalated', 'ended']) {
+          const got = await heard(path, taken, `approval.${what}`);
+          assert.equal(verifies(got, ours), true);
+          assert.equal(verifies(got, theirs), false);
+          for (const secret of ['eyJ', digest, 'secret-patient', 'authorization', 'cookie'])
+            assert.equal(JSON.stringify([got.headers, got.body]).includes(secret), false, secret);
+          const { links, ...data } = ApprovalEventData.strict().parse(JSON.parse(got.body).data);
+          assert.equal(links.self, `${stack.info().apiUrl}/v1/runs/${taken}`);
+          assert.deepEqual([data.approval, data.run, data.quorum], [id, taken, 1]);
+          told.push([what, data.state, data.by.join()]);
+        }
+        assert.deepEqual(told.splice(0), [
+          ['requested', 'pending', 'operator'],
+          ['reminded', 'pending', 'operator'],
+          ['escalated', 'pending', 'operator,data-steward'],
+          ['ended', 'approved', 'operator,data-steward'],
+        ]);
+      }
+      const self = new URL(`/v1/runs/${taken}`, stack.info().apiUrl);
+      assert.equal((await fetch(self)).status, 401, 'a link is no key');
+    });
+
+    it('send again what a receiver did not take, and once more when somebody asks after it was given up', async () => {
+      const deliveries = async (state: string) => {
+        const response = await alice(`/v1/deliveries?run=${taken}&state=${state}`);
+        return ((await response.json()) as { items: { id: string; type: string; attempts: number }[] }).items;
+      };
+      const dead = await until('it is given up', async () => (await deliveries('dead-lettered'))[0]);
+      assert.deepEqual([dead.type, dead.attempts], ['approval.requested', 2]);
+      assert.equal((await alice(`/v1/deliveries/${dead.id}/redeliver`, { method: 'POST' })).status, 202);
+      // Two receivers of four events, and the end of the run.
+      await until('all is taken', async () => (await deliveries('delivered')).length === 9);
+      const attempts = receiver.received.filter(({ headers }) => headers['webhook-id'] === dead.id);
+      assert.equal(attempts.length, 3);
+      assert.equal(new Set(attempts.map(({ body }) => body)).size, 1);
+      assert.deepEqual(
+        receiver.received.filter(({ path, body }) => path === '/stewards' && !body.includes(`"${taken}"`)),
+        [],
+      );
+    });
   });
 
   it('are asked about anew where the table has changed meanwhile, and no vote of before counts', async () => {
@@ -360,7 +522,10 @@ describe('runs that people have to let through', () => {
     await until('the first is counted', async () => (await audited(id)).includes('decision.counted'));
     assert.equal(feed.wasAsked(name), false);
     assert.equal((await get(id)).state, 'awaiting-approval');
-    assert.equal(await vote(await stack.as('erin'), approval), 202);
+    const erin = await stack.as('erin');
+    assert.deepEqual(await inbox(bob, id), { 'to-decide': [], mine: [], decided: ['pending'] });
+    assert.deepEqual(await inbox(erin, id), { 'to-decide': ['pending'], mine: [], decided: [] });
+    assert.equal(await vote(erin, approval), 202);
     assert.equal((await inState(id, 'completed')).counts.stored, 2);
     assert.equal(feed.wasAsked(name), true);
   });
@@ -410,6 +575,16 @@ describe('runs that people have to let through', () => {
     // Under its own grant and id, but as if it had no gate.
     await temporal.workflow.getHandle(id).terminate();
     assert.equal(await outsider.start(id, grant), 'StepNotGranted');
+  });
+
+  // The short form of `npm run chaos -- approvals`.
+  it('come to one end each, whatever comes at one moment: a hundred races', {
+    timeout: 300_000,
+  }, async (t) => {
+    const said = await raceDecisions(stack, { races: 100, atOnce: 16 });
+    const [seen, violations] = [said.filter(isRemark), said.filter((line) => !isRemark(line))];
+    for (const line of seen) t.diagnostic(line);
+    assert.deepEqual(violations, []);
   });
 
   it('are published once, whoever is killed between the vote and that', async () => {
