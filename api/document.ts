@@ -35,10 +35,18 @@ named.add(ScheduleEventData, { id: 'ScheduleEventData' });
 named.add(RunEventData, { id: 'RunEventData' });
 named.add(ApprovalEventData, { id: 'ApprovalEventData' });
 
+/** What `describe` says is in the global registry, where the document does not look. */
+const zodToJsonConfig = {
+  override({ zodSchema, jsonSchema }: { zodSchema: z.core.$ZodType; jsonSchema: { description?: string } }) {
+    const description = z.globalRegistry.get(zodSchema)?.description;
+    if (description !== undefined) jsonSchema.description ??= description;
+  },
+};
+
 /** OpenAPI 3.1 from the schemas of the routes, and its pages under `/docs`. */
 export async function documented(app: FastifyInstance, { publicUrl }: ApiOptions): Promise<void> {
-  const toJsonSchema = createJsonSchemaTransform({ schemaRegistry: named });
-  const toComponents = createJsonSchemaTransformObject({ schemaRegistry: named });
+  const toJsonSchema = createJsonSchemaTransform({ schemaRegistry: named, zodToJsonConfig });
+  const toComponents = createJsonSchemaTransformObject({ schemaRegistry: named, zodToJsonConfig });
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',

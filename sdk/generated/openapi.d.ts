@@ -1208,6 +1208,7 @@ export interface webhooks {
 export interface components {
     schemas: {
         Run: {
+            /** @description `<pipeline>-<uuidv7>`; also the workflow id in Temporal. */
             id: string;
             pipeline: string;
             /** @enum {string} */
@@ -1227,6 +1228,7 @@ export interface components {
                     kind: "person" | "service" | "agent";
                 };
             };
+            /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were never stored, as of a run that was rejected, none is `emitted` then. */
             counts: {
                 read: number;
                 passed: number;
@@ -1249,23 +1251,30 @@ export interface components {
                 self: string;
                 events: string;
                 audit: string;
+                /** @description What it waits for, while it waits for people. */
                 approval?: string;
                 temporal: string | null;
             };
         };
         Problem: {
+            /** @description Where the code is explained. */
             type: string;
+            /** @description What happened and what to do next. */
             title: string;
             status: number;
+            /** @description Stable; see docs/errors.md. */
             code: string;
+            /** @description Quote it when you ask for help. */
             traceId: string;
             issues?: {
                 path: string;
                 message: string;
             }[];
+            /** @description What today’s policy does not let you do, with `Forbidden`. */
             denied?: {
                 action: string;
                 resource: string;
+                /** @description Whom to ask. */
                 ask: string;
             };
         };
@@ -1288,9 +1297,11 @@ export interface components {
             } & {
                 [key: string]: unknown;
             };
+            /** @description How long a run may take from its acceptance. */
             deadlineMs: number;
             links: {
                 self: string;
+                /** @description POST here to begin a run. */
                 runs: string;
             };
         };
@@ -1298,10 +1309,14 @@ export interface components {
             id: string;
             /** @enum {string} */
             kind: "principal" | "grant" | "key" | "delegation";
+            /** @description Who or what was revoked: the `id` of the request. */
             target: string;
+            /** @description Where it holds, and nowhere else; `null` for keys, which sign for all tenants. */
             tenant: string | null;
+            /** @description Only what was issued until then is void, as after a logout; `null`: everything. */
             issuedUntil: string | null;
             reason: string | null;
+            /** @description `null` where the identity provider said so. */
             revokedBy: ({
                 id: string;
                 kind: string;
@@ -1317,6 +1332,7 @@ export interface components {
                 [key: string]: unknown;
             }) | null;
             liftedAt: string | null;
+            /** @description Who these are; `null` for nobody, for what is no principal, and where the tenant has never met them. */
             who: {
                 target: {
                     id: string;
@@ -1364,32 +1380,45 @@ export interface components {
         };
         Explanation: {
             allowed: boolean;
+            /** @description Of the policy set that was asked. */
             digest: string;
+            /** @description Those that allow it; where it is denied, those that would if no `forbid` stood in the way. */
             permits: {
                 id: string;
+                /** @description In Cedar. */
                 text: string;
             }[];
+            /** @description Those that stand in the way. */
             forbids: {
                 id: string;
+                /** @description In Cedar. */
                 text: string;
             }[];
+            /** @description What could not be evaluated, which denies; without a policy: the question itself is impossible. */
             errors: {
                 policy: string;
                 message: string;
             }[];
+            /** @description Where no permit holds: the declared roles any of which would bring one. */
             roles: string[];
+            /** @description What would lift the forbids, each by itself, once there is a permit. */
             changes: ("approval" | "a person alone" | "another requester")[];
         };
         Delivery: {
+            /** @description Also the `webhook-id` under which the receiver gets it, however often. */
             id: string;
             /** @enum {string} */
             type: "run.completed" | "run.failed" | "run.cancelled" | "run.suspended" | "run.resumed" | "approval.requested" | "approval.reminded" | "approval.escalated" | "approval.ended" | "schedule.blocked";
+            /** @description What it tells of, unless that is a schedule. */
             run: string | null;
             schedule: string | null;
             /** @enum {string} */
             state: "pending" | "delivered" | "dead-lettered";
+            /** @description Scheme, host and port of the receiver; the rest of the URL is not shown. */
             to: string;
+            /** @description Since it was last asked for. */
             attempts: number;
+            /** @description `status`: what the receiver answered. Without status and code it is under way. */
             lastAttempt: {
                 /** Format: date-time */
                 at: string;
@@ -1415,7 +1444,9 @@ export interface components {
             gate: "ingest" | "publish";
             /** @enum {string} */
             state: "pending" | "approved" | "rejected" | "expired" | "void" | "cancelled" | "waived";
+            /** @description Higher than 1 where the data changed while it waited, so that it was asked anew. */
             round: number;
+            /** @description Of what is shown; a decision names it. */
             digest: string;
             requestedBy: {
                 id: string;
@@ -1431,8 +1462,11 @@ export interface components {
                     kind: "person" | "service" | "agent";
                 };
             };
+            /** @description Roles of which an approver needs one. */
             by: string[];
+            /** @description So many different people must approve; one rejection ends it. */
             quorum: number;
+            /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were never stored, as of a run that was rejected, none is `emitted` then. */
             counts: {
                 read: number;
                 passed: number;
@@ -1443,6 +1477,7 @@ export interface components {
                 unchanged: number;
                 deduplicated: number;
             };
+            /** @description What publishing would do to the rows that are there; `null` before `ingest`. */
             changes: {
                 added: number;
                 changed: number;
@@ -1452,7 +1487,9 @@ export interface components {
             rejectedByCode: {
                 [key: string]: number;
             };
+            /** @description Of how many rows there is a sample, for whoever may see values. */
             sampleRows: number | null;
+            /** @description JSON Schema (2020-12) of what an approver fills in. */
             form: {
                 [key: string]: unknown;
             } | null;
@@ -1479,7 +1516,9 @@ export interface components {
             gate: "ingest" | "publish";
             /** @enum {string} */
             state: "pending" | "approved" | "rejected" | "expired" | "void" | "cancelled" | "waived";
+            /** @description Higher than 1 where the data changed while it waited, so that it was asked anew. */
             round: number;
+            /** @description Of what is shown; a decision names it. */
             digest: string;
             requestedBy: {
                 id: string;
@@ -1495,8 +1534,11 @@ export interface components {
                     kind: "person" | "service" | "agent";
                 };
             };
+            /** @description Roles of which an approver needs one. */
             by: string[];
+            /** @description So many different people must approve; one rejection ends it. */
             quorum: number;
+            /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were never stored, as of a run that was rejected, none is `emitted` then. */
             counts: {
                 read: number;
                 passed: number;
@@ -1507,6 +1549,7 @@ export interface components {
                 unchanged: number;
                 deduplicated: number;
             };
+            /** @description What publishing would do to the rows that are there; `null` before `ingest`. */
             changes: {
                 added: number;
                 changed: number;
@@ -1516,7 +1559,9 @@ export interface components {
             rejectedByCode: {
                 [key: string]: number;
             };
+            /** @description Of how many rows there is a sample, for whoever may see values. */
             sampleRows: number | null;
+            /** @description JSON Schema (2020-12) of what an approver fills in. */
             form: {
                 [key: string]: unknown;
             } | null;
@@ -1533,6 +1578,7 @@ export interface components {
                 decisions: string;
                 sample: string | null;
             };
+            /** @description What is decided about. `digest` is the SHA-256 of this, as canonical JSON (RFC 8785). */
             shown: {
                 /** @enum {string} */
                 gate: "ingest" | "publish";
@@ -1542,8 +1588,11 @@ export interface components {
                 definitionDigest: string;
                 sourceDigest: string;
                 parametersDigest: string;
+                /** @description Digests of the rows, batch by batch. */
                 stages: string[];
+                /** @description How often the table has been written to before. */
                 baseVersion: number;
+                /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were never stored, as of a run that was rejected, none is `emitted` then. */
                 counts: {
                     read: number;
                     passed: number;
@@ -1554,6 +1603,7 @@ export interface components {
                     unchanged: number;
                     deduplicated: number;
                 };
+                /** @description What publishing would do to the rows that are there; `null` before `ingest`. */
                 changes: {
                     added: number;
                     changed: number;
@@ -1566,6 +1616,7 @@ export interface components {
             };
         };
         Decision: {
+            /** @description `jti` of what was signed. */
             id: string;
             /** @enum {string} */
             decision: "approve" | "reject";
@@ -1589,10 +1640,13 @@ export interface components {
             } | null;
             /** Format: date-time */
             at: string;
+            /** @description Whether the run has verified and counted it; `null` while it is on its way there. */
             counted: boolean | null;
+            /** @description Why it was not counted. */
             code: string | null;
         };
         SignedDecision: {
+            /** @description `jti` of what was signed. */
             id: string;
             /** @enum {string} */
             decision: "approve" | "reject";
@@ -1616,20 +1670,27 @@ export interface components {
             } | null;
             /** Format: date-time */
             at: string;
+            /** @description Whether the run has verified and counted it; `null` while it is on its way there. */
             counted: boolean | null;
+            /** @description Why it was not counted. */
             code: string | null;
+            /** @description What was signed. It is carried to the run already; a signal may bring it too, and it counts once. */
             token: string;
         };
         Schedule: {
             id: string;
             pipeline: string;
             tenant: string;
-            /** @enum {string} */
+            /**
+             * @description `paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.
+             * @enum {string}
+             */
             state: "active" | "paused" | "blocked";
             reason: {
                 code: string;
                 message: string;
             } | null;
+            /** @description What its owner has paused, only they resume. */
             pausedBy: {
                 id: string;
                 issuer: string;
@@ -1644,8 +1705,10 @@ export interface components {
                     kind: "person" | "service" | "agent";
                 };
             } | null;
+            /** @description What its owner consents to. */
             terms: {
                 cron?: string;
+                /** @description Since 1970, shifted by `offset`. */
                 every?: string;
                 offset?: string;
                 calendars?: {
@@ -1664,19 +1727,27 @@ export interface components {
                     /** @default * */
                     year: string;
                 }[];
-                /** @default UTC */
+                /**
+                 * @description Of `cron` and `calendars`.
+                 * @default UTC
+                 */
                 timeZone: string;
+                /** @description Each start is put off by a part of this. */
                 jitter?: string;
                 /** Format: date-time */
                 startAt?: string;
                 /** Format: date-time */
                 endAt?: string;
                 /**
+                 * @description What becomes of a time that comes while the run before goes on.
                  * @default skip
                  * @enum {string}
                  */
                 overlap: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
-                /** @default 1h */
+                /**
+                 * @description How late a run may still begin that was missed, such as in an outage.
+                 * @default 1h
+                 */
                 catchUp: string;
                 /** @default false */
                 pauseOnFailure: boolean;
@@ -1684,20 +1755,25 @@ export interface components {
                 parameters: {
                     [key: string]: unknown;
                 };
+                /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                 timeParameter?: string;
+                /** @description Overrides the one of the definition. */
                 source?: {
                     path: string;
                 } | {
                     /** Format: uri */
                     url: string;
                 };
+                /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
                 callback?: {
                     /** Format: uri */
                     url: string;
                 };
             };
             note: string | null;
+            /** @description Whether it came with the definition of its pipeline. */
             declared: boolean;
+            /** @description In whose name its runs are. */
             owner: {
                 id: string;
                 issuer: string;
@@ -1712,15 +1788,18 @@ export interface components {
                     kind: "person" | "service" | "agent";
                 };
             };
+            /** @description The owner’s consent; `null` until they have given one. */
             delegation: {
                 id: string;
                 /** Format: date-time */
                 givenAt: string;
                 /** Format: date-time */
                 expiresAt: string;
+                /** @description Of the pipeline as it was consented to; another one blocks the schedule. */
                 definitionDigest: string;
             } | null;
             revision: number;
+            /** @description Whether Temporal has this revision already. */
             applied: boolean;
             /** Format: date-time */
             createdAt: string;
@@ -1736,12 +1815,16 @@ export interface components {
             id: string;
             pipeline: string;
             tenant: string;
-            /** @enum {string} */
+            /**
+             * @description `paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.
+             * @enum {string}
+             */
             state: "active" | "paused" | "blocked";
             reason: {
                 code: string;
                 message: string;
             } | null;
+            /** @description What its owner has paused, only they resume. */
             pausedBy: {
                 id: string;
                 issuer: string;
@@ -1756,8 +1839,10 @@ export interface components {
                     kind: "person" | "service" | "agent";
                 };
             } | null;
+            /** @description What its owner consents to. */
             terms: {
                 cron?: string;
+                /** @description Since 1970, shifted by `offset`. */
                 every?: string;
                 offset?: string;
                 calendars?: {
@@ -1776,19 +1861,27 @@ export interface components {
                     /** @default * */
                     year: string;
                 }[];
-                /** @default UTC */
+                /**
+                 * @description Of `cron` and `calendars`.
+                 * @default UTC
+                 */
                 timeZone: string;
+                /** @description Each start is put off by a part of this. */
                 jitter?: string;
                 /** Format: date-time */
                 startAt?: string;
                 /** Format: date-time */
                 endAt?: string;
                 /**
+                 * @description What becomes of a time that comes while the run before goes on.
                  * @default skip
                  * @enum {string}
                  */
                 overlap: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
-                /** @default 1h */
+                /**
+                 * @description How late a run may still begin that was missed, such as in an outage.
+                 * @default 1h
+                 */
                 catchUp: string;
                 /** @default false */
                 pauseOnFailure: boolean;
@@ -1796,20 +1889,25 @@ export interface components {
                 parameters: {
                     [key: string]: unknown;
                 };
+                /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                 timeParameter?: string;
+                /** @description Overrides the one of the definition. */
                 source?: {
                     path: string;
                 } | {
                     /** Format: uri */
                     url: string;
                 };
+                /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
                 callback?: {
                     /** Format: uri */
                     url: string;
                 };
             };
             note: string | null;
+            /** @description Whether it came with the definition of its pipeline. */
             declared: boolean;
+            /** @description In whose name its runs are. */
             owner: {
                 id: string;
                 issuer: string;
@@ -1824,15 +1922,18 @@ export interface components {
                     kind: "person" | "service" | "agent";
                 };
             };
+            /** @description The owner’s consent; `null` until they have given one. */
             delegation: {
                 id: string;
                 /** Format: date-time */
                 givenAt: string;
                 /** Format: date-time */
                 expiresAt: string;
+                /** @description Of the pipeline as it was consented to; another one blocks the schedule. */
                 definitionDigest: string;
             } | null;
             revision: number;
+            /** @description Whether Temporal has this revision already. */
             applied: boolean;
             /** Format: date-time */
             createdAt: string;
@@ -1843,21 +1944,29 @@ export interface components {
                 firings: string;
                 temporal: string | null;
             };
+            /** @description The run that has to end before another begins, by the `overlap` of the terms. */
             waitsFor: {
                 run: string;
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description The time that it is for.
+                 */
                 at: string;
+                /** @description How the run stands; `null` without one, or where you may not read it. */
                 state: ("accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled") | null;
+                /** @description Why it waits itself, where it does. */
                 reason?: {
                     code: string;
                     message: string;
                 };
+                /** @description Times for which nothing was begun, because this run went on; `null`: none, or none that is known of, as while Temporal is away or from before the schedule was last changed. */
                 skipped: {
                     times: number;
                     /** Format: date-time */
                     first: string;
                     /** Format: date-time */
                     last: string;
+                    /** @description There were more times than are counted here. */
                     more: boolean;
                 } | null;
                 links: {
@@ -1866,23 +1975,34 @@ export interface components {
             } | null;
         };
         Firing: {
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the schedule, without jitter.
+             */
             at: string;
-            /** @enum {string} */
+            /**
+             * @description `blocked`: see the schedule’s reason; `missed`: too late; `skipped`: the run before went on.
+             * @enum {string}
+             */
             outcome: "fired" | "blocked" | "missed" | "skipped";
             run: string | null;
+            /** @description How the run stands; `null` without one, or where you may not read it. */
             state: ("accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled") | null;
+            /** @description Times for which nothing was begun, because this run went on; `null`: none, or none that is known of, as while Temporal is away or from before the schedule was last changed. */
             skipped: {
                 times: number;
                 /** Format: date-time */
                 first: string;
                 /** Format: date-time */
                 last: string;
+                /** @description There were more times than are counted here. */
                 more: boolean;
             } | null;
+            /** @description Why no run was begun. */
             code: string | null;
             /** Format: date-time */
             decidedAt: string;
+            /** @description The last run that somebody asked for in its place. */
             backfilledBy: string | null;
             links: {
                 run: string | null;
@@ -1894,6 +2014,7 @@ export interface components {
             pipeline: string;
             /** @constant */
             state: "blocked";
+            /** @description The time for which no run was begun, RFC 3339. */
             at: string;
             reason: {
                 code: string;
@@ -1910,6 +2031,7 @@ export interface components {
             pipeline: string;
             /** @enum {string} */
             state: "accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled";
+            /** @description Of a run that has ended. */
             counts?: {
                 read: number;
                 passed: number;
@@ -1939,9 +2061,12 @@ export interface components {
             gate: "ingest" | "publish";
             /** @enum {string} */
             state: "pending" | "approved" | "rejected" | "expired" | "void" | "cancelled" | "waived";
+            /** @description Roles that may decide now. */
             by: string[];
+            /** @description So many people must approve. */
             quorum: number;
             expiresAt: string;
+            /** @description Of the run, which shows its approval while it waits. */
             links: {
                 self: string;
                 events: string;
@@ -1961,6 +2086,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description Makes repeating the request safe: the same request with the same key is the same run. */
                 "idempotency-key"?: string;
             };
             path: {
@@ -1996,7 +2122,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Default Response */
+            /** @description Accepted; `Location` is where the run is. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -2084,11 +2210,14 @@ export interface operations {
                         } & {
                             [key: string]: unknown;
                         };
+                        /** @description How long a run may take from its acceptance. */
                         deadlineMs: number;
                         links: {
                             self: string;
+                            /** @description POST here to begin a run. */
                             runs: string;
                         };
+                        /** @description JSON Schemas (2020-12) of what a caller sends. */
                         schemas: {
                             parameters: {
                                 [key: string]: unknown;
@@ -2159,6 +2288,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
+                /** @description `nextCursor` of the page before. */
                 cursor?: string;
                 pipeline?: string;
                 state?: "accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled";
@@ -2288,6 +2418,7 @@ export interface operations {
                             } & {
                                 [key: string]: unknown;
                             }) | null;
+                            /** @description Who the actor is; `null` where nobody is known to have acted, or the tenant has never met them. */
                             who: {
                                 id: string;
                                 issuer: string;
@@ -2401,8 +2532,12 @@ export interface operations {
                 content: {
                     "application/json": {
                         items: {
+                            /** @description RFC 7638 thumbprint, as in the header of each grant that it signed. */
                             kid: string;
-                            /** @enum {string} */
+                            /**
+                             * @description `retired`: what it has signed stays valid; `revoked`: that is void as well; `unvouched`: somebody put it into the database, no root stands behind it, and nothing that it signs counts.
+                             * @enum {string}
+                             */
                             state: "active" | "next" | "retired" | "revoked" | "unvouched";
                             /** Format: date-time */
                             createdAt: string;
@@ -2441,8 +2576,12 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
+                        /** @description RFC 7638 thumbprint, as in the header of each grant that it signed. */
                         kid: string;
-                        /** @enum {string} */
+                        /**
+                         * @description `retired`: what it has signed stays valid; `revoked`: that is void as well; `unvouched`: somebody put it into the database, no root stands behind it, and nothing that it signs counts.
+                         * @enum {string}
+                         */
                         state: "active" | "next" | "retired" | "revoked" | "unvouched";
                         /** Format: date-time */
                         createdAt: string;
@@ -2482,7 +2621,10 @@ export interface operations {
                         id: string;
                         /** Format: date-time */
                         createdAt: string;
-                        /** Format: date-time */
+                        /**
+                         * Format: date-time
+                         * @description Until then the key before signs too, and either is enough.
+                         */
                         aloneFrom: string;
                     };
                 };
@@ -2502,8 +2644,10 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
+                /** @description `nextCursor` of the page before. */
                 cursor?: string;
                 kind?: "principal" | "grant" | "key" | "delegation";
+                /** @description Who or what was revoked. */
                 id?: string;
             };
             header?: never;
@@ -2547,9 +2691,13 @@ export interface operations {
                 "application/json": {
                     /** @enum {string} */
                     kind: "principal" | "grant" | "key" | "delegation";
+                    /** @description `prn_…`; `dlg_…`; of a grant the id of its run; of a key its `kid`. */
                     id: string;
                     reason?: string;
-                    /** @default false */
+                    /**
+                     * @description Also where it is yourself.
+                     * @default false
+                     */
                     force?: boolean;
                 };
             };
@@ -2565,10 +2713,14 @@ export interface operations {
                         id: string;
                         /** @enum {string} */
                         kind: "principal" | "grant" | "key" | "delegation";
+                        /** @description Who or what was revoked: the `id` of the request. */
                         target: string;
+                        /** @description Where it holds, and nowhere else; `null` for keys, which sign for all tenants. */
                         tenant: string | null;
+                        /** @description Only what was issued until then is void, as after a logout; `null`: everything. */
                         issuedUntil: string | null;
                         reason: string | null;
+                        /** @description `null` where the identity provider said so. */
                         revokedBy: ({
                             id: string;
                             kind: string;
@@ -2584,6 +2736,7 @@ export interface operations {
                             [key: string]: unknown;
                         }) | null;
                         liftedAt: string | null;
+                        /** @description Who these are; `null` for nobody, for what is no principal, and where the tenant has never met them. */
                         who: {
                             target: {
                                 id: string;
@@ -2628,6 +2781,7 @@ export interface operations {
                                 };
                             } | null;
                         };
+                        /** @description Why this may not be what was meant. */
                         notice: string | null;
                     };
                 };
@@ -2642,10 +2796,14 @@ export interface operations {
                         id: string;
                         /** @enum {string} */
                         kind: "principal" | "grant" | "key" | "delegation";
+                        /** @description Who or what was revoked: the `id` of the request. */
                         target: string;
+                        /** @description Where it holds, and nowhere else; `null` for keys, which sign for all tenants. */
                         tenant: string | null;
+                        /** @description Only what was issued until then is void, as after a logout; `null`: everything. */
                         issuedUntil: string | null;
                         reason: string | null;
+                        /** @description `null` where the identity provider said so. */
                         revokedBy: ({
                             id: string;
                             kind: string;
@@ -2661,6 +2819,7 @@ export interface operations {
                             [key: string]: unknown;
                         }) | null;
                         liftedAt: string | null;
+                        /** @description Who these are; `null` for nobody, for what is no principal, and where the tenant has never met them. */
                         who: {
                             target: {
                                 id: string;
@@ -2705,6 +2864,7 @@ export interface operations {
                                 };
                             } | null;
                         };
+                        /** @description Why this may not be what was meant. */
                         notice: string | null;
                     };
                 };
@@ -2799,17 +2959,23 @@ export interface operations {
         requestBody: {
             content: {
                 "application/x-www-form-urlencoded": {
+                    /** @description `urn:ietf:params:oauth:grant-type:token-exchange` */
                     grant_type: string;
+                    /** @description The grant of a run that is open. */
                     subject_token: string;
                     /** @enum {string} */
                     subject_token_type: "urn:waybill:oauth:token-type:grant";
                     /** @enum {string} */
                     requested_token_type?: "urn:ietf:params:oauth:token-type:txn_token";
+                    /** @description The origin that is called. */
                     audience: string;
+                    /** @description The step. */
                     scope: string;
                     /** @enum {string} */
                     client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+                    /** @description Of a workload: good for 60 s at most, and for one request. */
                     client_assertion: string;
+                    /** @description Where given, the workload of the assertion. */
                     client_id?: string;
                 };
             };
@@ -2826,6 +2992,7 @@ export interface operations {
                         issued_token_type: string;
                         /** @enum {string} */
                         token_type: "Bearer";
+                        /** @description Seconds. */
                         expires_in: number;
                         scope: string;
                     };
@@ -2864,6 +3031,7 @@ export interface operations {
                         subject?: string;
                         /** @default https://issuer.example */
                         issuer?: string;
+                        /** @description Who acts for the principal. */
                         actor?: {
                             /** @enum {string} */
                             kind: "person" | "service" | "agent";
@@ -2926,6 +3094,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
+                /** @description `nextCursor` of the page before. */
                 cursor?: string;
                 run?: string;
                 state?: "pending" | "delivered" | "dead-lettered";
@@ -3025,7 +3194,9 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
+                /** @description `nextCursor` of the page before. */
                 cursor?: string;
+                /** @description `to-decide`: you may decide them now; `mine`: of runs that you asked for, or somebody for you; `decided`: you have decided on them, whatever came of that. */
                 view?: "to-decide" | "mine" | "decided";
                 state?: "pending" | "approved" | "rejected" | "expired" | "void" | "cancelled" | "waived";
                 run?: string;
@@ -3108,6 +3279,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
+                        /** @description Each by its columns, as texts that PostgreSQL reads. */
                         rows: {
                             [key: string]: string | null;
                         }[];
@@ -3139,8 +3311,10 @@ export interface operations {
                 "application/json": {
                     /** @enum {string} */
                     decision: "approve" | "reject";
+                    /** @description `digest` of the approval as you were shown it. */
                     digest: string;
                     comment?: string;
+                    /** @description What the approval asks for in its `form`. */
                     form?: {
                         [key: string]: unknown;
                     };
@@ -3172,6 +3346,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
+                /** @description `nextCursor` of the page before. */
                 cursor?: string;
                 pipeline?: string;
                 state?: "active" | "paused" | "blocked";
@@ -3215,10 +3390,12 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
+                    /** @description Default: the pipeline and a few letters. */
                     id?: string;
                     pipeline: string;
                     terms: {
                         cron?: string;
+                        /** @description Since 1970, shifted by `offset`. */
                         every?: string;
                         offset?: string;
                         calendars?: {
@@ -3237,19 +3414,27 @@ export interface operations {
                             /** @default * */
                             year?: string;
                         }[];
-                        /** @default UTC */
+                        /**
+                         * @description Of `cron` and `calendars`.
+                         * @default UTC
+                         */
                         timeZone?: string;
+                        /** @description Each start is put off by a part of this. */
                         jitter?: string;
                         /** Format: date-time */
                         startAt?: string;
                         /** Format: date-time */
                         endAt?: string;
                         /**
+                         * @description What becomes of a time that comes while the run before goes on.
                          * @default skip
                          * @enum {string}
                          */
                         overlap?: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
-                        /** @default 1h */
+                        /**
+                         * @description How late a run may still begin that was missed, such as in an outage.
+                         * @default 1h
+                         */
                         catchUp?: string;
                         /** @default false */
                         pauseOnFailure?: boolean;
@@ -3257,13 +3442,16 @@ export interface operations {
                         parameters?: {
                             [key: string]: unknown;
                         };
+                        /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                         timeParameter?: string;
+                        /** @description Overrides the one of the definition. */
                         source?: {
                             path: string;
                         } | {
                             /** Format: uri */
                             url: string;
                         };
+                        /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
                         callback?: {
                             /** Format: uri */
                             url: string;
@@ -3274,6 +3462,7 @@ export interface operations {
                     declared?: boolean;
                     /** @default false */
                     paused?: boolean;
+                    /** @description How long the consent lasts; 90d at most, and by default. */
                     lifetime?: string;
                 };
             };
@@ -3311,6 +3500,7 @@ export interface operations {
                 "application/json": {
                     timing: {
                         cron?: string;
+                        /** @description Since 1970, shifted by `offset`. */
                         every?: string;
                         offset?: string;
                         calendars?: {
@@ -3329,8 +3519,12 @@ export interface operations {
                             /** @default * */
                             year?: string;
                         }[];
-                        /** @default UTC */
+                        /**
+                         * @description Of `cron` and `calendars`.
+                         * @default UTC
+                         */
                         timeZone?: string;
+                        /** @description Each start is put off by a part of this. */
                         jitter?: string;
                         /** Format: date-time */
                         startAt?: string;
@@ -3437,9 +3631,12 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
+                    /** @description Refused (`ScheduleChanged`) where it is not that any more. Needed with `owner`. */
                     revision?: number;
+                    /** @description All of them, not only what changes. */
                     terms?: {
                         cron?: string;
+                        /** @description Since 1970, shifted by `offset`. */
                         every?: string;
                         offset?: string;
                         calendars?: {
@@ -3458,19 +3655,27 @@ export interface operations {
                             /** @default * */
                             year?: string;
                         }[];
-                        /** @default UTC */
+                        /**
+                         * @description Of `cron` and `calendars`.
+                         * @default UTC
+                         */
                         timeZone?: string;
+                        /** @description Each start is put off by a part of this. */
                         jitter?: string;
                         /** Format: date-time */
                         startAt?: string;
                         /** Format: date-time */
                         endAt?: string;
                         /**
+                         * @description What becomes of a time that comes while the run before goes on.
                          * @default skip
                          * @enum {string}
                          */
                         overlap?: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
-                        /** @default 1h */
+                        /**
+                         * @description How late a run may still begin that was missed, such as in an outage.
+                         * @default 1h
+                         */
                         catchUp?: string;
                         /** @default false */
                         pauseOnFailure?: boolean;
@@ -3478,13 +3683,16 @@ export interface operations {
                         parameters?: {
                             [key: string]: unknown;
                         };
+                        /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                         timeParameter?: string;
+                        /** @description Overrides the one of the definition. */
                         source?: {
                             path: string;
                         } | {
                             /** Format: uri */
                             url: string;
                         };
+                        /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
                         callback?: {
                             /** Format: uri */
                             url: string;
@@ -3494,6 +3702,7 @@ export interface operations {
                     declared?: boolean;
                     /** @enum {string} */
                     owner?: "me";
+                    /** @description How long the consent lasts; 90d at most, and by default. */
                     lifetime?: string;
                 };
             };
@@ -3599,7 +3808,9 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
+                    /** @description Of the schedule as you were shown it; refused (`ScheduleChanged`) where it is another. */
                     revision: number;
+                    /** @description How long the consent lasts; 90d at most, and by default. */
                     lifetime?: string;
                 };
             };
@@ -3629,6 +3840,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The same request with the same key is the same run. */
                 "idempotency-key"?: string;
             };
             path: {
@@ -3679,7 +3891,10 @@ export interface operations {
                      * @enum {string}
                      */
                     mode?: "missing" | "failed" | "all";
-                    /** @default false */
+                    /**
+                     * @description Only says which times.
+                     * @default false
+                     */
                     dryRun?: boolean;
                 };
             };
@@ -3697,6 +3912,7 @@ export interface operations {
                             at: string;
                             run: string | null;
                         }[];
+                        /** @description There are more times in the range. Ask again from after the last. */
                         more: boolean;
                     };
                 };
@@ -3992,6 +4208,7 @@ export interface operations {
                     "application/json": {
                         /** Format: uri */
                         resource: string;
+                        /** @description Issuers at which people sign in. */
                         authorization_servers: string[];
                         bearer_methods_supported: [
                             "header"

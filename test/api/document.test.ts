@@ -20,6 +20,13 @@ describe('the OpenAPI document', () => {
     });
   }
 
+  it('says what its parts mean', () => {
+    const { paths, components } = JSON.parse(generated['docs/openapi.json']);
+    const parameters: { name: string; description?: string }[] = paths['/v1/approvals'].get.parameters;
+    assert.match(parameters.find(({ name }) => name === 'view')!.description!, /you may decide them now/);
+    assert.match(components.schemas.Problem.properties.code.description, /^Stable/);
+  });
+
   it('each route of the table is in it, and no other', () => {
     const { paths } = JSON.parse(generated['docs/openapi.json']) as { paths: Record<string, object> };
     const documented = Object.entries(paths).flatMap(([path, item]) =>
