@@ -21,6 +21,7 @@ import type { Run } from '../domain/run.ts';
 import { type Schedule, scheduleId } from '../domain/schedule.ts';
 import type { Delivery } from '../domain/webhookDelivery.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
+import { unknownPipeline } from './readablePipelines.ts';
 import type { Route } from './routeTable.ts';
 import { sha256 } from './sha256.ts';
 
@@ -132,15 +133,16 @@ type Found = Pick<Admission, 'pipeline' | 'run' | 'delivery' | 'approval' | 'sch
 
 /** Of another tenant’s run the caller learns nothing, not even that it exists. */
 async function findResource(
-  { intake, definitions, deliveries, approvals, schedules }: ApiPorts,
+  ports: ApiPorts,
   route: Route,
   request: FastifyRequest,
   principal: Principal,
 ): Promise<Found> {
+  const { intake, definitions, deliveries, approvals, schedules } = ports;
   const { id = '' } = request.params as { id?: string };
   if (route.resource === 'pipeline') {
     const pipeline = definitions.find(id);
-    if (!pipeline) throw new WaybillError('PipelineUnknown');
+    if (!pipeline) throw unknownPipeline(ports, principal, id);
     return { pipeline };
   }
   if (route.resource === 'run') {

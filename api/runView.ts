@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { gates } from '../domain/approval.ts';
 import { type Run, runStates } from '../domain/run.ts';
 import { runLinksOf } from '../domain/runLinks.ts';
 import type { ApiOptions } from './ports.ts';
@@ -48,6 +49,20 @@ export const RunView = z.object({
     approval: z.string().optional().describe('What it waits for, while it waits for people.'),
     temporal: z.string().nullable(),
   }),
+});
+
+/** A run by itself. */
+export const RunDetail = RunView.extend({
+  gate: z
+    .enum(gates)
+    .optional()
+    .describe(
+      'Before what it waits for people, where its definition says so; it may not have come there yet.',
+    ),
+  rejectedByCode: z
+    .record(z.string(), count)
+    .optional()
+    .describe('Dead letters, where there are some, by why they were refused; of the first 10,000.'),
 });
 
 export function runViewOf(

@@ -110,7 +110,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
   return {
     createRun: createRun(ports, options),
     listPipelines: listPipelines(ports),
-    getPipeline: getPipeline(),
+    getPipeline: getPipeline(options),
     listRuns: listRuns(ports, options),
     getRun: getRun(ports, options),
     followRun: followRun(ports, options, stopping),

@@ -6,6 +6,13 @@ export function nearestOf(name: string, known: readonly string[]): string {
   );
 }
 
+/** The same, where it is so near that it was probably meant: but for two letters, or a third of them. */
+export function similarTo(name: string, known: readonly string[]): string | undefined {
+  const nearest = nearestOf(name, known);
+  const off = distance(name.slice(0, 2 * nearest.length + 1), nearest);
+  return off < nearest.length && off <= Math.max(2, nearest.length / 3) ? nearest : undefined;
+}
+
 /** Levenshtein distance. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);

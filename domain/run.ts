@@ -1,3 +1,4 @@
+import type { ApprovalManifest } from './approval.ts';
 import type { DefinitionFacts } from './policy.ts';
 import type { Requester } from './principal.ts';
 
@@ -76,7 +77,7 @@ export interface Run {
   tenant: string;
   requestedBy: Requester;
   /** What policies see of the definition that it was accepted with. */
-  definition: DefinitionFacts;
+  definition: DefinitionFacts & { approval?: Pick<ApprovalManifest, 'before'> | null };
   counts: Counts;
   createdAt: string;
   startedAt: string | null;

@@ -6,6 +6,8 @@ import { ApiUnreachable, ProblemError, problemIn } from './problem.ts';
 export { ApiUnreachable, type Problem, ProblemError } from './problem.ts';
 
 export type Run = components['schemas']['Run'];
+/** A run by itself: with its gate, and with why records were refused. */
+export type RunDetail = components['schemas']['RunDetail'];
 export type Pipeline = components['schemas']['Pipeline'];
 export type PipelineDetail = operations['getPipeline']['responses'][200]['content']['application/json'];
 export type Envelope = operations['createRun']['requestBody']['content']['application/json'];
@@ -90,7 +92,7 @@ export interface WaybillClient {
   /** Begins a run with data of any length, which is streamed. Resolves once its last byte is durable. */
   upload(pipeline: string, data: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<Run>;
   listRuns(filter?: RunFilter): Promise<Page<Run>>;
-  getRun(id: string): Promise<Run>;
+  getRun(id: string): Promise<RunDetail>;
   /** What happened to a run, oldest first. */
   listRunAudit(id: string, page?: { limit?: number; cursor?: string }): Promise<Page<AuditEvent>>;
   /** The keys that sign grants, newest first. */

@@ -7,7 +7,7 @@ import { cancelRun } from './cancelRun.ts';
 import { fromPostgres } from './failure.ts';
 import { findGrant, resumeRun } from './resumeRun.ts';
 import { findOpenRun } from './runFacts.ts';
-import { findRun, listRuns } from './runs.ts';
+import { countRejections, findRun, listRuns } from './runs.ts';
 import type { Tenants } from './tenants.ts';
 import { watchRuns } from './watchRuns.ts';
 
@@ -30,6 +30,7 @@ export function createIntake(
     seal: (run, requestDigest, audit) => sealArrival(tenants, run, requestDigest, audit),
     breakOff: (run, audit) => breakOffArrival(tenants, run, audit),
     findRun: (tenant, runId) => asked(findRun(tenants, tenant, runId)),
+    countRejections: (tenant, runId) => asked(countRejections(tenants, tenant, runId)),
     findOpenRun: (tenant, runId) => findOpenRun(tenants, tenant, runId),
     listRuns: (tenant, filter) => asked(listRuns(tenants, tenant, filter)),
     findGrant: (run) => findGrant(tenants, run),

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { WaybillError } from '../../domain/errors.ts';
 import { Hypothesis, questionOf } from '../../domain/hypothesis.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { unknownPipeline } from '../readablePipelines.ts';
 
 const Policy = z.object({ id: z.string(), text: z.string().describe('In Cedar.') });
 
@@ -27,7 +27,8 @@ export const ExplanationView = z.object({
 });
 
 /** More than a denied caller learns, and so for administrators. It changes nothing. */
-export function explain({ policy, definitions }: ApiPorts, { operatingTenant = '' }: ApiOptions) {
+export function explain(ports: ApiPorts, { operatingTenant = '' }: ApiOptions) {
+  const { policy, definitions } = ports;
   return handler(
     {
       summary: 'Explains what the policy in force would answer',
@@ -40,8 +41,13 @@ export function explain({ policy, definitions }: ApiPorts, { operatingTenant = '
       const resource = body.resource.kind === 'instance' ? operatingTenant : principal.tenant;
       const find = (id: string) => definitions.find(id)?.manifest;
       const question = questionOf(body, { principal: principal.tenant, resource }, find);
-      if (!question) throw new WaybillError('PipelineUnknown');
+      if (!question) throw unknownPipeline(ports, principal, pipelineOf(body), '/resource');
       return policy.explain(question);
     },
   );
+}
+
+function pipelineOf({ resource }: Hypothesis): string {
+  if (resource.kind === 'run') return resource.pipeline;
+  return resource.kind === 'pipeline' ? resource.id : '';
 }

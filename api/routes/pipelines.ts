@@ -1,8 +1,11 @@
 import { z } from 'zod';
-import { pipelineResourceOf } from '../../domain/policy.ts';
+import { type ApprovalManifest, gates } from '../../domain/approval.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
+import { ScheduleTerms } from '../../domain/schedule.ts';
+import { scheduleLinksOf } from '../../domain/scheduleLinks.ts';
 import { handler } from '../handler.ts';
-import type { ApiPorts } from '../ports.ts';
+import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { readablePipelines } from '../readablePipelines.ts';
 import { jsonSchemaOf } from '../trigger/parameters.ts';
 
 export const PipelineView = z.object({
@@ -20,27 +23,53 @@ const PipelineDetail = PipelineView.extend({
   schemas: z
     .object({ parameters: z.record(z.string(), z.unknown()), input: z.record(z.string(), z.unknown()) })
     .describe('JSON Schemas (2020-12) of what a caller sends.'),
+  approval: z
+    .object({
+      before: z.enum(gates),
+      by: z.array(z.string()).describe('Roles of which an approver needs one.'),
+      conditional: z
+        .boolean()
+        .describe('Whether it depends on the run if it waits; runs of agents always do.'),
+      quorum: z.int(),
+      withinMs: z.int(),
+      onTimeout: z.enum(['reject', 'escalate']),
+      escalateTo: z.array(z.string()),
+      remindMs: z.int().nullable(),
+      form: z
+        .record(z.string(), z.unknown())
+        .nullable()
+        .describe('JSON Schema of what an approver fills in.'),
+    })
+    .nullable()
+    .describe('The gate at which its runs wait for people; `null`: they wait for nobody.'),
+  schedules: z
+    .array(
+      z.object({
+        id: z.string(),
+        terms: ScheduleTerms,
+        note: z.string().nullable(),
+        links: z.object({ self: z.string() }),
+      }),
+    )
+    .describe('Declared with it. Each is there once somebody has applied it in their name.'),
 });
 
 /** Only what the caller may read is listed. */
-export function listPipelines({ definitions, policy }: ApiPorts) {
+export function listPipelines(ports: ApiPorts) {
   return handler(
     {
       summary: 'Lists the pipelines',
       tags: ['pipelines'],
       response: { 200: z.object({ items: z.array(PipelineView), nextCursor: z.string().nullable() }) },
     },
-    async ({ admission: { principal } }) => {
-      const readable = definitions.list().filter(({ manifest }) => {
-        const resource = pipelineResourceOf(manifest, principal.tenant);
-        return policy.decide({ principal, action: 'read', resource }).allowed;
-      });
-      return { items: readable.map(viewOf), nextCursor: null };
-    },
+    async ({ admission: { principal } }) => ({
+      items: readablePipelines(ports, principal).map(viewOf),
+      nextCursor: null,
+    }),
   );
 }
 
-export function getPipeline() {
+export function getPipeline({ publicUrl }: ApiOptions) {
   return handler(
     {
       summary: 'Shows a pipeline and what it expects',
@@ -51,9 +80,29 @@ export function getPipeline() {
     async ({ admission }) => {
       const pipeline = admission.pipeline!;
       const schemas = { parameters: jsonSchemaOf(pipeline.parameters), input: jsonSchemaOf(pipeline.input) };
-      return { ...viewOf(pipeline), schemas };
+      const { approval, schedules = [] } = pipeline.manifest;
+      return {
+        ...viewOf(pipeline),
+        schemas,
+        approval: approval ? gateOf(approval) : null,
+        schedules: schedules.map(({ id, terms, note }) => ({
+          ...{ id, terms, note: note ?? null },
+          links: { self: scheduleLinksOf(id, publicUrl).self },
+        })),
+      };
     },
   );
+}
+
+/** All but whom to tell: that URL may hold a secret. */
+function gateOf({ notify: _, by, escalateTo, remindMs, form, ...terms }: ApprovalManifest) {
+  return {
+    ...terms,
+    by: [...by],
+    escalateTo: [...escalateTo],
+    remindMs: remindMs ?? null,
+    form: form ?? null,
+  };
 }
 
 function viewOf({ manifest, digest }: LoadedPipeline): z.infer<typeof PipelineView> {

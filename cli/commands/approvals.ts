@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { approvalStates } from '../../domain/approval.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
+import { hasEnded } from '../../domain/run.ts';
 import { sha256 } from '../../domain/sha256.ts';
 import {
   type Approval,
@@ -114,15 +115,21 @@ type Vote = Decision['decision'];
 
 /** By its own id, or by that of the run that waits. The digest must be that of what is shown. */
 async function find(client: WaybillClient, id: string): Promise<ApprovalDetail> {
-  const approval = await client.getApproval(id.startsWith('apr_') ? id : await pendingOf(client, id));
+  const approval = await client.getApproval(id.startsWith('apr_') ? id : await askedOf(client, id));
   if (sha256(Buffer.from(canonicalJson(approval.shown))) === approval.digest) return approval;
   throw new CliError(`The digest of ${approval.id} is not that of what it shows.`, 'tampered');
 }
 
-async function pendingOf(client: WaybillClient, run: string): Promise<string> {
-  const id = approvalOf(await client.getRun(run));
+/** Of the run what it waits for, or else what was asked about it last. */
+async function askedOf(client: WaybillClient, runId: string): Promise<string> {
+  const run = await client.getRun(runId);
+  const id = approvalOf(run) ?? (await client.listApprovals({ run: run.id, limit: 1 })).items[0]?.id;
   if (id !== undefined) return id;
-  throw new CliError(`${run} waits for nobody.`);
+  if (!run.gate) throw new CliError(`${run.id} waits for nobody: its pipeline has no gate.`);
+  if (hasEnded(run.state)) throw new CliError(`${run.id} is ${run.state}; nobody was asked.`);
+  throw new CliError(
+    `Nobody is asked yet: ${run.id} is ${run.state} and comes to its gate before ${run.gate}. npx waybill runs watch ${run.id} says when.`,
+  );
 }
 
 /** On standard error, since the answer is what was decided. Rows are for a person who looks, and not for a log. */

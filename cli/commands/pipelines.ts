@@ -6,6 +6,7 @@ import type { AddCommand } from '../context.ts';
 import { plain } from '../output/plain.ts';
 import { printResult } from '../output/print.ts';
 import { duration } from '../output/quantities.ts';
+import { whenText } from '../output/scheduleText.ts';
 import { table } from '../output/table.ts';
 
 /** `waybill pipelines [ID]` */
@@ -48,6 +49,8 @@ function detailLines(pipeline: PipelineDetail): string[] {
     ['writes', plain(`${sink.kind} ${sink.table}, key ${keyText(sink.key)}`)],
     ['deadline', `${duration(deadlineMs)} after acceptance`],
     ['labels', labelText(pipeline) || 'none'],
+    ...gateRows(pipeline),
+    ...scheduleRows(pipeline),
     ['definition', definitionDigest.slice(0, 12)],
   ];
   return [
@@ -56,6 +59,27 @@ function detailLines(pipeline: PipelineDetail): string[] {
     ...fields('parameters (--param name=value)', schemas.parameters),
     ...fields('input', schemas.input),
   ];
+}
+
+/** At what its runs wait, for whom and for how long. */
+function gateRows({ approval }: PipelineDetail): [string, string][] {
+  if (!approval) return [];
+  const { before, by, quorum, conditional, withinMs, onTimeout, escalateTo } = approval;
+  const many = quorum > 1 ? `${quorum} people of ` : '';
+  const unless = conditional ? ', unless its own rule says that it need not' : '';
+  const then = onTimeout === 'escalate' ? `then also ${escalateTo.join(' or ')}` : 'then it is cancelled';
+  return [
+    ['waits', plain(`before ${before} for ${many}${by.join(' or ')}${unless}`)],
+    ['', plain(`within ${duration(withinMs)}; ${then}`)],
+  ];
+}
+
+/** Declared, which does not say that they are there. */
+function scheduleRows({ schedules }: PipelineDetail): [string, string][] {
+  return schedules.map(({ id, terms }) => [
+    'schedule',
+    plain(`${id}: ${whenText(terms)} ${terms.timeZone}, once applied; npx waybill schedules get ${id}`),
+  ]);
 }
 
 function sourceText({ source }: Pipeline): string {

@@ -3,10 +3,10 @@ import { runStates } from '../../domain/run.ts';
 import type { Run, RunFilter } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
-import { exitCodeOf, followToEnd } from '../followToEnd.ts';
+import { exitCodeOf, followToEnd, withRefusals } from '../followToEnd.ts';
 import { auditLines } from '../output/auditText.ts';
 import { printResult } from '../output/print.ts';
-import { countLines, outcomeText, runLines, runTable } from '../output/runText.ts';
+import { endLines, runLines, runTable } from '../output/runText.ts';
 import { pageLimit } from '../pageLimit.ts';
 
 /** `waybill runs [list|get|audit|watch|resume|cancel]` */
@@ -48,9 +48,12 @@ export const addRuns: AddCommand = (program, context) => {
     async (id: string, _, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const onChange = (run: Run) => options.json && printResult(true, run, () => []);
-      const run = await followToEnd(connect(context, options), id, { onChange, as: options.as });
-      if (!options.json)
-        printResult(false, run, () => [outcomeText(run), ...countLines(run).map((l) => `  ${l}`)]);
+      const client = connect(context, options);
+      const run = await followToEnd(client, id, { onChange, as: options.as });
+      if (!options.json) {
+        const ended = await withRefusals(client, run);
+        printResult(false, ended, () => endLines(ended));
+      }
       process.exitCode = exitCodeOf(run);
     },
   );

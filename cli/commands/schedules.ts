@@ -13,9 +13,9 @@ import type {
 import { canAsk, confirmed } from '../confirmed.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
-import { exitCodeOf, followToEnd } from '../followToEnd.ts';
+import { exitCodeOf, followToEnd, withRefusals } from '../followToEnd.ts';
 import { printResult, tell } from '../output/print.ts';
-import { countLines, outcomeText } from '../output/runText.ts';
+import { endLines } from '../output/runText.ts';
 import { draftLines, firingTable, scheduleLines, scheduleTable, zonedTime } from '../output/scheduleText.ts';
 import { pageLimit } from '../pageLimit.ts';
 import {
@@ -253,7 +253,8 @@ function addRuns(schedules: Command, context: CliContext): void {
       if (!options.wait) return printResult(options.json, accepted, () => [`Accepted as ${accepted.id}.`]);
       tell(`Accepted as ${accepted.id}.`);
       const run = await followToEnd(client, accepted.id);
-      printResult(options.json, run, () => [outcomeText(run), ...countLines(run).map((line) => `  ${line}`)]);
+      const ended = await withRefusals(client, run);
+      printResult(options.json, ended, () => endLines(ended));
       process.exitCode = exitCodeOf(run);
     });
 

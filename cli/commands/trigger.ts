@@ -2,9 +2,9 @@ import type { Command } from 'commander';
 import type { PipelineDetail, Run, WaybillClient } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
-import { exitCodeOf, followToEnd } from '../followToEnd.ts';
+import { exitCodeOf, followToEnd, withRefusals } from '../followToEnd.ts';
 import { printResult, tell } from '../output/print.ts';
-import { countLines, outcomeText } from '../output/runText.ts';
+import { endLines } from '../output/runText.ts';
 import { type RawParameters, rawParameters, typedParameters } from '../parameters.ts';
 import { referenceOf } from '../reference.ts';
 import { type Data, dataOf, upload } from '../upload.ts';
@@ -46,7 +46,8 @@ async function trigger(id: string, options: TriggerOptions, context: CliContext)
   }
   tell(`Accepted as ${accepted.id}.`);
   const run = await followToEnd(client, accepted.id, { as: options.as });
-  printResult(options.json, run, () => [outcomeText(run), ...countLines(run).map((line) => `  ${line}`)]);
+  const ended = await withRefusals(client, run);
+  printResult(options.json, ended, () => endLines(ended));
   process.exitCode = exitCodeOf(run);
 }
 

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { hasEnded } from '../../domain/run.ts';
-import type { Run } from '../../sdk/client.ts';
+import type { Run, RunDetail } from '../../sdk/client.ts';
 import { plain } from './plain.ts';
 import { count, duration, localTime, since } from './quantities.ts';
 import { type Column, table } from './table.ts';
@@ -61,8 +61,27 @@ function part(name: string, width: number, n: number): readonly [string, number]
   return [name.padEnd(width), n];
 }
 
+/** What became of a run, with its counts and why records were refused. */
+export function endLines(run: Run | RunDetail): string[] {
+  const below = [...countLines(run), ...refusedLines(run)];
+  return [outcomeText(run), ...below.map((line) => `  ${line}`)];
+}
+
+/** A run that was let pass with nothing but refused records looks like one that went well. */
+function refusedLines(run: Run | RunDetail): string[] {
+  const { read, rejected } = run.counts;
+  if (rejected === 0) return [];
+  const byCode = Object.entries(('rejectedByCode' in run && run.rejectedByCode) || {});
+  const why = byCode.map(([code, records]) => plain(`${code} ${count(records)}`)).join(', ');
+  const [were, all] = [`${count(rejected)} of ${count(read)} records were rejected`, rejected === read];
+  return [
+    styleText(all ? 'red' : 'yellow', why ? `${were}: ${why}` : were),
+    ...(why ? ['  Each is a row of waybill.dead_letter, with its line and what is wrong with it.'] : []),
+  ];
+}
+
 /** Everything about one run, for `runs get`. */
-export function runLines(run: Run, now: number): string[] {
+export function runLines(run: RunDetail, now: number): string[] {
   const rows: [string, string][] = [
     ['state', stateText(run.state)],
     ...(run.reason
@@ -73,6 +92,9 @@ export function runLines(run: Run, now: number): string[] {
     ['by', requesterText(run)],
     ['accepted', `${localTime(run.createdAt)} (${since(run.createdAt, now)})`],
     ...(run.endedAt ? [['took', tookText(run)] as [string, string]] : []),
+    ...(run.gate && !run.links.approval && !hasEnded(run.state)
+      ? [['gate', `before ${run.gate}; nobody is asked now`] as [string, string]]
+      : []),
     ...(run.links.approval ? [['waits for', `npx waybill approvals get ${run.id}`] as [string, string]] : []),
     ['audit', run.links.audit],
     ...(run.links.temporal ? [['temporal', run.links.temporal] as [string, string]] : []),
@@ -80,7 +102,7 @@ export function runLines(run: Run, now: number): string[] {
   return [
     styleText('bold', run.id),
     ...rows.map(([name, value]) => `  ${styleText('dim', name.padEnd(9))} ${value}`),
-    ...countLines(run).map((line) => `  ${line}`),
+    ...[...countLines(run), ...refusedLines(run)].map((line) => `  ${line}`),
   ];
 }
 

@@ -38,6 +38,8 @@ export interface Intake {
   recordFailed(acceptance: Acceptance, code: 'UploadIncomplete'): Promise<Run>;
 
   findRun(tenant: string, runId: string): Promise<Run | undefined>;
+  /** How many of its dead letters, of at least the first 10,000, have which code; the most frequent first. */
+  countRejections(tenant: string, runId: string): Promise<Record<string, number>>;
   /** What is known of a run for those who work on it; `undefined` once it has ended. */
   findOpenRun(tenant: string, runId: string): Promise<RunFacts | undefined>;
   /** Newest first. `cursor` is what `nextCursor` of the page before said. */

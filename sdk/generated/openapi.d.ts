@@ -1256,6 +1256,64 @@ export interface components {
                 temporal: string | null;
             };
         };
+        RunDetail: {
+            /** @description `<pipeline>-<uuidv7>`; also the workflow id in Temporal. */
+            id: string;
+            pipeline: string;
+            /** @enum {string} */
+            state: "accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled";
+            tenant: string;
+            requestedBy: {
+                id: string;
+                issuer: string;
+                subject: string;
+                /** @enum {string} */
+                kind: "person" | "service" | "agent";
+                actor?: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                };
+            };
+            /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were never stored, as of a run that was rejected, none is `emitted` then. */
+            counts: {
+                read: number;
+                passed: number;
+                filtered: number;
+                rejected: number;
+                emitted: number;
+                stored: number;
+                unchanged: number;
+                deduplicated: number;
+            };
+            /** Format: date-time */
+            createdAt: string;
+            startedAt: string | null;
+            endedAt: string | null;
+            reason?: {
+                code: string;
+                message: string;
+            };
+            links: {
+                self: string;
+                events: string;
+                audit: string;
+                /** @description What it waits for, while it waits for people. */
+                approval?: string;
+                temporal: string | null;
+            };
+            /**
+             * @description Before what it waits for people, where its definition says so; it may not have come there yet.
+             * @enum {string}
+             */
+            gate?: "ingest" | "publish";
+            /** @description Dead letters, where there are some, by why they were refused; of the first 10,000. */
+            rejectedByCode?: {
+                [key: string]: number;
+            };
+        };
         Problem: {
             /** @description Where the code is explained. */
             type: string;
@@ -2226,6 +2284,97 @@ export interface operations {
                                 [key: string]: unknown;
                             };
                         };
+                        /** @description The gate at which its runs wait for people; `null`: they wait for nobody. */
+                        approval: {
+                            /** @enum {string} */
+                            before: "ingest" | "publish";
+                            /** @description Roles of which an approver needs one. */
+                            by: string[];
+                            /** @description Whether it depends on the run if it waits; runs of agents always do. */
+                            conditional: boolean;
+                            quorum: number;
+                            withinMs: number;
+                            /** @enum {string} */
+                            onTimeout: "reject" | "escalate";
+                            escalateTo: string[];
+                            remindMs: number | null;
+                            /** @description JSON Schema of what an approver fills in. */
+                            form: {
+                                [key: string]: unknown;
+                            } | null;
+                        } | null;
+                        /** @description Declared with it. Each is there once somebody has applied it in their name. */
+                        schedules: {
+                            id: string;
+                            terms: {
+                                cron?: string;
+                                /** @description Since 1970, shifted by `offset`. */
+                                every?: string;
+                                offset?: string;
+                                calendars?: {
+                                    /** @default 0 */
+                                    second: string;
+                                    /** @default 0 */
+                                    minute: string;
+                                    /** @default 0 */
+                                    hour: string;
+                                    /** @default * */
+                                    dayOfMonth: string;
+                                    /** @default * */
+                                    month: string;
+                                    /** @default * */
+                                    dayOfWeek: string;
+                                    /** @default * */
+                                    year: string;
+                                }[];
+                                /**
+                                 * @description Of `cron` and `calendars`.
+                                 * @default UTC
+                                 */
+                                timeZone: string;
+                                /** @description Each start is put off by a part of this. */
+                                jitter?: string;
+                                /** Format: date-time */
+                                startAt?: string;
+                                /** Format: date-time */
+                                endAt?: string;
+                                /**
+                                 * @description What becomes of a time that comes while the run before goes on.
+                                 * @default skip
+                                 * @enum {string}
+                                 */
+                                overlap: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
+                                /**
+                                 * @description How late a run may still begin that was missed, such as in an outage.
+                                 * @default 1h
+                                 */
+                                catchUp: string;
+                                /** @default false */
+                                pauseOnFailure: boolean;
+                                /** @default {} */
+                                parameters: {
+                                    [key: string]: unknown;
+                                };
+                                /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
+                                timeParameter?: string;
+                                /** @description Overrides the one of the definition. */
+                                source?: {
+                                    path: string;
+                                } | {
+                                    /** Format: uri */
+                                    url: string;
+                                };
+                                /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
+                                callback?: {
+                                    /** Format: uri */
+                                    url: string;
+                                };
+                            };
+                            note: string | null;
+                            links: {
+                                self: string;
+                            };
+                        }[];
                     };
                 };
             };
@@ -2339,7 +2488,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Run"];
+                    "application/json": components["schemas"]["RunDetail"];
                 };
             };
             /** @description Refused; `code` says why. */

@@ -41,6 +41,22 @@ const defined: AnyPipeline[] = [
     input: Row,
     sink,
   }),
+  definePipeline({
+    id: 'kept',
+    source: file(ndjson(), { path: 'kept.ndjson' }),
+    input: Row,
+    sink,
+    approval: {
+      before: 'publish',
+      by: 'data-steward',
+      quorum: 2,
+      within: '2h',
+      onTimeout: 'escalate',
+      escalateTo: 'operator',
+      notify: 'https://hooks.example/a-secret',
+    },
+    schedule: { cron: '0 6 * * *', timeZone: 'Europe/Vienna' },
+  }),
 ];
 
 const loaded: LoadedPipeline[] = defined.map(({ manifest, parameters, input, output, approval }) => ({

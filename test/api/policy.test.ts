@@ -108,6 +108,26 @@ describe('what the policy lets a caller do', () => {
     });
   });
 
+  it('names the pipeline that was meant, of those alone that may be read', async () => {
+    const meant = async (name: 'alice' | 'bob', id: string) => {
+      const problem = await (await as(name, `/v1/pipelines/${id}`)).json();
+      const { code, issues } = problem as { code: string; issues?: { message: string }[] };
+      return [code, issues?.[0]?.message];
+    };
+    assert.deepEqual(await meant('alice', 'feww'), ['PipelineUnknown', 'Did you mean few?']);
+    assert.deepEqual(await meant('alice', 'elsewhere'), ['PipelineUnknown', undefined]);
+    const before = inForce;
+    secret = 'few';
+    inForce = stricter;
+    try {
+      assert.deepEqual(await meant('bob', 'feww'), ['PipelineUnknown', 'Did you mean few?']);
+      assert.deepEqual(await meant('alice', 'feww'), ['PipelineUnknown', undefined]);
+    } finally {
+      secret = undefined;
+      inForce = before;
+    }
+  });
+
   it('a role that nobody declared opens nothing', async () => {
     for (const path of ['/v1/runs', '/v1/pipelines', '/v1/pipelines/few'])
       assert.equal(await codeOf(await as('nobody', path)), 'Forbidden', path);

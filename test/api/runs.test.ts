@@ -251,7 +251,7 @@ describe('runs over HTTP', () => {
     const list = (await (await api.call('/v1/pipelines')).json()) as { items: { id: string }[] };
     assert.deepEqual(
       list.items.map(({ id }) => id),
-      ['lines', 'cells', 'few', 'files', 'urls', 'own'],
+      ['lines', 'cells', 'few', 'files', 'urls', 'own', 'kept'],
     );
     const one = (await (await api.call('/v1/pipelines/lines')).json()) as {
       schemas: {
@@ -262,6 +262,41 @@ describe('runs over HTTP', () => {
     assert.deepEqual(Object.keys(one.schemas.parameters.properties), ['limit', 'dry', 'name']);
     assert.deepEqual(one.schemas.input.required, ['id']);
     assert.equal(one.schemas.input.additionalProperties, false);
+  });
+
+  it('pipelines say at what their runs wait, and when they run by themselves', async () => {
+    const shown = async (id: string) =>
+      (await (await api.call(`/v1/pipelines/${id}`)).json()) as {
+        approval: Record<string, unknown> | null;
+        schedules: { id: string; terms: { cron: string; timeZone: string }; links: object }[];
+      };
+    const { approval, schedules } = await shown('kept');
+    assert.deepEqual(approval, {
+      ...{ before: 'publish', by: ['data-steward'], quorum: 2, conditional: false, withinMs: 7_200_000 },
+      ...{ onTimeout: 'escalate', escalateTo: ['operator'], remindMs: null, form: null },
+    });
+    assert.deepEqual(
+      schedules.map(({ id, terms, links }) => [id, terms.cron, terms.timeZone, links]),
+      [['kept', '0 6 * * *', 'Europe/Vienna', { self: '/v1/schedules/kept' }]],
+    );
+    const { approval: none, schedules: neither } = await shown('few');
+    assert.deepEqual([none, neither], [null, []]);
+  });
+
+  it('one by itself says where it will wait, and why records were refused', async () => {
+    const shown = async (id: string) => {
+      const run = await (await api.call(`/v1/runs/${id}`)).json();
+      const { gate, rejectedByCode } = run as { gate?: string; rejectedByCode?: object };
+      return { gate, rejectedByCode };
+    };
+    const { id: gated } = await accepted('/v1/pipelines/kept/runs', json({}));
+    assert.deepEqual(await shown(gated), { gate: 'publish', rejectedByCode: undefined });
+    const { id } = await accepted('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
+    await api.refuseRecords(id, ['SchemaMismatch', 'SchemaMismatch', 'TestOrder']);
+    assert.deepEqual(await shown(id), {
+      gate: undefined,
+      rejectedByCode: { SchemaMismatch: 2, TestOrder: 1 },
+    });
   });
 
   it('health, readiness, document, pages and keys need no token', async () => {

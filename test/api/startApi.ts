@@ -202,6 +202,21 @@ export async function startApi({
       );
       return { id, digest };
     },
+    /** A run that has ended with nothing but these dead letters. */
+    async refuseRecords(runId: string, codes: readonly string[]): Promise<void> {
+      await database.query(
+        `INSERT INTO waybill.dead_letter (id, tenant, run_id, pipeline, version, principal, seq, position, line, byte_offset,
+                                          byte_length, stage, code, path, message, raw)
+         SELECT gen_random_uuid(), 'acme', $1, 'few', 1, 'prn_1', 0, i, i, 0, 1, 'validate', code, '', 'm', 'x'
+         FROM unnest($2::text[]) WITH ORDINALITY each (code, i)`,
+        [runId, codes],
+      );
+      const counts = { ...zeroCounts, read: codes.length, rejected: codes.length };
+      await database.query(
+        `UPDATE waybill.run SET state = 'completed', counts = $2, ended_at = now() WHERE id = $1`,
+        [runId, counts],
+      );
+    },
     /** With a good token unless `init` says otherwise. */
     async call(path: string, init: RequestInit & { as?: string } = {}): Promise<Response> {
       const { as = await issuer.token(), ...rest } = init;

@@ -55,6 +55,41 @@ describe('waybill approvals', () => {
     assert.deepEqual(all.items, []);
   });
 
+  it('says of a run whether it has a gate, and has not come there yet', async () => {
+    const begin = async (pipeline: string, body: object) => {
+      const response = await api.call(`/v1/pipelines/${pipeline}/runs`, json(body));
+      return ((await response.json()) as Run).id;
+    };
+    const early = await begin('kept', {});
+    const { code, stderr } = await waybill('bob', 'get', early);
+    assert.deepEqual([code, stderr.startsWith(`Nobody is asked yet: ${early} is accepted`)], [1, true]);
+    const free = await begin('few', { records: [{ id: 'a' }] });
+    assert.match((await waybill('bob', 'approve', free, '--yes')).stderr, /waits for nobody: .* no gate/);
+    // What was asked and answered can still be looked at.
+    const { id, run } = await wait({ state: 'rejected' });
+    assert.equal((await printed<ApprovalDetail>(0, 'bob', 'get', run)).id, id);
+
+    const { stdout } = await start('bob', 'pipelines', 'kept').ended;
+    assert.match(
+      stdout,
+      / waits +before publish for 2 people of data-steward\n +within 2 h 00 min; then also operator\n/,
+    );
+    assert.match(stdout, / schedule +kept: 0 6 \* \* \* Europe\/Vienna, once applied; /);
+    assert.doesNotMatch(stdout, /hooks\.example/);
+  });
+
+  it('says of a run of which every record was refused why that is', async () => {
+    const response = await api.call('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
+    const { id } = (await response.json()) as Run;
+    await api.refuseRecords(id, ['SchemaMismatch', 'TestOrder', 'SchemaMismatch']);
+    for (const command of ['get', 'watch'])
+      assert.match(
+        (await start('alice', 'runs', command, id).ended).stdout,
+        /3 of 3 records were rejected: SchemaMismatch 2, TestOrder 1\n.*waybill\.dead_letter/,
+        command,
+      );
+  });
+
   it('shows one by its id, or by that of its run, and rows where that is allowed', async () => {
     const { id, run, digest } = await wait();
     const rows = [{ id: 'a', n: '1' }];
