@@ -23,7 +23,7 @@ export type ApprovalTerms<Parameters> = {
 type Timeout =
   /** A timeout never approves. */
   | { onTimeout?: 'reject'; escalateTo?: undefined }
-  /** Those of `escalateTo` may decide too, and everybody has as long again. */
+  /** Those of `escalateTo` may decide too, where the policy allows them `approve`, and everybody has as long again. */
   | { onTimeout: 'escalate'; escalateTo: string | readonly string[] };
 
 interface BeforeIngest<Parameters> {

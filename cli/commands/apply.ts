@@ -8,6 +8,7 @@ import { type AddCommand, type CliContext, CliError, exitCode } from '../context
 import { applySchedules, planSchedules } from '../declaredSchedules.ts';
 import { embeddedDatabase } from '../embeddedDatabase.ts';
 import { namedDatabase } from '../namedDatabase.ts';
+import { powerlessLines } from '../output/powerlessRoles.ts';
 import { printResult } from '../output/print.ts';
 import { appliedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { strayLines } from '../output/strayNames.ts';
@@ -39,7 +40,9 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
   const { applyPolicySet } = await import('../../adapters/postgres/policySets.ts');
   const { applySinks } = await import('../../adapters/postgres/sinkTable.ts');
   const { strayNames } = await import('../../adapters/policy/names.ts');
+  const { createPolicyEngine } = await import('../../adapters/policy/engine.ts');
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
+  const { powerlessRoles } = await import('../../domain/powerlessRoles.ts');
   // What is wrong with the project is found out before anything is changed.
   const project = await loadProject(resolve(folder));
   const manifests = project.list().map(({ manifest }) => manifest);
@@ -53,10 +56,11 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
     policies,
     manifests.map(({ id }) => id),
   );
+  const powerless = powerlessRoles(createPolicyEngine(policies), manifests);
   const { declared, plan } = await planSchedules(project, options, context);
   const applied = plan ? await applySchedules(plan) : [];
   const schedules = schedulesJson(plan, applied);
-  printResult(json, { migrations, tables, policy, stray, schedules }, () => [
+  printResult(json, { migrations, tables, policy, stray, powerless, schedules }, () => [
     migrations.length > 0
       ? `Migrated: ${migrations.join(', ')}.`
       : 'The database was at this version already.',
@@ -65,6 +69,7 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
       ? `The policy was in force already: ${policy.digest.slice(0, 12)}.`
       : `In force within seconds: policy ${policy.digest.slice(0, 12)} of ${Object.keys(policies.policies).length} policies.`,
     ...strayLines(stray),
+    ...powerlessLines(powerless),
     ...appliedLines(declared, plan, applied),
   ]);
   if (applied.some(({ code }) => code === 'NotServed')) process.exitCode = exitCode.incomplete;

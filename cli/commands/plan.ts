@@ -1,15 +1,17 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { StrayName } from '../../adapters/policy/names.ts';
-import type { DefinitionFacts, PolicySet } from '../../domain/policy.ts';
+import type { PolicySet } from '../../domain/policy.ts';
 import type { PolicyChange } from '../../domain/policyChange.ts';
 import type { Definitions } from '../../domain/ports/definitions.ts';
+import type { PowerlessRole } from '../../domain/powerlessRoles.ts';
 import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, exitCode } from '../context.ts';
 import { planSchedules } from '../declaredSchedules.ts';
 import { embeddedDatabase } from '../embeddedDatabase.ts';
 import { namedDatabase } from '../namedDatabase.ts';
 import { changeLines } from '../output/policyChanges.ts';
+import { powerlessLines } from '../output/powerlessRoles.ts';
 import { printResult } from '../output/print.ts';
 import { plannedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { strayLines } from '../output/strayNames.ts';
@@ -52,6 +54,8 @@ interface Plan {
   changes: PolicyChange[];
   /** Names of pipelines in policies that are none of the project’s. */
   stray: StrayName[];
+  /** Roles that approvals ask and the policy of the project refuses. */
+  powerless: PowerlessRole[];
 }
 
 async function planned(
@@ -65,8 +69,9 @@ async function planned(
   const { policyDifference } = await import('../../domain/policy.ts');
   const { namesIn, strayNames } = await import('../../adapters/policy/names.ts');
   const { changesBetween } = await import('../../domain/policyChange.ts');
+  const { powerlessRoles } = await import('../../domain/powerlessRoles.ts');
   const ours = await readPolicies(folder);
-  const definitions: DefinitionFacts[] = project.list().map(({ manifest }) => manifest);
+  const definitions = project.list().map(({ manifest }) => manifest);
   const live = await liveSet(database, context);
   const [before, after] = [live && createPolicyEngine(live), createPolicyEngine(ours)];
   return {
@@ -81,6 +86,7 @@ async function planned(
       ours,
       definitions.map(({ id }) => id),
     ),
+    powerless: powerlessRoles(after, definitions),
   };
 }
 
@@ -98,9 +104,10 @@ async function liveSet(database: string | undefined, context: CliContext): Promi
   }
 }
 
-function planLines({ before, after, policies, changes, stray }: Plan): string[] {
+function planLines({ before, after, policies, changes, stray, powerless }: Plan): string[] {
+  const warnings = [...strayLines(stray), ...powerlessLines(powerless)];
   if (before === after)
-    return [`The policy of the project is in force already (${after.slice(0, 12)}).`, ...strayLines(stray)];
+    return [`The policy of the project is in force already (${after.slice(0, 12)}).`, ...warnings];
   const { added, removed, changed } = policies;
   const written = [
     ...added.map((id) => `+ ${id}`),
@@ -111,7 +118,7 @@ function planLines({ before, after, policies, changes, stray }: Plan): string[] 
   return [
     `From ${before?.slice(0, 12) ?? 'no policy'} to ${after.slice(0, 12)}:`,
     ...written.map((line) => `  ${line}`),
-    ...strayLines(stray),
+    ...warnings,
     '',
     ...(changes.length === 0 ? ['Nobody gains or loses anything.'] : changeLines(changes)),
     ...(gains.length > 0 ? ['', 'Somebody gains: let somebody else look at this before it is applied.'] : []),

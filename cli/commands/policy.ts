@@ -4,11 +4,13 @@ import { Argument, type Command, Option } from 'commander';
 import type { StrayName } from '../../adapters/policy/names.ts';
 import { type Action, actionResources, callerActions, taskActions } from '../../domain/policy.ts';
 import type { CaseResult } from '../../domain/policyCases.ts';
+import type { PowerlessRole } from '../../domain/powerlessRoles.ts';
 import type { Hypothesis } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, exitCode } from '../context.ts';
 import { explanationLines } from '../output/explanation.ts';
 import { plain } from '../output/plain.ts';
+import { powerlessLines } from '../output/powerlessRoles.ts';
 import { printResult } from '../output/print.ts';
 import { strayLines } from '../output/strayNames.ts';
 
@@ -93,6 +95,8 @@ interface Tested {
   unexercised: string[];
   /** Names of pipelines in policies that are none of the project’s. */
   stray: StrayName[];
+  /** Roles that approvals ask and the policy refuses. */
+  powerless: PowerlessRole[];
 }
 
 async function test(project: string): Promise<Tested> {
@@ -102,19 +106,22 @@ async function test(project: string): Promise<Tested> {
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
   const { loadProject } = await import('../../adapters/project/loadProject.ts');
   const { tryCases } = await import('../../domain/policyCases.ts');
+  const { powerlessRoles } = await import('../../domain/powerlessRoles.ts');
   const set = await readPolicies(project);
   const [definitions, cases] = await Promise.all([loadProject(project), readCases(project)]);
   const engine = createPolicyEngine(set);
   const tried = tryCases(engine, Object.keys(set.policies), cases, (id) => definitions.find(id)?.manifest);
   const failed = tried.results.filter(({ wrong }) => wrong !== null).length;
+  const manifests = definitions.list().map(({ manifest }) => manifest);
   const stray = strayNames(
     set,
-    definitions.list().map(({ manifest }) => manifest.id),
+    manifests.map(({ id }) => id),
   );
-  return { digest: engine.digest, passed: cases.length - failed, failed, ...tried, stray };
+  const powerless = powerlessRoles(engine, manifests);
+  return { digest: engine.digest, passed: cases.length - failed, failed, ...tried, stray, powerless };
 }
 
-function testLines({ digest, passed, failed, results, unexercised, stray }: Tested): string[] {
+function testLines({ digest, passed, failed, results, unexercised, stray, powerless }: Tested): string[] {
   return [
     ...results.map(({ name, wrong }) =>
       wrong === null
@@ -125,6 +132,7 @@ function testLines({ digest, passed, failed, results, unexercised, stray }: Test
       ? `${passed} passed, ${failed} failed, by policy ${digest.slice(0, 12)}.`
       : `The policies validate (${digest.slice(0, 12)}). There are no cases in policies/*.cases.json.`,
     ...strayLines(stray),
+    ...powerlessLines(powerless),
     ...(unexercised.length > 0 && results.length > 0 ? [`No case exercises ${unexercised.join(', ')}.`] : []),
   ];
 }

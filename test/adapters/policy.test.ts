@@ -16,6 +16,7 @@ import {
   type Resource,
   taskActions,
 } from '../../domain/policy.ts';
+import { powerlessRoles } from '../../domain/powerlessRoles.ts';
 import type { Principal } from '../../domain/principal.ts';
 
 const alice: Principal = {
@@ -342,6 +343,32 @@ describe('the policies of a project', () => {
       { ...steward, kind: 'service' },
     ] as const)
       assert.deepEqual(decide(principal).policies, ['boundary/approval-by-another-person']);
+  });
+
+  it('that let nobody decide whom a pipeline asks are told of', async () => {
+    const of = (id: string, by: string[], escalateTo: string[] = []) => ({
+      id,
+      labels: {},
+      source: { kind: 'upload' },
+      sink: { kind: 'postgres' },
+      approval: { by, escalateTo },
+    });
+    const orders = of('orders', ['data-steward'], ['operator', 'data-steward']);
+    const payouts = of('payouts', ['operator'], ['treasury']);
+    const shipped = createPolicyEngine(await readPolicies());
+    assert.deepEqual(powerlessRoles(shipped, [orders, payouts]), [
+      { pipeline: 'orders', role: 'operator' },
+      { pipeline: 'payouts', role: 'operator' },
+      { pipeline: 'payouts', role: 'treasury' },
+    ]);
+    const mine = createPolicyEngine(
+      await read({
+        'mine.cedar': `@id("operators-decide") permit (principal in Waybill::Role::"operator",
+          action == Waybill::Action::"approve", resource in Waybill::Pipeline::"orders");`,
+      }),
+    );
+    assert.deepEqual(powerlessRoles(mine, [orders]), []);
+    assert.equal(powerlessRoles(mine, [payouts]).length, 2);
   });
 
   it('that name a pipeline which is not there are told, with the one that is meant', async () => {

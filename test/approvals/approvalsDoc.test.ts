@@ -35,6 +35,9 @@ describe('docs/approvals.md', () => {
     module = join(project, name!);
     await mkdir(dirname(module));
     await writeFile(module, text!);
+    const [, policies] = /`(policies\/\S+\.cedar)`/.exec(page)!;
+    await mkdir(join(project, dirname(policies!)));
+    await writeFile(join(project, policies!), blocks('cedar')[0]!);
     await writeFile(join(project, 'decide.mjs'), blocks('js')[0]!);
     stack = await startDevStack({ project });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });
@@ -156,6 +159,13 @@ describe('docs/approvals.md', () => {
       [all.RUN],
     );
     assert.equal(rowCount, 1);
+  });
+
+  it('asks nobody whom its policy would refuse', async () => {
+    const said = await works('npx waybill policy test --json');
+    assert.deepEqual((JSON.parse(said) as { powerless: object[] }).powerless, []);
+    await rm(join(project, 'policies'), { recursive: true });
+    assert.match(await works('npx waybill policy test'), /^! payouts asks "operator" to decide/m);
   });
 
   it('explains who may', async () => {

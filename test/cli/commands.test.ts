@@ -423,7 +423,14 @@ describe('waybill', () => {
           WAYBILL_DATABASE_PASSWORD_FILE: join(home, 'keys/database/waybill_migrator'),
         }).ended;
         assert.deepEqual(documents(second), [
-          { migrations: [], tables, policy: { digest, before: digest }, stray: [], schedules: null },
+          {
+            migrations: [],
+            tables,
+            policy: { digest, before: digest },
+            stray: [],
+            powerless: [],
+            schedules: null,
+          },
         ]);
         const client = new pg.Client({ connectionString: url });
         await client.connect();
