@@ -18,6 +18,12 @@ export function asOption({ as }: { as?: string | undefined }): string {
   return as === undefined ? '' : ` --as ${as}`;
 }
 
+/** `--as` of whoever is to do it, where somebody invented asks and they are invented too. */
+export function asOwner(owner: { subject: string }, { as }: { as?: string | undefined }): string {
+  const name = Object.entries(people).find(([, { subject, act }]) => !act && subject === owner.subject)?.[0];
+  return as === undefined ? '' : asOption({ as: name });
+}
+
 /**
  * The API as the caller: `--as NAME` of the embedded stack that runs in WAYBILL_HOME, otherwise WAYBILL_TOKEN,
  * otherwise who signed in by `waybill login`. Throws `CliError`.

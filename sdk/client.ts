@@ -44,6 +44,7 @@ export type ScheduleRequest = operations['createSchedule']['requestBody']['conte
 export type ScheduleTerms = ScheduleRequest['terms'];
 export type ScheduleTiming =
   operations['previewSchedule']['requestBody']['content']['application/json']['timing'];
+type ScheduleDraft = Pick<ScheduleRequest, 'pipeline' | 'terms'>;
 export type ScheduleChange = operations['updateSchedule']['requestBody']['content']['application/json'];
 /** What became of one time of a schedule. */
 export type Firing =
@@ -116,8 +117,12 @@ export interface WaybillClient {
   /** The schedules of pipelines that you may read, by their ids. */
   listSchedules(filter?: ScheduleFilter): Promise<Page<Schedule>>;
   getSchedule(id: string): Promise<ScheduleDetail>;
-  /** When a schedule would be due, before there is one. `count`: up to 100. */
-  previewSchedule(timing: ScheduleTiming, count?: number): Promise<{ times: string[] }>;
+  /** When a schedule would be due, before there is one. `count`: up to 100; `draft`: what is to be saved, refused as saving it would be. */
+  previewSchedule(
+    timing: ScheduleTiming,
+    count?: number,
+    draft?: ScheduleDraft,
+  ): Promise<{ times: string[] }>;
   /** Has a pipeline run again and again in your name; with this you consent to it. */
   createSchedule(schedule: ScheduleRequest): Promise<Schedule>;
   /** What somebody else than its owner changes waits for their consent. With `revision`, only what was seen is changed. */
@@ -125,8 +130,12 @@ export interface WaybillClient {
   deleteSchedule(id: string): Promise<void>;
   pauseSchedule(id: string, options?: { note?: string }): Promise<Schedule>;
   resumeSchedule(id: string): Promise<Schedule>;
-  /** Consents anew to what a schedule of yours does at that revision. `lifetime`: such as `30d`, at most and by default `90d`. */
-  renewSchedule(id: string, revision: number, options?: { lifetime?: string }): Promise<Schedule>;
+  /** Consents anew to what a schedule of yours does at that revision. `lifetime`: such as `30d`, at most and by default `90d`; `dryRun`: only says whether you may. */
+  renewSchedule(
+    id: string,
+    revision: number,
+    options?: { lifetime?: string; dryRun?: boolean },
+  ): Promise<Schedule>;
   /** Begins a run as the schedule would, now and in your own name. */
   runSchedule(id: string, options?: { idempotencyKey?: string }): Promise<Run>;
   /** Begins runs for times that have passed, in your own name. */
@@ -220,8 +229,10 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
       answered(await http.POST('/v1/approvals/{id}/decisions', { params: { path: { id } }, body })),
     listSchedules: async (query = {}) => answered(await http.GET('/v1/schedules', { params: { query } })),
     getSchedule: async (id) => answered(await http.GET('/v1/schedules/{id}', { params: { path: { id } } })),
-    previewSchedule: async (timing, count = 10) =>
-      answered(await http.POST('/v1/schedule-previews', { body: { timing, count } })),
+    previewSchedule: async (timing, count = 10, draft) =>
+      answered(
+        await http.POST('/v1/schedule-previews', { body: { timing, count, ...(draft && { draft }) } }),
+      ),
     createSchedule: async (body) => answered(await http.POST('/v1/schedules', { body })),
     updateSchedule: async (id, body) =>
       answered(await http.PATCH('/v1/schedules/{id}', { params: { path: { id } }, body })),
@@ -238,11 +249,11 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
       ),
     resumeSchedule: async (id) =>
       answered(await http.POST('/v1/schedules/{id}/resume', { params: { path: { id } } })),
-    renewSchedule: async (id, revision, { lifetime } = {}) =>
+    renewSchedule: async (id, revision, { lifetime, dryRun = false } = {}) =>
       answered(
         await http.POST('/v1/schedules/{id}/renew', {
           params: { path: { id } },
-          body: { revision, ...(lifetime !== undefined && { lifetime }) },
+          body: { revision, dryRun, ...(lifetime !== undefined && { lifetime }) },
         }),
       ),
     runSchedule: async (id, { idempotencyKey } = {}) =>

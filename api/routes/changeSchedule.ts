@@ -7,12 +7,12 @@ import { requesterOf } from '../../domain/principal.ts';
 import { ScheduleTerms, scheduleId } from '../../domain/schedule.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { unknownPipeline } from '../readablePipelines.ts';
 import { giveConsent, mayConsent } from '../schedules/consent.ts';
 import {
   active,
   blockedBy,
   changed,
+  checkDraft,
   checkTerms,
   draftOf,
   factsOf,
@@ -48,10 +48,7 @@ export function createSchedule(ports: ApiPorts, options: ApiOptions) {
     },
     async ({ body, admission, request, reply }) => {
       const { principal } = admission;
-      const pipeline = ports.definitions.find(body.pipeline);
-      if (!pipeline) throw unknownPipeline(ports, principal, body.pipeline, '/pipeline');
-      const allowed = await maySchedule(ports, admission, pipeline, request);
-      await checkTerms(ports, pipeline, body.terms);
+      const { pipeline, allowed } = await checkDraft(ports, admission, body, request);
       const draft: ScheduleDraft = {
         tenant: principal.tenant,
         id: body.id ?? `${body.pipeline}-${randomBytes(4).toString('hex')}`,

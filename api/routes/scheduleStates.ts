@@ -86,6 +86,7 @@ export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
           .min(1)
           .describe('Of the schedule as you were shown it; refused (`ScheduleChanged`) where it is another.'),
         lifetime,
+        dryRun: z.boolean().default(false).describe('Only says whether you may; changes nothing.'),
       }),
       response: { 200: ScheduleView },
     },
@@ -98,6 +99,7 @@ export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
       const pipeline = loaded(admission);
       const allowed = await maySchedule(ports, admission, pipeline, request);
       await checkTerms(ports, pipeline, schedule.terms);
+      if (body.dryRun) return scheduleViewOf(schedule, options);
       const wasBlocked = schedule.state === 'blocked';
       const draft: ScheduleDraft = {
         ...draftOf(schedule),

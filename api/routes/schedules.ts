@@ -2,10 +2,11 @@ import { z } from 'zod';
 import { pipelineResourceOf } from '../../domain/policy.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { runLinksOf } from '../../domain/runLinks.ts';
-import { type Schedule, ScheduleTiming, scheduleStates } from '../../domain/schedule.ts';
+import { type Schedule, ScheduleTerms, ScheduleTiming, scheduleStates } from '../../domain/schedule.ts';
 import { handler, Page } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
+import { checkDraft } from '../schedules/draft.ts';
 import { skippedBy } from '../schedules/skipped.ts';
 import { ScheduleDetail, ScheduleView, scheduleViewOf, type WaitsFor } from '../scheduleView.ts';
 import { mayRead } from './runs.ts';
@@ -88,20 +89,28 @@ async function waitsFor(
 /** Looked at one after the other until there are enough times, since Temporal lists a thousand at most. */
 const previewDays = [1, 31, 366 * 4];
 
-export function previewSchedule({ timetable }: ApiPorts) {
+export function previewSchedule(ports: ApiPorts) {
   return handler(
     {
       summary: 'Says when a schedule would be due, before there is one',
       description: 'By Temporal, which knows zones and when clocks change. Without jitter.',
       tags: ['schedules'],
-      body: z.strictObject({ timing: ScheduleTiming, count: z.int().min(1).max(100).default(10) }),
+      body: z.strictObject({
+        timing: ScheduleTiming,
+        count: z.int().min(1).max(100).default(10),
+        draft: z
+          .strictObject({ pipeline: z.string(), terms: ScheduleTerms })
+          .optional()
+          .describe('What is to be saved: refused as saving it would be.'),
+      }),
       response: { 200: z.object({ times: z.array(z.iso.datetime()) }) },
     },
-    async ({ body: { timing, count } }) => {
+    async ({ body: { timing, count, draft }, admission, request }) => {
+      if (draft) await checkDraft(ports, admission, draft, request);
       const fromMs = Date.now();
       let timesMs: number[] = [];
       for (const days of previewDays) {
-        ({ timesMs } = await timetable.times(timing, { fromMs, toMs: fromMs + days * dayMs }));
+        ({ timesMs } = await ports.timetable.times(timing, { fromMs, toMs: fromMs + days * dayMs }));
         if (timesMs.length >= count) break;
       }
       return { times: timesMs.slice(0, count).map((ms) => new Date(ms).toISOString()) };

@@ -8,6 +8,7 @@ import { type Principal, requesterOf } from '../../domain/principal.ts';
 import type { Schedule, ScheduleTerms } from '../../domain/schedule.ts';
 import type { Admission } from '../gate.ts';
 import type { ApiPorts } from '../ports.ts';
+import { unknownPipeline } from '../readablePipelines.ts';
 import { checkEnvelope } from '../trigger/envelope.ts';
 import { mayRun } from '../trigger/mayRun.ts';
 import { envelopeOf } from './envelope.ts';
@@ -72,6 +73,20 @@ export async function maySchedule(
     policies: [...new Set(decisions.flatMap(({ policies }) => policies))],
     policyDigest: decisions[0]!.digest,
   };
+}
+
+/** Whether somebody may save it, of a pipeline by its name, and it would run. */
+export async function checkDraft(
+  ports: ApiPorts,
+  admission: Admission,
+  { pipeline: id, terms }: { pipeline: string; terms: ScheduleTerms },
+  request: Parameters<typeof mayRun>[2],
+) {
+  const pipeline = ports.definitions.find(id);
+  if (!pipeline) throw unknownPipeline(ports, admission.principal, id, '/pipeline');
+  const allowed = await maySchedule(ports, admission, pipeline, request);
+  await checkTerms(ports, pipeline, terms);
+  return { pipeline, allowed };
 }
 
 /**

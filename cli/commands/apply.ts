@@ -70,7 +70,7 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
       : `In force within seconds: policy ${policy.digest.slice(0, 12)} of ${Object.keys(policies.policies).length} policies.`,
     ...strayLines(stray),
     ...powerlessLines(powerless),
-    ...appliedLines(declared, plan, applied),
+    ...appliedLines(declared, plan, applied, options),
   ]);
   if (applied.some(({ code }) => code === 'NotServed')) process.exitCode = exitCode.incomplete;
   if (applied.some(({ code }) => code !== null && code !== 'NotServed')) process.exitCode = exitCode.refused;

@@ -40,7 +40,7 @@ export const addPlan: AddCommand = (program, context) => {
       const schedules = await planSchedules(project, options, context);
       printResult(options.json, { ...plan, schedules: schedulesJson(schedules.plan) }, () => [
         ...planLines(plan),
-        ...plannedLines(schedules.declared, schedules.plan),
+        ...plannedLines(schedules.declared, schedules.plan, options),
       ]);
       if (plan.changes.some(({ change }) => change === 'gains')) process.exitCode = exitCode.refused;
     });

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { scheduleStates } from '../../domain/schedule.ts';
 import type {
   BackfillRequest,
@@ -11,7 +12,7 @@ import type {
   WaybillClient,
 } from '../../sdk/client.ts';
 import { canAsk, confirmed } from '../confirmed.ts';
-import { connect, type GlobalOptions } from '../connect.ts';
+import { asOwner, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { exitCodeOf, followToEnd, withRefusals } from '../followToEnd.ts';
 import { printResult, tell } from '../output/print.ts';
@@ -128,7 +129,8 @@ function saving(command: Command): Command {
 async function create(pipelineId: string, options: SaveOptions, context: CliContext): Promise<void> {
   const client = connect(context, options);
   const terms = termsFrom(options, await client.getPipeline(pipelineId));
-  await agree(client, pipelineId, terms, options);
+  const next = await nextTimes(client, terms, { pipeline: pipelineId, terms });
+  await agree(pipelineId, terms, next, options);
   const { id, note, lifetime, paused } = options;
   const schedule = await client.createSchedule({
     pipeline: pipelineId,
@@ -138,15 +140,17 @@ async function create(pipelineId: string, options: SaveOptions, context: CliCont
     ...(lifetime !== undefined && { lifetime }),
     ...(paused && { paused }),
   });
-  printResult(options.json, schedule, () => savedLines(schedule));
+  printResult(options.json, schedule, () => savedLines(schedule, options));
 }
 
 async function update(id: string, options: SaveOptions, context: CliContext): Promise<void> {
   const client = connect(context, options);
   const before = await client.getSchedule(id);
   const terms = termsFrom(options, await client.getPipeline(before.pipeline), before.terms);
-  await agree(client, before.pipeline, terms, options);
   const { note, lifetime, mine } = options;
+  const asksAnew = mine || canonicalJson(terms) !== canonicalJson(before.terms);
+  const draft = asksAnew ? { pipeline: before.pipeline, terms } : undefined;
+  await agree(before.pipeline, terms, await nextTimes(client, terms, draft), options);
   // What somebody else has changed meanwhile was not what was shown.
   const schedule = await client.updateSchedule(id, {
     revision: before.revision,
@@ -155,34 +159,40 @@ async function update(id: string, options: SaveOptions, context: CliContext): Pr
     ...(lifetime !== undefined && { lifetime }),
     ...(mine && { owner: 'me' as const }),
   });
-  printResult(options.json, schedule, () => savedLines(schedule));
+  printResult(options.json, schedule, () => savedLines(schedule, options));
 }
 
 async function renew(id: string, options: SaveOptions, context: CliContext): Promise<void> {
   const client = connect(context, options);
   const { pipeline, terms, note, revision } = await client.getSchedule(id);
-  await agree(client, pipeline, terms, { ...options, ...(note !== null && { note }) });
+  await client.renewSchedule(id, revision, { dryRun: true });
+  const next = await nextTimes(client, terms);
+  await agree(pipeline, terms, next, { ...options, ...(note !== null && { note }) });
   const { lifetime } = options;
   const schedule = await client.renewSchedule(id, revision, { ...(lifetime !== undefined && { lifetime }) });
-  printResult(options.json, schedule, () => savedLines(schedule));
+  printResult(options.json, schedule, () => savedLines(schedule, options));
 }
 
-/** Nobody consents to times that they have not seen. */
+/** Nobody consents to times that they have not seen, nor is shown what they would not be let save. */
 async function agree(
-  client: WaybillClient,
   pipeline: string,
   terms: ScheduleTerms,
+  next: readonly string[],
   { yes, note, json }: SaveOptions,
 ): Promise<void> {
   const asks = !yes;
   if (asks && !canAsk(json))
     throw new CliError('There is nobody to ask: say --yes to save what is asked for.', 'usage');
-  for (const line of draftLines(pipeline, terms, await nextTimes(client, terms), note)) tell(line);
+  for (const line of draftLines(pipeline, terms, next, note)) tell(line);
   if (asks && !(await confirmed('Do you consent to this?'))) throw new CliError('Nothing was saved.');
 }
 
-async function nextTimes(client: WaybillClient, terms: ScheduleTerms): Promise<string[]> {
-  return (await client.previewSchedule(timingOf(terms), shownTimes)).times;
+async function nextTimes(
+  client: WaybillClient,
+  terms: ScheduleTerms,
+  draft?: Parameters<WaybillClient['previewSchedule']>[2],
+): Promise<string[]> {
+  return (await client.previewSchedule(timingOf(terms), shownTimes, draft)).times;
 }
 
 function timingOf(terms: ScheduleTerms): ScheduleTiming {
@@ -212,7 +222,7 @@ function addSwitches(schedules: Command, context: CliContext): void {
     async (id: string, _, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const schedule = await connect(context, options).resumeSchedule(id);
-      printResult(options.json, schedule, () => savedLines(schedule));
+      printResult(options.json, schedule, () => savedLines(schedule, options));
     },
   );
 
@@ -285,11 +295,13 @@ async function backfill(id: string, options: BackfillOptions, context: CliContex
   );
 }
 
-function savedLines(schedule: Schedule): string[] {
+function savedLines(schedule: Schedule, options: GlobalOptions): string[] {
   const { id, state, reason, owner, delegation } = schedule;
   const who = owner.subject;
   if (state === 'blocked' && reason?.code === 'ConsentNeeded')
-    return [`Saved as ${id}. It waits for the consent of ${who}: npx waybill schedules renew ${id}`];
+    return [
+      `Saved as ${id}. It waits for the consent of ${who}: npx waybill schedules renew ${id}${asOwner(owner, options)}`,
+    ];
   if (state !== 'active') return [`Saved as ${id}, which is ${state}.`];
   return [
     `${id} runs in the name of ${who}, until ${delegation?.expiresAt.slice(0, 10)} unless they renew it.`,

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
 import type { ScheduleChange, Waiting } from '../../domain/scheduleDifference.ts';
+import { asOwner, type GlobalOptions } from '../connect.ts';
 import type { Applied, SchedulePlan } from '../declaredSchedules.ts';
 import { plain } from './plain.ts';
 import { whenText } from './scheduleText.ts';
@@ -19,17 +20,21 @@ export function schedulesJson(plan: SchedulePlan | undefined, applied?: readonly
 }
 
 /** What `plan` says: one line a change, with its owner and whose consent it needs, and then what waits for others. */
-export function plannedLines(declared: number, plan: SchedulePlan | undefined): string[] {
+export function plannedLines(
+  declared: number,
+  plan: SchedulePlan | undefined,
+  options: GlobalOptions,
+): string[] {
   if (!plan) return declared === 0 ? [] : [nobodyLine(declared)];
   const { changes, waiting, me } = plan;
   if (changes.length === 0)
     return declared === 0
       ? []
-      : ['The declared schedules are as the project has them.', ...waitingLines(waiting)];
+      : ['The declared schedules are as the project has them.', ...waitingLines(waiting, options)];
   return [
     'Declared schedules:',
     ...changes.map((change) => `  ${signs[change.change]} ${changeText(change, me)}`),
-    ...waitingLines(waiting),
+    ...waitingLines(waiting, options),
   ];
 }
 
@@ -38,15 +43,16 @@ export function appliedLines(
   declared: number,
   plan: SchedulePlan | undefined,
   applied: readonly Applied[],
+  options: GlobalOptions,
 ): string[] {
-  if (!plan || applied.length === 0) return plannedLines(declared, plan);
+  if (!plan || applied.length === 0) return plannedLines(declared, plan, options);
   return [
     'Declared schedules:',
     ...applied.map(({ change, code }) => {
       const failed = code === 'NotServed' ? notServed : code && `refused: ${code}`;
       return `  ${code ? '✗' : signs[change.change]} ${changeText(change, plan.me)}${failed ? `. ${failed}` : ''}`;
     }),
-    ...waitingLines(plan.waiting),
+    ...waitingLines(plan.waiting, options),
   ];
 }
 
@@ -59,9 +65,11 @@ function nobodyLine(declared: number): string {
   return `The project declares ${some}: say who you are (--as NAME, waybill login) to see to that too.`;
 }
 
-function waitingLines(waiting: readonly Waiting[]): string[] {
+function waitingLines(waiting: readonly Waiting[], options: GlobalOptions): string[] {
   return waiting.map(({ standing: { id, owner }, why }) =>
-    plain(`${id} of ${owner.subject} waits: ${why}. For ${owner.subject}: npx waybill schedules renew ${id}`),
+    plain(
+      `${id} of ${owner.subject} waits: ${why}. For ${owner.subject}: npx waybill schedules renew ${id}${asOwner(owner, options)}`,
+    ),
   );
 }
 

@@ -3682,6 +3682,74 @@ export interface operations {
                     };
                     /** @default 10 */
                     count?: number;
+                    /** @description What is to be saved: refused as saving it would be. */
+                    draft?: {
+                        pipeline: string;
+                        terms: {
+                            cron?: string;
+                            /** @description Since 1970, shifted by `offset`. */
+                            every?: string;
+                            offset?: string;
+                            calendars?: {
+                                /** @default 0 */
+                                second?: string;
+                                /** @default 0 */
+                                minute?: string;
+                                /** @default 0 */
+                                hour?: string;
+                                /** @default * */
+                                dayOfMonth?: string;
+                                /** @default * */
+                                month?: string;
+                                /** @default * */
+                                dayOfWeek?: string;
+                                /** @default * */
+                                year?: string;
+                            }[];
+                            /**
+                             * @description Of `cron` and `calendars`.
+                             * @default UTC
+                             */
+                            timeZone?: string;
+                            /** @description Each start is put off by a part of this. */
+                            jitter?: string;
+                            /** Format: date-time */
+                            startAt?: string;
+                            /** Format: date-time */
+                            endAt?: string;
+                            /**
+                             * @description What becomes of a time that comes while the run before goes on.
+                             * @default skip
+                             * @enum {string}
+                             */
+                            overlap?: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
+                            /**
+                             * @description How late a run may still begin that was missed, such as in an outage.
+                             * @default 1h
+                             */
+                            catchUp?: string;
+                            /** @default false */
+                            pauseOnFailure?: boolean;
+                            /** @default {} */
+                            parameters?: {
+                                [key: string]: unknown;
+                            };
+                            /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
+                            timeParameter?: string;
+                            /** @description Overrides the one of the definition. */
+                            source?: {
+                                path: string;
+                            } | {
+                                /** Format: uri */
+                                url: string;
+                            };
+                            /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
+                            callback?: {
+                                /** Format: uri */
+                                url: string;
+                            };
+                        };
+                    };
                 };
             };
         };
@@ -3961,6 +4029,11 @@ export interface operations {
                     revision: number;
                     /** @description How long the consent lasts; 90d at most, and by default. */
                     lifetime?: string;
+                    /**
+                     * @description Only says whether you may; changes nothing.
+                     * @default false
+                     */
+                    dryRun?: boolean;
                 };
             };
         };

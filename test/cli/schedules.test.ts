@@ -146,6 +146,10 @@ describe('waybill schedules', () => {
     );
     const denied = ['schedules', 'create', 'countries', '--every', '1h', '--yes', '--as', 'carol'];
     assert.equal(await codeOf(3, ...denied), 'Forbidden');
+    // Nobody is shown what they would not be let save, nor a pipeline that is not theirs to schedule.
+    assert.match((await waybill(...denied)).stderr, /^Forbidden: /);
+    const mistyped = await waybill(...denied.with(2, 'countrys'));
+    assert.match(mistyped.stderr, /^PipelineUnknown: .*Did you mean countries\?\n$/);
   });
 
   it('are made, changed field by field, paused, resumed and ended', async () => {
@@ -209,6 +213,15 @@ describe('waybill schedules', () => {
       [undefined, undefined, '1d', false, '2h'],
     );
     assert.equal(changed.revision, 2);
+
+    // Somebody else's change waits for its owner, who is named; and nobody else is asked to agree to it.
+    const others = ['schedules', 'update', 'by-hand', '--every', '2d', '--yes', '--as', 'bob'];
+    const waits = await waybill(...others);
+    assert.match(waits.stdout, /the consent of alice: npx waybill schedules renew by-hand --as alice\n$/);
+    const notTheirs = await waybill('schedules', 'renew', 'by-hand', '--yes', '--as', 'bob');
+    assert.deepEqual([notTheirs.code, notTheirs.stdout], [3, '']);
+    assert.match(notTheirs.stderr, /^OwnerOnly: /);
+    await json(0, 'schedules', 'renew', 'by-hand', '--yes', '--as', 'alice');
 
     assert.equal(
       (await json<Schedule>(0, 'schedules', 'pause', 'by-hand', '--note', 'wait', '--as', 'alice')).state,
