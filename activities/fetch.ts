@@ -1,5 +1,7 @@
 import { Context } from '@temporalio/activity';
+import type { Batch } from '../domain/batch.ts';
 import { WaybillError } from '../domain/errors.ts';
+import type { RunFacts } from '../domain/ports/progress.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, executionOf, scopeOf } from './run.ts';
@@ -23,17 +25,16 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   await deps.progress.arrivals(run, executionOf(), 0, 0, signal);
   const window = await windowOf(deps, run);
   const growing = window?.kind === 'bytes' ? window : undefined;
-  const recalled = deps.attempt.recall() as { version: string | null } | undefined;
-  const last = recalled?.version ? await deps.progress.lastBatch(run) : undefined;
+  const last = await lastOfThisVersion(deps, run);
   const fromByte = last ? last.firstByte + last.sizeBytes : growing?.fromByte;
   const source = await deps.sources.open(askedFor(run.source, manifest.source, window), {
     signal,
     ...(asCaller && { token: (origin: string) => deps.stepTokens.obtain('fetch', origin) }),
     ...(fromByte !== undefined && { fromByte }),
-    ...(last && { version: recalled!.version }),
+    ...(last && { version: last.sourceVersion }),
     ...(growing && { growing }),
   });
-  deps.attempt.remember({ version: source.version });
+  const { version } = source;
 
   const batches = deps.receiver.receive(
     scopeOf(run),
@@ -47,14 +48,26 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   for await (const batch of batches) {
     // Reading may take hours, and the right may be withdrawn meanwhile.
     await deps.recheck();
-    await deps.progress.appendBatch(run, batch);
+    await deps.progress.appendBatch(run, { ...batch, ...(version !== null && { sourceVersion: version }) });
     seen = true;
     signal.throwIfAborted();
   }
   if (!seen && !window) throw new WaybillError('SourceEmpty');
-  const { version } = source;
   await deps.progress.seal(
     run,
     audited(deps, 'source.read', { source: run.source, version, ...(window && { window }) }),
   );
+}
+
+/**
+ * What a retry reads on behind. It is asked of the record and not of the attempt before: whoever reaches Temporal can send a
+ * heartbeat in the name of that.
+ */
+async function lastOfThisVersion(
+  deps: Dependencies,
+  run: RunFacts,
+): Promise<(Batch & { sourceVersion: string }) | undefined> {
+  if (Context.current().info.attempt === 1) return undefined;
+  const last = await deps.progress.lastBatch(run);
+  return last?.sourceVersion === undefined ? undefined : { ...last, sourceVersion: last.sourceVersion };
 }

@@ -37,7 +37,6 @@ export interface Dependencies {
   decision(): StepDecision | undefined;
   /** Whether the attempt may go on; throws what a refused attempt throws. For steps that work for long. */
   recheck(): Promise<void>;
-  attempt: Attempts;
   progress: Progress;
   objects: ObjectStore;
   definitions: Definitions;
@@ -66,12 +65,6 @@ export interface Dependencies {
   nowS(): number;
   /** Aborts when this worker is to stop: whoever only waits then lets another worker wait. */
   draining: AbortSignal;
-}
-
-/** What an attempt leaves, with its heartbeats, to the attempt after it. Lost when the run continues as new. */
-interface Attempts {
-  remember(details: unknown): void;
-  recall(): unknown;
 }
 
 /** The activities of `runPipeline`, one file a step. Their names are the steps that a grant lists. */

@@ -20,6 +20,8 @@ export interface Batch {
   header?: readonly string[];
   /** Set where the batch is one record that no step may load: why it is refused. */
   refused?: 'RecordTooLarge' | 'UnterminatedQuote';
+  /** Which version of its source it was read of, where we read the source ourselves and it has one. */
+  sourceVersion?: string;
 }
 
 /** What a step made of a batch: an object with its rows, and one with its rejections where there are any. */

@@ -28,7 +28,6 @@ import {
 } from '../adapters/temporal/activityInterceptor.ts';
 import { currentDelivery } from '../adapters/temporal/courierInterceptor.ts';
 import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
-import { attemptDetails } from '../adapters/temporal/stepInterceptor.ts';
 import { createTimetable } from '../adapters/temporal/timetable.ts';
 import { createComputePool } from '../adapters/threads/pool.ts';
 import { createWebhookSender } from '../adapters/webhooks/sendWebhook.ts';
@@ -119,7 +118,6 @@ export async function startWorker(
     grant: currentGrant,
     decision: currentDecision,
     recheck: recheckGrant,
-    attempt: attemptDetails,
     progress,
     objects,
     definitions,

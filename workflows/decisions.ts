@@ -1,4 +1,11 @@
-import { ApplicationFailure, CancellationScope, condition, log, setHandler } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  log,
+  patched,
+  setHandler,
+} from '@temporalio/workflow';
 import type { Awaited } from '../activities/awaited.ts';
 import type { ApprovalState } from '../domain/approval.ts';
 import type { DecisionMessage } from '../domain/decision.ts';
@@ -9,21 +16,33 @@ import { stepsOf } from './steps.ts';
 const waitingMax = 100;
 const messageBytesMax = 16 * 1024;
 
+/** Signals that cannot be decisions and are recorded all the same, of those that come within a minute. */
+const unreadableMax = 10;
+const minuteMs = 60_000;
+/** Nothing of such a signal is passed on: the step finds that this is no decision, and records that. */
+const unreadable = {} as DecisionMessage;
+
 interface Waiting {
   message: DecisionMessage;
   counted(state: ApprovalState): void;
   refused(code: string): void;
 }
 
+/** Whoever sends a signal hears nothing back. */
+const nobody = { counted: () => {}, refused: () => {} };
+
 /**
  * What people have decided, one after the other in the order in which it came. Whoever reaches Temporal can send a message, and its
  * handler acts as its sender; so a handler only queues, and the run itself, under its own grant, has an activity verify what was
- * brought. That goes on for as long as the run does, wherever it stands, so that each decision is answered and recorded. Nothing
- * is dropped unseen but what no caller of Waybill would send: too large, of another shape, or more than can wait.
+ * brought. That goes on for as long as the run does, wherever it stands, so that each decision is answered and recorded. What no
+ * caller of Waybill would send, too large or of another shape, is refused where it comes as an update, and recorded where it comes
+ * as a signal, so many in a minute. Dropped unseen is only what is more than can wait.
  */
 export class Decisions {
   private readonly waiting: Waiting[] = [];
   private working = false;
+  /** Since when how many signals were recorded that cannot be decisions. */
+  private readonly recorded = { sinceMs: 0, signals: 0 };
   private readonly input: RunInput;
   private readonly onApproval: (approval: Awaited) => void;
 
@@ -46,9 +65,10 @@ export class Decisions {
     setHandler(decideBySignal, (message) => {
       try {
         this.check(message as DecisionMessage);
-        this.waiting.push({ message: message as DecisionMessage, counted: () => {}, refused: () => {} });
+        this.waiting.push({ message: message as DecisionMessage, ...nobody });
       } catch {
         log.warn('dropped a signal that cannot be a decision');
+        this.record();
       }
     });
     // A run that is cancelled still answers what was brought before.
@@ -58,6 +78,16 @@ export class Decisions {
   /** Whether all that was brought is answered. */
   get idle(): boolean {
     return this.waiting.length === 0 && !this.working;
+  }
+
+  private record(): void {
+    // A run that had such a signal before they were recorded goes on as it began.
+    if (this.input.gate === undefined || this.waiting.length >= waitingMax || !patched('signals-recorded'))
+      return;
+    const { recorded } = this;
+    if (Date.now() - recorded.sinceMs >= minuteMs)
+      Object.assign(recorded, { sinceMs: Date.now(), signals: 0 });
+    if (recorded.signals++ < unreadableMax) this.waiting.push({ message: unreadable, ...nobody });
   }
 
   private async work(): Promise<never> {

@@ -7,12 +7,24 @@ import { WaybillError } from '../../domain/errors.ts';
  * same number means that the source gave other bytes than before: `SourceChanged`.
  */
 export async function insertBatch(client: ClientBase, runId: string, batch: Batch): Promise<void> {
-  const { seq, digest, sizeBytes, firstByte, firstRecord, firstLine, records, header, refused } = batch;
+  const {
+    seq,
+    digest,
+    sizeBytes,
+    firstByte,
+    firstRecord,
+    firstLine,
+    records,
+    header,
+    refused,
+    sourceVersion,
+  } = batch;
   const { rowCount } = await client.query({
     name: 'insert-batch',
     text: `INSERT INTO waybill.batch
-             (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records, header, refused)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10) ON CONFLICT DO NOTHING`,
+             (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records, header, refused,
+              source_version)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11) ON CONFLICT DO NOTHING`,
     values: [
       runId,
       seq,
@@ -24,6 +36,7 @@ export async function insertBatch(client: ClientBase, runId: string, batch: Batc
       records,
       header ? JSON.stringify(header) : null,
       refused ?? null,
+      sourceVersion ?? null,
     ],
   });
   if (rowCount) {
@@ -40,7 +53,18 @@ export async function insertBatch(client: ClientBase, runId: string, batch: Batc
 
 /** `bigint` columns arrive as strings; none of these exceeds 2^53. */
 export function batchFromRow(row: Record<string, unknown>): Batch {
-  const { seq, digest, sizeBytes, firstByte, firstRecord, firstLine, records, header, refused } = row;
+  const {
+    seq,
+    digest,
+    sizeBytes,
+    firstByte,
+    firstRecord,
+    firstLine,
+    records,
+    header,
+    refused,
+    sourceVersion,
+  } = row;
   return {
     seq: Number(seq),
     digest: String(digest),
@@ -51,5 +75,6 @@ export function batchFromRow(row: Record<string, unknown>): Batch {
     records: Number(records),
     ...(header ? { header: header as string[] } : {}),
     ...(refused ? { refused: refused as NonNullable<Batch['refused']> } : {}),
+    ...(sourceVersion ? { sourceVersion: String(sourceVersion) } : {}),
   };
 }

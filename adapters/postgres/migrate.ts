@@ -19,6 +19,7 @@ import * as consents from './migrations/0012_consents.ts';
 import * as scheduleEvents from './migrations/0013_schedule_events.ts';
 import * as endedConsents from './migrations/0015_ended_consents.ts';
 import * as principals from './migrations/0016_principals.ts';
+import * as sourceVersions from './migrations/0016_source_versions.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -38,6 +39,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0013_schedule_events': scheduleEvents,
   '0015_ended_consents': endedConsents,
   '0016_principals': principals,
+  '0016_source_versions': sourceVersions,
 };
 
 /**

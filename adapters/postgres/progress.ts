@@ -341,7 +341,8 @@ function isOver(run: string, execution: number): string {
 }
 
 const selectBatch = `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte AS "firstByte",
-  first_record AS "firstRecord", first_line AS "firstLine", records, header, refused
+  first_record AS "firstRecord", first_line AS "firstLine", records, header, refused,
+  source_version AS "sourceVersion"
   FROM waybill.batch WHERE run_id = $1`;
 
 interface WorkRow {

@@ -1,28 +1,9 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { ApplicationFailure, CancelledFailure, type Context } from '@temporalio/activity';
 import type { ActivityInterceptors } from '@temporalio/worker';
 import { WaybillError } from '../../domain/errors.ts';
 import { activityFailureOf } from './activityFailure.ts';
 
 const heartbeatMs = 1_000;
-
-interface Attempt {
-  context: Context;
-  /** Sent with each heartbeat; the attempt after this one finds it. */
-  details: unknown;
-}
-
-const attempts = new AsyncLocalStorage<Attempt>();
-
-/** Details that travel with the heartbeats of an attempt of a step to the one after it. */
-export const attemptDetails = {
-  remember(details: unknown): void {
-    const attempt = attempts.getStore()!;
-    attempt.details = details;
-    attempt.context.heartbeat(details);
-  },
-  recall: (): unknown => attempts.getStore()!.context.info.heartbeatDetails,
-};
 
 /**
  * How every step of a pipeline is run, once its grant has let it begin. While it works, its attempt is heartbeat each
@@ -33,10 +14,9 @@ export function stepInterceptor(context: Context): ActivityInterceptors {
   return {
     inbound: {
       async execute(input, next) {
-        const attempt: Attempt = { context, details: context.info.heartbeatDetails };
-        const beat = setInterval(() => context.heartbeat(attempt.details), heartbeatMs);
+        const beat = setInterval(() => context.heartbeat(), heartbeatMs);
         try {
-          return await attempts.run(attempt, () => next(input));
+          return await next(input);
         } catch (error) {
           throw named(error, context);
         } finally {

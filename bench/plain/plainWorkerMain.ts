@@ -11,7 +11,7 @@ import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { watchRuns } from '../../adapters/postgres/watchRuns.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import { workflowsPath } from '../../adapters/temporal/bundleWorkflows.ts';
-import { attemptDetails, stepInterceptor } from '../../adapters/temporal/stepInterceptor.ts';
+import { stepInterceptor } from '../../adapters/temporal/stepInterceptor.ts';
 import { createComputePool } from '../../adapters/threads/pool.ts';
 import { startRelay } from '../../workers/relay.ts';
 import { believing } from './believe.ts';
@@ -38,7 +38,6 @@ const dependencies: Partial<Dependencies> = {
   grant,
   decision: () => undefined,
   recheck: async () => {},
-  attempt: attemptDetails,
   progress,
   objects: await openDirectory(settings.objects),
   definitions: await loadProject(settings.project),

@@ -20,6 +20,7 @@ const keyword = 2;
 describe('a run at its gate', () => {
   let env: Awaited<ReturnType<typeof startTemporalForTest>>['env'];
   let worker: Worker;
+  let workflowBundle: { code: string };
   let running: Promise<void>;
   let client: Client;
   let calls: string[] = [];
@@ -65,7 +66,7 @@ describe('a run at its gate', () => {
       searchAttributes: Object.fromEntries(searchAttributeNames.map((name) => [name, keyword])),
     });
     const logger = new DefaultLogger('ERROR');
-    const workflowBundle = await bundleWorkflowCode({ workflowsPath, workflowInterceptorModules, logger });
+    workflowBundle = await bundleWorkflowCode({ workflowsPath, workflowInterceptorModules, logger });
     const names = Object.keys(usual) as (keyof Activities)[];
     worker = await Worker.create({
       connection: env.nativeConnection,
@@ -217,6 +218,25 @@ describe('a run at its gate', () => {
     await until(() => calls.filter((name) => name === 'decide').length === 101);
     await send(handle, 'yes');
     await handle.result();
+  });
+
+  it('has signals that cannot be decisions recorded, and no more than some in a minute', async () => {
+    const sent: unknown[] = [];
+    steps = {
+      async decide(message) {
+        sent.push(message);
+        return usual.decide!(message);
+      },
+    };
+    const handle = await begin();
+    await waiting();
+    const large = message('x'.repeat(20_000));
+    for (let i = 0; i < 5; i++)
+      for (const junk of [null, { token: 7 }, large]) await handle.signal('decide', junk);
+    assert.deepEqual(await send(handle, 'yes'), { counted: true, state: 'approved' });
+    assert.deepEqual(sent, [...Array.from({ length: 10 }, () => ({})), message('yes')]);
+    await handle.result();
+    await Worker.runReplayHistory({ workflowBundle }, await handle.fetchHistory(), handle.workflowId);
   });
 
   it('lets nobody decide on a run that has no gate', async () => {

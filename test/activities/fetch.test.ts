@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { fetchStep } from '../../activities/fetch.ts';
+import type { Dependencies } from '../../activities/index.ts';
+import { digestOf } from '../../activities/run.ts';
+import type { Batch } from '../../domain/batch.ts';
+import { canonicalJson } from '../../domain/canonicalJson.ts';
+import { describeSource } from '../../domain/sourceDescription.ts';
+import { grantOfRun } from '../keys.ts';
+
+const source = { kind: 'http', url: 'https://feeds.example/daily' } as const;
+
+describe('a source that is read', () => {
+  /** What an attempt asks the source for, and what it puts down of the batches that it reads. */
+  async function fetch(attempt: number, last: Partial<Batch> | undefined, version: string | null = '"1"') {
+    const { tenant, workflowId: runId, pipeline, version: of, definitionDigest } = grantOfRun.tctx;
+    const claims = {
+      ...grantOfRun,
+      tctx: {
+        ...grantOfRun.tctx,
+        parametersDigest: digestOf(canonicalJson({})),
+        sourceDigest: digestOf(describeSource({ runId, source })),
+      },
+    };
+    const requestedBy = {
+      id: claims.sub,
+      issuer: claims.req.iss,
+      subject: claims.req.sub,
+      kind: claims.req.kind,
+    };
+    const asked: object[] = [];
+    const appended: Batch[] = [];
+    const deps = {
+      grant: () => ({ claims, key: 'k' }),
+      decision: () => undefined,
+      recheck: async () => {},
+      definitions: { require: () => ({ manifest: { source: { kind: 'http', format: {} }, limits: {} } }) },
+      progress: {
+        findRun: async () => ({
+          ...{ tenant, runId, pipeline, version: of, definitionDigest, parameters: {}, source },
+          ...{ principal: claims.sub, requestedBy, txn: claims.txn },
+        }),
+        arrivals: async () => {},
+        lastBatch: async () => last,
+        appendBatch: async (_: object, batch: Batch) => void appended.push(batch),
+        seal: async () => {},
+      },
+      sources: {
+        open: async (_: object, { fromByte, version: wanted }: { fromByte?: number; version?: string }) => {
+          asked.push({ fromByte, version: wanted });
+          return { version, stream: [] };
+        },
+      },
+      receiver: {
+        receive: async function* () {
+          yield { seq: 7 };
+        },
+      },
+    } as unknown as Dependencies;
+    // Whoever reaches Temporal may have sent it.
+    const heartbeatDetails = { version: '"2"' };
+    const environment = new MockActivityEnvironment({ attempt, heartbeatDetails });
+    await environment.run(() => fetchStep(deps));
+    return { asked: asked[0], appended };
+  }
+
+  const before = { seq: 6, firstByte: 60, sizeBytes: 10 };
+
+  it('is read on behind the last batch by a retry, in the version of that batch, whatever heartbeats say', async () => {
+    const { asked, appended } = await fetch(2, { ...before, sourceVersion: '"1"' });
+    assert.deepEqual(asked, { fromByte: 70, version: '"1"' });
+    assert.deepEqual(appended, [{ seq: 7, sourceVersion: '"1"' }]);
+  });
+
+  it('is read from its start where nobody knows of which version the last batch was, and by an attempt that is none again', async () => {
+    const fromStart = { fromByte: undefined, version: undefined };
+    assert.deepEqual((await fetch(2, before)).asked, fromStart);
+    assert.deepEqual((await fetch(2, undefined)).asked, fromStart);
+    assert.deepEqual((await fetch(1, { ...before, sourceVersion: '"1"' })).asked, fromStart);
+  });
+
+  it('has no version on record where it says none', async () => {
+    assert.deepEqual((await fetch(1, undefined, null)).appended, [{ seq: 7 }]);
+  });
+});
