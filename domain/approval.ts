@@ -1,4 +1,4 @@
-import type { Principal, Requester } from './principal.ts';
+import { isSamePerson, type Principal, type Requester } from './principal.ts';
 import type { Counts } from './run.ts';
 
 /** Where a run waits for people: before its first byte is read, or before its rows are seen by anybody. */
@@ -130,9 +130,11 @@ export function ineligible(
   const { id, kind, actor, roles } = principal;
   if (kind !== 'person' || actor) return 'ApproverNotAPerson';
   const { requestedBy } = approval;
-  if (id === requestedBy.id || id === requestedBy.actor?.id) return 'ApproverIsRequester';
+  if (isSamePerson(principal, requestedBy) || id === requestedBy.actor?.id) return 'ApproverIsRequester';
   if (!approval.by.some((role) => roles.some((one) => one === role))) return 'ApproverLacksRole';
-  const decided = approval.decisions.some(({ by, counted }) => by.id === id && typeof counted !== 'string');
+  const decided = approval.decisions.some(
+    ({ by, counted }) => isSamePerson(principal, by) && typeof counted !== 'string',
+  );
   return decided ? 'ApproverHasDecided' : undefined;
 }
 
@@ -160,6 +162,6 @@ export function tally(
 ): 'approved' | 'rejected' | 'pending' {
   const counted = decisions.filter((one) => one.counted === true);
   if (counted.some(({ vote }) => vote === 'reject')) return 'rejected';
-  const people = new Set(counted.map(({ by }) => by.id));
-  return people.size >= quorum ? 'approved' : 'pending';
+  const people = counted.filter(({ by }, i) => !counted.slice(0, i).some((one) => isSamePerson(one.by, by)));
+  return people.length >= quorum ? 'approved' : 'pending';
 }

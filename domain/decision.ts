@@ -48,6 +48,7 @@ export function approverOf({ sub, req, tctx }: DecisionClaims): Principal {
     kind: req.kind,
     tenant: tctx.tenant,
     roles: req.roles,
+    ...(req.person !== undefined && { person: req.person }),
   };
 }
 

@@ -56,8 +56,8 @@ export interface SchedulerActor {
 
 /** The owner as the consent has them, with the scheduler acting for them. */
 export function principalUnder({ sub, req, tenant }: DelegationClaims, actor: SchedulerActor): Principal {
-  const { iss: issuer, sub: subject, kind, roles } = req;
-  return { id: sub, issuer, subject, kind, tenant, roles, actor };
+  const { iss: issuer, sub: subject, kind, roles, person } = req;
+  return { id: sub, issuer, subject, kind, tenant, roles, ...(person !== undefined && { person }), actor };
 }
 
 /** What may have been revoked of it: the owner, the scheduler, the consent itself, the key that signed it. */

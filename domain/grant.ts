@@ -76,6 +76,8 @@ export const claimedRequester = z.strictObject({
   iat: z.int(),
   kind,
   roles: z.array(text),
+  /** Which human it is, where the issuer says. */
+  person: text.optional(),
 });
 
 /** What ties a grant to one workflow execution chain: everything is compared with what Temporal says. */
@@ -167,6 +169,7 @@ export function principalOf({ sub, req, act, tctx }: WorkflowGrantClaims | Grant
     kind: req.kind,
     tenant: tctx.tenant,
     roles: req.roles,
+    ...(req.person !== undefined && { person: req.person }),
     ...(act && { actor: { id: act.id, issuer: act.iss, subject: act.sub, kind: act.kind } }),
   };
 }

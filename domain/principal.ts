@@ -6,6 +6,8 @@ export interface Principal {
   kind: PrincipalKind;
   tenant: string;
   roles: readonly string[];
+  /** Which human that is, opaque (`per_…`), where the issuer says: one and the same for all accounts of theirs. */
+  person?: string;
   /** Who really sends the request when an agent or a scheduler acts for the principal (RFC 8693 `act`). */
   actor?: { id: string; issuer: string; subject: string; kind: PrincipalKind };
 }
@@ -13,8 +15,16 @@ export interface Principal {
 export type PrincipalKind = 'person' | 'service' | 'agent';
 
 /** The part of a principal that a run shows and a grant carries. */
-export type Requester = Pick<Principal, 'id' | 'issuer' | 'subject' | 'kind' | 'actor'>;
+export type Requester = Pick<Principal, 'id' | 'issuer' | 'subject' | 'kind' | 'person' | 'actor'>;
 
-export function requesterOf({ id, issuer, subject, kind, actor }: Principal): Requester {
-  return { id, issuer, subject, kind, ...(actor && { actor }) };
+export function requesterOf({ id, issuer, subject, kind, person, actor }: Principal): Requester {
+  return { id, issuer, subject, kind, ...(person && { person }), ...(actor && { actor }) };
+}
+
+/** Whether two accounts are of one human, as far as is known. */
+export function isSamePerson(
+  one: Pick<Principal, 'id' | 'person'>,
+  other: Pick<Principal, 'id' | 'person'>,
+): boolean {
+  return one.id === other.id || (one.person !== undefined && one.person === other.person);
 }

@@ -41,6 +41,8 @@ export function callerOf(
   if (!tenant.success || !maySpeakFor(trusted, tenant.data)) return unplaced('tenant', kind.data);
   const roles = Roles.safeParse(valueFrom(caller.roles, claims));
   if (!roles.success) return unplaced('roles', kind.data);
+  const person = personOf(caller, claims);
+  if (person === 'unfit') return unplaced('person', kind.data);
   const actor = actorOf(trusted, caller, claims);
   if (actor === 'unfit') return unplaced('act', kind.data);
   return {
@@ -54,6 +56,7 @@ export function callerOf(
       kind: kind.data,
       tenant: tenant.data,
       roles: [...new Set(roles.data)],
+      ...(person !== undefined && { person }),
       ...(actor && { actor }),
     },
   };
@@ -94,6 +97,14 @@ function claimAt(claims: Claims, path: ClaimPath): unknown {
     at = (at as Claims)[name];
   }
   return at;
+}
+
+/** The same for whichever issuer says it, so that accounts at several of them are told to be of one human. */
+function personOf({ person }: Caller, claims: Claims): string | 'unfit' | undefined {
+  if (!person) return undefined;
+  const said = Subject.safeParse(claimAt(claims, person.claim));
+  if (!said.success) return 'unfit';
+  return `per_${createHash('sha256').update(`person\0${said.data}`).digest('base64url').slice(0, 22)}`;
 }
 
 const Act = z.object({ sub: Subject, iss: z.string().optional(), kind: Kind.default('agent') });

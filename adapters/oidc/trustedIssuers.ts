@@ -44,6 +44,8 @@ const Caller = z
     tenant: from(Tenant).default({ claim: 'tenant' }),
     roles: from(Roles).default({ claim: 'roles' }),
     kind: from(Kind).default({ claim: 'kind' }),
+    /** Which human it is, whatever the account; then a token without it names nobody. */
+    person: z.strictObject({ claim: ClaimPath }).optional(),
     /** Who acts for the subject (RFC 8693, section 4.1). A claim `act` counts wherever this finds nothing. */
     act: z
       .union([

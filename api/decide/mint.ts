@@ -35,6 +35,7 @@ export async function mintDecision(
       iat: Math.floor(credential.issuedAtS),
       kind: 'person',
       roles: [...principal.roles],
+      ...(principal.person !== undefined && { person: principal.person }),
     },
     tctx: {
       tenant: approval.tenant,

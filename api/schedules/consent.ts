@@ -66,6 +66,7 @@ export async function giveConsent(
       iat: Math.floor(credential.issuedAtS),
       kind: principal.kind,
       roles: [...principal.roles],
+      ...(principal.person !== undefined && { person: principal.person }),
     },
     tenant: principal.tenant,
     schedule: draft.id,

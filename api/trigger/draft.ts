@@ -85,6 +85,7 @@ export async function mint(
       iat: Math.floor(draft.credential.issuedAtS),
       kind: principal.kind,
       roles: [...principal.roles],
+      ...(principal.person !== undefined && { person: principal.person }),
     },
     ...(principal.actor && {
       act: {

@@ -23,5 +23,5 @@ export type Identified =
       outcome: 'unplaced';
       /** `kind` is `null` where the token does not say. */
       who: { id: string; kind: PrincipalKind | null };
-      missing: 'match' | 'kind' | 'tenant' | 'roles' | 'act';
+      missing: 'match' | 'kind' | 'tenant' | 'roles' | 'person' | 'act';
     };

@@ -214,6 +214,21 @@ describe('the claims of people', () => {
       assert.equal(missing(await authenticate(await people.token({ groups: none }))), 'roles');
   });
 
+  it('accounts are of one human where the issuer says so, and who says nothing then is nobody', async () => {
+    const { authenticate } = await trusted({ person: { claim: ['employee', 'number'] } });
+    const personOf = async (claims: Record<string, unknown>) =>
+      placed(await authenticate(await people.token(claims))).person;
+    const employee = { number: 'E-17' };
+    const first = await personOf({ sub: 'alice', employee });
+    assert.match(first!, /^per_[\w-]{22}$/);
+    assert.equal(await personOf({ sub: 'alice-admin', employee }), first);
+    assert.notEqual(await personOf({ sub: 'bob', employee: { number: 'e-17' } }), first);
+    for (const none of [undefined, {}, { number: '' }, { number: 17 }, { number: ['E-17'] }])
+      assert.equal(missing(await authenticate(await people.token({ employee: none }))), 'person');
+    const { authenticate: silent } = await trusted();
+    assert.equal(placed(await silent(await people.token({ employee }))).person, undefined);
+  });
+
   it('one text is not a list of roles', async () => {
     const { authenticate } = await trusted({
       roles: { claim: 'groups', map: { engineers: 'data-engineer' } },

@@ -386,3 +386,50 @@ describe('approvals over HTTP', () => {
     assert.equal(await codeOf(await decide(id, large)), 'RequestTooLarge');
   });
 });
+
+describe('approvals of people with several accounts', () => {
+  let api: Api;
+  before(async () => {
+    api = await startApi({
+      // As an issuer says it, of which `person` is configured: whose account it is stands before the dot.
+      change: ({ authenticator }) => ({
+        authenticator: {
+          async authenticate(token) {
+            const found = await authenticator.authenticate(token);
+            if (found.outcome !== 'placed') return found;
+            const person = `per_${found.principal.subject.split('.')[0]}`;
+            return { ...found, principal: { ...found.principal, person } };
+          },
+        },
+      }),
+    });
+  });
+  after(() => api?.stop());
+
+  it('are those of somebody else, and count each once; grant and decision say whose', async () => {
+    const steward = (sub: string) => api.issuer.token({ sub, roles: ['data-steward'] });
+    const as = await api.issuer.token({ sub: 'alice' });
+    const few = await api.call('/v1/pipelines/few/runs', { ...json({ records: [{ id: 'a' }] }), as });
+    const run = (await few.json()) as { id: string; tenant: string; requestedBy: object };
+    assert.equal('person' in run.requestedBy, false);
+    const { id, digest } = await api.addApproval(run, { quorum: 2 });
+    const decide = async (sub: string) =>
+      api.call(`/v1/approvals/${id}/decisions`, {
+        ...json({ decision: 'approve', digest }),
+        as: await steward(sub),
+      });
+    assert.equal(await codeOf(await decide('alice.admin')), 'ApproverIsRequester');
+    assert.equal((await decide('bob')).status, 202);
+    assert.equal(await codeOf(await decide('bob.admin')), 'ApproverHasDecided');
+    const [row] = await api.rows<{ grant_jws: string }>('SELECT grant_jws FROM waybill.run WHERE id = $1', [
+      run.id,
+    ]);
+    assert.equal((await api.ports.grantVerifier.verify(row!.grant_jws)).claims.req.person, 'per_alice');
+    const [made] = await api.rows<{ jws: string }>(
+      'SELECT jws FROM waybill.decision WHERE approval_id = $1',
+      [id],
+    );
+    const claims = JSON.parse(Buffer.from(made!.jws.split('.')[1]!, 'base64url').toString());
+    assert.equal(DecisionClaims.parse(claims).req.person, 'per_bob');
+  });
+});

@@ -13,10 +13,15 @@ const principal = (name: string, change: Partial<Principal> = {}): Principal => 
   roles: ['data-steward'],
   ...change,
 });
-const decided = (name: string, vote: 'approve' | 'reject', counted: RecordedDecision['counted'] = true) => ({
+const decided = (
+  name: string,
+  vote: 'approve' | 'reject',
+  counted: RecordedDecision['counted'] = true,
+  person?: string,
+) => ({
   id: `${name}-${vote}`,
   vote,
-  by: principal(name),
+  by: principal(name, person ? { person } : {}),
   comment: null,
   form: null,
   at: '2026-01-01T00:00:00Z',
@@ -26,10 +31,10 @@ const decided = (name: string, vote: 'approve' | 'reject', counted: RecordedDeci
 describe('who may decide', () => {
   const copilot = { id: 'prn_copilot', issuer: 'i', subject: 'copilot', kind: 'agent' as const };
   const approval = {
-    requestedBy: { ...principal('alice'), actor: copilot },
+    requestedBy: { ...principal('alice', { person: 'per_alice' }), actor: copilot },
     by: ['data-steward'],
     decisions: [
-      decided('bob', 'approve'),
+      decided('bob', 'approve', true, 'per_bob'),
       decided('erin', 'approve', 'Forbidden'),
       decided('finn', 'approve', null),
     ],
@@ -53,6 +58,9 @@ describe('who may decide', () => {
     ['a person without a role', principal('dora', { roles: [] }), 'ApproverLacksRole'],
     ['who has decided', principal('bob'), 'ApproverHasDecided'],
     ['whose decision is on its way', principal('finn'), 'ApproverHasDecided'],
+    ['who asked, by another account', principal('al', { person: 'per_alice' }), 'ApproverIsRequester'],
+    ['who has decided by another account', principal('rob', { person: 'per_bob' }), 'ApproverHasDecided'],
+    ['another human of an issuer that says which', principal('dora', { person: 'per_dora' }), undefined],
   ];
   for (const [name, who, code] of cases)
     it(`${code ?? 'may'}: ${name}`, () => assert.equal(ineligible(approval, who), code));
@@ -78,6 +86,8 @@ describe('what decisions come to', () => {
     [[decided('bob', 'approve')], 2, 'pending'],
     [[decided('bob', 'approve'), decided('bob', 'approve')], 2, 'pending'],
     [[decided('bob', 'approve'), decided('erin', 'approve')], 2, 'approved'],
+    [[decided('bob', 'approve', true, 'per_1'), decided('rob', 'approve', true, 'per_1')], 2, 'pending'],
+    [[decided('bob', 'approve', true, 'per_1'), decided('erin', 'approve', true, 'per_2')], 2, 'approved'],
     [[decided('bob', 'approve'), decided('erin', 'reject')], 1, 'rejected'],
     [[decided('bob', 'reject', 'Forbidden'), decided('erin', 'approve', null)], 1, 'pending'],
   ];
