@@ -5,6 +5,7 @@ import {
   log,
   patched,
   setHandler,
+  sleep,
 } from '@temporalio/workflow';
 import type { Awaited } from '../activities/awaited.ts';
 import type { ApprovalState } from '../domain/approval.ts';
@@ -18,7 +19,6 @@ const messageBytesMax = 16 * 1024;
 
 /** Signals that cannot be decisions and are recorded all the same, of those that come within a minute. */
 const unreadableMax = 10;
-const minuteMs = 60_000;
 /** Nothing of such a signal is passed on: the step finds that this is no decision, and records that. */
 const unreadable = {} as DecisionMessage;
 
@@ -41,8 +41,8 @@ const nobody = { counted: () => {}, refused: () => {} };
 export class Decisions {
   private readonly waiting: Waiting[] = [];
   private working = false;
-  /** Since when how many signals were recorded that cannot be decisions. */
-  private readonly recorded = { sinceMs: 0, signals: 0 };
+  /** Signals of this minute that cannot be decisions. */
+  private recorded = 0;
   private readonly input: RunInput;
   private readonly onApproval: (approval: Awaited) => void;
 
@@ -84,10 +84,13 @@ export class Decisions {
     // A run that had such a signal before they were recorded goes on as it began.
     if (this.input.gate === undefined || this.waiting.length >= waitingMax || !patched('signals-recorded'))
       return;
-    const { recorded } = this;
-    if (Date.now() - recorded.sinceMs >= minuteMs)
-      Object.assign(recorded, { sinceMs: Date.now(), signals: 0 });
-    if (recorded.signals++ < unreadableMax) this.waiting.push({ message: unreadable, ...nobody });
+    if (this.recorded === 0) void this.forgetInAMinute();
+    if (this.recorded++ < unreadableMax) this.waiting.push({ message: unreadable, ...nobody });
+  }
+
+  private async forgetInAMinute(): Promise<void> {
+    await CancellationScope.nonCancellable(() => sleep('1 minute'));
+    this.recorded = 0;
   }
 
   private async work(): Promise<never> {
