@@ -1,5 +1,5 @@
 import type { ApprovalManifest } from '../domain/approval.ts';
-import { ineligible, tally } from '../domain/approval.ts';
+import { ineligible, type RecordedDecision, tally } from '../domain/approval.ts';
 import type { ApprovalCode } from '../domain/approvalTerms.ts';
 import { canonicalJson } from '../domain/canonicalJson.ts';
 import { approverOf, type DecisionClaims, type DecisionMessage } from '../domain/decision.ts';
@@ -59,8 +59,11 @@ export async function signedApproval(
   if (approval.state !== 'approved') throw missing(run, `${approval.id} is ${approval.state}`);
   const counted = approval.decisions.filter(({ counted }) => counted === true);
   const signed = await Promise.all(counted.map(({ jws }) => verify(deps, run, jws)));
-  const votes = signed.map(({ claims }) => {
-    const problem = mismatch(deps, run, claims, approval) ?? unfit(deps, terms, approval, claims);
+  const votes = signed.map(({ claims }, i) => {
+    const problem =
+      mismatch(deps, run, claims, approval) ??
+      unfit(deps, terms, approval, claims) ??
+      (isDetail(claims, counted[i]!) ? undefined : 'comment or form');
     if (problem) throw missing(run, `${claims.jti}: ${problem}`);
     return { vote: claims.tctx.vote, by: requesterOf(approverOf(claims)), counted: true as const };
   });
@@ -85,6 +88,14 @@ export function mayApprove(deps: Dependencies, definition: DefinitionFacts, clai
 export function isFilledIn(deps: Dependencies, { decisions }: StandingApproval): boolean {
   const { form: asked } = definitionOf(deps).approval;
   return decisions.every(({ counted, vote, form }) => counted !== true || fits(asked, vote, form));
+}
+
+/** Whether comment and form are those that were signed. */
+export function isDetail(
+  { tctx }: DecisionClaims,
+  { comment, form }: Pick<RecordedDecision, 'comment' | 'form'>,
+): boolean {
+  return digestOf(canonicalJson({ comment, form })) === tctx.detailDigest;
 }
 
 /** Who rejects may leave it out. */

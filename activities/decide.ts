@@ -1,7 +1,6 @@
 import { refusalOf } from '../domain/approval.ts';
 import { formSchemaOf } from '../domain/approvalForm.ts';
 import type { AuditEvent } from '../domain/audit.ts';
-import { canonicalJson } from '../domain/canonicalJson.ts';
 import { approverOf, type DecisionClaims, DecisionMessage } from '../domain/decision.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { principalOf } from '../domain/grant.ts';
@@ -9,10 +8,10 @@ import type { StandingApproval } from '../domain/ports/approvals.ts';
 import type { VerifiedGrant } from '../domain/ports/grants.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
 import { requesterOf } from '../domain/principal.ts';
-import { credentialOfDecision, fits, mayApprove, mismatch } from './approved.ts';
+import { credentialOfDecision, fits, isDetail, mayApprove, mismatch } from './approved.ts';
 import { type Awaited, awaitedOf } from './awaited.ts';
 import type { Dependencies } from './index.ts';
-import { audited, deployedOf, digestOf, runOf } from './run.ts';
+import { audited, deployedOf, runOf } from './run.ts';
 
 /**
  * Counts a decision, or says why it counts for nothing; either is recorded. Housekeeping of the run: whoever decided acts by what
@@ -39,7 +38,7 @@ export async function decideOn(
   if (typeof verified === 'string') return refuse(deps, run, 'DecisionInvalid', verified);
   const { claims } = verified;
   const other =
-    mismatch(deps, run, claims) ?? (isDetail(claims, comment, form) ? undefined : 'comment or form');
+    mismatch(deps, run, claims) ?? (isDetail(claims, message.data) ? undefined : 'comment or form');
   if (other) return refuse(deps, run, 'DecisionMismatch', other, claims.jti);
   const by = requesterOf(approverOf(claims));
   const refusal = judge(deps, run, verified, form);
@@ -91,10 +90,6 @@ function judge(
     const form = code ? code.form : formSchemaOf(approval.terms.form);
     return fits(form, claims.tctx.vote, filledIn) ? undefined : 'FormInvalid';
   };
-}
-
-function isDetail({ tctx }: DecisionClaims, comment: string | null, form: DecisionMessage['form']): boolean {
-  return digestOf(canonicalJson({ comment, form })) === tctx.detailDigest;
 }
 
 /** Of what does not verify nothing is believed, so nobody is named. */

@@ -14,6 +14,7 @@ import type { Publication } from '../../domain/ports/sink.ts';
 import { zeroCounts } from '../../domain/run.ts';
 import { grantOfRun } from '../keys.ts';
 
+const form = { ticket: 'FIN-7' };
 const found = { baseVersion: 3, changes: { added: 1, changed: 0, unchanged: 0, deduplicated: 0 } };
 const parameters = {};
 const grant = {
@@ -38,7 +39,7 @@ function voteOf(digest: string, change: Partial<DecisionClaims> = {}): DecisionC
       approval: 'apr_1',
       shownDigest: digest,
       vote: 'approve',
-      detailDigest: '0'.repeat(64),
+      detailDigest: digestOf(canonicalJson({ comment: null, form })),
     },
     ...change,
   };
@@ -49,7 +50,8 @@ describe('what was approved', () => {
   async function publish(
     may: (question: Question) => boolean,
     change: Partial<DecisionClaims> = {},
-    form: z.ZodType = z.unknown(),
+    asked: z.ZodType = z.unknown(),
+    recorded: object = form,
   ) {
     const published: Publication[] = [];
     let signed: DecisionClaims | undefined;
@@ -60,7 +62,7 @@ describe('what was approved', () => {
       definitions: {
         require: () => ({
           manifest: { id: pipeline, labels: {}, source: {}, sink: { kind: 'postgres' }, approval: terms },
-          approval: { form },
+          approval: { form: asked },
         }),
       },
       progress: {
@@ -85,7 +87,7 @@ describe('what was approved', () => {
     const digest = digestOf(canonicalJson((await shownBeforePublish(deps, run, []))(found)));
     signed = voteOf(digest, change);
     const decisions = [
-      { id: 'dec_1', jws: 'signed', counted: true, vote: 'approve', form: { ticket: 'FIN-7' } },
+      { id: 'dec_1', jws: 'signed', counted: true, vote: 'approve', comment: null, form: recorded },
     ];
     approval = { id: 'apr_1', state: 'approved', digest, decisions } as unknown as StandingApproval;
     const environment = new MockActivityEnvironment();
@@ -110,6 +112,13 @@ describe('what was approved', () => {
       z.strictObject({ ticket: z.string() }).refine((form) => form.ticket.startsWith(prefix));
     assert.deepEqual(await publish(() => true, {}, ticket('OPS-')), { outcome: 'stale', published: 0 });
     assert.deepEqual(await publish(() => true, {}, ticket('FIN-')), { outcome: 'published', published: 1 });
+  });
+
+  it('counts for nothing where the form on record is not the one that was signed', async () => {
+    await assert.rejects(
+      publish(() => true, {}, z.unknown(), { ticket: 'FIN-8' }),
+      { code: 'ApprovalMissing' },
+    );
   });
 
   it('counts for nothing where whoever asked for the run has signed it', async () => {
