@@ -1,4 +1,4 @@
-import { proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import { fetchQueueOf } from '../domain/fetchQueue.ts';
 import { asCancelled, mayPass } from './failure.ts';
@@ -20,9 +20,9 @@ export function stepsOf(input: RunInput): Activities {
   }
 
   function near<K extends keyof typeof timeouts & keyof typeof localTimeouts>(step: K): Activities[K] {
-    const local = proxyLocalActivities<Activities>(localTimeouts[step])[step];
+    const local = proxyLocalActivities<Activities>(localTimeouts[step])[step] as Step;
     const call: Step = (argument) =>
-      (local as Step)(argument).catch((error: unknown) => {
+      toItsEnd(() => local(argument)).catch((error: unknown) => {
         if (!mayPass(error)) throw error;
         return (far(step) as Step)(argument);
       });
@@ -47,4 +47,12 @@ export function stepsOf(input: RunInput): Activities {
     resume: far('resume'),
     finalize: near('finalize'),
   };
+}
+
+/**
+ * A near step that has begun is not asked to end, since it is short. Asked to after it has ended, which its workflow hears of a moment
+ * later, the SDK (1.24) fails the workflow task, and its worker may then never go on with that run.
+ */
+function toItsEnd<T>(work: () => Promise<T>): Promise<T> {
+  return CancellationScope.current().consideredCancelled ? work() : CancellationScope.nonCancellable(work);
 }

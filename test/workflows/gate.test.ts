@@ -94,14 +94,14 @@ describe('a run at its gate', () => {
     steps = {};
   });
 
-  async function begin(gate: RunInput['gate'] | null = 'publish'): Promise<WorkflowHandle> {
+  async function begin(gate: RunInput['gate'] | null = 'publish', quick = false): Promise<WorkflowHandle> {
     const runId = `payouts-${randomUUID()}`;
     const input: RunInput = {
       runId,
       pipeline: 'payouts',
       version: 1,
       pulled: false,
-      quick: false,
+      quick,
       concurrency: 1,
       deadlineMs: 60_000,
       ...(gate && { gate }),
@@ -109,6 +109,8 @@ describe('a run at its gate', () => {
     return client.workflow.start('runPipeline', {
       workflowId: runId,
       taskQueue: 'gates',
+      // A near step that lasts longer lets its run hear of messages meanwhile.
+      ...(quick && { workflowTaskTimeout: '1s' }),
       args: [input],
       typedSearchAttributes: searchAttributesOf({ tenant: 'acme', principal: 'prn_1', pipeline: 'payouts' }),
     });
@@ -320,6 +322,25 @@ describe('a run at its gate', () => {
     assert.equal(await answer, 'ApprovalEnded');
     await assert.rejects(handle.result());
     assert.deepEqual((await handle.describe()).searchAttributes.WaybillState, ['cancelled']);
+  });
+
+  it('is cancelled at the very moment at which a near step ends', async () => {
+    let gates = 0;
+    steps = {
+      // It is heard of the cancellation after 800 ms; the step of some run ends just then.
+      gate: () => {
+        const ms = 700 + 4 * gates++;
+        return new Promise((resolve) => setTimeout(() => resolve(pending()), ms));
+      },
+    };
+    const handles = await Promise.all(Array.from({ length: 80 }, () => begin('publish', true)));
+    await Promise.all(handles.map((handle) => handle.cancel()));
+    for (const handle of handles) {
+      await assert.rejects(handle.result());
+      assert.equal((await handle.describe()).status.name, 'CANCELLED');
+      const { events } = await handle.fetchHistory();
+      assert.equal(events!.filter((event) => event.workflowTaskFailedEventAttributes).length, 0);
+    }
   });
 
   /** Whether an activity of the run has been asked to end. */
