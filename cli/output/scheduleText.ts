@@ -110,7 +110,8 @@ function firingRows(firing: Firing): FiringRow[] {
 }
 
 function skippedText({ times, first, more }: NonNullable<Firing['skipped']>): string {
-  return `${more ? 'more than ' : ''}${times === 1 ? 'once' : `${count(times)} times`} since ${localTime(first)}`;
+  if (times === 1) return `once, at ${localTime(first)}`;
+  return `${more ? 'more than ' : ''}${count(times)} times since ${localTime(first)}`;
 }
 
 /** Why nothing more begins, and what shows more of it. */
