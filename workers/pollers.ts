@@ -3,7 +3,7 @@ import { createCourier } from '../activities/deliver.ts';
 import { createFirer } from '../activities/fire.ts';
 import { createActivities, type Dependencies } from '../activities/index.ts';
 import { createScheduler } from '../adapters/keys/scheduler.ts';
-import { workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
+import { payloadConverterPath, workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
 import { courierInterceptor } from '../adapters/temporal/courierInterceptor.ts';
 import { currentFiring, firingInterceptor } from '../adapters/temporal/firingInterceptor.ts';
 import type { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
@@ -73,7 +73,7 @@ export async function createPollers({ settings, connection, identity, dependenci
     activities,
     ...(settings.workflowBundle
       ? { workflowBundle: { codePath: settings.workflowBundle } }
-      : { workflowsPath }),
+      : { workflowsPath, dataConverter: { payloadConverterPath } }),
     // A killed worker’s runs move on after this long; the default is 10 s.
     stickyQueueScheduleToStartTimeout: '2s',
     maxConcurrentActivityTaskExecutions: 64,

@@ -7,6 +7,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** The modules that carry identity through every workflow; without them a run could touch nothing. */
 export const workflowInterceptorModules = [join(root, 'adapters/temporal/workflowInterceptors.ts')];
+/** How the workflows read what reaches them. */
+export const payloadConverterPath = join(root, 'adapters/temporal/patientConverter.ts');
 export const workflowsPath = join(root, 'workflows/index.ts');
 
 /** Bundles the workflows into a file, for every worker to run the same code without bundling it itself. */
@@ -14,6 +16,7 @@ export async function bundleWorkflows(file: string, logger?: Logger): Promise<vo
   const { code } = await bundleWorkflowCode({
     workflowsPath,
     workflowInterceptorModules,
+    payloadConverterPath,
     ...(logger && { logger }),
   });
   await mkdir(dirname(file), { recursive: true });

@@ -5,7 +5,11 @@ import { Client, type WorkflowHandle, WorkflowUpdateFailedError } from '@tempora
 import { bundleWorkflowCode, DefaultLogger, Worker } from '@temporalio/worker';
 import type { Awaited as Approval } from '../../activities/awaited.ts';
 import type { Activities } from '../../activities/index.ts';
-import { workflowInterceptorModules, workflowsPath } from '../../adapters/temporal/bundleWorkflows.ts';
+import {
+  payloadConverterPath,
+  workflowInterceptorModules,
+  workflowsPath,
+} from '../../adapters/temporal/bundleWorkflows.ts';
 import { searchAttributeNames, searchAttributesOf } from '../../adapters/temporal/searchAttributes.ts';
 import type { DecisionMessage } from '../../domain/decision.ts';
 import { zeroCounts } from '../../domain/run.ts';
@@ -66,7 +70,12 @@ describe('a run at its gate', () => {
       searchAttributes: Object.fromEntries(searchAttributeNames.map((name) => [name, keyword])),
     });
     const logger = new DefaultLogger('ERROR');
-    workflowBundle = await bundleWorkflowCode({ workflowsPath, workflowInterceptorModules, logger });
+    workflowBundle = await bundleWorkflowCode({
+      workflowsPath,
+      workflowInterceptorModules,
+      payloadConverterPath,
+      logger,
+    });
     const names = Object.keys(usual) as (keyof Activities)[];
     worker = await Worker.create({
       connection: env.nativeConnection,
@@ -239,6 +248,27 @@ describe('a run at its gate', () => {
     assert.deepEqual(sent, [...Array.from({ length: 10 }, () => ({})), message('yes')]);
     await handle.result();
     await Worker.runReplayHistory({ workflowBundle }, await handle.fetchHistory(), handle.workflowId);
+  });
+
+  it('goes on, whatever bytes somebody signals to it', async () => {
+    const handle = await begin();
+    await waiting();
+    const unreadable = [
+      { metadata: { encoding: Buffer.from('nonsense') }, data: Buffer.from('x') },
+      { metadata: { encoding: Buffer.from('json/plain') }, data: Buffer.from('{"token":') },
+      { data: Buffer.from('x') },
+    ];
+    for (const payload of unreadable)
+      for (const signalName of ['decide', 'wake'])
+        await client.workflowService.signalWorkflowExecution({
+          namespace: 'default',
+          workflowExecution: { workflowId: handle.workflowId },
+          signalName,
+          input: { payloads: [payload] },
+        });
+    assert.deepEqual(await send(handle, 'yes'), { counted: true, state: 'approved' });
+    assert.equal(calls.filter((name) => name === 'decide').length, unreadable.length + 1);
+    await handle.result();
   });
 
   it('lets nobody decide on a run that has no gate', async () => {

@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
-import { workflowInterceptorModules, workflowsPath } from '../../adapters/temporal/bundleWorkflows.ts';
+import {
+  payloadConverterPath,
+  workflowInterceptorModules,
+  workflowsPath,
+} from '../../adapters/temporal/bundleWorkflows.ts';
 
 const histories = new URL('histories/', import.meta.url);
 
@@ -11,7 +15,12 @@ describe('histories of runs that began before this change', () => {
   before(async () => {
     const logger = new DefaultLogger('ERROR');
     Runtime.install({ logger, telemetryOptions: { logging: { filter: 'off', forward: {} } } });
-    bundle = await bundleWorkflowCode({ workflowsPath, workflowInterceptorModules, logger });
+    bundle = await bundleWorkflowCode({
+      workflowsPath,
+      workflowInterceptorModules,
+      payloadConverterPath,
+      logger,
+    });
   });
 
   async function replay(text: string): Promise<string | undefined> {
