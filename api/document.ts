@@ -12,14 +12,13 @@ import { DeliveryView } from './routes/deliveries.ts';
 import { ExplanationView } from './routes/explanations.ts';
 import { PipelineView } from './routes/pipelines.ts';
 import { RevocationView } from './routes/revocations.ts';
-import { RunDetail, RunView } from './runView.ts';
+import { RunView } from './runView.ts';
 import { FiringView, ScheduleDetail, ScheduleView } from './scheduleView.ts';
 import { Envelope } from './trigger/envelope.ts';
 
 /** Schemas that the document names once; a registry of our own, since pipelines may register theirs globally. */
 const named = z.registry<{ id: string }>();
 named.add(RunView, { id: 'Run' });
-named.add(RunDetail, { id: 'RunDetail' });
 named.add(Problem, { id: 'Problem' });
 named.add(PipelineView, { id: 'Pipeline' });
 named.add(RevocationView, { id: 'Revocation' });

@@ -42,6 +42,12 @@ export const RunView = z.object({
   startedAt: z.iso.datetime().nullable(),
   endedAt: z.iso.datetime().nullable(),
   reason: z.object({ code: z.string(), message: z.string() }).optional(),
+  gate: z
+    .enum(gates)
+    .optional()
+    .describe(
+      'Before what it waits for people, where its definition says so; it may not have come there yet.',
+    ),
   links: z.object({
     self: z.string(),
     events: z.string(),
@@ -51,22 +57,8 @@ export const RunView = z.object({
   }),
 });
 
-/** A run by itself. */
-export const RunDetail = RunView.extend({
-  gate: z
-    .enum(gates)
-    .optional()
-    .describe(
-      'Before what it waits for people, where its definition says so; it may not have come there yet.',
-    ),
-  rejectedByCode: z
-    .record(z.string(), count)
-    .optional()
-    .describe('Dead letters, where there are some, by why they were refused; of the first 10,000.'),
-});
-
 export function runViewOf(
-  { definition: _, approval, ...run }: Run,
+  { definition, approval, ...run }: Run,
   options: ApiOptions,
 ): z.infer<typeof RunView> {
   const { temporalUiUrl, namespace } = options;
@@ -74,7 +66,12 @@ export function runViewOf(
     ? `${temporalUiUrl.replace(/\/$/, '')}/namespaces/${encodeURIComponent(namespace)}/workflows/${run.id}`
     : null;
   const asked = approval !== undefined && { approval: approvalLinksOf(approval, options).self };
-  return { ...run, links: { ...runLinksOf(run.id, options.publicUrl), ...asked, temporal } };
+  const gate = definition.approval?.before;
+  return {
+    ...run,
+    ...(gate && { gate }),
+    links: { ...runLinksOf(run.id, options.publicUrl), ...asked, temporal },
+  };
 }
 
 export function approvalLinksOf(approvalId: string, { publicUrl = '' }: ApiOptions) {

@@ -19,6 +19,7 @@ import { listKeys, rotateKeys } from './routes/keys.ts';
 import { backchannelLogout } from './routes/logout.ts';
 import { health, keys, openapi, ready } from './routes/operations.ts';
 import { getPipeline, listPipelines } from './routes/pipelines.ts';
+import { countRejections } from './routes/rejections.ts';
 import { resumeRun } from './routes/resumeRun.ts';
 import { listRevocations, restore, revoke } from './routes/revocations.ts';
 import { listRunAudit } from './routes/runAudit.ts';
@@ -112,9 +113,10 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     listPipelines: listPipelines(ports),
     getPipeline: getPipeline(options),
     listRuns: listRuns(ports, options),
-    getRun: getRun(ports, options),
+    getRun: getRun(options),
     followRun: followRun(ports, options, stopping),
     listRunAudit: listRunAudit(ports),
+    countRejections: countRejections(ports),
     cancelRun: cancelRun(ports, options),
     resumeRun: resumeRun(ports, options),
     listKeys: listKeys(ports),

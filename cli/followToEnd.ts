@@ -1,5 +1,5 @@
 import { hasEnded } from '../domain/run.ts';
-import type { Approval, Run, RunDetail, WaybillClient } from '../sdk/client.ts';
+import type { Approval, Rejections, Run, WaybillClient } from '../sdk/client.ts';
 import { asOption } from './connect.ts';
 import { CliError, exitCode } from './context.ts';
 import { people } from './dev/people.ts';
@@ -54,9 +54,9 @@ export async function followToEnd(
   }
 }
 
-/** With why records were refused, which only a run by itself says; what became of it is known without that too. */
-export async function withRefusals(client: WaybillClient, run: Run): Promise<Run | RunDetail> {
-  return run.counts.rejected > 0 ? client.getRun(run.id).catch(() => run) : run;
+/** Why records of a run were refused, where some were; what became of it is known without that too. */
+export async function refusalsOf(client: WaybillClient, run: Run): Promise<Rejections | undefined> {
+  return run.counts.rejected > 0 ? client.countRejections(run.id).catch(() => undefined) : undefined;
 }
 
 /** A run that did not do what it was asked for is the failure of whoever waited for it. */

@@ -6,8 +6,8 @@ import { ApiUnreachable, ProblemError, problemIn } from './problem.ts';
 export { ApiUnreachable, type Problem, ProblemError } from './problem.ts';
 
 export type Run = components['schemas']['Run'];
-/** A run by itself: with its gate, and with why records were refused. */
-export type RunDetail = components['schemas']['RunDetail'];
+/** Records of a run by why they were refused. */
+export type Rejections = operations['countRejections']['responses'][200]['content']['application/json'];
 export type Pipeline = components['schemas']['Pipeline'];
 export type PipelineDetail = operations['getPipeline']['responses'][200]['content']['application/json'];
 export type Envelope = operations['createRun']['requestBody']['content']['application/json'];
@@ -93,8 +93,10 @@ export interface WaybillClient {
   /** Begins a run with data of any length, which is streamed. Resolves once its last byte is durable. */
   upload(pipeline: string, data: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<Run>;
   listRuns(filter?: RunFilter): Promise<Page<Run>>;
-  getRun(id: string): Promise<RunDetail>;
+  getRun(id: string): Promise<Run>;
   /** What happened to a run, oldest first. */
+  /** Why records of a run were refused, of the first 10,000. */
+  countRejections(id: string): Promise<Rejections>;
   listRunAudit(id: string, page?: { limit?: number; cursor?: string }): Promise<Page<AuditEvent>>;
   /** The keys that sign grants, newest first. */
   listKeys(): Promise<Page<Key>>;
@@ -211,6 +213,8 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
     },
     listRuns: async (query = {}) => answered(await http.GET('/v1/runs', { params: { query } })),
     getRun: async (id) => answered(await http.GET('/v1/runs/{id}', { params: { path: { id } } })),
+    countRejections: async (id) =>
+      answered(await http.GET('/v1/runs/{id}/rejections', { params: { path: { id } } })),
     listRunAudit: async (id, query = {}) =>
       answered(await http.GET('/v1/runs/{id}/audit', { params: { path: { id }, query } })),
     listKeys: async () => answered(await http.GET('/v1/keys')),

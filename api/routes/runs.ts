@@ -6,7 +6,7 @@ import { type Run, runStates } from '../../domain/run.ts';
 import { handler, Page } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
-import { RunDetail, RunView, runViewOf } from '../runView.ts';
+import { RunView, runViewOf } from '../runView.ts';
 
 const byId = z.object({ id: z.string() });
 
@@ -43,19 +43,10 @@ export function mayRead(policy: Policy, principal: Principal, run: Run): boolean
   return policy.decide({ principal, action: 'read', resource: runResourceOf(run) }).allowed;
 }
 
-export function getRun({ intake }: ApiPorts, options: ApiOptions) {
+export function getRun(options: ApiOptions) {
   return handler(
-    { summary: 'Shows a run', tags: ['runs'], params: byId, response: { 200: RunDetail } },
-    async ({ admission }) => {
-      const run = admission.run!;
-      const gate = run.definition.approval?.before;
-      const rejectedByCode = run.counts.rejected > 0 && (await intake.countRejections(run.tenant, run.id));
-      return {
-        ...runViewOf(run, options),
-        ...(gate && { gate }),
-        ...(rejectedByCode && { rejectedByCode }),
-      };
-    },
+    { summary: 'Shows a run', tags: ['runs'], params: byId, response: { 200: RunView } },
+    async ({ admission }) => runViewOf(admission.run!, options),
   );
 }
 

@@ -3,7 +3,7 @@ import { runStates } from '../../domain/run.ts';
 import type { Run, RunFilter } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
-import { exitCodeOf, followToEnd, withRefusals } from '../followToEnd.ts';
+import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
 import { auditLines } from '../output/auditText.ts';
 import { printResult } from '../output/print.ts';
 import { endLines, runLines, runTable } from '../output/runText.ts';
@@ -28,8 +28,10 @@ export const addRuns: AddCommand = (program, context) => {
 
   byId(runs, 'get', 'everything about one run').action(async (id: string, _, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
-    const run = await connect(context, options).getRun(id);
-    printResult(options.json, run, () => runLines(run, Date.now()));
+    const client = connect(context, options);
+    const run = await client.getRun(id);
+    const rejections = await refusalsOf(client, run);
+    printResult(options.json, run, () => runLines(run, rejections, Date.now()));
   });
 
   byId(runs, 'audit', 'what happened to a run, and who answers for it; --json has every detail')
@@ -51,8 +53,8 @@ export const addRuns: AddCommand = (program, context) => {
       const client = connect(context, options);
       const run = await followToEnd(client, id, { onChange, as: options.as });
       if (!options.json) {
-        const ended = await withRefusals(client, run);
-        printResult(false, ended, () => endLines(ended));
+        const rejections = await refusalsOf(client, run);
+        printResult(false, run, () => endLines(run, rejections));
       }
       process.exitCode = exitCodeOf(run);
     },

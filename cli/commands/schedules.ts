@@ -14,7 +14,7 @@ import type {
 import { canAsk, confirmed } from '../confirmed.ts';
 import { asOwner, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
-import { exitCodeOf, followToEnd, withRefusals } from '../followToEnd.ts';
+import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
 import { printResult, tell } from '../output/print.ts';
 import { endLines } from '../output/runText.ts';
 import { draftLines, firingTable, scheduleLines, scheduleTable, zonedTime } from '../output/scheduleText.ts';
@@ -263,8 +263,8 @@ function addRuns(schedules: Command, context: CliContext): void {
       if (!options.wait) return printResult(options.json, accepted, () => [`Accepted as ${accepted.id}.`]);
       tell(`Accepted as ${accepted.id}.`);
       const run = await followToEnd(client, accepted.id);
-      const ended = await withRefusals(client, run);
-      printResult(options.json, ended, () => endLines(ended));
+      const rejections = await refusalsOf(client, run);
+      printResult(options.json, run, () => endLines(run, rejections));
       process.exitCode = exitCodeOf(run);
     });
 

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { PipelineDetail, Run, WaybillClient } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
-import { exitCodeOf, followToEnd, withRefusals } from '../followToEnd.ts';
+import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
 import { printResult, tell } from '../output/print.ts';
 import { endLines } from '../output/runText.ts';
 import { type RawParameters, rawParameters, typedParameters } from '../parameters.ts';
@@ -46,8 +46,8 @@ async function trigger(id: string, options: TriggerOptions, context: CliContext)
   }
   tell(`Accepted as ${accepted.id}.`);
   const run = await followToEnd(client, accepted.id, { as: options.as });
-  const ended = await withRefusals(client, run);
-  printResult(options.json, ended, () => endLines(ended));
+  const rejections = await refusalsOf(client, run);
+  printResult(options.json, run, () => endLines(run, rejections));
   process.exitCode = exitCodeOf(run);
 }
 

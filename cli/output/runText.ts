@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { hasEnded } from '../../domain/run.ts';
-import type { Run, RunDetail } from '../../sdk/client.ts';
+import type { Rejections, Run } from '../../sdk/client.ts';
 import { plain } from './plain.ts';
 import { count, duration, localTime, since } from './quantities.ts';
 import { type Column, table } from './table.ts';
@@ -62,16 +62,16 @@ function part(name: string, width: number, n: number): readonly [string, number]
 }
 
 /** What became of a run, with its counts and why records were refused. */
-export function endLines(run: Run | RunDetail): string[] {
-  const below = [...countLines(run), ...refusedLines(run)];
+export function endLines(run: Run, rejections: Rejections | undefined): string[] {
+  const below = [...countLines(run), ...refusedLines(run, rejections)];
   return [outcomeText(run), ...below.map((line) => `  ${line}`)];
 }
 
 /** A run that was let pass with nothing but refused records looks like one that went well. */
-function refusedLines(run: Run | RunDetail): string[] {
-  const { read, rejected } = run.counts;
+function refusedLines({ counts }: Run, rejections: Rejections | undefined): string[] {
+  const { read, rejected } = counts;
   if (rejected === 0) return [];
-  const byCode = Object.entries(('rejectedByCode' in run && run.rejectedByCode) || {});
+  const byCode = Object.entries(rejections?.rejectedByCode ?? {});
   const why = byCode.map(([code, records]) => plain(`${code} ${count(records)}`)).join(', ');
   const [were, all] = [`${count(rejected)} of ${count(read)} records were rejected`, rejected === read];
   return [
@@ -81,7 +81,7 @@ function refusedLines(run: Run | RunDetail): string[] {
 }
 
 /** Everything about one run, for `runs get`. */
-export function runLines(run: RunDetail, now: number): string[] {
+export function runLines(run: Run, rejections: Rejections | undefined, now: number): string[] {
   const rows: [string, string][] = [
     ['state', stateText(run.state)],
     ...(run.reason
@@ -102,7 +102,7 @@ export function runLines(run: RunDetail, now: number): string[] {
   return [
     styleText('bold', run.id),
     ...rows.map(([name, value]) => `  ${styleText('dim', name.padEnd(9))} ${value}`),
-    ...[...countLines(run), ...refusedLines(run)].map((line) => `  ${line}`),
+    ...[...countLines(run), ...refusedLines(run, rejections)].map((line) => `  ${line}`),
   ];
 }
 

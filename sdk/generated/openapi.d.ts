@@ -145,6 +145,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/runs/{id}/rejections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Says why records of a run were refused
+         * @description By code, of the first 10,000 dead letters. What waits to be published has none yet.
+         */
+        get: operations["countRejections"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/runs/{id}/cancel": {
         parameters: {
             query?: never;
@@ -1247,71 +1267,18 @@ export interface components {
                 code: string;
                 message: string;
             };
-            links: {
-                self: string;
-                events: string;
-                audit: string;
-                /** @description What it waits for, while it waits for people. */
-                approval?: string;
-                temporal: string | null;
-            };
-        };
-        RunDetail: {
-            /** @description `<pipeline>-<uuidv7>`; also the workflow id in Temporal. */
-            id: string;
-            pipeline: string;
-            /** @enum {string} */
-            state: "accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled";
-            tenant: string;
-            requestedBy: {
-                id: string;
-                issuer: string;
-                subject: string;
-                /** @enum {string} */
-                kind: "person" | "service" | "agent";
-                actor?: {
-                    id: string;
-                    issuer: string;
-                    subject: string;
-                    /** @enum {string} */
-                    kind: "person" | "service" | "agent";
-                };
-            };
-            /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were never stored, as of a run that was rejected, none is `emitted` then. */
-            counts: {
-                read: number;
-                passed: number;
-                filtered: number;
-                rejected: number;
-                emitted: number;
-                stored: number;
-                unchanged: number;
-                deduplicated: number;
-            };
-            /** Format: date-time */
-            createdAt: string;
-            startedAt: string | null;
-            endedAt: string | null;
-            reason?: {
-                code: string;
-                message: string;
-            };
-            links: {
-                self: string;
-                events: string;
-                audit: string;
-                /** @description What it waits for, while it waits for people. */
-                approval?: string;
-                temporal: string | null;
-            };
             /**
              * @description Before what it waits for people, where its definition says so; it may not have come there yet.
              * @enum {string}
              */
             gate?: "ingest" | "publish";
-            /** @description Dead letters, where there are some, by why they were refused; of the first 10,000. */
-            rejectedByCode?: {
-                [key: string]: number;
+            links: {
+                self: string;
+                events: string;
+                audit: string;
+                /** @description What it waits for, while it waits for people. */
+                approval?: string;
+                temporal: string | null;
             };
         };
         Problem: {
@@ -2488,7 +2455,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RunDetail"];
+                    "application/json": components["schemas"]["Run"];
                 };
             };
             /** @description Refused; `code` says why. */
@@ -2588,6 +2555,41 @@ export interface operations {
                             };
                         }[];
                         nextCursor: string | null;
+                    };
+                };
+            };
+            /** @description Refused; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    countRejections: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        rejectedByCode: {
+                            [key: string]: number;
+                        };
                     };
                 };
             };

@@ -283,14 +283,16 @@ describe('runs over HTTP', () => {
     assert.deepEqual([none, neither], [null, []]);
   });
 
-  it('one by itself says where it will wait, and why records were refused', async () => {
+  it('one says where it will wait, and why its records were refused', async () => {
     const shown = async (id: string) => {
-      const run = await (await api.call(`/v1/runs/${id}`)).json();
-      const { gate, rejectedByCode } = run as { gate?: string; rejectedByCode?: object };
+      const { gate } = (await (await api.call(`/v1/runs/${id}`)).json()) as { gate?: string };
+      const { rejectedByCode } = (await (await api.call(`/v1/runs/${id}/rejections`)).json()) as {
+        rejectedByCode: object;
+      };
       return { gate, rejectedByCode };
     };
     const { id: gated } = await accepted('/v1/pipelines/kept/runs', json({}));
-    assert.deepEqual(await shown(gated), { gate: 'publish', rejectedByCode: undefined });
+    assert.deepEqual(await shown(gated), { gate: 'publish', rejectedByCode: {} });
     const { id } = await accepted('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
     await api.refuseRecords(id, ['SchemaMismatch', 'SchemaMismatch', 'TestOrder']);
     assert.deepEqual(await shown(id), {

@@ -61,6 +61,7 @@ const granted: Record<
   getRun: { path: '/v1/runs/{run}', answers: 200 },
   followRun: { path: '/v1/runs/{run}/events', answers: 200 },
   listRunAudit: { path: '/v1/runs/{run}/audit', answers: 200 },
+  countRejections: { path: '/v1/runs/{run}/rejections', answers: 200 },
   cancelRun: { path: '/v1/runs/{run}/cancel', answers: 202 },
   resumeRun: { path: '/v1/runs/{run}/resume', init: { method: 'POST' }, answers: [409, 'RunNotSuspended'] },
   revoke: { path: '/v1/revocations', init: revoked, answers: 200 },

@@ -1,0 +1,20 @@
+import { z } from 'zod';
+import { handler } from '../handler.ts';
+import type { ApiPorts } from '../ports.ts';
+
+/** By itself, because there may be many to count, and whoever follows a run asks for that often. */
+export function countRejections({ intake }: ApiPorts) {
+  return handler(
+    {
+      summary: 'Says why records of a run were refused',
+      description: 'By code, of the first 10,000 dead letters. What waits to be published has none yet.',
+      tags: ['runs'],
+      params: z.object({ id: z.string() }),
+      response: { 200: z.object({ rejectedByCode: z.record(z.string(), z.int().min(0)) }) },
+    },
+    async ({ admission }) => {
+      const { tenant, id, counts } = admission.run!;
+      return { rejectedByCode: counts.rejected > 0 ? await intake.countRejections(tenant, id) : {} };
+    },
+  );
+}
