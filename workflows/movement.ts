@@ -169,7 +169,12 @@ export class Movement {
     work.then(
       (result) => {
         this.underWay--;
-        onDone(result);
+        try {
+          onDone(result);
+        } catch (error) {
+          // Whoever reaches Temporal can complete an activity as they like, and what nobody caught would stop the run for good.
+          this.fail(error);
+        }
         this.advance();
       },
       (error: unknown) => {

@@ -271,6 +271,26 @@ describe('a run at its gate', () => {
     await handle.result();
   });
 
+  it('fails, and does not stand still, where somebody has a step say what it cannot have said', async () => {
+    const { promise, resolve } = Promise.withResolvers<{ known: number; sealed: boolean }>();
+    for (const encoding of ['binary/null', 'nonsense']) {
+      calls = [];
+      steps = { ingest: () => promise };
+      const handle = await begin();
+      await until(() => calls.includes('ingest'));
+      const { raw } = await handle.describe();
+      await client.workflowService.respondActivityTaskCompletedById({
+        namespace: 'default',
+        workflowId: handle.workflowId,
+        activityId: raw.pendingActivities![0]!.activityId!,
+        result: { payloads: [{ metadata: { encoding: Buffer.from(encoding) } }] },
+      });
+      await assert.rejects(handle.result());
+      assert.equal(calls.at(-1), 'finalize');
+    }
+    resolve({ known: 0, sealed: true });
+  });
+
   it('lets nobody decide on a run that has no gate', async () => {
     const { promise, resolve } = Promise.withResolvers<{ known: number; sealed: boolean }>();
     steps = { ingest: () => promise };
