@@ -48,10 +48,11 @@ const campaigns: Record<string, () => Promise<string[]>> = {
   api: () => underLoad('api'),
   temporal: () => underLoad('temporal'),
   postgres: () => underLoad('postgres'),
+  /** `schedules N` takes another number than 500. */
   schedules: () =>
     withStack({ project: benchProject }, (stack) =>
       fireTogether(stack, {
-        schedules: 500,
+        schedules: numbers[0] ?? 500,
         kill: ['api', 'worker-1', 'temporal', 'worker-2', 'api'],
         jitter: '40s',
       }),

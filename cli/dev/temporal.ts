@@ -60,6 +60,13 @@ const dynamicConfig = [
   'history.transferProcessorMaxPollRPS=2000',
   // Without it a fairness key (the tenant) is accepted and ignored.
   'matching.enableFairness=true',
+  // All that the server writes goes through one connection to SQLite, one after the other. By default 512 tasks of each kind may
+  // wait for it at once, and each gives up after 3 s: with 100 schedules due at once most of the work was work done again.
+  'history.transferProcessorSchedulerWorkerCount=8',
+  'history.timerProcessorSchedulerWorkerCount=4',
+  'history.visibilityProcessorSchedulerWorkerCount=2',
+  // So many firings a second as two processors get done; the others wait their turn in the schedules.
+  'worker.schedulerNamespaceStartWorkflowRPS=10',
 ];
 
 const readyMs = 60_000;
