@@ -7,6 +7,7 @@ import type { Authority } from '../domain/ports/authority.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { Deliveries, WebhookKeys } from '../domain/ports/deliveries.ts';
 import type { Directory } from '../domain/ports/directory.ts';
+import type { Firings } from '../domain/ports/firings.ts';
 import type { GrantKeys, GrantSigner, GrantVerifier } from '../domain/ports/grants.ts';
 import type { Acceptance, Intake } from '../domain/ports/intake.ts';
 import type { LogoutRecords, LogoutTokens } from '../domain/ports/logouts.ts';
@@ -44,6 +45,7 @@ export interface ApiPorts {
   deliveries: Deliveries;
   approvals: Approvals;
   schedules: Schedules;
+  firings: Firings;
   timetable: Timetable;
   delegationVerifier: GrantVerifier<DelegationClaims>;
   /** Who acts when a schedule fires; somebody who may be revoked, which stops all of them. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { firingOutcomes } from '../domain/firing.ts';
-import type { ShownFiring } from '../domain/ports/schedules.ts';
+import type { ShownFiring } from '../domain/ports/firings.ts';
 import { runStates } from '../domain/run.ts';
 import { runLinksOf } from '../domain/runLinks.ts';
 import { type Schedule, ScheduleTerms, scheduleStates, temporalScheduleId } from '../domain/schedule.ts';

@@ -14,6 +14,15 @@ export function fromPostgres(error: unknown): WaybillError {
   return new WaybillError(isPassing(error) ? 'DatabaseUnavailable' : 'Internal', { detail, cause: error });
 }
 
+/** The answer, or what its error means. */
+export async function asked<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
 /**
  * The same for statements that write a user's rows. Also `SinkRejected`: a value or a constraint;
  * `SinkIncompatible`: the table, a column or a privilege is missing. `SinkRejected` has no `cause`, since

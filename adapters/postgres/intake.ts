@@ -4,7 +4,7 @@ import type { DatabaseAddress } from './address.ts';
 import { appendArrival, breakOffArrival, sealArrival, touchArrival } from './arrival.ts';
 import { listRunAudit } from './auditTrail.ts';
 import { cancelRun } from './cancelRun.ts';
-import { fromPostgres } from './failure.ts';
+import { asked } from './failure.ts';
 import { findGrant, resumeRun } from './resumeRun.ts';
 import { findOpenRun } from './runFacts.ts';
 import { countRejections, findRun, listRuns } from './runs.ts';
@@ -41,12 +41,4 @@ export function createIntake(
     check: async () => void (await asked(tenants.for(null).query('SELECT 1'))),
     close: watching.close,
   };
-}
-
-async function asked<T>(answer: Promise<T>): Promise<T> {
-  try {
-    return await answer;
-  } catch (error) {
-    throw fromPostgres(error);
-  }
 }

@@ -10,7 +10,7 @@ import { mayRead } from './runs.ts';
 const byId = z.object({ id: z.string() });
 
 export function listFirings(ports: ApiPorts, options: ApiOptions) {
-  const { schedules, policy } = ports;
+  const { firings, policy } = ports;
   return handler(
     {
       summary: 'Lists what became of the times of a schedule, newest first',
@@ -21,7 +21,7 @@ export function listFirings(ports: ApiPorts, options: ApiOptions) {
     },
     async ({ query: { limit, cursor }, admission: { schedule, principal } }) => {
       const { tenant, id } = schedule!;
-      const page = await schedules.listFirings(tenant, id, {
+      const page = await firings.list(tenant, id, {
         limit,
         ...(cursor !== undefined && { cursor }),
       });

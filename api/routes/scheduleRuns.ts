@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { describeTerms } from '../../domain/delegation.ts';
-import type { Attempt } from '../../domain/ports/schedules.ts';
+import type { Attempt } from '../../domain/ports/firings.ts';
 import type { Run } from '../../domain/run.ts';
 import type { Schedule } from '../../domain/schedule.ts';
 import type { Admission } from '../gate.ts';
@@ -81,7 +81,7 @@ export function backfillSchedule(ports: ApiPorts, options: ApiOptions) {
       const toMs = Math.min(Date.parse(to), Date.now());
       const range = { fromMs: Date.parse(from), toMs };
       const { timesMs, complete } = await ports.timetable.times(schedule.terms, range);
-      const attempts = await ports.schedules.listAttempts(schedule.tenant, schedule.id, {
+      const attempts = await ports.firings.listAttempts(schedule.tenant, schedule.id, {
         from,
         to: new Date(toMs).toISOString(),
       });
@@ -121,7 +121,7 @@ async function fill(
   const key = sha256(JSON.stringify([at, instead, describeTerms(schedule)]));
   const call = callOf(admission, txn, `backfill/${schedule.id}/${key}`);
   const run = await begin(ports, options, schedule, call, at, 'backfill');
-  await ports.schedules.recordBackfill(schedule.tenant, schedule.id, at, run.id);
+  await ports.firings.recordBackfill(schedule.tenant, schedule.id, at, run.id);
   return run;
 }
 

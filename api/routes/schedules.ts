@@ -69,7 +69,7 @@ async function waitsFor(
 ): Promise<WaitsFor | null> {
   const { tenant, id, terms } = schedule;
   if (terms.overlap === 'allow-all' || terms.overlap === 'cancel-other') return null;
-  const last = await ports.schedules.lastFired(tenant, id);
+  const last = await ports.firings.last(tenant, id);
   if (!last || last.endedAt !== null) return null;
   const [run, skipped] = await Promise.all([
     ports.intake.findRun(tenant, last.runId),

@@ -8,8 +8,8 @@ import {
   isListed,
   listedWithinMs,
 } from '../../domain/firing.ts';
+import type { Begun, NewFiring, RecordedFiring } from '../../domain/ports/firings.ts';
 import type { FiringAnswer } from '../../domain/ports/scheduler.ts';
-import type { Begun, NewFiring, RecordedFiring } from '../../domain/ports/schedules.ts';
 import { type Schedule, scheduleOf } from '../../domain/schedule.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { triggerByFiring } from '../trigger/firing.ts';
@@ -41,7 +41,7 @@ export async function fire(asked: Asked): Promise<FiringAnswer> {
   const place = execution && placeOf(execution);
   if (!isGenuine(execution) || place?.id !== asked.scheduleId)
     return refuse(asked, await tenantOf(asked, place), 'FiringRefused', 'execution');
-  const known = await asked.ports.schedules.findFiring(place.tenant, place.id, execution.nominalAt);
+  const known = await asked.ports.firings.find(place.tenant, place.id, execution.nominalAt);
   if (known) return answerKnown(asked, place.tenant, execution, known);
   const schedule = await asked.ports.schedules.find(place.tenant, place.id);
   if (!schedule) return refuse(asked, null, 'ScheduleUnknown', 'schedule');
@@ -86,14 +86,14 @@ async function check(
   schedule: Schedule,
   execution: Genuine,
 ): Promise<FiringAnswer | undefined> {
-  const { timetable, schedules } = asked.ports;
+  const { timetable, schedules, firings } = asked.ports;
   const { tenant, id } = schedule;
   const nominalMs = Date.parse(execution.nominalAt);
   const { timesMs } = await timetable.times(schedule.terms, { fromMs: nominalMs, toMs: nominalMs });
   const [known, last, hasFailed] = await Promise.all([
     timetable.describe(schedule),
-    schedules.lastFired(tenant, id),
-    schedule.terms.pauseOnFailure && schedules.hasFailed(schedule),
+    firings.last(tenant, id),
+    schedule.terms.pauseOnFailure && firings.hasFailed(schedule),
   ]);
   const failed = failedFiringCheck({
     execution,
@@ -217,7 +217,7 @@ async function recorded(
   schedule: Schedule,
   execution: Genuine,
   { outcome, code }: { outcome: 'blocked' | 'missed' | 'skipped'; code: ErrorCode },
-  block: Parameters<ApiPorts['schedules']['recordFiring']>[2] = null,
+  block: Parameters<ApiPorts['firings']['record']>[2] = null,
 ): Promise<FiringAnswer> {
   const action = outcome === 'blocked' ? 'schedule.blocked' : 'schedule.not-fired';
   const { id: delegation } = schedule.delegation ?? { id: null };
@@ -229,7 +229,7 @@ async function recorded(
     delegation,
   });
   const firing = { ...newFiring(execution), outcome, code };
-  const stands = await asked.ports.schedules.recordFiring(schedule, firing, block, audit);
+  const stands = await asked.ports.firings.record(schedule, firing, block, audit);
   return answerKnown(asked, schedule.tenant, execution, stands);
 }
 

@@ -5,8 +5,8 @@ import type { Manifest } from '../manifest.ts';
 import type { Requester } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
 import type { Run, RunRef, RunState } from '../run.ts';
+import type { NewFiring } from './firings.ts';
 import type { RunFacts } from './progress.ts';
-import type { NewFiring } from './schedules.ts';
 import type { PulledSource } from './sources.ts';
 
 /** What the API asks of the database: accepting runs and showing them. All of it throws `DatabaseUnavailable`. */

@@ -23,6 +23,7 @@ import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createDeliveries } from '../../adapters/postgres/deliveries.ts';
 import { createDirectory } from '../../adapters/postgres/directory.ts';
+import { createFirings } from '../../adapters/postgres/firings.ts';
 import { createIntake } from '../../adapters/postgres/intake.ts';
 import { watchRevocations } from '../../adapters/postgres/liveRevocations.ts';
 import { createLogoutRecords } from '../../adapters/postgres/logouts.ts';
@@ -115,6 +116,7 @@ export async function startApi({
     deliveries: createDeliveries(tenants),
     approvals: createApprovals(tenants),
     schedules: createSchedules(tenants),
+    firings: createFirings(tenants),
     timetable: awayTimetable,
     delegationVerifier: createGrantVerifier({
       keys: grantKeys,
