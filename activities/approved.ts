@@ -111,7 +111,7 @@ export function fits(
 /** All of a decision that somebody may have revoked. */
 export function credentialOfDecision({ claims, key }: VerifiedGrant<DecisionClaims>): Credential {
   const { sub, req, tctx } = claims;
-  return { tenant: tctx.tenant, principals: [sub], issuedAtS: req.iat, key };
+  return { tenant: tctx.tenant, principals: [sub], issuedAtS: req.iat, outlastsSession: true, key };
 }
 
 /** In what a decision was signed for something else than this run and approval. */

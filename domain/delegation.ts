@@ -66,5 +66,6 @@ export function credentialUnder(
   actor: SchedulerActor,
   key: string,
 ): Credential {
-  return { tenant, principals: [sub, actor.id], issuedAtS: req.iat, delegation: jti, key };
+  const principals = [sub, actor.id];
+  return { tenant, principals, issuedAtS: req.iat, outlastsSession: true, delegation: jti, key };
 }

@@ -182,7 +182,8 @@ export function credentialOf({ claims, key }: VerifiedGrant<WorkflowGrantClaims 
     principals: act ? [sub, act.id] : [sub],
     issuedAtS: req.iat,
     grants: [jti, tctx.workflowId],
-    ...('delegation' in tctx && tctx.delegation !== undefined && { delegation: tctx.delegation }),
+    ...('delegation' in tctx &&
+      tctx.delegation !== undefined && { delegation: tctx.delegation, outlastsSession: true }),
     key,
   };
 }

@@ -36,9 +36,14 @@ export interface Credential {
   principals: readonly string[];
   /** Seconds since 1970. */
   issuedAtS: number;
+  /**
+   * Given to count when who gave it is away: the consent of a schedule and what comes of it, a decision. Signing out leaves it, and
+   * whoever withdraws the right of its giver makes it void all the same.
+   */
+  outlastsSession?: boolean;
   /** `jti` of a grant and the id of its run. */
   grants?: readonly string[];
-  /** `dlg_…` of the consent that it comes from. One is given to outlast the session, so signing out leaves it. */
+  /** `dlg_…` of the consent that it comes from. */
   delegation?: string;
   /** Thumbprint of the key that signed a grant. */
   key?: string;
@@ -60,7 +65,6 @@ export function voids(revocation: StandingRevocation, credential: Credential): b
   return kind === 'grant' && (credential.grants ?? []).some((id) => id === target);
 }
 
-/** A consent to a schedule is there for the time when its owner is away. */
-function isOfSession({ issuedAtS, delegation }: Credential, issuedUntil: string): boolean {
-  return delegation === undefined && issuedAtS * 1000 <= Date.parse(issuedUntil);
+function isOfSession({ issuedAtS, outlastsSession }: Credential, issuedUntil: string): boolean {
+  return !outlastsSession && issuedAtS * 1000 <= Date.parse(issuedUntil);
 }

@@ -20,16 +20,17 @@ export function voided(first: number): string {
        END
        AND (v.tenant IS NULL OR v.tenant = ${tenant}::text)
        AND (v.issued_until IS NULL
-         OR (${delegation}::text IS NULL AND v.issued_until >= to_timestamp(${issuedAtS}::double precision))))`;
+         OR v.issued_until >= to_timestamp(${issuedAtS}::double precision)))`;
 }
 
 export function voidedValues({
   tenant,
   principals,
   issuedAtS,
+  outlastsSession,
   grants = [],
   key,
   delegation,
 }: Credential): unknown[] {
-  return [tenant, principals, issuedAtS, grants, key ?? null, delegation ?? null];
+  return [tenant, principals, outlastsSession ? null : issuedAtS, grants, key ?? null, delegation ?? null];
 }

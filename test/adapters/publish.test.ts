@@ -289,6 +289,17 @@ describe('publishing all rows of a run at once', () => {
     assert.deepEqual([await values(), await traces(run)], [[], nothing]);
   });
 
+  it('happens though somebody who approved has signed out since', async () => {
+    fresh();
+    const run = await newRun();
+    const erin: Credential = { tenant, principals: ['prn_erin'], issuedAtS: 0, key: 'key_1' };
+    await revoke('principal', 'prn_erin', new Date());
+    assert.deepEqual(await published(run, [[[1, 'a']]], { approvers: [erin] }), { outcome: 'stale' });
+    const approvers = [{ ...erin, outlastsSession: true }];
+    assert.equal((await published(run, [[[1, 'a']]], { approvers })).outcome, 'published');
+    assert.deepEqual(await values(), [[1, 'a']]);
+  });
+
   it('of several attempts at once happens once', async () => {
     fresh();
     const run = await newRun();
@@ -299,13 +310,10 @@ describe('publishing all rows of a run at once', () => {
     assert.deepEqual(await traces(run), { ledger: 2, letters: 2, events: 1, version: 1 });
   });
 
-  async function revoke(kind: string, target: string): Promise<void> {
-    await admin.query('INSERT INTO waybill.revocation (id, kind, target, tenant) VALUES ($1, $2, $3, $4)', [
-      `rev ${target} ${tenant}`,
-      kind,
-      target,
-      tenant,
-    ]);
+  async function revoke(kind: string, target: string, issuedUntil: Date | null = null): Promise<void> {
+    const text =
+      'INSERT INTO waybill.revocation (id, kind, target, tenant, issued_until) VALUES ($1, $2, $3, $4, $5)';
+    await admin.query(text, [`rev ${target} ${tenant}`, kind, target, tenant, issuedUntil]);
   }
 });
 

@@ -50,6 +50,16 @@ describe('what a revocation makes void', () => {
     });
 });
 
+describe('what was given to count when its giver is away', () => {
+  const given = { tenant: 'acme', principals: ['prn_bob'], issuedAtS: 1_000, outlastsSession: true };
+  const revoked = { id: 'rev_1', kind: 'principal', target: 'prn_bob', tenant: null } as const;
+
+  it('stands when they sign out, and not once their right is withdrawn', () => {
+    assert.equal(voids({ ...revoked, issuedUntil: new Date(2_000_000).toISOString() }, given), false);
+    assert.equal(voids({ ...revoked, issuedUntil: null }, given), true);
+  });
+});
+
 describe('a sign-out', () => {
   const signedOutAt = 1_800_000_000;
   const signOut: StandingRevocation = {
