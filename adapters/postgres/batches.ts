@@ -51,6 +51,12 @@ export async function insertBatch(client: ClientBase, runId: string, batch: Batc
     throw new WaybillError('SourceChanged', { detail: `${runId} batch ${seq}` });
 }
 
+/** The batches of the run `$1`. */
+export const selectBatch = `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte AS "firstByte",
+  first_record AS "firstRecord", first_line AS "firstLine", records, header, refused,
+  source_version AS "sourceVersion"
+  FROM waybill.batch WHERE run_id = $1`;
+
 /** `bigint` columns arrive as strings; none of these exceeds 2^53. */
 export function batchFromRow(row: Record<string, unknown>): Batch {
   const {
