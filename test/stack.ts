@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { readPolicies } from '../adapters/policy/readPolicies.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
-import { applyPolicySet } from '../adapters/postgres/policySets.ts';
+import { applyPolicySet } from '../adapters/postgres/rights/policySets.ts';
 import { stopChild } from '../cli/dev/child.ts';
 import { openHome } from '../cli/dev/home.ts';
 import { choosePorts } from '../cli/dev/ports.ts';

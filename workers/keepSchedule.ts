@@ -4,7 +4,7 @@ import {
   ScheduleNotFoundError,
   type ScheduleUpdateOptions,
 } from '@temporalio/client';
-import type { DueSchedule } from '../adapters/postgres/dueSchedules.ts';
+import type { DueSchedule } from '../adapters/postgres/schedules/dueSchedules.ts';
 import { formOf } from '../adapters/temporal/scheduleForm.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { temporalScheduleId } from '../domain/schedule.ts';

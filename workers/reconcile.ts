@@ -7,7 +7,7 @@ import {
   listOpenRuns,
   listWaitingFor,
   type OpenRun,
-} from '../adapters/postgres/openRuns.ts';
+} from '../adapters/postgres/runs/openRuns.ts';
 import type { AuditEvent, AuditLog } from '../domain/audit.ts';
 import { errors } from '../domain/errors.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';

@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { Pool } from 'pg';
-import { listPendingDeliveries, restartDelivery } from '../adapters/postgres/dueDeliveries.ts';
+import { listPendingDeliveries, restartDelivery } from '../adapters/postgres/deliveries/dueDeliveries.ts';
 import type { DeliveryLog } from '../domain/ports/deliveries.ts';
 import { deliveryWorkflowId } from '../domain/webhookDelivery.ts';
 import { statusOf } from './workflowStatus.ts';

@@ -1,5 +1,9 @@
 import type { Pool } from 'pg';
-import { adoptPause, listAppliedSchedules, reapplySchedule } from '../adapters/postgres/dueSchedules.ts';
+import {
+  adoptPause,
+  listAppliedSchedules,
+  reapplySchedule,
+} from '../adapters/postgres/schedules/dueSchedules.ts';
 import { isOurNote } from '../adapters/temporal/scheduleForm.ts';
 import type { KnownSchedule, Timetable } from '../domain/ports/timetable.ts';
 import type { Schedule } from '../domain/schedule.ts';

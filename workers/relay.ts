@@ -9,10 +9,10 @@ import {
 import type { Pool } from 'pg';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 import { bell } from '../adapters/postgres/bell.ts';
-import { type DueDelivery, relayDeliveries } from '../adapters/postgres/dueDeliveries.ts';
-import { type DueSchedule, relaySchedules } from '../adapters/postgres/dueSchedules.ts';
+import { type DueDelivery, relayDeliveries } from '../adapters/postgres/deliveries/dueDeliveries.ts';
 import { listen } from '../adapters/postgres/listen.ts';
 import { type OutboxEntry, relayOutbox } from '../adapters/postgres/outbox.ts';
+import { type DueSchedule, relaySchedules } from '../adapters/postgres/schedules/dueSchedules.ts';
 import { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
 import { searchAttributesOf } from '../adapters/temporal/searchAttributes.ts';
 import { startOf } from '../domain/runStart.ts';

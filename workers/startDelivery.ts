@@ -1,5 +1,5 @@
 import { type Client, WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
-import type { DueDelivery } from '../adapters/postgres/dueDeliveries.ts';
+import type { DueDelivery } from '../adapters/postgres/deliveries/dueDeliveries.ts';
 import { searchAttributesOfTenant } from '../adapters/temporal/searchAttributes.ts';
 import { deliveryWorkflow, deliveryWorkflowId } from '../domain/webhookDelivery.ts';
 import { workflowTaskTimeout } from '../workflows/timeouts.ts';

@@ -4,7 +4,7 @@ import { WaybillError } from '../../domain/errors.ts';
 import type { Policy } from '../../domain/policy.ts';
 import type { DatabaseAddress } from '../postgres/address.ts';
 import { ageMaxMs, keepCurrent } from '../postgres/liveCopy.ts';
-import { type AppliedSet, policyChannel, readPolicySet } from '../postgres/policySets.ts';
+import { type AppliedSet, policyChannel, readPolicySet } from '../postgres/rights/policySets.ts';
 import { createPolicyEngine } from './engine.ts';
 import { policyInvalid } from './policyInvalid.ts';
 

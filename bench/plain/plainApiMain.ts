@@ -4,7 +4,7 @@ import { openDirectory } from '../../adapters/objects/directory.ts';
 import { addressOf } from '../../adapters/postgres/address.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
-import { createIntake } from '../../adapters/postgres/intake.ts';
+import { createIntake } from '../../adapters/postgres/runs/intake.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import { createReceiver } from '../../adapters/records/receiver.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { migrate } from '../../adapters/postgres/migrate.ts';
-import { applySinks } from '../../adapters/postgres/sinkTable.ts';
+import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import { databaseUrl, ensurePasswords } from '../../cli/dev/passwords.ts';
 import { ensureDatabase } from '../../cli/dev/postgresRoles.ts';

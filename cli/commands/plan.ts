@@ -92,7 +92,7 @@ async function planned(
 
 async function liveSet(database: string | undefined, context: CliContext): Promise<PolicySet | undefined> {
   const { connectPool } = await import('../../adapters/postgres/connect.ts');
-  const { readPolicySet } = await import('../../adapters/postgres/policySets.ts');
+  const { readPolicySet } = await import('../../adapters/postgres/rights/policySets.ts');
   const pool = connectPool(namedDatabase(database, context) ?? embeddedDatabase(context), {
     connectionsMax: 1,
     name: 'waybill-plan',

@@ -22,7 +22,7 @@ import { createPublishedKeys } from '../../adapters/keys/publishedKeys.ts';
 import { signGrant } from '../../adapters/keys/signGrant.ts';
 import { signVoucher, vouchedKeys } from '../../adapters/keys/vouchers.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
-import { listGrantKeys } from '../../adapters/postgres/grantKeys.ts';
+import { listGrantKeys } from '../../adapters/postgres/rights/grantKeys.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { GrantKey } from '../../domain/grantKey.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import pg from 'pg';
-import { watchRevocations } from '../../adapters/postgres/liveRevocations.ts';
+import { watchRevocations } from '../../adapters/postgres/rights/liveRevocations.ts';
 import { startPostgresForTest } from '../stack.ts';
 
 describe('a live copy', () => {

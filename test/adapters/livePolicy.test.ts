@@ -6,7 +6,7 @@ import { type LivePolicy, startLivePolicy } from '../../adapters/policy/livePoli
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
-import { applyPolicySet } from '../../adapters/postgres/policySets.ts';
+import { applyPolicySet } from '../../adapters/postgres/rights/policySets.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import type { PolicySet, Question } from '../../domain/policy.ts';
 import { layCable } from '../api/cable.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import pg from 'pg';
 import { connectPool } from '../../adapters/postgres/connect.ts';
-import { createProgress } from '../../adapters/postgres/progress.ts';
+import { createProgress } from '../../adapters/postgres/progress/progress.ts';
 import { type Tenants, tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { zeroCounts } from '../../domain/run.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';

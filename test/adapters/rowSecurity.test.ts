@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import pg from 'pg';
 import { connectPool } from '../../adapters/postgres/connect.ts';
-import { applySinks } from '../../adapters/postgres/sinkTable.ts';
+import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { defaultLimits, type Manifest } from '../../domain/manifest.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';

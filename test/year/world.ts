@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import pg from 'pg';
-import { applySinks } from '../../adapters/postgres/sinkTable.ts';
+import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import { people } from '../../cli/dev/people.ts';
 import { startApi } from '../api/startApi.ts';

@@ -1,0 +1,96 @@
+import { WaybillError } from '../../../domain/errors.ts';
+import type { Deliveries, ShownDelivery } from '../../../domain/ports/deliveries.ts';
+import { insertAudit } from '../audit.ts';
+import { fromPostgres } from '../failure.ts';
+import { runColumns, runFromRow } from '../runs/runs.ts';
+import type { Tenants } from '../tenants.ts';
+
+/** The deliveries of tenants, for the API. */
+export function createDeliveries(tenants: Tenants): Deliveries {
+  async function rows(
+    tenant: string,
+    name: string,
+    where: string,
+    values: unknown[],
+  ): Promise<ShownDelivery[]> {
+    try {
+      const { rows } = await tenants
+        .for(tenant)
+        .query({ name, text: `${select} ${where}`, values: [tenant, ...values] });
+      return rows.map(shownFromRow);
+    } catch (error) {
+      throw fromPostgres(error);
+    }
+  }
+
+  const find: Deliveries['find'] = async (tenant, id) => {
+    const [found] = await rows(tenant, 'find-delivery', 'AND d.id = $2', [id]);
+    return found;
+  };
+
+  return {
+    find,
+
+    async list(tenant, { runId, state, limit, cursor }) {
+      const found = await rows(
+        tenant,
+        'list-deliveries',
+        `AND ($2::text IS NULL OR d.run_id = $2) AND ($3::text IS NULL OR d.state = $3)
+         AND ($4::text IS NULL OR d.id < $4) ORDER BY d.id DESC LIMIT $5`,
+        [runId ?? null, state ?? null, cursor ?? null, limit + 1],
+      );
+      const items = found.slice(0, limit);
+      return { items, nextCursor: found.length > limit ? items.at(-1)!.delivery.id : null };
+    },
+
+    async redeliver(tenant, id, audit) {
+      await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
+        const { rowCount } = await client.query(
+          `WITH again AS (
+             UPDATE waybill.delivery SET state = 'pending', round = round + 1, start_at = now(), attempts = 0,
+               next_attempt_at = NULL, ended_at = NULL
+             WHERE tenant = $1 AND id = $2 AND state <> 'pending' RETURNING id
+           ) SELECT pg_notify('waybill_outbox', '') FROM again`,
+          [tenant, id],
+        );
+        if (!rowCount) throw new WaybillError('DeliveryPending');
+        await insertAudit(client, audit);
+      });
+      return (await find(tenant, id))!.delivery;
+    },
+  };
+}
+
+/** With what it tells of, since by that the policy decides who may see it. */
+const select = `
+  SELECT ${runColumns}, jsonb_build_object('id', d.id, 'type', d.type, 'state', d.state, 'attempts', d.attempts,
+           'to', substring(d.url FROM '^https?://[^/?#]+'), 'lastStatus', d.last_status, 'lastCode', d.last_code,
+           'scheduleId', d.schedule_id) AS delivery,
+         d.last_attempt_at, d.next_attempt_at, d.created_at AS sent_at, d.ended_at AS told_at,
+         s.definition AS scheduled
+  FROM waybill.delivery d
+  LEFT JOIN (SELECT *, NULL::jsonb AS live FROM waybill.run) r ON r.tenant = d.tenant AND r.id = d.run_id
+  LEFT JOIN waybill.schedule s ON s.tenant = d.tenant AND s.id = d.schedule_id
+  WHERE d.tenant = $1`;
+
+// biome-ignore lint/suspicious/noExplicitAny: a row of pg has no type of its own.
+function shownFromRow(row: any): ShownDelivery {
+  const { lastStatus, lastCode, ...delivery } = row.delivery;
+  const run = row.id === null ? undefined : runFromRow(row);
+  return {
+    ...(run && { run }),
+    ...(row.scheduled && { scheduled: row.scheduled }),
+    delivery: {
+      ...delivery,
+      runId: run?.id ?? null,
+      lastAttempt: row.last_attempt_at && {
+        at: row.last_attempt_at.toISOString(),
+        status: lastStatus,
+        code: lastCode,
+      },
+      nextAttemptAt: row.next_attempt_at?.toISOString() ?? null,
+      createdAt: row.sent_at.toISOString(),
+      endedAt: row.told_at?.toISOString() ?? null,
+    },
+  };
+}

@@ -1,0 +1,86 @@
+import type { ClientBase } from 'pg';
+import type { Batch } from '../../../domain/batch.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+
+/**
+ * Appends a batch and wakes who waits for the run. The same batch again changes nothing; another one under the
+ * same number means that the source gave other bytes than before: `SourceChanged`.
+ */
+export async function insertBatch(client: ClientBase, runId: string, batch: Batch): Promise<void> {
+  const {
+    seq,
+    digest,
+    sizeBytes,
+    firstByte,
+    firstRecord,
+    firstLine,
+    records,
+    header,
+    refused,
+    sourceVersion,
+  } = batch;
+  const { rowCount } = await client.query({
+    name: 'insert-batch',
+    text: `INSERT INTO waybill.batch
+             (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records, header, refused,
+              source_version)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11) ON CONFLICT DO NOTHING`,
+    values: [
+      runId,
+      seq,
+      digest,
+      sizeBytes,
+      firstByte,
+      firstRecord,
+      firstLine,
+      records,
+      header ? JSON.stringify(header) : null,
+      refused ?? null,
+      sourceVersion ?? null,
+    ],
+  });
+  if (rowCount) {
+    await client.query({ name: 'notify-run', text: `SELECT pg_notify('waybill_run', $1)`, values: [runId] });
+    return;
+  }
+  const standing = await client.query<{ digest: string }>(
+    'SELECT digest FROM waybill.batch WHERE run_id = $1 AND seq = $2',
+    [runId, seq],
+  );
+  if (standing.rows[0]?.digest !== digest)
+    throw new WaybillError('SourceChanged', { detail: `${runId} batch ${seq}` });
+}
+
+/** The batches of the run `$1`. */
+export const selectBatch = `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte AS "firstByte",
+  first_record AS "firstRecord", first_line AS "firstLine", records, header, refused,
+  source_version AS "sourceVersion"
+  FROM waybill.batch WHERE run_id = $1`;
+
+/** `bigint` columns arrive as strings; none of these exceeds 2^53. */
+export function batchFromRow(row: Record<string, unknown>): Batch {
+  const {
+    seq,
+    digest,
+    sizeBytes,
+    firstByte,
+    firstRecord,
+    firstLine,
+    records,
+    header,
+    refused,
+    sourceVersion,
+  } = row;
+  return {
+    seq: Number(seq),
+    digest: String(digest),
+    sizeBytes: Number(sizeBytes),
+    firstByte: Number(firstByte),
+    firstRecord: Number(firstRecord),
+    firstLine: Number(firstLine),
+    records: Number(records),
+    ...(header ? { header: header as string[] } : {}),
+    ...(refused ? { refused: refused as NonNullable<Batch['refused']> } : {}),
+    ...(sourceVersion ? { sourceVersion: String(sourceVersion) } : {}),
+  };
+}

@@ -1,0 +1,16 @@
+import type { Progress } from '../../../domain/ports/progress.ts';
+import type { Tenants } from '../tenants.ts';
+import { askOfRun } from './askOfRun.ts';
+import { progressOfBatches, type WaitForRun } from './progressOfBatches.ts';
+import { progressOfRuns } from './progressOfRuns.ts';
+import { progressOfStages } from './progressOfStages.ts';
+
+/** `publicUrl` is where links in events lead. */
+export function createProgress(tenants: Tenants, waitForRun: WaitForRun, publicUrl = ''): Progress {
+  const ask = askOfRun(tenants);
+  return {
+    ...progressOfRuns(ask, publicUrl.replace(/\/$/, '')),
+    ...progressOfBatches(tenants, ask, waitForRun),
+    ...progressOfStages(ask),
+  };
+}

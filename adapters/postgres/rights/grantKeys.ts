@@ -1,0 +1,62 @@
+import type { AuditEvent } from '../../../domain/audit.ts';
+import { type GrantKey, publishedAheadS } from '../../../domain/grantKey.ts';
+import { insertAudit } from '../audit.ts';
+import { fromPostgres } from '../failure.ts';
+import type { Queries, TenantDatabase } from '../tenants.ts';
+
+/** Told to every API when a key was added. */
+export const keysChannel = 'waybill_keys';
+
+/** The public parts of all keys, whether anybody vouches for them or not, newest first, with the time by the clock of the database. */
+export interface KeysNow {
+  keys: GrantKey[];
+  nowS: number;
+}
+
+/** Throws `DatabaseUnavailable`. */
+export async function listGrantKeys(database: Queries): Promise<KeysNow> {
+  try {
+    return await selectKeys(database);
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
+/**
+ * One transaction, one at a time among all APIs: `choose` sees what stands and says what to add, or `undefined` for
+ * nothing. The keys before retire when it begins to sign; where it signs at once, `publishedAheadS` later, because
+ * an API that has not heard of it yet may sign with one of them until then. `database` is that of the tenant that the audit
+ * event names. Resolves with the keys as they then are.
+ */
+export async function addGrantKey(
+  database: TenantDatabase,
+  choose: (standing: KeysNow) => Promise<(Omit<GrantKey, 'retiredAtS'> & { audit: AuditEvent }) | undefined>,
+): Promise<KeysNow> {
+  return database.transaction(async (client) => {
+    await client.query(`SELECT pg_advisory_xact_lock(hashtext('waybill.grant_key'))`);
+    const added = await choose(await selectKeys(client));
+    if (!added) return selectKeys(client);
+    await client.query({
+      text: `WITH retired AS (
+               UPDATE waybill.grant_key SET retired_at = to_timestamp($3::bigint + $6::integer) WHERE retired_at IS NULL
+             ), added AS (
+               INSERT INTO waybill.grant_key (kid, x, created_at, signs_from, voucher)
+               VALUES ($1, $2, to_timestamp($3::bigint), to_timestamp($4::bigint), $5)
+             ) SELECT pg_notify('${keysChannel}', '')`,
+      values: [added.kid, added.x, added.createdAtS, added.signsFromS, added.voucher, publishedAheadS],
+    });
+    await insertAudit(client, added.audit);
+    return selectKeys(client);
+  });
+}
+
+async function selectKeys(client: Queries): Promise<KeysNow> {
+  const { rows } = await client.query<KeysNow>(
+    `SELECT extract(epoch FROM clock_timestamp())::float8 AS "nowS", coalesce((
+       SELECT jsonb_agg(jsonb_build_object('kid', kid, 'x', x, 'createdAtS', extract(epoch FROM created_at),
+         'signsFromS', extract(epoch FROM signs_from), 'retiredAtS', extract(epoch FROM retired_at), 'voucher', voucher)
+         ORDER BY signs_from DESC, created_at DESC)
+       FROM waybill.grant_key), '[]') AS keys`,
+  );
+  return rows[0]!;
+}

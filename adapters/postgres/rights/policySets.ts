@@ -1,0 +1,87 @@
+import type { ClientBase } from 'pg';
+import { type PolicySet, policyDifference } from '../../../domain/policy.ts';
+import { policyDigest } from '../../policy/digest.ts';
+import type { DatabaseAddress } from '../address.ts';
+import { insertAudit } from '../audit.ts';
+import { connectPool, inTransaction } from '../connect.ts';
+import { fromPostgres } from '../failure.ts';
+
+/** NOTIFY of this brings a new set to every process at once. */
+export const policyChannel = 'waybill_policy';
+
+/** A set as it was applied, with the digest that it had then. */
+export interface AppliedSet extends PolicySet {
+  digest: string;
+}
+
+/**
+ * Puts a set in force, as the migrator, says so in the audit, and wakes the runs that the set before has suspended: one
+ * transaction. A set that is in force already changes nothing. Whether it validates is for the caller to know. Resolves with
+ * the digest of the set before too, if there was one.
+ */
+export async function applyPolicySet(
+  migrator: DatabaseAddress,
+  set: PolicySet,
+): Promise<{ digest: string; before: string | null }> {
+  const digest = policyDigest(set);
+  const pool = connectPool(migrator, { connectionsMax: 1, name: 'waybill-apply' });
+  try {
+    return await inTransaction(pool, async (client) => {
+      // Two who apply at once come one after the other.
+      await client.query('LOCK TABLE waybill.policy_set IN SHARE ROW EXCLUSIVE MODE');
+      const before = await newest(client);
+      if (before?.digest === digest) return { digest, before: digest };
+      await client.query('INSERT INTO waybill.policy_set (digest, policies, roles) VALUES ($1, $2, $3)', [
+        digest,
+        JSON.stringify(set.policies),
+        JSON.stringify(set.roles),
+      ]);
+      await insertAudit(client, {
+        action: 'policy.applied',
+        outcome: 'success',
+        tenant: null,
+        // The database knows a role, not a person.
+        actor: null,
+        runId: null,
+        txn: null,
+        detail: {
+          digest,
+          before: before?.digest ?? null,
+          ...policyDifference(before, set),
+          roles: set.roles,
+        },
+      });
+      // What was denied by the set before asks again; which of it may go on now, only the policy knows.
+      await client.query(`SELECT waybill.wake_suspended('PolicyDenied'), pg_notify($1, $2)`, [
+        policyChannel,
+        digest,
+      ]);
+      return { digest, before: before?.digest ?? null };
+    });
+  } finally {
+    await pool.end();
+  }
+}
+
+/** The set in force, or `known` where it still is that one; `undefined` where none was ever applied. */
+export async function readPolicySet(
+  client: Pick<ClientBase, 'query'>,
+  known?: AppliedSet,
+): Promise<AppliedSet | undefined> {
+  try {
+    const { rows } = await client.query<{ digest: string }>({
+      name: 'newest-policy-digest',
+      text: 'SELECT digest FROM waybill.policy_set ORDER BY id DESC LIMIT 1',
+    });
+    return known && rows[0]?.digest === known.digest ? known : await newest(client);
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
+async function newest(client: Pick<ClientBase, 'query'>): Promise<AppliedSet | undefined> {
+  const { rows } = await client.query<AppliedSet>(
+    'SELECT digest, policies, roles FROM waybill.policy_set ORDER BY id DESC LIMIT 1',
+  );
+  return rows[0];
+}

@@ -1,0 +1,193 @@
+import type { ClientBase } from 'pg';
+import { uuidv7 } from 'uuidv7';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { RevocationRecords, RevocationScope } from '../../../domain/ports/revocations.ts';
+import type { Revocation } from '../../../domain/revocation.ts';
+import { insertAudit } from '../audit.ts';
+import { fromPostgres } from '../failure.ts';
+import type { Tenants } from '../tenants.ts';
+
+/** How often a revocation may turn out to stand and then to be lifted again before we give up. */
+const attemptsMax = 3;
+
+/** The records of what was withdrawn. Whoever keeps a copy of them is notified with each commit. */
+export function createRevocationRecords(tenants: Tenants): RevocationRecords {
+  return {
+    async revoke(byTenant, wanted, audit) {
+      const sought = { ...wanted, tenant: wanted.kind === 'key' ? null : byTenant };
+      for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+        const id = `rev_${uuidv7()}`;
+        const written = await tenants.for(byTenant, wanted.revokedBy?.id).transaction(async (client) => {
+          const revocation = await insertRevocation(client, id, sought);
+          if (revocation) await insertAudit(client, audit(revocation));
+          return revocation;
+        });
+        if (written) return { revocation: written, created: written.id === id };
+        const revocation = await findStanding(tenants, sought);
+        if (revocation) return { revocation, created: false };
+      }
+      throw new WaybillError('DatabaseUnavailable', { detail: 'it was revoked and lifted again and again' });
+    },
+
+    async lift(scope, id, liftedBy, audit) {
+      const lifted = await tenants.for(scope.tenant, liftedBy?.id).transaction(async (client) => {
+        const revocation = await lift(client, scope, id, liftedBy);
+        if (revocation) await insertAudit(client, audit(revocation));
+        return revocation;
+      });
+      return lifted ?? this.find(scope, id);
+    },
+
+    async hasSeen(tenant, principal) {
+      try {
+        return await tenants.for(tenant).transaction(async (client) => {
+          await client.query(`SET LOCAL statement_timeout = ${seenWithinMs}`);
+          const { rows } = await client.query<{ seen: boolean }>(seenLately, [tenant, principal]);
+          return rows[0]!.seen;
+        });
+      } catch {
+        return undefined;
+      }
+    },
+
+    async find(scope, id) {
+      const [found] = await select(tenants, scope.tenant, `${inScope} AND id = $3`, [
+        scope.tenant,
+        scope.keys,
+        id,
+      ]);
+      return found;
+    },
+
+    async list(scope, { kind, target, limit, cursor }) {
+      const found = await select(
+        tenants,
+        scope.tenant,
+        `${inScope} AND lifted_at IS NULL AND ($3::text IS NULL OR kind = $3) AND ($4::text IS NULL OR target = $4)
+           AND ($5::text IS NULL OR id < $5) ORDER BY id DESC LIMIT $6`,
+        [scope.tenant, scope.keys, kind ?? null, target ?? null, cursor ?? null, limit + 1],
+      );
+      const items = found.slice(0, limit);
+      return { items, nextCursor: found.length > limit ? items.at(-1)!.id : null };
+    },
+  };
+}
+
+/** Not worth more: what it is for is a hint. */
+const seenWithinMs = 1_000;
+const seenLately = `
+  WITH who AS (
+    (SELECT jsonb_build_object('id', principal, 'actor', requested_by -> 'actor') AS who FROM waybill.run
+     WHERE tenant = $1 ORDER BY created_at DESC, id DESC LIMIT 20000)
+    UNION ALL
+    (SELECT actor FROM waybill.audit_event WHERE tenant = $1 ORDER BY id DESC LIMIT 20000)
+  ) SELECT EXISTS (SELECT FROM who WHERE $2 IN (who ->> 'id', who -> 'actor' ->> 'id')) AS seen`;
+
+/** No row where it stands already and is not extended. */
+export async function insertRevocation(
+  client: ClientBase,
+  id: string,
+  {
+    kind,
+    target,
+    tenant,
+    issuedUntil,
+    reason,
+    revokedBy,
+  }: Omit<Revocation, 'id' | 'createdAt' | 'liftedBy' | 'liftedAt'>,
+): Promise<Revocation | undefined> {
+  const { rows } = await client.query({
+    text: `
+      WITH written AS (
+        INSERT INTO waybill.revocation AS r (id, kind, target, tenant, issued_until, reason, revoked_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        ON CONFLICT (target, kind, tenant, (issued_until IS NULL)) WHERE lifted_at IS NULL
+          DO UPDATE SET issued_until = EXCLUDED.issued_until, changed = pg_current_xact_id()
+          WHERE r.issued_until < EXCLUDED.issued_until
+        RETURNING *
+      ) SELECT ${columns}, pg_notify('waybill_revocation', '') FROM written`,
+    values: [id, kind, target, tenant, issuedUntil, reason, revokedBy && JSON.stringify(revokedBy)],
+  });
+  return rows[0] && fromRow(rows[0]);
+}
+
+async function findStanding(
+  tenants: Tenants,
+  { kind, target, tenant, issuedUntil }: Pick<Revocation, 'kind' | 'target' | 'tenant' | 'issuedUntil'>,
+): Promise<Revocation | undefined> {
+  const [found] = await select(
+    tenants,
+    tenant,
+    `kind = $1 AND target = $2 AND tenant IS NOT DISTINCT FROM $3 AND (issued_until IS NULL) = $4
+       AND lifted_at IS NULL`,
+    [kind, target, tenant, issuedUntil === null],
+  );
+  return found;
+}
+
+/**
+ * Of the suspended runs those are woken that may wait for this: for a key all of whatever tenant; for a `grant` that is not the id of a run but of one grant, which the record of a run does not name,
+ * all of the tenant.
+ */
+async function lift(
+  client: ClientBase,
+  scope: RevocationScope,
+  id: string,
+  liftedBy: Revocation['liftedBy'],
+): Promise<Revocation | undefined> {
+  const { rows } = await client.query({
+    text: `
+      WITH lifted AS (
+        UPDATE waybill.revocation SET lifted_at = now(), lifted_by = $4, changed = pg_current_xact_id()
+        WHERE ${inScope} AND id = $3 AND lifted_at IS NULL RETURNING *
+      ), due AS (
+        INSERT INTO waybill.outbox (kind, run_id)
+        SELECT 'wake', r.id FROM lifted l JOIN waybill.run r ON l.tenant = r.tenant
+        WHERE r.state = 'suspended' AND r.reason ->> 'code' = 'GrantRevoked' AND CASE l.kind
+          WHEN 'principal' THEN l.target IN (r.principal, r.requested_by -> 'actor' ->> 'id')
+          WHEN 'grant' THEN r.id = l.target OR NOT EXISTS (SELECT FROM waybill.run WHERE id = l.target)
+          WHEN 'delegation' THEN EXISTS (
+            SELECT FROM waybill.firing f JOIN waybill.delegation d USING (tenant, schedule_id)
+            WHERE f.run_id = r.id AND d.id = l.target)
+        END
+      ) SELECT ${columns}, pg_notify('waybill_revocation', ''), pg_notify('waybill_outbox', ''),
+               CASE WHEN tenant IS NULL THEN waybill.wake_suspended('GrantRevoked') END FROM lifted`,
+    values: [scope.tenant, scope.keys, id, liftedBy && JSON.stringify(liftedBy)],
+  });
+  return rows[0] && fromRow(rows[0]);
+}
+
+/** Who has signed out is nobody’s to lift: a newer token counts again by itself, and an older one never. */
+const inScope = `(tenant = $1 OR (kind = 'key' AND $2::boolean))`;
+const columns = `id, kind, target, tenant, issued_until, reason, revoked_by, created_at, lifted_by, lifted_at`;
+
+async function select(
+  tenants: Tenants,
+  tenant: string | null,
+  where: string,
+  values: unknown[],
+): Promise<Revocation[]> {
+  const text = `SELECT ${columns} FROM waybill.revocation WHERE ${where}`;
+  try {
+    const { rows } = await tenants.for(tenant).query(text, values);
+    return rows.map(fromRow);
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a row of pg has no type of its own.
+function fromRow(row: any): Revocation {
+  return {
+    id: row.id,
+    kind: row.kind,
+    target: row.target,
+    tenant: row.tenant,
+    issuedUntil: row.issued_until?.toISOString() ?? null,
+    reason: row.reason,
+    revokedBy: row.revoked_by,
+    createdAt: row.created_at.toISOString(),
+    liftedBy: row.lifted_by,
+    liftedAt: row.lifted_at?.toISOString() ?? null,
+  };
+}

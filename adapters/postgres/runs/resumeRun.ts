@@ -1,0 +1,48 @@
+import type { AuditEvent } from '../../../domain/audit.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { Run, RunRef } from '../../../domain/run.ts';
+import { insertAudit } from '../audit.ts';
+import { fromPostgres } from '../failure.ts';
+import type { Tenants } from '../tenants.ts';
+import { findRun } from './runs.ts';
+
+/** The signed grant that a run has. */
+export async function findGrant(tenants: Tenants, { tenant, runId }: RunRef): Promise<string> {
+  try {
+    const { rows } = await tenants.for(tenant).query<{ grant_jws: string }>({
+      name: 'find-grant',
+      text: 'SELECT grant_jws FROM waybill.run WHERE tenant = $1 AND id = $2',
+      values: [tenant, runId],
+    });
+    if (!rows[0]) throw new WaybillError('RunUnknown', { detail: runId });
+    return rows[0].grant_jws;
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
+/** A new grant is the run’s from here on, and the relay hands it over; without one the run is only woken. */
+export async function resumeRun(
+  tenants: Tenants,
+  { tenant, runId }: RunRef,
+  successor: { id: string; grant: string } | undefined,
+  audit: AuditEvent,
+): Promise<Run> {
+  const asked = await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
+    const { rowCount } = await client.query({
+      name: 'resume-run',
+      text: `
+        WITH r AS (
+          UPDATE waybill.run SET grant_jws = coalesce($3, grant_jws), successor_id = coalesce($4, successor_id)
+          WHERE tenant = $1 AND id = $2 AND state = 'suspended' RETURNING id
+        ), due AS (
+          INSERT INTO waybill.outbox (kind, run_id) SELECT $5, id FROM r
+        ) SELECT pg_notify('waybill_outbox', '') FROM r`,
+      values: [tenant, runId, successor?.grant ?? null, successor?.id ?? null, successor ? 'adopt' : 'wake'],
+    });
+    if (rowCount) await insertAudit(client, audit);
+    return Boolean(rowCount);
+  });
+  if (!asked) throw new WaybillError('RunNotSuspended');
+  return (await findRun(tenants, tenant, runId))!;
+}

@@ -1,0 +1,103 @@
+import { WaybillError } from '../../../domain/errors.ts';
+import type { Intake } from '../../../domain/ports/intake.ts';
+import { type Counts, type Run, zeroCounts } from '../../../domain/run.ts';
+import type { Tenants } from '../tenants.ts';
+import { definitionOf } from './runFacts.ts';
+
+export async function findRun(tenants: Tenants, tenant: string, runId: string): Promise<Run | undefined> {
+  const { rows } = await tenants.for(tenant).query({
+    name: 'find-run',
+    text: `SELECT ${runColumns} FROM ${runWithLiveCounts} WHERE r.tenant = $1 AND r.id = $2`,
+    values: [tenant, runId],
+  });
+  return rows[0] && runFromRow(rows[0]);
+}
+
+/** More are not looked at: what is wrong with most of them shows in these. */
+const deadLettersMax = 10_000;
+
+/** How many records of a run were refused with which code, of the first so many. */
+export async function countRejections(
+  tenants: Tenants,
+  tenant: string,
+  runId: string,
+): Promise<Record<string, number>> {
+  const { rows } = await tenants.for(tenant).query<{ code: string; records: number }>({
+    name: 'count-rejections',
+    text: `
+      SELECT code, count(*)::integer AS records
+      FROM (SELECT code FROM waybill.dead_letter WHERE tenant = $1 AND run_id = $2 ORDER BY position LIMIT $3) d
+      GROUP BY code ORDER BY 2 DESC, 1`,
+    values: [tenant, runId, deadLettersMax],
+  });
+  return Object.fromEntries(rows.map(({ code, records }) => [code, records]));
+}
+
+/** The cursor is the id of the last run of the page before; it means nothing outside the tenant. */
+export async function listRuns(
+  tenants: Tenants,
+  tenant: string,
+  { pipeline, state, limit, cursor }: Parameters<Intake['listRuns']>[1],
+): ReturnType<Intake['listRuns']> {
+  const { rows } = await tenants.for(tenant).query({
+    name: 'list-runs',
+    text: `
+      SELECT ${runColumns} FROM ${runWithLiveCounts}
+      WHERE r.tenant = $1 AND ($2::text IS NULL OR r.pipeline = $2) AND ($3::text IS NULL OR r.state = $3)
+        AND ($4::text IS NULL
+          OR (r.created_at, r.id) < (SELECT c.created_at, c.id FROM waybill.run c WHERE c.tenant = $1 AND c.id = $4))
+      ORDER BY r.created_at DESC, r.id DESC LIMIT $5`,
+    values: [tenant, pipeline ?? null, state ?? null, cursor ?? null, limit + 1],
+  });
+  if (rows.length === 0 && cursor !== undefined && !(await findRun(tenants, tenant, cursor)))
+    throw new WaybillError('InvalidRequest', { issues: [{ path: '/cursor', message: 'Unknown cursor.' }] });
+  const items = rows.slice(0, limit).map(runFromRow);
+  return { items, nextCursor: rows.length > limit ? items.at(-1)!.id : null };
+}
+
+/** Columns of a run and of what `runFromRow` needs; `r` is the run with a column `live`. */
+export const runColumns = `r.id, r.pipeline, r.state, r.tenant, r.requested_by, r.counts, r.live, r.reason,
+  r.created_at, r.started_at, r.ended_at,
+  ${definitionOf('r.manifest')} AS definition,
+  CASE WHEN r.state = 'awaiting-approval' THEN (SELECT a.id FROM waybill.approval a
+    WHERE a.tenant = r.tenant AND a.run_id = r.id AND a.state = 'pending') END AS approval`;
+
+/**
+ * While a run goes on its counts are summed up: what the stages saw, and what the ledger says was stored.
+ * In the end they stand in the run itself.
+ */
+const runWithLiveCounts = `
+  (SELECT run.*, CASE WHEN run.counts IS NULL AND run.started_at IS NOT NULL THEN (
+     SELECT jsonb_object_agg(part.name, part.n) FROM (
+       SELECT c.key AS name, sum(c.value::bigint) AS n
+       FROM (SELECT counts, false AS landed FROM waybill.stage WHERE run_id = run.id
+             UNION ALL
+             SELECT counts, true FROM waybill.ledger WHERE tenant = run.tenant AND run_id = run.id) seen,
+            jsonb_each_text(seen.counts) c
+       WHERE (c.key IN ('stored', 'unchanged', 'deduplicated')) = seen.landed
+       GROUP BY c.key) part
+   ) END AS live FROM waybill.run) r`;
+
+// biome-ignore lint/suspicious/noExplicitAny: a row of pg has no type of its own.
+export function runFromRow(row: any): Run {
+  return {
+    id: row.id,
+    pipeline: row.pipeline,
+    state: row.state,
+    tenant: row.tenant,
+    requestedBy: row.requested_by,
+    definition: row.definition,
+    counts: countsOf(row.counts ?? row.live ?? {}),
+    createdAt: row.created_at.toISOString(),
+    startedAt: row.started_at?.toISOString() ?? null,
+    endedAt: row.ended_at?.toISOString() ?? null,
+    ...(row.reason && { reason: row.reason }),
+    ...(row.approval && { approval: row.approval }),
+  };
+}
+
+function countsOf(known: Partial<Counts>): Counts {
+  return Object.fromEntries(
+    Object.keys(zeroCounts).map((name) => [name, Number(known[name as keyof Counts] ?? 0)]),
+  ) as unknown as Counts;
+}

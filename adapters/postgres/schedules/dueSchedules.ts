@@ -1,0 +1,132 @@
+import type { Pool } from 'pg';
+import { type ErrorCode, errors, WaybillError } from '../../../domain/errors.ts';
+import type { Schedule } from '../../../domain/schedule.ts';
+import { insertAudit } from '../audit.ts';
+import { inTransaction } from '../connect.ts';
+import { fromPostgres } from '../failure.ts';
+import { selectSchedules } from './schedules.ts';
+
+/** A schedule of which Temporal does not have the newest revision. */
+export interface DueSchedule {
+  schedule: Schedule;
+  /** It is to be there no more. */
+  deleted: boolean;
+  /** How often that was tried in vain. */
+  attempts: number;
+}
+
+/**
+ * Hands up to `schedulesMax` schedules that have changed, which no other relay holds, to `apply`; of those that it resolves for,
+ * Temporal has that revision. The others are due again later, at most a minute apart. One whose times Temporal does not
+ * understand is blocked. Returns how many were found.
+ */
+export async function relaySchedules(
+  pool: Pool,
+  schedulesMax: number,
+  apply: (due: DueSchedule) => Promise<void>,
+): Promise<number> {
+  return inTransaction(pool, async (client) => {
+    const found = await selectSchedules(
+      client,
+      // Not the rows are locked, for Temporal may take its time to answer, and people change schedules meanwhile.
+      `(s.tenant, s.id) IN (
+         WITH due AS MATERIALIZED (
+           SELECT tenant, id FROM waybill.schedule WHERE revision <> applied_revision AND due_at <= now()
+           ORDER BY due_at LIMIT $1)
+         SELECT tenant, id FROM due
+         WHERE pg_try_advisory_xact_lock(hashtextextended('schedule ' || tenant || ' ' || id, 0)))`,
+      [schedulesMax],
+    );
+    const results = await Promise.allSettled(found.map((schedule) => apply(dueOf(schedule))));
+    for (const [i, schedule] of found.entries()) {
+      const { tenant, id, revision } = schedule;
+      const result = results[i]!;
+      if (result.status === 'fulfilled') {
+        await client.query(
+          'UPDATE waybill.schedule SET applied_revision = $3, attempts = 0 WHERE tenant = $1 AND id = $2',
+          [tenant, id, revision],
+        );
+        continue;
+      }
+      const { reason } = result;
+      if (reason instanceof WaybillError && reason.code === 'ScheduleInvalid')
+        await stop(client, schedule, 'blocked', 'ScheduleInvalid', 'schedule.blocked');
+      await client.query(
+        `UPDATE waybill.schedule SET attempts = attempts + 1,
+           due_at = now() + least(power(2, least(attempts, 8)) * 0.5, 60) * (0.5 + random() / 2) * interval '1 second'
+         WHERE tenant = $1 AND id = $2`,
+        [tenant, id],
+      );
+    }
+    return found.length;
+  });
+}
+
+type ClaimedSchedule = Awaited<ReturnType<typeof selectSchedules>>[number];
+
+function dueOf(schedule: ClaimedSchedule): DueSchedule {
+  return { schedule, deleted: (schedule.state as string) === 'deleted', attempts: schedule.attempts };
+}
+
+/** Schedules that Temporal should have, in the order of their tenants and ids. */
+export async function listAppliedSchedules(
+  pool: Pool,
+  after: Pick<Schedule, 'tenant' | 'id'>,
+  schedulesMax: number,
+): Promise<Schedule[]> {
+  try {
+    return await selectSchedules(
+      pool,
+      `s.revision = s.applied_revision AND s.state <> 'deleted' AND (s.tenant, s.id) > ($1, $2)
+       ORDER BY s.tenant, s.id LIMIT $3`,
+      [after.tenant, after.id, schedulesMax],
+    );
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
+/** Has the record carried to Temporal again. */
+export async function reapplySchedule(
+  pool: Pool,
+  { tenant, id, revision }: Schedule,
+  action: 'schedule.tampered' | 'schedule.recreated',
+): Promise<void> {
+  await inTransaction(pool, async (client) => {
+    const { rowCount } = await client.query(
+      `UPDATE waybill.schedule SET applied_revision = 0, due_at = now()
+       WHERE tenant = $1 AND id = $2 AND revision = $3 AND applied_revision = revision`,
+      [tenant, id, revision],
+    );
+    if (rowCount) await insertAudit(client, event(action, 'failure', tenant, { schedule: id }));
+  });
+}
+
+/** Temporal has paused it, for a run that failed or because somebody there wanted so; the record says so too. */
+export async function adoptPause(
+  pool: Pool,
+  schedule: Schedule,
+  code: 'PausedOnFailure' | 'PausedOutside',
+): Promise<void> {
+  await inTransaction(pool, (client) => stop(client, schedule, 'paused', code, 'schedule.paused'));
+}
+
+async function stop(
+  client: Parameters<Parameters<typeof inTransaction>[1]>[0],
+  { tenant, id, revision }: Schedule,
+  state: 'paused' | 'blocked',
+  code: ErrorCode,
+  action: string,
+): Promise<void> {
+  const { rowCount } = await client.query(
+    `UPDATE waybill.schedule SET state = $4, reason = $5, revision = revision + 1, updated_at = now(), due_at = now()
+     WHERE tenant = $1 AND id = $2 AND revision = $3 AND state = 'active'`,
+    [tenant, id, revision, state, JSON.stringify({ code, message: errors[code].message })],
+  );
+  if (rowCount) await insertAudit(client, event(action, 'failure', tenant, { schedule: id, code }));
+}
+
+/** Whoever did it in Temporal left no proof of who they are. */
+function event(action: string, outcome: 'failure', tenant: string, detail: Record<string, unknown>) {
+  return { action, outcome, tenant, actor: null, runId: null, txn: null, detail };
+}

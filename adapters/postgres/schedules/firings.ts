@@ -1,0 +1,190 @@
+import type { ClientBase } from 'pg';
+import type { Callback } from '../../../domain/callback.ts';
+import type { Firings, RecordedFiring, ShownFiring } from '../../../domain/ports/firings.ts';
+import type { RunReason } from '../../../domain/ports/progress.ts';
+import type { Schedule } from '../../../domain/schedule.ts';
+import { insertAudit } from '../audit.ts';
+import { newDeliveryId } from '../deliveries/callBack.ts';
+import { asked } from '../failure.ts';
+import { runColumns, runFromRow } from '../runs/runs.ts';
+import type { Queries, Tenants } from '../tenants.ts';
+import { wakeRelay } from '../wakeRelay.ts';
+
+/** What became of the times of schedules, for the API. The run that a time begins is recorded with the run (`runs/acceptRun.ts`). */
+export function createFirings(tenants: Tenants): Firings {
+  return {
+    async list(tenant, id, { limit, cursor }) {
+      const found = await asked(
+        selectFirings(
+          tenants.for(tenant),
+          `f.schedule_id = $2 AND ($3::timestamptz IS NULL OR f.nominal_at < $3) ORDER BY f.nominal_at DESC LIMIT $4`,
+          [tenant, id, cursor ?? null, limit + 1],
+        ),
+      );
+      const items = found
+        .slice(0, limit)
+        .map(({ firstRunId: _, begun: __, run, ...firing }) => ({ firing, run }));
+      return { items, nextCursor: found.length > limit ? items.at(-1)!.firing.nominalAt : null };
+    },
+
+    async decidedTimes({ tenant, id }, { fromMs, toMs }) {
+      const { rows } = await asked(
+        tenants.for(tenant).query<{ nominal_at: Date }>(
+          `SELECT nominal_at FROM waybill.firing
+           WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4 ORDER BY nominal_at`,
+          [tenant, id, new Date(fromMs), new Date(toMs)],
+        ),
+      );
+      return rows.map((row) => row.nominal_at.toISOString());
+    },
+
+    async find(tenant, id, nominalAt) {
+      const [found] = await asked(
+        selectFirings(tenants.for(tenant), 'f.schedule_id = $2 AND f.nominal_at = $3', [
+          tenant,
+          id,
+          nominalAt,
+        ]),
+      );
+      return found;
+    },
+
+    async last(tenant, id) {
+      const { rows } = await asked(
+        tenants.for(tenant).query({
+          name: 'schedule-last-fired',
+          text: `SELECT f.nominal_at, f.run_id, r.ended_at
+                 FROM waybill.firing f JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
+                 WHERE f.tenant = $1 AND f.schedule_id = $2 ORDER BY f.nominal_at DESC LIMIT 1`,
+          values: [tenant, id],
+        }),
+      );
+      const [last] = rows;
+      return (
+        last && {
+          nominalAt: last.nominal_at.toISOString(),
+          runId: last.run_id,
+          endedAt: last.ended_at?.toISOString() ?? null,
+        }
+      );
+    },
+
+    async hasFailed({ tenant, id }) {
+      const { rowCount } = await asked(
+        tenants.for(tenant).query({
+          name: 'schedule-has-failed',
+          text: `SELECT FROM waybill.schedule s
+                   JOIN waybill.firing f ON f.tenant = s.tenant AND f.schedule_id = s.id
+                   JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
+                 WHERE s.tenant = $1 AND s.id = $2 AND r.state = 'failed' AND r.ended_at >= s.active_since LIMIT 1`,
+          values: [tenant, id],
+        }),
+      );
+      return rowCount === 1;
+    },
+
+    async record(schedule, { nominalAt, execution, outcome, code }, block, audit) {
+      const { tenant, id, revision } = schedule;
+      await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
+        const { rowCount } = await client.query(
+          `INSERT INTO waybill.firing (tenant, schedule_id, nominal_at, outcome, code, workflow_id, first_run_id)
+           VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
+          [tenant, id, nominalAt, outcome, code, execution.workflowId, execution.firstRunId],
+        );
+        if (!rowCount) return;
+        if (block) {
+          await client.query(
+            `UPDATE waybill.schedule SET state = 'blocked', reason = $4, revision = revision + 1, updated_at = now(),
+               due_at = now(), attempts = 0
+             WHERE tenant = $1 AND id = $2 AND revision = $3 AND state = 'active'`,
+            [tenant, id, revision, JSON.stringify(block.reason)],
+          );
+          await announce(client, schedule, nominalAt, block);
+          await wakeRelay(client);
+        }
+        await insertAudit(client, audit);
+      });
+      return (await this.find(tenant, id, nominalAt))!;
+    },
+
+    async listAttempts(tenant, id, { from, to }) {
+      const { rows } = await asked(
+        tenants.for(tenant).query(
+          `SELECT a.nominal_at, r.id, r.state
+           FROM (SELECT tenant, nominal_at, run_id, at FROM waybill.firing
+                 WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4 AND run_id IS NOT NULL
+                 UNION ALL
+                 SELECT tenant, nominal_at, run_id, at FROM waybill.backfill
+                 WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4) a
+           JOIN waybill.run r ON r.tenant = a.tenant AND r.id = a.run_id ORDER BY a.nominal_at, a.at`,
+          [tenant, id, from, to],
+        ),
+      );
+      return rows.map((row) => ({
+        nominalAt: row.nominal_at.toISOString(),
+        runId: row.id,
+        state: row.state,
+      }));
+    },
+
+    async recordBackfill(tenant, id, nominalAt, runId) {
+      await asked(
+        tenants.for(tenant).query(
+          `INSERT INTO waybill.backfill (tenant, schedule_id, nominal_at, run_id) VALUES ($1, $2, $3, $4)
+           ON CONFLICT DO NOTHING`,
+          [tenant, id, nominalAt, runId],
+        ),
+      );
+    },
+  };
+}
+
+/** Without a consent there is nobody who agreed to whom to tell. */
+async function announce(
+  client: ClientBase,
+  { tenant, id, pipeline, delegation }: Schedule,
+  at: string,
+  { reason, callback }: { reason: RunReason; callback: Callback | null },
+): Promise<void> {
+  if (!callback || !delegation) return;
+  const { url, links } = callback;
+  const data = { schedule: id, tenant, pipeline, state: 'blocked', at, reason, links };
+  await client.query(
+    `INSERT INTO waybill.delivery (id, tenant, schedule_id, delegation_id, type, data, url)
+     VALUES ($1, $2, $3, $4, 'schedule.blocked', $5, $6)`,
+    [newDeliveryId(), tenant, id, delegation.id, JSON.stringify(data), url],
+  );
+}
+
+async function selectFirings(
+  queries: Queries,
+  where: string,
+  values: unknown[],
+): Promise<(RecordedFiring & Pick<ShownFiring, 'run'>)[]> {
+  const { rows } = await queries.query(
+    `SELECT ${runColumns}, r.grant_jws, r.manifest, f.*,
+       (SELECT b.run_id FROM waybill.backfill b
+        WHERE b.tenant = f.tenant AND b.schedule_id = f.schedule_id AND b.nominal_at = f.nominal_at
+        ORDER BY b.at DESC LIMIT 1) AS backfilled_by
+     FROM waybill.firing f
+       LEFT JOIN (SELECT *, NULL::jsonb AS live FROM waybill.run) r ON r.tenant = f.tenant AND r.id = f.run_id
+     WHERE f.tenant = $1 AND ${where}`,
+    values,
+  );
+  return rows.map((row) => ({
+    nominalAt: row.nominal_at.toISOString(),
+    outcome: row.outcome,
+    runId: row.run_id,
+    code: row.code,
+    at: row.at.toISOString(),
+    backfilledBy: row.backfilled_by,
+    firstRunId: row.first_run_id,
+    run: row.run_id && runFromRow(row),
+    begun: row.run_id && {
+      runId: row.run_id,
+      requestedBy: row.requested_by,
+      grant: row.grant_jws,
+      manifest: row.manifest,
+    },
+  }));
+}

@@ -1,0 +1,219 @@
+import type { ClientBase } from 'pg';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { GivenDelegation, ScheduleDraft, Schedules } from '../../../domain/ports/schedules.ts';
+import type { Schedule } from '../../../domain/schedule.ts';
+import { insertAudit } from '../audit.ts';
+import { asked } from '../failure.ts';
+import type { Queries, Tenants } from '../tenants.ts';
+import { wakeRelay } from '../wakeRelay.ts';
+
+/** The schedules of tenants, for the API. Each change is a new revision, which wakes the relay. */
+export function createSchedules(tenants: Tenants): Schedules {
+  async function select(tenant: string, where: string, values: unknown[]): Promise<Schedule[]> {
+    return asked(selectSchedules(tenants.for(tenant), `s.tenant = $1 AND ${where}`, [tenant, ...values]));
+  }
+
+  return {
+    async list(tenant, { pipeline, state, limit, cursor }) {
+      const found = await select(
+        tenant,
+        `s.state <> 'deleted' AND ($2::text IS NULL OR s.pipeline = $2) AND ($3::text IS NULL OR s.state = $3)
+         AND ($4::text IS NULL OR s.id > $4) ORDER BY s.id LIMIT $5`,
+        [pipeline ?? null, state ?? null, cursor ?? null, limit + 1],
+      );
+      const items = found.slice(0, limit);
+      return { items, nextCursor: found.length > limit ? items.at(-1)!.id : null };
+    },
+
+    async find(tenant, id) {
+      const [found] = await select(tenant, `s.id = $2 AND s.state <> 'deleted'`, [id]);
+      return found;
+    },
+
+    async create(draft, delegation, audit) {
+      await tenants.for(draft.tenant, audit.actor?.id).transaction(async (client) => {
+        const { rowCount } = await client.query(
+          `INSERT INTO waybill.schedule AS s
+             (tenant, id, pipeline, definition, terms, note, declared, owner, state, reason, paused_by, delegation_id)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+           ON CONFLICT (tenant, id) DO UPDATE SET pipeline = $3, definition = $4, terms = $5, note = $6, declared = $7,
+             owner = $8, state = $9, reason = $10, paused_by = $11, delegation_id = $12, active_since = now(), created_at = now(),
+             updated_at = now(), due_at = now(), attempts = 0, revision = s.revision + 1
+             WHERE s.state = 'deleted'`,
+          valuesOf(draft, delegation),
+        );
+        if (!rowCount) throw new WaybillError('ScheduleExists');
+        await settle(client, draft, delegation ?? 'stands', audit);
+      });
+      return (await this.find(draft.tenant, draft.id))!;
+    },
+
+    async change(draft, revision, consent, audit) {
+      const delegation = typeof consent === 'object' ? consent : null;
+      await tenants.for(draft.tenant, audit.actor?.id).transaction(async (client) => {
+        const { rowCount } = await client.query(
+          `UPDATE waybill.schedule SET pipeline = $3, definition = $4, terms = $5, note = $6, declared = $7, owner = $8,
+             state = $9, reason = $10, paused_by = $11,
+             delegation_id = CASE WHEN $13 THEN delegation_id ELSE $12 END, revision = revision + 1,
+             active_since = CASE WHEN $14 THEN now() ELSE active_since END, updated_at = now(), due_at = now(), attempts = 0
+           WHERE tenant = $1 AND id = $2 AND revision = $15 AND state <> 'deleted'`,
+          [...valuesOf(draft, delegation), consent === 'stands', draft.fresh, revision],
+        );
+        if (!rowCount) throw new WaybillError('ScheduleChanged');
+        await settle(client, draft, consent, audit);
+      });
+      return (await this.find(draft.tenant, draft.id))!;
+    },
+
+    async remove({ tenant, id, revision }, audit) {
+      await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
+        const { rowCount } = await client.query(
+          `UPDATE waybill.schedule SET state = 'deleted', revision = revision + 1, updated_at = now(), due_at = now(),
+             attempts = 0
+           WHERE tenant = $1 AND id = $2 AND revision = $3 AND state <> 'deleted'`,
+          [tenant, id, revision],
+        );
+        if (!rowCount) throw new WaybillError('ScheduleChanged');
+        await endConsents(client, { tenant, id });
+        await insertAudit(client, audit);
+        await wakeRelay(client);
+      });
+    },
+
+    async findDelegation({ tenant, delegation }) {
+      if (!delegation) return undefined;
+      const { rows } = await asked(
+        tenants.for(tenant).query(
+          `SELECT d.jws, EXISTS (
+             SELECT FROM waybill.ended_delegation e WHERE e.tenant = d.tenant AND e.delegation_id = d.id) AS ended
+           FROM waybill.delegation d WHERE d.tenant = $1 AND d.id = $2`,
+          [tenant, delegation.id],
+        ),
+      );
+      return rows[0];
+    },
+
+    async hasDelegation(tenant, delegationId) {
+      const { rowCount } = await asked(
+        tenants
+          .for(tenant)
+          .query('SELECT FROM waybill.delegation WHERE tenant = $1 AND id = $2', [tenant, delegationId]),
+      );
+      return rowCount === 1;
+    },
+
+    async putRight({ tenant, id, revision }, audit) {
+      await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
+        const { rowCount } = await client.query(
+          `UPDATE waybill.schedule SET applied_revision = 0, due_at = now()
+           WHERE tenant = $1 AND id = $2 AND revision = $3 AND applied_revision = revision`,
+          [tenant, id, revision],
+        );
+        if (!rowCount) return;
+        await insertAudit(client, audit);
+        await wakeRelay(client);
+      });
+    },
+  };
+}
+
+function valuesOf(draft: ScheduleDraft, delegation: GivenDelegation | null): unknown[] {
+  const { tenant, id, pipeline, definition, terms, note, declared, owner, state, reason, pausedBy } = draft;
+  const json = (value: object | null) => value && JSON.stringify(value);
+  return [
+    tenant,
+    id,
+    pipeline,
+    json(definition),
+    json(terms),
+    note,
+    declared,
+    json(owner),
+    state,
+    json(reason),
+    json(pausedBy),
+    delegation?.id ?? null,
+  ];
+}
+
+async function settle(
+  client: ClientBase,
+  { tenant, id }: ScheduleDraft,
+  consent: GivenDelegation | 'stands' | 'ends',
+  audit: Parameters<typeof insertAudit>[1],
+): Promise<void> {
+  if (consent !== 'stands') await endConsents(client, { tenant, id });
+  if (typeof consent === 'object') {
+    await client.query(
+      `INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at, definition_digest)
+       VALUES ($1, $2, $3, $4, $5, to_timestamp($6), to_timestamp($7), $8)`,
+      [
+        consent.id,
+        tenant,
+        id,
+        consent.owner,
+        consent.jws,
+        consent.givenAtS,
+        consent.expiresAtS,
+        consent.definitionDigest,
+      ],
+    );
+  }
+  await insertAudit(client, audit);
+  await wakeRelay(client);
+}
+
+/** All that were given so far. The API’s role cannot take it back, so that no change of a record makes one count again. */
+async function endConsents(
+  client: ClientBase,
+  { tenant, id }: Pick<Schedule, 'tenant' | 'id'>,
+): Promise<void> {
+  await client.query(
+    `INSERT INTO waybill.ended_delegation (tenant, delegation_id)
+     SELECT tenant, id FROM waybill.delegation WHERE tenant = $1 AND schedule_id = $2 ON CONFLICT DO NOTHING`,
+    [tenant, id],
+  );
+}
+
+/** For the API, and for the relay, which sees those of all tenants. */
+export async function selectSchedules(
+  queries: Queries,
+  where: string,
+  values: unknown[],
+): Promise<(Schedule & { attempts: number })[]> {
+  const { rows } = await queries.query(
+    `SELECT s.*, d.given_at, d.expires_at, d.definition_digest FROM waybill.schedule s
+     LEFT JOIN waybill.delegation d ON d.tenant = s.tenant AND d.id = s.delegation_id
+     WHERE ${where}`,
+    values,
+  );
+  return rows.map((row) => ({ ...scheduleFromRow(row), attempts: row.attempts }));
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a row of pg has no type of its own.
+function scheduleFromRow(row: any): Schedule {
+  return {
+    tenant: row.tenant,
+    id: row.id,
+    pipeline: row.pipeline,
+    definition: row.definition,
+    terms: row.terms,
+    note: row.note,
+    declared: row.declared,
+    owner: row.owner,
+    delegation: row.delegation_id && {
+      id: row.delegation_id,
+      givenAt: row.given_at.toISOString(),
+      expiresAt: row.expires_at.toISOString(),
+      definitionDigest: row.definition_digest,
+    },
+    state: row.state,
+    reason: row.reason,
+    pausedBy: row.paused_by,
+    activeSince: row.active_since.toISOString(),
+    revision: Number(row.revision),
+    applied: row.revision === row.applied_revision,
+    createdAt: row.created_at.toISOString(),
+    updatedAt: row.updated_at.toISOString(),
+  };
+}

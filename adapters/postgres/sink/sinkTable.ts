@@ -1,0 +1,152 @@
+import type pg from 'pg';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { Column, Manifest, SinkManifest, SqlType } from '../../../domain/manifest.ts';
+import { clientAt, type DatabaseAddress } from '../address.ts';
+import { fromSink } from '../failure.ts';
+import { keyOf, quoted } from './sinkColumns.ts';
+import { ensureSinkPolicy } from './sinkPolicy.ts';
+
+/**
+ * Gives each pipeline the table that it writes to, in schema `public`; run as the migrator, whenever definitions
+ * change. Creates what is missing, widens what is too narrow and sees to row-level security, in one transaction a table;
+ * never drops a column, never narrows one. Doing it twice changes nothing.
+ *
+ * Throws `SinkIncompatible`, whose detail says what differs, and `DatabaseUnavailable`.
+ */
+export async function applySinks(migrator: DatabaseAddress, manifests: readonly Manifest[]): Promise<void> {
+  const client = clientAt(migrator, { application_name: 'waybill-sinks' });
+  try {
+    await client.connect();
+    for (const { sink } of manifests) await applySink(client, sink);
+  } catch (error) {
+    throw fromSink(error);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+async function applySink(client: pg.ClientBase, sink: SinkManifest): Promise<void> {
+  await client.query('BEGIN');
+  try {
+    // Two processes that start at once take turns; the loser finds everything done.
+    await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('waybill.sink:' || $1, 0))`, [
+      sink.table,
+    ]);
+    const existing = await readTable(client, sink.table);
+    if (existing) await client.query(changes(sink, existing).join(';\n'));
+    else await client.query(creation(sink));
+    await client.query(`GRANT SELECT, INSERT, UPDATE ON public.${quoted(sink.table)} TO waybill_worker`);
+    await ensureSinkPolicy(client, sink.table);
+    await client.query('COMMIT');
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => {});
+    throw error;
+  }
+}
+
+/** Waybill’s own columns come around those of the output: the tenant first, the origin last. */
+function creation(sink: SinkManifest): string {
+  const columns = [
+    `_tenant text COLLATE "C" NOT NULL`,
+    ...sink.columns.map((c) => `${quoted(c.name)} ${c.type}${c.nullable ? '' : ' NOT NULL'}`),
+    `_run text COLLATE "C" NOT NULL`,
+    `_position bigint NOT NULL`,
+    ...(sink.key === 'row-digest' ? [`_digest text COLLATE "C" NOT NULL`] : []),
+    `PRIMARY KEY (${keyOf(sink).map(quoted).join(', ')})`,
+  ];
+  return `CREATE TABLE public.${quoted(sink.table)} (\n${columns.join(',\n')}\n)`;
+}
+
+interface ExistingTable {
+  columns: Map<string, { type: string; nullable: boolean; hasDefault: boolean }>;
+  key: string[];
+}
+
+async function readTable(client: pg.ClientBase, table: string): Promise<ExistingTable | undefined> {
+  const { rows } = await client.query<{
+    name: string;
+    type: string;
+    nullable: boolean;
+    has_default: boolean;
+    key_ordinal: number | null;
+  }>(
+    `SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
+            a.atthasdef OR a.attidentity <> '' AS has_default,
+            array_position(i.indkey::int2[], a.attnum) AS key_ordinal
+       FROM pg_class c
+       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+       LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+      WHERE c.relnamespace = 'public'::regnamespace AND c.relname = $1 AND c.relkind IN ('r', 'p')
+      ORDER BY a.attnum`,
+    [table],
+  );
+  if (rows.length === 0) return undefined;
+  const inKey = rows.filter((r) => r.key_ordinal !== null);
+  return {
+    columns: new Map(
+      rows.map((r) => [r.name, { type: typeName(r.type), nullable: r.nullable, hasDefault: r.has_default }]),
+    ),
+    key: inKey.sort((a, b) => a.key_ordinal! - b.key_ordinal!).map((r) => r.name),
+  };
+}
+
+/** `format_type` writes some types in full. */
+function typeName(formatted: string): string {
+  if (formatted === 'timestamp with time zone') return 'timestamptz';
+  if (formatted === 'time without time zone') return 'time';
+  return formatted;
+}
+
+/** What a type may grow into by itself, since no value changes. Text is not among them: it would change `ORDER BY`. */
+const widerTypes: Readonly<Partial<Record<string, readonly SqlType[]>>> = {
+  integer: ['bigint', 'numeric'],
+  bigint: ['numeric'],
+};
+
+/** Statements that make the table fit. Throws `SinkIncompatible` where none would, with everything that differs. */
+function changes(sink: SinkManifest, existing: ExistingTable): string[] {
+  const table = `ALTER TABLE public.${quoted(sink.table)}`;
+  const key = keyOf(sink);
+  const differences: string[] = [];
+  const statements: string[] = [];
+
+  for (const name of ['_tenant', '_run', '_position']) {
+    if (!existing.columns.has(name)) differences.push(`it has no column ${name}, so Waybill did not make it`);
+  }
+  if (differences.length === 0 && existing.key.join() !== key.join()) {
+    differences.push(`its key is (${existing.key.join(', ')}), not (${key.join(', ')})`);
+  }
+  for (const column of sink.columns) {
+    const found = existing.columns.get(column.name);
+    // Rows that are there already have no value for it, so that a new column cannot but be nullable.
+    if (!found) statements.push(`${table} ADD COLUMN ${quoted(column.name)} ${column.type}`);
+    else if (!fits(column, found.type)) {
+      if (widerTypes[found.type]?.includes(column.type)) {
+        statements.push(`${table} ALTER COLUMN ${quoted(column.name)} TYPE ${column.type}`);
+      } else differences.push(`column ${column.name} is ${found.type}, not ${column.type}`);
+    }
+    if (found && column.nullable && !found.nullable && !key.includes(column.name)) {
+      statements.push(`${table} ALTER COLUMN ${quoted(column.name)} DROP NOT NULL`);
+    }
+  }
+  const known = new Set([
+    ...key,
+    ...sink.columns.map((c) => c.name),
+    '_tenant',
+    '_run',
+    '_position',
+    '_digest',
+  ]);
+  for (const [name, { nullable, hasDefault }] of existing.columns) {
+    if (!known.has(name) && !nullable && !hasDefault) {
+      statements.push(`${table} ALTER COLUMN ${quoted(name)} DROP NOT NULL`);
+    }
+  }
+  if (differences.length === 0) return statements;
+  throw new WaybillError('SinkIncompatible', { detail: `table ${sink.table}: ${differences.join('; ')}` });
+}
+
+/** A column that is wider than the output takes every value of it. */
+function fits(column: Column, existing: string): boolean {
+  return existing === column.type || widerTypes[column.type]?.includes(existing as SqlType) === true;
+}
