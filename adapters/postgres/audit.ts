@@ -1,5 +1,4 @@
 import type { AuditEvent, AuditLog } from '../../domain/audit.ts';
-import { fromPostgres } from './failure.ts';
 import type { Queries, Tenants } from './tenants.ts';
 
 /** Appends an event within the transaction of its effect. Errors of `pg` pass through to whoever owns that transaction. */
@@ -54,13 +53,9 @@ function keepable(text: string): string {
 export function createAuditLog(tenants: Tenants): AuditLog {
   return {
     async append(event, once) {
-      try {
-        const tenant = tenants.for(event.tenant && keepable(event.tenant));
-        if (once) await tenant.transaction((client) => insertAuditOnce(client, event));
-        else await insertAudit(tenant, event);
-      } catch (error) {
-        throw fromPostgres(error);
-      }
+      const tenant = tenants.for(event.tenant && keepable(event.tenant));
+      if (once) await tenant.transaction((client) => insertAuditOnce(client, event));
+      else await insertAudit(tenant, event);
     },
   };
 }

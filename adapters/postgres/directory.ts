@@ -1,5 +1,4 @@
 import type { Directory, Known } from '../../domain/ports/directory.ts';
-import { fromPostgres } from './failure.ts';
 import type { Tenants } from './tenants.ts';
 
 /** Principals that need not be written again. */
@@ -39,16 +38,12 @@ export function createDirectory(tenants: Tenants): Directory {
     async find(tenant, ids) {
       await Promise.all(writing);
       if (ids.length === 0) return new Map();
-      try {
-        const { rows } = await tenants.for(tenant).query<Known>({
-          name: 'find-principals',
-          text: 'SELECT id, issuer, subject, kind FROM waybill.principal WHERE tenant = $1 AND id = ANY ($2)',
-          values: [tenant, ids],
-        });
-        return new Map(rows.map((one) => [one.id, one]));
-      } catch (error) {
-        throw fromPostgres(error);
-      }
+      const { rows } = await tenants.for(tenant).query<Known>({
+        name: 'find-principals',
+        text: 'SELECT id, issuer, subject, kind FROM waybill.principal WHERE tenant = $1 AND id = ANY ($2)',
+        values: [tenant, ids],
+      });
+      return new Map(rows.map((one) => [one.id, one]));
     },
   };
 }

@@ -7,6 +7,7 @@ import {
   type QueryResultRow,
 } from 'pg';
 import { inTransaction } from './connect.ts';
+import { asked } from './failure.ts';
 
 /** What can be asked within a tenant, within a transaction, or of a pool that sees everything. */
 export interface Queries {
@@ -17,7 +18,7 @@ export interface Queries {
   ): Promise<QueryResult<Row>>;
 }
 
-/** The database as one tenant sees it. */
+/** The database as one tenant sees it. What fails, fails as `fromPostgres` has it. */
 export interface TenantDatabase extends Queries {
   /** Like `inTransaction`; triggers and row-level security see the subject too. */
   transaction<T>(work: (client: PoolClient) => Promise<T>): Promise<T>;
@@ -41,7 +42,7 @@ export function tenantsOf(pool: Pool): Tenants {
   /** What `waybill.tenant` is in the session of a connection. One that breaks is closed, so this is never in doubt. */
   const known = new WeakMap<PoolClient, string>();
 
-  async function asked<T>(tenant: string, ask: (client: PoolClient) => Promise<T>): Promise<T> {
+  async function within<T>(tenant: string, ask: (client: PoolClient) => Promise<T>): Promise<T> {
     const client = await pool.connect();
     try {
       if (known.get(client) !== tenant) {
@@ -59,7 +60,7 @@ export function tenantsOf(pool: Pool): Tenants {
 
   return {
     for: (tenant, subject) => ({
-      query: (query, values) => asked(tenant ?? '', (client) => client.query(query, values)),
+      query: (query, values) => asked(within(tenant ?? '', (client) => client.query(query, values))),
       transaction: (work) => inTransaction(pool, work, beginAs(tenant ?? '', subject ?? '')),
     }),
     end: () => pool.end(),

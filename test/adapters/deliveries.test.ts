@@ -300,7 +300,11 @@ describe('deliveries', () => {
         ],
         ['acme', 'DELETE FROM waybill.delivery', []],
       ] as const)
-        await assert.rejects(worker.for(tenant).query(text, [...values]), { code: '42501' }, text);
+        await assert.rejects(
+          worker.for(tenant).query(text, [...values]),
+          ({ cause }) => (cause as pg.DatabaseError).code === '42501',
+          text,
+        );
       const { rows } = await worker.for('globex').query('SELECT id FROM waybill.delivery');
       assert.deepEqual(rows, []);
     });

@@ -2,7 +2,6 @@ import type { AuditEvent } from '../../../domain/audit.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Approvals, ShownApproval, Submission } from '../../../domain/ports/approvals.ts';
 import { insertAudit } from '../audit.ts';
-import { fromPostgres } from '../failure.ts';
 import { runColumns, runFromRow } from '../runs/runs.ts';
 import type { Tenants } from '../tenants.ts';
 
@@ -14,12 +13,8 @@ export function createApprovals(tenants: Tenants): Approvals {
     text: string,
     values: unknown[],
   ): Promise<ShownApproval[]> {
-    try {
-      const { rows } = await tenants.for(tenant).query({ name, text, values: [tenant, ...values] });
-      return rows.map(shownFromRow);
-    } catch (error) {
-      throw fromPostgres(error);
-    }
+    const { rows } = await tenants.for(tenant).query({ name, text, values: [tenant, ...values] });
+    return rows.map(shownFromRow);
   }
 
   return {
@@ -57,16 +52,12 @@ export function createApprovals(tenants: Tenants): Approvals {
     submit: (submission, audit) => submit(tenants, submission, audit),
 
     async findSigned(tenant, decision) {
-      try {
-        const { rows } = await tenants.for(tenant).query<{ jws: string }>({
-          name: 'find-signed-decision',
-          text: 'SELECT jws FROM waybill.decision WHERE tenant = $1 AND id = $2',
-          values: [tenant, decision],
-        });
-        return rows[0]!.jws;
-      } catch (error) {
-        throw fromPostgres(error);
-      }
+      const { rows } = await tenants.for(tenant).query<{ jws: string }>({
+        name: 'find-signed-decision',
+        text: 'SELECT jws FROM waybill.decision WHERE tenant = $1 AND id = $2',
+        values: [tenant, decision],
+      });
+      return rows[0]!.jws;
     },
   };
 }

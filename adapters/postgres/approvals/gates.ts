@@ -11,7 +11,6 @@ import type {
 } from '../../../domain/ports/approvals.ts';
 import type { RunFacts } from '../../../domain/ports/progress.ts';
 import { insertAudit } from '../audit.ts';
-import { fromPostgres } from '../failure.ts';
 import type { Tenants } from '../tenants.ts';
 import { type FoundApproval, findStanding, recordDecision } from './standingApproval.ts';
 import { tellingApproval } from './tellApproval.ts';
@@ -41,11 +40,7 @@ export function createGates(tenants: Tenants, publicUrl = ''): Gates {
 
   return {
     async find({ tenant, runId }) {
-      try {
-        return await findStanding(tenants.for(tenant), { runId });
-      } catch (error) {
-        throw fromPostgres(error);
-      }
+      return findStanding(tenants.for(tenant), { runId });
     },
 
     open: (run, asked, audit) =>

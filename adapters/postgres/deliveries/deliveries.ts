@@ -1,7 +1,6 @@
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Deliveries, ShownDelivery } from '../../../domain/ports/deliveries.ts';
 import { insertAudit } from '../audit.ts';
-import { fromPostgres } from '../failure.ts';
 import { runColumns, runFromRow } from '../runs/runs.ts';
 import type { Tenants } from '../tenants.ts';
 
@@ -13,14 +12,10 @@ export function createDeliveries(tenants: Tenants): Deliveries {
     where: string,
     values: unknown[],
   ): Promise<ShownDelivery[]> {
-    try {
-      const { rows } = await tenants
-        .for(tenant)
-        .query({ name, text: `${select} ${where}`, values: [tenant, ...values] });
-      return rows.map(shownFromRow);
-    } catch (error) {
-      throw fromPostgres(error);
-    }
+    const { rows } = await tenants
+      .for(tenant)
+      .query({ name, text: `${select} ${where}`, values: [tenant, ...values] });
+    return rows.map(shownFromRow);
   }
 
   const find: Deliveries['find'] = async (tenant, id) => {

@@ -8,7 +8,7 @@ import {
 } from '../../../domain/webhookDelivery.ts';
 import { insertAudit } from '../audit.ts';
 import { inTransaction } from '../connect.ts';
-import { fromPostgres } from '../failure.ts';
+import { asked } from '../failure.ts';
 
 /**
  * The deliveries of all tenants, for those who make them. A place among the attempts under way is a time in the row: it is
@@ -20,18 +20,16 @@ export function createDeliveryLog(pool: Pool): DeliveryLog {
     delivered: (claim, status) => end(pool, claim, 'delivered', { status, code: null }),
     abandon: (ref, failure) => end(pool, ref, 'dead-lettered', failure),
     async failed({ id, round, attempt }, { status, code }, retryAfterMs) {
-      try {
-        // An attempt that was given up for dead says nothing of the one after it.
-        await pool.query({
+      // An attempt that was given up for dead says nothing of the one after it.
+      await asked(
+        pool.query({
           name: 'delivery-failed',
           text: `UPDATE waybill.delivery SET last_status = $4, last_code = $5, sending_until = NULL,
                    next_attempt_at = now() + $6::bigint * interval '1 millisecond'
                  WHERE id = $1 AND round = $2 AND attempts = $3 AND state = 'pending'`,
           values: [id, round, attempt, status, code, retryAfterMs],
-        });
-      } catch (error) {
-        throw fromPostgres(error);
-      }
+        }),
+      );
     },
   };
 }

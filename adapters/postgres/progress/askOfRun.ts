@@ -1,5 +1,4 @@
 import type { RunRef } from '../../../domain/run.ts';
-import { fromPostgres } from '../failure.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** Asks for a run, as its tenant; its id is `$1`, and `values` follow. */
@@ -7,12 +6,8 @@ export type AskOfRun = <T>(run: RunRef, name: string, text: string, values?: unk
 
 export function askOfRun(tenants: Tenants): AskOfRun {
   return async <T>({ tenant, runId }: RunRef, name: string, text: string, values: unknown[] = []) => {
-    try {
-      const query = { name, text, values: [runId, ...values] };
-      return (await tenants.for(tenant).query(query)).rows as T[];
-    } catch (error) {
-      throw fromPostgres(error);
-    }
+    const query = { name, text, values: [runId, ...values] };
+    return (await tenants.for(tenant).query(query)).rows as T[];
   };
 }
 

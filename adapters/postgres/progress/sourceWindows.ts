@@ -1,20 +1,15 @@
 import type { RunRef } from '../../../domain/run.ts';
 import type { Window } from '../../../domain/watermark.ts';
-import { fromPostgres } from '../failure.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** Throws `DatabaseUnavailable`. */
 export async function findWindow(tenants: Tenants, { tenant, runId }: RunRef): Promise<Window | undefined> {
-  try {
-    const { rows } = await tenants.for(tenant).query<{ extent: Window }>({
-      name: 'find-window',
-      text: 'SELECT extent FROM waybill.source_window WHERE tenant = $1 AND run_id = $2',
-      values: [tenant, runId],
-    });
-    return rows[0]?.extent;
-  } catch (error) {
-    throw fromPostgres(error);
-  }
+  const { rows } = await tenants.for(tenant).query<{ extent: Window }>({
+    name: 'find-window',
+    text: 'SELECT extent FROM waybill.source_window WHERE tenant = $1 AND run_id = $2',
+    values: [tenant, runId],
+  });
+  return rows[0]?.extent;
 }
 
 /** Of several attempts that come at once, the first decides. Throws `DatabaseUnavailable`. */
@@ -25,15 +20,11 @@ export async function openWindow(
   window: Window,
 ): Promise<Window> {
   const { tenant, runId, principal } = run;
-  try {
-    await tenants.for(tenant, principal).query({
-      name: 'open-window',
-      text: `INSERT INTO waybill.source_window (tenant, run_id, key, extent)
-             VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-      values: [tenant, runId, key, JSON.stringify(window)],
-    });
-  } catch (error) {
-    throw fromPostgres(error);
-  }
+  await tenants.for(tenant, principal).query({
+    name: 'open-window',
+    text: `INSERT INTO waybill.source_window (tenant, run_id, key, extent)
+           VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+    values: [tenant, runId, key, JSON.stringify(window)],
+  });
   return (await findWindow(tenants, run))!;
 }

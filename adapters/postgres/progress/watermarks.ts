@@ -9,7 +9,6 @@ import {
   type Window,
 } from '../../../domain/watermark.ts';
 import { insertAudit } from '../audit.ts';
-import { fromPostgres } from '../failure.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 import { batchFromRow } from './batches.ts';
 
@@ -19,16 +18,12 @@ export async function findWatermark(
   { tenant, pipeline }: RunFacts,
   key: string,
 ): Promise<Mark | undefined> {
-  try {
-    const { rows } = await tenants.for(tenant).query<{ mark: Mark }>({
-      name: 'find-watermark',
-      text: 'SELECT mark FROM waybill.watermark WHERE tenant = $1 AND pipeline = $2 AND key = $3',
-      values: [tenant, pipeline, key],
-    });
-    return rows[0]?.mark;
-  } catch (error) {
-    throw fromPostgres(error);
-  }
+  const { rows } = await tenants.for(tenant).query<{ mark: Mark }>({
+    name: 'find-watermark',
+    text: 'SELECT mark FROM waybill.watermark WHERE tenant = $1 AND pipeline = $2 AND key = $3',
+    values: [tenant, pipeline, key],
+  });
+  return rows[0]?.mark;
 }
 
 /**

@@ -1,4 +1,3 @@
-import { fromPostgres } from '../failure.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** Resolves with whether this is the first time. What has expired is forgotten on the way. Throws `DatabaseUnavailable`. */
@@ -6,17 +5,13 @@ export async function spendAssertion(
   tenants: Tenants,
   { workload, jti, expiresAtS }: { workload: string; jti: string; expiresAtS: number },
 ): Promise<boolean> {
-  try {
-    const { rowCount } = await tenants.for(null).query({
-      name: 'spend-assertion',
-      // A minute more than it counts, since clocks differ.
-      text: `WITH expired AS (DELETE FROM waybill.workload_assertion WHERE expires_at < now() - interval '1 minute')
-             INSERT INTO waybill.workload_assertion (workload, jti, expires_at)
-             VALUES ($1, $2, to_timestamp($3)) ON CONFLICT DO NOTHING RETURNING 1`,
-      values: [workload, jti, expiresAtS],
-    });
-    return rowCount === 1;
-  } catch (error) {
-    throw fromPostgres(error);
-  }
+  const { rowCount } = await tenants.for(null).query({
+    name: 'spend-assertion',
+    // A minute more than it counts, since clocks differ.
+    text: `WITH expired AS (DELETE FROM waybill.workload_assertion WHERE expires_at < now() - interval '1 minute')
+           INSERT INTO waybill.workload_assertion (workload, jti, expires_at)
+           VALUES ($1, $2, to_timestamp($3)) ON CONFLICT DO NOTHING RETURNING 1`,
+    values: [workload, jti, expiresAtS],
+  });
+  return rowCount === 1;
 }

@@ -1,7 +1,6 @@
 import type { AuditEvent } from '../../../domain/audit.ts';
 import { type GrantKey, publishedAheadS } from '../../../domain/grantKey.ts';
 import { insertAudit } from '../audit.ts';
-import { fromPostgres } from '../failure.ts';
 import type { Queries, TenantDatabase } from '../tenants.ts';
 
 /** Told to every API when a key was added. */
@@ -11,15 +10,6 @@ export const keysChannel = 'waybill_keys';
 export interface KeysNow {
   keys: GrantKey[];
   nowS: number;
-}
-
-/** Throws `DatabaseUnavailable`. */
-export async function listGrantKeys(database: Queries): Promise<KeysNow> {
-  try {
-    return await selectKeys(database);
-  } catch (error) {
-    throw fromPostgres(error);
-  }
 }
 
 /**
@@ -34,8 +24,8 @@ export async function addGrantKey(
 ): Promise<KeysNow> {
   return database.transaction(async (client) => {
     await client.query(`SELECT pg_advisory_xact_lock(hashtext('waybill.grant_key'))`);
-    const added = await choose(await selectKeys(client));
-    if (!added) return selectKeys(client);
+    const added = await choose(await listGrantKeys(client));
+    if (!added) return listGrantKeys(client);
     await client.query({
       text: `WITH retired AS (
                UPDATE waybill.grant_key SET retired_at = to_timestamp($3::bigint + $6::integer) WHERE retired_at IS NULL
@@ -46,12 +36,12 @@ export async function addGrantKey(
       values: [added.kid, added.x, added.createdAtS, added.signsFromS, added.voucher, publishedAheadS],
     });
     await insertAudit(client, added.audit);
-    return selectKeys(client);
+    return listGrantKeys(client);
   });
 }
 
-async function selectKeys(client: Queries): Promise<KeysNow> {
-  const { rows } = await client.query<KeysNow>(
+export async function listGrantKeys(database: Queries): Promise<KeysNow> {
+  const { rows } = await database.query<KeysNow>(
     `SELECT extract(epoch FROM clock_timestamp())::float8 AS "nowS", coalesce((
        SELECT jsonb_agg(jsonb_build_object('kid', kid, 'x', x, 'createdAtS', extract(epoch FROM created_at),
          'signsFromS', extract(epoch FROM signs_from), 'retiredAtS', extract(epoch FROM retired_at), 'voucher', voucher)

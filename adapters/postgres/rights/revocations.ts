@@ -4,7 +4,6 @@ import { WaybillError } from '../../../domain/errors.ts';
 import type { RevocationRecords, RevocationScope } from '../../../domain/ports/revocations.ts';
 import type { Revocation } from '../../../domain/revocation.ts';
 import { insertAudit } from '../audit.ts';
-import { fromPostgres } from '../failure.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** How often a revocation may turn out to stand and then to be lifted again before we give up. */
@@ -168,12 +167,8 @@ async function select(
   values: unknown[],
 ): Promise<Revocation[]> {
   const text = `SELECT ${columns} FROM waybill.revocation WHERE ${where}`;
-  try {
-    const { rows } = await tenants.for(tenant).query(text, values);
-    return rows.map(fromRow);
-  } catch (error) {
-    throw fromPostgres(error);
-  }
+  const { rows } = await tenants.for(tenant).query(text, values);
+  return rows.map(fromRow);
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a row of pg has no type of its own.

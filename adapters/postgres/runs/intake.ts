@@ -1,7 +1,6 @@
 import type { Intake } from '../../../domain/ports/intake.ts';
 import type { DatabaseAddress } from '../address.ts';
 import { listRunAudit } from '../auditTrail.ts';
-import { asked } from '../failure.ts';
 import type { Tenants } from '../tenants.ts';
 import { acceptFiring, acceptRun, findKey, recordFailedRun } from './acceptRun.ts';
 import { appendArrival, breakOffArrival, sealArrival, touchArrival } from './arrival.ts';
@@ -21,24 +20,24 @@ export function createIntake(
 ): Intake & { close(): Promise<void> } {
   const watching = watchRuns(address);
   return {
-    findKey: (scope) => asked(findKey(tenants, scope)),
+    findKey: (scope) => findKey(tenants, scope),
     accept: (acceptance) => acceptRun(tenants, acceptance),
     acceptFiring: (acceptance, firing) => acceptFiring(tenants, acceptance, firing),
     recordFailed: (acceptance, code) => recordFailedRun(tenants, acceptance, code),
     appendBatch: (run, batch) => appendArrival(tenants, run, batch),
-    touch: (run) => asked(touchArrival(tenants, run)),
+    touch: (run) => touchArrival(tenants, run),
     seal: (run, requestDigest, audit) => sealArrival(tenants, run, requestDigest, audit),
     breakOff: (run, audit) => breakOffArrival(tenants, run, audit),
-    findRun: (tenant, runId) => asked(findRun(tenants, tenant, runId)),
-    countRejections: (tenant, runId) => asked(countRejections(tenants, tenant, runId)),
+    findRun: (tenant, runId) => findRun(tenants, tenant, runId),
+    countRejections: (tenant, runId) => countRejections(tenants, tenant, runId),
     findOpenRun: (tenant, runId) => findOpenRun(tenants, tenant, runId),
-    listRuns: (tenant, filter) => asked(listRuns(tenants, tenant, filter)),
+    listRuns: (tenant, filter) => listRuns(tenants, tenant, filter),
     findGrant: (run) => findGrant(tenants, run),
     requestResume: (run, successor, audit) => resumeRun(tenants, run, successor, audit),
     requestCancel: (tenant, runId, audit) => cancelRun(tenants, tenant, runId, audit),
-    listAudit: (tenant, runId, page) => asked(listRunAudit(tenants, tenant, runId, page)),
+    listAudit: (tenant, runId, page) => listRunAudit(tenants, tenant, runId, page),
     watchRun: watching.watch,
-    check: async () => void (await asked(tenants.for(null).query('SELECT 1'))),
+    check: async () => void (await tenants.for(null).query('SELECT 1')),
     close: watching.close,
   };
 }

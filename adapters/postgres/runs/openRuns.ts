@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { RunRef } from '../../../domain/run.ts';
-import { fromPostgres } from '../failure.ts';
+import { asked } from '../failure.ts';
 
 /** A run that says it is under way, and that Temporal may know better about. */
 export interface OpenRun extends RunRef {
@@ -13,8 +13,8 @@ export interface OpenRun extends RunRef {
 
 /** Runs open for more than a minute that no entry of the outbox is still to start, after `afterId`, in the order of their ids. */
 export async function listOpenRuns(pool: Pool, afterId: string, runsMax: number): Promise<OpenRun[]> {
-  try {
-    const { rows } = await pool.query<OpenRun>(
+  const { rows } = await asked(
+    pool.query<OpenRun>(
       `SELECT id AS "runId", tenant, txn, first_execution AS "firstExecution",
               (SELECT workflow_id FROM waybill.firing f WHERE f.tenant = r.tenant AND f.run_id = r.id) AS "firedBy"
        FROM waybill.run r
@@ -22,52 +22,41 @@ export async function listOpenRuns(pool: Pool, afterId: string, runsMax: number)
          AND NOT EXISTS (SELECT FROM waybill.outbox o WHERE o.run_id = r.id AND o.kind = 'start')
        ORDER BY id LIMIT $2`,
       [afterId, runsMax],
-    );
-    return rows;
-  } catch (error) {
-    throw fromPostgres(error);
-  }
+    ),
+  );
+  return rows;
 }
 
 /** Runs that are suspended because no worker had one of these definitions. */
 export async function listWaitingFor(pool: Pool, digests: readonly string[]): Promise<RunRef[]> {
-  try {
-    const { rows } = await pool.query<RunRef>(
+  const { rows } = await asked(
+    pool.query<RunRef>(
       `SELECT id AS "runId", tenant FROM waybill.run
        WHERE state = 'suspended' AND reason ->> 'code' = 'DefinitionUnavailable' AND definition_digest = ANY($1)`,
       [digests],
-    );
-    return rows;
-  } catch (error) {
-    throw fromPostgres(error);
-  }
+    ),
+  );
+  return rows;
 }
 
 /** Puts a run that Temporal has never heard of, or has lost, back into the outbox. */
 export async function enqueueStart(pool: Pool, { tenant, runId }: RunRef): Promise<void> {
-  try {
-    await pool.query(`INSERT INTO waybill.outbox (tenant, kind, run_id) VALUES ($1, 'start', $2)`, [
-      tenant,
-      runId,
-    ]);
-  } catch (error) {
-    throw fromPostgres(error);
-  }
+  await asked(
+    pool.query(`INSERT INTO waybill.outbox (tenant, kind, run_id) VALUES ($1, 'start', $2)`, [tenant, runId]),
+  );
 }
 
 /** Uploads whose receiver has not been heard of for 30 s are broken; their idempotency keys become free. */
 export async function breakSilentUploads(pool: Pool): Promise<number> {
-  try {
-    const { rows } = await pool.query<{ broken: number }>(
+  const { rows } = await asked(
+    pool.query<{ broken: number }>(
       `WITH broken AS (
          UPDATE waybill.run SET arrival = 'broken'
          WHERE arrival = 'open' AND ended_at IS NULL AND source->>'kind' IN ('upload', 'inline')
            AND touched_at < now() - interval '30 seconds' RETURNING id),
        freed AS (DELETE FROM waybill.idempotency WHERE run_id IN (SELECT id FROM broken))
        SELECT count(pg_notify('waybill_run', id))::integer AS broken FROM broken`,
-    );
-    return rows[0]!.broken;
-  } catch (error) {
-    throw fromPostgres(error);
-  }
+    ),
+  );
+  return rows[0]!.broken;
 }

@@ -2,23 +2,18 @@ import type { AuditEvent } from '../../../domain/audit.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Run, RunRef } from '../../../domain/run.ts';
 import { insertAudit } from '../audit.ts';
-import { fromPostgres } from '../failure.ts';
 import type { Tenants } from '../tenants.ts';
 import { findRun } from './runs.ts';
 
 /** The signed grant that a run has. */
 export async function findGrant(tenants: Tenants, { tenant, runId }: RunRef): Promise<string> {
-  try {
-    const { rows } = await tenants.for(tenant).query<{ grant_jws: string }>({
-      name: 'find-grant',
-      text: 'SELECT grant_jws FROM waybill.run WHERE tenant = $1 AND id = $2',
-      values: [tenant, runId],
-    });
-    if (!rows[0]) throw new WaybillError('RunUnknown', { detail: runId });
-    return rows[0].grant_jws;
-  } catch (error) {
-    throw fromPostgres(error);
-  }
+  const { rows } = await tenants.for(tenant).query<{ grant_jws: string }>({
+    name: 'find-grant',
+    text: 'SELECT grant_jws FROM waybill.run WHERE tenant = $1 AND id = $2',
+    values: [tenant, runId],
+  });
+  if (!rows[0]) throw new WaybillError('RunUnknown', { detail: runId });
+  return rows[0].grant_jws;
 }
 
 /** A new grant is the run’s from here on, and the relay hands it over; without one the run is only woken. */

@@ -1,5 +1,4 @@
 import type { RunFacts } from '../../../domain/ports/progress.ts';
-import { fromPostgres } from '../failure.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** Columns that make a `RunFacts` of a row of `waybill.run`. */
@@ -19,14 +18,10 @@ export async function findOpenRun(
   tenant: string,
   runId: string,
 ): Promise<RunFacts | undefined> {
-  try {
-    const { rows } = await tenants.for(tenant).query<RunFacts>({
-      name: 'find-open-run',
-      text: `SELECT ${factColumns} FROM waybill.run WHERE tenant = $1 AND id = $2 AND ended_at IS NULL`,
-      values: [tenant, runId],
-    });
-    return rows[0];
-  } catch (error) {
-    throw fromPostgres(error);
-  }
+  const { rows } = await tenants.for(tenant).query<RunFacts>({
+    name: 'find-open-run',
+    text: `SELECT ${factColumns} FROM waybill.run WHERE tenant = $1 AND id = $2 AND ended_at IS NULL`,
+    values: [tenant, runId],
+  });
+  return rows[0];
 }

@@ -3,7 +3,7 @@ import { type ErrorCode, errors, WaybillError } from '../../../domain/errors.ts'
 import type { Schedule } from '../../../domain/schedule.ts';
 import { insertAudit } from '../audit.ts';
 import { inTransaction } from '../connect.ts';
-import { fromPostgres } from '../failure.ts';
+import { asked } from '../failure.ts';
 import { selectSchedules } from './schedules.ts';
 
 /** A schedule of which Temporal does not have the newest revision. */
@@ -74,16 +74,14 @@ export async function listAppliedSchedules(
   after: Pick<Schedule, 'tenant' | 'id'>,
   schedulesMax: number,
 ): Promise<Schedule[]> {
-  try {
-    return await selectSchedules(
+  return asked(
+    selectSchedules(
       pool,
       `s.revision = s.applied_revision AND s.state <> 'deleted' AND (s.tenant, s.id) > ($1, $2)
        ORDER BY s.tenant, s.id LIMIT $3`,
       [after.tenant, after.id, schedulesMax],
-    );
-  } catch (error) {
-    throw fromPostgres(error);
-  }
+    ),
+  );
 }
 
 /** Has the record carried to Temporal again. */

@@ -5,7 +5,6 @@ import type { RunReason } from '../../../domain/ports/progress.ts';
 import type { Schedule } from '../../../domain/schedule.ts';
 import { insertAudit } from '../audit.ts';
 import { newDeliveryId } from '../deliveries/callBack.ts';
-import { asked } from '../failure.ts';
 import { runColumns, runFromRow } from '../runs/runs.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 import { wakeRelay } from '../wakeRelay.ts';
@@ -14,12 +13,10 @@ import { wakeRelay } from '../wakeRelay.ts';
 export function createFirings(tenants: Tenants): Firings {
   return {
     async list(tenant, id, { limit, cursor }) {
-      const found = await asked(
-        selectFirings(
-          tenants.for(tenant),
-          `f.schedule_id = $2 AND ($3::timestamptz IS NULL OR f.nominal_at < $3) ORDER BY f.nominal_at DESC LIMIT $4`,
-          [tenant, id, cursor ?? null, limit + 1],
-        ),
+      const found = await selectFirings(
+        tenants.for(tenant),
+        `f.schedule_id = $2 AND ($3::timestamptz IS NULL OR f.nominal_at < $3) ORDER BY f.nominal_at DESC LIMIT $4`,
+        [tenant, id, cursor ?? null, limit + 1],
       );
       const items = found
         .slice(0, limit)
@@ -28,37 +25,31 @@ export function createFirings(tenants: Tenants): Firings {
     },
 
     async decidedTimes({ tenant, id }, { fromMs, toMs }) {
-      const { rows } = await asked(
-        tenants.for(tenant).query<{ nominal_at: Date }>(
-          `SELECT nominal_at FROM waybill.firing
-           WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4 ORDER BY nominal_at`,
-          [tenant, id, new Date(fromMs), new Date(toMs)],
-        ),
+      const { rows } = await tenants.for(tenant).query<{ nominal_at: Date }>(
+        `SELECT nominal_at FROM waybill.firing
+         WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4 ORDER BY nominal_at`,
+        [tenant, id, new Date(fromMs), new Date(toMs)],
       );
       return rows.map((row) => row.nominal_at.toISOString());
     },
 
     async find(tenant, id, nominalAt) {
-      const [found] = await asked(
-        selectFirings(tenants.for(tenant), 'f.schedule_id = $2 AND f.nominal_at = $3', [
-          tenant,
-          id,
-          nominalAt,
-        ]),
-      );
+      const [found] = await selectFirings(tenants.for(tenant), 'f.schedule_id = $2 AND f.nominal_at = $3', [
+        tenant,
+        id,
+        nominalAt,
+      ]);
       return found;
     },
 
     async last(tenant, id) {
-      const { rows } = await asked(
-        tenants.for(tenant).query({
-          name: 'schedule-last-fired',
-          text: `SELECT f.nominal_at, f.run_id, r.ended_at
-                 FROM waybill.firing f JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
-                 WHERE f.tenant = $1 AND f.schedule_id = $2 ORDER BY f.nominal_at DESC LIMIT 1`,
-          values: [tenant, id],
-        }),
-      );
+      const { rows } = await tenants.for(tenant).query({
+        name: 'schedule-last-fired',
+        text: `SELECT f.nominal_at, f.run_id, r.ended_at
+               FROM waybill.firing f JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
+               WHERE f.tenant = $1 AND f.schedule_id = $2 ORDER BY f.nominal_at DESC LIMIT 1`,
+        values: [tenant, id],
+      });
       const [last] = rows;
       return (
         last && {
@@ -70,16 +61,14 @@ export function createFirings(tenants: Tenants): Firings {
     },
 
     async hasFailed({ tenant, id }) {
-      const { rowCount } = await asked(
-        tenants.for(tenant).query({
-          name: 'schedule-has-failed',
-          text: `SELECT FROM waybill.schedule s
-                   JOIN waybill.firing f ON f.tenant = s.tenant AND f.schedule_id = s.id
-                   JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
-                 WHERE s.tenant = $1 AND s.id = $2 AND r.state = 'failed' AND r.ended_at >= s.active_since LIMIT 1`,
-          values: [tenant, id],
-        }),
-      );
+      const { rowCount } = await tenants.for(tenant).query({
+        name: 'schedule-has-failed',
+        text: `SELECT FROM waybill.schedule s
+                 JOIN waybill.firing f ON f.tenant = s.tenant AND f.schedule_id = s.id
+                 JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
+               WHERE s.tenant = $1 AND s.id = $2 AND r.state = 'failed' AND r.ended_at >= s.active_since LIMIT 1`,
+        values: [tenant, id],
+      });
       return rowCount === 1;
     },
 
@@ -108,17 +97,15 @@ export function createFirings(tenants: Tenants): Firings {
     },
 
     async listAttempts(tenant, id, { from, to }) {
-      const { rows } = await asked(
-        tenants.for(tenant).query(
-          `SELECT a.nominal_at, r.id, r.state
-           FROM (SELECT tenant, nominal_at, run_id, at FROM waybill.firing
-                 WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4 AND run_id IS NOT NULL
-                 UNION ALL
-                 SELECT tenant, nominal_at, run_id, at FROM waybill.backfill
-                 WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4) a
-           JOIN waybill.run r ON r.tenant = a.tenant AND r.id = a.run_id ORDER BY a.nominal_at, a.at`,
-          [tenant, id, from, to],
-        ),
+      const { rows } = await tenants.for(tenant).query(
+        `SELECT a.nominal_at, r.id, r.state
+         FROM (SELECT tenant, nominal_at, run_id, at FROM waybill.firing
+               WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4 AND run_id IS NOT NULL
+               UNION ALL
+               SELECT tenant, nominal_at, run_id, at FROM waybill.backfill
+               WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4) a
+         JOIN waybill.run r ON r.tenant = a.tenant AND r.id = a.run_id ORDER BY a.nominal_at, a.at`,
+        [tenant, id, from, to],
       );
       return rows.map((row) => ({
         nominalAt: row.nominal_at.toISOString(),
@@ -128,12 +115,10 @@ export function createFirings(tenants: Tenants): Firings {
     },
 
     async recordBackfill(tenant, id, nominalAt, runId) {
-      await asked(
-        tenants.for(tenant).query(
-          `INSERT INTO waybill.backfill (tenant, schedule_id, nominal_at, run_id) VALUES ($1, $2, $3, $4)
-           ON CONFLICT DO NOTHING`,
-          [tenant, id, nominalAt, runId],
-        ),
+      await tenants.for(tenant).query(
+        `INSERT INTO waybill.backfill (tenant, schedule_id, nominal_at, run_id) VALUES ($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING`,
+        [tenant, id, nominalAt, runId],
       );
     },
   };

@@ -3,14 +3,13 @@ import { WaybillError } from '../../../domain/errors.ts';
 import type { GivenDelegation, ScheduleDraft, Schedules } from '../../../domain/ports/schedules.ts';
 import type { Schedule } from '../../../domain/schedule.ts';
 import { insertAudit } from '../audit.ts';
-import { asked } from '../failure.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 import { wakeRelay } from '../wakeRelay.ts';
 
 /** The schedules of tenants, for the API. Each change is a new revision, which wakes the relay. */
 export function createSchedules(tenants: Tenants): Schedules {
   async function select(tenant: string, where: string, values: unknown[]): Promise<Schedule[]> {
-    return asked(selectSchedules(tenants.for(tenant), `s.tenant = $1 AND ${where}`, [tenant, ...values]));
+    return selectSchedules(tenants.for(tenant), `s.tenant = $1 AND ${where}`, [tenant, ...values]);
   }
 
   return {
@@ -82,23 +81,19 @@ export function createSchedules(tenants: Tenants): Schedules {
 
     async findDelegation({ tenant, delegation }) {
       if (!delegation) return undefined;
-      const { rows } = await asked(
-        tenants.for(tenant).query(
-          `SELECT d.jws, EXISTS (
-             SELECT FROM waybill.ended_delegation e WHERE e.tenant = d.tenant AND e.delegation_id = d.id) AS ended
-           FROM waybill.delegation d WHERE d.tenant = $1 AND d.id = $2`,
-          [tenant, delegation.id],
-        ),
+      const { rows } = await tenants.for(tenant).query(
+        `SELECT d.jws, EXISTS (
+           SELECT FROM waybill.ended_delegation e WHERE e.tenant = d.tenant AND e.delegation_id = d.id) AS ended
+         FROM waybill.delegation d WHERE d.tenant = $1 AND d.id = $2`,
+        [tenant, delegation.id],
       );
       return rows[0];
     },
 
     async hasDelegation(tenant, delegationId) {
-      const { rowCount } = await asked(
-        tenants
-          .for(tenant)
-          .query('SELECT FROM waybill.delegation WHERE tenant = $1 AND id = $2', [tenant, delegationId]),
-      );
+      const { rowCount } = await tenants
+        .for(tenant)
+        .query('SELECT FROM waybill.delegation WHERE tenant = $1 AND id = $2', [tenant, delegationId]);
       return rowCount === 1;
     },
 
