@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { DevStack } from '../../test/devStack.ts';
 import { percentile } from '../percentile.ts';
 import { connectPatiently } from './connectPatiently.ts';
+import { untilRunning } from './untilRunning.ts';
 
 const minuteMs = 60_000;
 
@@ -106,13 +107,5 @@ async function count(connect: () => Promise<pg.Client>, text: string, values: un
     return Number(Object.values(rows[0])[0]);
   } finally {
     await client.end();
-  }
-}
-
-async function untilRunning(stack: DevStack, name: string): Promise<number> {
-  for (;;) {
-    const pid = stack.pid(name);
-    if (pid !== undefined) return pid;
-    await pause(50);
   }
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DevStack } from '../../test/devStack.ts';
 import { connectPatiently } from './connectPatiently.ts';
+import { untilRunning } from './untilRunning.ts';
 
 /**
  * Kills one part of the stack again and again while small runs come in, and each caller does what callers do: the
@@ -31,14 +32,6 @@ export async function killUnderLoad(
   }
   await accepting;
   return verify(stack, acknowledged, total, before);
-}
-
-async function untilRunning(stack: DevStack, name: string): Promise<number> {
-  for (;;) {
-    const pid = stack.pid(name);
-    if (pid !== undefined) return pid;
-    await pause(50);
-  }
 }
 
 async function acceptPatiently(stack: DevStack, id: string): Promise<string> {

@@ -11,6 +11,7 @@ import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import type { PolicySet, Question } from '../../domain/policy.ts';
 import { layCable } from '../api/cable.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { until } from '../until.ts';
 
 const question: Question = {
   principal: {
@@ -73,18 +74,18 @@ describe('the policy in force', { concurrency: true }, async () => {
       assert.equal(policy.decide(question).allowed, true);
       const applied = await applyPolicySet(postgres.migratorUrl, frozen);
       assert.deepEqual(applied, { digest: policyDigest(frozen), before });
-      await until(() => !policy.decide(question).allowed, 10_000);
+      await until('it is denied', () => !policy.decide(question).allowed, 10_000);
       assert.deepEqual(policy.decide(question).policies, ['freeze/all']);
       assert.equal(policy.digest, policyDigest(frozen));
       // What was in force once can be so again; what is in force already changes nothing.
       await applyPolicySet(postgres.migratorUrl, shipped);
       await applyPolicySet(postgres.migratorUrl, shipped);
-      await until(() => policy.decide(question).allowed, 10_000);
+      await until('it is allowed again', () => policy.decide(question).allowed, 10_000);
       assert.deepEqual(
         loaded.map(({ digest }) => digest),
         [policyDigest(frozen), before],
       );
-      await until(async () => (await events(postgres)).length === 5, 10_000);
+      await until('both are recorded', async () => (await events(postgres)).length === 5, 10_000);
       const [first, second, ...rest] = await events(postgres);
       assert.equal(first!.action, 'policy.applied');
       assert.deepEqual(
@@ -107,10 +108,10 @@ describe('the policy in force', { concurrency: true }, async () => {
     try {
       await cable.cut();
       const cutAt = performance.now();
-      await until(() => unavailable(policy), 20_000);
+      await until('it is not known', () => unavailable(policy), 20_000);
       assert.ok(performance.now() - cutAt > 7_000, 'a short outage is no outage');
       await cable.mend();
-      await until(() => !unavailable(policy) && policy.decide(question).allowed, 15_000);
+      await until('it is known again', () => !unavailable(policy) && policy.decide(question).allowed, 15_000);
     } finally {
       await end();
     }
@@ -123,10 +124,14 @@ describe('the policy in force', { concurrency: true }, async () => {
         postgres,
         `INSERT INTO waybill.policy_set (digest, policies, roles) VALUES ('x', '{"a/a": "permit (principal"}', '["r"]')`,
       );
-      await until(() => unavailable(policy), 20_000);
+      await until('it is not known', () => unavailable(policy), 20_000);
       assert.equal((errors[0] as { code: string }).code, 'PolicyInvalid');
       await applyPolicySet(postgres.migratorUrl, without('base/auditors'));
-      await until(() => !unavailable(policy) && !policy.decide(question).allowed, 10_000);
+      await until(
+        'it is known again',
+        () => !unavailable(policy) && !policy.decide(question).allowed,
+        10_000,
+      );
     } finally {
       await end();
     }
@@ -209,13 +214,5 @@ function unavailable(policy: LivePolicy): boolean {
   } catch (error) {
     assert.equal((error as { code: string }).code, 'PolicyUnavailable');
     return true;
-  }
-}
-
-async function until(done: () => boolean | Promise<boolean>, withinMs: number): Promise<void> {
-  const start = performance.now();
-  while (!(await done())) {
-    assert.ok(performance.now() - start < withinMs, `it did not come to that within ${withinMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

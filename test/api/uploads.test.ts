@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type ClientRequest, request } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import type { Run } from '../../sdk/client.ts';
+import { until } from '../until.ts';
 import { type Api, codeOf, data, lines, startApi } from './startApi.ts';
 
 describe('uploads', () => {
@@ -33,19 +34,9 @@ describe('uploads', () => {
     return { sending, answer };
   }
 
-  /** Waits for what the database will say, without guessing how long that takes. */
-  async function until<T>(ask: () => Promise<T | undefined>): Promise<T> {
-    const deadline = Date.now() + 20_000;
-    for (;;) {
-      const found = await ask();
-      if (found !== undefined) return found;
-      if (Date.now() > deadline) throw new Error('it never came');
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  }
-
   const openRun = () =>
     until(
+      'it is open',
       async () =>
         (await api.rows<{ id: string }>(`SELECT id FROM waybill.run WHERE arrival = 'open'`))[0]?.id,
     );
@@ -71,7 +62,7 @@ describe('uploads', () => {
     assert.equal(await codeOf(second), 'IdempotencyKeyInUse');
 
     sending.write(lines(10, 12));
-    await until(async () => ((await batchesOf(id)) === 2 ? true : undefined));
+    await until('two batches are there', async () => (await batchesOf(id)) === 2);
     sending.end(lines(1, 22));
     const run = (await (await answer).json()) as Run;
     assert.equal(run.id, id);
@@ -97,6 +88,7 @@ describe('uploads', () => {
     await new Promise<void>((resolve) => sending.write(lines(1, 3), () => resolve()));
     sending.destroy();
     const run = await until(
+      'it has failed',
       async () => (await api.rows(`SELECT id, reason, counts FROM waybill.run WHERE state = 'failed'`))[0],
     );
     assert.equal((run.reason as { code: string }).code, 'UploadIncomplete');
@@ -116,6 +108,7 @@ describe('uploads', () => {
     const id = await openRun();
     sending.destroy();
     await until(
+      'it is broken',
       async () => (await api.rows(`SELECT FROM waybill.run WHERE id = $1 AND arrival = 'broken'`, [id]))[0],
     );
     const audit = (await (await api.call(`/v1/runs/${id}/audit`)).json()) as { items: { action: string }[] };

@@ -14,6 +14,7 @@ import { recordOf } from '../../cli/dev/processRecord.ts';
 import { unprivilegedUser } from '../../cli/dev/unprivileged.ts';
 import type { Decision, Page, Pipeline, Revocation, Run } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
+import { until } from '../until.ts';
 import { documents, type Ended, startCommand, startWaybill } from './waybillProcess.ts';
 
 const birdstrikes = 'node_modules/vega-datasets/data/birdstrikes.csv';
@@ -130,7 +131,7 @@ describe('waybill', () => {
       const lines = readFileSync(orders);
       for (let bytes = 0; bytes < 6_000_000; bytes += lines.length) upload.child.stdin!.write(lines);
       let id: string | undefined;
-      await until(async () => {
+      await until('it runs', async () => {
         const { items } = await json<Page<Run>>(0, 'runs', '--state', 'running', '--as', 'alice');
         id = items[0]?.id;
         return id !== undefined;
@@ -251,7 +252,9 @@ describe('waybill', () => {
           await command.says(/Accepted as/);
           const before = stack.pid('api')!;
           process.kill(before, 'SIGKILL');
-          await until(() => stack.info().processes.some(({ name, pid }) => name === 'api' && pid !== before));
+          await until('the API is back', () =>
+            stack.info().processes.some(({ name, pid }) => name === 'api' && pid !== before),
+          );
         } finally {
           for (const pid of workers) process.kill(pid, 'SIGCONT');
         }
@@ -342,20 +345,20 @@ describe('waybill', () => {
         const args = ['principal', 'erin', '--as', 'carol'];
         const revoked = await json<Revocation>(0, 'revoke', ...args, '--reason', 'a test');
         assert.deepEqual([revoked.kind, revoked.reason], ['principal', 'a test']);
-        await until(async () => (await waybill(...refused)).code !== 0);
+        await until('she is refused', async () => (await waybill(...refused)).code !== 0);
         const { error } = await json<Refusal>(3, ...refused);
         assert.equal(error.code, 'PrincipalRevoked');
         assert.equal((await json<Revocation>(0, 'revoke', ...args)).id, revoked.id);
         assert.match((await waybill('revoke', ...args)).stdout, / restore principal \S+ --as carol gives /);
         const [restored] = await json<Revocation[]>(0, 'restore', ...args);
         assert.equal(restored!.id, revoked.id);
-        await until(async () => (await waybill(...refused)).code === 0);
+        await until('she is let in again', async () => (await waybill(...refused)).code === 0);
         assert.match((await json<Refusal>(1, 'restore', ...args)).error.message, /erin/);
       });
 
       it('tell an agent from whom it acts for', async () => {
         const { target } = await json<Revocation>(0, 'revoke', 'principal', 'copilot', '--as', 'carol');
-        await until(async () => (await waybill('runs', '--as', 'copilot')).code === 3);
+        await until('it is refused', async () => (await waybill('runs', '--as', 'copilot')).code === 3);
         assert.equal((await waybill('runs', '--as', 'alice')).code, 0);
         await json(0, 'restore', 'principal', target, '--as', 'carol');
       });
@@ -396,7 +399,7 @@ describe('waybill', () => {
         const [{ worker }] = documents<{ worker: string }>(one.so) as [{ worker: string }];
         one.child.kill('SIGKILL');
         await one.ended;
-        await until(() => recordOf(Number.parseInt(worker, 10)) === undefined);
+        await until('it has ended too', () => recordOf(Number.parseInt(worker, 10)) === undefined);
       });
     });
 
@@ -591,11 +594,3 @@ describe('waybill', () => {
     });
   });
 });
-
-async function until(done: () => boolean | Promise<boolean>): Promise<void> {
-  const start = performance.now();
-  while (!(await done())) {
-    assert.ok(performance.now() - start < 30_000, 'it did not come to that within 30 s');
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

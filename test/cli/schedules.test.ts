@@ -4,10 +4,10 @@ import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Backfill, Firing, Page, Pipeline, Run, Schedule } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
+import { until } from '../until.ts';
 import { documents, type Ended, startCommand, startWaybill } from './waybillProcess.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -63,13 +63,6 @@ describe('waybill schedules', () => {
     const ended = await waybill(...args, '--json');
     assert.equal(ended.code, code, `${args.join(' ')}: ${ended.stderr}${ended.stdout}`);
     return documents<T>(ended)[0]!;
-  }
-  async function until<T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> {
-    for (const by = performance.now() + 120_000; ; await pause(100)) {
-      const found = await look();
-      if (found) return found;
-      assert.ok(performance.now() < by, what);
-    }
   }
   const codeOf = async (code: number, ...args: string[]) =>
     (await json<{ error: { code: string } }>(code, ...args)).error.code;

@@ -3,7 +3,6 @@ import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
@@ -19,6 +18,7 @@ import { type DevStack, startDevStack } from '../devStack.ts';
 import { codeOf, type Outsider, openOutsider } from '../forgery/outsider.ts';
 import { serveHeldFeed } from '../heldFeed.ts';
 import { makeKey } from '../keys.ts';
+import { until } from '../until.ts';
 import { type Received, startReceiver, verifies } from '../webhooks/receiver.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
@@ -110,14 +110,6 @@ describe('runs that people have to let through', () => {
 
   const rows = async <T = Record<string, unknown>>(text: string, values: unknown[] = []) =>
     (await database.query(text, values)).rows as T[];
-
-  async function until<T>(what: string, look: () => Promise<T | undefined | false>, ms = 90_000): Promise<T> {
-    for (const by = performance.now() + ms; ; await pause(25)) {
-      const found = await look();
-      if (found) return found;
-      assert.ok(performance.now() < by, `not within ${ms} ms: ${what}`);
-    }
-  }
 
   const get = async (id: string) => (await (await alice(`/v1/runs/${id}`)).json()) as Run;
   const inState = (id: string, state: Run['state'], code?: string) =>

@@ -6,12 +6,12 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { untilEnded } from '../../bench/smallRun.ts';
 import type { Run } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
+import { until } from '../until.ts';
 
 interface Change {
   id: string;
@@ -105,12 +105,6 @@ describe('a source that is read bit by bit', () => {
   const markOf = async (name: string) =>
     (await rowsOf(`SELECT mark FROM waybill.watermark WHERE source ->> 'url' = $1`, [feed.urlOf(name)]))[0]
       ?.mark.value;
-
-  /** Polls until `look` finds something. */
-  async function until(what: string, look: () => Promise<unknown>): Promise<void> {
-    for (const by = performance.now() + 120_000; !(await look()); await pause(25))
-      assert.ok(performance.now() < by, what);
-  }
 
   it('is asked for what came since the run before, and a firing that was missed is made up by the next', async () => {
     feed.add('orders', at(1), at(2));

@@ -9,6 +9,7 @@ import pg from 'pg';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { startWaybill } from '../cli/waybillProcess.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
+import { until } from '../until.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -73,15 +74,6 @@ describe('a policy that changes while everything runs', () => {
 
   const runOf = async (id: string) => (await (await alice(`/v1/runs/${id}`)).json()) as Run;
 
-  async function until(done: () => Promise<boolean>, withinMs: number): Promise<number> {
-    const start = performance.now();
-    while (!(await done())) {
-      assert.ok(performance.now() - start < withinMs, `it did not come to that within ${withinMs} ms`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    return performance.now() - start;
-  }
-
   const events = async (runId: string, action: string) =>
     (
       await database.query('SELECT detail FROM waybill.audit_event WHERE run_id = $1 AND action = $2', [
@@ -103,9 +95,9 @@ describe('a policy that changes while everything runs', () => {
   it('is another at the API within 10 s, and nothing is started again', async () => {
     const { processes } = stack.info();
     await apply(forbid('closed', 'trigger'));
-    await until(async () => (await trigger('closed')).status === 403, 10_000);
+    await until('nobody may', async () => (await trigger('closed')).status === 403, 10_000);
     await apply(undefined);
-    await until(async () => (await trigger('open')).status === 202, 10_000);
+    await until('everybody may again', async () => (await trigger('open')).status === 202, 10_000);
     assert.deepEqual(stack.info().processes, processes);
   });
 
@@ -127,16 +119,16 @@ describe('a policy that changes while everything runs', () => {
     } as RequestInit);
     const underWay = async () =>
       (await database.query(`SELECT id FROM waybill.run WHERE arrival = 'open'`)).rows[0]?.id as string;
-    await until(async () => (await underWay()) !== undefined, 10_000);
+    await until('it is under way', async () => (await underWay()) !== undefined, 10_000);
     const id = await underWay();
 
     const { policy } = await apply(forbid('no-store', 'store'));
-    await until(() => taken(policy.digest), 10_000);
+    await until('every worker has taken it', () => taken(policy.digest), 10_000);
     const refusedAtOnce = await trigger('suspended');
     assert.equal(refusedAtOnce.status, 403, 'nobody begins what may not be stored');
     rest.resolve();
     assert.equal((await sent).status, 202);
-    await until(async () => (await runOf(id)).state === 'suspended', 30_000);
+    await until('it is suspended', async () => (await runOf(id)).state === 'suspended', 30_000);
     assert.equal((await runOf(id)).reason?.code, 'PolicyDenied');
     const [refused] = await events(id, 'attempt.refused');
     assert.deepEqual(

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection, type ScheduleUpdateOptions } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
@@ -8,6 +7,7 @@ import pg from 'pg';
 import { temporalScheduleId } from '../../domain/schedule.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
 import { serveHeldFeed } from '../heldFeed.ts';
+import { until } from '../until.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
 
@@ -64,18 +64,6 @@ describe('schedules of the embedded stack', () => {
     await stack?.stop();
     feed?.close();
   });
-
-  async function until<T>(
-    what: string,
-    look: () => Promise<T | undefined | false>,
-    ms = 180_000,
-  ): Promise<T> {
-    for (const by = performance.now() + ms; ; await pause(25)) {
-      const found = await look();
-      if (found) return found;
-      assert.ok(performance.now() < by, `not within ${ms} ms: ${what}`);
-    }
-  }
 
   const rows = async <T = Record<string, unknown>>(text: string, values: unknown[] = []) =>
     (await database.query(text, values)).rows as T[];

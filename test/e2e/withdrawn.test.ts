@@ -14,6 +14,7 @@ import type { Run } from '../../sdk/client.ts';
 import { startWaybill } from '../cli/waybillProcess.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
 import { serveHeldFeed } from '../heldFeed.ts';
+import { until } from '../until.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
 
@@ -50,19 +51,6 @@ describe('rights that are withdrawn from a run', () => {
 
   const rows = async <T = Record<string, unknown>>(text: string, values: unknown[] = []) =>
     (await database.query(text, values)).rows as T[];
-
-  /** Polls until `look` finds something. */
-  async function until<T>(
-    what: string,
-    look: () => Promise<T | undefined | false>,
-    ms = 180_000,
-  ): Promise<T> {
-    for (const by = performance.now() + ms; ; await pause(25)) {
-      const found = await look();
-      if (found) return found;
-      assert.ok(performance.now() < by, `not within ${ms} ms: ${what}`);
-    }
-  }
 
   const get = async (id: string) => (await (await alice(`/v1/runs/${id}`)).json()) as Run;
   const inState = (id: string, state: Run['state'], code?: string, ms?: number) =>

@@ -4,9 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
 import { makeKey } from '../keys.ts';
+import { until } from '../until.ts';
 import { change } from './claims.ts';
 import { header, type Material } from './forgeries.ts';
-import { codeOf, type Outsider, openOutsider, until } from './outsider.ts';
+import { codeOf, type Outsider, openOutsider } from './outsider.ts';
 import { signText } from './signText.ts';
 import { grantOf, materialOf, retireKey, runOf, type Victim } from './stackMaterial.ts';
 
@@ -55,7 +56,7 @@ describe('a run that is under way', () => {
       );
       return rows[0]?.id as string | undefined;
     };
-    await until(async () => (await open()) !== undefined);
+    await until('it is open', async () => (await open()) !== undefined);
     const id = (await open())!;
     return {
       id,

@@ -90,11 +90,3 @@ export async function codeOf(work: Promise<unknown>): Promise<unknown> {
     throw error;
   }
 }
-
-export async function until(done: () => Promise<boolean>): Promise<void> {
-  const from = performance.now();
-  while (!(await done())) {
-    if (performance.now() - from > 60_000) throw new Error('it did not come to that within a minute');
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

@@ -7,10 +7,11 @@ import { promisify } from 'node:util';
 import { WithStartWorkflowOperation, WorkflowIdConflictPolicy } from '@temporalio/client';
 import { findTemporalForTest } from '../adapters/temporal/server.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
+import { until } from '../until.ts';
 import { change } from './claims.ts';
 import { fingerprint } from './fingerprint.ts';
 import { forgeries, header, lookAlikes, type Material } from './forgeries.ts';
-import { codeOf, type Outsider, openOutsider, startOf, until } from './outsider.ts';
+import { codeOf, type Outsider, openOutsider, startOf } from './outsider.ts';
 import { signText } from './signText.ts';
 import { materialOf, retireKey, runOf, type Victim } from './stackMaterial.ts';
 
@@ -120,7 +121,9 @@ describe('a run that is started past Waybill', () => {
     const { id, claims } = victims[1]!;
     const client = outsider.clientWith(await signed({ ...claims, exp: claims.iat }));
     const handle = await client.workflow.start('runPipeline', startOf(id));
-    await until(async () => (await outsider.audited(id)).some(({ code }) => code === 'GrantExpired'));
+    await until('it is refused', async () =>
+      (await outsider.audited(id)).some(({ code }) => code === 'GrantExpired'),
+    );
     await handle.terminate();
   });
 
@@ -171,7 +174,7 @@ describe('a run that is started past Waybill', () => {
       });
       await schedule.trigger();
       const run = async () => (await schedule.describe()).info.recentActions[0]?.action.workflow.workflowId;
-      await until(async () => (await run()) !== undefined);
+      await until('it is started', async () => (await run()) !== undefined);
       await isRefused((await run())!, 'GrantMismatch');
       await schedule.delete();
     });
@@ -181,6 +184,7 @@ describe('a run that is started past Waybill', () => {
       const cron = { ...startOf(id), cronSchedule: '@every 1s' };
       const handle = await outsider.clientWith(grant).workflow.start('runPipeline', cron);
       await until(
+        'it is refused twice',
         async () => (await outsider.audited(id)).filter(({ code }) => code === 'RunEnded').length >= 2,
       );
       await handle.terminate();

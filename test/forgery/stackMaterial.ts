@@ -7,8 +7,9 @@ import { obtainToken } from '../../cli/dev/obtainToken.ts';
 import type { GrantClaims } from '../../domain/grant.ts';
 import type { DevStack } from '../devStack.ts';
 import { makeKey } from '../keys.ts';
+import { until } from '../until.ts';
 import type { Material } from './forgeries.ts';
-import { type Outsider, until } from './outsider.ts';
+import type { Outsider } from './outsider.ts';
 import type { Signer } from './signText.ts';
 
 /** A run that has come to its end, and its grant. */
@@ -29,6 +30,7 @@ export async function runOf(stack: DevStack, outsider: Outsider, name: string): 
   });
   const { id } = (await response.json()) as { id: string };
   await until(
+    'Temporal has it',
     async () =>
       (await outsider
         .handleOf(id)

@@ -16,6 +16,7 @@ import { zeroCounts } from '../../domain/run.ts';
 import { decide, type RunInput } from '../../workflows/messages.ts';
 import { historyEventsMax } from '../../workflows/timeouts.ts';
 import { startTemporalForTest } from '../adapters/temporal/server.ts';
+import { until } from '../until.ts';
 
 /** `INDEXED_VALUE_TYPE_KEYWORD` of Temporal’s API. */
 const keyword = 2;
@@ -135,13 +136,7 @@ describe('a run at its gate', () => {
     assert.ok(error instanceof WorkflowUpdateFailedError, String(error));
     return (error.cause as { type?: string }).type;
   };
-  async function until(done: () => boolean | Promise<boolean>): Promise<void> {
-    for (const by = performance.now() + 120_000; !(await done()); ) {
-      assert.ok(performance.now() < by, 'it did not come to that');
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-  const waiting = () => until(() => calls.includes('gate'));
+  const waiting = () => until('it waits', () => calls.includes('gate'));
 
   it('says to each who decides what came of it, and publishes once it is approved', async () => {
     const handle = await begin();
@@ -204,7 +199,7 @@ describe('a run at its gate', () => {
     const handle = await begin();
     await waiting();
     await send(handle, 'yes');
-    await until(() => rounds.length === 2);
+    await until('it asks anew', () => rounds.length === 2);
     await send(handle, 'yes');
     assert.equal(((await handle.result()) as { state: string }).state, 'completed');
     assert.deepEqual(rounds, [0, 1]);
@@ -221,12 +216,12 @@ describe('a run at its gate', () => {
     const handle = await begin();
     await waiting();
     await handle.signal('decide', message('forged'));
-    await until(() => calls.includes('decide'));
+    await until('it is decided', () => calls.includes('decide'));
     // One is being looked at; a hundred may wait, whichever way they came, and those beyond are dropped.
     for (let i = 0; i < 105; i++) await handle.signal('decide', message('forged'));
     assert.equal(await codeOf(send(handle, 'yes')), 'TooManyRequests');
     resolve();
-    await until(() => calls.filter((name) => name === 'decide').length === 101);
+    await until('all are decided', () => calls.filter((name) => name === 'decide').length === 101);
     await send(handle, 'yes');
     await handle.result();
   });
@@ -277,7 +272,7 @@ describe('a run at its gate', () => {
       calls = [];
       steps = { ingest: () => promise };
       const handle = await begin();
-      await until(() => calls.includes('ingest'));
+      await until('it goes on', () => calls.includes('ingest'));
       const { raw } = await handle.describe();
       await client.workflowService.respondActivityTaskCompletedById({
         namespace: 'default',
@@ -312,11 +307,11 @@ describe('a run at its gate', () => {
     };
     for (let told = 20; !(await isLong()); told += 20) {
       await Promise.all(Array.from({ length: 20 }, () => handle.signal('decide', message('forged'))));
-      await until(() => calls.filter((name) => name === 'decide').length >= told);
+      await until('all are told', () => calls.filter((name) => name === 'decide').length >= told);
     }
     // Only once nothing comes any more: Temporal begins no new execution over a message that nobody has heard.
-    await until(async () => (await handle.describe()).runId !== first);
-    await until(() => calls.includes('lapse'));
+    await until('it goes on in a new execution', async () => (await handle.describe()).runId !== first);
+    await until('its time is asked about', () => calls.includes('lapse'));
     assert.deepEqual((await handle.describe()).searchAttributes.WaybillState, ['awaiting-approval']);
     assert.equal(calls.filter((name) => name === 'gate').length, 1);
     assert.deepEqual(await send(handle, 'yes'), { counted: true, state: 'approved' });
@@ -346,12 +341,12 @@ describe('a run at its gate', () => {
     steps = {
       gate: async () => pending({ dueInMs: 1 }),
       async lapse() {
-        await until(async () => handle !== undefined && (await isToldToEnd(handle)));
+        await until('it is told to end', async () => handle !== undefined && (await isToldToEnd(handle)));
         throw new Error('the database does not answer');
       },
     };
     handle = await begin();
-    await until(() => calls.includes('lapse'));
+    await until('its time is asked about', () => calls.includes('lapse'));
     await handle.cancel();
     await assert.rejects(handle.result());
     assert.equal((await handle.describe()).status.name, 'CANCELLED');
@@ -360,14 +355,14 @@ describe('a run at its gate', () => {
   it('stays what its end says, though a decision is answered later', async () => {
     steps = {
       async decide() {
-        await until(() => calls.includes('finalize'));
+        await until('it ends', () => calls.includes('finalize'));
         return { counted: 'ApprovalEnded', approval: { ...approval, state: 'cancelled', dueInMs: 0 } };
       },
     };
     const handle = await begin();
     await waiting();
     const answer = codeOf(send(handle, 'yes'));
-    await until(() => calls.includes('decide'));
+    await until('it is decided', () => calls.includes('decide'));
     await handle.cancel();
     assert.equal(await answer, 'ApprovalEnded');
     await assert.rejects(handle.result());

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Approval, Schedule, SignedDecision } from '../../sdk/client.ts';
+import { until } from '../until.ts';
 import { type Course, courses, dayOf } from './days.ts';
-import { until, type World } from './world.ts';
+import type { World } from './world.ts';
 
 const hourMs = 3_600_000;
 const path = 'books.ndjson';

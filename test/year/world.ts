@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
@@ -9,6 +8,7 @@ import { loadProject } from '../../adapters/project/loadProject.ts';
 import { people } from '../../cli/dev/people.ts';
 import { startApi } from '../api/startApi.ts';
 import { startPostgresForTest } from '../stack.ts';
+import { until } from '../until.ts';
 import { takeClocks } from './clocks.ts';
 import { startOwnWorker } from './ownWorker.ts';
 import { standInForSchedule } from './standInSchedule.ts';
@@ -119,12 +119,6 @@ export async function startWorld(
       clocks.restore();
     },
   };
-}
-
-/** Polls until `look` finds something. */
-export async function until(what: string, look: () => Promise<unknown>): Promise<void> {
-  for (const by = performance.now() + 60_000; !(await look()); await pause(5))
-    assert.ok(performance.now() < by, `never: ${what}`);
 }
 
 /** A run is woken a moment after something is due, by the time that its last step took. */
