@@ -1,4 +1,5 @@
-import { createWriteStream } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { createWriteStream, readFileSync } from 'node:fs';
 import { access, chmod, constants, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -12,7 +13,7 @@ export interface TemporalSearch {
   cliPath?: string | undefined;
   /** `PATH` */
   searchPath: string;
-  /** Our folder below the user’s cache; the binary in it is `temporal`. */
+  /** Our folder below the user’s cache. */
   cache: string;
   /** Where the vendor’s archive for this platform is. */
   downloadUrl: string;
@@ -41,8 +42,7 @@ export async function locateTemporal(
     return search.cliPath;
   }
   const folders = search.searchPath.split(delimiter).filter(isAbsolute);
-  for (const folder of [...folders, search.cache]) {
-    const candidate = join(folder, 'temporal');
+  for (const candidate of [...folders.map((folder) => join(folder, 'temporal')), cachedIn(search.cache)]) {
     if (!(await isExecutable(candidate))) continue;
     const refusal = await refusalAt(candidate);
     if (!refusal) return candidate;
@@ -51,9 +51,15 @@ export async function locateTemporal(
   return undefined;
 }
 
+/** Another list of modules is another server. */
+export function cachedIn(cache: string): string {
+  const modules = readFileSync(new URL('./temporal/go.sum', import.meta.url));
+  return join(cache, `temporal-${createHash('sha256').update(modules).digest('hex').slice(0, 8)}`);
+}
+
 /** One process installs, the others wait for it. */
 async function install(search: TemporalSearch): Promise<string> {
-  const cached = join(search.cache, 'temporal');
+  const cached = cachedIn(search.cache);
   await mkdir(search.cache, { recursive: true });
   for (let told = false; ; told = true) {
     search.signal.throwIfAborted();

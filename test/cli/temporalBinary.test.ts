@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { searchAttributeNames } from '../../adapters/temporal/searchAttributes.ts';
 import { searchAttributes } from '../../cli/dev/temporal.ts';
-import { findTemporal, type TemporalSearch } from '../../cli/dev/temporalBinary.ts';
+import { cachedIn, findTemporal, type TemporalSearch } from '../../cli/dev/temporalBinary.ts';
 import { refusalOf } from '../../cli/dev/temporalVersion.ts';
 
 let folder: string;
@@ -69,13 +69,13 @@ test('a TEMPORAL_CLI_PATH that cannot be used is an error, not passed over', asy
 
 test('PATH goes before the cache', async () => {
   const onPath = await fake(join(search.searchPath, 'temporal'), '1.31.0');
-  await fake(join(search.cache, 'temporal'), '1.29.7');
+  await fake(cachedIn(search.cache), '1.29.7');
   assert.equal(await findTemporal(search), onPath);
 });
 
 test('a vulnerable server on PATH is passed over and said', async () => {
   await fake(join(search.searchPath, 'temporal'), '1.30.2');
-  const cached = await fake(join(search.cache, 'temporal'), '1.29.7');
+  const cached = await fake(cachedIn(search.cache), '1.29.7');
   assert.equal(await findTemporal(search), cached);
   assert.match(said.join('\n'), /CVE-2026-5199/);
 });
@@ -86,15 +86,15 @@ test('the download goes before a build and is cached', async () => {
   const archive = execFileSync('tar', ['-czf', '-', '-C', join(folder, 'archive'), 'temporal']);
   await using server = await serve(archive);
   const downloadUrl = server.url;
-  assert.equal(await findTemporal({ ...search, downloadUrl }), join(search.cache, 'temporal'));
+  assert.equal(await findTemporal({ ...search, downloadUrl }), cachedIn(search.cache));
   await assert.rejects(readFile(join(folder, 'built')), { code: 'ENOENT' });
-  assert.equal(await findTemporal(search), join(search.cache, 'temporal'));
+  assert.equal(await findTemporal(search), cachedIn(search.cache));
 });
 
 test('two starts at once build once', async () => {
   await fakeGo();
   const found = await Promise.all([findTemporal(search), findTemporal(search), findTemporal(search)]);
-  assert.deepEqual(new Set(found), new Set([join(search.cache, 'temporal')]));
+  assert.deepEqual(new Set(found), new Set([cachedIn(search.cache)]));
   const builds = (await readFile(join(folder, 'built'), 'utf8')).trim().split('\n');
   assert.equal(builds.length, 1);
   assert.match(builds[0]!, /^build .*github\.com\/temporalio\/cli\/cmd\/temporal$/);
@@ -102,7 +102,7 @@ test('two starts at once build once', async () => {
 
 test('a vulnerable server in the cache is replaced', async () => {
   await fakeGo();
-  await fake(join(search.cache, 'temporal'), '1.29.4');
+  await fake(cachedIn(search.cache), '1.29.4');
   const found = await findTemporal(search);
   assert.match(execFileSync(found, ['--version'], { encoding: 'utf8' }), /1\.29\.7/);
 });
