@@ -8,14 +8,6 @@ export function firingWorkflowId(temporalScheduleId: string): string {
   return `fire:${temporalScheduleId}`;
 }
 
-/**
- * The task queue for firings, beside the workers’ own. What is worked on there carries no grant, and does nothing but ask
- * the API for one.
- */
-export function firingQueueOf(taskQueue: string): string {
-  return `${taskQueue}-fire`;
-}
-
 /** One execution in Temporal, that says it is a firing. */
 export interface FiringRef {
   workflowId: string;

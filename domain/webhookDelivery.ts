@@ -44,14 +44,6 @@ export function deliveryOf(workflowType: string, workflowId: string): DeliveryRe
 }
 
 /**
- * The task queue for deliveries, beside the workers’ own. What is worked on there carries no grant, and so nothing else is; and
- * receivers that take their time hold no slot that a step is waiting for.
- */
-export function deliveryQueueOf(taskQueue: string): string {
-  return `${taskQueue}-deliver`;
-}
-
-/**
  * Attempts on their way at once, of all workers together, to one host and for one tenant. One slow receiver, or one tenant
  * with many of them, leaves room for the others.
  */

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
+import { dirname, join, normalize, relative } from 'node:path';
 import { describe, it } from 'node:test';
+import {
+  payloadConverterPath,
+  workflowInterceptorModules,
+  workflowsPath,
+} from '../adapters/temporal/bundleWorkflows.ts';
 
 /**
  * Which folder may import what, as ARCHITECTURE.md draws it: other folders by name, packages by prefix.
@@ -145,6 +150,19 @@ describe('the repository', () => {
         return impure.filter((pattern) => pattern.test(text)).map((pattern) => `${file}: ${pattern}`);
       });
     assert.deepEqual(wrong, []);
+  });
+
+  it('keeps zod out of what workflows load, each of which has a copy of it', () => {
+    const loaded = new Set<string>();
+    const load = (file: string): void => {
+      if (loaded.has(file)) return;
+      loaded.add(file);
+      for (const one of imports) if (one.file === file && !one.typeOnly) load(one.target);
+    };
+    for (const file of [workflowsPath, payloadConverterPath, ...workflowInterceptorModules])
+      load(relative(process.cwd(), file));
+    assert.ok(loaded.has('domain/run.ts'));
+    assert.equal(loaded.has('zod'), false);
   });
 
   it('reads the environment in main files only', () => {

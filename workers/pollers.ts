@@ -8,9 +8,7 @@ import { courierInterceptor } from '../adapters/temporal/courierInterceptor.ts';
 import { currentFiring, firingInterceptor } from '../adapters/temporal/firingInterceptor.ts';
 import type { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
-import { fetchQueueOf } from '../domain/fetchQueue.ts';
-import { firingQueueOf } from '../domain/firing.ts';
-import { deliveryQueueOf } from '../domain/webhookDelivery.ts';
+import { deliveryQueueOf, fetchQueueOf, firingQueueOf } from '../domain/taskQueues.ts';
 import type { WorkerSettings } from './worker.ts';
 
 /** After SIGTERM, how long steps under way may go on before they are handed to another worker. */

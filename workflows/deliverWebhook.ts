@@ -1,6 +1,6 @@
 import { CancellationScope, proxyActivities, workflowInfo } from '@temporalio/workflow';
 import type { Courier } from '../activities/deliver.ts';
-import { deliveryQueueOf } from '../domain/webhookDelivery.ts';
+import { deliveryQueueOf } from '../domain/taskQueues.ts';
 import { courierTimeouts } from './timeouts.ts';
 
 /**

@@ -12,9 +12,9 @@ import {
 } from '@temporalio/workflow';
 import type { Firer } from '../activities/fire.ts';
 import { grantToChild } from '../domain/childGrant.ts';
-import { firingQueueOf } from '../domain/firing.ts';
 import type { FiredRun } from '../domain/ports/scheduler.ts';
 import { startOf } from '../domain/runStart.ts';
+import { firingQueueOf } from '../domain/taskQueues.ts';
 import { toWorkflowFailure } from './failure.ts';
 import type { RunInput } from './messages.ts';
 import type { runPipeline } from './runPipeline.ts';

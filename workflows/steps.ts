@@ -1,6 +1,6 @@
 import { CancellationScope, proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
-import { fetchQueueOf } from '../domain/fetchQueue.ts';
+import { fetchQueueOf } from '../domain/taskQueues.ts';
 import { asCancelled, mayPass } from './failure.ts';
 import type { RunInput } from './messages.ts';
 import { localTimeouts, timeouts } from './timeouts.ts';
