@@ -54,7 +54,9 @@ export function handler<S extends HandlerSchema>(
   };
 }
 
-/** Pages of lists. */
+export const byId = z.object({ id: z.string() });
+
+/** Which page of a list is asked for. */
 export const Page = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(50),
   cursor: z
@@ -63,3 +65,8 @@ export const Page = z.object({
     .optional()
     .describe('`nextCursor` of the page before.'),
 });
+
+/** A page of a list as it is answered. */
+export function pageOf<T extends z.ZodType>(item: T) {
+  return z.object({ items: z.array(item), nextCursor: z.string().nullable() });
+}

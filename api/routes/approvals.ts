@@ -6,12 +6,10 @@ import { type Policy, runResourceOf } from '../../domain/policy.ts';
 import type { ShownApproval } from '../../domain/ports/approvals.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { ApprovalDetail, ApprovalView, approvalDetailOf, approvalViewOf } from '../approvalView.ts';
-import { handler, Page } from '../handler.ts';
+import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
 import { mayRead } from './runs.ts';
-
-const byId = z.object({ id: z.string() });
 
 export function listApprovals({ approvals, policy }: ApiPorts, options: ApiOptions) {
   return handler(
@@ -35,7 +33,7 @@ export function listApprovals({ approvals, policy }: ApiPorts, options: ApiOptio
           .regex(/^[A-Za-z0-9._-]{1,200}$/)
           .optional(),
       }),
-      response: { 200: z.object({ items: z.array(ApprovalView), nextCursor: z.string().nullable() }) },
+      response: { 200: pageOf(ApprovalView) },
     },
     async ({ query: { view, state, run, limit, cursor }, admission: { principal } }) => {
       const toDecide = view === 'to-decide';

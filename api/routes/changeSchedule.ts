@@ -5,7 +5,7 @@ import { WaybillError } from '../../domain/errors.ts';
 import type { ScheduleDraft } from '../../domain/ports/schedules.ts';
 import { requesterOf } from '../../domain/principal.ts';
 import { ScheduleTerms, scheduleId } from '../../domain/schedule.ts';
-import { handler } from '../handler.ts';
+import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { giveConsent, mayConsent } from '../schedules/consent.ts';
 import {
@@ -24,8 +24,6 @@ import {
   pausedBy,
 } from '../schedules/draft.ts';
 import { ScheduleView, scheduleViewOf } from '../scheduleView.ts';
-
-const byId = z.object({ id: z.string() });
 
 export function createSchedule(ports: ApiPorts, options: ApiOptions) {
   return handler(

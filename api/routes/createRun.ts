@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Body } from '../bodies.ts';
-import { handler } from '../handler.ts';
+import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
 import { afterLeader } from '../trigger/afterLeader.ts';
@@ -20,7 +20,7 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
         'By an envelope of JSON, or by the data itself as the body, with the parameters in the query. ' +
         'Answers 202 once the run, and all of its data where the request carried it, are durable.',
       tags: ['runs'],
-      params: z.object({ id: z.string() }),
+      params: byId,
       headers: z.looseObject({
         'idempotency-key': z
           .string()

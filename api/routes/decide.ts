@@ -8,7 +8,7 @@ import { decisionViewOf, SignedDecisionView } from '../approvalView.ts';
 import { checkForm } from '../decide/form.ts';
 import { type Decided, mintDecision } from '../decide/mint.ts';
 import { type Admission, refuseApprover } from '../gate.ts';
-import { handler } from '../handler.ts';
+import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 
 const DecisionRequest = z.strictObject({
@@ -34,7 +34,7 @@ export function decide(ports: ApiPorts, options: ApiOptions) {
         'For people alone, other than those who asked for the run, with a role that is asked for, each once. Repeating a ' +
         'decision is safe. Answers once it is recorded, signed; the run then verifies it, and `counted` says so.',
       tags: ['approvals'],
-      params: z.object({ id: z.string() }),
+      params: byId,
       body: DecisionRequest,
       response: { 202: SignedDecisionView },
     },

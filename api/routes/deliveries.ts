@@ -7,7 +7,7 @@ import { runLinksOf } from '../../domain/runLinks.ts';
 import { scheduleLinksOf } from '../../domain/scheduleLinks.ts';
 import { type Delivery, deliveryStates } from '../../domain/webhookDelivery.ts';
 import { webhookTypes } from '../../domain/webhookEvent.ts';
-import { handler, Page } from '../handler.ts';
+import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
 import { mayRead } from './runs.ts';
@@ -30,8 +30,6 @@ export const DeliveryView = z.object({
   links: z.object({ self: z.string(), run: z.string().nullable(), schedule: z.string().nullable() }),
 });
 
-const byId = z.object({ id: z.string() });
-
 export function listDeliveries({ deliveries, policy }: ApiPorts, options: ApiOptions) {
   return handler(
     {
@@ -47,7 +45,7 @@ export function listDeliveries({ deliveries, policy }: ApiPorts, options: ApiOpt
           .optional(),
         state: z.enum(deliveryStates).optional(),
       }),
-      response: { 200: z.object({ items: z.array(DeliveryView), nextCursor: z.string().nullable() }) },
+      response: { 200: pageOf(DeliveryView) },
     },
     async ({ query: { run, state, limit, cursor }, admission: { principal } }) => {
       const wanted = { ...(run !== undefined && { runId: run }), ...(state !== undefined && { state }) };

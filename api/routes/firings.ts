@@ -1,13 +1,11 @@
 import { z } from 'zod';
 import { errors } from '../../domain/errors.ts';
-import { handler, Page } from '../handler.ts';
+import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { fire } from '../schedules/fire.ts';
 import { skippedBy } from '../schedules/skipped.ts';
 import { FiringView, firingViewOf } from '../scheduleView.ts';
 import { mayRead } from './runs.ts';
-
-const byId = z.object({ id: z.string() });
 
 export function listFirings(ports: ApiPorts, options: ApiOptions) {
   const { firings, policy } = ports;
@@ -17,7 +15,7 @@ export function listFirings(ports: ApiPorts, options: ApiOptions) {
       tags: ['schedules'],
       params: byId,
       querystring: z.strictObject({ ...Page.shape, cursor: z.iso.datetime().optional() }),
-      response: { 200: z.object({ items: z.array(FiringView), nextCursor: z.string().nullable() }) },
+      response: { 200: pageOf(FiringView) },
     },
     async ({ query: { limit, cursor }, admission: { schedule, principal } }) => {
       const { tenant, id } = schedule!;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { whoOf } from '../../domain/audit.ts';
 import type { GrantKey, GrantKeyState } from '../../domain/grantKey.ts';
-import { handler } from '../handler.ts';
+import { handler, pageOf } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
 
 const KeyView = z.object({
@@ -22,7 +22,7 @@ export function listKeys({ grantKeys }: ApiPorts) {
     {
       summary: 'Lists the keys that sign grants, newest first',
       tags: ['keys'],
-      response: { 200: z.object({ items: z.array(KeyView), nextCursor: z.string().nullable() }) },
+      response: { 200: pageOf(KeyView) },
     },
     async () => ({ items: (await grantKeys.list()).map(viewOf), nextCursor: null }),
   );

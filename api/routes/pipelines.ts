@@ -3,7 +3,7 @@ import { type ApprovalManifest, gates } from '../../domain/approval.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import { ScheduleTerms } from '../../domain/schedule.ts';
 import { scheduleLinksOf } from '../../domain/scheduleLinks.ts';
-import { handler } from '../handler.ts';
+import { byId, handler, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePipelines } from '../readablePipelines.ts';
 import { jsonSchemaOf } from '../trigger/parameters.ts';
@@ -60,7 +60,7 @@ export function listPipelines(ports: ApiPorts) {
     {
       summary: 'Lists the pipelines',
       tags: ['pipelines'],
-      response: { 200: z.object({ items: z.array(PipelineView), nextCursor: z.string().nullable() }) },
+      response: { 200: pageOf(PipelineView) },
     },
     async ({ admission: { principal } }) => ({
       items: readablePipelines(ports, principal).map(viewOf),
@@ -74,7 +74,7 @@ export function getPipeline({ publicUrl }: ApiOptions) {
     {
       summary: 'Shows a pipeline and what it expects',
       tags: ['pipelines'],
-      params: z.object({ id: z.string() }),
+      params: byId,
       response: { 200: PipelineDetail },
     },
     async ({ admission }) => {

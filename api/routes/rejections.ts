@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { handler } from '../handler.ts';
+import { byId, handler } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
 
 /** By itself, because there may be many to count, and whoever follows a run asks for that often. */
@@ -9,7 +9,7 @@ export function countRejections({ intake }: ApiPorts) {
       summary: 'Says why records of a run were refused',
       description: 'By code, of the first 10,000 dead letters. What waits to be published has none yet.',
       tags: ['runs'],
-      params: z.object({ id: z.string() }),
+      params: byId,
       response: { 200: z.object({ rejectedByCode: z.record(z.string(), z.int().min(0)) }) },
     },
     async ({ admission }) => {

@@ -1,5 +1,4 @@
 import { uuidv7 } from 'uuidv7';
-import { z } from 'zod';
 import { auditOf } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { principalOf, successorOf } from '../../domain/grant.ts';
@@ -7,7 +6,7 @@ import { differenceFrom } from '../../domain/grantedRun.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
 import type { Run } from '../../domain/run.ts';
 import type { Admission } from '../gate.ts';
-import { handler } from '../handler.ts';
+import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
 import { sha256 } from '../sha256.ts';
@@ -20,7 +19,7 @@ export function resumeRun(ports: ApiPorts, options: ApiOptions) {
         'Whoever asked for the run gives it a new grant by this: with the roles that they have today, and for as long ' +
         'again. Anybody else only has it ask once more. Answers with the run as it is now; follow it to see it go on.',
       tags: ['runs'],
-      params: z.object({ id: z.string() }),
+      params: byId,
       response: { 202: RunView },
     },
     async ({ admission, request, reply }) => {

@@ -6,7 +6,7 @@ import type { RevocationScope } from '../../domain/ports/revocations.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { type Revocation, type RevocationKind, revocationKinds } from '../../domain/revocation.ts';
 import { type Admission, decide } from '../gate.ts';
-import { handler, Page } from '../handler.ts';
+import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { WhoView, whoAre } from '../whoView.ts';
 
@@ -112,7 +112,7 @@ export function listRevocations(ports: ApiPorts, options: ApiOptions) {
           .optional()
           .describe('Who or what was revoked.'),
       }),
-      response: { 200: z.object({ items: z.array(RevocationView), nextCursor: z.string().nullable() }) },
+      response: { 200: pageOf(RevocationView) },
     },
     async ({ query: { kind, id, limit, cursor }, admission: { principal } }) => {
       const page = await ports.revocationRecords.list(scopeOf(ports, options, principal), {
@@ -132,7 +132,7 @@ export function restore(ports: ApiPorts, options: ApiOptions) {
       summary: 'Gives a right back',
       description: 'Runs that were suspended for it go on from where they stood.',
       tags: ['revocations'],
-      params: z.object({ id: z.string() }),
+      params: byId,
       response: { 200: RevocationView },
     },
     async ({ params: { id }, admission, request }) => {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { handler, Page } from '../handler.ts';
+import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
 import { WhoView, whoAre } from '../whoView.ts';
 
@@ -21,7 +21,7 @@ export function listRunAudit(ports: ApiPorts) {
     {
       summary: 'Lists what happened to a run and who answers for it, oldest first',
       tags: ['runs'],
-      params: z.object({ id: z.string() }),
+      params: byId,
       querystring: z.strictObject({
         ...Page.shape,
         cursor: z
@@ -29,7 +29,7 @@ export function listRunAudit(ports: ApiPorts) {
           .regex(/^\d{1,18}$/)
           .optional(),
       }),
-      response: { 200: z.object({ items: z.array(AuditView), nextCursor: z.string().nullable() }) },
+      response: { 200: pageOf(AuditView) },
     },
     async ({ query: { limit, cursor }, admission: { principal, run } }) => {
       const page = await ports.intake.listAudit(principal.tenant, run!.id, {

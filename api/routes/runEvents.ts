@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import { hasEnded } from '../../domain/run.ts';
 import type { Admission } from '../gate.ts';
-import { handler } from '../handler.ts';
+import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { runViewOf } from '../runView.ts';
 import { mayRead } from './runs.ts';
@@ -28,7 +28,7 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
     {
       summary: 'Follows a run by server-sent events',
       tags: ['runs'],
-      params: z.object({ id: z.string() }),
+      params: byId,
       response: {
         200: { description: 'Events named `run`.', content: { 'text/event-stream': { schema: z.string() } } },
       },

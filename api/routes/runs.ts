@@ -3,12 +3,10 @@ import { auditOf } from '../../domain/audit.ts';
 import { type Policy, runResourceOf } from '../../domain/policy.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
 import { type Run, runStates } from '../../domain/run.ts';
-import { handler, Page } from '../handler.ts';
+import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
 import { RunView, runViewOf } from '../runView.ts';
-
-const byId = z.object({ id: z.string() });
 
 export function listRuns({ intake, policy }: ApiPorts, options: ApiOptions) {
   return handler(
@@ -25,7 +23,7 @@ export function listRuns({ intake, policy }: ApiPorts, options: ApiOptions) {
           .optional(),
         state: z.enum(runStates).optional(),
       }),
-      response: { 200: z.object({ items: z.array(RunView), nextCursor: z.string().nullable() }) },
+      response: { 200: pageOf(RunView) },
     },
     async ({ query: { pipeline, state, limit, cursor }, admission: { principal } }) => {
       const wanted = { ...(pipeline !== undefined && { pipeline }), ...(state !== undefined && { state }) };

@@ -4,7 +4,7 @@ import type { Attempt } from '../../domain/ports/firings.ts';
 import type { Run } from '../../domain/run.ts';
 import type { Schedule } from '../../domain/schedule.ts';
 import type { Admission } from '../gate.ts';
-import { handler } from '../handler.ts';
+import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
 import { loaded } from '../schedules/draft.ts';
@@ -14,8 +14,6 @@ import type { Call } from '../trigger/draft.ts';
 import { triggerByEnvelope } from '../trigger/envelope.ts';
 import { parseIdempotencyKey } from '../trigger/idempotency.ts';
 import { mayRun } from '../trigger/mayRun.ts';
-
-const byId = z.object({ id: z.string() });
 
 export function runSchedule(ports: ApiPorts, options: ApiOptions) {
   return handler(

@@ -3,7 +3,7 @@ import { auditOf } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { ScheduleDraft } from '../../domain/ports/schedules.ts';
 import type { Admission } from '../gate.ts';
-import { handler } from '../handler.ts';
+import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { giveConsent, mayConsent, mayResume, standingConsent } from '../schedules/consent.ts';
 import {
@@ -20,8 +20,6 @@ import {
   pausedBy,
 } from '../schedules/draft.ts';
 import { ScheduleView, scheduleViewOf } from '../scheduleView.ts';
-
-const byId = z.object({ id: z.string() });
 
 export function pauseSchedule({ schedules }: ApiPorts, options: ApiOptions) {
   return handler(

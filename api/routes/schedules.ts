@@ -3,7 +3,7 @@ import { pipelineResourceOf } from '../../domain/policy.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { runLinksOf } from '../../domain/runLinks.ts';
 import { type Schedule, ScheduleTerms, ScheduleTiming, scheduleStates } from '../../domain/schedule.ts';
-import { handler, Page } from '../handler.ts';
+import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
 import { checkDraft } from '../schedules/draft.ts';
@@ -11,7 +11,6 @@ import { skippedBy } from '../schedules/skipped.ts';
 import { ScheduleDetail, ScheduleView, scheduleViewOf, type WaitsFor } from '../scheduleView.ts';
 import { mayRead } from './runs.ts';
 
-const byId = z.object({ id: z.string() });
 const dayMs = 86_400_000;
 
 export function listSchedules({ schedules, policy, definitions }: ApiPorts, options: ApiOptions) {
@@ -28,7 +27,7 @@ export function listSchedules({ schedules, policy, definitions }: ApiPorts, opti
           .optional(),
         state: z.enum(scheduleStates).optional(),
       }),
-      response: { 200: z.object({ items: z.array(ScheduleView), nextCursor: z.string().nullable() }) },
+      response: { 200: pageOf(ScheduleView) },
     },
     async ({ query: { pipeline, state, limit, cursor }, admission: { principal } }) => {
       const wanted = { ...(pipeline !== undefined && { pipeline }), ...(state !== undefined && { state }) };
