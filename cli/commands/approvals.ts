@@ -16,16 +16,17 @@ import { canAsk, confirmed } from '../confirmed.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError, exitCode } from '../context.ts';
 import { approvalLines, approvalTable } from '../output/approvalText.ts';
+import { pageLines } from '../output/pageLines.ts';
 import { printResult, tell } from '../output/print.ts';
 import { approvalOf } from '../output/runText.ts';
-import { pageLimit } from '../pageLimit.ts';
+import { paged } from '../paged.ts';
 import { rawParameters, typedParameters } from '../parameters.ts';
 
 /** `waybill approvals [list|get|approve|reject]` */
 export const addApprovals: AddCommand = (program, context) => {
   const approvals = program.command('approvals').description('list, show and decide what runs wait for');
 
-  approvals
+  const list = approvals
     .command('list', { isDefault: true })
     .description('what waits for you, newest first')
     .addOption(
@@ -34,21 +35,13 @@ export const addApprovals: AddCommand = (program, context) => {
         .default('to-decide'),
     )
     .addOption(new Option('--state <state>', 'only those in one state').choices(approvalStates))
-    .option('--run <id>', 'only those of one run')
-    .option('--limit <n>', 'at most so many, up to 100', pageLimit, 20)
-    .option('--cursor <cursor>', 'go on where an earlier list ended')
-    .action(async ({ view, ...filter }: ListOptions, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
-      const page = await connect(context, options).listApprovals(
-        view === 'all' ? filter : { ...filter, view },
-      );
-      printResult(options.json, page, () => {
-        if (page.items.length === 0)
-          return [view === 'to-decide' ? 'Nothing waits for you.' : 'There are no such approvals.'];
-        const more = page.nextCursor === null ? [] : ['', `There are more: --cursor ${page.nextCursor}`];
-        return [...approvalTable(page.items, Date.now()), ...more];
-      });
-    });
+    .option('--run <id>', 'only those of one run');
+  paged(list).action(async ({ view, ...filter }: ListOptions, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions>();
+    const page = await connect(context, options).listApprovals(view === 'all' ? filter : { ...filter, view });
+    const nothing = view === 'to-decide' ? 'Nothing waits for you.' : 'There are no such approvals.';
+    printResult(options.json, page, () => pageLines(page, approvalTable, nothing));
+  });
 
   byId(approvals, 'get', 'everything about one approval')
     .option('--sample', 'and some of its rows, where you may see values; each look is audited')

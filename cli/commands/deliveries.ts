@@ -1,11 +1,13 @@
 import { type Command, Option } from 'commander';
 import { deliveryStates } from '../../domain/webhookDelivery.ts';
 import type { DeliveryFilter } from '../../sdk/client.ts';
+import { byId } from '../byId.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
 import { deliveryLines, deliveryTable } from '../output/deliveryText.ts';
+import { pageLines } from '../output/pageLines.ts';
 import { printResult } from '../output/print.ts';
-import { pageLimit } from '../pageLimit.ts';
+import { paged } from '../paged.ts';
 
 /** `waybill deliveries [list|get|redeliver]` */
 export const addDeliveries: AddCommand = (program, context) => {
@@ -13,22 +15,16 @@ export const addDeliveries: AddCommand = (program, context) => {
     .command('deliveries')
     .description('list, show and repeat the events that callbacks are told');
 
-  deliveries
+  const list = deliveries
     .command('list', { isDefault: true })
     .description('the events of your tenant, newest first')
     .option('--run <id>', 'only those of one run')
-    .addOption(new Option('--state <state>', 'only those in one state').choices(deliveryStates))
-    .option('--limit <n>', 'at most so many, up to 100', pageLimit, 20)
-    .option('--cursor <cursor>', 'go on where an earlier list ended')
-    .action(async (filter: DeliveryFilter, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
-      const page = await connect(context, options).listDeliveries(filter);
-      printResult(options.json, page, () => {
-        if (page.items.length === 0) return ['There are no such events.'];
-        const more = page.nextCursor === null ? [] : ['', `There are more: --cursor ${page.nextCursor}`];
-        return [...deliveryTable(page.items, Date.now()), ...more];
-      });
-    });
+    .addOption(new Option('--state <state>', 'only those in one state').choices(deliveryStates));
+  paged(list).action(async (filter: DeliveryFilter, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions>();
+    const page = await connect(context, options).listDeliveries(filter);
+    printResult(options.json, page, () => pageLines(page, deliveryTable, 'There are no such events.'));
+  });
 
   byId(deliveries, 'get', 'everything about one event').action(async (id: string, _, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
@@ -46,7 +42,3 @@ export const addDeliveries: AddCommand = (program, context) => {
     },
   );
 };
-
-function byId(deliveries: Command, name: string, description: string): Command {
-  return deliveries.command(name).description(description).argument('<id>');
-}

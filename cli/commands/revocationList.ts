@@ -3,31 +3,26 @@ import { revocationKinds } from '../../domain/revocation.ts';
 import type { Revocation, RevocationFilter } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
+import { pageLines } from '../output/pageLines.ts';
 import { plain } from '../output/plain.ts';
 import { printResult } from '../output/print.ts';
 import { since } from '../output/quantities.ts';
 import { table } from '../output/table.ts';
 import { namesOf } from '../output/whoText.ts';
-import { pageLimit } from '../pageLimit.ts';
+import { paged } from '../paged.ts';
 
 /** `waybill revocations` */
 export const addRevocationList: AddCommand = (program, context) => {
-  program
+  const list = program
     .command('revocations')
     .description('what is revoked, newest first')
     .addOption(new Option('--kind <kind>', 'only of one kind').choices(revocationKinds))
-    .option('--id <id>', 'only of one: prn_…, the id of a run, a kid')
-    .option('--limit <n>', 'at most so many, up to 100', pageLimit, 20)
-    .option('--cursor <cursor>', 'go on where an earlier list ended')
-    .action(async (filter: RevocationFilter, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
-      const page = await connect(context, options).listRevocations(filter);
-      printResult(options.json, page, () => {
-        if (page.items.length === 0) return ['Nothing is revoked.'];
-        const more = page.nextCursor === null ? [] : ['', `There are more: --cursor ${page.nextCursor}`];
-        return [...revocationLines(page.items, Date.now()), ...more];
-      });
-    });
+    .option('--id <id>', 'only of one: prn_…, the id of a run, a kid');
+  paged(list).action(async (filter: RevocationFilter, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions>();
+    const page = await connect(context, options).listRevocations(filter);
+    printResult(options.json, page, () => pageLines(page, revocationLines, 'Nothing is revoked.'));
+  });
 };
 
 function revocationLines(revocations: readonly Revocation[], now: number): string[] {

@@ -1,30 +1,30 @@
 import { type Command, Option } from 'commander';
 import { runStates } from '../../domain/run.ts';
 import type { Run, RunFilter } from '../../sdk/client.ts';
+import { byId } from '../byId.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
 import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
 import { auditLines } from '../output/auditText.ts';
+import { moreLines, pageLines } from '../output/pageLines.ts';
 import { printResult } from '../output/print.ts';
 import { endLines, runLines, runTable } from '../output/runText.ts';
-import { pageLimit } from '../pageLimit.ts';
+import { paged } from '../paged.ts';
 
 /** `waybill runs [list|get|audit|watch|resume|cancel]` */
 export const addRuns: AddCommand = (program, context) => {
   const runs = program.command('runs').description('list, show, follow, resume and cancel runs');
 
-  runs
+  const list = runs
     .command('list', { isDefault: true })
     .description('the runs of your tenant, newest first')
     .option('--pipeline <id>', 'only those of one pipeline')
-    .addOption(new Option('--state <state>', 'only those in one state').choices(runStates))
-    .option('--limit <n>', 'at most so many, up to 100', pageLimit, 20)
-    .option('--cursor <cursor>', 'go on where an earlier list ended')
-    .action(async (filter: RunFilter, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
-      const page = await connect(context, options).listRuns(filter);
-      printResult(options.json, page, () => listLines(page));
-    });
+    .addOption(new Option('--state <state>', 'only those in one state').choices(runStates));
+  paged(list).action(async (filter: RunFilter, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions>();
+    const page = await connect(context, options).listRuns(filter);
+    printResult(options.json, page, () => pageLines(page, runTable, 'There are no such runs.'));
+  });
 
   byId(runs, 'get', 'everything about one run').action(async (id: string, _, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
@@ -34,17 +34,18 @@ export const addRuns: AddCommand = (program, context) => {
     printResult(options.json, run, () => runLines(run, rejections, Date.now()));
   });
 
-  byId(runs, 'audit', 'what happened to a run, and who answers for it; --json has every detail')
-    .option('--limit <n>', 'at most so many, up to 100', pageLimit, 100)
-    .option('--cursor <cursor>', 'go on where an earlier list ended')
-    .action(async (id: string, page: { limit: number; cursor?: string }, command: Command) => {
+  const audit = byId(
+    runs,
+    'audit',
+    'what happened to a run, and who answers for it; --json has every detail',
+  );
+  paged(audit, 100).action(
+    async (id: string, asked: { limit: number; cursor?: string }, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const { items, nextCursor } = await connect(context, options).listRunAudit(id, page);
-      printResult(options.json, { items, nextCursor }, () => [
-        ...auditLines(items),
-        ...(nextCursor === null ? [] : ['', `There are more: --cursor ${nextCursor}`]),
-      ]);
-    });
+      const page = await connect(context, options).listRunAudit(id, asked);
+      printResult(options.json, page, () => [...auditLines(page.items), ...moreLines(page.nextCursor)]);
+    },
+  );
 
   byId(runs, 'watch', 'follow a run to its end; with --json a line for each change').action(
     async (id: string, _, command: Command) => {
@@ -80,16 +81,6 @@ export const addRuns: AddCommand = (program, context) => {
     },
   );
 };
-
-function byId(runs: Command, name: string, description: string): Command {
-  return runs.command(name).description(description).argument('<id>');
-}
-
-function listLines({ items, nextCursor }: { items: Run[]; nextCursor: string | null }): string[] {
-  if (items.length === 0) return ['There are no such runs.'];
-  const more = nextCursor === null ? [] : ['', `There are more: --cursor ${nextCursor}`];
-  return [...runTable(items, Date.now()), ...more];
-}
 
 function cancelLines(run: Run, options: GlobalOptions): string[] {
   return [`Asked for the end of ${run.id}. npx waybill runs watch ${run.id}${asOption(options)} shows it.`];
