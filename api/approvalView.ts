@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { type Approval, approvalStates, gates } from '../domain/approval.ts';
-import { runLinksOf } from '../domain/runLinks.ts';
+import { approvalLinksOf, runLinksOf } from '../domain/links.ts';
 import type { ApiOptions } from './ports.ts';
-import { approvalLinksOf, RequesterView, RunView } from './runView.ts';
+import { RequesterView, RunView } from './runView.ts';
 
 const count = z.int().min(0);
 
@@ -87,7 +87,7 @@ export const ApprovalDetail = ApprovalView.extend({ shown: Shown });
 export function approvalViewOf(approval: Approval, options: ApiOptions): z.infer<typeof ApprovalView> {
   const { runId, sample, shown, decisions, by, ...rest } = approval;
   const { counts, changes, rejectedByCode } = shown;
-  const { self, decisions: decide, sample: revealed } = approvalLinksOf(approval.id, options);
+  const { self, decisions: decide, sample: revealed } = approvalLinksOf(approval.id, options.publicUrl);
   return {
     ...rest,
     run: runId,

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { gates } from '../domain/approval.ts';
+import { approvalLinksOf, runLinksOf } from '../domain/links.ts';
 import { type Run, runStates } from '../domain/run.ts';
-import { runLinksOf } from '../domain/runLinks.ts';
+import { RunCounts } from '../domain/webhookEvent.ts';
 import type { ApiOptions } from './ports.ts';
+import { temporalLinkOf } from './temporalLink.ts';
 
 const kind = z.enum(['person', 'service', 'agent']);
-const count = z.int().min(0);
 
 /** Who asks, and who acts for them. */
 export const RequesterView = z.object({
@@ -23,21 +24,10 @@ export const RunView = z.object({
   state: z.enum(runStates),
   tenant: z.string(),
   requestedBy: RequesterView,
-  counts: z
-    .object({
-      read: count,
-      passed: count,
-      filtered: count,
-      rejected: count,
-      emitted: count,
-      stored: count,
-      unchanged: count,
-      deduplicated: count,
-    })
-    .describe(
-      '`read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were ' +
-        'never stored, as of a run that was rejected, none is `emitted` then.',
-    ),
+  counts: RunCounts.describe(
+    '`read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were ' +
+      'never stored, as of a run that was rejected, none is `emitted` then.',
+  ),
   createdAt: z.iso.datetime(),
   startedAt: z.iso.datetime().nullable(),
   endedAt: z.iso.datetime().nullable(),
@@ -61,20 +51,16 @@ export function runViewOf(
   { definition, approval, ...run }: Run,
   options: ApiOptions,
 ): z.infer<typeof RunView> {
-  const { temporalUiUrl, namespace } = options;
-  const temporal = temporalUiUrl
-    ? `${temporalUiUrl.replace(/\/$/, '')}/namespaces/${encodeURIComponent(namespace)}/workflows/${run.id}`
-    : null;
-  const asked = approval !== undefined && { approval: approvalLinksOf(approval, options).self };
+  const { publicUrl } = options;
+  const asked = approval !== undefined && { approval: approvalLinksOf(approval, publicUrl).self };
   const gate = definition.approval?.before;
   return {
     ...run,
     ...(gate && { gate }),
-    links: { ...runLinksOf(run.id, options.publicUrl), ...asked, temporal },
+    links: {
+      ...runLinksOf(run.id, publicUrl),
+      ...asked,
+      temporal: temporalLinkOf(options, 'workflows', run.id),
+    },
   };
-}
-
-export function approvalLinksOf(approvalId: string, { publicUrl = '' }: ApiOptions) {
-  const self = `${publicUrl.replace(/\/$/, '')}/v1/approvals/${approvalId}`;
-  return { self, decisions: `${self}/decisions`, sample: `${self}/sample` };
 }

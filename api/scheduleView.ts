@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { firingOutcomes } from '../domain/firing.ts';
+import { runLinksOf, scheduleLinksOf } from '../domain/links.ts';
 import type { ShownFiring } from '../domain/ports/firings.ts';
 import { runStates } from '../domain/run.ts';
-import { runLinksOf } from '../domain/runLinks.ts';
 import { type Schedule, ScheduleTerms, scheduleStates, temporalScheduleId } from '../domain/schedule.ts';
-import { scheduleLinksOf } from '../domain/scheduleLinks.ts';
 import type { Skipped } from '../domain/skipped.ts';
 import type { ApiOptions } from './ports.ts';
 import { RequesterView, RunView } from './runView.ts';
+import { temporalLinkOf } from './temporalLink.ts';
 
 /** A schedule as HTTP shows it. */
 export const ScheduleView = z.object({
@@ -45,13 +45,10 @@ export const ScheduleView = z.object({
 
 export function scheduleViewOf(
   { definition: _, activeSince: __, ...schedule }: Schedule,
-  { publicUrl, temporalUiUrl, namespace }: ApiOptions,
+  options: ApiOptions,
 ): z.infer<typeof ScheduleView> {
-  const inTemporal = encodeURIComponent(temporalScheduleId(schedule));
-  const temporal = temporalUiUrl
-    ? `${temporalUiUrl.replace(/\/$/, '')}/namespaces/${encodeURIComponent(namespace)}/schedules/${inTemporal}`
-    : null;
-  return { ...schedule, links: { ...scheduleLinksOf(schedule.id, publicUrl), temporal } };
+  const temporal = temporalLinkOf(options, 'schedules', temporalScheduleId(schedule));
+  return { ...schedule, links: { ...scheduleLinksOf(schedule.id, options.publicUrl), temporal } };
 }
 
 const count = z.int().min(0);

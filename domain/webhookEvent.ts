@@ -3,6 +3,19 @@ import { approvalStates, gates } from './approval.ts';
 import { runStates } from './run.ts';
 
 const count = z.int().min(0);
+
+/** `Counts` as others read them. */
+export const RunCounts = z.object({
+  read: count,
+  passed: count,
+  filtered: count,
+  rejected: count,
+  emitted: count,
+  stored: count,
+  unchanged: count,
+  deduplicated: count,
+});
+
 const links = z.object({ self: z.string(), events: z.string(), audit: z.string() });
 
 /** What a receiver learns of a run: ids, state, counts, links. Never a record’s value, never a token. */
@@ -11,19 +24,7 @@ export const RunEventData = z.object({
   tenant: z.string(),
   pipeline: z.string(),
   state: z.enum(runStates),
-  counts: z
-    .object({
-      read: count,
-      passed: count,
-      filtered: count,
-      rejected: count,
-      emitted: count,
-      stored: count,
-      unchanged: count,
-      deduplicated: count,
-    })
-    .optional()
-    .describe('Of a run that has ended.'),
+  counts: RunCounts.optional().describe('Of a run that has ended.'),
   reason: z.object({ code: z.string(), message: z.string() }).optional(),
   links,
 });

@@ -1,13 +1,13 @@
-import { condition, setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import { condition, setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import type { Awaited } from '../activities/awaited.ts';
 import { suspends } from '../domain/refusal.ts';
 import { addCounts } from '../domain/run.ts';
 import { describeProgress } from './details.ts';
 import { reasonOf } from './failure.ts';
+import { isHistoryLong } from './history.ts';
 import type { Cursor, RunInput } from './messages.ts';
 import type { Interruption } from './movement.ts';
 import { stepsOf } from './steps.ts';
-import { historyEventsMax } from './timeouts.ts';
 
 /** People have said no, or nothing in time. */
 export type Declined = { cause: 'declined'; code: 'ApprovalRejected' | 'ApprovalExpired' };
@@ -71,8 +71,7 @@ async function untilDecided(input: RunInput, cursor: Cursor): Promise<Outcome> {
     if (standing.state === 'rejected') return { cause: 'declined', code: 'ApprovalRejected' };
     if (standing.state === 'expired') return { cause: 'declined', code: 'ApprovalExpired' };
     if (standing.state !== 'pending') return { cause: 'passed' };
-    const { continueAsNewSuggested, historyLength } = workflowInfo();
-    if (continueAsNewSuggested || historyLength > historyEventsMax) return { cause: 'history' };
+    if (isHistoryLong()) return { cause: 'history' };
     const heard = () => cursor.approval !== standing;
     const early = standing.dueInMs > 0 && (await condition(heard, standing.dueInMs));
     if (!early) noteApproval(input, cursor, await stepsOf(input).lapse());

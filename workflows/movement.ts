@@ -1,13 +1,13 @@
-import { CancellationScope, isCancellation, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, setCurrentDetails } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import type { RunReason } from '../domain/ports/progress.ts';
 import { suspends } from '../domain/refusal.ts';
 import { addCounts, type Counts } from '../domain/run.ts';
 import { describeProgress } from './details.ts';
 import { reasonOf } from './failure.ts';
+import { isHistoryLong } from './history.ts';
 import type { Cursor, RunInput } from './messages.ts';
 import { stepsOf } from './steps.ts';
-import { historyEventsMax } from './timeouts.ts';
 
 /** Whatever the input says, which somebody may have written by hand. */
 const concurrencyMax = 64;
@@ -94,8 +94,7 @@ export class Movement {
   }
 
   private haltIfLong(): void {
-    const { continueAsNewSuggested, historyLength } = workflowInfo();
-    if (continueAsNewSuggested || historyLength > historyEventsMax) this.halt({ cause: 'history' });
+    if (isHistoryLong()) this.halt({ cause: 'history' });
   }
 
   private halt(halt: Halt): void {

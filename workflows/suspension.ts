@@ -4,15 +4,15 @@ import {
   setCurrentDetails,
   sleep,
   upsertSearchAttributes,
-  workflowInfo,
 } from '@temporalio/workflow';
 import type { RunReason } from '../domain/ports/progress.ts';
 import { suspends } from '../domain/refusal.ts';
 import { describeProgress } from './details.ts';
 import { reasonOf } from './failure.ts';
+import { isHistoryLong } from './history.ts';
 import type { Cursor, RunInput } from './messages.ts';
 import { stepsOf } from './steps.ts';
-import { askAgainAfterMs, historyEventsMax } from './timeouts.ts';
+import { askAgainAfterMs } from './timeouts.ts';
 
 /** Set by whatever may have given a right back. */
 export interface Awakened {
@@ -66,8 +66,7 @@ async function askAgain(
     if (still.code !== reason.code) await steps.suspend(still);
     reason = still;
     if (patience.over) return 'overdue';
-    const { continueAsNewSuggested, historyLength } = workflowInfo();
-    if (continueAsNewSuggested || historyLength > historyEventsMax) return 'history';
+    if (isHistoryLong()) return 'history';
   }
   setCurrentDetails(describeProgress(input, cursor));
   return 'resumed';

@@ -1,10 +1,9 @@
 import { z } from 'zod';
 import { auditOf } from '../../domain/audit.ts';
+import { deliveryLinksOf, runLinksOf, scheduleLinksOf } from '../../domain/links.ts';
 import { type Policy, pipelineResourceOf } from '../../domain/policy.ts';
 import type { ShownDelivery } from '../../domain/ports/deliveries.ts';
 import type { Principal } from '../../domain/principal.ts';
-import { runLinksOf } from '../../domain/runLinks.ts';
-import { scheduleLinksOf } from '../../domain/scheduleLinks.ts';
 import { type Delivery, deliveryStates } from '../../domain/webhookDelivery.ts';
 import { webhookTypes } from '../../domain/webhookEvent.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
@@ -100,10 +99,10 @@ function mayReadAbout(policy: Policy, principal: Principal, { run, scheduled }: 
 
 function viewOf(
   { runId, scheduleId, ...delivery }: Delivery,
-  options: ApiOptions,
+  { publicUrl }: ApiOptions,
 ): z.infer<typeof DeliveryView> {
-  const run = runId && runLinksOf(runId, options.publicUrl).self;
-  const self = `${options.publicUrl?.replace(/\/$/, '') ?? ''}/v1/deliveries/${delivery.id}`;
-  const schedule = scheduleId && scheduleLinksOf(scheduleId, options.publicUrl).self;
-  return { ...delivery, run: runId, schedule: scheduleId, links: { self, run, schedule } };
+  const run = runId && runLinksOf(runId, publicUrl).self;
+  const schedule = scheduleId && scheduleLinksOf(scheduleId, publicUrl).self;
+  const links = { ...deliveryLinksOf(delivery.id, publicUrl), run, schedule };
+  return { ...delivery, run: runId, schedule: scheduleId, links };
 }

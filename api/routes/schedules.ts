@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { runLinksOf } from '../../domain/links.ts';
 import { pipelineResourceOf } from '../../domain/policy.ts';
 import type { Principal } from '../../domain/principal.ts';
-import { runLinksOf } from '../../domain/runLinks.ts';
 import { type Schedule, ScheduleTerms, ScheduleTiming, scheduleStates } from '../../domain/schedule.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';

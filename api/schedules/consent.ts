@@ -11,6 +11,7 @@ import {
 } from '../../domain/delegation.ts';
 import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
 import { actionsOfRun } from '../../domain/grant.ts';
+import { scheduleLinksOf } from '../../domain/links.ts';
 import { pipelineResourceOf } from '../../domain/policy.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { VerifiedGrant } from '../../domain/ports/grants.ts';
@@ -18,7 +19,6 @@ import type { GivenDelegation, ScheduleDraft } from '../../domain/ports/schedule
 import type { Principal } from '../../domain/principal.ts';
 import type { Credential } from '../../domain/revocation.ts';
 import type { Schedule } from '../../domain/schedule.ts';
-import { scheduleLinksOf } from '../../domain/scheduleLinks.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';
 

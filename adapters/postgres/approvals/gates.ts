@@ -2,6 +2,7 @@ import type { ClientBase } from 'pg';
 import { uuidv7 } from 'uuidv7';
 import { tally } from '../../../domain/approval.ts';
 import { WaybillError } from '../../../domain/errors.ts';
+import { baseOf } from '../../../domain/links.ts';
 import type {
   Asked,
   DecisionMade,
@@ -20,8 +21,8 @@ import { tellingApproval } from './tellApproval.ts';
  * `expired` by the clock of the database, `void` where another round takes its place, `cancelled` with its run. Each change holds
  * the row of the run first, so that of two that come at once the later sees what the earlier did.
  */
-export function createGates(tenants: Tenants, publicUrl = ''): Gates {
-  const base = publicUrl.replace(/\/$/, '');
+export function createGates(tenants: Tenants, publicUrl?: string): Gates {
+  const base = baseOf(publicUrl);
 
   function holding<T>(
     { tenant, runId, principal }: RunFacts,
