@@ -1,15 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { Client, Connection, type ScheduleUpdateOptions } from '@temporalio/client';
+import type { ScheduleUpdateOptions } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import pg from 'pg';
 import { temporalScheduleId } from '../../domain/schedule.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
-import { serveHeldFeed } from '../heldFeed.ts';
+import { type HeldStack, startHeldStack } from '../heldStack.ts';
 import { until } from '../until.ts';
 
-type Call = Awaited<ReturnType<DevStack['as']>>;
+type Call = Awaited<ReturnType<HeldStack['as']>>;
 
 interface Shown {
   id: string;
@@ -37,58 +34,38 @@ interface ShownRun {
 }
 
 describe('schedules of the embedded stack', () => {
-  let stack: DevStack;
-  let database: pg.Client;
-  let connection: Connection;
-  let temporal: Client;
-  let feed: Awaited<ReturnType<typeof serveHeldFeed>>;
+  let stack: HeldStack;
+  let feed: HeldStack['feed'];
+  let rows: HeldStack['rows'];
+  let temporal: HeldStack['temporal'];
   let alice: Call;
   let carol: Call;
 
   before(async () => {
-    feed = await serveHeldFeed();
-    stack = await startDevStack({
-      project: fileURLToPath(new URL('../project', import.meta.url)),
-      env: { WAYBILL_EGRESS_ALLOW: feed.host },
-    });
-    database = new pg.Client({ connectionString: stack.info().databaseUrl });
-    await database.connect();
-    connection = await Connection.connect({ address: stack.info().temporalAddress });
-    temporal = new Client({ connection });
+    stack = await startHeldStack();
+    ({ feed, rows, temporal } = stack);
     alice = await stack.as('alice');
     carol = await stack.as('carol');
   });
-  after(async () => {
-    await connection?.close();
-    await database?.end();
-    await stack?.stop();
-    feed?.close();
-  });
+  after(() => stack?.stop());
 
-  const rows = async <T = Record<string, unknown>>(text: string, values: unknown[] = []) =>
-    (await database.query(text, values)).rows as T[];
-
-  async function ask<T>(call: Call, method: string, path: string, body?: unknown): Promise<T> {
-    const response = await call(path, {
+  const send = (call: Call, method: string, path: string, body?: unknown) =>
+    call(path, {
       method,
       ...(body !== undefined && {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(body),
       }),
     });
+  async function ask<T>(call: Call, method: string, path: string, body?: unknown): Promise<T> {
+    const response = await send(call, method, path, body);
     const text = await response.text();
     assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
     return (text ? JSON.parse(text) : undefined) as T;
   }
 
   async function codeOf(call: Call, method: string, path: string, body?: unknown): Promise<string> {
-    const response = await call(path, {
-      method,
-      ...(body !== undefined && {
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      }),
-    });
+    const response = await send(call, method, path, body);
     return ((await response.json()) as { code: string }).code;
   }
 

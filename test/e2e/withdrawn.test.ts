@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { Client, Connection, WorkflowUpdateFailedError } from '@temporalio/client';
+import { WorkflowUpdateFailedError } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
-import pg from 'pg';
 import { principalId } from '../../adapters/oidc/callerOf.ts';
 import { carryingGrant, grantClientInterceptor } from '../../adapters/temporal/clientInterceptors.ts';
 import { grantHeader } from '../../domain/grantHeader.ts';
@@ -12,45 +10,28 @@ import type { Revocation } from '../../domain/revocation.ts';
 import { hasEnded } from '../../domain/run.ts';
 import type { Run } from '../../sdk/client.ts';
 import { startWaybill } from '../cli/waybillProcess.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
-import { serveHeldFeed } from '../heldFeed.ts';
+import { type HeldStack, startHeldStack } from '../heldStack.ts';
 import { until } from '../until.ts';
 
-type Call = Awaited<ReturnType<DevStack['as']>>;
+type Call = Awaited<ReturnType<HeldStack['as']>>;
 
 const withinMs = 10_000;
 
 describe('rights that are withdrawn from a run', () => {
-  let stack: DevStack;
-  let database: pg.Client;
-  let connection: Connection;
-  let temporal: Client;
-  let feed: Awaited<ReturnType<typeof serveHeldFeed>>;
+  let stack: HeldStack;
+  let feed: HeldStack['feed'];
+  let rows: HeldStack['rows'];
+  let temporal: HeldStack['temporal'];
   let alice: Call;
   let carol: Call;
 
   before(async () => {
-    feed = await serveHeldFeed();
-    stack = await startDevStack({
-      project: fileURLToPath(new URL('../project', import.meta.url)),
-      env: { WAYBILL_EGRESS_ALLOW: feed.host },
-    });
-    database = new pg.Client({ connectionString: stack.info().databaseUrl });
-    await database.connect();
-    connection = await Connection.connect({ address: stack.info().temporalAddress });
-    temporal = new Client({ connection, interceptors: { workflow: [grantClientInterceptor] } });
+    stack = await startHeldStack({ workflow: [grantClientInterceptor] });
+    ({ feed, rows, temporal } = stack);
     alice = await stack.as('alice');
     carol = await stack.as('carol');
   });
-  after(async () => {
-    await connection?.close();
-    await database?.end();
-    await stack?.stop();
-    feed?.close();
-  });
-
-  const rows = async <T = Record<string, unknown>>(text: string, values: unknown[] = []) =>
-    (await database.query(text, values)).rows as T[];
+  after(() => stack?.stop());
 
   const get = async (id: string) => (await (await alice(`/v1/runs/${id}`)).json()) as Run;
   const inState = (id: string, state: Run['state'], code?: string, ms?: number) =>
@@ -113,6 +94,24 @@ describe('rights that are withdrawn from a run', () => {
       'SELECT actor, detail, at FROM waybill.audit_event WHERE run_id = $1 AND action = $2 ORDER BY id',
       [runId, action],
     );
+
+  /** A run that waits after ten of its thirty records, since its grant was revoked. */
+  async function suspended() {
+    const { id, name } = await begin();
+    feed.send(name, records(name, 0, 10));
+    await prepared(id, 1);
+    const revocation = await revoke('grant', id);
+    feed.send(name, records(name, 10, 30));
+    await inState(id, 'suspended');
+    return { id, name, revocation };
+  }
+
+  async function revokedRunEnds(id: string, name: string, revocation: Revocation): Promise<void> {
+    feed.end(name);
+    await restore(revocation);
+    const { counts } = await inState(id, 'completed');
+    assert.equal(counts.stored, 30);
+  }
 
   it('stop it at its next task; restored, it goes on from where it stood, and stores nothing twice', async () => {
     const { id, name } = await begin();
@@ -198,12 +197,7 @@ describe('rights that are withdrawn from a run', () => {
   });
 
   it('wake of whoever has no right changes nothing', async () => {
-    const { id, name } = await begin();
-    feed.send(name, records(name, 0, 10));
-    await prepared(id, 1);
-    const revocation = await revoke('grant', id);
-    feed.send(name, records(name, 10, 30));
-    await inState(id, 'suspended');
+    const { id, name, revocation } = await suspended();
     const asked = (await audited(id, 'attempt.refused')).length;
     await temporal.workflow.getHandle(id).signal('wake');
     await until('it asks again', async () => (await audited(id, 'attempt.refused')).length > asked);
@@ -212,12 +206,7 @@ describe('rights that are withdrawn from a run', () => {
   });
 
   it('bring no forged grant in: unsigned, of another run, or an earlier one of the same', async () => {
-    const [mine, other] = [await begin(), await begin()];
-    feed.send(mine.name, records(mine.name, 0, 10));
-    await prepared(mine.id, 1);
-    const revocation = await revoke('grant', mine.id);
-    feed.send(mine.name, records(mine.name, 10, 30));
-    await inState(mine.id, 'suspended');
+    const [mine, other] = [await suspended(), await begin()];
     const handle = temporal.workflow.getHandle(mine.id);
     const grantOf = async (id: string) =>
       (await rows<{ grant_jws: string }>('SELECT grant_jws FROM waybill.run WHERE id = $1', [id]))[0]!
@@ -242,16 +231,9 @@ describe('rights that are withdrawn from a run', () => {
       return payload ? [defaultPayloadConverter.fromPayload<string>(payload)] : [];
     });
     assert.deepEqual([...new Set(carried)], [await grantOf(mine.id)]);
-    await revokedRunEnds(mine.id, mine.name, revocation);
+    await revokedRunEnds(mine.id, mine.name, mine.revocation);
     feed.end(other.name);
   });
-
-  async function revokedRunEnds(id: string, name: string, revocation: Revocation): Promise<void> {
-    feed.end(name);
-    await restore(revocation);
-    const { counts } = await inState(id, 'completed');
-    assert.equal(counts.stored, 30);
-  }
 
   it('by time: only its requester’s resume gives it a new grant, and it completes', async () => {
     const { id, name } = await begin('brief');
@@ -345,12 +327,7 @@ describe('rights that are withdrawn from a run', () => {
   });
 
   it('a reset in the midst goes on under the run’s own grant, stores nothing twice, and nobody is its actor', async () => {
-    const { id, name } = await begin();
-    feed.send(name, records(name, 0, 10));
-    await prepared(id, 1);
-    const revocation = await revoke('grant', id);
-    feed.send(name, records(name, 10, 30));
-    await inState(id, 'suspended');
+    const { id, name, revocation } = await suspended();
     const refusals = (await audited(id, 'attempt.refused')).length;
     const execution = await reset(id);
     await until('it is refused', async () => (await audited(id, 'attempt.refused')).length > refusals);
