@@ -19,7 +19,6 @@ import {
   lifetime,
   lifetimeOf,
   loaded,
-  maySchedule,
   note,
   pausedBy,
 } from '../schedules/draft.ts';
@@ -121,8 +120,7 @@ export function updateSchedule(ports: ApiPorts, options: ApiOptions) {
         );
       }
       const pipeline = loaded(admission);
-      const allowed = await maySchedule(ports, admission, pipeline, request);
-      await checkTerms(ports, pipeline, terms);
+      const allowed = await checkTerms(ports, admission, pipeline, terms, request);
       const consented = mayConsent(principal, draft.owner)
         ? await giveConsent(ports, options, { ...admission, pipeline, draft }, lifetimeOf(body))
         : null;

@@ -5,7 +5,7 @@ import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
 import { afterLeader } from '../trigger/afterLeader.ts';
-import type { Call } from '../trigger/draft.ts';
+import { type Call, callOf } from '../trigger/draft.ts';
 import { Envelope, triggerByEnvelope } from '../trigger/envelope.ts';
 import { parseIdempotencyKey } from '../trigger/idempotency.ts';
 import { mayRun } from '../trigger/mayRun.ts';
@@ -31,20 +31,12 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
     },
     async ({ admission, request, reply }) => {
       await mayRun(ports, admission, request);
-      const call: Call = {
-        pipeline: admission.pipeline!,
-        principal: admission.principal,
-        credential: admission.credential,
-        policies: admission.policies,
-        policyDigest: admission.policyDigest,
-        isRevoked: admission.isRevoked,
-        txn: request.traceId,
-        idempotencyKey: parseIdempotencyKey(request.headers['idempotency-key']),
-      };
+      const key = parseIdempotencyKey(request.headers['idempotency-key']);
+      const call = callOf(admission, request.traceId, key);
       const body = request.body as Body | undefined;
       const begin = () => trigger(ports, options, call, request.query as Record<string, unknown>, body);
-      const waits = body?.kind !== 'upload' && call.idempotencyKey !== undefined;
-      const run = await (waits ? inTurn(`${call.principal.id} ${call.idempotencyKey}`, begin) : begin());
+      const waits = body?.kind !== 'upload' && key !== undefined;
+      const run = await (waits ? inTurn(`${call.principal.id} ${key}`, begin) : begin());
       const view = runViewOf(run, options);
       return reply.code(202).header('location', view.links.self).send(view);
     },

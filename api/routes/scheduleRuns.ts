@@ -10,7 +10,7 @@ import { RunView, runViewOf } from '../runView.ts';
 import { loaded } from '../schedules/draft.ts';
 import { envelopeOf } from '../schedules/envelope.ts';
 import { sha256 } from '../sha256.ts';
-import type { Call } from '../trigger/draft.ts';
+import { type Call, callOf } from '../trigger/draft.ts';
 import { triggerByEnvelope } from '../trigger/envelope.ts';
 import { parseIdempotencyKey } from '../trigger/idempotency.ts';
 import { mayRun } from '../trigger/mayRun.ts';
@@ -135,21 +135,4 @@ function begin(
     JSON.stringify([way, schedule.id, way === 'backfill' ? at : '', describeTerms(schedule)]),
   );
   return triggerByEnvelope(ports, options, call, envelopeOf(schedule, at), digest);
-}
-
-function callOf(
-  { pipeline, principal, credential, policies, policyDigest, isRevoked }: Admission,
-  txn: string,
-  idempotencyKey: string | undefined,
-): Call {
-  return {
-    pipeline: pipeline!,
-    principal,
-    credential,
-    policies,
-    policyDigest,
-    isRevoked,
-    txn,
-    idempotencyKey,
-  };
 }

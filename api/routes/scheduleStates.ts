@@ -15,7 +15,6 @@ import {
   lifetime,
   lifetimeOf,
   loaded,
-  maySchedule,
   note,
   pausedBy,
 } from '../schedules/draft.ts';
@@ -95,8 +94,7 @@ export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
       // Nobody agrees to what somebody else made of it since they looked.
       if (body.revision !== schedule.revision) throw new WaybillError('ScheduleChanged');
       const pipeline = loaded(admission);
-      const allowed = await maySchedule(ports, admission, pipeline, request);
-      await checkTerms(ports, pipeline, schedule.terms);
+      const allowed = await checkTerms(ports, admission, pipeline, schedule.terms, request);
       if (body.dryRun) return scheduleViewOf(schedule, options);
       const wasBlocked = schedule.state === 'blocked';
       const draft: ScheduleDraft = {

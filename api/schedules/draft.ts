@@ -29,6 +29,8 @@ export const note = z
   .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, 'Up to 500 characters, without control characters.')
   .nullable();
 
+type Allowed = Pick<Admission, 'policies' | 'policyDigest'>;
+
 export const active = { state: 'active', reason: null, pausedBy: null } as const;
 
 export function pausedBy(principal: Principal) {
@@ -61,20 +63,6 @@ export function loaded({ pipeline }: Admission): LoadedPipeline {
   throw new WaybillError('PipelineUnknown');
 }
 
-/** Whoever schedules what they may not run would only learn of it at the first firing. */
-export async function maySchedule(
-  ports: ApiPorts,
-  { principal }: Admission,
-  pipeline: LoadedPipeline,
-  request: Parameters<typeof mayRun>[2],
-): Promise<Pick<Admission, 'policies' | 'policyDigest'>> {
-  const decisions = await mayRun(ports, { principal, pipeline }, request, ['schedule']);
-  return {
-    policies: [...new Set(decisions.flatMap(({ policies }) => policies))],
-    policyDigest: decisions[0]!.digest,
-  };
-}
-
 /** Whether somebody may save it, of a pipeline by its name, and it would run. */
 export async function checkDraft(
   ports: ApiPorts,
@@ -84,26 +72,42 @@ export async function checkDraft(
 ) {
   const pipeline = ports.definitions.find(id);
   if (!pipeline) throw unknownPipeline(ports, admission.principal, id, '/pipeline');
-  const allowed = await maySchedule(ports, admission, pipeline, request);
-  await checkTerms(ports, pipeline, terms);
-  return { pipeline, allowed };
+  return { pipeline, allowed: await checkTerms(ports, admission, pipeline, terms, request) };
 }
 
 /**
- * What a firing would be refused for is refused now. Without Temporal the times are not known, and the schedule is saved all the
- * same; once Temporal is back it says what is wrong with them.
+ * What a firing would be refused for is refused now; resolves with what lets them. Without Temporal the times are not known, and the
+ * schedule is saved all the same; once Temporal is back it says what is wrong with them.
  */
 export async function checkTerms(
   ports: ApiPorts,
+  admission: Admission,
   pipeline: LoadedPipeline,
   terms: ScheduleTerms,
-): Promise<void> {
+  request: Parameters<typeof mayRun>[2],
+): Promise<Allowed> {
+  const allowed = await maySchedule(ports, admission, pipeline, request);
   checkReads(pipeline);
   const nowMs = Date.now();
   await checkEnvelope(ports, pipeline, envelopeOf({ terms }, new Date(nowMs).toISOString()));
   await ports.timetable.times(terms, { fromMs: nowMs, toMs: nowMs }).catch((error) => {
     if (!(error instanceof WaybillError) || error.code !== 'TemporalUnavailable') throw error;
   });
+  return allowed;
+}
+
+/** Whoever schedules what they may not run would only learn of it at the first firing. */
+async function maySchedule(
+  ports: ApiPorts,
+  { principal }: Admission,
+  pipeline: LoadedPipeline,
+  request: Parameters<typeof mayRun>[2],
+): Promise<Allowed> {
+  const decisions = await mayRun(ports, { principal, pipeline }, request, ['schedule']);
+  return {
+    policies: [...new Set(decisions.flatMap(({ policies }) => policies))],
+    policyDigest: decisions[0]!.digest,
+  };
 }
 
 /** Where a caller sends the data, there is nothing to read when the time comes. Throws `SourceInvalid`. */
@@ -126,7 +130,7 @@ export function changed(
   txn: string,
   { id, pipeline, owner, state }: ScheduleDraft,
   consented: GivenDelegation | null,
-  { policies, policyDigest }: Pick<Admission, 'policies' | 'policyDigest'>,
+  { policies, policyDigest }: Allowed,
 ) {
   const subject = { principal, runId: null, txn };
   const delegation = consented && { delegation: consented.id, expiresAtS: consented.expiresAtS };

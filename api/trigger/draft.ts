@@ -9,6 +9,7 @@ import type { Acceptance, IdempotencyScope } from '../../domain/ports/intake.ts'
 import { type Principal, requesterOf } from '../../domain/principal.ts';
 import type { Credential } from '../../domain/revocation.ts';
 import { describeSource } from '../../domain/sourceDescription.ts';
+import type { Admission } from '../gate.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';
 
@@ -23,6 +24,16 @@ export interface Call {
   idempotencyKey: string | undefined;
   /** Asked again and again while the data arrives. */
   isRevoked(): Promise<boolean>;
+}
+
+/** What somebody who was let in asks for. */
+export function callOf(
+  { pipeline, principal, credential, policies, policyDigest, isRevoked }: Admission,
+  txn: string,
+  idempotencyKey: string | undefined,
+): Call {
+  const by = { principal, credential, policies, policyDigest, isRevoked };
+  return { pipeline: pipeline!, ...by, txn, idempotencyKey };
 }
 
 /** A run that nobody knows of yet. */

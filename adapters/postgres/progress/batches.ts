@@ -7,18 +7,8 @@ import { WaybillError } from '../../../domain/errors.ts';
  * same number means that the source gave other bytes than before: `SourceChanged`.
  */
 export async function insertBatch(client: ClientBase, runId: string, batch: Batch): Promise<void> {
-  const {
-    seq,
-    digest,
-    sizeBytes,
-    firstByte,
-    firstRecord,
-    firstLine,
-    records,
-    header,
-    refused,
-    sourceVersion,
-  } = batch;
+  const { seq, digest, sizeBytes, firstByte, firstRecord, firstLine, records } = batch;
+  const { header, refused, sourceVersion } = batch;
   const { rowCount } = await client.query({
     name: 'insert-batch',
     text: `INSERT INTO waybill.batch
@@ -59,26 +49,15 @@ export const selectBatch = `SELECT seq, digest, size_bytes AS "sizeBytes", first
 
 /** `bigint` columns arrive as strings; none of these exceeds 2^53. */
 export function batchFromRow(row: Record<string, unknown>): Batch {
-  const {
-    seq,
-    digest,
-    sizeBytes,
-    firstByte,
-    firstRecord,
-    firstLine,
-    records,
-    header,
-    refused,
-    sourceVersion,
-  } = row;
+  const { header, refused, sourceVersion } = row;
   return {
-    seq: Number(seq),
-    digest: String(digest),
-    sizeBytes: Number(sizeBytes),
-    firstByte: Number(firstByte),
-    firstRecord: Number(firstRecord),
-    firstLine: Number(firstLine),
-    records: Number(records),
+    seq: Number(row.seq),
+    digest: String(row.digest),
+    sizeBytes: Number(row.sizeBytes),
+    firstByte: Number(row.firstByte),
+    firstRecord: Number(row.firstRecord),
+    firstLine: Number(row.firstLine),
+    records: Number(row.records),
     ...(header ? { header: header as string[] } : {}),
     ...(refused ? { refused: refused as NonNullable<Batch['refused']> } : {}),
     ...(sourceVersion ? { sourceVersion: String(sourceVersion) } : {}),
