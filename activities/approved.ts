@@ -1,11 +1,11 @@
-import type { ApprovalManifest } from '../domain/approval.ts';
-import { ineligible, type RecordedDecision, tally } from '../domain/approval.ts';
-import type { ApprovalCode } from '../domain/approvalTerms.ts';
+import type { ApprovalManifest } from '../domain/approvals/approval.ts';
+import { ineligible, type RecordedDecision, tally } from '../domain/approvals/approval.ts';
+import type { ApprovalCode } from '../domain/approvals/approvalTerms.ts';
+import { approverOf, type DecisionClaims, type DecisionMessage } from '../domain/approvals/decision.ts';
 import { canonicalJson } from '../domain/canonicalJson.ts';
-import { approverOf, type DecisionClaims, type DecisionMessage } from '../domain/decision.ts';
 import { WaybillError } from '../domain/errors.ts';
-import { principalOf } from '../domain/grant.ts';
-import { type DefinitionFacts, pipelineResourceOf } from '../domain/policy.ts';
+import { principalOf } from '../domain/grants/grant.ts';
+import { type DefinitionFacts, pipelineResourceOf } from '../domain/policies/policy.ts';
 import type { StandingApproval } from '../domain/ports/approvals.ts';
 import type { VerifiedGrant } from '../domain/ports/grants.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';

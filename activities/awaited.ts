@@ -1,4 +1,4 @@
-import type { ApprovalState } from '../domain/approval.ts';
+import type { ApprovalState } from '../domain/approvals/approval.ts';
 import type { StandingApproval } from '../domain/ports/approvals.ts';
 
 /** An approval as its workflow knows it: enough to wait, and to say for whom. */

@@ -1,9 +1,9 @@
-import { refusalOf } from '../domain/approval.ts';
-import { formSchemaOf } from '../domain/approvalForm.ts';
+import { refusalOf } from '../domain/approvals/approval.ts';
+import { formSchemaOf } from '../domain/approvals/approvalForm.ts';
+import { approverOf, type DecisionClaims, DecisionMessage } from '../domain/approvals/decision.ts';
 import type { AuditEvent } from '../domain/audit.ts';
-import { approverOf, type DecisionClaims, DecisionMessage } from '../domain/decision.ts';
 import { WaybillError } from '../domain/errors.ts';
-import { principalOf } from '../domain/grant.ts';
+import { principalOf } from '../domain/grants/grant.ts';
 import type { StandingApproval } from '../domain/ports/approvals.ts';
 import type { VerifiedGrant } from '../domain/ports/grants.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';

@@ -1,11 +1,11 @@
 import { Context } from '@temporalio/activity';
-import { describeCallback } from '../domain/callback.ts';
 import { canonicalJson } from '../domain/canonicalJson.ts';
 import { WaybillError } from '../domain/errors.ts';
-import type { GrantClaims } from '../domain/grant.ts';
+import type { GrantClaims } from '../domain/grants/grant.ts';
 import { runLinksOf } from '../domain/links.ts';
 import type { AttemptFailure, Claim } from '../domain/ports/deliveries.ts';
-import { judge, placeDelayMs, retryDelayMs, type WebhookAnswer } from '../domain/webhookAnswer.ts';
+import { describeCallback } from '../domain/webhooks/callback.ts';
+import { judge, placeDelayMs, retryDelayMs, type WebhookAnswer } from '../domain/webhooks/webhookAnswer.ts';
 import type { Dependencies } from './index.ts';
 import { digestOf } from './run.ts';
 

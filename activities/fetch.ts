@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
-import type { Batch } from '../domain/batch.ts';
 import { WaybillError } from '../domain/errors.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
+import type { Batch } from '../domain/runs/batch.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, executionOf, scopeOf } from './run.ts';

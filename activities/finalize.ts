@@ -1,6 +1,6 @@
 import { WaybillError } from '../domain/errors.ts';
 import type { RunOutcome } from '../domain/ports/progress.ts';
-import { imbalance } from '../domain/run.ts';
+import { imbalance } from '../domain/runs/run.ts';
 import type { Dependencies } from './index.ts';
 import { knownReason } from './reason.ts';
 import { audited, runOf, scopeOf } from './run.ts';

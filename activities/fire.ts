@@ -1,5 +1,5 @@
-import type { FiringRef } from '../domain/firing.ts';
 import type { FiringAnswer, Scheduler } from '../domain/ports/scheduler.ts';
+import type { FiringRef } from '../domain/schedules/firing.ts';
 
 /** All that a firing needs of the world: who it is, and somebody to ask. */
 export interface FirerDependencies {

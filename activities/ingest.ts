@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
-import { describeSource } from '../domain/sourceDescription.ts';
+import { describeSource } from '../domain/sources/sourceDescription.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
 import { audited, digestOf, executionOf } from './run.ts';

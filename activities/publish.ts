@@ -1,10 +1,10 @@
 import { Context } from '@temporalio/activity';
 import { canonicalJson } from '../domain/canonicalJson.ts';
 import { WaybillError } from '../domain/errors.ts';
-import { credentialOf } from '../domain/grant.ts';
+import { credentialOf } from '../domain/grants/grant.ts';
 import type { RunFacts, StagedBatch } from '../domain/ports/progress.ts';
 import type { Publication } from '../domain/ports/sink.ts';
-import { addCounts, type Counts, zeroCounts } from '../domain/run.ts';
+import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import { credentialOfDecision, isFilledIn, mayApprove, signedApproval } from './approved.ts';
 import { encodedBatches } from './encodedBatches.ts';
 import type { Dependencies } from './index.ts';

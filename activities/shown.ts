@@ -1,7 +1,7 @@
-import type { Changes, Shown } from '../domain/approval.ts';
-import type { PublishSummary } from '../domain/approvalTerms.ts';
+import type { Changes, Shown } from '../domain/approvals/approval.ts';
+import type { PublishSummary } from '../domain/approvals/approvalTerms.ts';
 import type { RunFacts, StagedBatch } from '../domain/ports/progress.ts';
-import { addCounts, zeroCounts } from '../domain/run.ts';
+import { addCounts, zeroCounts } from '../domain/runs/run.ts';
 import type { Dependencies } from './index.ts';
 import { definitionOf } from './run.ts';
 import { readRejections } from './stage.ts';

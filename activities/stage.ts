@@ -1,10 +1,10 @@
 import type { AuditEvent } from '../domain/audit.ts';
-import type { Batch, StageOutput } from '../domain/batch.ts';
 import type { StageResult } from '../domain/ports/compute.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
-import type { Rejection } from '../domain/rejection.ts';
-import { rejections } from '../domain/rejection.ts';
-import type { Counts } from '../domain/run.ts';
+import type { Batch, StageOutput } from '../domain/runs/batch.ts';
+import type { Rejection } from '../domain/runs/rejection.ts';
+import { rejections } from '../domain/runs/rejection.ts';
+import type { Counts } from '../domain/runs/run.ts';
 import type { Dependencies } from './index.ts';
 import { scopeOf } from './run.ts';
 

@@ -1,10 +1,10 @@
 import { Context } from '@temporalio/activity';
-import type { Batch, StageOutput } from '../domain/batch.ts';
 import { WaybillError } from '../domain/errors.ts';
-import { credentialOf } from '../domain/grant.ts';
+import { credentialOf } from '../domain/grants/grant.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
 import type { DeadLetter } from '../domain/ports/sink.ts';
-import { addCounts, type Counts, zeroCounts } from '../domain/run.ts';
+import type { Batch, StageOutput } from '../domain/runs/batch.ts';
+import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, scopeOf, workOf } from './run.ts';

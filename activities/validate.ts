@@ -1,5 +1,5 @@
 import { Context } from '@temporalio/activity';
-import type { Counts } from '../domain/run.ts';
+import type { Counts } from '../domain/runs/run.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, scopeOf, workOf } from './run.ts';

@@ -1,8 +1,8 @@
 import { canonicalJson } from '../domain/canonicalJson.ts';
-import type { FieldCursor, SourceManifest } from '../domain/manifest.ts';
+import type { FieldCursor, SourceManifest } from '../domain/pipelines/manifest.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
 import type { PulledSource } from '../domain/ports/sources.ts';
-import type { Mark, Window } from '../domain/watermark.ts';
+import type { Mark, Window } from '../domain/sources/watermark.ts';
 import type { Dependencies } from './index.ts';
 import { definitionOf, digestOf } from './run.ts';
 

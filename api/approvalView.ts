@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Approval, approvalStates, gates } from '../domain/approval.ts';
+import { type Approval, approvalStates, gates } from '../domain/approvals/approval.ts';
 import { approvalLinksOf, runLinksOf } from '../domain/links.ts';
 import type { ApiOptions } from './ports.ts';
 import { RequesterView, RunView } from './runView.ts';

@@ -4,7 +4,12 @@ import type { FastifyInstance } from 'fastify';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { OpenAPIV3_1 } from 'openapi-types';
 import { z } from 'zod';
-import { ApprovalEventData, RunEventData, ScheduleEventData, webhookEvents } from '../domain/webhookEvent.ts';
+import {
+  ApprovalEventData,
+  RunEventData,
+  ScheduleEventData,
+  webhookEvents,
+} from '../domain/webhooks/webhookEvent.ts';
 import { ApprovalDetail, ApprovalView, DecisionView, SignedDecisionView } from './approvalView.ts';
 import type { ApiOptions } from './ports.ts';
 import { Problem } from './problem.ts';

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import { type Approval, ineligible } from '../domain/approval.ts';
+import { type Approval, ineligible } from '../domain/approvals/approval.ts';
 import { auditOf } from '../domain/audit.ts';
 import { canonicalJson } from '../domain/canonicalJson.ts';
 import { type Denied, type ErrorCode, WaybillError } from '../domain/errors.ts';
@@ -12,14 +12,14 @@ import {
   type Resource,
   rolesThatMay,
   runResourceOf,
-} from '../domain/policy.ts';
+} from '../domain/policies/policy.ts';
 import type { Identified } from '../domain/ports/authenticator.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Principal } from '../domain/principal.ts';
 import type { Credential, StandingRevocation } from '../domain/revocation.ts';
-import type { Run } from '../domain/run.ts';
-import { type Schedule, scheduleId } from '../domain/schedule.ts';
-import type { Delivery } from '../domain/webhookDelivery.ts';
+import type { Run } from '../domain/runs/run.ts';
+import { type Schedule, scheduleId } from '../domain/schedules/schedule.ts';
+import type { Delivery } from '../domain/webhooks/webhookDelivery.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import { unknownPipeline } from './readablePipelines.ts';
 import type { Route } from './routeTable.ts';

@@ -37,10 +37,10 @@ import { createTimetable } from '../adapters/temporal/timetable.ts';
 import { createCallbackCheck } from '../adapters/webhooks/checkCallback.ts';
 import { ensureRoot } from '../adapters/webhooks/rootFolder.ts';
 import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
-import { createAuthority } from '../domain/authority.ts';
-import { DelegationClaims, delegationType } from '../domain/delegation.ts';
 import { WaybillError } from '../domain/errors.ts';
+import { createAuthority } from '../domain/grants/authority.ts';
 import { ofKey } from '../domain/revocation.ts';
+import { DelegationClaims, delegationType } from '../domain/schedules/delegation.ts';
 import { readSettings, SettingsError } from '../domain/settings.ts';
 import { buildServer } from './server.ts';
 

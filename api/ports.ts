@@ -1,6 +1,5 @@
 import type { AuditLog } from '../domain/audit.ts';
-import type { DelegationClaims, SchedulerActor } from '../domain/delegation.ts';
-import type { Policy } from '../domain/policy.ts';
+import type { Policy } from '../domain/policies/policy.ts';
 import type { Approvals } from '../domain/ports/approvals.ts';
 import type { Authenticator } from '../domain/ports/authenticator.ts';
 import type { Authority } from '../domain/ports/authority.ts';
@@ -17,6 +16,7 @@ import type { RevocationRecords, Revocations } from '../domain/ports/revocations
 import type { Schedules } from '../domain/ports/schedules.ts';
 import type { Timetable } from '../domain/ports/timetable.ts';
 import type { Workloads } from '../domain/ports/workloads.ts';
+import type { DelegationClaims, SchedulerActor } from '../domain/schedules/delegation.ts';
 
 /** What the API needs of the world. */
 export interface ApiPorts {

@@ -1,6 +1,6 @@
 import { WaybillError } from '../domain/errors.ts';
 import { similarTo } from '../domain/nearest.ts';
-import { pipelineResourceOf } from '../domain/policy.ts';
+import { pipelineResourceOf } from '../domain/policies/policy.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Principal } from '../domain/principal.ts';
 import type { ApiPorts } from './ports.ts';

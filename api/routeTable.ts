@@ -1,4 +1,4 @@
-import type { Action } from '../domain/policy.ts';
+import type { Action } from '../domain/policies/policy.ts';
 
 /**
  * Every route and what stands before its handler. The router is driven by this table and serves nothing else, so

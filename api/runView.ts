@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { gates } from '../domain/approval.ts';
+import { gates } from '../domain/approvals/approval.ts';
 import { approvalLinksOf, runLinksOf } from '../domain/links.ts';
-import { type Run, runStates } from '../domain/run.ts';
-import { RunCounts } from '../domain/webhookEvent.ts';
+import { type Run, runStates } from '../domain/runs/run.ts';
+import { RunCounts } from '../domain/webhooks/webhookEvent.ts';
 import type { ApiOptions } from './ports.ts';
 import { temporalLinkOf } from './temporalLink.ts';
 

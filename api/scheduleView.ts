@@ -1,10 +1,15 @@
 import { z } from 'zod';
-import { firingOutcomes } from '../domain/firing.ts';
 import { runLinksOf, scheduleLinksOf } from '../domain/links.ts';
 import type { ShownFiring } from '../domain/ports/firings.ts';
-import { runStates } from '../domain/run.ts';
-import { type Schedule, ScheduleTerms, scheduleStates, temporalScheduleId } from '../domain/schedule.ts';
-import type { Skipped } from '../domain/skipped.ts';
+import { runStates } from '../domain/runs/run.ts';
+import { firingOutcomes } from '../domain/schedules/firing.ts';
+import {
+  type Schedule,
+  ScheduleTerms,
+  scheduleStates,
+  temporalScheduleId,
+} from '../domain/schedules/schedule.ts';
+import type { Skipped } from '../domain/schedules/skipped.ts';
 import type { ApiOptions } from './ports.ts';
 import { RequesterView, RunView } from './runView.ts';
 import { temporalLinkOf } from './temporalLink.ts';

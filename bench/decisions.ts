@@ -1,6 +1,6 @@
 import { createPolicyEngine } from '../adapters/policy/engine.ts';
 import { readPolicies } from '../adapters/policy/readPolicies.ts';
-import type { Policy, PolicySet, Question } from '../domain/policy.ts';
+import type { Policy, PolicySet, Question } from '../domain/policies/policy.ts';
 import type { Figure } from './main.ts';
 
 const forMs = 2_000;

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { principalId } from '../adapters/oidc/callerOf.ts';
-import { hasEnded } from '../domain/run.ts';
+import { hasEnded } from '../domain/runs/run.ts';
 import type { Run } from '../sdk/client.ts';
 import { type DevStack, startDevStack } from '../test/devStack.ts';
 import { serveHeldFeed } from '../test/heldFeed.ts';

@@ -4,7 +4,7 @@ import {
   type ScheduleChange,
   type ScheduleDifference,
   scheduleDifference,
-} from '../domain/scheduleDifference.ts';
+} from '../domain/schedules/scheduleDifference.ts';
 import { ProblemError, type Schedule, type WaybillClient } from '../sdk/client.ts';
 import { connect, type GlobalOptions, isIdentified } from './connect.ts';
 import type { CliContext } from './context.ts';

@@ -1,4 +1,4 @@
-import { hasEnded } from '../domain/run.ts';
+import { hasEnded } from '../domain/runs/run.ts';
 import type { Approval, Rejections, Run, WaybillClient } from '../sdk/client.ts';
 import { asOption } from './connect.ts';
 import { CliError, exitCode } from './context.ts';

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { overlaps } from '../domain/schedule.ts';
+import { overlaps } from '../domain/schedules/schedule.ts';
 import type { PipelineDetail, ScheduleTerms, ScheduleTiming } from '../sdk/client.ts';
 import { CliError } from './context.ts';
 import { rawParameters, typedParameters } from './parameters.ts';

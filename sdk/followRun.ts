@@ -1,5 +1,5 @@
 import { EventSourceParserStream } from 'eventsource-parser/stream';
-import { hasEnded } from '../domain/run.ts';
+import { hasEnded } from '../domain/runs/run.ts';
 import type { Run } from './client.ts';
 import { ApiUnreachable, ProblemError } from './problem.ts';
 

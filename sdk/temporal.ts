@@ -7,7 +7,7 @@ import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { theseRoots } from '../adapters/keys/keyRoots.ts';
 import { knownKeys } from '../adapters/keys/knownKeys.ts';
 import { currentClaims } from '../adapters/temporal/activityInterceptor.ts';
-import { principalOf, WorkflowGrantClaims } from '../domain/grant.ts';
+import { principalOf, WorkflowGrantClaims } from '../domain/grants/grant.ts';
 import type { Authority } from '../domain/ports/authority.ts';
 import type { GrantVerifier } from '../domain/ports/grants.ts';
 import type { Principal } from '../domain/principal.ts';
@@ -18,8 +18,8 @@ export { currentClaims, recheckGrant } from '../adapters/temporal/activityInterc
 export { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
 export { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 export type { AuditEvent, AuditLog } from '../domain/audit.ts';
-export type { WorkflowGrantClaims } from '../domain/grant.ts';
-export type { GrantTerms } from '../domain/workflowGrant.ts';
+export type { WorkflowGrantClaims } from '../domain/grants/grant.ts';
+export type { GrantTerms } from '../domain/grants/workflowGrant.ts';
 export type { Authority, GrantVerifier, Principal };
 
 /** Who the activity that asks acts for, as its grant verifiably says. Throws `GrantMissing` outside of an activity. */

@@ -1,5 +1,5 @@
 import { proxyLocalActivities } from '@temporalio/workflow';
-import { callerActivity } from '../domain/grantHeader.ts';
+import { callerActivity } from '../domain/grants/grantHeader.ts';
 import type { Principal } from '../domain/principal.ts';
 
 const { [callerActivity]: ask } = proxyLocalActivities<{ [callerActivity](): Promise<Principal> }>({

@@ -6,12 +6,12 @@ import { encodeRows } from '../adapters/records/encodeRows.ts';
 import { createReceiver } from '../adapters/records/receiver.ts';
 import { transformBatch } from '../adapters/records/transformBatch.ts';
 import { validateBatch } from '../adapters/records/validateBatch.ts';
-import { applyTransform } from '../domain/applyTransform.ts';
-import type { Batch } from '../domain/batch.ts';
-import type { FormatManifest } from '../domain/manifest.ts';
-import type { Pipeline } from '../domain/pipeline.ts';
-import { type Rejection, rejections } from '../domain/rejection.ts';
-import { type Counts, zeroCounts } from '../domain/run.ts';
+import { applyTransform } from '../domain/pipelines/applyTransform.ts';
+import type { FormatManifest } from '../domain/pipelines/manifest.ts';
+import type { Pipeline } from '../domain/pipelines/pipeline.ts';
+import type { Batch } from '../domain/runs/batch.ts';
+import { type Rejection, rejections } from '../domain/runs/rejection.ts';
+import { type Counts, zeroCounts } from '../domain/runs/run.ts';
 
 /**
  * Runs a pipeline without Temporal, database or identity: the same code reads, validates and transforms as in a run,

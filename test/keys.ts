@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
-import type { GrantClaims } from '../domain/grant.ts';
+import type { GrantClaims } from '../domain/grants/grant.ts';
 
 /** A key pair of the kind that signs grants, with its public part as a set publishes it. */
 export async function makeKey() {

@@ -161,7 +161,7 @@ describe('the repository', () => {
     };
     for (const file of [workflowsPath, payloadConverterPath, ...workflowInterceptorModules])
       load(relative(process.cwd(), file));
-    assert.ok(loaded.has('domain/run.ts'));
+    assert.ok(loaded.has('domain/runs/run.ts'));
     assert.equal(loaded.has('zod'), false);
   });
 

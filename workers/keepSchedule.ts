@@ -7,7 +7,7 @@ import {
 import type { DueSchedule } from '../adapters/postgres/schedules/dueSchedules.ts';
 import { formOf } from '../adapters/temporal/scheduleForm.ts';
 import { WaybillError } from '../domain/errors.ts';
-import { temporalScheduleId } from '../domain/schedule.ts';
+import { temporalScheduleId } from '../domain/schedules/schedule.ts';
 
 const answerWithinMs = 10_000;
 /** After so many attempts a schedule that never came to be is taken for one that Temporal lost halfway. */

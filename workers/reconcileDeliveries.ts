@@ -2,7 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { Pool } from 'pg';
 import { listPendingDeliveries, restartDelivery } from '../adapters/postgres/deliveries/dueDeliveries.ts';
 import type { DeliveryLog } from '../domain/ports/deliveries.ts';
-import { deliveryWorkflowId } from '../domain/webhookDelivery.ts';
+import { deliveryWorkflowId } from '../domain/webhooks/webhookDelivery.ts';
 import { statusOf } from './workflowStatus.ts';
 
 const deliveriesMax = 50;

@@ -6,7 +6,7 @@ import {
 } from '../adapters/postgres/schedules/dueSchedules.ts';
 import { isOurNote } from '../adapters/temporal/scheduleForm.ts';
 import type { KnownSchedule, Timetable } from '../domain/ports/timetable.ts';
-import type { Schedule } from '../domain/schedule.ts';
+import type { Schedule } from '../domain/schedules/schedule.ts';
 
 const schedulesMax = 20;
 

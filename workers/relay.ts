@@ -15,7 +15,7 @@ import { type OutboxEntry, relayOutbox } from '../adapters/postgres/outbox.ts';
 import { type DueSchedule, relaySchedules } from '../adapters/postgres/schedules/dueSchedules.ts';
 import { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
 import { searchAttributesOf } from '../adapters/temporal/searchAttributes.ts';
-import { startOf } from '../domain/runStart.ts';
+import { startOf } from '../domain/runs/runStart.ts';
 import { adopt, decide, type RunInput, wake } from '../workflows/messages.ts';
 import { workflowTaskTimeout } from '../workflows/timeouts.ts';
 import { keepSchedule } from './keepSchedule.ts';

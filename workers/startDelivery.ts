@@ -1,7 +1,7 @@
 import { type Client, WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
 import type { DueDelivery } from '../adapters/postgres/deliveries/dueDeliveries.ts';
 import { searchAttributesOfTenant } from '../adapters/temporal/searchAttributes.ts';
-import { deliveryWorkflow, deliveryWorkflowId } from '../domain/webhookDelivery.ts';
+import { deliveryWorkflow, deliveryWorkflowId } from '../domain/webhooks/webhookDelivery.ts';
 import { workflowTaskTimeout } from '../workflows/timeouts.ts';
 
 /** Starts the one workflow of a round of a delivery. It carries no grant and no argument: the row says everything. */

@@ -8,8 +8,8 @@ import {
   sleep,
 } from '@temporalio/workflow';
 import type { Awaited } from '../activities/awaited.ts';
-import type { ApprovalState } from '../domain/approval.ts';
-import type { DecisionMessage } from '../domain/decision.ts';
+import type { ApprovalState } from '../domain/approvals/approval.ts';
+import type { DecisionMessage } from '../domain/approvals/decision.ts';
 import { reasonOf } from './failure.ts';
 import { decide, decideBySignal, type RunInput } from './messages.ts';
 import { stepsOf } from './steps.ts';

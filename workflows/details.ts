@@ -1,4 +1,4 @@
-import type { Counts } from '../domain/run.ts';
+import type { Counts } from '../domain/runs/run.ts';
 import type { Cursor, RunInput } from './messages.ts';
 
 /** What an operator reads in Temporal’s Web UI under “current details”, in Markdown. */

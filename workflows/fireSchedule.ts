@@ -11,9 +11,9 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Firer } from '../activities/fire.ts';
-import { grantToChild } from '../domain/childGrant.ts';
+import { grantToChild } from '../domain/grants/childGrant.ts';
 import type { FiredRun } from '../domain/ports/scheduler.ts';
-import { startOf } from '../domain/runStart.ts';
+import { startOf } from '../domain/runs/runStart.ts';
 import { firingQueueOf } from '../domain/taskQueues.ts';
 import { toWorkflowFailure } from './failure.ts';
 import type { RunInput } from './messages.ts';

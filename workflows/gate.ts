@@ -1,7 +1,7 @@
 import { condition, setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import type { Awaited } from '../activities/awaited.ts';
-import { suspends } from '../domain/refusal.ts';
-import { addCounts } from '../domain/run.ts';
+import { suspends } from '../domain/grants/refusal.ts';
+import { addCounts } from '../domain/runs/run.ts';
 import { describeProgress } from './details.ts';
 import { reasonOf } from './failure.ts';
 import { isHistoryLong } from './history.ts';

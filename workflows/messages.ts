@@ -1,9 +1,9 @@
 import { defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { Awaited } from '../activities/awaited.ts';
-import type { ApprovalState, Gate } from '../domain/approval.ts';
-import type { DecisionMessage } from '../domain/decision.ts';
-import { adoptUpdate } from '../domain/grantHeader.ts';
-import type { Counts, RunState } from '../domain/run.ts';
+import type { ApprovalState, Gate } from '../domain/approvals/approval.ts';
+import type { DecisionMessage } from '../domain/approvals/decision.ts';
+import { adoptUpdate } from '../domain/grants/grantHeader.ts';
+import type { Counts, RunState } from '../domain/runs/run.ts';
 
 /** What starts a run. Identity is not here: it travels signed in the header. */
 export interface RunInput {

@@ -11,7 +11,7 @@ import {
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
-import { type Counts, zeroCounts } from '../domain/run.ts';
+import { type Counts, zeroCounts } from '../domain/runs/run.ts';
 import { Decisions } from './decisions.ts';
 import { describeProgress } from './details.ts';
 import { overdue, reasonOf, toWorkflowFailure } from './failure.ts';

@@ -5,8 +5,8 @@ import {
   sleep,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
+import { suspends } from '../domain/grants/refusal.ts';
 import type { RunReason } from '../domain/ports/progress.ts';
-import { suspends } from '../domain/refusal.ts';
 import { describeProgress } from './details.ts';
 import { reasonOf } from './failure.ts';
 import { isHistoryLong } from './history.ts';

@@ -3,8 +3,8 @@ import {
   type ActivityOptions,
   type LocalActivityOptions,
 } from '@temporalio/workflow';
-import { retries } from '../domain/webhookAnswer.ts';
-import { attemptMaxMs } from '../domain/webhookDelivery.ts';
+import { retries } from '../domain/webhooks/webhookAnswer.ts';
+import { attemptMaxMs } from '../domain/webhooks/webhookDelivery.ts';
 
 /**
  * Every timeout and retry of every activity, in one place.

@@ -1,5 +1,5 @@
 import { WaybillError } from '../../domain/errors.ts';
-import { grantType } from '../../domain/grant.ts';
+import { grantType } from '../../domain/grants/grant.ts';
 
 /** What a grant looks like before anything of it is believed. */
 export interface GrantForm {

@@ -1,6 +1,12 @@
 import type { AuditEvent } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import { type GrantKey, publicJwk, publishedAheadS, signingKey, stateOf } from '../../domain/grantKey.ts';
+import {
+  type GrantKey,
+  publicJwk,
+  publishedAheadS,
+  signingKey,
+  stateOf,
+} from '../../domain/grants/grantKey.ts';
 import type { GrantKeys, GrantSigner } from '../../domain/ports/grants.ts';
 import { listen } from '../postgres/listen.ts';
 import { addGrantKey, type KeysNow, keysChannel, listGrantKeys } from '../postgres/rights/grantKeys.ts';

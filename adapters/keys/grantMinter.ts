@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose';
-import { claimsOf, type GrantTerms } from '../../domain/workflowGrant.ts';
+import { claimsOf, type GrantTerms } from '../../domain/grants/workflowGrant.ts';
 import { signGrant } from './signGrant.ts';
 
 /** Mints grants of workflows. Belongs where callers are verified and workflows are started, never into a worker. */

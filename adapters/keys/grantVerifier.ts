@@ -1,7 +1,7 @@
 import { compactVerify, errors } from 'jose';
 import type { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
-import { GrantClaims } from '../../domain/grant.ts';
+import { GrantClaims } from '../../domain/grants/grant.ts';
 import type { GrantVerifier, VerifiedGrant } from '../../domain/ports/grants.ts';
 import { type GrantForm, readGrantForm } from './grantForm.ts';
 import type { KeyRoots } from './keyRoots.ts';

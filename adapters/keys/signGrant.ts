@@ -1,5 +1,5 @@
 import { SignJWT } from 'jose';
-import { grantType } from '../../domain/grant.ts';
+import { grantType } from '../../domain/grants/grant.ts';
 import type { PrivateKey } from './keyFolder.ts';
 
 /** Signs claims as a compact JWS whose header says `alg`, `typ` and `kid` and nothing else. Default `typ`: a grant’s. */

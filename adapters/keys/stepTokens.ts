@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type ErrorCode, errors, WaybillError } from '../../domain/errors.ts';
+import { tokenKinds } from '../../domain/grants/stepToken.ts';
 import type { StepTokens } from '../../domain/ports/stepTokens.ts';
-import { tokenKinds } from '../../domain/stepToken.ts';
 import { assertClient, type WorkloadKey } from './clientAssertion.ts';
 
 const timeoutMs = 5_000;

@@ -6,7 +6,7 @@ import {
   importJWK,
 } from 'jose';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { type GrantKey, publishedAheadS } from '../../domain/grantKey.ts';
+import { type GrantKey, publishedAheadS } from '../../domain/grants/grantKey.ts';
 import type { PrivateKey } from './keyFolder.ts';
 import type { KeyAnchors } from './keyRoots.ts';
 import { signGrant } from './signGrant.ts';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { SchedulerActor } from '../../domain/delegation.ts';
 import type { Identified } from '../../domain/ports/authenticator.ts';
 import type { Principal } from '../../domain/principal.ts';
+import type { SchedulerActor } from '../../domain/schedules/delegation.ts';
 import {
   type Caller,
   type ClaimPath,

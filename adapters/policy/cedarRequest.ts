@@ -1,5 +1,5 @@
 import type { EntityJson, EntityUid, StatefulAuthorizationCall } from '@cedar-policy/cedar-wasm/nodejs';
-import type { Question, Resource } from '../../domain/policy.ts';
+import type { Question, Resource } from '../../domain/policies/policy.ts';
 import type { Principal } from '../../domain/principal.ts';
 
 export type CedarRequest = Pick<

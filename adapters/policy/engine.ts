@@ -1,4 +1,4 @@
-import type { Decision, Policy, PolicySet } from '../../domain/policy.ts';
+import type { Decision, Policy, PolicySet } from '../../domain/policies/policy.ts';
 import { type CedarRequest, cedarRequest } from './cedarRequest.ts';
 import { policyDigest } from './digest.ts';
 import { evaluate, prepare } from './evaluate.ts';

@@ -1,5 +1,5 @@
 import { preparsePolicySet, preparseSchema, statefulIsAuthorized } from '@cedar-policy/cedar-wasm/nodejs';
-import type { PolicySet } from '../../domain/policy.ts';
+import type { PolicySet } from '../../domain/policies/policy.ts';
 import type { CedarRequest } from './cedarRequest.ts';
 import { schemaOf } from './schema.ts';
 

@@ -1,5 +1,5 @@
 import { policyToJson } from '@cedar-policy/cedar-wasm/nodejs';
-import type { Explanation, PolicySet, Question } from '../../domain/policy.ts';
+import type { Explanation, PolicySet, Question } from '../../domain/policies/policy.ts';
 import { cedarRequest } from './cedarRequest.ts';
 import { type Evaluation, evaluate, prepare } from './evaluate.ts';
 

@@ -1,7 +1,7 @@
 import { policyToJson } from '@cedar-policy/cedar-wasm/nodejs';
 import { nearestOf } from '../../domain/nearest.ts';
-import type { PolicySet } from '../../domain/policy.ts';
-import type { Names } from '../../domain/policyChange.ts';
+import type { PolicySet } from '../../domain/policies/policy.ts';
+import type { Names } from '../../domain/policies/policyChange.ts';
 
 /** Attributes of principals and actors by which a policy can name somebody. */
 const naming = ['id', 'issuer', 'subject'] as const;

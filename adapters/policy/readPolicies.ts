@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { policySetTextToParts, policyToJson } from '@cedar-policy/cedar-wasm/nodejs';
 import { z } from 'zod';
-import type { PolicySet } from '../../domain/policy.ts';
+import type { PolicySet } from '../../domain/policies/policy.ts';
 import { policyInvalid } from './policyInvalid.ts';
 import { defaultRoles } from './schema.ts';
 import { checkStrictly, type Place } from './strictly.ts';

@@ -1,7 +1,7 @@
 import { policyToJson, type ValidationError, validate } from '@cedar-policy/cedar-wasm/nodejs';
 import type { Issue } from '../../domain/errors.ts';
 import { nearestOf } from '../../domain/nearest.ts';
-import { callerActions, type PolicySet, taskActions } from '../../domain/policy.ts';
+import { callerActions, type PolicySet, taskActions } from '../../domain/policies/policy.ts';
 import { policyInvalid } from './policyInvalid.ts';
 import { schemaOf } from './schema.ts';
 

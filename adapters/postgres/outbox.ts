@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import type { Manifest } from '../../domain/manifest.ts';
+import type { Manifest } from '../../domain/pipelines/manifest.ts';
 import type { Requester } from '../../domain/principal.ts';
 import { inTransaction } from './connect.ts';
 

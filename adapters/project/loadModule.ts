@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { basename, dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { buildSync } from 'esbuild';
-import { DefinitionError } from '../../domain/definitionError.ts';
-import type { Manifest } from '../../domain/manifest.ts';
-import { type AnyPipeline, isPipeline } from '../../domain/pipeline.ts';
+import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
+import type { Manifest } from '../../domain/pipelines/manifest.ts';
+import { type AnyPipeline, isPipeline } from '../../domain/pipelines/pipeline.ts';
 
 /**
  * Imports one pipeline module and computes the digest of its definition. Any process or thread may call it; the

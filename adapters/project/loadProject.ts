@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { DefinitionError } from '../../domain/definitionError.ts';
 import { WaybillError } from '../../domain/errors.ts';
+import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import type { Definitions, LoadedPipeline } from '../../domain/ports/definitions.ts';
 import { loadModule } from './loadModule.ts';
 

@@ -1,5 +1,5 @@
-import type { Batch } from '../../domain/batch.ts';
-import type { FormatManifest, Limits } from '../../domain/manifest.ts';
+import type { FormatManifest, Limits } from '../../domain/pipelines/manifest.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
 import { type Boundaries, createBoundaries, isBlank } from './boundaries.ts';
 import { invalid, readHeader } from './csvHeader.ts';
 

@@ -1,4 +1,4 @@
-import type { FormatManifest } from '../../domain/manifest.ts';
+import type { FormatManifest } from '../../domain/pipelines/manifest.ts';
 
 const newline = 0x0a;
 const quote = 0x22;

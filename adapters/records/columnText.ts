@@ -1,5 +1,5 @@
-import type { SqlType } from '../../domain/manifest.ts';
-import type { RejectionCode } from '../../domain/rejection.ts';
+import type { SqlType } from '../../domain/pipelines/manifest.ts';
+import type { RejectionCode } from '../../domain/runs/rejection.ts';
 import { inspect, inspectText } from './readJson.ts';
 
 /** Why PostgreSQL would refuse a value, found here so that it costs one record and not the batch. */

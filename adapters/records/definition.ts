@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { FieldCursor, FormatManifest, SinkManifest } from '../../domain/manifest.ts';
-import type { AnyPipeline } from '../../domain/pipeline.ts';
+import type { FieldCursor, FormatManifest, SinkManifest } from '../../domain/pipelines/manifest.ts';
+import type { AnyPipeline } from '../../domain/pipelines/pipeline.ts';
 import { traitsOf } from './schemaTraits.ts';
 import { markedJson, plainJson, type ValueCodec } from './valueCodec.ts';
 

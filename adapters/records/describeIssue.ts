@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { type Rejection, rejections } from '../../domain/rejection.ts';
+import { type Rejection, rejections } from '../../domain/runs/rejection.ts';
 
 /** What a schema said about a record, as a rejection shows it: where, and the schema’s own message. */
 export function describeIssue(

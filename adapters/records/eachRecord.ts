@@ -1,4 +1,4 @@
-import type { FormatManifest } from '../../domain/manifest.ts';
+import type { FormatManifest } from '../../domain/pipelines/manifest.ts';
 import { createBoundaries, isBlank } from './boundaries.ts';
 
 /** Visits the records of a batch: where each begins and ends (its line ending not included), and on which line. */

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { SinkManifest } from '../../domain/manifest.ts';
+import type { SinkManifest } from '../../domain/pipelines/manifest.ts';
 import type { EncodedRows } from '../../domain/ports/sink.ts';
 import { ArrayLiteral } from './arrayLiteral.ts';
 import { eachLine } from './eachLine.ts';

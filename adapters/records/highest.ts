@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import type { FieldCursor } from '../../domain/manifest.ts';
-import { comparable, laterOf } from '../../domain/watermark.ts';
+import type { FieldCursor } from '../../domain/pipelines/manifest.ts';
+import { comparable, laterOf } from '../../domain/sources/watermark.ts';
 
 /**
  * The highest value of a cursor’s field in a batch. A record that was refused for another field counts too: its bytes are kept

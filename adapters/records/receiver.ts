@@ -1,6 +1,6 @@
-import type { Batch } from '../../domain/batch.ts';
 import type { ObjectScope, ObjectStore, ObjectWriter } from '../../domain/ports/objects.ts';
 import type { Receiver } from '../../domain/ports/receiver.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
 import { BatchCutter, type Cut, type Place } from './batchCutter.ts';
 
 /** Cuts bytes into batches and makes each durable before it is yielded. See the port for what it promises. */

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { type Def, defOf, partsOf } from '../../domain/schemaParts.ts';
+import { type Def, defOf, partsOf } from '../../domain/pipelines/schemaParts.ts';
 
 export interface SchemaTraits {
   /** What it returns equals what it was given, as JSON, so that the record’s own text can be passed on. */

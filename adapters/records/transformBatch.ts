@@ -1,7 +1,7 @@
-import { applyTransform, type TransformOutcome } from '../../domain/applyTransform.ts';
 import { WaybillError } from '../../domain/errors.ts';
+import { applyTransform, type TransformOutcome } from '../../domain/pipelines/applyTransform.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
-import { type Rejection, rejections } from '../../domain/rejection.ts';
+import { type Rejection, rejections } from '../../domain/runs/rejection.ts';
 import { columnText } from './columnText.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { eachLine } from './eachLine.ts';

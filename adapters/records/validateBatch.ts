@@ -1,9 +1,9 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import type { Batch } from '../../domain/batch.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import type { FormatManifest } from '../../domain/manifest.ts';
+import type { FormatManifest } from '../../domain/pipelines/manifest.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
-import { type Rejection, type RejectionCode, rejections } from '../../domain/rejection.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
+import { type Rejection, type RejectionCode, rejections } from '../../domain/runs/rejection.ts';
 import { readFields } from './csvFields.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { describeIssue } from './describeIssue.ts';

@@ -3,7 +3,7 @@ import type { Context } from '@temporalio/activity';
 import type { ActivityInterceptors } from '@temporalio/worker';
 import type { AuditLog } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import { type DeliveryRef, deliveryOf } from '../../domain/webhookDelivery.ts';
+import { type DeliveryRef, deliveryOf } from '../../domain/webhooks/webhookDelivery.ts';
 import { toActivityFailure } from './stepInterceptor.ts';
 
 const deliveries = new AsyncLocalStorage<DeliveryRef>();

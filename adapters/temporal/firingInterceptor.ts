@@ -2,8 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Context } from '@temporalio/activity';
 import type { ActivityInterceptors } from '@temporalio/worker';
 import { WaybillError } from '../../domain/errors.ts';
-import { type FiringRef, scheduleOfFiring } from '../../domain/firing.ts';
-import { scheduleOf } from '../../domain/schedule.ts';
+import { type FiringRef, scheduleOfFiring } from '../../domain/schedules/firing.ts';
+import { scheduleOf } from '../../domain/schedules/schedule.ts';
 import { toActivityFailure } from './stepInterceptor.ts';
 
 /** The one firing that the attempt at hand may ask for. */

@@ -1,6 +1,6 @@
 import { defaultPayloadConverter, type Headers } from '@temporalio/common';
-import type { CarriageFault } from '../../domain/carriage.ts';
-import { continuedHeader, faultHeader, grantHeader, resetHeader } from '../../domain/grantHeader.ts';
+import type { CarriageFault } from '../../domain/grants/carriage.ts';
+import { continuedHeader, faultHeader, grantHeader, resetHeader } from '../../domain/grants/grantHeader.ts';
 
 /** What a workflow, or the handler of a message to it, carries: nothing, a grant, or one that was signed for something else. */
 export interface Carriage {

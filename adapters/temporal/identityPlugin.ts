@@ -1,8 +1,8 @@
 import type { Context } from '@temporalio/activity';
 import type { ClientPlugin, WorkflowClientInterceptor } from '@temporalio/client';
 import type { BundlerPlugin, WorkerOptions, WorkerPlugin } from '@temporalio/worker';
-import { type GrantClaims, principalOf, type WorkflowGrantClaims } from '../../domain/grant.ts';
-import { callerActivity } from '../../domain/grantHeader.ts';
+import { type GrantClaims, principalOf, type WorkflowGrantClaims } from '../../domain/grants/grant.ts';
+import { callerActivity } from '../../domain/grants/grantHeader.ts';
 import { currentClaims, type Guard, grantActivityInterceptor } from './activityInterceptor.ts';
 import { workflowInterceptorModules } from './bundleWorkflows.ts';
 import { grantClientInterceptor } from './clientInterceptors.ts';

@@ -1,13 +1,13 @@
 import type { ScheduleDescription, ScheduleOptions, ScheduleSpec } from '@temporalio/client';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { firingWorkflow, firingWorkflowId } from '../../domain/firing.ts';
+import { firingWorkflow, firingWorkflowId } from '../../domain/schedules/firing.ts';
 import {
   durationMs,
   type Schedule,
   type ScheduleTerms,
   type ScheduleTiming,
   temporalScheduleId,
-} from '../../domain/schedule.ts';
+} from '../../domain/schedules/schedule.ts';
 
 /**
  * A schedule as Temporal has it. What it starts is told nothing: which schedule it is of stands in its id, and what to do in our

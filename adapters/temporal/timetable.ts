@@ -7,10 +7,10 @@ import {
 } from '@temporalio/client';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import type { FiringExecution } from '../../domain/firing.ts';
 import type { Timetable } from '../../domain/ports/timetable.ts';
-import { type ScheduleTiming, temporalScheduleId } from '../../domain/schedule.ts';
-import { timeFits } from '../../domain/timeFits.ts';
+import type { FiringExecution } from '../../domain/schedules/firing.ts';
+import { type ScheduleTiming, temporalScheduleId } from '../../domain/schedules/schedule.ts';
+import { timeFits } from '../../domain/schedules/timeFits.ts';
 import { Turns } from '../threads/turns.ts';
 import { actsAsRecorded, specOf, spelledSpec } from './scheduleForm.ts';
 

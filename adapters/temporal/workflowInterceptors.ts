@@ -1,9 +1,9 @@
 import type { Headers } from '@temporalio/common';
 import { AsyncLocalStorage, log, type WorkflowInterceptorsFactory, workflowInfo } from '@temporalio/workflow';
-import { type CarriageFault, faultOfMessage, faultOfStart } from '../../domain/carriage.ts';
-import { takeGrantOfChild } from '../../domain/childGrant.ts';
-import { adoptActivity, adoptUpdate } from '../../domain/grantHeader.ts';
-import { isRefusal } from '../../domain/refusal.ts';
+import { type CarriageFault, faultOfMessage, faultOfStart } from '../../domain/grants/carriage.ts';
+import { takeGrantOfChild } from '../../domain/grants/childGrant.ts';
+import { adoptActivity, adoptUpdate } from '../../domain/grants/grantHeader.ts';
+import { isRefusal } from '../../domain/grants/refusal.ts';
 import {
   type Carriage,
   forActivity,

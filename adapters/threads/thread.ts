@@ -1,9 +1,9 @@
 import { move, transferableSymbol, valueSymbol } from 'piscina';
-import type { Batch } from '../../domain/batch.ts';
-import { DefinitionError } from '../../domain/definitionError.ts';
 import { type ErrorCode, type Issue, WaybillError } from '../../domain/errors.ts';
+import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import type { DefinitionRef, StageResult } from '../../domain/ports/compute.ts';
 import type { EncodedRows } from '../../domain/ports/sink.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
 import { loadModule } from '../project/loadModule.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
 import { encodeRows } from '../records/encodeRows.ts';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { WebhookRoot } from '../../domain/webhookKey.ts';
+import type { WebhookRoot } from '../../domain/webhooks/webhookKey.ts';
 import { keepSecret, readSecret } from '../keys/secretFile.ts';
 
 /*

@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject, sign } fro
 import { calculateJwkThumbprint } from 'jose';
 import { WaybillError } from '../../domain/errors.ts';
 import type { WebhookKeys } from '../../domain/ports/deliveries.ts';
-import { rootsInUse } from '../../domain/webhookKey.ts';
+import { rootsInUse } from '../../domain/webhooks/webhookKey.ts';
 import { addRoot, type Root, readRoots } from './rootFolder.ts';
 
 /** Signs events of a tenant. */

@@ -1,5 +1,5 @@
-import type { Approval } from '../../domain/approval.ts';
-import { formSchemaOf } from '../../domain/approvalForm.ts';
+import type { Approval } from '../../domain/approvals/approval.ts';
+import { formSchemaOf } from '../../domain/approvals/approvalForm.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Decided } from './mint.ts';
 

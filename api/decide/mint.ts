@@ -1,7 +1,7 @@
 import { uuidv7 } from 'uuidv7';
-import type { Approval, RecordedDecision } from '../../domain/approval.ts';
+import type { Approval, RecordedDecision } from '../../domain/approvals/approval.ts';
+import { type DecisionClaims, decisionType } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { type DecisionClaims, decisionType } from '../../domain/decision.ts';
 import type { Admission } from '../gate.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';

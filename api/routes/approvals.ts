@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { approvalStates, refusalOf } from '../../domain/approval.ts';
+import { approvalStates, refusalOf } from '../../domain/approvals/approval.ts';
 import { auditOf } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import { type Policy, runResourceOf } from '../../domain/policy.ts';
+import { type Policy, runResourceOf } from '../../domain/policies/policy.ts';
 import type { ShownApproval } from '../../domain/ports/approvals.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { ApprovalDetail, ApprovalView, approvalDetailOf, approvalViewOf } from '../approvalView.ts';

@@ -4,7 +4,7 @@ import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { ScheduleDraft } from '../../domain/ports/schedules.ts';
 import { requesterOf } from '../../domain/principal.ts';
-import { ScheduleTerms, scheduleId } from '../../domain/schedule.ts';
+import { ScheduleTerms, scheduleId } from '../../domain/schedules/schedule.ts';
 import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { giveConsent, mayConsent } from '../schedules/consent.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Approval, type RecordedDecision, refusalOf } from '../../domain/approval.ts';
+import { type Approval, type RecordedDecision, refusalOf } from '../../domain/approvals/approval.ts';
 import { auditOf } from '../../domain/audit.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { WaybillError } from '../../domain/errors.ts';

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { auditOf } from '../../domain/audit.ts';
 import { deliveryLinksOf, runLinksOf, scheduleLinksOf } from '../../domain/links.ts';
-import { type Policy, pipelineResourceOf } from '../../domain/policy.ts';
+import { type Policy, pipelineResourceOf } from '../../domain/policies/policy.ts';
 import type { ShownDelivery } from '../../domain/ports/deliveries.ts';
 import type { Principal } from '../../domain/principal.ts';
-import { type Delivery, deliveryStates } from '../../domain/webhookDelivery.ts';
-import { webhookTypes } from '../../domain/webhookEvent.ts';
+import { type Delivery, deliveryStates } from '../../domain/webhooks/webhookDelivery.ts';
+import { webhookTypes } from '../../domain/webhooks/webhookEvent.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';

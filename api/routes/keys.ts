@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { whoOf } from '../../domain/audit.ts';
-import type { GrantKey, GrantKeyState } from '../../domain/grantKey.ts';
+import type { GrantKey, GrantKeyState } from '../../domain/grants/grantKey.ts';
 import { handler, pageOf } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { type ApprovalManifest, gates } from '../../domain/approval.ts';
+import { type ApprovalManifest, gates } from '../../domain/approvals/approval.ts';
 import { scheduleLinksOf } from '../../domain/links.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
-import { ScheduleTerms } from '../../domain/schedule.ts';
+import { ScheduleTerms } from '../../domain/schedules/schedule.ts';
 import { byId, handler, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePipelines } from '../readablePipelines.ts';

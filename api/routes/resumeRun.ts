@@ -1,10 +1,10 @@
 import { uuidv7 } from 'uuidv7';
 import { auditOf } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import { principalOf, successorOf } from '../../domain/grant.ts';
-import { differenceFrom } from '../../domain/grantedRun.ts';
+import { principalOf, successorOf } from '../../domain/grants/grant.ts';
+import { differenceFrom } from '../../domain/grants/grantedRun.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
-import type { Run } from '../../domain/run.ts';
+import type { Run } from '../../domain/runs/run.ts';
 import type { Admission } from '../gate.ts';
 import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';

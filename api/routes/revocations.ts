@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type AuditEvent, auditOf, whoOf } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import type { Question } from '../../domain/policy.ts';
+import type { Question } from '../../domain/policies/policy.ts';
 import type { RevocationScope } from '../../domain/ports/revocations.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { type Revocation, type RevocationKind, revocationKinds } from '../../domain/revocation.ts';

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
-import { hasEnded } from '../../domain/run.ts';
+import { hasEnded } from '../../domain/runs/run.ts';
 import type { Admission } from '../gate.ts';
 import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { auditOf } from '../../domain/audit.ts';
-import { type Policy, runResourceOf } from '../../domain/policy.ts';
+import { type Policy, runResourceOf } from '../../domain/policies/policy.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
-import { type Run, runStates } from '../../domain/run.ts';
+import { type Run, runStates } from '../../domain/runs/run.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { describeTerms } from '../../domain/delegation.ts';
 import type { Attempt } from '../../domain/ports/firings.ts';
-import type { Run } from '../../domain/run.ts';
-import type { Schedule } from '../../domain/schedule.ts';
+import type { Run } from '../../domain/runs/run.ts';
+import { describeTerms } from '../../domain/schedules/delegation.ts';
+import type { Schedule } from '../../domain/schedules/schedule.ts';
 import type { Admission } from '../gate.ts';
 import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';

@@ -1,8 +1,13 @@
 import { z } from 'zod';
 import { runLinksOf } from '../../domain/links.ts';
-import { pipelineResourceOf } from '../../domain/policy.ts';
+import { pipelineResourceOf } from '../../domain/policies/policy.ts';
 import type { Principal } from '../../domain/principal.ts';
-import { type Schedule, ScheduleTerms, ScheduleTiming, scheduleStates } from '../../domain/schedule.ts';
+import {
+  type Schedule,
+  ScheduleTerms,
+  ScheduleTiming,
+  scheduleStates,
+} from '../../domain/schedules/schedule.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { whoOf } from '../../domain/audit.ts';
-import { overlapS } from '../../domain/webhookKey.ts';
+import { overlapS } from '../../domain/webhooks/webhookKey.ts';
 import { handler } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
 

@@ -1,6 +1,14 @@
 import { uuidv7 } from 'uuidv7';
-import { type Callback, describeCallback } from '../../domain/callback.ts';
-import { consentFailure } from '../../domain/consent.ts';
+import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
+import { actionsOfRun } from '../../domain/grants/grant.ts';
+import { scheduleLinksOf } from '../../domain/links.ts';
+import { pipelineResourceOf } from '../../domain/policies/policy.ts';
+import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
+import type { VerifiedGrant } from '../../domain/ports/grants.ts';
+import type { GivenDelegation, ScheduleDraft } from '../../domain/ports/schedules.ts';
+import type { Principal } from '../../domain/principal.ts';
+import type { Credential } from '../../domain/revocation.ts';
+import { consentFailure } from '../../domain/schedules/consent.ts';
 import {
   credentialUnder,
   type DelegationClaims,
@@ -8,17 +16,9 @@ import {
   delegationType,
   describeTerms,
   principalUnder,
-} from '../../domain/delegation.ts';
-import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
-import { actionsOfRun } from '../../domain/grant.ts';
-import { scheduleLinksOf } from '../../domain/links.ts';
-import { pipelineResourceOf } from '../../domain/policy.ts';
-import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
-import type { VerifiedGrant } from '../../domain/ports/grants.ts';
-import type { GivenDelegation, ScheduleDraft } from '../../domain/ports/schedules.ts';
-import type { Principal } from '../../domain/principal.ts';
-import type { Credential } from '../../domain/revocation.ts';
-import type { Schedule } from '../../domain/schedule.ts';
+} from '../../domain/schedules/delegation.ts';
+import type { Schedule } from '../../domain/schedules/schedule.ts';
+import { type Callback, describeCallback } from '../../domain/webhooks/callback.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';
 

@@ -5,7 +5,7 @@ import { type ErrorCode, errors, WaybillError } from '../../domain/errors.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { GivenDelegation, ScheduleDraft } from '../../domain/ports/schedules.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
-import type { Schedule, ScheduleTerms } from '../../domain/schedule.ts';
+import type { Schedule, ScheduleTerms } from '../../domain/schedules/schedule.ts';
 import type { Admission } from '../gate.ts';
 import type { ApiPorts } from '../ports.ts';
 import { unknownPipeline } from '../readablePipelines.ts';

@@ -1,4 +1,4 @@
-import { parametersAt, type Schedule } from '../../domain/schedule.ts';
+import { parametersAt, type Schedule } from '../../domain/schedules/schedule.ts';
 import type { Envelope } from '../trigger/envelope.ts';
 
 /** What a run of the schedule for one time would be asked for by HTTP. */

@@ -1,5 +1,7 @@
 import type { AuditEvent } from '../../domain/audit.ts';
 import { type ErrorCode, errors, WaybillError } from '../../domain/errors.ts';
+import type { Begun, NewFiring, RecordedFiring } from '../../domain/ports/firings.ts';
+import type { FiringAnswer } from '../../domain/ports/scheduler.ts';
 import {
   type FiringExecution,
   type FiringRef,
@@ -7,10 +9,8 @@ import {
   firingWorkflow,
   isListed,
   listedWithinMs,
-} from '../../domain/firing.ts';
-import type { Begun, NewFiring, RecordedFiring } from '../../domain/ports/firings.ts';
-import type { FiringAnswer } from '../../domain/ports/scheduler.ts';
-import { type Schedule, scheduleOf } from '../../domain/schedule.ts';
+} from '../../domain/schedules/firing.ts';
+import { type Schedule, scheduleOf } from '../../domain/schedules/schedule.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { triggerByFiring } from '../trigger/firing.ts';
 import { callbackOf, type StandingConsent, standingConsent } from './consent.ts';

@@ -1,6 +1,12 @@
 import { WaybillError } from '../../domain/errors.ts';
-import type { Schedule } from '../../domain/schedule.ts';
-import { keptBy, type Ongoing, type Range, type Skipped, skippedWithin } from '../../domain/skipped.ts';
+import type { Schedule } from '../../domain/schedules/schedule.ts';
+import {
+  keptBy,
+  type Ongoing,
+  type Range,
+  type Skipped,
+  skippedWithin,
+} from '../../domain/schedules/skipped.ts';
 import type { ApiPorts } from '../ports.ts';
 
 /**

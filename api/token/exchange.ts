@@ -1,11 +1,16 @@
 import { uuidv7 } from 'uuidv7';
 import { WaybillError } from '../../domain/errors.ts';
-import { actorOf } from '../../domain/grant.ts';
-import { failedCheck } from '../../domain/grantChecks.ts';
-import { differenceFrom } from '../../domain/grantedRun.ts';
+import { actorOf } from '../../domain/grants/grant.ts';
+import { failedCheck } from '../../domain/grants/grantChecks.ts';
+import { differenceFrom } from '../../domain/grants/grantedRun.ts';
+import {
+  type StepTokenClaims,
+  stepTokenClaims,
+  stepTokenType,
+  tokenKinds,
+} from '../../domain/grants/stepToken.ts';
 import type { VerifiedGrant } from '../../domain/ports/grants.ts';
 import type { RunFacts } from '../../domain/ports/progress.ts';
-import { type StepTokenClaims, stepTokenClaims, stepTokenType, tokenKinds } from '../../domain/stepToken.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';
 import { type TokenForm, tokenExchange } from './tokenForm.ts';

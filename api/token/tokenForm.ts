@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { tokenKinds } from '../../domain/stepToken.ts';
+import { tokenKinds } from '../../domain/grants/stepToken.ts';
 
 /** The one grant type of OAuth that is served here; by any other the request is `TokenKindUnsupported`. */
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';

@@ -1,14 +1,14 @@
 import { uuidv7 } from 'uuidv7';
 import { auditOf } from '../../domain/audit.ts';
-import type { Batch } from '../../domain/batch.ts';
-import { describeCallback } from '../../domain/callback.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { type GrantClaims, grantedSteps } from '../../domain/grant.ts';
+import { type GrantClaims, grantedSteps } from '../../domain/grants/grant.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { Acceptance, IdempotencyScope } from '../../domain/ports/intake.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
 import type { Credential } from '../../domain/revocation.ts';
-import { describeSource } from '../../domain/sourceDescription.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
+import { describeSource } from '../../domain/sources/sourceDescription.ts';
+import { describeCallback } from '../../domain/webhooks/callback.ts';
 import type { Admission } from '../gate.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import type { Batch } from '../../domain/batch.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { runLinksOf } from '../../domain/links.ts';
-import type { FormatManifest, SourceManifest } from '../../domain/manifest.ts';
+import type { FormatManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
 import type { Acceptance } from '../../domain/ports/intake.ts';
-import type { Run } from '../../domain/run.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
+import type { Run } from '../../domain/runs/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { acceptanceOf, type Call, type Draft, mint, record } from './draft.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';

@@ -1,5 +1,5 @@
 import type { AcceptedFiring } from '../../domain/ports/intake.ts';
-import type { Run } from '../../domain/run.ts';
+import type { Run } from '../../domain/runs/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { acceptanceOf, type Call, mint, record } from './draft.ts';
 import { callbackOf, type Envelope, resolve } from './envelope.ts';

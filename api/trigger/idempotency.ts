@@ -1,6 +1,6 @@
 import { WaybillError } from '../../domain/errors.ts';
 import type { KnownKey } from '../../domain/ports/intake.ts';
-import type { Run } from '../../domain/run.ts';
+import type { Run } from '../../domain/runs/run.ts';
 import { sha256 } from '../sha256.ts';
 import type { Draft } from './draft.ts';
 

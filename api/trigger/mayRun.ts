@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
-import { actionsOfRun } from '../../domain/grant.ts';
-import { type Action, type Decision, pipelineResourceOf } from '../../domain/policy.ts';
+import { actionsOfRun } from '../../domain/grants/grant.ts';
+import { type Action, type Decision, pipelineResourceOf } from '../../domain/policies/policy.ts';
 import { type Admission, decide } from '../gate.ts';
 import type { ApiPorts } from '../ports.ts';
 

@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream';
 import { auditOf } from '../../domain/audit.ts';
-import type { Batch } from '../../domain/batch.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import type { FormatManifest, SourceManifest } from '../../domain/manifest.ts';
+import type { FormatManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
 import type { KnownKey } from '../../domain/ports/intake.ts';
-import type { Run } from '../../domain/run.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
+import type { Run } from '../../domain/runs/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { acceptanceOf, type Call, type Draft, mint, record } from './draft.ts';
 import { forget, scopeOf } from './envelope.ts';

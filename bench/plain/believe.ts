@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import type { GrantClaims } from '../../domain/grant.ts';
+import type { GrantClaims } from '../../domain/grants/grant.ts';
 import type { VerifiedGrant } from '../../domain/ports/grants.ts';
 import type { Progress, RunFacts } from '../../domain/ports/progress.ts';
-import { describeSource } from '../../domain/sourceDescription.ts';
+import { describeSource } from '../../domain/sources/sourceDescription.ts';
 import { grantOfRun } from '../../test/keys.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Client, Connection, type WorkflowStartOptions } from '@temporalio/client';
 import { defaultPayloadConverter, type Headers } from '@temporalio/common';
-import { grantHeader } from '../../domain/grantHeader.ts';
+import { grantHeader } from '../../domain/grants/grantHeader.ts';
 import type { Run } from '../../sdk/client.ts';
 import type { DevJson } from '../dev/devJson.ts';
 import { obtainToken } from '../dev/obtainToken.ts';

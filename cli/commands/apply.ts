@@ -42,7 +42,7 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
   const { strayNames } = await import('../../adapters/policy/names.ts');
   const { createPolicyEngine } = await import('../../adapters/policy/engine.ts');
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
-  const { powerlessRoles } = await import('../../domain/powerlessRoles.ts');
+  const { powerlessRoles } = await import('../../domain/policies/powerlessRoles.ts');
   // What is wrong with the project is found out before anything is changed.
   const project = await loadProject(resolve(folder));
   const manifests = project.list().map(({ manifest }) => manifest);

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
-import { approvalStates } from '../../domain/approval.ts';
+import { approvalStates } from '../../domain/approvals/approval.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { hasEnded } from '../../domain/run.ts';
+import { hasEnded } from '../../domain/runs/run.ts';
 import { sha256 } from '../../domain/sha256.ts';
 import {
   type Approval,

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { deliveryStates } from '../../domain/webhookDelivery.ts';
+import { deliveryStates } from '../../domain/webhooks/webhookDelivery.ts';
 import type { DeliveryFilter } from '../../sdk/client.ts';
 import { byId } from '../byId.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';

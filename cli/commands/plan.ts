@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { StrayName } from '../../adapters/policy/names.ts';
-import type { PolicySet } from '../../domain/policy.ts';
-import type { PolicyChange } from '../../domain/policyChange.ts';
+import type { PolicySet } from '../../domain/policies/policy.ts';
+import type { PolicyChange } from '../../domain/policies/policyChange.ts';
+import type { PowerlessRole } from '../../domain/policies/powerlessRoles.ts';
 import type { Definitions } from '../../domain/ports/definitions.ts';
-import type { PowerlessRole } from '../../domain/powerlessRoles.ts';
 import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, exitCode } from '../context.ts';
 import { planSchedules } from '../declaredSchedules.ts';
@@ -66,10 +66,10 @@ async function planned(
 ): Promise<Plan> {
   const { createPolicyEngine } = await import('../../adapters/policy/engine.ts');
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
-  const { policyDifference } = await import('../../domain/policy.ts');
+  const { policyDifference } = await import('../../domain/policies/policy.ts');
   const { namesIn, strayNames } = await import('../../adapters/policy/names.ts');
-  const { changesBetween } = await import('../../domain/policyChange.ts');
-  const { powerlessRoles } = await import('../../domain/powerlessRoles.ts');
+  const { changesBetween } = await import('../../domain/policies/policyChange.ts');
+  const { powerlessRoles } = await import('../../domain/policies/powerlessRoles.ts');
   const ours = await readPolicies(folder);
   const definitions = project.list().map(({ manifest }) => manifest);
   const live = await liveSet(database, context);

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { runStates } from '../../domain/run.ts';
+import { runStates } from '../../domain/runs/run.ts';
 import type { Run, RunFilter } from '../../sdk/client.ts';
 import { byId } from '../byId.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';

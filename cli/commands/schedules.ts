@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { scheduleStates } from '../../domain/schedule.ts';
+import { scheduleStates } from '../../domain/schedules/schedule.ts';
 import type { ScheduleFilter } from '../../sdk/client.ts';
 import { byId } from '../byId.ts';
 import { canAsk, confirmed } from '../confirmed.ts';

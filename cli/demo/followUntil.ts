@@ -1,4 +1,4 @@
-import { hasEnded } from '../../domain/run.ts';
+import { hasEnded } from '../../domain/runs/run.ts';
 import { ProblemError, type Run, type WaybillClient } from '../../sdk/client.ts';
 
 /** The run at the first change that `reached` accepts, or at its end. */

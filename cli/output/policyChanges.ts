@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import type { PolicyChange } from '../../domain/policyChange.ts';
+import type { PolicyChange } from '../../domain/policies/policyChange.ts';
 import { plain } from './plain.ts';
 
 /** Fields whose values are listed in one line where all others are alike, in the order in which they are joined. */

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import type { PowerlessRole } from '../../domain/powerlessRoles.ts';
+import type { PowerlessRole } from '../../domain/policies/powerlessRoles.ts';
 import { plain } from './plain.ts';
 
 /** Warnings of approvals that ask people whom the policy would refuse. */

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { hasEnded } from '../../domain/run.ts';
+import { hasEnded } from '../../domain/runs/run.ts';
 import type { Rejections, Run } from '../../sdk/client.ts';
 import { plain } from './plain.ts';
 import { count, duration, localTime, since } from './quantities.ts';

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import type { ScheduleChange, Waiting } from '../../domain/scheduleDifference.ts';
+import type { ScheduleChange, Waiting } from '../../domain/schedules/scheduleDifference.ts';
 import { asOwner, type GlobalOptions } from '../connect.ts';
 import type { Applied, SchedulePlan } from '../declaredSchedules.ts';
 import { plain } from './plain.ts';

@@ -1,8 +1,14 @@
-import type { Approval, ApprovalManifest, ApprovalState, RecordedDecision, Shown } from '../approval.ts';
+import type {
+  Approval,
+  ApprovalManifest,
+  ApprovalState,
+  RecordedDecision,
+  Shown,
+} from '../approvals/approval.ts';
+import type { DecisionClaims } from '../approvals/decision.ts';
 import type { AuditEvent } from '../audit.ts';
-import type { DecisionClaims } from '../decision.ts';
 import type { Requester } from '../principal.ts';
-import type { Run } from '../run.ts';
+import type { Run } from '../runs/run.ts';
 import type { RunFacts } from './progress.ts';
 
 /** What the API asks of approvals. All of it throws `DatabaseUnavailable`. */

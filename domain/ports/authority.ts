@@ -1,4 +1,4 @@
-import type { GrantClaims, WorkflowGrantClaims } from '../grant.ts';
+import type { GrantClaims, WorkflowGrantClaims } from '../grants/grant.ts';
 import type { VerifiedGrant } from './grants.ts';
 
 /**

@@ -1,6 +1,6 @@
-import type { Batch } from '../batch.ts';
-import type { Rejection } from '../rejection.ts';
-import type { Counts } from '../run.ts';
+import type { Batch } from '../runs/batch.ts';
+import type { Rejection } from '../runs/rejection.ts';
+import type { Counts } from '../runs/run.ts';
 import type { EncodedRows } from './sink.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import type { ApprovalCode } from '../approvalTerms.ts';
-import type { Manifest } from '../manifest.ts';
+import type { ApprovalCode } from '../approvals/approvalTerms.ts';
+import type { Manifest } from '../pipelines/manifest.ts';
 import type { DefinitionRef } from './compute.ts';
 
 /** The pipelines of the project that this process serves. */

@@ -1,11 +1,11 @@
 import type { AuditEvent } from '../audit.ts';
 import type { ErrorCode } from '../errors.ts';
-import type { DefinitionFacts } from '../policy.ts';
-import type { Run } from '../run.ts';
-import type { WebhookAnswer } from '../webhookAnswer.ts';
-import type { Delivery, DeliveryRef, DeliveryState } from '../webhookDelivery.ts';
-import type { WebhookEvent } from '../webhookEvent.ts';
-import type { WebhookRoot } from '../webhookKey.ts';
+import type { DefinitionFacts } from '../policies/policy.ts';
+import type { Run } from '../runs/run.ts';
+import type { WebhookAnswer } from '../webhooks/webhookAnswer.ts';
+import type { Delivery, DeliveryRef, DeliveryState } from '../webhooks/webhookDelivery.ts';
+import type { WebhookEvent } from '../webhooks/webhookEvent.ts';
+import type { WebhookRoot } from '../webhooks/webhookKey.ts';
 
 /** What the API asks of the deliveries of a tenant. All of it throws `DatabaseUnavailable`. */
 export interface Deliveries {

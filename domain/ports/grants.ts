@@ -1,9 +1,9 @@
+import type { DecisionClaims, decisionType } from '../approvals/decision.ts';
 import type { AuditEvent } from '../audit.ts';
-import type { DecisionClaims, decisionType } from '../decision.ts';
-import type { DelegationClaims, delegationType } from '../delegation.ts';
-import type { GrantClaims, grantType } from '../grant.ts';
-import type { GrantKey, GrantKeyState } from '../grantKey.ts';
-import type { StepTokenClaims, stepTokenType } from '../stepToken.ts';
+import type { GrantClaims, grantType } from '../grants/grant.ts';
+import type { GrantKey, GrantKeyState } from '../grants/grantKey.ts';
+import type { StepTokenClaims, stepTokenType } from '../grants/stepToken.ts';
+import type { DelegationClaims, delegationType } from '../schedules/delegation.ts';
 
 /** Signs grants, and what else a worker has to believe. Only the API has one. Throws `DatabaseUnavailable`, `RevocationsUnavailable` or `KeysUnavailable`. */
 export interface GrantSigner {

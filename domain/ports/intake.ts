@@ -1,10 +1,10 @@
 import type { AuditEvent } from '../audit.ts';
-import type { Batch } from '../batch.ts';
-import type { Callback } from '../callback.ts';
-import type { Manifest } from '../manifest.ts';
+import type { Manifest } from '../pipelines/manifest.ts';
 import type { Requester } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
-import type { Run, RunRef, RunState } from '../run.ts';
+import type { Batch } from '../runs/batch.ts';
+import type { Run, RunRef, RunState } from '../runs/run.ts';
+import type { Callback } from '../webhooks/callback.ts';
 import type { NewFiring } from './firings.ts';
 import type { RunFacts } from './progress.ts';
 import type { PulledSource } from './sources.ts';

@@ -1,9 +1,9 @@
 import type { AuditEvent } from '../audit.ts';
-import type { Batch, StageOutput } from '../batch.ts';
-import type { DefinitionFacts } from '../policy.ts';
+import type { DefinitionFacts } from '../policies/policy.ts';
 import type { Requester } from '../principal.ts';
-import type { Counts, RunRef } from '../run.ts';
-import type { Mark, Window } from '../watermark.ts';
+import type { Batch, StageOutput } from '../runs/batch.ts';
+import type { Counts, RunRef } from '../runs/run.ts';
+import type { Mark, Window } from '../sources/watermark.ts';
 import type { PulledSource } from './sources.ts';
 
 /**

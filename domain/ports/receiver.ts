@@ -1,5 +1,5 @@
-import type { Batch } from '../batch.ts';
-import type { FormatManifest, Limits } from '../manifest.ts';
+import type { FormatManifest, Limits } from '../pipelines/manifest.ts';
+import type { Batch } from '../runs/batch.ts';
 import type { ObjectScope } from './objects.ts';
 
 /** Cuts a stream of bytes into batches at record boundaries, at constant memory. The API and `fetch` share it. */

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
-import type { FiringOutcome, FiringRef } from '../firing.ts';
-import type { StartingManifest } from '../runStart.ts';
+import type { StartingManifest } from '../runs/runStart.ts';
+import type { FiringOutcome, FiringRef } from '../schedules/firing.ts';
 
 /** Asks whether a firing may begin a run, in its owner’s name. */
 export interface Scheduler {

@@ -1,5 +1,5 @@
 import type { AuditEvent } from '../audit.ts';
-import type { Schedule, ScheduleState } from '../schedule.ts';
+import type { Schedule, ScheduleState } from '../schedules/schedule.ts';
 
 /** The records of schedules, and of the consents that they run under. All of it throws `DatabaseUnavailable`. */
 export interface Schedules {

@@ -1,9 +1,9 @@
-import type { Changes } from '../approval.ts';
+import type { Changes } from '../approvals/approval.ts';
 import type { AuditEvent } from '../audit.ts';
-import type { SinkManifest } from '../manifest.ts';
-import type { Rejection } from '../rejection.ts';
+import type { SinkManifest } from '../pipelines/manifest.ts';
 import type { Credential } from '../revocation.ts';
-import type { Counts } from '../run.ts';
+import type { Rejection } from '../runs/rejection.ts';
+import type { Counts } from '../runs/run.ts';
 
 /** Where rows end. Storing a batch happens once, however often it is asked for. */
 export interface Sink {

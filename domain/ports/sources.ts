@@ -1,4 +1,4 @@
-import type { Piece } from '../watermark.ts';
+import type { Piece } from '../sources/watermark.ts';
 
 /**
  * Data that Waybill itself reads: files below configured roots, and URLs that it may call. Reading is by GET or `open`

@@ -1,5 +1,5 @@
-import type { FiringExecution, FiringRef } from '../firing.ts';
-import type { Schedule, ScheduleTiming } from '../schedule.ts';
+import type { FiringExecution, FiringRef } from '../schedules/firing.ts';
+import type { Schedule, ScheduleTiming } from '../schedules/schedule.ts';
 
 /** What Temporal knows of times and of schedules. All of it throws `TemporalUnavailable`. */
 export interface Timetable {

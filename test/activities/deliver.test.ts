@@ -3,11 +3,11 @@ import { describe, it } from 'node:test';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { createCourier } from '../../activities/deliver.ts';
 import { digestOf } from '../../activities/run.ts';
-import { describeCallback } from '../../domain/callback.ts';
-import type { DelegationClaims } from '../../domain/delegation.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import type { GrantClaims } from '../../domain/grant.ts';
+import type { GrantClaims } from '../../domain/grants/grant.ts';
 import type { AttemptFailure, Claim } from '../../domain/ports/deliveries.ts';
+import type { DelegationClaims } from '../../domain/schedules/delegation.ts';
+import { describeCallback } from '../../domain/webhooks/callback.ts';
 import { grantOfRun } from '../keys.ts';
 
 const url = 'https://hooks.example/a';

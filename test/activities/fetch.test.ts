@@ -4,9 +4,9 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { fetchStep } from '../../activities/fetch.ts';
 import type { Dependencies } from '../../activities/index.ts';
 import { digestOf } from '../../activities/run.ts';
-import type { Batch } from '../../domain/batch.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { describeSource } from '../../domain/sourceDescription.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
+import { describeSource } from '../../domain/sources/sourceDescription.ts';
 import { grantOfRun } from '../keys.ts';
 
 const source = { kind: 'http', url: 'https://feeds.example/daily' } as const;

@@ -6,12 +6,12 @@ import type { Dependencies } from '../../activities/index.ts';
 import { publishStep } from '../../activities/publish.ts';
 import { digestOf } from '../../activities/run.ts';
 import { shownBeforePublish } from '../../activities/shown.ts';
+import type { DecisionClaims } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import type { DecisionClaims } from '../../domain/decision.ts';
-import type { Question } from '../../domain/policy.ts';
+import type { Question } from '../../domain/policies/policy.ts';
 import type { StandingApproval } from '../../domain/ports/approvals.ts';
 import type { Publication } from '../../domain/ports/sink.ts';
-import { zeroCounts } from '../../domain/run.ts';
+import { zeroCounts } from '../../domain/runs/run.ts';
 import { grantOfRun } from '../keys.ts';
 
 const form = { ticket: 'FIN-7' };

@@ -12,8 +12,8 @@ import {
   grantActivityInterceptor,
 } from '../../adapters/temporal/activityInterceptor.ts';
 import type { AuditEvent } from '../../domain/audit.ts';
-import type { GrantClaims } from '../../domain/grant.ts';
-import { faultHeader, grantHeader } from '../../domain/grantHeader.ts';
+import type { GrantClaims } from '../../domain/grants/grant.ts';
+import { faultHeader, grantHeader } from '../../domain/grants/grantHeader.ts';
 import type { Authority } from '../../domain/ports/authority.ts';
 import type { GrantVerifier } from '../../domain/ports/grants.ts';
 import { grantOfRun, makeKey } from '../keys.ts';

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { arrayLiteral } from '../../adapters/records/arrayLiteral.ts';
 import { columnText } from '../../adapters/records/columnText.ts';
-import type { SqlType } from '../../domain/manifest.ts';
+import type { SqlType } from '../../domain/pipelines/manifest.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 
 const two = (n: number) => String(n).padStart(2, '0');

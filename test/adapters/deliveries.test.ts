@@ -9,8 +9,8 @@ import { createProgress } from '../../adapters/postgres/progress/progress.ts';
 import { type Tenants, tenantsOf } from '../../adapters/postgres/tenants.ts';
 import type { AuditEvent } from '../../domain/audit.ts';
 import type { Claim } from '../../domain/ports/deliveries.ts';
-import { zeroCounts } from '../../domain/run.ts';
-import { underWayMax } from '../../domain/webhookDelivery.ts';
+import { zeroCounts } from '../../domain/runs/run.ts';
+import { underWayMax } from '../../domain/webhooks/webhookDelivery.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 
 describe('deliveries', () => {

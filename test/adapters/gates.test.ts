@@ -6,8 +6,8 @@ import { uuidv7 } from 'uuidv7';
 import { createGates } from '../../adapters/postgres/approvals/gates.ts';
 import { createProgress } from '../../adapters/postgres/progress/progress.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { type ApprovalManifest, refusalOf, type Shown } from '../../domain/approval.ts';
-import { approverOf, type DecisionClaims } from '../../domain/decision.ts';
+import { type ApprovalManifest, refusalOf, type Shown } from '../../domain/approvals/approval.ts';
+import { approverOf, type DecisionClaims } from '../../domain/approvals/decision.ts';
 import type {
   Asked,
   DecisionMade,
@@ -17,7 +17,7 @@ import type {
 } from '../../domain/ports/approvals.ts';
 import type { Progress, RunFacts } from '../../domain/ports/progress.ts';
 import { requesterOf } from '../../domain/principal.ts';
-import { zeroCounts } from '../../domain/run.ts';
+import { zeroCounts } from '../../domain/runs/run.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 
 const requestedBy = {

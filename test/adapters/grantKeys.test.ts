@@ -25,7 +25,7 @@ import { connectPool } from '../../adapters/postgres/connect.ts';
 import { listGrantKeys } from '../../adapters/postgres/rights/grantKeys.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import type { GrantKey } from '../../domain/grantKey.ts';
+import type { GrantKey } from '../../domain/grants/grantKey.ts';
 import type { GrantVerifier } from '../../domain/ports/grants.ts';
 import { grantOfRun, makeKey, publishKeys } from '../keys.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';

@@ -8,7 +8,7 @@ import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { applyPolicySet } from '../../adapters/postgres/rights/policySets.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import type { PolicySet, Question } from '../../domain/policy.ts';
+import type { PolicySet, Question } from '../../domain/policies/policy.ts';
 import { layCable } from '../api/cable.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 import { until } from '../until.ts';

@@ -15,8 +15,8 @@ import {
   type PolicySet,
   type Resource,
   taskActions,
-} from '../../domain/policy.ts';
-import { powerlessRoles } from '../../domain/powerlessRoles.ts';
+} from '../../domain/policies/policy.ts';
+import { powerlessRoles } from '../../domain/policies/powerlessRoles.ts';
 import type { Principal } from '../../domain/principal.ts';
 
 const alice: Principal = {

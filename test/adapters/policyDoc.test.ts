@@ -9,9 +9,9 @@ import { readCases } from '../../adapters/policy/readCases.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import { explanationLines } from '../../cli/output/explanation.ts';
-import { Hypothesis, questionOf } from '../../domain/hypothesis.ts';
-import { actionResources, type DefinitionFacts } from '../../domain/policy.ts';
-import { tryCases } from '../../domain/policyCases.ts';
+import { Hypothesis, questionOf } from '../../domain/policies/hypothesis.ts';
+import { actionResources, type DefinitionFacts } from '../../domain/policies/policy.ts';
+import { tryCases } from '../../domain/policies/policyCases.ts';
 
 const refunds: DefinitionFacts = {
   id: 'refunds',

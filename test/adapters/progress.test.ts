@@ -4,7 +4,7 @@ import pg from 'pg';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createProgress } from '../../adapters/postgres/progress/progress.ts';
 import { type Tenants, tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { zeroCounts } from '../../domain/run.ts';
+import { zeroCounts } from '../../domain/runs/run.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 
 describe('a run that has ended', () => {

@@ -7,11 +7,11 @@ import { createSink } from '../../adapters/postgres/sink/sink.ts';
 import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { arrayLiteral } from '../../adapters/records/arrayLiteral.ts';
-import type { SinkManifest } from '../../domain/manifest.ts';
-import { defaultLimits } from '../../domain/manifest.ts';
+import type { SinkManifest } from '../../domain/pipelines/manifest.ts';
+import { defaultLimits } from '../../domain/pipelines/manifest.ts';
 import type { Publication, Sink } from '../../domain/ports/sink.ts';
 import type { Credential } from '../../domain/revocation.ts';
-import { imbalance, zeroCounts } from '../../domain/run.ts';
+import { imbalance, zeroCounts } from '../../domain/runs/run.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 
 type Row = [id: number, name: string | null];

@@ -5,9 +5,9 @@ import { parse } from 'csv-parse/sync';
 import fc from 'fast-check';
 import { readFields } from '../../adapters/records/csvFields.ts';
 import { createReceiver } from '../../adapters/records/receiver.ts';
-import type { Batch } from '../../domain/batch.ts';
-import { defaultLimits, type FormatManifest, type Limits } from '../../domain/manifest.ts';
+import { defaultLimits, type FormatManifest, type Limits } from '../../domain/pipelines/manifest.ts';
 import type { ObjectStore } from '../../domain/ports/objects.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
 
 const scope = { tenant: 'acme', runId: 'orders-1' };
 const ndjson: FormatManifest = { name: 'ndjson' };

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { defaultLimits, type Manifest } from '../../domain/manifest.ts';
+import { defaultLimits, type Manifest } from '../../domain/pipelines/manifest.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 
 /** Relations whose rows belong to no tenant, why, and what each role may do there. Every other one must have a tenant. */

@@ -5,8 +5,8 @@ import { after, before, describe, it } from 'node:test';
 import { loadModule } from '../../adapters/project/loadModule.ts';
 import { type ComputePool, createComputePool } from '../../adapters/threads/pool.ts';
 import { Turns } from '../../adapters/threads/turns.ts';
-import type { Batch } from '../../domain/batch.ts';
 import type { DefinitionRef } from '../../domain/ports/compute.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
 
 describe('threads', () => {
   let folder: string;

@@ -5,9 +5,9 @@ import { prepareDefinition } from '../../adapters/records/definition.ts';
 import { encodeRows } from '../../adapters/records/encodeRows.ts';
 import { transformBatch } from '../../adapters/records/transformBatch.ts';
 import { validateBatch } from '../../adapters/records/validateBatch.ts';
-import { definePipeline } from '../../domain/pipeline.ts';
-import { ndjson, upload } from '../../domain/source.ts';
-import { postgres } from '../../domain/target.ts';
+import { definePipeline } from '../../domain/pipelines/pipeline.ts';
+import { postgres } from '../../domain/pipelines/target.ts';
+import { ndjson, upload } from '../../domain/sources/source.ts';
 
 type Records = Record<string, unknown>[];
 

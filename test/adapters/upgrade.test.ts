@@ -12,7 +12,7 @@ import { createProgress } from '../../adapters/postgres/progress/progress.ts';
 import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { ensureDatabase } from '../../cli/dev/postgresRoles.ts';
-import { defaultLimits, type Manifest } from '../../domain/manifest.ts';
+import { defaultLimits, type Manifest } from '../../domain/pipelines/manifest.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 
 const manifest: Manifest = {

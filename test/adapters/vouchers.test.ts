@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { openKeyRoots } from '../../adapters/keys/keyRoots.ts';
 import { signGrant } from '../../adapters/keys/signGrant.ts';
 import { signVoucher, vouchedKeys } from '../../adapters/keys/vouchers.ts';
-import type { GrantKey } from '../../domain/grantKey.ts';
+import type { GrantKey } from '../../domain/grants/grantKey.ts';
 import { makeKey } from '../keys.ts';
 
 type Signer = { kid: string; key: Awaited<ReturnType<typeof makeKey>>['privateKey'] };

@@ -6,7 +6,7 @@ import { findWindow, openWindow } from '../../adapters/postgres/progress/sourceW
 import { findWatermark, moveWatermark } from '../../adapters/postgres/progress/watermarks.ts';
 import { type Tenants, tenantsOf } from '../../adapters/postgres/tenants.ts';
 import type { RunFacts } from '../../domain/ports/progress.ts';
-import type { Mark, Window } from '../../domain/watermark.ts';
+import type { Mark, Window } from '../../domain/sources/watermark.ts';
 import { startPostgresForTest, type TestPostgres } from '../stack.ts';
 
 const head = { firstByte: 0, sizeBytes: 3, digest: 'head' };

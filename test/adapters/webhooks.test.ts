@@ -9,7 +9,7 @@ import { createCallbackCheck } from '../../adapters/webhooks/checkCallback.ts';
 import { addRoot, ensureRoot } from '../../adapters/webhooks/rootFolder.ts';
 import { createWebhookSender } from '../../adapters/webhooks/sendWebhook.ts';
 import { openWebhookKeys } from '../../adapters/webhooks/webhookKeys.ts';
-import { overlapS } from '../../domain/webhookKey.ts';
+import { overlapS } from '../../domain/webhooks/webhookKey.ts';
 import { startReceiver, verifies } from '../webhooks/receiver.ts';
 
 const event = {

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { compactVerify, createLocalJWKSet } from 'jose';
 import { z } from 'zod';
+import { DecisionClaims } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { DecisionClaims } from '../../domain/decision.ts';
 import { type Api, codeOf, json, startApi } from './startApi.ts';
 
 interface Shown {

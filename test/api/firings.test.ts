@@ -4,9 +4,9 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { SignJWT } from 'jose';
 import type { ApiPorts } from '../../api/ports.ts';
 import { errors } from '../../domain/errors.ts';
-import type { FiringExecution } from '../../domain/firing.ts';
 import type { KnownSchedule } from '../../domain/ports/timetable.ts';
-import { temporalScheduleId } from '../../domain/schedule.ts';
+import type { FiringExecution } from '../../domain/schedules/firing.ts';
+import { temporalScheduleId } from '../../domain/schedules/schedule.ts';
 import { type Api, codeOf, json, startApi } from './startApi.ts';
 
 interface Answer {

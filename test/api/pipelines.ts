@@ -1,6 +1,6 @@
 import { csv, definePipeline, file, http, inline, ndjson, postgres, rowDigest, upload } from 'waybill';
 import { z } from 'zod';
-import type { AnyPipeline } from '../../domain/pipeline.ts';
+import type { AnyPipeline } from '../../domain/pipelines/pipeline.ts';
 import type { Definitions, LoadedPipeline } from '../../domain/ports/definitions.ts';
 
 const Row = z.strictObject({ id: z.string(), n: z.number().optional() });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { decodeJwt } from 'jose';
 import { uuidv7 } from 'uuidv7';
-import type { GrantClaims } from '../../domain/grant.ts';
+import type { GrantClaims } from '../../domain/grants/grant.ts';
 import type { Run } from '../../sdk/client.ts';
 import { type Api, codeOf, json, startApi } from './startApi.ts';
 

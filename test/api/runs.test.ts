@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createLocalJWKSet, jwtVerify } from 'jose';
-import { GrantClaims } from '../../domain/grant.ts';
+import { GrantClaims } from '../../domain/grants/grant.ts';
 import type { Run } from '../../sdk/client.ts';
 import { type Api, codeOf, data, json, lines, startApi } from './startApi.ts';
 

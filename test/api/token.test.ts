@@ -18,7 +18,7 @@ import { openKeyFolder, type PrivateKey } from '../../adapters/keys/keyFolder.ts
 import { signGrant } from '../../adapters/keys/signGrant.ts';
 import { openWorkloads } from '../../adapters/keys/workloads.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import type { GrantClaims } from '../../domain/grant.ts';
+import type { GrantClaims } from '../../domain/grants/grant.ts';
 import type { Authority } from '../../domain/ports/authority.ts';
 import { makeKey } from '../keys.ts';
 import { type Api, json, startApi } from './startApi.ts';

@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { type Route, type RouteName, routeTable } from '../../api/routeTable.ts';
 import { buildServer } from '../../api/server.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
-import type { Action } from '../../domain/policy.ts';
+import type { Action } from '../../domain/policies/policy.ts';
 import { type Api, codeOf, json, startApi } from './startApi.ts';
 
 /*

@@ -5,8 +5,8 @@ import type pg from 'pg';
 import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
 import { signGrant } from '../../adapters/keys/signGrant.ts';
 import { principalId } from '../../adapters/oidc/callerOf.ts';
+import { type DecisionClaims, type DecisionMessage, decisionType } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { type DecisionClaims, type DecisionMessage, decisionType } from '../../domain/decision.ts';
 import type { DevStack } from '../devStack.ts';
 
 export interface ShownApprovalRow {

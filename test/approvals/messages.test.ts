@@ -8,7 +8,7 @@ import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { principalId } from '../../adapters/oidc/callerOf.ts';
 import { codeOf } from '../../cli/attack/codeOf.ts';
-import type { DecisionMessage } from '../../domain/decision.ts';
+import type { DecisionMessage } from '../../domain/approvals/decision.ts';
 import type { Run } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
 import { untilItWaits } from '../letThrough.ts';

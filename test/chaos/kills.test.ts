@@ -6,7 +6,7 @@ import { killUnderLoad } from '../../bench/chaos/killUnderLoad.ts';
 import { killWorkers } from '../../bench/chaos/killWorkers.ts';
 import { benchProject } from '../../bench/project.ts';
 import { triggerSmall } from '../../bench/smallRun.ts';
-import { hasEnded, type RunState } from '../../domain/run.ts';
+import { hasEnded, type RunState } from '../../domain/runs/run.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
 
 // The short form of `npm run chaos`, which says more.

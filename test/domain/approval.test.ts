@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ineligible, type RecordedDecision, refusalOf, tally } from '../../domain/approval.ts';
-import { actionsOf, grantedSteps } from '../../domain/grant.ts';
+import { ineligible, type RecordedDecision, refusalOf, tally } from '../../domain/approvals/approval.ts';
+import { actionsOf, grantedSteps } from '../../domain/grants/grant.ts';
 import type { Principal } from '../../domain/principal.ts';
 
 const principal = (name: string, change: Partial<Principal> = {}): Principal => ({

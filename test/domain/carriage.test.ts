@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Beginning, digestOfArguments, faultOfMessage, faultOfStart } from '../../domain/carriage.ts';
+import {
+  type Beginning,
+  digestOfArguments,
+  faultOfMessage,
+  faultOfStart,
+} from '../../domain/grants/carriage.ts';
 
 const args = [{ b: 1, a: ['ü', null] }, 7];
 const argumentsDigest = digestOfArguments(args)!;

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import type { GrantClaims } from '../../domain/grant.ts';
-import { differenceFrom } from '../../domain/grantedRun.ts';
+import type { GrantClaims } from '../../domain/grants/grant.ts';
+import { differenceFrom } from '../../domain/grants/grantedRun.ts';
 import type { RunFacts } from '../../domain/ports/progress.ts';
 import { grantOfRun } from '../keys.ts';
 

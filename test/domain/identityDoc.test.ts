@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { errors } from '../../domain/errors.ts';
-import { GrantClaims } from '../../domain/grant.ts';
-import { grantChecks } from '../../domain/grantChecks.ts';
+import { GrantClaims } from '../../domain/grants/grant.ts';
+import { grantChecks } from '../../domain/grants/grantChecks.ts';
 
 const page = readFileSync(new URL('../../docs/identity.md', import.meta.url), 'utf8');
 const rows = [...page.matchAll(/^\| (.+?) +\| `(\w+)` +\| (forged|withdrawn|undecidable) +\|$/gm)].map(

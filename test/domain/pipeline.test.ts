@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { z } from 'zod';
-import { applyTransform } from '../../domain/applyTransform.ts';
-import { DefinitionError } from '../../domain/definitionError.ts';
 import { parseDuration } from '../../domain/duration.ts';
-import { reject, skip } from '../../domain/outcome.ts';
-import { definePipeline } from '../../domain/pipeline.ts';
-import { csv, file, http, inline, ndjson, upload } from '../../domain/source.ts';
-import { postgres, rowDigest } from '../../domain/target.ts';
+import { applyTransform } from '../../domain/pipelines/applyTransform.ts';
+import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
+import { reject, skip } from '../../domain/pipelines/outcome.ts';
+import { definePipeline } from '../../domain/pipelines/pipeline.ts';
+import { postgres, rowDigest } from '../../domain/pipelines/target.ts';
+import { csv, file, http, inline, ndjson, upload } from '../../domain/sources/source.ts';
 
 const plain = {
   id: 'plain',

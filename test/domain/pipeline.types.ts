@@ -3,9 +3,9 @@
  * not happen is an error itself. `test/domain/pipelineTypes.test.ts` checks what the messages say.
  */
 import { z } from 'zod';
-import { definePipeline } from '../../domain/pipeline.ts';
-import { csv, file, http, inline, ndjson, upload } from '../../domain/source.ts';
-import { postgres, rowDigest } from '../../domain/target.ts';
+import { definePipeline } from '../../domain/pipelines/pipeline.ts';
+import { postgres, rowDigest } from '../../domain/pipelines/target.ts';
+import { csv, file, http, inline, ndjson, upload } from '../../domain/sources/source.ts';
 
 const input = z.strictObject({
   id: z.string(),

@@ -5,8 +5,8 @@ import { createPolicyEngine } from '../../adapters/policy/engine.ts';
 import { namesIn } from '../../adapters/policy/names.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { changeLines } from '../../cli/output/policyChanges.ts';
-import type { DefinitionFacts, PolicySet } from '../../domain/policy.ts';
-import { changesBetween, type PolicyChange } from '../../domain/policyChange.ts';
+import type { DefinitionFacts, PolicySet } from '../../domain/policies/policy.ts';
+import { changesBetween, type PolicyChange } from '../../domain/policies/policyChange.ts';
 
 const pipeline = (id: string, labels: Record<string, string> = {}): DefinitionFacts => ({
   id,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { credentialOf, successorOf } from '../../domain/grant.ts';
+import { credentialOf, successorOf } from '../../domain/grants/grant.ts';
 import { type Credential, type StandingRevocation, voids } from '../../domain/revocation.ts';
 import { grantOfRun } from '../keys.ts';
 

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ScheduleTerms } from '../../domain/schedule.ts';
-import { type Declared, type Standing, scheduleDifference } from '../../domain/scheduleDifference.ts';
+import { ScheduleTerms } from '../../domain/schedules/schedule.ts';
+import {
+  type Declared,
+  type Standing,
+  scheduleDifference,
+} from '../../domain/schedules/scheduleDifference.ts';
 
 const nowMs = Date.parse('2026-01-01T00:00:00Z');
 const inDays = (days: number) => new Date(nowMs + days * 86_400_000).toISOString();

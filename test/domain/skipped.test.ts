@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Schedule } from '../../domain/schedule.ts';
-import { keptBy, skippedWithin } from '../../domain/skipped.ts';
+import type { Schedule } from '../../domain/schedules/schedule.ts';
+import { keptBy, skippedWithin } from '../../domain/schedules/skipped.ts';
 
 const at = (minutes: number, ms = 0) => new Date(minutes * 60_000 + ms).toISOString();
 const minutes = (n: number) => n * 60_000;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { z } from 'zod';
-import { DefinitionError } from '../../domain/definitionError.ts';
-import { columnsOf } from '../../domain/sqlTypes.ts';
+import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
+import { columnsOf } from '../../domain/pipelines/sqlTypes.ts';
 
 /** The table of `docs/pipelines.md`, case by case: `?` marks a column that may be NULL. */
 const mapped: [string, z.ZodType, string][] = [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ScheduleTiming } from '../../domain/schedule.ts';
-import { timeFits } from '../../domain/timeFits.ts';
+import { ScheduleTiming } from '../../domain/schedules/schedule.ts';
+import { timeFits } from '../../domain/schedules/timeFits.ts';
 
 /** All of Temporal’s grammar is compared with Temporal itself in `test/adapters/temporal/timetable.test.ts`. */
 describe('whether a time is one of a schedule', () => {

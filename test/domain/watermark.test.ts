@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { comparable, isLater, laterOf } from '../../domain/watermark.ts';
+import { comparable, isLater, laterOf } from '../../domain/sources/watermark.ts';
 
 describe('a watermark', () => {
   test('has an instant in UTC, with all of its digits and no more', () => {

@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { judge, parseRetryAfter, placeDelayMs, retries, retryDelayMs } from '../../domain/webhookAnswer.ts';
-import { deliveryOf, deliveryWorkflowId } from '../../domain/webhookDelivery.ts';
-import { signedContent, webhookBody } from '../../domain/webhookEvent.ts';
-import { overlapS, rootsInUse } from '../../domain/webhookKey.ts';
+import {
+  judge,
+  parseRetryAfter,
+  placeDelayMs,
+  retries,
+  retryDelayMs,
+} from '../../domain/webhooks/webhookAnswer.ts';
+import { deliveryOf, deliveryWorkflowId } from '../../domain/webhooks/webhookDelivery.ts';
+import { signedContent, webhookBody } from '../../domain/webhooks/webhookEvent.ts';
+import { overlapS, rootsInUse } from '../../domain/webhooks/webhookKey.ts';
 
 const id = 'dlv_0197f3a0-1c2d-7e3f-8a4b-5c6d7e8f9a0b';
 

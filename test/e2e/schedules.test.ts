@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { ScheduleUpdateOptions } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { temporalScheduleId } from '../../domain/schedule.ts';
+import { temporalScheduleId } from '../../domain/schedules/schedule.ts';
 import { type HeldStack, startHeldStack } from '../heldStack.ts';
 import { until } from '../until.ts';
 

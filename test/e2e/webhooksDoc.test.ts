@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { choosePorts } from '../../cli/dev/ports.ts';
-import { webhookTypes } from '../../domain/webhookEvent.ts';
+import { webhookTypes } from '../../domain/webhooks/webhookEvent.ts';
 import { startCommand } from '../cli/waybillProcess.ts';
 import { type DevStack, startDevStack } from '../devStack.ts';
 

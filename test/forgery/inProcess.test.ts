@@ -9,7 +9,7 @@ import { createPublishedKeys } from '../../adapters/keys/publishedKeys.ts';
 import { signGrant } from '../../adapters/keys/signGrant.ts';
 import { grantActivityInterceptor } from '../../adapters/temporal/activityInterceptor.ts';
 import type { AuditEvent } from '../../domain/audit.ts';
-import { grantHeader } from '../../domain/grantHeader.ts';
+import { grantHeader } from '../../domain/grants/grantHeader.ts';
 import type { GrantVerifier } from '../../domain/ports/grants.ts';
 import { startIssuer } from '../api/issuer.ts';
 import { grantOfRun as claims, makeKey, publishKeys } from '../keys.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter, type Headers } from '@temporalio/common';
 import pg from 'pg';
-import { grantHeader } from '../../domain/grantHeader.ts';
+import { grantHeader } from '../../domain/grants/grantHeader.ts';
 import type { DevStack } from '../devStack.ts';
 
 export type Outsider = Awaited<ReturnType<typeof openOutsider>>;

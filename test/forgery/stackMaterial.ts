@@ -4,7 +4,7 @@ import { importJWK } from 'jose';
 import type pg from 'pg';
 import { openKeyRoots } from '../../adapters/keys/keyRoots.ts';
 import { obtainToken } from '../../cli/dev/obtainToken.ts';
-import type { GrantClaims } from '../../domain/grant.ts';
+import type { GrantClaims } from '../../domain/grants/grant.ts';
 import type { DevStack } from '../devStack.ts';
 import { makeKey } from '../keys.ts';
 import { until } from '../until.ts';

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { loadProject } from '../../adapters/project/loadProject.ts';
-import { rejections } from '../../domain/rejection.ts';
+import { rejections } from '../../domain/runs/rejection.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 

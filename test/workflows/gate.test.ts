@@ -11,8 +11,8 @@ import {
   workflowsPath,
 } from '../../adapters/temporal/bundleWorkflows.ts';
 import { searchAttributeNames, searchAttributesOf } from '../../adapters/temporal/searchAttributes.ts';
-import type { DecisionMessage } from '../../domain/decision.ts';
-import { zeroCounts } from '../../domain/run.ts';
+import type { DecisionMessage } from '../../domain/approvals/decision.ts';
+import { zeroCounts } from '../../domain/runs/run.ts';
 import { decide, type RunInput } from '../../workflows/messages.ts';
 import { historyEventsMax } from '../../workflows/timeouts.ts';
 import { startTemporalForTest } from '../adapters/temporal/server.ts';

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { untilEnded } from '../../bench/smallRun.ts';
-import { deliveryWorkflowId } from '../../domain/webhookDelivery.ts';
+import { deliveryWorkflowId } from '../../domain/webhooks/webhookDelivery.ts';
 import { startDevStack } from '../devStack.ts';
 import { startReceiver } from '../webhooks/receiver.ts';
 

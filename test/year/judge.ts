@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Changes, Shown } from '../../domain/approval.ts';
-import type { Counts } from '../../domain/run.ts';
+import type { Changes, Shown } from '../../domain/approvals/approval.ts';
+import type { Counts } from '../../domain/runs/run.ts';
 import type { Course } from './days.ts';
 import type { Entry, LivedDay } from './live.ts';
 import type { World } from './world.ts';

@@ -3,9 +3,9 @@ import { defineSearchAttributeKey, SearchAttributeType, TypedSearchAttributes } 
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { searchAttributeNames } from '../../adapters/temporal/searchAttributes.ts';
 import { createTimetable } from '../../adapters/temporal/timetable.ts';
-import { firingWorkflow, firingWorkflowId } from '../../domain/firing.ts';
 import type { KnownSchedule, Timetable } from '../../domain/ports/timetable.ts';
-import { temporalScheduleId } from '../../domain/schedule.ts';
+import { firingWorkflow, firingWorkflowId } from '../../domain/schedules/firing.ts';
+import { temporalScheduleId } from '../../domain/schedules/schedule.ts';
 
 /** As Temporal itself sets them on what a schedule starts. */
 const scheduledBy = defineSearchAttributeKey('TemporalScheduledById', SearchAttributeType.KEYWORD);

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import { uuidv7 } from 'uuidv7';
-import { tally } from '../../../domain/approval.ts';
+import { tally } from '../../../domain/approvals/approval.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import { baseOf } from '../../../domain/links.ts';
 import type {

@@ -5,7 +5,7 @@ import {
   type DeliveryRef,
   type DeliveryState,
   underWayMax,
-} from '../../../domain/webhookDelivery.ts';
+} from '../../../domain/webhooks/webhookDelivery.ts';
 import { insertAudit } from '../audit.ts';
 import { inTransaction } from '../connect.ts';
 import { asked } from '../failure.ts';

@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import type { DeliveryRef } from '../../../domain/webhookDelivery.ts';
+import type { DeliveryRef } from '../../../domain/webhooks/webhookDelivery.ts';
 import { asked } from '../failure.ts';
 
 /** A delivery whose workflow is to be started. */

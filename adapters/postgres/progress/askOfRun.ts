@@ -1,4 +1,4 @@
-import type { RunRef } from '../../../domain/run.ts';
+import type { RunRef } from '../../../domain/runs/run.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** Asks for a run, as its tenant; its id is `$1`, and `values` follow. */

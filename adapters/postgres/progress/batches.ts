@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
-import type { Batch } from '../../../domain/batch.ts';
 import { WaybillError } from '../../../domain/errors.ts';
+import type { Batch } from '../../../domain/runs/batch.ts';
 
 /**
  * Appends a batch and wakes who waits for the run. The same batch again changes nothing; another one under the

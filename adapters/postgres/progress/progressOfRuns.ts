@@ -1,6 +1,6 @@
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Progress, RunFacts, RunOutcome } from '../../../domain/ports/progress.ts';
-import { addCounts, type Counts, zeroCounts } from '../../../domain/run.ts';
+import { addCounts, type Counts, zeroCounts } from '../../../domain/runs/run.ts';
 import { tellingApproval } from '../approvals/tellApproval.ts';
 import { auditValues, auditWhere } from '../audit.ts';
 import { calledBackBy, callingBack, newDeliveryId } from '../deliveries/callBack.ts';

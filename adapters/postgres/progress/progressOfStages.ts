@@ -1,7 +1,7 @@
-import type { StageOutput } from '../../../domain/batch.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Progress, Work } from '../../../domain/ports/progress.ts';
-import type { Counts } from '../../../domain/run.ts';
+import type { StageOutput } from '../../../domain/runs/batch.ts';
+import type { Counts } from '../../../domain/runs/run.ts';
 import { auditValues, auditWhere } from '../audit.ts';
 import { type AskOfRun, isOver } from './askOfRun.ts';
 import { batchFromRow, selectBatch } from './batches.ts';

@@ -1,5 +1,5 @@
-import type { RunRef } from '../../../domain/run.ts';
-import type { Window } from '../../../domain/watermark.ts';
+import type { RunRef } from '../../../domain/runs/run.ts';
+import type { Window } from '../../../domain/sources/watermark.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** Throws `DatabaseUnavailable`. */

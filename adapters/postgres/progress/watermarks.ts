@@ -7,7 +7,7 @@ import {
   laterOf,
   type Mark,
   type Window,
-} from '../../../domain/watermark.ts';
+} from '../../../domain/sources/watermark.ts';
 import { insertAudit } from '../audit.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 import { batchFromRow } from './batches.ts';

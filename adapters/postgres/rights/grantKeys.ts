@@ -1,5 +1,5 @@
 import type { AuditEvent } from '../../../domain/audit.ts';
-import { type GrantKey, publishedAheadS } from '../../../domain/grantKey.ts';
+import { type GrantKey, publishedAheadS } from '../../../domain/grants/grantKey.ts';
 import { insertAudit } from '../audit.ts';
 import type { Queries, TenantDatabase } from '../tenants.ts';
 

@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg';
-import { type PolicySet, policyDifference } from '../../../domain/policy.ts';
+import { type PolicySet, policyDifference } from '../../../domain/policies/policy.ts';
 import { policyDigest } from '../../policy/digest.ts';
 import type { DatabaseAddress } from '../address.ts';
 import { insertAudit } from '../audit.ts';

@@ -1,5 +1,4 @@
 import type { ClientBase } from 'pg';
-import type { Batch } from '../../../domain/batch.ts';
 import { errors, WaybillError } from '../../../domain/errors.ts';
 import type {
   Acceptance,
@@ -8,7 +7,8 @@ import type {
   Intake,
   KnownKey,
 } from '../../../domain/ports/intake.ts';
-import { type Run, zeroCounts } from '../../../domain/run.ts';
+import type { Batch } from '../../../domain/runs/batch.ts';
+import { type Run, zeroCounts } from '../../../domain/runs/run.ts';
 import { insertAudit } from '../audit.ts';
 import { voided, voidedValues } from '../rights/voided.ts';
 import type { Tenants } from '../tenants.ts';

@@ -1,7 +1,7 @@
 import type { AuditEvent } from '../../../domain/audit.ts';
-import type { Batch } from '../../../domain/batch.ts';
 import { WaybillError } from '../../../domain/errors.ts';
-import type { Run, RunRef } from '../../../domain/run.ts';
+import type { Batch } from '../../../domain/runs/batch.ts';
+import type { Run, RunRef } from '../../../domain/runs/run.ts';
 import { insertAudit } from '../audit.ts';
 import { insertBatch } from '../progress/batches.ts';
 import type { Tenants } from '../tenants.ts';

@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../../../domain/audit.ts';
 import { WaybillError } from '../../../domain/errors.ts';
-import { hasEnded, type Run } from '../../../domain/run.ts';
+import { hasEnded, type Run } from '../../../domain/runs/run.ts';
 import { insertAudit } from '../audit.ts';
 import type { Tenants } from '../tenants.ts';
 import { findRun } from './runs.ts';

@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import type { RunRef } from '../../../domain/run.ts';
+import type { RunRef } from '../../../domain/runs/run.ts';
 import { asked } from '../failure.ts';
 
 /** A run that says it is under way, and that Temporal may know better about. */

@@ -1,6 +1,6 @@
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Intake } from '../../../domain/ports/intake.ts';
-import { type Counts, type Run, zeroCounts } from '../../../domain/run.ts';
+import { type Counts, type Run, zeroCounts } from '../../../domain/runs/run.ts';
 import type { Tenants } from '../tenants.ts';
 import { definitionOf } from './runFacts.ts';
 

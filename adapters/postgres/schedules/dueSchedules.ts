@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import { type ErrorCode, errors, WaybillError } from '../../../domain/errors.ts';
-import type { Schedule } from '../../../domain/schedule.ts';
+import type { Schedule } from '../../../domain/schedules/schedule.ts';
 import { insertAudit } from '../audit.ts';
 import { inTransaction } from '../connect.ts';
 import { asked } from '../failure.ts';

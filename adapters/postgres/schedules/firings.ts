@@ -1,8 +1,8 @@
 import type { ClientBase } from 'pg';
-import type { Callback } from '../../../domain/callback.ts';
 import type { Firings, RecordedFiring, ShownFiring } from '../../../domain/ports/firings.ts';
 import type { RunReason } from '../../../domain/ports/progress.ts';
-import type { Schedule } from '../../../domain/schedule.ts';
+import type { Schedule } from '../../../domain/schedules/schedule.ts';
+import type { Callback } from '../../../domain/webhooks/callback.ts';
 import { insertAudit } from '../audit.ts';
 import { newDeliveryId } from '../deliveries/callBack.ts';
 import { runColumns, runFromRow } from '../runs/runs.ts';

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { GivenDelegation, ScheduleDraft, Schedules } from '../../../domain/ports/schedules.ts';
-import type { Schedule } from '../../../domain/schedule.ts';
+import type { Schedule } from '../../../domain/schedules/schedule.ts';
 import { insertAudit } from '../audit.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 import { wakeRelay } from '../wakeRelay.ts';

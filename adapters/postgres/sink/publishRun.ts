@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Found, Publication, Sink, Staged } from '../../../domain/ports/sink.ts';
 import type { Credential } from '../../../domain/revocation.ts';
-import { addCounts, type Counts, zeroCounts } from '../../../domain/run.ts';
+import { addCounts, type Counts, zeroCounts } from '../../../domain/runs/run.ts';
 import { auditValues, auditWhere } from '../audit.ts';
 import { moveWatermark } from '../progress/watermarks.ts';
 import { voided, voidedValues } from '../rights/voided.ts';

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Load, Sink } from '../../../domain/ports/sink.ts';
-import type { Counts } from '../../../domain/run.ts';
+import type { Counts } from '../../../domain/runs/run.ts';
 import { auditValues, auditWhere } from '../audit.ts';
 import { fromSink } from '../failure.ts';
 import { moveWatermark } from '../progress/watermarks.ts';

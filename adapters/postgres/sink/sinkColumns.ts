@@ -1,4 +1,4 @@
-import type { SinkManifest } from '../../../domain/manifest.ts';
+import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 
 /** The primary key of a sink’s table. The tenant comes first, so that no key meets another tenant’s row. */
 export function keyOf(sink: SinkManifest): string[] {

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
-import type { Column, Manifest, SinkManifest, SqlType } from '../../../domain/manifest.ts';
+import type { Column, Manifest, SinkManifest, SqlType } from '../../../domain/pipelines/manifest.ts';
 import { clientAt, type DatabaseAddress } from '../address.ts';
 import { fromSink } from '../failure.ts';
 import { keyOf, quoted } from './sinkColumns.ts';

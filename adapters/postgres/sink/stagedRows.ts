@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
-import type { SinkManifest } from '../../../domain/manifest.ts';
+import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { EncodedRows, Staged, StagedRows } from '../../../domain/ports/sink.ts';
-import type { Counts } from '../../../domain/run.ts';
+import type { Counts } from '../../../domain/runs/run.ts';
 import { keyOf, quoted } from './sinkColumns.ts';
 import { incomingOf, upsertFrom } from './upsertRows.ts';
 

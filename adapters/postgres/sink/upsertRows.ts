@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
-import type { SinkManifest } from '../../../domain/manifest.ts';
+import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { Load } from '../../../domain/ports/sink.ts';
-import type { Counts } from '../../../domain/run.ts';
+import type { Counts } from '../../../domain/runs/run.ts';
 import { keyOf, quoted } from './sinkColumns.ts';
 
 type Landed = Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'> & {

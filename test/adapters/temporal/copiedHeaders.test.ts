@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { type ScheduleHandle, ScheduleOverlapPolicy } from '@temporalio/client';
-import { continuedHeader, faultHeader, grantHeader } from '../../../domain/grantHeader.ts';
+import { continuedHeader, faultHeader, grantHeader } from '../../../domain/grants/grantHeader.ts';
 import { carryingGrant } from '../../../sdk/temporal.ts';
 import { clientWith, codeOf, createScript, type Script } from './script.ts';
 import { dave, type Scripted, startScripted } from './scriptedWorker.ts';

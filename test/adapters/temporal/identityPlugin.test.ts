@@ -4,7 +4,7 @@ import type { WorkerOptions } from '@temporalio/worker';
 import { createGrantVerifier } from '../../../adapters/keys/grantVerifier.ts';
 import { knownKeys } from '../../../adapters/keys/knownKeys.ts';
 import { identityPlugin } from '../../../adapters/temporal/identityPlugin.ts';
-import { callerActivity } from '../../../domain/grantHeader.ts';
+import { callerActivity } from '../../../domain/grants/grantHeader.ts';
 
 describe('the plugin', () => {
   const plugin = identityPlugin({

@@ -5,8 +5,8 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { formOf } from '../../../adapters/temporal/scheduleForm.ts';
 import { createTimetable } from '../../../adapters/temporal/timetable.ts';
 import type { Timetable } from '../../../domain/ports/timetable.ts';
-import { type Schedule, ScheduleTerms } from '../../../domain/schedule.ts';
-import { timeFits } from '../../../domain/timeFits.ts';
+import { type Schedule, ScheduleTerms } from '../../../domain/schedules/schedule.ts';
+import { timeFits } from '../../../domain/schedules/timeFits.ts';
 import { startTemporalForTest } from './server.ts';
 
 describe('times, as Temporal computes them', () => {

@@ -1,0 +1,167 @@
+import { isSamePerson, type Principal, type Requester } from '../principal.ts';
+import type { Counts } from '../runs/run.ts';
+
+/** Where a run waits for people: before its first byte is read, or before its rows are seen by anybody. */
+export const gates = ['ingest', 'publish'] as const;
+export type Gate = (typeof gates)[number];
+
+/** How a gate is kept: what a definition declares, as its manifest carries it. Durations are milliseconds. */
+export interface ApprovalManifest {
+  before: Gate;
+  /** Roles of which an approver has one. */
+  by: readonly string[];
+  /** Whether the definition’s `when` says for each run if it waits at all. Runs of agents always do. */
+  conditional: boolean;
+  /** So many different people must approve. */
+  quorum: number;
+  withinMs: number;
+  onTimeout: 'reject' | 'escalate';
+  /** Roles that may decide too once `withinMs` is over without a decision; they have as long again. */
+  escalateTo: readonly string[];
+  /** Who is waited for is told again each time this has passed. */
+  remindMs?: number;
+  /** JSON Schema (2020-12) of what an approver fills in. */
+  form?: Readonly<Record<string, unknown>>;
+  /** Where to tell that somebody is waited for. */
+  notify?: string;
+}
+
+/**
+ * `pending` until one of the others, which are ends: `approved` or `rejected` by decisions, `expired` by its deadline,
+ * `void` where what was shown is no longer what would be published (another approval takes its place), `cancelled` where the run
+ * ended before. `waived` was never asked: the definition’s `when` says that this run need not wait.
+ */
+export const approvalStates = [
+  'pending',
+  'approved',
+  'rejected',
+  'expired',
+  'void',
+  'cancelled',
+  'waived',
+] as const;
+export type ApprovalState = (typeof approvalStates)[number];
+
+/** What publishing would do to what is stored, by rows. */
+export interface Changes {
+  /** Rows whose key is not there yet, and rows that would replace one that differs. */
+  added: number;
+  changed: number;
+  unchanged: number;
+  deduplicated: number;
+}
+
+/** All that an approver is shown, but for the sample. Its digest is what they sign. */
+export interface Shown {
+  gate: Gate;
+  run: string;
+  pipeline: string;
+  version: number;
+  definitionDigest: string;
+  sourceDigest: string;
+  parametersDigest: string;
+  /** Digests of the rows of each batch, in their order; before `ingest` there are none. */
+  stages: readonly string[];
+  /** How often rows have been written to the table of the tenant, as the sink counts it; 0 before `ingest`. */
+  baseVersion: number;
+  counts: Counts;
+  changes: Changes | null;
+  /** Records by the code with which they were refused. */
+  rejectedByCode: Readonly<Record<string, number>>;
+}
+
+/** An approval as everyone sees it who may read its run; times are RFC 3339. */
+export interface Approval {
+  /** `apr_<uuidv7>` */
+  id: string;
+  runId: string;
+  tenant: string;
+  pipeline: string;
+  gate: Gate;
+  state: ApprovalState;
+  /** Counts from 1; a higher one took the place of one whose data had changed. */
+  round: number;
+  /** Lower-case hex SHA-256 of `Shown` as canonical JSON. */
+  digest: string;
+  shown: Shown;
+  /** Whether a sample of the rows was kept, for those who may see values (`reveal`). */
+  sample: { digest: string; rows: number } | null;
+  requestedBy: Requester;
+  /** Roles that may decide now. */
+  by: readonly string[];
+  quorum: number;
+  form: Readonly<Record<string, unknown>> | null;
+  createdAt: string;
+  expiresAt: string;
+  escalatedAt: string | null;
+  endedAt: string | null;
+  decisions: readonly RecordedDecision[];
+}
+
+type Vote = 'approve' | 'reject';
+
+/** What somebody has decided. */
+export interface RecordedDecision {
+  /** `jti` of the signed decision, and id of the update that carries it. */
+  id: string;
+  vote: Vote;
+  by: Requester;
+  comment: string | null;
+  form: Readonly<Record<string, unknown>> | null;
+  at: string;
+  /** Whether a worker has verified and counted it; `null` while it is on its way; else the code of its refusal. */
+  counted: true | null | string;
+}
+
+export type Ineligible =
+  | 'ApproverNotAPerson'
+  | 'ApproverIsRequester'
+  | 'ApproverLacksRole'
+  | 'ApproverHasDecided';
+
+/**
+ * Who may decide, beside what the policy says, on every path: a person, in nobody’s name; neither who asked for the run nor who
+ * stands behind or acts for them, whatever their roles; with a role that is asked for; and once. `undefined`: may decide.
+ */
+export function ineligible(
+  approval: Pick<Approval, 'requestedBy' | 'by' | 'decisions'>,
+  principal: Principal,
+): Ineligible | undefined {
+  const { id, kind, actor, roles } = principal;
+  if (kind !== 'person' || actor) return 'ApproverNotAPerson';
+  const { requestedBy } = approval;
+  if (isSamePerson(principal, requestedBy) || id === requestedBy.actor?.id) return 'ApproverIsRequester';
+  if (!approval.by.some((role) => roles.some((one) => one === role))) return 'ApproverLacksRole';
+  const decided = approval.decisions.some(
+    ({ by, counted }) => isSamePerson(principal, by) && typeof counted !== 'string',
+  );
+  return decided ? 'ApproverHasDecided' : undefined;
+}
+
+/**
+ * Why a decision would count for nothing, or `undefined`: asked in this order on every path, so that each gives the same answer.
+ * `allowed`: what the policy of now says of `approve` on the run. Who was revoked is refused before.
+ */
+export function refusalOf(
+  approval: Pick<Approval, 'requestedBy' | 'by' | 'decisions' | 'state' | 'digest'>,
+  { principal, allowed, digest }: { principal: Principal; allowed: boolean; digest: string },
+): Ineligible | 'Forbidden' | 'ApprovalChanged' | 'ApprovalEnded' | undefined {
+  const unfit = ineligible({ ...approval, decisions: [] }, principal);
+  if (unfit) return unfit;
+  if (!allowed) return 'Forbidden';
+  if (approval.state === 'void') return 'ApprovalChanged';
+  if (approval.state !== 'pending') return 'ApprovalEnded';
+  if (approval.digest !== digest) return 'ApprovalChanged';
+  return ineligible(approval, principal);
+}
+
+/** What the counted decisions come to. One rejection is enough; approvals count by distinct people. */
+export function tally(
+  decisions: readonly Pick<RecordedDecision, 'vote' | 'by' | 'counted'>[],
+  quorum: number,
+): 'approved' | 'rejected' | 'pending' {
+  const counted = decisions.filter((one) => one.counted === true);
+  if (counted.some(({ vote }) => vote === 'reject')) return 'rejected';
+  const people = counted.filter(({ by }, i) => !counted.slice(0, i).some((one) => isSamePerson(one.by, by)));
+  return people.length >= quorum ? 'approved' : 'pending';
+}

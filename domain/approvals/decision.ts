@@ -1,0 +1,62 @@
+import { z } from 'zod';
+import { claimedRequester } from '../grants/grant.ts';
+import type { Principal } from '../principal.ts';
+
+/** `typ` of the protected header of a signed decision. */
+export const decisionType = 'decision+jwt';
+
+const text = z.string().regex(/^[^\0]+$/);
+
+/**
+ * Claims of a decision: what a person decided about exactly what they were shown. Minted by the API from the verified token of the
+ * approver; good for one approval, whose deadline is its `exp`. Not a bearer credential.
+ */
+export const DecisionClaims = z.strictObject({
+  iss: text,
+  aud: z.literal('waybill'),
+  /** Seconds since 1970, as all times here. */
+  iat: z.int(),
+  exp: z.int(),
+  /** Also the id of the update that carries it. */
+  jti: text,
+  txn: z.string().regex(/^[0-9a-f]{32}$/),
+  /** `prn_…` of the approver. */
+  sub: text,
+  /** The claims by which policies decide about the approver, and when the token was issued that carried them. */
+  req: claimedRequester.extend({ kind: z.literal('person') }),
+  tctx: z.strictObject({
+    tenant: text,
+    namespace: text,
+    /** The run that waits. */
+    workflowId: text,
+    approval: text,
+    /** Of what was shown. */
+    shownDigest: z.string().regex(/^[0-9a-f]{64}$/),
+    vote: z.enum(['approve', 'reject']),
+    /** Of `{ comment, form }` as canonical JSON. */
+    detailDigest: z.string().regex(/^[0-9a-f]{64}$/),
+  }),
+});
+export type DecisionClaims = z.infer<typeof DecisionClaims>;
+
+/** Who decided, as the verified claims had them then. */
+export function approverOf({ sub, req, tctx }: DecisionClaims): Principal {
+  return {
+    id: sub,
+    issuer: req.iss,
+    subject: req.sub,
+    kind: req.kind,
+    tenant: tctx.tenant,
+    roles: req.roles,
+    ...(req.person !== undefined && { person: req.person }),
+  };
+}
+
+/** What update and signal `decide` bring. Who reaches Temporal sends what they like, so it is parsed before it is used. */
+export const DecisionMessage = z.object({
+  /** The signed decision. */
+  token: z.string(),
+  comment: z.string().nullable().default(null),
+  form: z.record(z.string(), z.unknown()).nullable().default(null),
+});
+export type DecisionMessage = z.infer<typeof DecisionMessage>;

@@ -1,0 +1,208 @@
+import { z } from 'zod';
+import type { AuditEvent } from '../audit.ts';
+import type { Manifest } from '../pipelines/manifest.ts';
+import type { Action } from '../policies/policy.ts';
+import type { VerifiedGrant } from '../ports/grants.ts';
+import type { Principal } from '../principal.ts';
+import type { Credential } from '../revocation.ts';
+
+/**
+ * The steps that a grant of a run may name, one for each activity, and what the policy is asked before each attempt.
+ * Housekeeping (recording a state, adopting a successor) asks for no current right: it touches no business row.
+ */
+const stepActions = {
+  fetch: ['ingest'],
+  ingest: ['ingest'],
+  validate: ['validate'],
+  transform: ['transform'],
+  store: ['store'],
+  gate: ['ingest'],
+  decide: [],
+  lapse: [],
+  publish: ['publish'],
+  suspend: [],
+  adopt: [],
+  resume: ['ingest', 'validate', 'transform', 'store', 'publish'],
+  finalize: [],
+} as const satisfies Record<string, readonly Action[]>;
+export type Step = keyof typeof stepActions;
+const steps = Object.keys(stepActions) as Step[];
+
+/**
+ * The steps of runs of a pipeline. One that is gated before `publish` stores nothing batch by batch: its grant does not name
+ * `store`, so that no workflow, whatever it does, gets around the gate.
+ */
+export function grantedSteps({ source, approval }: Pick<Manifest, 'source' | 'approval'>): Step[] {
+  const left: readonly Step[] = [
+    ...(source.kind === 'file' || source.kind === 'http' ? [] : (['fetch'] as const)),
+    ...(approval ? [] : (['gate', 'decide', 'lapse'] as const)),
+    approval?.before === 'publish' ? 'store' : 'publish',
+  ];
+  return steps.filter((step) => !left.includes(step));
+}
+
+/** What the policy is asked before an attempt: of `resume` all that the steps of the grant need. An unknown step has no action. */
+export function actionsOf(step: string, granted: readonly string[]): readonly Action[] {
+  if (!Object.hasOwn(stepActions, step)) return [];
+  const actions: readonly Action[] = stepActions[step as Step];
+  if (step !== 'resume') return actions;
+  const needed = granted.flatMap((one): readonly Action[] => (one === step ? [] : actionsOf(one, [])));
+  return actions.filter((action) => needed.includes(action));
+}
+
+/** All that somebody must be allowed who begins a run of the pipeline, so that it does not begin only to wait. */
+export function actionsOfRun(manifest: Pick<Manifest, 'source' | 'approval'>): readonly Action[] {
+  return ['trigger', ...actionsOf('resume', grantedSteps(manifest))];
+}
+
+export function isHousekeeping(step: string): boolean {
+  return Object.hasOwn(stepActions, step) && stepActions[step as Step].length === 0;
+}
+
+/** `typ` of the protected header. */
+export const grantType = 'grant+jwt';
+
+/** PostgreSQL keeps no text with a zero byte, so a claim that has one could not even be refused on record. */
+const text = z.string().regex(/^[^\0]+$/);
+const kind = z.enum(['person', 'service', 'agent']);
+
+/**
+ * The claims of the requester by which policies decide, and when the token was issued that carried them: what a
+ * sign-out makes void is also whatever was asked for later with a token from before it.
+ */
+export const claimedRequester = z.strictObject({
+  iss: text,
+  sub: text,
+  iat: z.int(),
+  kind,
+  roles: z.array(text),
+  /** Which human it is, where the issuer says. */
+  person: text.optional(),
+});
+
+/** What ties a grant to one workflow execution chain: everything is compared with what Temporal says. */
+const binding = {
+  tenant: text,
+  namespace: text,
+  workflowId: text,
+  workflowType: text,
+};
+
+const claims = {
+  iss: text,
+  aud: z.literal('waybill'),
+  /** Seconds since 1970, as all times here. */
+  iat: z.int(),
+  exp: z.int(),
+  jti: text,
+  /** W3C trace id of the request that was accepted. */
+  txn: z.string().regex(/^[0-9a-f]{32}$/),
+  /** `prn_…` of the principal on whose behalf the workflow acts. */
+  sub: text,
+  scope: z.string().regex(/^[^\0]*$/),
+  req: claimedRequester,
+  /** Who acts for the requester (RFC 8693). */
+  act: z.strictObject({ id: text, iss: text, sub: text, kind }).optional(),
+};
+
+/**
+ * Claims of a grant of any workflow: the signed permission of one workflow, without pipelines (`waybill/temporal`).
+ * After the Transaction Tokens draft (oauth-wg/oauth-transaction-tokens) and RFC 8693.
+ */
+export const WorkflowGrantClaims = z.strictObject({
+  ...claims,
+  tctx: z.strictObject({
+    ...binding,
+    /** Names of the activities it may run. */
+    steps: z.array(text),
+    /** Types of the child workflows that may run under it, with ids that begin with its own and a `/`. */
+    children: z.array(text).optional(),
+    /** Of the arguments with which it may be started, as canonical JSON; absent: any. Not asked of what it continues as. */
+    argumentsDigest: text.optional(),
+    /** The one message that may carry the grant. With it, only a grant that has `argumentsDigest` too may start the workflow. */
+    message: z.strictObject({ name: text, argumentsDigest: text }).optional(),
+  }),
+});
+export type WorkflowGrantClaims = z.infer<typeof WorkflowGrantClaims>;
+
+/** Claims of the grant of a run. Digests are lower-case hex SHA-256. */
+export const GrantClaims = z.strictObject({
+  ...claims,
+  tctx: z.strictObject({
+    ...binding,
+    pipeline: text,
+    version: z.int(),
+    definitionDigest: text,
+    /** Inline: of the digests of its batches; upload: of the id of the run; otherwise of the description of the source. */
+    sourceDigest: text,
+    /** Of the parameters as canonical JSON. */
+    parametersDigest: text,
+    /** Of where events go and the links that they carry; absent: nobody is called back. */
+    callbackDigest: text.optional(),
+    steps: z.array(z.enum(steps)),
+    policyDigest: text,
+    /** `dlg_…` of the consent under which a schedule began the run; revoking that stops the run too. */
+    delegation: text.optional(),
+  }),
+});
+export type GrantClaims = z.infer<typeof GrantClaims>;
+
+/** Who a run acts for, and who acts for them, as audit events name them. */
+export function actorOf({
+  sub,
+  req,
+  act,
+}: WorkflowGrantClaims | GrantClaims): NonNullable<AuditEvent['actor']> {
+  return {
+    id: sub,
+    kind: req.kind,
+    ...(act && { actor: { id: act.id, issuer: act.iss, subject: act.sub, kind: act.kind } }),
+  };
+}
+
+/** The principal for whom a policy decides while the workflow runs: as the verified claims had them at acceptance. */
+export function principalOf({ sub, req, act, tctx }: WorkflowGrantClaims | GrantClaims): Principal {
+  return {
+    id: sub,
+    issuer: req.iss,
+    subject: req.sub,
+    kind: req.kind,
+    tenant: tctx.tenant,
+    roles: req.roles,
+    ...(req.person !== undefined && { person: req.person }),
+    ...(act && { actor: { id: act.id, issuer: act.iss, subject: act.sub, kind: act.kind } }),
+  };
+}
+
+/** All of a grant that somebody may have revoked. */
+export function credentialOf({ claims, key }: VerifiedGrant<WorkflowGrantClaims | GrantClaims>): Credential {
+  const { sub, act, tctx, jti, req } = claims;
+  return {
+    tenant: tctx.tenant,
+    principals: act ? [sub, act.id] : [sub],
+    issuedAtS: req.iat,
+    grants: [jti, tctx.workflowId],
+    ...('delegation' in tctx &&
+      tctx.delegation !== undefined && { delegation: tctx.delegation, outlastsSession: true }),
+    key,
+  };
+}
+
+/**
+ * The grant that takes the place of `before` when its requester asks for the run to go on: of the same trace, principal,
+ * actor, workflow, definition, source and steps, for as long again as the first lasted, with the roles of today.
+ */
+export function successorOf(
+  before: GrantClaims,
+  fresh: { jti: string; iat: number; issuedAtS: number; roles: readonly string[]; policyDigest: string },
+): GrantClaims {
+  const { jti, iat, issuedAtS, roles, policyDigest } = fresh;
+  return {
+    ...before,
+    jti,
+    iat,
+    exp: iat + before.exp - before.iat,
+    req: { ...before.req, iat: Math.floor(issuedAtS), roles: [...roles] },
+    tctx: { ...before.tctx, policyDigest },
+  };
+}

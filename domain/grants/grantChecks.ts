@@ -1,0 +1,119 @@
+import type { ErrorCode } from '../errors.ts';
+import type { Authority } from '../ports/authority.ts';
+import type { VerifiedGrant } from '../ports/grants.ts';
+import { type GrantClaims, isHousekeeping, type WorkflowGrantClaims } from './grant.ts';
+import { callerActivity } from './grantHeader.ts';
+import type { Refusal } from './refusal.ts';
+
+/** What Temporal itself says of the activity attempt at hand. */
+export interface AttemptInfo {
+  namespace: string;
+  workflowId: string;
+  workflowType: string;
+  activityType: string;
+  /** What its workflow found wrong with how the grant came to it (`CarriageFault`). */
+  fault?: string;
+}
+
+export interface Evidence<Claims extends AnyClaims = GrantClaims> {
+  grant: VerifiedGrant<Claims>;
+  attempt: AttemptInfo;
+  nowS: number;
+  authority: Authority<Claims>;
+}
+
+type AnyClaims = WorkflowGrantClaims | GrantClaims;
+
+interface Check {
+  name: string;
+  code: ErrorCode;
+  refusal: Refusal;
+  /** Of housekeeping only signature and binding are asked. */
+  always: boolean;
+  passes<Claims extends AnyClaims>(evidence: Evidence<Claims>): boolean;
+}
+
+/**
+ * The checks between a verified signature and the first effect of a step, in their order. Claims are compared
+ * with `===` only, and an absent claim never gets this far (the schema of claims is strict). Before them, the verifier
+ * has checked form, algorithm, type, key, signature and issuer (all *forged*; without keys *undecidable*); after
+ * them, the digest of a batch is compared where its bytes are read, and store and publish ask for revocations once more in
+ * their own transaction.
+ */
+export const grantChecks: readonly Check[] = [
+  {
+    name: 'namespace',
+    code: 'GrantMismatch',
+    refusal: 'forged',
+    always: true,
+    passes: ({ grant, attempt }) => grant.claims.tctx.namespace === attempt.namespace,
+  },
+  {
+    name: 'workflow',
+    code: 'GrantMismatch',
+    refusal: 'forged',
+    always: true,
+    passes: ({ grant, attempt }) => isOf(grant.claims.tctx, attempt),
+  },
+  {
+    name: 'carriage',
+    code: 'GrantMismatch',
+    refusal: 'forged',
+    always: true,
+    passes: ({ attempt }) => attempt.fault === undefined,
+  },
+  {
+    name: 'step',
+    code: 'StepNotGranted',
+    refusal: 'forged',
+    always: true,
+    passes: ({ grant, attempt }) => grant.claims.tctx.steps.some((step) => step === attempt.activityType),
+  },
+  {
+    name: 'definition digest',
+    code: 'DefinitionUnavailable',
+    refusal: 'undecidable',
+    always: false,
+    passes: ({ grant, authority }) => authority.hasDefinition(grant.claims),
+  },
+  {
+    name: 'time',
+    code: 'GrantExpired',
+    refusal: 'withdrawn',
+    always: false,
+    passes: ({ grant, nowS }) => nowS < grant.claims.exp,
+  },
+  {
+    name: 'revocation',
+    code: 'GrantRevoked',
+    refusal: 'withdrawn',
+    always: false,
+    passes: ({ grant, authority }) => !authority.isRevoked(grant),
+  },
+  {
+    name: 'policy',
+    code: 'PolicyDenied',
+    refusal: 'withdrawn',
+    always: false,
+    passes: ({ grant, attempt, authority }) =>
+      asksNoPolicy(attempt) || authority.decide(grant.claims, attempt.activityType).allowed,
+  },
+];
+
+/** To be told who is there needs a grant that holds, but is nothing that a policy would decide about. */
+export function asksNoPolicy({ activityType }: AttemptInfo): boolean {
+  return isHousekeeping(activityType) || activityType === callerActivity;
+}
+
+/** The first check that fails, or `undefined`. Throws what `Authority` throws. */
+export function failedCheck<Claims extends AnyClaims>(evidence: Evidence<Claims>): Check | undefined {
+  const housekeeping = isHousekeeping(evidence.attempt.activityType);
+  return grantChecks.find((check) => (check.always || !housekeeping) && !check.passes(evidence));
+}
+
+/** The very workflow of the grant, or a child that it names: of a granted type, and under the id of its parent. */
+function isOf(tctx: AnyClaims['tctx'], { workflowId, workflowType }: AttemptInfo): boolean {
+  if (workflowId === tctx.workflowId) return workflowType === tctx.workflowType;
+  if (!('children' in tctx) || !tctx.children) return false;
+  return workflowId.startsWith(`${tctx.workflowId}/`) && tctx.children.some((type) => type === workflowType);
+}

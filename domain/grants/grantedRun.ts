@@ -1,0 +1,28 @@
+import { canonicalJson } from '../canonicalJson.ts';
+import type { RunFacts } from '../ports/progress.ts';
+import { requesterOf } from '../principal.ts';
+import { describeSource } from '../sources/sourceDescription.ts';
+import { type GrantClaims, principalOf } from './grant.ts';
+
+/**
+ * In what the record of a run differs from its grant: on whose it is or what it runs. A difference means that one of the
+ * two was tampered with. `digest` makes lower-case hex SHA-256 of a text.
+ */
+export function differenceFrom(
+  claims: GrantClaims,
+  run: RunFacts,
+  digest: (text: string) => string,
+): string | undefined {
+  const { sub, txn, tctx } = claims;
+  if (run.tenant !== tctx.tenant) return 'tenant';
+  if (run.principal !== sub) return 'principal';
+  if (canonicalJson(run.requestedBy) !== canonicalJson(requesterOf(principalOf(claims)))) return 'requester';
+  if (run.txn !== txn) return 'trace';
+  if (run.pipeline !== tctx.pipeline || run.version !== tctx.version) return 'pipeline';
+  if (run.definitionDigest !== tctx.definitionDigest) return 'definition';
+  if (digest(canonicalJson(run.parameters)) !== tctx.parametersDigest) return 'parameters';
+  // Of an upload the grant knows the id only, or the digests of its batches; `ingest` compares those.
+  const pulled = run.source.kind === 'file' || run.source.kind === 'http';
+  if (pulled && digest(describeSource(run)) !== tctx.sourceDigest) return 'source';
+  return undefined;
+}

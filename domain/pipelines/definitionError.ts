@@ -1,0 +1,16 @@
+import type { Issue } from '../errors.ts';
+
+/**
+ * A pipeline cannot be loaded as it is written. It is thrown while a project loads, before anything runs, and its
+ * message is for the author: each issue names the path in the definition and says what to write instead.
+ */
+export class DefinitionError extends Error {
+  override readonly name = 'DefinitionError';
+  readonly code = 'DefinitionInvalid';
+  readonly issues: readonly Issue[];
+
+  constructor(subject: string, issues: readonly Issue[]) {
+    super(`${subject}: ${issues.map((i) => (i.path ? `${i.path}: ${i.message}` : i.message)).join('; ')}`);
+    this.issues = issues;
+  }
+}

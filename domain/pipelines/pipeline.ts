@@ -1,0 +1,145 @@
+import type { z } from 'zod';
+import type { ApprovalCode, ApprovalTerms } from '../approvals/approvalTerms.ts';
+import type { DeclaredSchedule } from '../schedules/declaredSchedule.ts';
+import type { FileSource, HttpSource, Source } from '../sources/source.ts';
+import { describePipeline } from './describePipeline.ts';
+import type { Limits, Manifest } from './manifest.ts';
+import type { Reject, reject, Skip, skip } from './outcome.ts';
+import type { PostgresTarget } from './target.ts';
+
+/**
+ * Declares a pipeline; a project’s `pipelines/*.ts` export what it returns by default. Types flow from `input` to
+ * the transform’s record, from `parameters` to its context, and from `output` to what it must return and to the
+ * columns that `sink` may use as a key. Everything is checked again when the project loads.
+ *
+ * Throws `DefinitionError`, whose issues say what to write instead.
+ */
+export function definePipeline<
+  I extends z.ZodObject,
+  S extends Source,
+  K extends string,
+  O extends z.ZodObject = I,
+  P extends z.ZodObject = NoParameters,
+>(definition: Definition<I, O, P, S, K>): Pipeline<I, O, P> {
+  const { manifest, parameters, input, output, transform, approval } = describePipeline(definition);
+  return Object.freeze({
+    [pipelineMark]: true as const,
+    manifest,
+    parameters: parameters as P,
+    input: input as I,
+    output: output as O,
+    transform: transform as Pipeline<I, O, P>['transform'],
+    approval,
+  });
+}
+
+/** What an author writes. */
+export type Definition<
+  I extends z.ZodObject,
+  O extends z.ZodObject,
+  P extends z.ZodObject,
+  S extends Source,
+  K extends string,
+> = {
+  /** Names the pipeline in URLs, run ids and audit: `a-z`, digits and `-`, at most 63 characters. */
+  id: string;
+  /** Default 1. Raise it when the meaning of the rows changes. */
+  version?: number;
+  /** What policies decide by, such as `{ classification: 'internal' }`. */
+  labels?: Record<string, string>;
+  /** What a caller may choose for one run; a strict object schema. */
+  parameters?: P;
+  source: S & CursorFits<S, z.output<I>>;
+  /** Strict object schema of one record. A record that does not fit becomes a dead letter. */
+  input: I;
+  sink: PostgresTarget<K> & KeyFits<K, z.output<O>>;
+  /** The gate at which runs wait for people. Without it they wait for nobody. */
+  approval?: ApprovalTerms<z.output<P>>;
+  /** Bounds of one run; see `Limits`. Defaults are `defaultLimits`. */
+  limits?: Partial<Limits>;
+  /** How long a run may take from its acceptance: a number and `s`, `m`, `h`, `d` or `w`. Default `'7d'`. */
+  deadline?: string;
+  /** When it runs by itself, one or several; only for sources that Waybill itself reads. `waybill apply` puts it in force. */
+  schedule?: S extends FileSource | HttpSource
+    ? DeclaredSchedule<z.input<P>> | readonly DeclaredSchedule<z.input<P>>[]
+    : 'An upload cannot be scheduled: nobody sends its data then.';
+} & (
+  | {
+      /** Strict object schema of one row. It gives the table its columns. */
+      output: O;
+      transform: Transform<z.output<I>, z.input<O>, z.output<P>>;
+    }
+  /** Without a transform the rows are the records. */
+  | { output?: undefined; transform?: undefined }
+);
+
+/**
+ * Makes rows of a record: synchronous and pure, for it may run again on the same record, in any thread.
+ * One object is one row; an array is any number of rows, none of them meaning `filtered`; `skip(code)` filters and
+ * `reject(code)` refuses the record. Anything else, `null` and `undefined` above all, is refused as
+ * `OutputMismatch`, so that a forgotten `return` loses nothing. What it throws fails the run (`TransformFailed`).
+ * An engine does not call it directly but through `applyTransform`.
+ */
+export type Transform<Record_, Row, Parameters> = (
+  record: Record_,
+  context: TransformContext<Parameters>,
+) => Row | readonly Row[] | Skip | Reject;
+
+export interface TransformContext<Parameters> {
+  readonly parameters: Parameters;
+  readonly skip: typeof skip;
+  readonly reject: typeof reject;
+}
+
+/**
+ * A loaded definition. Only `manifest` is serialisable and leaves the process; schemas and transform stay with the
+ * module, which every process and thread loads for itself.
+ */
+export interface Pipeline<
+  I extends z.ZodObject = z.ZodObject,
+  O extends z.ZodObject = z.ZodObject,
+  P extends z.ZodObject = z.ZodObject,
+> {
+  readonly [pipelineMark]: true;
+  readonly manifest: Manifest;
+  /**
+   * Parses what the caller sent into what the transform gets. Runs keep what was *sent*, as JSON, and every engine
+   * parses it again: defaults and coercions belong to the definition, whose digest the run is bound to.
+   */
+  readonly parameters: P;
+  readonly input: I;
+  /** Equal to `input` where there is no transform. */
+  readonly output: O;
+  readonly transform: Transform<z.output<I>, z.input<O>, z.output<P>> | undefined;
+  /** Code and schema of its gate; empty where there is none. */
+  readonly approval: ApprovalCode;
+}
+
+/** Survives two copies of the package in one process. */
+const pipelineMark: unique symbol = Symbol.for('waybill.pipeline') as never;
+
+export function isPipeline(value: unknown): value is AnyPipeline {
+  return typeof value === 'object' && value !== null && pipelineMark in value;
+}
+
+/** A pipeline of which nothing is known at compile time. */
+export type AnyPipeline = Omit<Pipeline, 'transform'> & {
+  // biome-ignore lint/suspicious/noExplicitAny: whoever calls it has parsed the record with the schema beside it
+  readonly transform: Transform<any, any, any> | undefined;
+};
+
+/** Says, in the compiler’s own message, which column of a key the output lacks. */
+type KeyFits<K extends string, Row> = [Exclude<K, keyof Row>] extends [never]
+  ? unknown
+  : `The key names “${Exclude<K, keyof Row>}”, which is not a field of the output.`;
+
+/** The same of the field by which a source tells what is new. */
+type CursorFits<S, Row> = S extends { cursor?: { field: infer Field extends string } | undefined }
+  ? [Exclude<Field, keyof Row>] extends [never]
+    ? unknown
+    : string extends Field
+      ? unknown
+      : `The cursor names “${Exclude<Field, keyof Row>}”, which is not a field of the input.`
+  : unknown;
+
+type NoParameters = z.ZodObject<Record<never, never>, z.core.$strict>;

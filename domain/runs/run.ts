@@ -1,0 +1,88 @@
+import type { ApprovalManifest } from '../approvals/approval.ts';
+import type { DefinitionFacts } from '../policies/policy.ts';
+import type { Requester } from '../principal.ts';
+
+export const runStates = [
+  'accepted',
+  'running',
+  'awaiting-approval',
+  'suspended',
+  'completed',
+  'failed',
+  'cancelled',
+] as const;
+export type RunState = (typeof runStates)[number];
+
+const endStates: readonly RunState[] = ['completed', 'failed', 'cancelled'];
+
+export function hasEnded(state: RunState): boolean {
+  return endStates.includes(state);
+}
+
+/** A run, and whose it is: of another tenant’s the store shows nothing. */
+export interface RunRef {
+  tenant: string;
+  runId: string;
+  /** `prn_…` on whose behalf, where that is known. */
+  principal?: string;
+}
+
+/** Records in (`read`) and rows out (`emitted`) of a run or a batch. */
+export interface Counts {
+  read: number;
+  passed: number;
+  filtered: number;
+  rejected: number;
+  emitted: number;
+  stored: number;
+  unchanged: number;
+  deduplicated: number;
+}
+
+export const zeroCounts: Counts = Object.freeze({
+  read: 0,
+  passed: 0,
+  filtered: 0,
+  rejected: 0,
+  emitted: 0,
+  stored: 0,
+  unchanged: 0,
+  deduplicated: 0,
+});
+
+export function addCounts(a: Counts, b: Partial<Counts>): Counts {
+  const sum = { ...a };
+  for (const key of Object.keys(sum) as (keyof Counts)[]) sum[key] += b[key] ?? 0;
+  return sum;
+}
+
+/**
+ * Where the counts do not add up, or `undefined`. `passed` counts records that left the transform with a row,
+ * so that `read = passed + filtered + rejected` and `emitted = stored + unchanged + deduplicated`.
+ */
+export function imbalance(c: Counts): string | undefined {
+  const accounted = c.passed + c.filtered + c.rejected;
+  if (c.read !== accounted) return `read ${c.read} ≠ passed + filtered + rejected ${accounted}`;
+  const landed = c.stored + c.unchanged + c.deduplicated;
+  if (c.emitted !== landed) return `emitted ${c.emitted} ≠ stored + unchanged + deduplicated ${landed}`;
+  return undefined;
+}
+
+/** A run as everyone sees it; times are RFC 3339. */
+export interface Run {
+  /** `<pipeline>-<uuidv7>`, also Temporal’s workflow id. */
+  id: string;
+  pipeline: string;
+  state: RunState;
+  tenant: string;
+  requestedBy: Requester;
+  /** What policies see of the definition that it was accepted with. */
+  definition: DefinitionFacts & { approval?: Pick<ApprovalManifest, 'before'> | null };
+  counts: Counts;
+  createdAt: string;
+  startedAt: string | null;
+  endedAt: string | null;
+  reason?: { code: string; message: string };
+  /** The approval that it waits for. */
+  approval?: string;
+}

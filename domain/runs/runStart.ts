@@ -1,0 +1,18 @@
+import type { Manifest } from '../pipelines/manifest.ts';
+
+/** What the workflow of a run is told of its definition, whoever starts it. */
+export function startOf({ id, version, source, approval, limits, deadlineMs }: StartingManifest) {
+  return {
+    pipeline: id,
+    version,
+    pulled: source.kind === 'file' || source.kind === 'http',
+    ...(approval && { gate: approval.before }),
+    concurrency: limits.concurrency,
+    deadlineMs,
+  };
+}
+
+export type StartingManifest = Pick<
+  Manifest,
+  'id' | 'version' | 'source' | 'approval' | 'limits' | 'deadlineMs'
+>;

@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { canonicalJson } from '../canonicalJson.ts';
+import { claimedRequester } from '../grants/grant.ts';
+import type { Principal } from '../principal.ts';
+import type { Credential } from '../revocation.ts';
+import type { Schedule } from './schedule.ts';
+
+/** `typ` of the protected header. */
+export const delegationType = 'delegation+jwt';
+
+/** An owner consents for this long at most, and by default. */
+export const delegationMaxS = 90 * 86_400;
+
+const text = z.string().regex(/^[^\0]+$/);
+
+/**
+ * A person’s consent, signed by the API from their own token, that a schedule runs a pipeline in their name. It names exactly
+ * what they agreed to: whatever changes afterwards needs a new one. Times are seconds since 1970.
+ */
+export const DelegationClaims = z.strictObject({
+  iss: text,
+  aud: z.literal('waybill'),
+  iat: z.int(),
+  /** No time before this is due under it. */
+  nbf: z.int(),
+  exp: z.int(),
+  /** `dlg_…` */
+  jti: z.string().regex(/^dlg_[0-9a-f-]{36}$/),
+  /** `prn_…` of the owner. */
+  sub: text,
+  /** The owner as their token had them, and when it was issued. */
+  req: claimedRequester,
+  tenant: text,
+  schedule: text,
+  pipeline: text,
+  definitionDigest: text,
+  /** Of the terms, as canonical JSON: lower-case hex SHA-256. */
+  termsDigest: text,
+  /** Of where events go and the links that they carry; absent: nobody is told. */
+  callbackDigest: text.optional(),
+});
+export type DelegationClaims = z.infer<typeof DelegationClaims>;
+
+/** The text of which a consent holds the digest. */
+export function describeTerms({ terms }: Pick<Schedule, 'terms'>): string {
+  return canonicalJson(terms);
+}
+
+/** Who acts for the owner when a schedule fires: Waybill itself, by a name of its own. */
+export interface SchedulerActor {
+  id: string;
+  issuer: string;
+  subject: 'scheduler';
+  kind: 'service';
+}
+
+/** The owner as the consent has them, with the scheduler acting for them. */
+export function principalUnder({ sub, req, tenant }: DelegationClaims, actor: SchedulerActor): Principal {
+  const { iss: issuer, sub: subject, kind, roles, person } = req;
+  return { id: sub, issuer, subject, kind, tenant, roles, ...(person !== undefined && { person }), actor };
+}
+
+/** What may have been revoked of it: the owner, the scheduler, the consent itself, the key that signed it. */
+export function credentialUnder(
+  { sub, req, tenant, jti }: DelegationClaims,
+  actor: SchedulerActor,
+  key: string,
+): Credential {
+  const principals = [sub, actor.id];
+  return { tenant, principals, issuedAtS: req.iat, outlastsSession: true, delegation: jti, key };
+}
