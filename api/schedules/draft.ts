@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { auditOf } from '../../domain/audit.ts';
 import { parseDuration } from '../../domain/duration.ts';
@@ -68,7 +69,7 @@ export async function checkDraft(
   ports: ApiPorts,
   admission: Admission,
   { pipeline: id, terms }: { pipeline: string; terms: ScheduleTerms },
-  request: Parameters<typeof mayRun>[2],
+  request: FastifyRequest,
 ) {
   const pipeline = ports.definitions.find(id);
   if (!pipeline) throw unknownPipeline(ports, admission.principal, id, '/pipeline');
@@ -84,7 +85,7 @@ export async function checkTerms(
   admission: Admission,
   pipeline: LoadedPipeline,
   terms: ScheduleTerms,
-  request: Parameters<typeof mayRun>[2],
+  request: FastifyRequest,
 ): Promise<Allowed> {
   const allowed = await maySchedule(ports, admission, pipeline, request);
   checkReads(pipeline);
@@ -101,7 +102,7 @@ async function maySchedule(
   ports: ApiPorts,
   { principal }: Admission,
   pipeline: LoadedPipeline,
-  request: Parameters<typeof mayRun>[2],
+  request: FastifyRequest,
 ): Promise<Allowed> {
   const decisions = await mayRun(ports, { principal, pipeline }, request, ['schedule']);
   return {

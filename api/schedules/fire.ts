@@ -9,6 +9,7 @@ import {
   firingWorkflow,
   isListed,
   listedWithinMs,
+  type StartedLately,
 } from '../../domain/schedules/firing.ts';
 import { type Schedule, scheduleOf } from '../../domain/schedules/schedule.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
@@ -127,7 +128,7 @@ async function unlisted(
   asked: Asked,
   { tenant }: Schedule,
   execution: Genuine,
-  recent: Parameters<typeof isListed>[1],
+  recent: readonly StartedLately[],
 ): Promise<FiringAnswer | undefined> {
   if (isListed(execution, recent)) return undefined;
   if (Date.now() - execution.startedAtMs < listedWithinMs)

@@ -1,5 +1,6 @@
-import type { FiringExecution, FiringRef } from '../schedules/firing.ts';
+import type { FiringExecution, FiringRef, StartedLately } from '../schedules/firing.ts';
 import type { Schedule, ScheduleTiming } from '../schedules/schedule.ts';
+import type { Range } from '../schedules/skipped.ts';
 
 /** What Temporal knows of times and of schedules. All of it throws `TemporalUnavailable`. */
 export interface Timetable {
@@ -8,10 +9,7 @@ export interface Timetable {
    * Temporal computes them, from nothing but the timing that is given here, and only those count that fit it by our own reading
    * too. Throws `ScheduleInvalid`.
    */
-  times(
-    timing: ScheduleTiming,
-    range: { fromMs: number; toMs: number },
-  ): Promise<{ timesMs: number[]; complete: boolean }>;
+  times(timing: ScheduleTiming, range: Range): Promise<{ timesMs: number[]; complete: boolean }>;
   /** What it has of a schedule; `undefined`: nothing. */
   describe(schedule: Schedule): Promise<KnownSchedule | undefined>;
   execution(firing: FiringRef): Promise<FiringExecution | undefined>;
@@ -24,7 +22,7 @@ export interface KnownSchedule {
   /** Why it is paused, as whoever paused it said. */
   note: string;
   /** First executions of what it has started lately, oldest first; of each when. */
-  recent: { workflowId: string; firstRunId: string; takenAtMs: number }[];
+  recent: StartedLately[];
   /** With jitter; none while it is paused. */
   nextMs: number[];
 }

@@ -150,13 +150,20 @@ const firingChecks: readonly FiringCheck[] = [
   },
 ];
 
+/** One of those that Temporal says a schedule has started. */
+export interface StartedLately {
+  workflowId: string;
+  firstRunId: string;
+  takenAtMs: number;
+}
+
 /** Temporal keeps the last ten; of one that is older than all of them it can be told no more. */
 const recentMax = 10;
 
 /** Whether Temporal’s own list of what a schedule has started lately names the execution. */
 export function isListed(
   { workflowId, firstRunId, startedAtMs }: FiringExecution,
-  recent: readonly { workflowId: string; firstRunId: string; takenAtMs: number }[],
+  recent: readonly StartedLately[],
 ): boolean {
   if (recent.some((one) => one.workflowId === workflowId && one.firstRunId === firstRunId)) return true;
   return recent.length >= recentMax && recent.every(({ takenAtMs }) => takenAtMs > startedAtMs);
