@@ -1,18 +1,15 @@
 import { WaybillError } from '../domain/errors.ts';
 import { similarTo } from '../domain/nearest.ts';
-import { pipelineResourceOf } from '../domain/policies/policy.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Principal } from '../domain/principal.ts';
+import { mayReadPipeline } from './mayRead.ts';
 import type { ApiPorts } from './ports.ts';
 
 type Ports = Pick<ApiPorts, 'definitions' | 'policy'>;
 
 /** The pipelines that somebody may know of. */
 export function readablePipelines({ definitions, policy }: Ports, principal: Principal): LoadedPipeline[] {
-  return definitions.list().filter(({ manifest }) => {
-    const resource = pipelineResourceOf(manifest, principal.tenant);
-    return policy.decide({ principal, action: 'read', resource }).allowed;
-  });
+  return definitions.list().filter(({ manifest }) => mayReadPipeline(policy, principal, manifest));
 }
 
 /** Names the one that was probably meant, of those alone that whoever asks may know of. */

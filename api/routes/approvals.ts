@@ -7,9 +7,9 @@ import type { ShownApproval } from '../../domain/ports/approvals.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { ApprovalDetail, ApprovalView, approvalDetailOf, approvalViewOf } from '../approvalView.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
+import { mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
-import { mayRead } from './runs.ts';
 
 export function listApprovals({ approvals, policy }: ApiPorts, options: ApiOptions) {
   return handler(
@@ -47,7 +47,7 @@ export function listApprovals({ approvals, policy }: ApiPorts, options: ApiOptio
       const { items, nextCursor } = await readablePage(
         { limit, cursor },
         (page) => approvals.list(principal.tenant, { ...wanted, ...page }),
-        (one) => mayRead(policy, principal, one.run) && (!toDecide || mayDecide(policy, principal, one)),
+        (one) => mayReadRun(policy, principal, one.run) && (!toDecide || mayDecide(policy, principal, one)),
       );
       return { items: items.map(({ approval }) => approvalViewOf(approval, options)), nextCursor };
     },

@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import { auditOf } from '../../domain/audit.ts';
 import { deliveryLinksOf, runLinksOf, scheduleLinksOf } from '../../domain/links.ts';
-import { type Policy, pipelineResourceOf } from '../../domain/policies/policy.ts';
+import type { Policy } from '../../domain/policies/policy.ts';
 import type { ShownDelivery } from '../../domain/ports/deliveries.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { type Delivery, deliveryStates } from '../../domain/webhooks/webhookDelivery.ts';
 import { webhookTypes } from '../../domain/webhooks/webhookEvent.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
+import { mayReadPipeline, mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
-import { mayRead } from './runs.ts';
 
 export const DeliveryView = z.object({
   id: z.string().describe('Also the `webhook-id` under which the receiver gets it, however often.'),
@@ -91,10 +91,9 @@ export function redeliver({ deliveries }: ApiPorts, options: ApiOptions) {
 
 /** Of a run, or of the pipeline of a schedule. */
 function mayReadAbout(policy: Policy, principal: Principal, { run, scheduled }: ShownDelivery): boolean {
-  if (run) return mayRead(policy, principal, run);
+  if (run) return mayReadRun(policy, principal, run);
   if (!scheduled) return false;
-  const resource = pipelineResourceOf(scheduled, principal.tenant);
-  return policy.decide({ principal, action: 'read', resource }).allowed;
+  return mayReadPipeline(policy, principal, scheduled);
 }
 
 function viewOf(

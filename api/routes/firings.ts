@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { errors } from '../../domain/errors.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
+import { mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { fire } from '../schedules/fire.ts';
 import { skippedBy } from '../schedules/skipped.ts';
 import { FiringView, firingViewOf } from '../scheduleView.ts';
-import { mayRead } from './runs.ts';
 
 export function listFirings(ports: ApiPorts, options: ApiOptions) {
   const { firings, policy } = ports;
@@ -28,7 +28,7 @@ export function listFirings(ports: ApiPorts, options: ApiOptions) {
       );
       const skipped = await skippedBy(ports, schedule!, runs);
       const items = page.items.map(({ firing, run }) => {
-        const readable = run && mayRead(policy, principal, run) ? run : null;
+        const readable = run && mayReadRun(policy, principal, run) ? run : null;
         return firingViewOf({ firing, run: readable }, skipped.get(firing.nominalAt), options);
       });
       return { ...page, items };

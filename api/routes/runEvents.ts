@@ -5,9 +5,9 @@ import { WaybillError } from '../../domain/errors.ts';
 import { hasEnded } from '../../domain/runs/run.ts';
 import type { Admission } from '../gate.ts';
 import { byId, handler } from '../handler.ts';
+import { mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { runViewOf } from '../runView.ts';
-import { mayRead } from './runs.ts';
 
 const streamsMax = 1_000;
 /** Proxies cut what is silent for a minute. */
@@ -82,7 +82,7 @@ async function* follow(
     const run = await isRevoked()
       .then(async (revoked) => {
         const found = revoked ? null : await intake.findRun(tenant, runId);
-        return found && !mayRead(policy, principal, found) ? null : found;
+        return found && !mayReadRun(policy, principal, found) ? null : found;
       })
       .catch(() => undefined);
     // The right to read it is gone, and whoever connects again hears why.

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { auditOf } from '../../domain/audit.ts';
-import { type Policy, runResourceOf } from '../../domain/policies/policy.ts';
-import { type Principal, requesterOf } from '../../domain/principal.ts';
-import { type Run, runStates } from '../../domain/runs/run.ts';
+import { requesterOf } from '../../domain/principal.ts';
+import { runStates } from '../../domain/runs/run.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
+import { mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
 import { RunView, runViewOf } from '../runView.ts';
@@ -30,15 +30,11 @@ export function listRuns({ intake, policy }: ApiPorts, options: ApiOptions) {
       const { items, nextCursor } = await readablePage(
         { limit, cursor },
         (page) => intake.listRuns(principal.tenant, { ...wanted, ...page }),
-        (run) => mayRead(policy, principal, run),
+        (run) => mayReadRun(policy, principal, run),
       );
       return { items: items.map((run) => runViewOf(run, options)), nextCursor };
     },
   );
-}
-
-export function mayRead(policy: Policy, principal: Principal, run: Run): boolean {
-  return policy.decide({ principal, action: 'read', resource: runResourceOf(run) }).allowed;
 }
 
 export function getRun(options: ApiOptions) {

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { runLinksOf } from '../../domain/links.ts';
-import { pipelineResourceOf } from '../../domain/policies/policy.ts';
 import type { Principal } from '../../domain/principal.ts';
 import {
   type Schedule,
@@ -9,12 +8,12 @@ import {
   scheduleStates,
 } from '../../domain/schedules/schedule.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
+import { mayReadPipeline, mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
 import { checkDraft } from '../schedules/draft.ts';
 import { skippedBy } from '../schedules/skipped.ts';
 import { ScheduleDetail, ScheduleView, scheduleViewOf, type WaitsFor } from '../scheduleView.ts';
-import { mayRead } from './runs.ts';
 
 const dayMs = 86_400_000;
 
@@ -39,11 +38,8 @@ export function listSchedules({ schedules, policy, definitions }: ApiPorts, opti
       const { items, nextCursor } = await readablePage(
         { limit, cursor },
         (page) => schedules.list(principal.tenant, { ...wanted, ...page }),
-        ({ pipeline, definition }) => {
-          const facts = definitions.find(pipeline)?.manifest ?? definition;
-          const resource = pipelineResourceOf(facts, principal.tenant);
-          return policy.decide({ principal, action: 'read', resource }).allowed;
-        },
+        ({ pipeline, definition }) =>
+          mayReadPipeline(policy, principal, definitions.find(pipeline)?.manifest ?? definition),
       );
       return { items: items.map((one) => scheduleViewOf(one, options)), nextCursor };
     },
@@ -79,7 +75,7 @@ async function waitsFor(
     ports.intake.findRun(tenant, last.runId),
     skippedBy(ports, schedule, [last]),
   ]);
-  const readable = run && mayRead(ports.policy, principal, run) ? run : undefined;
+  const readable = run && mayReadRun(ports.policy, principal, run) ? run : undefined;
   return {
     run: last.runId,
     at: last.nominalAt,
