@@ -2,6 +2,7 @@ import { uuidv7 } from 'uuidv7';
 import type { Approval, RecordedDecision } from '../../domain/approvals/approval.ts';
 import { type DecisionClaims, decisionType } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
+import { claimsOf } from '../../domain/grants/claimedRequester.ts';
 import type { Admission } from '../gate.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';
@@ -29,14 +30,7 @@ export async function mintDecision(
     jti: id,
     txn,
     sub: principal.id,
-    req: {
-      iss: principal.issuer,
-      sub: principal.subject,
-      iat: Math.floor(credential.issuedAtS),
-      kind: 'person',
-      roles: [...principal.roles],
-      ...(principal.person !== undefined && { person: principal.person }),
-    },
+    req: { ...claimsOf(principal, credential), kind: 'person' },
     tctx: {
       tenant: approval.tenant,
       namespace,

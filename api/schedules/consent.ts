@@ -1,5 +1,6 @@
 import { uuidv7 } from 'uuidv7';
 import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
+import { claimsOf } from '../../domain/grants/claimedRequester.ts';
 import { actionsOfRun } from '../../domain/grants/grant.ts';
 import { scheduleLinksOf } from '../../domain/links.ts';
 import { pipelineResourceOf } from '../../domain/policies/policy.ts';
@@ -60,14 +61,7 @@ export async function giveConsent(
     exp: nowS + Math.min(lifetimeS, delegationMaxS),
     jti: `dlg_${uuidv7()}`,
     sub: principal.id,
-    req: {
-      iss: principal.issuer,
-      sub: principal.subject,
-      iat: Math.floor(credential.issuedAtS),
-      kind: principal.kind,
-      roles: [...principal.roles],
-      ...(principal.person !== undefined && { person: principal.person }),
-    },
+    req: claimsOf(principal, credential),
     tenant: principal.tenant,
     schedule: draft.id,
     pipeline: pipeline.manifest.id,

@@ -1,6 +1,7 @@
 import { uuidv7 } from 'uuidv7';
 import { auditOf } from '../../domain/audit.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
+import { claimsOf } from '../../domain/grants/claimedRequester.ts';
 import { type GrantClaims, grantedSteps } from '../../domain/grants/grant.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { Acceptance, IdempotencyScope } from '../../domain/ports/intake.ts';
@@ -90,14 +91,7 @@ export async function mint(
     txn: draft.txn,
     sub: principal.id,
     scope: granted.join(' '),
-    req: {
-      iss: principal.issuer,
-      sub: principal.subject,
-      iat: Math.floor(draft.credential.issuedAtS),
-      kind: principal.kind,
-      roles: [...principal.roles],
-      ...(principal.person !== undefined && { person: principal.person }),
-    },
+    req: claimsOf(principal, draft.credential),
     ...(principal.actor && {
       act: {
         id: principal.actor.id,

@@ -1,35 +1,33 @@
 import { z } from 'zod';
-import { claimedRequester } from '../grants/grant.ts';
+import { claimedPrincipal, claimedRequester, claimText } from '../grants/claimedRequester.ts';
 import type { Principal } from '../principal.ts';
 
 /** `typ` of the protected header of a signed decision. */
 export const decisionType = 'decision+jwt';
-
-const text = z.string().regex(/^[^\0]+$/);
 
 /**
  * Claims of a decision: what a person decided about exactly what they were shown. Minted by the API from the verified token of the
  * approver; good for one approval, whose deadline is its `exp`. Not a bearer credential.
  */
 export const DecisionClaims = z.strictObject({
-  iss: text,
+  iss: claimText,
   aud: z.literal('waybill'),
   /** Seconds since 1970, as all times here. */
   iat: z.int(),
   exp: z.int(),
   /** Also the id of the update that carries it. */
-  jti: text,
+  jti: claimText,
   txn: z.string().regex(/^[0-9a-f]{32}$/),
   /** `prn_…` of the approver. */
-  sub: text,
+  sub: claimText,
   /** The claims by which policies decide about the approver, and when the token was issued that carried them. */
   req: claimedRequester.extend({ kind: z.literal('person') }),
   tctx: z.strictObject({
-    tenant: text,
-    namespace: text,
+    tenant: claimText,
+    namespace: claimText,
     /** The run that waits. */
-    workflowId: text,
-    approval: text,
+    workflowId: claimText,
+    approval: claimText,
     /** Of what was shown. */
     shownDigest: z.string().regex(/^[0-9a-f]{64}$/),
     vote: z.enum(['approve', 'reject']),
@@ -40,16 +38,8 @@ export const DecisionClaims = z.strictObject({
 export type DecisionClaims = z.infer<typeof DecisionClaims>;
 
 /** Who decided, as the verified claims had them then. */
-export function approverOf({ sub, req, tctx }: DecisionClaims): Principal {
-  return {
-    id: sub,
-    issuer: req.iss,
-    subject: req.sub,
-    kind: req.kind,
-    tenant: tctx.tenant,
-    roles: req.roles,
-    ...(req.person !== undefined && { person: req.person }),
-  };
+export function approverOf(claims: DecisionClaims): Principal {
+  return claimedPrincipal(claims, claims.tctx.tenant);
 }
 
 /** What update and signal `decide` bring. Who reaches Temporal sends what they like, so it is parsed before it is used. */

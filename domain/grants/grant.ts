@@ -5,6 +5,7 @@ import type { Action } from '../policies/policy.ts';
 import type { VerifiedGrant } from '../ports/grants.ts';
 import type { Principal } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
+import { claimedKind, claimedPrincipal, claimedRequester, claimText } from './claimedRequester.ts';
 
 /**
  * The steps that a grant of a run may name, one for each activity, and what the policy is asked before each attempt.
@@ -62,47 +63,29 @@ export function isHousekeeping(step: string): boolean {
 /** `typ` of the protected header. */
 export const grantType = 'grant+jwt';
 
-/** PostgreSQL keeps no text with a zero byte, so a claim that has one could not even be refused on record. */
-const text = z.string().regex(/^[^\0]+$/);
-const kind = z.enum(['person', 'service', 'agent']);
-
-/**
- * The claims of the requester by which policies decide, and when the token was issued that carried them: what a
- * sign-out makes void is also whatever was asked for later with a token from before it.
- */
-export const claimedRequester = z.strictObject({
-  iss: text,
-  sub: text,
-  iat: z.int(),
-  kind,
-  roles: z.array(text),
-  /** Which human it is, where the issuer says. */
-  person: text.optional(),
-});
-
 /** What ties a grant to one workflow execution chain: everything is compared with what Temporal says. */
 const binding = {
-  tenant: text,
-  namespace: text,
-  workflowId: text,
-  workflowType: text,
+  tenant: claimText,
+  namespace: claimText,
+  workflowId: claimText,
+  workflowType: claimText,
 };
 
 const claims = {
-  iss: text,
+  iss: claimText,
   aud: z.literal('waybill'),
   /** Seconds since 1970, as all times here. */
   iat: z.int(),
   exp: z.int(),
-  jti: text,
+  jti: claimText,
   /** W3C trace id of the request that was accepted. */
   txn: z.string().regex(/^[0-9a-f]{32}$/),
   /** `prn_…` of the principal on whose behalf the workflow acts. */
-  sub: text,
+  sub: claimText,
   scope: z.string().regex(/^[^\0]*$/),
   req: claimedRequester,
   /** Who acts for the requester (RFC 8693). */
-  act: z.strictObject({ id: text, iss: text, sub: text, kind }).optional(),
+  act: z.strictObject({ id: claimText, iss: claimText, sub: claimText, kind: claimedKind }).optional(),
 };
 
 /**
@@ -114,13 +97,13 @@ export const WorkflowGrantClaims = z.strictObject({
   tctx: z.strictObject({
     ...binding,
     /** Names of the activities it may run. */
-    steps: z.array(text),
+    steps: z.array(claimText),
     /** Types of the child workflows that may run under it, with ids that begin with its own and a `/`. */
-    children: z.array(text).optional(),
+    children: z.array(claimText).optional(),
     /** Of the arguments with which it may be started, as canonical JSON; absent: any. Not asked of what it continues as. */
-    argumentsDigest: text.optional(),
+    argumentsDigest: claimText.optional(),
     /** The one message that may carry the grant. With it, only a grant that has `argumentsDigest` too may start the workflow. */
-    message: z.strictObject({ name: text, argumentsDigest: text }).optional(),
+    message: z.strictObject({ name: claimText, argumentsDigest: claimText }).optional(),
   }),
 });
 export type WorkflowGrantClaims = z.infer<typeof WorkflowGrantClaims>;
@@ -130,19 +113,19 @@ export const GrantClaims = z.strictObject({
   ...claims,
   tctx: z.strictObject({
     ...binding,
-    pipeline: text,
+    pipeline: claimText,
     version: z.int(),
-    definitionDigest: text,
+    definitionDigest: claimText,
     /** Inline: of the digests of its batches; upload: of the id of the run; otherwise of the description of the source. */
-    sourceDigest: text,
+    sourceDigest: claimText,
     /** Of the parameters as canonical JSON. */
-    parametersDigest: text,
+    parametersDigest: claimText,
     /** Of where events go and the links that they carry; absent: nobody is called back. */
-    callbackDigest: text.optional(),
+    callbackDigest: claimText.optional(),
     steps: z.array(z.enum(steps)),
-    policyDigest: text,
+    policyDigest: claimText,
     /** `dlg_…` of the consent under which a schedule began the run; revoking that stops the run too. */
-    delegation: text.optional(),
+    delegation: claimText.optional(),
   }),
 });
 export type GrantClaims = z.infer<typeof GrantClaims>;
@@ -161,17 +144,9 @@ export function actorOf({
 }
 
 /** The principal for whom a policy decides while the workflow runs: as the verified claims had them at acceptance. */
-export function principalOf({ sub, req, act, tctx }: WorkflowGrantClaims | GrantClaims): Principal {
-  return {
-    id: sub,
-    issuer: req.iss,
-    subject: req.sub,
-    kind: req.kind,
-    tenant: tctx.tenant,
-    roles: req.roles,
-    ...(req.person !== undefined && { person: req.person }),
-    ...(act && { actor: { id: act.id, issuer: act.iss, subject: act.sub, kind: act.kind } }),
-  };
+export function principalOf({ act, ...claims }: WorkflowGrantClaims | GrantClaims): Principal {
+  const actor = act && { id: act.id, issuer: act.iss, subject: act.sub, kind: act.kind };
+  return { ...claimedPrincipal(claims, claims.tctx.tenant), ...(actor && { actor }) };
 }
 
 /** All of a grant that somebody may have revoked. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { canonicalJson } from '../canonicalJson.ts';
-import { claimedRequester } from '../grants/grant.ts';
+import { claimedPrincipal, claimedRequester, claimText } from '../grants/claimedRequester.ts';
 import type { Principal } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
 import type { Schedule } from './schedule.ts';
@@ -11,14 +11,12 @@ export const delegationType = 'delegation+jwt';
 /** An owner consents for this long at most, and by default. */
 export const delegationMaxS = 90 * 86_400;
 
-const text = z.string().regex(/^[^\0]+$/);
-
 /**
  * A person’s consent, signed by the API from their own token, that a schedule runs a pipeline in their name. It names exactly
  * what they agreed to: whatever changes afterwards needs a new one. Times are seconds since 1970.
  */
 export const DelegationClaims = z.strictObject({
-  iss: text,
+  iss: claimText,
   aud: z.literal('waybill'),
   iat: z.int(),
   /** No time before this is due under it. */
@@ -27,17 +25,17 @@ export const DelegationClaims = z.strictObject({
   /** `dlg_…` */
   jti: z.string().regex(/^dlg_[0-9a-f-]{36}$/),
   /** `prn_…` of the owner. */
-  sub: text,
+  sub: claimText,
   /** The owner as their token had them, and when it was issued. */
   req: claimedRequester,
-  tenant: text,
-  schedule: text,
-  pipeline: text,
-  definitionDigest: text,
+  tenant: claimText,
+  schedule: claimText,
+  pipeline: claimText,
+  definitionDigest: claimText,
   /** Of the terms, as canonical JSON: lower-case hex SHA-256. */
-  termsDigest: text,
+  termsDigest: claimText,
   /** Of where events go and the links that they carry; absent: nobody is told. */
-  callbackDigest: text.optional(),
+  callbackDigest: claimText.optional(),
 });
 export type DelegationClaims = z.infer<typeof DelegationClaims>;
 
@@ -55,9 +53,8 @@ export interface SchedulerActor {
 }
 
 /** The owner as the consent has them, with the scheduler acting for them. */
-export function principalUnder({ sub, req, tenant }: DelegationClaims, actor: SchedulerActor): Principal {
-  const { iss: issuer, sub: subject, kind, roles, person } = req;
-  return { id: sub, issuer, subject, kind, tenant, roles, ...(person !== undefined && { person }), actor };
+export function principalUnder(claims: DelegationClaims, actor: SchedulerActor): Principal {
+  return { ...claimedPrincipal(claims, claims.tenant), actor };
 }
 
 /** What may have been revoked of it: the owner, the scheduler, the consent itself, the key that signed it. */

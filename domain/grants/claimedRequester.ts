@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import type { Principal } from '../principal.ts';
+import type { Credential } from '../revocation.ts';
+
+/** PostgreSQL keeps no text with a zero byte, so a claim that has one could not even be refused on record. */
+export const claimText = z.string().regex(/^[^\0]+$/);
+export const claimedKind = z.enum(['person', 'service', 'agent']);
+
+/**
+ * The claims of the requester by which policies decide, and when the token was issued that carried them: what a
+ * sign-out makes void is also whatever was asked for later with a token from before it.
+ */
+export const claimedRequester = z.strictObject({
+  iss: claimText,
+  sub: claimText,
+  iat: z.int(),
+  kind: claimedKind,
+  roles: z.array(claimText),
+  /** Which human it is, where the issuer says. */
+  person: claimText.optional(),
+});
+
+type ClaimedRequester = z.infer<typeof claimedRequester>;
+
+/** What is claimed of somebody whose token was verified, issued when that was. */
+export function claimsOf(
+  { issuer, subject, kind, roles, person }: Principal,
+  { issuedAtS }: Credential,
+): ClaimedRequester {
+  return {
+    iss: issuer,
+    sub: subject,
+    iat: Math.floor(issuedAtS),
+    kind,
+    roles: [...roles],
+    ...(person !== undefined && { person }),
+  };
+}
+
+/** Whom verified claims are about. */
+export function claimedPrincipal(
+  { sub, req }: { sub: string; req: ClaimedRequester },
+  tenant: string,
+): Principal {
+  const { iss: issuer, sub: subject, kind, roles, person } = req;
+  return { id: sub, issuer, subject, kind, tenant, roles, ...(person !== undefined && { person }) };
+}
