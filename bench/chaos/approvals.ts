@@ -89,8 +89,8 @@ const ends: Readonly<Record<string, { approvals: readonly string[]; rows: number
 async function judge(database: pg.Pool, races: number): Promise<string[]> {
   const { rows } = await database.query(`
     SELECT r.id, coalesce(r.reason->>'code', r.state) AS run, a.state AS approval,
-           (SELECT count(*) FROM waybill.approval b WHERE b.run_id = r.id AND b.id <> a.id)::int AS before,
-           (SELECT count(*) FROM waybill.approval b WHERE b.run_id = r.id AND b.id <> a.id AND b.state = 'void')::int AS void,
+           (SELECT count(*) FROM waybill.approval b WHERE b.tenant = r.tenant AND b.run_id = r.id AND b.id <> a.id)::int AS before,
+           (SELECT count(*) FROM waybill.approval b WHERE b.tenant = r.tenant AND b.run_id = r.id AND b.id <> a.id AND b.state = 'void')::int AS void,
            (SELECT count(*) FROM wires w WHERE w._run = r.id)::int AS rows,
            (SELECT count(*) FROM waybill.audit_event e WHERE e.run_id = r.id AND e.action = 'run.published')::int AS published,
            (SELECT count(*) FROM waybill.audit_event e WHERE e.run_id = r.id AND e.detail->>'approval' = a.id
@@ -98,7 +98,7 @@ async function judge(database: pg.Pool, races: number): Promise<string[]> {
            (SELECT count(*) FROM waybill.audit_event e WHERE e.run_id = r.id
               AND e.action IN ('run.completed', 'run.cancelled', 'run.failed'))::int AS over
     FROM waybill.run r
-    JOIN LATERAL (SELECT id, state FROM waybill.approval WHERE run_id = r.id ORDER BY round DESC LIMIT 1) a ON true
+    JOIN LATERAL (SELECT id, state FROM waybill.approval WHERE tenant = r.tenant AND run_id = r.id ORDER BY round DESC LIMIT 1) a ON true
     WHERE r.pipeline = 'wires'`);
   const seen = new Map<string, number>();
   const violations: string[] =
