@@ -73,8 +73,9 @@ describe('keys of any number of APIs', () => {
     return keys;
   }
 
-  /** As if so much time had gone by; everybody looks again. Those who vouch for a key have said it so. */
+  /** As if so much time had gone by, for all at one moment; everybody looks again. Those who vouch for a key have said it so. */
   async function pass(seconds: number): Promise<void> {
+    await database.query('BEGIN');
     await database.query(
       `UPDATE waybill.grant_key SET created_at = created_at - $1 * interval '1 second',
          signs_from = signs_from - $1 * interval '1 second', retired_at = retired_at - $1 * interval '1 second'`,
@@ -87,6 +88,7 @@ describe('keys of any number of APIs', () => {
       const voucher = await signVoucher(key, by);
       await database.query('UPDATE waybill.grant_key SET voucher = $2 WHERE kid = $1', [key.kid, voucher]);
     }
+    await database.query('COMMIT');
     for (const { keys } of apis) await keys.list();
   }
   const rows = async () => (await listGrantKeys(database)).keys;
