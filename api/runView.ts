@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { gates } from '../domain/approvals/approval.ts';
 import { approvalLinksOf, runLinksOf } from '../domain/links.ts';
+import { principalKinds } from '../domain/principal.ts';
 import { type Run, runStates } from '../domain/runs/run.ts';
 import { RunCounts } from '../domain/webhooks/webhookEvent.ts';
 import type { ApiOptions } from './ports.ts';
 import { temporalLinkOf } from './temporalLink.ts';
 
-const kind = z.enum(['person', 'service', 'agent']);
+const kind = z.enum(principalKinds);
 
 /** Who asks, and who acts for them. */
 export const RequesterView = z.object({

@@ -12,7 +12,8 @@ export interface Principal {
   actor?: { id: string; issuer: string; subject: string; kind: PrincipalKind };
 }
 
-export type PrincipalKind = 'person' | 'service' | 'agent';
+export const principalKinds = ['person', 'service', 'agent'] as const;
+export type PrincipalKind = (typeof principalKinds)[number];
 
 /** The part of a principal that a run shows and a grant carries. */
 export type Requester = Pick<Principal, 'id' | 'issuer' | 'subject' | 'kind' | 'person' | 'actor'>;

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { principalKinds } from '../../domain/principal.ts';
 import { SettingsError } from '../../domain/settings.ts';
 
 /*
@@ -16,7 +17,7 @@ export const Roles = z
   .array(z.string().regex(/^[\x21-\x7e]{1,100}$/))
   .min(1)
   .max(100);
-export const Kind = z.enum(['person', 'service', 'agent']);
+export const Kind = z.enum(principalKinds);
 /** OpenID Connect Core 1.0, section 2: at most 255 ASCII characters. So no two subjects can look alike. */
 export const Subject = z.string().regex(/^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/);
 

@@ -5,6 +5,7 @@ import type { StrayName } from '../../adapters/policy/names.ts';
 import { type Action, actionResources, callerActions, taskActions } from '../../domain/policies/policy.ts';
 import type { CaseResult } from '../../domain/policies/policyCases.ts';
 import type { PowerlessRole } from '../../domain/policies/powerlessRoles.ts';
+import { type PrincipalKind, principalKinds } from '../../domain/principal.ts';
 import type { Hypothesis } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, exitCode } from '../context.ts';
@@ -40,8 +41,8 @@ export const addPolicy: AddCommand = (program, context) => {
       (role, before: string[]) => [...before, role],
       [],
     )
-    .addOption(new Option('--kind <kind>', 'what they are').choices(kinds).default('person'))
-    .addOption(new Option('--through <kind>', 'what acts for them').choices(kinds))
+    .addOption(new Option('--kind <kind>', 'what they are').choices(principalKinds).default('person'))
+    .addOption(new Option('--through <kind>', 'what acts for them').choices(principalKinds))
     .option('--subject <subject>', 'who they are, for policies that name somebody')
     .option('--run', 'on a run of the pipeline that somebody else has asked for, where it could be either')
     .option('--own', 'on a run of the pipeline that they have asked for themselves')
@@ -54,12 +55,10 @@ export const addPolicy: AddCommand = (program, context) => {
     });
 };
 
-const kinds = ['person', 'service', 'agent'] as const;
-
 interface Given {
   role: string[];
-  kind: (typeof kinds)[number];
-  through?: (typeof kinds)[number];
+  kind: PrincipalKind;
+  through?: PrincipalKind;
   subject?: string;
   run?: boolean;
   own?: boolean;

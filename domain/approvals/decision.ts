@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { claimedPrincipal, claimedRequester, claimText } from '../grants/claimedRequester.ts';
+import {
+  claimedPrincipal,
+  claimedRequester,
+  claimedTrace,
+  claimText,
+  issuedClaims,
+} from '../grants/claimedRequester.ts';
 import type { Principal } from '../principal.ts';
 
 /** `typ` of the protected header of a signed decision. */
@@ -10,16 +16,9 @@ export const decisionType = 'decision+jwt';
  * approver; good for one approval, whose deadline is its `exp`. Not a bearer credential.
  */
 export const DecisionClaims = z.strictObject({
-  iss: claimText,
-  aud: z.literal('waybill'),
-  /** Seconds since 1970, as all times here. */
-  iat: z.int(),
-  exp: z.int(),
-  /** Also the id of the update that carries it. */
-  jti: claimText,
-  txn: z.string().regex(/^[0-9a-f]{32}$/),
-  /** `prn_…` of the approver. */
-  sub: claimText,
+  /** Of the approver. `jti` is also the id of the update that carries it. */
+  ...issuedClaims,
+  txn: claimedTrace,
   /** The claims by which policies decide about the approver, and when the token was issued that carried them. */
   req: claimedRequester.extend({ kind: z.literal('person') }),
   tctx: z.strictObject({

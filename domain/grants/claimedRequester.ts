@@ -1,10 +1,23 @@
 import { z } from 'zod';
-import type { Principal } from '../principal.ts';
+import { type Principal, principalKinds } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
 
 /** PostgreSQL keeps no text with a zero byte, so a claim that has one could not even be refused on record. */
 export const claimText = z.string().regex(/^[^\0]+$/);
-export const claimedKind = z.enum(['person', 'service', 'agent']);
+export const claimedKind = z.enum(principalKinds);
+
+/** What whatever the API signs begins with; times are seconds since 1970. `sub` is the `prn_…` of whose statement or right it is. */
+export const issuedClaims = {
+  iss: claimText,
+  aud: z.literal('waybill'),
+  iat: z.int(),
+  exp: z.int(),
+  jti: claimText,
+  sub: claimText,
+};
+
+/** W3C trace id. */
+export const claimedTrace = z.string().regex(/^[0-9a-f]{32}$/);
 
 /**
  * The claims of the requester by which policies decide, and when the token was issued that carried them: what a

@@ -5,7 +5,14 @@ import type { Action } from '../policies/policy.ts';
 import type { VerifiedGrant } from '../ports/grants.ts';
 import type { Principal } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
-import { claimedKind, claimedPrincipal, claimedRequester, claimText } from './claimedRequester.ts';
+import {
+  claimedKind,
+  claimedPrincipal,
+  claimedRequester,
+  claimedTrace,
+  claimText,
+  issuedClaims,
+} from './claimedRequester.ts';
 
 /**
  * The steps that a grant of a run may name, one for each activity, and what the policy is asked before each attempt.
@@ -72,16 +79,10 @@ const binding = {
 };
 
 const claims = {
-  iss: claimText,
-  aud: z.literal('waybill'),
-  /** Seconds since 1970, as all times here. */
-  iat: z.int(),
-  exp: z.int(),
-  jti: claimText,
-  /** W3C trace id of the request that was accepted. */
-  txn: z.string().regex(/^[0-9a-f]{32}$/),
-  /** `prn_…` of the principal on whose behalf the workflow acts. */
-  sub: claimText,
+  /** Of the principal on whose behalf the workflow acts. */
+  ...issuedClaims,
+  /** Of the request that was accepted. */
+  txn: claimedTrace,
   scope: z.string().regex(/^[^\0]*$/),
   req: claimedRequester,
   /** Who acts for the requester (RFC 8693). */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Principal } from '../principal.ts';
+import { type Principal, principalKinds } from '../principal.ts';
 import {
   callerActions,
   type DefinitionFacts,
@@ -9,7 +9,7 @@ import {
   taskActions,
 } from './policy.ts';
 
-const kind = z.enum(['person', 'service', 'agent']);
+const kind = z.enum(principalKinds);
 const name = z.string().min(1).max(255);
 
 /** A pipeline of the project, or as it would be with other labels or an approval. */

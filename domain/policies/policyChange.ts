@@ -1,5 +1,5 @@
 import { canonicalJson } from '../canonicalJson.ts';
-import type { Principal } from '../principal.ts';
+import { type Principal, principalKinds } from '../principal.ts';
 import {
   type Action,
   actionResources,
@@ -28,7 +28,7 @@ export interface PolicyChange {
 
 type On = 'pipeline' | 'run' | 'own run' | 'tenant' | 'instance';
 
-const actsAs = ['person', 'service', 'agent', 'person through an agent'] as const;
+const actsAs = [...principalKinds, 'person through an agent'] as const;
 type ActsAs = (typeof actsAs)[number];
 
 /** What policies say beside roles, kinds, labels and actions. */

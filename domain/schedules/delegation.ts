@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { canonicalJson } from '../canonicalJson.ts';
-import { claimedPrincipal, claimedRequester, claimText } from '../grants/claimedRequester.ts';
+import { claimedPrincipal, claimedRequester, claimText, issuedClaims } from '../grants/claimedRequester.ts';
 import type { Principal } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
 import type { Schedule } from './schedule.ts';
@@ -16,16 +16,12 @@ export const delegationMaxS = 90 * 86_400;
  * what they agreed to: whatever changes afterwards needs a new one. Times are seconds since 1970.
  */
 export const DelegationClaims = z.strictObject({
-  iss: claimText,
-  aud: z.literal('waybill'),
-  iat: z.int(),
+  /** Of the owner. */
+  ...issuedClaims,
   /** No time before this is due under it. */
   nbf: z.int(),
-  exp: z.int(),
   /** `dlg_…` */
   jti: z.string().regex(/^dlg_[0-9a-f-]{36}$/),
-  /** `prn_…` of the owner. */
-  sub: claimText,
   /** The owner as their token had them, and when it was issued. */
   req: claimedRequester,
   tenant: claimText,
