@@ -96,20 +96,7 @@ async function insertRun(
       SELECT EXISTS (SELECT FROM admitted) AS admitted, ${runColumns}, pg_notify('waybill_outbox', '')
       FROM (SELECT) once LEFT JOIN r ON true`,
     values: [
-      a.runId,
-      a.tenant,
-      a.manifest.id,
-      a.manifest.version,
-      a.definitionDigest,
-      JSON.stringify(a.manifest),
-      'accepted',
-      a.requestedBy.id,
-      JSON.stringify(a.requestedBy),
-      JSON.stringify(a.parameters ?? {}),
-      JSON.stringify(a.source),
-      a.callback && JSON.stringify(a.callback),
-      a.grant,
-      a.txn,
+      ...recordOf(a, 'accepted'),
       a.sealed ? 'sealed' : 'open',
       a.idempotency?.key ?? null,
       a.requestDigest ?? null,
@@ -126,6 +113,26 @@ async function insertRun(
   return rows[0].id === null ? undefined : runFromRow(rows[0]);
 }
 
+/** The columns of a run from `id` to `txn`. */
+function recordOf(a: Acceptance, state: 'accepted' | 'failed'): unknown[] {
+  return [
+    a.runId,
+    a.tenant,
+    a.manifest.id,
+    a.manifest.version,
+    a.definitionDigest,
+    JSON.stringify(a.manifest),
+    state,
+    a.requestedBy.id,
+    JSON.stringify(a.requestedBy),
+    JSON.stringify(a.parameters ?? {}),
+    JSON.stringify(a.source),
+    a.callback && JSON.stringify(a.callback),
+    a.grant,
+    a.txn,
+  ];
+}
+
 /** Nothing is to be started, so nothing goes to the outbox, and the key stays free for the next attempt. */
 export async function recordFailedRun(
   tenants: Tenants,
@@ -138,23 +145,11 @@ export async function recordFailedRun(
         WITH r AS (
           INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal,
             requested_by, parameters, source, callback, grant_jws, txn, arrival, counts, reason, ended_at)
-          VALUES ($1, $2, $3, $4, $5, $6, 'failed', $7, $8, $9, $10, $11, $12, $13, 'broken', $14, $15, now())
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'broken', $15, $16, now())
           RETURNING *, NULL::jsonb AS live
         ) SELECT ${runColumns} FROM r`,
       values: [
-        a.runId,
-        a.tenant,
-        a.manifest.id,
-        a.manifest.version,
-        a.definitionDigest,
-        JSON.stringify(a.manifest),
-        a.requestedBy.id,
-        JSON.stringify(a.requestedBy),
-        JSON.stringify(a.parameters ?? {}),
-        JSON.stringify(a.source),
-        a.callback && JSON.stringify(a.callback),
-        a.grant,
-        a.txn,
+        ...recordOf(a, 'failed'),
         JSON.stringify(zeroCounts),
         JSON.stringify({ code, message: errors[code].message }),
       ],
