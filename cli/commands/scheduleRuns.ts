@@ -3,10 +3,9 @@ import type { BackfillRequest } from '../../sdk/client.ts';
 import { byId } from '../byId.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import type { CliContext } from '../context.ts';
-import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
-import { printResult, tell } from '../output/print.ts';
-import { endLines } from '../output/runText.ts';
+import { printResult } from '../output/print.ts';
 import { zonedTime } from '../output/scheduleText.ts';
+import { waitForEnd } from '../waitForEnd.ts';
 
 interface RunOptions extends GlobalOptions {
   idempotencyKey?: string;
@@ -33,11 +32,7 @@ export function addScheduleRuns(schedules: Command, context: CliContext): void {
         ...(idempotencyKey !== undefined && { idempotencyKey }),
       });
       if (!options.wait) return printResult(options.json, accepted, () => [`Accepted as ${accepted.id}.`]);
-      tell(`Accepted as ${accepted.id}.`);
-      const run = await followToEnd(client, accepted.id);
-      const rejections = await refusalsOf(client, run);
-      printResult(options.json, run, () => endLines(run, rejections));
-      process.exitCode = exitCodeOf(run);
+      await waitForEnd(client, accepted, options);
     });
 
   byId(schedules, 'backfill', 'begin runs for times that have passed, in your own name')

@@ -2,12 +2,11 @@ import type { Command } from 'commander';
 import type { PipelineDetail, Run, WaybillClient } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
-import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
-import { printResult, tell } from '../output/print.ts';
-import { endLines } from '../output/runText.ts';
+import { printResult } from '../output/print.ts';
 import { type RawParameters, rawParameters, typedParameters } from '../parameters.ts';
 import { referenceOf } from '../reference.ts';
 import { type Data, dataOf, upload } from '../upload.ts';
+import { waitForEnd } from '../waitForEnd.ts';
 
 interface TriggerOptions extends GlobalOptions {
   file?: string;
@@ -44,11 +43,7 @@ async function trigger(id: string, options: TriggerOptions, context: CliContext)
     printResult(options.json, accepted, () => acceptedLines(accepted, options));
     return;
   }
-  tell(`Accepted as ${accepted.id}.`);
-  const run = await followToEnd(client, accepted.id, { as: options.as });
-  const rejections = await refusalsOf(client, run);
-  printResult(options.json, run, () => endLines(run, rejections));
-  process.exitCode = exitCodeOf(run);
+  await waitForEnd(client, accepted, options);
 }
 
 async function begin(
