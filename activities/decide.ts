@@ -8,8 +8,8 @@ import type { StandingApproval } from '../domain/ports/approvals.ts';
 import type { VerifiedGrant } from '../domain/ports/grants.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
 import { requesterOf } from '../domain/principal.ts';
+import { type ApprovalStatus, approvalStatusOf } from './approvalStatus.ts';
 import { credentialOfDecision, fits, isDetail, mayApprove, mismatch } from './approved.ts';
-import { type Awaited, awaitedOf } from './awaited.ts';
 import type { Dependencies } from './index.ts';
 import { audited, deployedOf, runOf } from './run.ts';
 
@@ -20,10 +20,10 @@ import { audited, deployedOf, runOf } from './run.ts';
 export async function decideStep(
   deps: Dependencies,
   sent: DecisionMessage,
-): Promise<{ counted: true | string; approval: Awaited | null }> {
+): Promise<{ counted: true | string; approval: ApprovalStatus | null }> {
   const run = await runOf(deps);
   const { counted, approval } = await decideOn(deps, run, sent);
-  return { counted, approval: approval ? awaitedOf(approval) : null };
+  return { counted, approval: approval ? approvalStatusOf(approval) : null };
 }
 
 export async function decideOn(

@@ -28,13 +28,13 @@ export type Courier = ReturnType<typeof createCourier>;
 /**
  * One attempt: take a place, send, write down what came of it. A worker that dies between sending and writing leaves the event
  * pending, so it is sent again under the same id. Throws `CallbackFailed` and `ReceiverBusy`, which say when to try
- * again, and `DeliveryUnknown`.
+ * again, and `DeliveryNotFound`.
  */
 async function deliverStep(deps: CourierDependencies): Promise<'delivered' | 'dead-lettered' | 'over'> {
   const asked = await soon(deps.deliveries.claim(deps.delivery()));
   if (asked.outcome === 'claimed') return attempt(deps, asked.claim);
   if (asked.outcome === 'over') return 'over';
-  if (asked.outcome === 'unknown') throw new WaybillError('DeliveryUnknown');
+  if (asked.outcome === 'unknown') throw new WaybillError('DeliveryNotFound');
   throw new WaybillError('ReceiverBusy', { retryAfterMs: placeAgainMs() });
 }
 

@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { canonicalJson } from '../domain/canonicalJson.ts';
 import type { RunFacts } from '../domain/ports/progress.ts';
-import { type Awaited, awaitedOf } from './awaited.ts';
+import { type ApprovalStatus, approvalStatusOf } from './approvalStatus.ts';
 import { decideOn } from './decide.ts';
 import { encodedBatches } from './encodedBatches.ts';
 import type { Dependencies } from './index.ts';
@@ -13,7 +13,7 @@ import { mustWait, shownBeforeIngest, shownBeforePublish } from './shown.ts';
  * Asks people, unless `when` says that this run need not wait. What they are shown is made here and kept with its digest, which is
  * what they sign. Asked again it answers with what stands. `after`: the round that does not hold any more.
  */
-export async function gateStep(deps: Dependencies, { after }: { after: number }): Promise<Awaited> {
+export async function gateStep(deps: Dependencies, { after }: { after: number }): Promise<ApprovalStatus> {
   const run = await runOf(deps);
   const terms = definitionOf(deps).manifest.approval!;
   await deps.progress.begin(run, executionOf(), audited(deps, 'run.started'));
@@ -29,7 +29,7 @@ export async function gateStep(deps: Dependencies, { after }: { after: number })
   for (const { jws, comment, form, counted } of approval.decisions)
     if (approval.state === 'pending' && counted === null)
       approval = (await decideOn(deps, run, { token: jws, comment, form })).approval ?? approval;
-  return awaitedOf(approval);
+  return approvalStatusOf(approval);
 }
 
 /** What publishing would do, by the sink’s own account, and the first rows for those who may see them. */

@@ -17,7 +17,7 @@ export async function runOf(deps: Dependencies): Promise<RunFacts> {
   const { claims } = deps.grant();
   const { tenant, workflowId: runId } = claims.tctx;
   const run = await deps.progress.findRun({ tenant, runId }).catch((error: unknown) => {
-    const unknown = error instanceof WaybillError && error.code === 'RunUnknown';
+    const unknown = error instanceof WaybillError && error.code === 'RunNotFound';
     throw unknown ? new WaybillError('GrantMismatch', { detail: `its tenant has no run ${runId}` }) : error;
   });
   const differs = differenceFrom(claims, run, digestOf);

@@ -1,4 +1,4 @@
-import type { Changes, Shown } from '../domain/approvals/approval.ts';
+import type { ApprovalSubject, Changes } from '../domain/approvals/approval.ts';
 import type { PublishSummary } from '../domain/approvals/approvalTerms.ts';
 import type { RunFacts, StagedBatch } from '../domain/ports/progress.ts';
 import { addCounts, zeroCounts } from '../domain/runs/run.ts';
@@ -7,7 +7,7 @@ import { definitionOf } from './run.ts';
 import { readRejections } from './stage.ts';
 
 /** What an approver is shown before a run reads its first byte: what was asked for, and by whom that is signed. */
-export function shownBeforeIngest(deps: Dependencies, run: RunFacts): Shown {
+export function shownBeforeIngest(deps: Dependencies, run: RunFacts): ApprovalSubject {
   const { definitionDigest, sourceDigest, parametersDigest } = deps.grant().claims.tctx;
   return {
     gate: 'ingest',
@@ -33,7 +33,7 @@ export async function shownBeforePublish(
   deps: Dependencies,
   run: RunFacts,
   staged: readonly StagedBatch[],
-): Promise<(found: { changes: Changes; baseVersion: number }) => Shown> {
+): Promise<(found: { changes: Changes; baseVersion: number }) => ApprovalSubject> {
   const rejectedByCode: Record<string, number> = {};
   let counts = zeroCounts;
   for (const { validated, transformed } of staged) {
@@ -59,7 +59,7 @@ export async function shownBeforePublish(
  * Whether somebody has to be asked: always for an agent; else unless the definition’s own `when` says exactly `false`. What it
  * throws, or returns besides, is no reason to let a run through.
  */
-export function mustWait(deps: Dependencies, run: RunFacts, shown: Shown): boolean {
+export function mustWait(deps: Dependencies, run: RunFacts, shown: ApprovalSubject): boolean {
   const { req, act } = deps.grant().claims;
   if (req.kind === 'agent' || act?.kind === 'agent') return true;
   const { approval, parameters } = definitionOf(deps);
@@ -76,7 +76,10 @@ export function mustWait(deps: Dependencies, run: RunFacts, shown: Shown): boole
   }
 }
 
-function summaryOf({ counts, changes, rejectedByCode }: Shown, parameters: unknown): PublishSummary<unknown> {
+function summaryOf(
+  { counts, changes, rejectedByCode }: ApprovalSubject,
+  parameters: unknown,
+): PublishSummary<unknown> {
   const { read, passed, filtered, rejected, emitted } = counts;
   return {
     ...{ read, passed, filtered, rejected, emitted },

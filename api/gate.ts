@@ -26,7 +26,7 @@ import type { Route } from './routeTable.ts';
 import { sha256 } from './sha256.ts';
 
 /** What the checks before a handler found out: who asks, about what, and which policies allowed it. */
-export interface Admission {
+export interface Authorization {
   principal: Principal;
   /** What the caller relies on: the token, by what of it may have been revoked. */
   credential: Credential;
@@ -49,15 +49,15 @@ export interface Admission {
 /**
  * Identity, whether it was revoked, then the resource, then the policy, as the route’s row says; before a byte of the
  * body is read. Throws `Unauthenticated`, `TokenExpired`, `PrincipalRevoked`, `SignedOut`, `RevocationsUnavailable`, `Forbidden`,
- * `PipelineUnknown`, `RunUnknown`, `DeliveryUnknown`, `ScheduleUnknown`, `ApprovalUnknown`, `ApprovalTampered` and, of who is to decide, `ApproverNotAPerson`,
+ * `PipelineNotFound`, `RunNotFound`, `DeliveryNotFound`, `ScheduleNotFound`, `ApprovalNotFound`, `ApprovalTampered` and, of who is to decide, `ApproverNotAPerson`,
  * `ApproverIsRequester`, `ApproverLacksRole`. A denial is audited.
  */
-export async function admit(
+export async function authorize(
   ports: ApiPorts,
   options: ApiOptions,
   route: Route,
   request: FastifyRequest,
-): Promise<Admission | undefined> {
+): Promise<Authorization | undefined> {
   if (route.identity !== 'token') return undefined;
   const { principal, issuedAtS, expiresAtS } = await identify(ports, route, request);
   const credential = credentialOf(principal, issuedAtS);
@@ -129,7 +129,7 @@ function credentialOf({ id, actor, tenant }: Principal, issuedAtS: number): Cred
   return { tenant, principals: actor ? [id, actor.id] : [id], issuedAtS };
 }
 
-type Found = Pick<Admission, 'pipeline' | 'run' | 'delivery' | 'approval' | 'schedule' | 'scheduled'>;
+type Found = Pick<Authorization, 'pipeline' | 'run' | 'delivery' | 'approval' | 'schedule' | 'scheduled'>;
 
 /** Of another tenant’s run the caller learns nothing, not even that it exists. */
 async function findResource(
@@ -147,17 +147,17 @@ async function findResource(
   }
   if (route.resource === 'run') {
     const run = runIdPattern.test(id) ? await intake.findRun(principal.tenant, id) : undefined;
-    if (!run) throw new WaybillError('RunUnknown');
+    if (!run) throw new WaybillError('RunNotFound');
     return { run };
   }
   if (route.resource === 'delivery') {
     const found = deliveryIdPattern.test(id) ? await deliveries.find(principal.tenant, id) : undefined;
-    if (!found) throw new WaybillError('DeliveryUnknown');
+    if (!found) throw new WaybillError('DeliveryNotFound');
     return found;
   }
   if (route.resource === 'approval') {
     const found = approvalIdPattern.test(id) ? await approvals.find(principal.tenant, id) : undefined;
-    if (!found) throw new WaybillError('ApprovalUnknown');
+    if (!found) throw new WaybillError('ApprovalNotFound');
     const { shown, digest } = found.approval;
     // Nobody is to sign a digest of something else than they see, whoever has changed the record.
     if (sha256(canonicalJson(shown)) !== digest) throw new WaybillError('ApprovalTampered', { detail: id });
@@ -167,7 +167,7 @@ async function findResource(
     const schedule = scheduleId.safeParse(id).success
       ? await schedules.find(principal.tenant, id)
       : undefined;
-    if (!schedule) throw new WaybillError('ScheduleUnknown');
+    if (!schedule) throw new WaybillError('ScheduleNotFound');
     const pipeline = definitions.find(schedule.pipeline);
     return { schedule, ...(pipeline && { pipeline }) };
   }
@@ -194,7 +194,7 @@ async function refuseUnfit(
 export async function refuseApprover(
   { auditLog, policy }: ApiPorts,
   code: ErrorCode,
-  about: Pick<Required<Admission>, 'principal' | 'run' | 'approval'> & { request: FastifyRequest },
+  about: Pick<Required<Authorization>, 'principal' | 'run' | 'approval'> & { request: FastifyRequest },
 ): Promise<never> {
   const { principal, run, approval, request } = about;
   const detail = {

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { Admission } from './gate.ts';
+import type { Authorization } from './gate.ts';
 import { Problem } from './problem.ts';
 
 /** One route’s documentation, the shape of its input, and what answers it once all checks have passed. */
@@ -31,7 +31,7 @@ export function handler<S extends HandlerSchema>(
     params: Parsed<S['params']>;
     query: Parsed<S['querystring']>;
     body: Parsed<S['body']>;
-    admission: Admission;
+    admission: Authorization;
     request: FastifyRequest;
     reply: FastifyReply;
   }) => Promise<unknown>,

@@ -31,17 +31,17 @@ import { createFirings } from '../adapters/postgres/schedules/firings.ts';
 import { createSchedules } from '../adapters/postgres/schedules/schedules.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
-import { createReceiver } from '../adapters/records/receiver.ts';
-import { createSourceCheck } from '../adapters/sources/checkSource.ts';
-import { createTimetable } from '../adapters/temporal/timetable.ts';
+import { createTemporalSchedules } from '../adapters/temporal/temporalSchedules.ts';
 import { createCallbackCheck } from '../adapters/webhooks/checkCallback.ts';
 import { ensureRoot } from '../adapters/webhooks/rootFolder.ts';
 import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
+import { createSourceCheck } from '../connectors/sources/checkSource.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { createAuthority } from '../domain/grants/authority.ts';
 import { ofKey } from '../domain/revocation.ts';
 import { DelegationClaims, delegationType } from '../domain/schedules/delegation.ts';
 import { readSettings, SettingsError } from '../domain/settings.ts';
+import { createReceiver } from '../engine/records/receiver.ts';
 import { buildServer } from './server.ts';
 
 const port = z.coerce.number().int().min(0).max(65_535);
@@ -174,7 +174,7 @@ const app = await buildServer(
     approvals: createApprovals(tenants),
     schedules: createSchedules(tenants),
     firings: createFirings(tenants),
-    timetable: createTimetable({ client: temporal, taskQueue: settings.WAYBILL_TASK_QUEUE }),
+    temporalSchedules: createTemporalSchedules({ client: temporal, taskQueue: settings.WAYBILL_TASK_QUEUE }),
     delegationVerifier: createGrantVerifier({
       keys: grantKeys,
       issuer,

@@ -5,25 +5,25 @@ import type { Authenticator } from '../domain/ports/authenticator.ts';
 import type { Authority } from '../domain/ports/authority.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { Deliveries, WebhookKeys } from '../domain/ports/deliveries.ts';
-import type { Directory } from '../domain/ports/directory.ts';
 import type { Firings } from '../domain/ports/firings.ts';
 import type { GrantKeys, GrantSigner, GrantVerifier } from '../domain/ports/grants.ts';
-import type { Acceptance, Intake } from '../domain/ports/intake.ts';
 import type { LogoutRecords, LogoutTokens } from '../domain/ports/logouts.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
+import type { PrincipalDirectory } from '../domain/ports/principalDirectory.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { RevocationRecords, Revocations } from '../domain/ports/revocations.ts';
+import type { Acceptance, RunStore } from '../domain/ports/runStore.ts';
 import type { Schedules } from '../domain/ports/schedules.ts';
-import type { Timetable } from '../domain/ports/timetable.ts';
+import type { TemporalSchedules } from '../domain/ports/temporalSchedules.ts';
 import type { Workloads } from '../domain/ports/workloads.ts';
 import type { DelegationClaims, SchedulerActor } from '../domain/schedules/delegation.ts';
 
 /** What the API needs of the world. */
 export interface ApiPorts {
-  intake: Intake;
+  intake: RunStore;
   auditLog: AuditLog;
   authenticator: Authenticator;
-  directory: Directory;
+  directory: PrincipalDirectory;
   policy: Policy;
   revocations: Revocations;
   revocationRecords: RevocationRecords;
@@ -46,7 +46,7 @@ export interface ApiPorts {
   approvals: Approvals;
   schedules: Schedules;
   firings: Firings;
-  timetable: Timetable;
+  temporalSchedules: TemporalSchedules;
   delegationVerifier: GrantVerifier<DelegationClaims>;
   /** Who acts when a schedule fires; somebody who may be revoked, which stops all of them. */
   scheduler: SchedulerActor;

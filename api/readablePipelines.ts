@@ -16,7 +16,7 @@ export function readablePipelines({ definitions, policy }: Ports, principal: Pri
 export function unknownPipeline(ports: Ports, principal: Principal, id: string, path = '/id'): WaybillError {
   const known = readablePipelines(ports, principal).map(({ manifest }) => manifest.id);
   const meant = similarTo(id, known);
-  return new WaybillError('PipelineUnknown', {
+  return new WaybillError('PipelineNotFound', {
     ...(meant !== undefined && { issues: [{ path, message: `Did you mean ${meant}?` }] }),
   });
 }

@@ -3,7 +3,7 @@ import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod
 import { WaybillError } from '../domain/errors.ts';
 import { readBodies } from './bodies.ts';
 import { documented } from './document.ts';
-import { type Admission, admit } from './gate.ts';
+import { type Authorization, authorize } from './gate.ts';
 import type { Handler } from './handler.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import { allowedMethods, refuse, refuseConnection, trace } from './refuse.ts';
@@ -37,7 +37,7 @@ declare module 'fastify' {
     /** W3C trace id; `txn` of whatever the request brings about. */
     traceId: string;
     /** Set once all checks of the route have passed; `undefined` where the route asks for no identity. */
-    admission: Admission | undefined;
+    admission: Authorization | undefined;
   }
   interface FastifyContextConfig {
     route?: Route;
@@ -84,7 +84,7 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
     guarded.addHook('onRequest', async (request) => {
       const { route } = request.routeOptions.config;
       if (!route) throw new WaybillError('NotFound');
-      request.admission = await admit(ports, options, route, request);
+      request.admission = await authorize(ports, options, route, request);
     });
     const handlers = handlersOf(ports, options, stopping.signal);
     for (const name of Object.keys(routeTable) as RouteName[]) {

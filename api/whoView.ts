@@ -1,5 +1,5 @@
 import type { AuditEvent } from '../domain/audit.ts';
-import type { Known } from '../domain/ports/directory.ts';
+import type { KnownPrincipal } from '../domain/ports/principalDirectory.ts';
 import type { Requester } from '../domain/principal.ts';
 import type { ApiPorts } from './ports.ts';
 import { RequesterView } from './runView.ts';
@@ -10,7 +10,7 @@ type Named = Pick<NonNullable<AuditEvent['actor']>, 'id' | 'actor'> | null;
 export const WhoView = RequesterView.nullable();
 
 /** Finds out at once who all of them are; `null` where the tenant has never met them, and for nobody. */
-export async function whoAre(
+export async function resolvePrincipals(
   { directory }: ApiPorts,
   tenant: string,
   named: readonly Named[],
@@ -19,6 +19,6 @@ export async function whoAre(
   return (one) => (one ? withActor(known.get(one.id), one) : null);
 }
 
-function withActor(known: Known | undefined, { actor }: NonNullable<Named>): Requester | null {
+function withActor(known: KnownPrincipal | undefined, { actor }: NonNullable<Named>): Requester | null {
   return known ? { ...known, ...(actor && { actor }) } : null;
 }

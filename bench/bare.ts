@@ -2,8 +2,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
-import { backgroundNiceness, renice } from '../cli/dev/renice.ts';
-import type { DevStack } from '../test/devStack.ts';
+import { backgroundNiceness, renice } from '../dev/stack/renice.ts';
+import type { DevStack } from '../test/support/devStack.ts';
 
 export const bareQueue = 'bench-bare';
 

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { type DevStack, startDevStack } from '../test/devStack.ts';
+import { type DevStack, startDevStack } from '../test/support/devStack.ts';
 import type { Figure } from './main.ts';
 import { percentile } from './percentile.ts';
 import { startPlain } from './plain/startPlain.ts';

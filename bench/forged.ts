@@ -1,8 +1,8 @@
-import type { DevStack } from '../test/devStack.ts';
 import { fingerprint } from '../test/forgery/fingerprint.ts';
 import { forgeries } from '../test/forgery/forgeries.ts';
 import { openOutsider } from '../test/forgery/outsider.ts';
 import { materialOf, retireKey, runOf } from '../test/forgery/stackMaterial.ts';
+import type { DevStack } from '../test/support/devStack.ts';
 import type { Figure } from './main.ts';
 
 const lanes = 12;

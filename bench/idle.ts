@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { startDevStack } from '../test/devStack.ts';
+import { startDevStack } from '../test/support/devStack.ts';
 import type { Figure } from './main.ts';
 import { stackMiB } from './memory.ts';
 

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import type { DevStack } from '../test/devStack.ts';
+import type { DevStack } from '../test/support/devStack.ts';
 
 /** Proportional set size of a process in MiB: pages shared by n processes count 1/n. Linux only. */
 function pssMiB(pid: number): number {

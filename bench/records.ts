@@ -3,7 +3,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { startDevStack } from '../test/devStack.ts';
+import { startDevStack } from '../test/support/devStack.ts';
 import { generateOrders } from './generateOrders.ts';
 import type { Figure } from './main.ts';
 import { stackMiB } from './memory.ts';

@@ -1,4 +1,4 @@
-import { type DevStack, startDevStack } from '../test/devStack.ts';
+import { type DevStack, startDevStack } from '../test/support/devStack.ts';
 import type { Figure } from './main.ts';
 import { benchProject } from './project.ts';
 import { triggerSmall, untilEnded } from './smallRun.ts';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { DevStack } from '../test/devStack.ts';
+import type { DevStack } from '../test/support/devStack.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { startDevStack } from '../test/devStack.ts';
+import { startDevStack } from '../test/support/devStack.ts';
 import { bareQueue, startBare } from './bare.ts';
 import type { Figure } from './main.ts';
 import { percentile } from './percentile.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { StackSettings } from '../dev/stack/stackSettings.ts';
 import { readSettings } from '../domain/settings.ts';
 import type { CliContext } from './context.ts';
-import { StackSettings } from './dev/stackSettings.ts';
 
 /** What the commands read of the environment, beside what `waybill dev` does. */
 const ClientSettings = z.object({

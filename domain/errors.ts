@@ -1,8 +1,8 @@
-import { atTheDoor } from './errors/atTheDoor.ts';
-import { ofDecisions } from './errors/ofDecisions.ts';
-import { ofRuns } from './errors/ofRuns.ts';
-import { ofSchedules } from './errors/ofSchedules.ts';
-import { ofSteps } from './errors/ofSteps.ts';
+import { decisionErrors } from './errors/decisionErrors.ts';
+import { requestErrors } from './errors/requestErrors.ts';
+import { runErrors } from './errors/runErrors.ts';
+import { scheduleErrors } from './errors/scheduleErrors.ts';
+import { stepErrors } from './errors/stepErrors.ts';
 
 /**
  * Every failure that Waybill names: what it means over HTTP and to Temporal, and what a caller may read.
@@ -11,11 +11,11 @@ import { ofSteps } from './errors/ofSteps.ts';
  * The public message is safe to show and says what to do next; the private detail goes to the log only.
  */
 export const errors = {
-  ...atTheDoor,
-  ...ofSteps,
-  ...ofDecisions,
-  ...ofSchedules,
-  ...ofRuns,
+  ...requestErrors,
+  ...stepErrors,
+  ...decisionErrors,
+  ...scheduleErrors,
+  ...runErrors,
 };
 
 export type ErrorCode = keyof typeof errors;

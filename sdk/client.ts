@@ -159,7 +159,7 @@ export interface WaybillClient {
   /** Gives a right back. `id`: that of the revocation. */
   restore(id: string): Promise<Revocation>;
   /** For administrators: what the policy in force would answer, why, and what would be needed. */
-  explain(hypothesis: Hypothesis): Promise<Explanation>;
+  explain(policyQuery: Hypothesis): Promise<Explanation>;
   /**
    * The run now and whenever it has changed, until it has ended or `signal` aborts. Reconnects by itself and gives up
    * after `patienceMs` (default 60 s) without a connection.

@@ -4,7 +4,7 @@
  */
 import type { JWK } from 'jose';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
-import { theseRoots } from '../adapters/keys/keyRoots.ts';
+import { staticTrustAnchors } from '../adapters/keys/keyRoots.ts';
 import { knownKeys } from '../adapters/keys/knownKeys.ts';
 import { currentClaims } from '../adapters/temporal/activityInterceptor.ts';
 import { principalOf, WorkflowGrantClaims } from '../domain/grants/grant.ts';
@@ -40,7 +40,7 @@ export function createVerifier(options: {
   roots?: readonly string[];
 }): GrantVerifier<WorkflowGrantClaims> {
   const keys = options.keys instanceof URL ? options.keys : knownKeys(options.keys);
-  const roots = options.roots && theseRoots(options.roots);
+  const roots = options.roots && staticTrustAnchors(options.roots);
   return createGrantVerifier({ issuer: options.issuer, keys, roots, schema: WorkflowGrantClaims });
 }
 

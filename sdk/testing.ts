@@ -1,17 +1,17 @@
 import type { z } from 'zod';
 import { createMemoryObjects } from '../adapters/objects/memory.ts';
-import { type PreparedDefinition, prepareDefinition } from '../adapters/records/definition.ts';
-import { eachLine } from '../adapters/records/eachLine.ts';
-import { encodeRows } from '../adapters/records/encodeRows.ts';
-import { createReceiver } from '../adapters/records/receiver.ts';
-import { transformBatch } from '../adapters/records/transformBatch.ts';
-import { validateBatch } from '../adapters/records/validateBatch.ts';
 import { applyTransform } from '../domain/pipelines/applyTransform.ts';
 import type { FormatManifest } from '../domain/pipelines/manifest.ts';
 import type { Pipeline } from '../domain/pipelines/pipeline.ts';
 import type { Batch } from '../domain/runs/batch.ts';
 import { type Rejection, rejections } from '../domain/runs/rejection.ts';
 import { type Counts, zeroCounts } from '../domain/runs/run.ts';
+import { type PreparedDefinition, prepareDefinition } from '../engine/records/definition.ts';
+import { eachLine } from '../engine/records/eachLine.ts';
+import { encodeRows } from '../engine/records/encodeRows.ts';
+import { createReceiver } from '../engine/records/receiver.ts';
+import { transformBatch } from '../engine/records/transformBatch.ts';
+import { validateBatch } from '../engine/records/validateBatch.ts';
 
 /**
  * Runs a pipeline without Temporal, database or identity: the same code reads, validates and transforms as in a run,

@@ -2,7 +2,7 @@ import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
-import { sharedServerVariable, shareServer } from './stack.ts';
+import { sharedServerVariable, shareServer } from './support/stack.ts';
 
 /*
  * `npm test [-- part-of-a-path …]`: every test file in a process of its own, against one PostgreSQL server with a

@@ -14,8 +14,8 @@ import type { Definitions } from '../domain/ports/definitions.ts';
 import type { DeliveryLog } from '../domain/ports/deliveries.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Progress } from '../domain/ports/progress.ts';
-import type { Timetable } from '../domain/ports/timetable.ts';
-import { wake } from '../workflows/messages.ts';
+import type { TemporalSchedules } from '../domain/ports/temporalSchedules.ts';
+import { recheckAuthorization } from '../workflows/messages.ts';
 import { reconcileDeliveries } from './reconcileDeliveries.ts';
 import { firstPlace, reconcileSchedules } from './reconcileSchedules.ts';
 import { statusOf } from './workflowStatus.ts';
@@ -32,7 +32,7 @@ export interface ReconcileOptions {
   objects: ObjectStore;
   deliveries: DeliveryLog;
   definitions: Definitions;
-  timetable: Timetable;
+  temporalSchedules: TemporalSchedules;
   onError: (error: unknown) => void;
 }
 
@@ -87,7 +87,7 @@ async function wakeWaiting({ pool, client, definitions }: ReconcileOptions): Pro
   for (const { runId } of await listWaitingFor(pool, digests)) {
     await client.workflow
       .getHandle(runId)
-      .signal(wake)
+      .signal(recheckAuthorization)
       .catch((error) => {
         if (!(error instanceof WorkflowNotFoundError)) throw error;
       });

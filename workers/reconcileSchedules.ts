@@ -5,7 +5,7 @@ import {
   reapplySchedule,
 } from '../adapters/postgres/schedules/dueSchedules.ts';
 import { isOurNote } from '../adapters/temporal/scheduleForm.ts';
-import type { KnownSchedule, Timetable } from '../domain/ports/timetable.ts';
+import type { KnownSchedule, TemporalSchedules } from '../domain/ports/temporalSchedules.ts';
 import type { Schedule } from '../domain/schedules/schedule.ts';
 
 const schedulesMax = 20;
@@ -20,11 +20,11 @@ export const firstPlace: Place = { tenant: '', id: '' };
  * nobody is harmed by that, and the record says so. What is paused on record and runs there is paused again.
  */
 export async function reconcileSchedules(
-  { pool, timetable }: { pool: Pool; timetable: Timetable },
+  { pool, temporalSchedules }: { pool: Pool; temporalSchedules: TemporalSchedules },
   after: Place,
 ): Promise<Place> {
   const page = await listAppliedSchedules(pool, after, schedulesMax);
-  for (const schedule of page) await reconcile(pool, schedule, await timetable.describe(schedule));
+  for (const schedule of page) await reconcile(pool, schedule, await temporalSchedules.describe(schedule));
   return page.length < schedulesMax ? firstPlace : page.at(-1)!;
 }
 
@@ -32,7 +32,7 @@ async function reconcile(pool: Pool, schedule: Schedule, known: KnownSchedule | 
   if (!known) return reapplySchedule(pool, schedule, 'schedule.recreated');
   const wanted = schedule.state === 'active';
   if (wanted && known.paused && !isOurNote(known.note))
-    return adoptPause(pool, schedule, isOfFailure(schedule, known) ? 'PausedOnFailure' : 'PausedOutside');
+    return adoptPause(pool, schedule, isOfFailure(schedule, known) ? 'PausedOnFailure' : 'PausedExternally');
   if (!known.asRecorded || known.paused === wanted)
     return reapplySchedule(pool, schedule, 'schedule.tampered');
 }

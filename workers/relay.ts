@@ -8,7 +8,7 @@ import {
 } from '@temporalio/client';
 import type { Pool } from 'pg';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
-import { bell } from '../adapters/postgres/bell.ts';
+import { asyncSignal } from '../adapters/postgres/asyncSignal.ts';
 import { type DueDelivery, relayDeliveries } from '../adapters/postgres/deliveries/dueDeliveries.ts';
 import { listen } from '../adapters/postgres/listen.ts';
 import { type OutboxEntry, relayOutbox } from '../adapters/postgres/outbox.ts';
@@ -16,10 +16,10 @@ import { type DueSchedule, relaySchedules } from '../adapters/postgres/schedules
 import { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
 import { searchAttributesOf } from '../adapters/temporal/searchAttributes.ts';
 import { startOf } from '../domain/runs/runStart.ts';
-import { adopt, decide, type RunInput, wake } from '../workflows/messages.ts';
+import { decide, type RunInput, recheckAuthorization, replaceGrant } from '../workflows/messages.ts';
 import { workflowTaskTimeout } from '../workflows/timeouts.ts';
-import { keepSchedule } from './keepSchedule.ts';
 import { startDelivery } from './startDelivery.ts';
+import { syncSchedule } from './syncSchedule.ts';
 
 const entriesMax = 16;
 /** Each takes Temporal a few calls. */
@@ -49,7 +49,7 @@ export interface RelayOptions {
  */
 export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
   let stopped = false;
-  const news = bell();
+  const news = asyncSignal();
   const listening = listen(options.database, 'waybill_outbox', news.ring);
 
   const running = (async () => {
@@ -77,7 +77,7 @@ export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
 
 async function keep(options: RelayOptions, schedule: DueSchedule): Promise<void> {
   try {
-    await keepSchedule(options, schedule);
+    await syncSchedule(options, schedule);
   } catch (error) {
     options.onError(error);
     throw error;
@@ -111,7 +111,7 @@ const deliveries: Record<OutboxEntry['kind'], (options: RelayOptions, entry: Out
 
 async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): Promise<void> {
   const { manifest, requestedBy, tenant } = entry;
-  const input: RunInput = { runId: entry.runId, quick: isQuick(entry), ...startOf(manifest) };
+  const input: RunInput = { runId: entry.runId, useLocalActivities: isQuick(entry), ...startOf(manifest) };
   await carryingGrant(entry.grant, () =>
     client.workflow.start('runPipeline', {
       workflowId: entry.runId,
@@ -139,7 +139,7 @@ async function cancel({ client }: RelayOptions, entry: OutboxEntry): Promise<voi
 
 /** A run that Temporal does not know any more is started again by whoever reconciles, and asks then. */
 async function wakeUp({ client }: RelayOptions, entry: OutboxEntry): Promise<void> {
-  await unlessGone(client.workflow.getHandle(entry.runId).signal(wake));
+  await unlessGone(client.workflow.getHandle(entry.runId).signal(recheckAuthorization));
 }
 
 /** Done once the run has taken the new grant in; what it makes of it is for the run. A repetition is recognised by its id. */
@@ -148,7 +148,7 @@ async function handOver({ client }: RelayOptions, entry: OutboxEntry): Promise<v
   await unlessGone(
     client.withDeadline(Date.now() + acceptWithinMs, () =>
       carryingGrant(entry.grant, () =>
-        handle.startUpdate(adopt, {
+        handle.startUpdate(replaceGrant, {
           updateId: `adopt-${entry.id}`,
           waitForStage: WorkflowUpdateStage.ACCEPTED,
         }),

@@ -18,8 +18,6 @@ import { watchRuns } from '../adapters/postgres/runs/watchRuns.ts';
 import { createSink } from '../adapters/postgres/sink/sink.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
-import { createReceiver } from '../adapters/records/receiver.ts';
-import { createSources } from '../adapters/sources/createSources.ts';
 import {
   currentDecision,
   currentGrant,
@@ -28,13 +26,15 @@ import {
 } from '../adapters/temporal/activityInterceptor.ts';
 import { currentDelivery } from '../adapters/temporal/courierInterceptor.ts';
 import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
-import { createTimetable } from '../adapters/temporal/timetable.ts';
-import { createComputePool } from '../adapters/threads/pool.ts';
+import { createTemporalSchedules } from '../adapters/temporal/temporalSchedules.ts';
 import { createWebhookSender } from '../adapters/webhooks/sendWebhook.ts';
 import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
+import { createSources } from '../connectors/sources/createSources.ts';
 import { DecisionClaims, decisionType } from '../domain/approvals/decision.ts';
 import { createAuthority } from '../domain/grants/authority.ts';
 import { DelegationClaims, delegationType } from '../domain/schedules/delegation.ts';
+import { createReceiver } from '../engine/records/receiver.ts';
+import { createComputePool } from '../engine/threads/pool.ts';
 import { connectPatiently } from './connectPatiently.ts';
 import { startHealth } from './health.ts';
 import { createPollers } from './pollers.ts';
@@ -196,7 +196,7 @@ export async function startWorker(
     objects,
     deliveries,
     definitions,
-    timetable: createTimetable({ client, taskQueue: settings.taskQueue }),
+    temporalSchedules: createTemporalSchedules({ client, taskQueue: settings.taskQueue }),
     onError,
   });
   const stopped = aborted(life.signal);

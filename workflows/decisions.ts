@@ -7,7 +7,7 @@ import {
   setHandler,
   sleep,
 } from '@temporalio/workflow';
-import type { Awaited } from '../activities/awaited.ts';
+import type { ApprovalStatus } from '../activities/approvalStatus.ts';
 import type { ApprovalState } from '../domain/approvals/approval.ts';
 import type { DecisionMessage } from '../domain/approvals/decision.ts';
 import { reasonOf } from './failure.ts';
@@ -44,10 +44,10 @@ export class Decisions {
   /** Signals of this minute that cannot be decisions. */
   private recorded = 0;
   private readonly input: RunInput;
-  private readonly onApproval: (approval: Awaited) => void;
+  private readonly onApproval: (approval: ApprovalStatus) => void;
 
   /** @param onApproval hears how the approval stands after each decision that could be looked at */
-  constructor(input: RunInput, onApproval: (approval: Awaited) => void) {
+  constructor(input: RunInput, onApproval: (approval: ApprovalStatus) => void) {
     this.input = input;
     this.onApproval = onApproval;
     setHandler(
@@ -115,7 +115,7 @@ export class Decisions {
   }
 
   private check(message: DecisionMessage): void {
-    if (this.input.gate === undefined) throw refusal('ApprovalUnknown');
+    if (this.input.gate === undefined) throw refusal('ApprovalNotFound');
     if (this.waiting.length >= waitingMax) throw refusal('TooManyRequests');
     const { token, comment, form } = message ?? {};
     const shaped =

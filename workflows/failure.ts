@@ -34,7 +34,7 @@ export function toWorkflowFailure(error: unknown): ApplicationFailure {
 /** A suspended run whose right did not come back. */
 export function overdue(): ApplicationFailure {
   return ApplicationFailure.create({
-    type: 'RunOverdue',
+    type: 'DeadlineExceeded',
     message: 'The run was suspended for as long as its pipeline allows.',
     nonRetryable: true,
   });

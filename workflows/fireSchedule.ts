@@ -41,7 +41,7 @@ export async function fireSchedule(): Promise<{ outcome: string; code?: string; 
 }
 
 async function runToEnd({ runId, tenant, principal, summary, grant, manifest }: FiredRun) {
-  const input: RunInput = { runId, quick: false, ...startOf(manifest) };
+  const input: RunInput = { runId, useLocalActivities: false, ...startOf(manifest) };
   grantToChild(runId, grant);
   setCurrentDetails(`Run \`${runId}\``);
   try {

@@ -1,12 +1,12 @@
 import { condition, setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
-import type { Awaited } from '../activities/awaited.ts';
+import type { ApprovalStatus } from '../activities/approvalStatus.ts';
 import { suspends } from '../domain/grants/refusal.ts';
 import { addCounts } from '../domain/runs/run.ts';
+import type { Interruption } from './batchScheduler.ts';
 import { describeProgress } from './details.ts';
 import { reasonOf } from './failure.ts';
 import { isHistoryLong } from './history.ts';
 import type { Cursor, RunInput } from './messages.ts';
-import type { Interruption } from './movement.ts';
 import { stepsOf } from './steps.ts';
 
 /** People have said no, or nothing in time. */
@@ -48,7 +48,7 @@ export function publish(input: RunInput, cursor: Cursor): Promise<Outcome> {
 }
 
 /** Several say how an approval stands, and may say it late: what has ended stays so, and a later round counts. */
-export function noteApproval(input: RunInput, cursor: Cursor, approval: Awaited | null): void {
+export function noteApproval(input: RunInput, cursor: Cursor, approval: ApprovalStatus | null): void {
   const before = cursor.approval;
   if (!approval || (before && !follows(approval, before))) return;
   cursor.approval = approval;
@@ -61,7 +61,7 @@ export function noteApproval(input: RunInput, cursor: Cursor, approval: Awaited 
   setCurrentDetails(describeProgress(input, cursor));
 }
 
-function follows(approval: Awaited, before: Awaited): boolean {
+function follows(approval: ApprovalStatus, before: ApprovalStatus): boolean {
   return approval.round > before.round || (approval.round === before.round && before.state === 'pending');
 }
 

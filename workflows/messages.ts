@@ -1,5 +1,5 @@
 import { defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { Awaited } from '../activities/awaited.ts';
+import type { ApprovalStatus } from '../activities/approvalStatus.ts';
 import type { ApprovalState, Gate } from '../domain/approvals/approval.ts';
 import type { DecisionMessage } from '../domain/approvals/decision.ts';
 import { adoptUpdate } from '../domain/grants/grantHeader.ts';
@@ -13,7 +13,7 @@ export interface RunInput {
   /** Whether a `fetch` activity must read the source, rather than an upload that arrives by itself. */
   pulled: boolean;
   /** Whether all data is there and so little that the steps run inside workflow tasks, as local activities. */
-  quick: boolean;
+  useLocalActivities: boolean;
   /** Where the run waits for people; absent: nowhere. */
   gate?: Gate;
   /** Batches validated and transformed at once. */
@@ -40,7 +40,7 @@ export interface Cursor {
   stored: number;
   counts: Counts;
   /** The approval that was asked for last, of a run that has come to its gate. */
-  approval?: Awaited;
+  approval?: ApprovalStatus;
 }
 
 export interface RunResult {
@@ -49,10 +49,10 @@ export interface RunResult {
 }
 
 /** Something may have given a right back: a revocation was lifted, a policy or a definition has changed. */
-export const wake = defineSignal('wake');
+export const recheckAuthorization = defineSignal('wake');
 
 /** Brings, in its header, a new grant of the same run. Fails with the code of the refusal where it is not one. */
-export const adopt = defineUpdate<{ grant: string }>(adoptUpdate);
+export const replaceGrant = defineUpdate<{ grant: string }>(adoptUpdate);
 
 /** A person has decided. The handler waits for the run to say what came of it; refused, it fails with the code of the refusal. */
 export const decide = defineUpdate<{ counted: true; state: ApprovalState }, [DecisionMessage]>('decide');

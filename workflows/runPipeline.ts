@@ -12,14 +12,20 @@ import {
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import { type Counts, zeroCounts } from '../domain/runs/run.ts';
+import { BatchScheduler, type StopReason } from './batchScheduler.ts';
 import { Decisions } from './decisions.ts';
 import { describeProgress } from './details.ts';
 import { overdue, reasonOf, toWorkflowFailure } from './failure.ts';
 import { type Declined, noteApproval, passGate, publish } from './gate.ts';
-import { adopt, type Cursor, type RunInput, type RunResult, wake } from './messages.ts';
-import { type Halt, Movement } from './movement.ts';
+import {
+  type Cursor,
+  type RunInput,
+  type RunResult,
+  recheckAuthorization,
+  replaceGrant,
+} from './messages.ts';
 import { stepsOf } from './steps.ts';
-import { type Awakened, untilRightIsBack } from './suspension.ts';
+import { type RecheckRequest, waitUntilAuthorized } from './suspension.ts';
 
 /**
  * One run: batches arrive, each is validated and transformed beside others, and once the last byte is durable they
@@ -41,7 +47,7 @@ export async function runPipeline(input: RunInput): Promise<RunResult> {
       // Continuing as new would lose a cancellation that came with the last thing that was under way.
       if (scopeIsCancelled()) throw new CancelledFailure('The run was cancelled.');
       if (halt.cause === 'withdrawn') {
-        const outcome = await untilRightIsBack(input, cursor, halt.reason, awakened);
+        const outcome = await waitUntilAuthorized(input, cursor, halt.reason, awakened);
         if (outcome === 'overdue') throw overdue();
         if (outcome === 'resumed') continue;
       }
@@ -58,7 +64,7 @@ export async function runPipeline(input: RunInput): Promise<RunResult> {
 }
 
 /** As far as it gets: through its gate and to its end. What is behind it already is passed by without a step. */
-async function goOn(input: RunInput, cursor: Cursor): Promise<Halt | Declined> {
+async function goOn(input: RunInput, cursor: Cursor): Promise<StopReason | Declined> {
   if (input.gate === 'ingest') {
     const at = await passGate(input, cursor);
     if (at.cause !== 'passed') return at;
@@ -76,13 +82,13 @@ async function goOn(input: RunInput, cursor: Cursor): Promise<Halt | Declined> {
  * Two messages, both of which can only make a suspended run ask again: the signal, which anybody may send, and the update,
  * whose grant an activity verifies before the interceptor lets the run carry it.
  */
-function listen(input: RunInput): Awakened {
+function listen(input: RunInput): RecheckRequest {
   const awakened = { due: false };
-  setHandler(wake, () => {
+  setHandler(recheckAuthorization, () => {
     awakened.due = true;
   });
   setHandler(
-    adopt,
+    replaceGrant,
     async () => {
       const adopted = await stepsOf(input).adopt();
       awakened.due = true;
@@ -94,11 +100,13 @@ function listen(input: RunInput): Awakened {
   return awakened;
 }
 
-function moveBatches(input: RunInput, cursor: Cursor): Promise<Halt> {
+function moveBatches(input: RunInput, cursor: Cursor): Promise<StopReason> {
   const moving = new CancellationScope();
   return moving.run(
     () =>
-      new Promise<Halt>((resolve, reject) => new Movement(input, cursor, moving, resolve, reject).advance()),
+      new Promise<StopReason>((resolve, reject) =>
+        new BatchScheduler(input, cursor, moving, resolve, reject).advance(),
+      ),
   );
 }
 
@@ -124,7 +132,7 @@ async function abandon(
   settled: () => Promise<void>,
 ): ReturnType<typeof recordEnd> {
   const reason = reasonOf(error);
-  const state = isCancellation(error) || reason.code === 'RunOverdue' ? 'cancelled' : 'failed';
+  const state = isCancellation(error) || reason.code === 'DeadlineExceeded' ? 'cancelled' : 'failed';
   const outcome = await recordEnd(input, { state, reason });
   await settled();
   return outcome;

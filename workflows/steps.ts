@@ -9,7 +9,7 @@ type Step = (argument: unknown) => Promise<unknown>;
 
 /** The steps of a run as it may call them: of a quick run near, inside the workflow task; of others as activities. */
 export function stepsOf(input: RunInput): Activities {
-  function far<K extends keyof typeof timeouts>(step: K): Activities[K] {
+  function remote<K extends keyof typeof timeouts>(step: K): Activities[K] {
     const taskQueue = step === 'fetch' ? fetchQueueOf(workflowInfo().taskQueue) : undefined;
     const proxy = proxyActivities<Activities>({ ...timeouts[step], ...(taskQueue && { taskQueue }) })[step];
     const call: Step = (argument) =>
@@ -19,33 +19,33 @@ export function stepsOf(input: RunInput): Activities {
     return call as Activities[K];
   }
 
-  function near<K extends keyof typeof timeouts & keyof typeof localTimeouts>(step: K): Activities[K] {
+  function local<K extends keyof typeof timeouts & keyof typeof localTimeouts>(step: K): Activities[K] {
     const local = proxyLocalActivities<Activities>(localTimeouts[step])[step] as Step;
     const call: Step = (argument) =>
       toItsEnd(() => local(argument)).catch((error: unknown) => {
         if (!mayPass(error)) throw error;
-        return (far(step) as Step)(argument);
+        return (remote(step) as Step)(argument);
       });
     return call as Activities[K];
   }
 
-  const step = input.quick ? near : far;
+  const step = input.useLocalActivities ? local : remote;
   return {
-    fetch: far('fetch'),
+    fetch: remote('fetch'),
     ingest: step('ingest'),
     validate: step('validate'),
     transform: step('transform'),
     store: step('store'),
     gate: step('gate'),
     // Far: local activities side by side do not replay in the order in which they ended, and messages come when they like.
-    decide: far('decide'),
-    lapse: far('lapse'),
+    decide: remote('decide'),
+    lapse: remote('lapse'),
     publish: step('publish'),
-    suspend: far('suspend'),
+    suspend: remote('suspend'),
     // Never far: whoever reaches Temporal can complete an activity that waits there as they like.
     adopt: proxyLocalActivities<Activities>(localTimeouts.adopt).adopt,
-    resume: far('resume'),
-    finalize: near('finalize'),
+    resume: remote('resume'),
+    finalize: local('finalize'),
   };
 }
 

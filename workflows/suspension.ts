@@ -15,7 +15,7 @@ import { stepsOf } from './steps.ts';
 import { askAgainAfterMs } from './timeouts.ts';
 
 /** Set by whatever may have given a right back. */
-export interface Awakened {
+export interface RecheckRequest {
   due: boolean;
 }
 
@@ -28,11 +28,11 @@ export interface Awakened {
  *
  * `'history'`: the rest belongs into a new execution, which will ask by itself and be suspended again.
  */
-export async function untilRightIsBack(
+export async function waitUntilAuthorized(
   input: RunInput,
   cursor: Cursor,
   withdrawn: RunReason,
-  awakened: Awakened,
+  awakened: RecheckRequest,
 ): Promise<'resumed' | 'overdue' | 'history'> {
   const { suspendedForMs } = await stepsOf(input).suspend(withdrawn);
   upsertSearchAttributes({ WaybillState: ['suspended'] });
@@ -50,7 +50,7 @@ async function askAgain(
   input: RunInput,
   cursor: Cursor,
   withdrawn: RunReason,
-  awakened: Awakened,
+  awakened: RecheckRequest,
   patience: { over: boolean },
 ): Promise<'resumed' | 'overdue' | 'history'> {
   const steps = stepsOf(input);

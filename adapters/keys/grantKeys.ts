@@ -16,7 +16,7 @@ import type { WritableKeyRoots } from './keyRoots.ts';
 import { importKey, type KeySource } from './publishedKeys.ts';
 import { readAfterwards } from './readAfterwards.ts';
 import { signGrant } from './signGrant.ts';
-import { heirsOf, signVoucher, vouchedKeys } from './vouchers.ts';
+import { signVoucher, successorsOf, vouchedKeys } from './vouchers.ts';
 
 const lookEveryMs = 5_000;
 /** What is known of the keys must be younger than this to sign by; a third of the time that a new one is published ahead. */
@@ -115,7 +115,7 @@ export function createGrantKeys(
   /** Revoked before they vouched for anybody: whoever has stolen one must not do so now. */
   async function childless(keys: readonly GrantKey[]): Promise<string[]> {
     const revoked = keys.filter(({ kid }) => isRevoked(kid));
-    const heirs = await Promise.all(revoked.map((key) => heirsOf(key, keys)));
+    const heirs = await Promise.all(revoked.map((key) => successorsOf(key, keys)));
     return revoked.filter((_, i) => heirs[i]!.length === 0).map(({ kid }) => kid);
   }
 
@@ -129,7 +129,7 @@ export function createGrantKeys(
   ): Promise<string | null> {
     const active = signingKey(await counting(all), next.createdAtS, isRevoked);
     const by = active && held.find(({ kid }) => kid === active.kid);
-    if (by && (await heirsOf(active, all)).length === 0) return signVoucher(next, by);
+    if (by && (await successorsOf(active, all)).length === 0) return signVoucher(next, by);
     await roots.add({ roots: [next.kid] });
     return null;
   }

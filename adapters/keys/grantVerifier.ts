@@ -50,7 +50,7 @@ export function createGrantVerifier<Claims = GrantClaims>(
 /** A key that has retired still verifies what it signed before, so that no run ends because keys rotate. */
 async function findKey(keys: KeySource, { kid, payload }: GrantForm): Promise<PublishedKey> {
   const key = await keys.find(kid);
-  if (!key) throw new WaybillError('GrantKeyUnknown', { detail: kid.slice(0, 100) });
+  if (!key) throw new WaybillError('GrantKeyNotFound', { detail: kid.slice(0, 100) });
   const { iat } = payload;
   if (key.retiredAtS !== undefined && !(typeof iat === 'number' && iat < key.retiredAtS))
     throw new WaybillError('GrantKeyRetired', { detail: `${kid} retired at ${key.retiredAtS}` });

@@ -72,7 +72,7 @@ async function append(file: string, text: string): Promise<void> {
 }
 
 /** Roots that are known already, such as from a setting. */
-export function theseRoots(thumbprints: readonly string[]): KeyRoots {
+export function staticTrustAnchors(thumbprints: readonly string[]): KeyRoots {
   const anchors = { roots: new Set(thumbprints), closed: new Set<string>() };
   return { read: async () => anchors };
 }

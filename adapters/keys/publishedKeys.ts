@@ -2,7 +2,7 @@ import { type CryptoKey, calculateJwkThumbprint, importJWK } from 'jose';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import type { GrantKey } from '../../domain/grants/grantKey.ts';
-import { keepSet } from './keptSet.ts';
+import { keepSet } from './cachedKeySet.ts';
 import type { KeyRoots } from './keyRoots.ts';
 import { vouchedKeys } from './vouchers.ts';
 

@@ -53,7 +53,7 @@ export async function vouchedKeys(
     const next: GrantKey[] = [];
     for (const one of generation) {
       const key = retiringBy(one, real.filter(isRootAfter(one, roots)).map(replacesAtS));
-      const heirs = closed.has(key.kid) ? [] : await heirsOf(key, real);
+      const heirs = closed.has(key.kid) ? [] : await successorsOf(key, real);
       const [heir] = heirs.length === 1 ? heirs : [];
       found.set(
         key.kid,
@@ -75,7 +75,7 @@ async function isNamed({ kid, x }: GrantKey): Promise<boolean> {
 }
 
 /** The keys that this one has verifiably vouched for; of an honest one there is no more than one. */
-export async function heirsOf(key: GrantKey, keys: readonly GrantKey[]): Promise<GrantKey[]> {
+export async function successorsOf(key: GrantKey, keys: readonly GrantKey[]): Promise<GrantKey[]> {
   const heirs: GrantKey[] = [];
   for (const other of keys)
     if (voucherOf(other) === key.kid && (await vouches(key, other))) heirs.push(other);

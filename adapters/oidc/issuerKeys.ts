@@ -1,6 +1,6 @@
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import { WaybillError } from '../../domain/errors.ts';
-import { keepSet } from '../keys/keptSet.ts';
+import { keepSet } from '../keys/cachedKeySet.ts';
 
 export type IssuerKeys = JWTVerifyGetKey;
 

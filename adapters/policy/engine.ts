@@ -3,7 +3,7 @@ import { type CedarRequest, cedarRequest } from './cedarRequest.ts';
 import { policyDigest } from './digest.ts';
 import { evaluate, prepare } from './evaluate.ts';
 import { explain } from './explain.ts';
-import { checkStrictly } from './strictly.ts';
+import { validatePolicies } from './validatePolicies.ts';
 
 /** Decisions remembered by one engine; the oldest go first. About 10 MB when full. */
 const rememberedMax = 10_000;
@@ -13,7 +13,7 @@ const rememberedMax = 10_000;
  * nothing but the question has a say in it. Throws `PolicyInvalid` unless the set validates strictly.
  */
 export function createPolicyEngine(set: PolicySet): Policy {
-  checkStrictly(set);
+  validatePolicies(set);
   const digest = policyDigest(set);
   const roles = new Set(set.roles);
   prepare(digest, set);

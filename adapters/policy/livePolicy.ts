@@ -3,7 +3,7 @@ import type { AuditLog } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Policy } from '../../domain/policies/policy.ts';
 import type { DatabaseAddress } from '../postgres/address.ts';
-import { ageMaxMs, keepCurrent } from '../postgres/liveCopy.ts';
+import { ageMaxMs, keepCurrent } from '../postgres/cachedQuery.ts';
 import { type AppliedSet, policyChannel, readPolicySet } from '../postgres/rights/policySets.ts';
 import { createPolicyEngine } from './engine.ts';
 import { policyInvalid } from './policyInvalid.ts';

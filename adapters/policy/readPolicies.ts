@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { PolicySet } from '../../domain/policies/policy.ts';
 import { policyInvalid } from './policyInvalid.ts';
 import { defaultRoles } from './schema.ts';
-import { checkStrictly, type Place } from './strictly.ts';
+import { type Place, validatePolicies } from './validatePolicies.ts';
 
 /**
  * The set of a project: the tenant boundary, which is always in it; the shipped base policy, or the project’s own
@@ -24,7 +24,7 @@ export async function readPolicies(project?: string): Promise<PolicySet> {
   const found = [...files].filter(([name]) => name.endsWith('.cedar')).flatMap(policiesIn);
   checkIds(found);
   const set = { policies: Object.fromEntries(found.map(({ id, text }) => [id, text])), roles };
-  checkStrictly(set, new Map(found.map(({ id, place }) => [id, place])));
+  validatePolicies(set, new Map(found.map(({ id, place }) => [id, place])));
   return set;
 }
 

@@ -1,4 +1,4 @@
-import type { AuditRecord, Intake } from '../../domain/ports/intake.ts';
+import type { AuditRecord, RunStore } from '../../domain/ports/runStore.ts';
 import type { Tenants } from './tenants.ts';
 
 /** Audit events of one run in the order in which they were recorded. */
@@ -6,8 +6,8 @@ export async function listRunAudit(
   tenants: Tenants,
   tenant: string,
   runId: string,
-  { limit, cursor }: Parameters<Intake['listAudit']>[2],
-): ReturnType<Intake['listAudit']> {
+  { limit, cursor }: Parameters<RunStore['listAudit']>[2],
+): ReturnType<RunStore['listAudit']> {
   const { rows } = await tenants.for(tenant).query({
     name: 'list-run-audit',
     text: `

@@ -1,15 +1,15 @@
-import type { Directory, Known } from '../../domain/ports/directory.ts';
+import type { KnownPrincipal, PrincipalDirectory } from '../../domain/ports/principalDirectory.ts';
 import type { Tenants } from './tenants.ts';
 
 /** Principals that need not be written again. */
 const knownMax = 10_000;
 
 /** Each principal is written once for each process, and again where they are of another kind by now. */
-export function createDirectory(tenants: Tenants): Directory {
+export function createDirectory(tenants: Tenants): PrincipalDirectory {
   const known = new Set<string>();
   const writing = new Set<Promise<void>>();
 
-  async function write(tenant: string, { id, issuer, subject, kind }: Known): Promise<void> {
+  async function write(tenant: string, { id, issuer, subject, kind }: KnownPrincipal): Promise<void> {
     const key = JSON.stringify([tenant, id, kind]);
     if (known.has(key)) return;
     if (known.size >= knownMax) known.clear();
@@ -38,7 +38,7 @@ export function createDirectory(tenants: Tenants): Directory {
     async find(tenant, ids) {
       await Promise.all(writing);
       if (ids.length === 0) return new Map();
-      const { rows } = await tenants.for(tenant).query<Known>({
+      const { rows } = await tenants.for(tenant).query<KnownPrincipal>({
         name: 'find-principals',
         text: 'SELECT id, issuer, subject, kind FROM waybill.principal WHERE tenant = $1 AND id = ANY ($2)',
         values: [tenant, ids],

@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** The modules that carry identity through every workflow; without them a run could touch nothing. */
 export const workflowInterceptorModules = [join(root, 'adapters/temporal/workflowInterceptors.ts')];
 /** How the workflows read what reaches them. */
-export const payloadConverterPath = join(root, 'adapters/temporal/patientConverter.ts');
+export const payloadConverterPath = join(root, 'adapters/temporal/lenientConverter.ts');
 export const workflowsPath = join(root, 'workflows/index.ts');
 
 /** Bundles the workflows into a file, for every worker to run the same code without bundling it itself. */

@@ -45,7 +45,7 @@ function deliveryFor({ info }: Context): DeliveryRef {
 }
 
 function isRefused(error: unknown): error is WaybillError {
-  return error instanceof WaybillError && ['GrantMissing', 'DeliveryUnknown'].includes(error.code);
+  return error instanceof WaybillError && ['GrantMissing', 'DeliveryNotFound'].includes(error.code);
 }
 
 function refusalOf({ code }: WaybillError, { info }: Context) {

@@ -3,7 +3,7 @@ import type { Approval, RecordedDecision } from '../../domain/approvals/approval
 import { type DecisionClaims, decisionType } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { claimsOf } from '../../domain/grants/claimedRequester.ts';
-import type { Admission } from '../gate.ts';
+import type { Authorization } from '../gate.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';
 
@@ -18,7 +18,7 @@ export async function mintDecision(
   { instance, namespace }: ApiOptions,
   approval: Approval,
   { vote, digest, comment, form }: Decided,
-  { principal, credential }: Pick<Admission, 'principal' | 'credential'>,
+  { principal, credential }: Pick<Authorization, 'principal' | 'credential'>,
   txn: string,
 ): Promise<{ id: string; jws: string }> {
   const id = `dec_${uuidv7()}`;

@@ -83,12 +83,12 @@ export function approvalSample({ objects, auditLog }: ApiPorts) {
     },
     async ({ admission: { principal, run, approval, policies, policyDigest }, request, reply }) => {
       const { id, sample } = approval!;
-      if (!sample) throw new WaybillError('SampleUnknown');
+      if (!sample) throw new WaybillError('SampleNotFound');
       const bytes = await objects
         .get({ tenant: run!.tenant, runId: run!.id }, sample.digest)
         .catch((error) => {
           // What was staged goes with the end of the run.
-          if (error.code === 'BatchMissing') throw new WaybillError('SampleUnknown');
+          if (error.code === 'BatchMissing') throw new WaybillError('SampleNotFound');
           throw error;
         });
       const subject = { principal, runId: run!.id, txn: request.traceId };

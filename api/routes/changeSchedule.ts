@@ -61,7 +61,7 @@ export function createSchedule(ports: ApiPorts, options: ApiOptions) {
       const consented = mayConsent(principal, principal)
         ? await giveConsent(ports, options, { ...admission, pipeline, draft }, lifetimeOf(body))
         : null;
-      const saved = consented || body.paused ? draft : { ...draft, ...blockedBy('ConsentNeeded') };
+      const saved = consented || body.paused ? draft : { ...draft, ...blockedBy('ConsentRequired') };
       const audit = changed('schedule.created', admission, request.traceId, saved, consented, allowed);
       const schedule = await ports.schedules.create(saved, consented, audit);
       const view = scheduleViewOf(schedule, options);
@@ -127,7 +127,7 @@ export function updateSchedule(ports: ApiPorts, options: ApiOptions) {
       const saved: ScheduleDraft = {
         ...draft,
         definition: factsOf(pipeline),
-        ...(schedule.state === 'paused' ? {} : consented ? active : blockedBy('ConsentNeeded')),
+        ...(schedule.state === 'paused' ? {} : consented ? active : blockedBy('ConsentRequired')),
         fresh: true,
       };
       const audit = changed('schedule.changed', admission, request.traceId, saved, consented, allowed);

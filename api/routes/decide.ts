@@ -7,7 +7,7 @@ import { requesterOf } from '../../domain/principal.ts';
 import { decisionViewOf, SignedDecisionView } from '../approvalView.ts';
 import { checkForm } from '../decide/form.ts';
 import { type Decided, mintDecision } from '../decide/mint.ts';
-import { type Admission, refuseApprover } from '../gate.ts';
+import { type Authorization, refuseApprover } from '../gate.ts';
 import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 
@@ -70,12 +70,12 @@ async function signed({ approvals }: ApiPorts, { tenant }: Approval, decision: R
   return { ...decisionViewOf(decision), token: await approvals.findSigned(tenant, decision.id) };
 }
 
-type Asking = Admission & { request: Parameters<typeof refuseApprover>[2]['request'] };
+type Asking = Authorization & { request: Parameters<typeof refuseApprover>[2]['request'] };
 
 /** The very decision that this person has made already, whatever became of it but a refusal. */
 function repeated(
   approval: Approval,
-  { principal }: Admission,
+  { principal }: Authorization,
   { vote, digest, comment, form }: Decided,
 ): RecordedDecision | undefined {
   const before = approval.decisions.find(

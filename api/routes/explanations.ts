@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Hypothesis, questionOf } from '../../domain/policies/hypothesis.ts';
+import { Hypothesis, questionOf } from '../../domain/policies/policyQuery.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { unknownPipeline } from '../readablePipelines.ts';

@@ -5,7 +5,7 @@ import { principalOf, successorOf } from '../../domain/grants/grant.ts';
 import { differenceFrom } from '../../domain/grants/grantedRun.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
 import type { Run } from '../../domain/runs/run.ts';
-import type { Admission } from '../gate.ts';
+import type { Authorization } from '../gate.ts';
 import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
@@ -56,7 +56,7 @@ function isRequester(
 async function succeed(
   { intake, grantVerifier, grantSigner, revocations, scheduler }: ApiPorts,
   { id: runId, tenant }: Run,
-  { principal, credential: { issuedAtS }, policyDigest }: Admission,
+  { principal, credential: { issuedAtS }, policyDigest }: Authorization,
 ): Promise<{ id: string; grant: string; supersedes: string }> {
   const { claims } = await grantVerifier.verify(await intake.findGrant({ tenant, runId }));
   // Not by the record alone, which somebody may have changed: by what was signed.

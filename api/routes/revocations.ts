@@ -5,10 +5,10 @@ import type { Question } from '../../domain/policies/policy.ts';
 import type { RevocationScope } from '../../domain/ports/revocations.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { type Revocation, type RevocationKind, revocationKinds } from '../../domain/revocation.ts';
-import { type Admission, decide } from '../gate.ts';
+import { type Authorization, decide } from '../gate.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { WhoView, whoAre } from '../whoView.ts';
+import { resolvePrincipals, WhoView } from '../whoView.ts';
 
 const kind = z.enum(revocationKinds);
 const who = z.looseObject({ id: z.string(), kind: z.string() }).nullable();
@@ -76,7 +76,7 @@ export function revoke(ports: ApiPorts, options: ApiOptions) {
     async ({ body, admission, request, reply }) => {
       const { principal } = admission;
       if (body.kind === 'principal' && body.id === principal.id && !body.force)
-        throw new WaybillError('RevokesYourself');
+        throw new WaybillError('SelfRevocation');
       // A key signs grants of all tenants, so the right within one tenant is not enough.
       if (body.kind === 'key') await decide(ports, onInstance(options, principal), request);
       await refuseUnknown(ports, principal, body);
@@ -145,7 +145,7 @@ export function restore(ports: ApiPorts, options: ApiOptions) {
             (revocation) => changed('revocation.lifted', revocation, admission, request.traceId),
           )
         : undefined);
-      if (!lifted) throw new WaybillError('RevocationUnknown');
+      if (!lifted) throw new WaybillError('RevocationNotFound');
       const [shown] = await withWho(ports, principal, [lifted]);
       return shown!;
     },
@@ -159,7 +159,7 @@ async function withWho(
 ): Promise<z.infer<typeof RevocationView>[]> {
   const targetOf = ({ kind, target }: Revocation) => (kind === 'principal' ? { id: target } : null);
   const named = revocations.flatMap((one) => [targetOf(one), one.revokedBy, one.liftedBy]);
-  const who = await whoAre(ports, tenant, named);
+  const who = await resolvePrincipals(ports, tenant, named);
   return revocations.map((one) => {
     const { revokedBy, liftedBy } = one;
     return {
@@ -176,7 +176,8 @@ async function refuseUnknown(
   { kind, id }: z.infer<typeof RevocationRequest>,
 ): Promise<void> {
   const isJti = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id);
-  if (kind === 'grant' && !isJti && !(await intake.findRun(tenant, id))) throw new WaybillError('RunUnknown');
+  if (kind === 'grant' && !isJti && !(await intake.findRun(tenant, id)))
+    throw new WaybillError('RunNotFound');
   if (kind === 'delegation' && !(await schedules.hasDelegation(tenant, id))) {
     const message = 'There is no such consent. GET /v1/schedules/{id} names that of a schedule.';
     throw new WaybillError('InvalidRequest', { issues: [{ path: '/id', message }] });
@@ -209,7 +210,7 @@ function onInstance({ operatingTenant = '' }: ApiOptions, principal: Principal):
 function changed(
   action: string,
   { id, kind, target, reason }: Revocation,
-  { principal, policies, policyDigest }: Admission,
+  { principal, policies, policyDigest }: Authorization,
   txn: string,
 ): AuditEvent {
   const subject = { principal, runId: kind === 'grant' ? target : null, txn };

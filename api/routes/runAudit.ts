@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
-import { WhoView, whoAre } from '../whoView.ts';
+import { resolvePrincipals, WhoView } from '../whoView.ts';
 
 const AuditView = z.object({
   id: z.string(),
@@ -36,7 +36,7 @@ export function listRunAudit(ports: ApiPorts) {
         limit,
         ...(cursor !== undefined && { cursor }),
       });
-      const who = await whoAre(
+      const who = await resolvePrincipals(
         ports,
         principal.tenant,
         page.items.map(({ actor }) => actor),

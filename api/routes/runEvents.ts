@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import { hasEnded } from '../../domain/runs/run.ts';
-import type { Admission } from '../gate.ts';
+import type { Authorization } from '../gate.ts';
 import { byId, handler } from '../handler.ts';
 import { mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
@@ -59,18 +59,18 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
   );
 }
 
-function until({ expiresAtS }: Admission): AbortSignal {
+function until({ expiresAtS }: Authorization): AbortSignal {
   return AbortSignal.timeout(Math.min(streamMs, Math.max(0, expiresAtS * 1000 - Date.now())));
 }
 
 async function* follow(
   { intake, policy }: ApiPorts,
   options: ApiOptions,
-  { principal, run: followed, isRevoked }: Admission,
+  { principal, run: followed, isRevoked }: Authorization,
   lastId: number,
   signal: AbortSignal,
 ): AsyncGenerator<string> {
-  const change = bell(signal);
+  const change = asyncSignal(signal);
   const { tenant, id: runId } = followed!;
   intake.watchRun(runId, change.ring, signal);
   let id = lastId;
@@ -105,7 +105,7 @@ async function* follow(
 }
 
 /** Remembers a ring until somebody waits for it. */
-function bell(signal: AbortSignal) {
+function asyncSignal(signal: AbortSignal) {
   let rung = false;
   let wake = () => {};
   const ring = () => {

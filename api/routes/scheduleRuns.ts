@@ -3,7 +3,7 @@ import type { Attempt } from '../../domain/ports/firings.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import { describeTerms } from '../../domain/schedules/delegation.ts';
 import type { Schedule } from '../../domain/schedules/schedule.ts';
-import type { Admission } from '../gate.ts';
+import type { Authorization } from '../gate.ts';
 import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
@@ -78,7 +78,7 @@ export function backfillSchedule(ports: ApiPorts, options: ApiOptions) {
       const schedule = admission.schedule!;
       const toMs = Math.min(Date.parse(to), Date.now());
       const range = { fromMs: Date.parse(from), toMs };
-      const { timesMs, complete } = await ports.timetable.times(schedule.terms, range);
+      const { timesMs, complete } = await ports.temporalSchedules.times(schedule.terms, range);
       const attempts = await ports.firings.listAttempts(schedule.tenant, schedule.id, {
         from,
         to: new Date(toMs).toISOString(),
@@ -110,7 +110,7 @@ function isWanted(mode: Mode, last: Attempt | undefined): boolean {
 async function fill(
   ports: ApiPorts,
   options: ApiOptions,
-  admission: Admission,
+  admission: Authorization,
   txn: string,
   { at, mode, last }: { at: string; mode: Mode; last: Attempt | undefined },
 ): Promise<Run> {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { auditOf } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { ScheduleDraft } from '../../domain/ports/schedules.ts';
-import type { Admission } from '../gate.ts';
+import type { Authorization } from '../gate.ts';
 import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { giveConsent, mayConsent, mayResume, standingConsent } from '../schedules/consent.ts';
@@ -121,7 +121,7 @@ export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
 
 async function refuseOther(
   { auditLog }: ApiPorts,
-  { principal, schedule }: Admission,
+  { principal, schedule }: Authorization,
   txn: string,
   code: 'OwnerOnly' | 'PausedByOwner',
 ): Promise<never> {

@@ -110,7 +110,7 @@ export function previewSchedule(ports: ApiPorts) {
       const fromMs = Date.now();
       let timesMs: number[] = [];
       for (const days of previewDays) {
-        ({ timesMs } = await ports.timetable.times(timing, { fromMs, toMs: fromMs + days * dayMs }));
+        ({ timesMs } = await ports.temporalSchedules.times(timing, { fromMs, toMs: fromMs + days * dayMs }));
         if (timesMs.length >= count) break;
       }
       return { times: timesMs.slice(0, count).map((ms) => new Date(ms).toISOString()) };

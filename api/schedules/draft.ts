@@ -7,7 +7,7 @@ import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { GivenDelegation, ScheduleDraft } from '../../domain/ports/schedules.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
 import type { Schedule, ScheduleTerms } from '../../domain/schedules/schedule.ts';
-import type { Admission } from '../gate.ts';
+import type { Authorization } from '../gate.ts';
 import type { ApiPorts } from '../ports.ts';
 import { unknownPipeline } from '../readablePipelines.ts';
 import { checkEnvelope } from '../trigger/envelope.ts';
@@ -30,7 +30,7 @@ export const note = z
   .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, 'Up to 500 characters, without control characters.')
   .nullable();
 
-type Allowed = Pick<Admission, 'policies' | 'policyDigest'>;
+type Allowed = Pick<Authorization, 'policies' | 'policyDigest'>;
 
 export const active = { state: 'active', reason: null, pausedBy: null } as const;
 
@@ -59,15 +59,15 @@ export function lifetimeOf({ lifetime }: { lifetime?: string | undefined }): { l
   return lifetime === undefined ? {} : { lifetimeS: Math.floor(parseDuration(lifetime)! / 1000) };
 }
 
-export function loaded({ pipeline }: Admission): LoadedPipeline {
+export function loaded({ pipeline }: Authorization): LoadedPipeline {
   if (pipeline) return pipeline;
-  throw new WaybillError('PipelineUnknown');
+  throw new WaybillError('PipelineNotFound');
 }
 
 /** Whether somebody may save it, of a pipeline by its name, and it would run. */
 export async function checkDraft(
   ports: ApiPorts,
-  admission: Admission,
+  admission: Authorization,
   { pipeline: id, terms }: { pipeline: string; terms: ScheduleTerms },
   request: FastifyRequest,
 ) {
@@ -82,7 +82,7 @@ export async function checkDraft(
  */
 export async function checkTerms(
   ports: ApiPorts,
-  admission: Admission,
+  admission: Authorization,
   pipeline: LoadedPipeline,
   terms: ScheduleTerms,
   request: FastifyRequest,
@@ -91,7 +91,7 @@ export async function checkTerms(
   checkReads(pipeline);
   const nowMs = Date.now();
   await checkEnvelope(ports, pipeline, envelopeOf({ terms }, new Date(nowMs).toISOString()));
-  await ports.timetable.times(terms, { fromMs: nowMs, toMs: nowMs }).catch((error) => {
+  await ports.temporalSchedules.times(terms, { fromMs: nowMs, toMs: nowMs }).catch((error) => {
     if (!(error instanceof WaybillError) || error.code !== 'TemporalUnavailable') throw error;
   });
   return allowed;
@@ -100,7 +100,7 @@ export async function checkTerms(
 /** Whoever schedules what they may not run would only learn of it at the first firing. */
 async function maySchedule(
   ports: ApiPorts,
-  { principal }: Admission,
+  { principal }: Authorization,
   pipeline: LoadedPipeline,
   request: FastifyRequest,
 ): Promise<Allowed> {
@@ -127,7 +127,7 @@ function checkReads({ manifest: { source } }: LoadedPipeline): void {
 
 export function changed(
   action: string,
-  { principal }: Admission,
+  { principal }: Authorization,
   txn: string,
   { id, pipeline, owner, state }: ScheduleDraft,
   consented: GivenDelegation | null,

@@ -38,14 +38,14 @@ type Genuine = FiringExecution & { nominalAt: string };
  * An execution that asks again gets the same answer.
  */
 export async function fire(asked: Asked): Promise<FiringAnswer> {
-  const execution = await asked.ports.timetable.execution(asked.execution);
+  const execution = await asked.ports.temporalSchedules.execution(asked.execution);
   const place = execution && placeOf(execution);
   if (!isGenuine(execution) || place?.id !== asked.scheduleId)
     return refuse(asked, await tenantOf(asked, place), 'FiringRefused', 'execution');
   const known = await asked.ports.firings.find(place.tenant, place.id, execution.nominalAt);
   if (known) return answerKnown(asked, place.tenant, execution, known);
   const schedule = await asked.ports.schedules.find(place.tenant, place.id);
-  if (!schedule) return refuse(asked, null, 'ScheduleUnknown', 'schedule');
+  if (!schedule) return refuse(asked, null, 'ScheduleNotFound', 'schedule');
   return (await check(asked, schedule, execution)) ?? begin(asked, schedule, execution);
 }
 
@@ -87,12 +87,12 @@ async function check(
   schedule: Schedule,
   execution: Genuine,
 ): Promise<FiringAnswer | undefined> {
-  const { timetable, schedules, firings } = asked.ports;
+  const { temporalSchedules, schedules, firings } = asked.ports;
   const { tenant, id } = schedule;
   const nominalMs = Date.parse(execution.nominalAt);
-  const { timesMs } = await timetable.times(schedule.terms, { fromMs: nominalMs, toMs: nominalMs });
+  const { timesMs } = await temporalSchedules.times(schedule.terms, { fromMs: nominalMs, toMs: nominalMs });
   const [known, last, hasFailed] = await Promise.all([
-    timetable.describe(schedule),
+    temporalSchedules.describe(schedule),
     firings.last(tenant, id),
     schedule.terms.pauseOnFailure && firings.hasFailed(schedule),
   ]);
@@ -115,10 +115,10 @@ async function check(
   if (failed.verdict === 'blocked') return block(asked, schedule, execution, failed.code);
   if (failed.verdict !== 'refused')
     return recorded(asked, schedule, execution, { outcome: failed.verdict, code: failed.code });
-  if (failed.code === 'ScheduleTampered') {
+  if (failed.code === 'ScheduleDrifted') {
     const audit = auditOf(asked, tenant, 'schedule.tampered', { code: failed.code });
     // While a revision is on its way, Temporal has the one before, and nobody is to blame.
-    if (schedule.applied) await schedules.putRight(schedule, audit);
+    if (schedule.applied) await schedules.resync(schedule, audit);
   }
   return refuse(asked, tenant, failed.code, failed.name);
 }

@@ -14,7 +14,7 @@ import type { ApiPorts } from '../ports.ts';
  * while Temporal, which has the times, cannot be asked, and of old runs where there are too many times since.
  */
 export async function skippedBy(
-  { timetable, firings }: ApiPorts,
+  { temporalSchedules, firings }: ApiPorts,
   schedule: Schedule,
   runs: readonly Ongoing[],
 ): Promise<ReadonlyMap<string, Skipped>> {
@@ -35,7 +35,7 @@ export async function skippedBy(
   }
 
   async function counted(range: Range) {
-    const { timesMs, complete } = await timetable.times(schedule.terms, range);
+    const { timesMs, complete } = await temporalSchedules.times(schedule.terms, range);
     const decided = new Set((await firings.decidedTimes(schedule, range)).map((at) => Date.parse(at)));
     const within = (some: typeof kept) =>
       new Map(

@@ -4,13 +4,13 @@ import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { claimsOf } from '../../domain/grants/claimedRequester.ts';
 import { type GrantClaims, grantedSteps } from '../../domain/grants/grant.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
-import type { Acceptance, IdempotencyScope } from '../../domain/ports/intake.ts';
+import type { Acceptance, IdempotencyScope } from '../../domain/ports/runStore.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
 import type { Credential } from '../../domain/revocation.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import { describeSource } from '../../domain/sources/sourceDescription.ts';
 import { describeCallback } from '../../domain/webhooks/callback.ts';
-import type { Admission } from '../gate.ts';
+import type { Authorization } from '../gate.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';
 
@@ -29,7 +29,7 @@ export interface Call {
 
 /** What somebody who was let in asks for. */
 export function callOf(
-  { pipeline, principal, credential, policies, policyDigest, isRevoked }: Admission,
+  { pipeline, principal, credential, policies, policyDigest, isRevoked }: Authorization,
   txn: string,
   idempotencyKey: string | undefined,
 ): Call {

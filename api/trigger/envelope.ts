@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import { runLinksOf } from '../../domain/links.ts';
 import type { FormatManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
-import type { Acceptance } from '../../domain/ports/intake.ts';
+import type { Acceptance } from '../../domain/ports/runStore.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';

@@ -1,4 +1,4 @@
-import type { AcceptedFiring } from '../../domain/ports/intake.ts';
+import type { AcceptedFiring } from '../../domain/ports/runStore.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { acceptanceOf, type Call, mint, record } from './draft.ts';

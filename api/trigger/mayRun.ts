@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { actionsOfRun } from '../../domain/grants/grant.ts';
 import { type Action, type Decision, pipelineResourceOf } from '../../domain/policies/policy.ts';
-import { type Admission, decide } from '../gate.ts';
+import { type Authorization, decide } from '../gate.ts';
 import type { ApiPorts } from '../ports.ts';
 
 /**
@@ -10,7 +10,7 @@ import type { ApiPorts } from '../ports.ts';
  */
 export async function mayRun(
   ports: ApiPorts,
-  { principal, pipeline }: Pick<Admission, 'principal' | 'pipeline'>,
+  { principal, pipeline }: Pick<Authorization, 'principal' | 'pipeline'>,
   request: FastifyRequest,
   beside: readonly Action[] = [],
 ): Promise<Decision[]> {

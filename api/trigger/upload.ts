@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { auditOf } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { FormatManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
-import type { KnownKey } from '../../domain/ports/intake.ts';
+import type { KnownKey } from '../../domain/ports/runStore.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';

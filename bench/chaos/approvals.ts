@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
-import type { DevStack } from '../../test/devStack.ts';
+import type { DevStack } from '../../test/support/devStack.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
 

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
-import type { DevStack } from '../../test/devStack.ts';
+import type { DevStack } from '../../test/support/devStack.ts';
 
 /** As a superuser, to a database that may be on its way back. */
 export async function connectPatiently(stack: DevStack): Promise<pg.Client> {

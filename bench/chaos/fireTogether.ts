@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type pg from 'pg';
-import type { DevStack } from '../../test/devStack.ts';
+import type { DevStack } from '../../test/support/devStack.ts';
 import { percentile } from '../percentile.ts';
 import { connectPatiently } from './connectPatiently.ts';
 import { untilRunning } from './untilRunning.ts';

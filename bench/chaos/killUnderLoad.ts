@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { DevStack } from '../../test/devStack.ts';
+import type { DevStack } from '../../test/support/devStack.ts';
 import { connectPatiently } from './connectPatiently.ts';
 import { untilRunning } from './untilRunning.ts';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
-import type { DevStack } from '../../test/devStack.ts';
+import type { DevStack } from '../../test/support/devStack.ts';
 import { generateOrders } from '../generateOrders.ts';
 import { untilEnded } from '../smallRun.ts';
 import { contentOf } from './checksum.ts';

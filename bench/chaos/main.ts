@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type DevStack, startDevStack } from '../../test/devStack.ts';
-import { serveHeldFeed } from '../../test/heldFeed.ts';
+import { type DevStack, startDevStack } from '../../test/support/devStack.ts';
+import { serveHeldFeed } from '../../test/support/heldFeed.ts';
 import { liveThrough } from '../../test/year/year.ts';
 import { benchProject, gatedProject } from '../project.ts';
 import { killBeforePublish, raceDecisions } from './approvals.ts';

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import type pg from 'pg';
-import type { DevStack } from '../../test/devStack.ts';
-import type { serveHeldFeed } from '../../test/heldFeed.ts';
+import type { DevStack } from '../../test/support/devStack.ts';
+import type { serveHeldFeed } from '../../test/support/heldFeed.ts';
 import { connectPatiently } from './connectPatiently.ts';
 import { type Absence, absences } from './takeAway.ts';
 

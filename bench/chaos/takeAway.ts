@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import pg from 'pg';
-import type { DevStack } from '../../test/devStack.ts';
+import type { DevStack } from '../../test/support/devStack.ts';
 import { connectPatiently } from './connectPatiently.ts';
 
 /** Something that is away, until `end`. */

@@ -5,7 +5,7 @@ import type { GrantClaims } from '../../domain/grants/grant.ts';
 import type { VerifiedGrant } from '../../domain/ports/grants.ts';
 import type { Progress, RunFacts } from '../../domain/ports/progress.ts';
 import { describeSource } from '../../domain/sources/sourceDescription.ts';
-import { grantOfRun } from '../../test/keys.ts';
+import { grantOfRun } from '../../test/support/keys.ts';
 
 /**
  * In the place of a verified grant: claims that say whatever the record of the run says. Steps cannot do without claims, and

@@ -7,11 +7,11 @@ import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createIntake } from '../../adapters/postgres/runs/intake.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
-import { createReceiver } from '../../adapters/records/receiver.ts';
-import { createSourceCheck } from '../../adapters/sources/checkSource.ts';
 import type { ApiPorts } from '../../api/ports.ts';
 import { buildServer } from '../../api/server.ts';
-import { grantOfRun } from '../../test/keys.ts';
+import { createSourceCheck } from '../../connectors/sources/checkSource.ts';
+import { createReceiver } from '../../engine/records/receiver.ts';
+import { grantOfRun } from '../../test/support/keys.ts';
 import { plainSettings } from './settings.ts';
 
 /*

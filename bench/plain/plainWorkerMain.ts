@@ -12,7 +12,7 @@ import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import { workflowsPath } from '../../adapters/temporal/bundleWorkflows.ts';
 import { stepInterceptor } from '../../adapters/temporal/stepInterceptor.ts';
-import { createComputePool } from '../../adapters/threads/pool.ts';
+import { createComputePool } from '../../engine/threads/pool.ts';
 import { startRelay } from '../../workers/relay.ts';
 import { believing } from './believe.ts';
 import { plainSettings } from './settings.ts';

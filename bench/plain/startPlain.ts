@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { migrate } from '../../adapters/postgres/migrate.ts';
 import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
-import { databaseUrl, ensurePasswords } from '../../cli/dev/passwords.ts';
-import { ensureDatabase } from '../../cli/dev/postgresRoles.ts';
-import { backgroundNiceness, renice } from '../../cli/dev/renice.ts';
-import type { DevStack } from '../../test/devStack.ts';
+import { databaseUrl, ensurePasswords } from '../../dev/stack/passwords.ts';
+import { ensureDatabase } from '../../dev/stack/postgresRoles.ts';
+import { backgroundNiceness, renice } from '../../dev/stack/renice.ts';
+import type { DevStack } from '../../test/support/devStack.ts';
 import type { PlainSettings } from './settings.ts';
 
 const database = 'plain';

@@ -8,8 +8,8 @@ import { type AddCommand, type CliContext, CliError, exitCode } from '../context
 import { applySchedules, planSchedules } from '../declaredSchedules.ts';
 import { embeddedDatabase } from '../embeddedDatabase.ts';
 import { namedDatabase } from '../namedDatabase.ts';
-import { powerlessLines } from '../output/powerlessRoles.ts';
 import { printResult } from '../output/print.ts';
+import { powerlessLines } from '../output/rolesWithoutPermit.ts';
 import { appliedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { strayLines } from '../output/strayNames.ts';
 
@@ -42,7 +42,7 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
   const { strayNames } = await import('../../adapters/policy/names.ts');
   const { createPolicyEngine } = await import('../../adapters/policy/engine.ts');
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
-  const { powerlessRoles } = await import('../../domain/policies/powerlessRoles.ts');
+  const { rolesWithoutPermit } = await import('../../domain/policies/rolesWithoutPermit.ts');
   // What is wrong with the project is found out before anything is changed.
   const project = await loadProject(resolve(folder));
   const manifests = project.list().map(({ manifest }) => manifest);
@@ -56,7 +56,7 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
     policies,
     manifests.map(({ id }) => id),
   );
-  const powerless = powerlessRoles(createPolicyEngine(policies), manifests);
+  const powerless = rolesWithoutPermit(createPolicyEngine(policies), manifests);
   const { declared, plan } = await planSchedules(project, options, context);
   const applied = plan ? await applySchedules(plan) : [];
   const schedules = schedulesJson(plan, applied);

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import type { Report } from '../attack/attackStack.ts';
+import type { Report } from '../../dev/attack/attackStack.ts';
+import { packageFile } from '../../dev/stack/nodeService.ts';
 import { readClientSettings } from '../cliSettings.ts';
 import { connect, type GlobalOptions, runningStack } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError, exitCode } from '../context.ts';
-import { packageFile } from '../dev/nodeService.ts';
 import { followToEnd } from '../followToEnd.ts';
 import { attemptLines } from '../output/attemptText.ts';
 import { printResult, tell } from '../output/print.ts';
@@ -29,7 +29,7 @@ async function attack(context: CliContext, json: boolean): Promise<Report> {
     carol: connect(context, { as: 'carol' }),
     erin: connect(context, { as: 'erin' }),
   };
-  const { attackStack } = await import('../attack/attackStack.ts');
+  const { attackStack } = await import('../../dev/attack/attackStack.ts');
   const sample = await dataOf(packageFile('examples/acme/data/orders.ndjson'));
   const { items } = await cast.alice.listPipelines();
   if (!items.some(({ id }) => id === 'orders'))

@@ -2,14 +2,14 @@ import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
+import type { DeadLetter } from '../../dev/demo/database.ts';
+import type { Tomorrow } from '../../dev/demo/tomorrow.ts';
+import type { DevJson } from '../../dev/stack/devJson.ts';
+import { packageFile } from '../../dev/stack/nodeService.ts';
 import type { Run, WaybillClient } from '../../sdk/client.ts';
 import { readClientSettings } from '../cliSettings.ts';
 import { connect, type GlobalOptions, runningStack } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
-import type { DeadLetter } from '../demo/database.ts';
-import type { Tomorrow } from '../demo/tomorrow.ts';
-import type { DevJson } from '../dev/devJson.ts';
-import { packageFile } from '../dev/nodeService.ts';
 import { exitCodeOf, followToEnd } from '../followToEnd.ts';
 import { attemptLines } from '../output/attemptText.ts';
 import { plain } from '../output/plain.ts';
@@ -27,7 +27,7 @@ export const addDemo: AddCommand = (program, context) => {
     .description('see what Waybill does with real data; starts what it needs')
     .action(async (_, command: Command) => {
       const { json = false } = command.optsWithGlobals<GlobalOptions>();
-      const { stackForDemo } = await import('../demo/stackForDemo.ts');
+      const { stackForDemo } = await import('../../dev/demo/stackForDemo.ts');
       const birdstrikes = dataFile('node_modules/vega-datasets/data/birdstrikes.csv');
       const interrupted = interruption();
       const stack = await stackForDemo(context, interrupted);
@@ -45,15 +45,15 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
   const { WAYBILL_HOME: home } = readClientSettings(context);
   const dev = runningStack(home);
   const client = connect(context, { as: 'alice' });
-  const { deadLettersOf, mostFrequentSpecies, speciesQuery } = await import('../demo/database.ts');
+  const { deadLettersOf, mostFrequentSpecies, speciesQuery } = await import('../../dev/demo/database.ts');
 
   say(
     heading(1, 'alice sends 10,000 reports of aircraft that met birds, in one HTTP call, and bob approves'),
   );
-  const { letThrough } = await import('../demo/approval.ts');
+  const { approve } = await import('../../dev/demo/approval.ts');
   const bob = connect(context, { as: 'bob' });
   const sent = await send(client, 'birdstrikes', birdstrikesFile);
-  const approved = await letThrough(client, bob, sent.id, (line) => say(`  ${line}`));
+  const approved = await approve(client, bob, sent.id, (line) => say(`  ${line}`));
   const birdstrikes = approved.ended;
   for (const line of endLines(birdstrikes)) say(line);
   for (const line of birdstrikesLines(birdstrikes)) say(`  ${line}`);
@@ -75,20 +75,20 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
       'somebody starts runs in Temporal itself, past Waybill, with copies of what alice’s was given',
     ),
   );
-  const { startByHand } = await import('../attack/attackStack.ts');
+  const { startByHand } = await import('../../dev/attack/attackStack.ts');
   const forgeries = await startByHand(dev, orders, (attempted) => {
     for (const line of attemptLines(attempted)) say(`  ${line}`);
   });
   say('  No step of them has touched any data, and each is in the audit. npx waybill attack tries more.');
 
   say(heading(4, 'alice’s right is withdrawn while her data is on its way'));
-  const { withdrawRight } = await import('../demo/withdrawal.ts');
+  const { withdrawRight } = await import('../../dev/demo/withdrawal.ts');
   const carol = connect(context, { as: 'carol' });
   const withdrawal = await withdrawRight(client, carol, (line) => say(`  ${line}`));
   for (const line of endLines(withdrawal.ended)) say(line);
 
   say(heading(5, 'alice has the countries read each morning, in her name'));
-  const { scheduleCountries } = await import('../demo/tomorrow.ts');
+  const { scheduleCountries } = await import('../../dev/demo/tomorrow.ts');
   const tomorrow = await scheduleCountries(context);
   for (const line of scheduleLines(tomorrow)) say(`  ${line}`);
 
@@ -102,14 +102,14 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
   process.exitCode = exitCodeOf(birdstrikes) || exitCodeOf(orders) || exitCodeOf(withdrawal.ended);
   if (approved.byRequester !== 'ApproverIsRequester')
     throw new CliError('Somebody could approve their own run.', 'tampered');
-  if (withdrawal.suspended.state !== 'suspended' || withdrawal.atTheDoor !== 'PrincipalRevoked')
+  if (withdrawal.suspended.state !== 'suspended' || withdrawal.requestErrors !== 'PrincipalRevoked')
     throw new CliError('A run whose right was withdrawn went on.', 'tampered');
   if (!forgeries.every(({ held }) => held)) throw new CliError('A forged run was not refused.', 'tampered');
 }
 
 async function send(client: WaybillClient, pipeline: string, file: string): Promise<Run> {
   const { source } = await client.getPipeline(pipeline).catch((error) => {
-    if (error.code !== 'PipelineUnknown') throw error;
+    if (error.code !== 'PipelineNotFound') throw error;
     throw new CliError(
       'The stack that is up serves another project. Stop it, or set WAYBILL_HOME to an empty folder.',
     );

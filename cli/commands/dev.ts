@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
+import type { RunningStack } from '../../dev/stack/startStack.ts';
 import { readStackSettings } from '../cliSettings.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
-import type { RunningStack } from '../dev/startStack.ts';
 
 /** `waybill dev [folder] [--watch]`: the whole of Waybill on this machine, until Ctrl-C. */
 export const addDev: AddCommand = (program, context) => {
@@ -41,8 +41,8 @@ async function dev(folder: string, watch: boolean, context: CliContext): Promise
   }
   let askedAt = 0;
   whenStarterIsGone(env, () => asked.abort(new Error('Whoever started this is gone.')));
-  const { startStack } = await import('../dev/startStack.ts');
-  const { vendorUrl } = await import('../dev/temporalBinary.ts');
+  const { startStack } = await import('../../dev/stack/startStack.ts');
+  const { vendorUrl } = await import('../../dev/stack/temporalBinary.ts');
   try {
     stack = await startStack({
       settings: readStackSettings(context),
@@ -63,7 +63,7 @@ async function dev(folder: string, watch: boolean, context: CliContext): Promise
   }
   say(banner(stack, folder, (performance.now() - started) / 1000));
   const watcher = watch
-    ? (await import('../dev/watchProject.ts')).watchProject(folder, stack, say)
+    ? (await import('../../dev/stack/watchProject.ts')).watchProject(folder, stack, say)
     : undefined;
   if (!asked.signal.aborted) {
     await new Promise((resolve) => asked.signal.addEventListener('abort', resolve, { once: true }));

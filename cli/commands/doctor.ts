@@ -14,7 +14,7 @@ export const addDoctor: AddCommand = (program, context) => {
     .description('check what waybill dev needs of this machine')
     .action(async (_, command: Command) => {
       const { json } = command.optsWithGlobals<GlobalOptions>();
-      const { examine } = await import('../dev/examine.ts');
+      const { examine } = await import('../../dev/stack/examine.ts');
       const checks = await examine({
         settings: readStackSettings(context),
         cliPath: env.TEMPORAL_CLI_PATH,

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { StrayName } from '../../adapters/policy/names.ts';
 import type { PolicySet } from '../../domain/policies/policy.ts';
 import type { PolicyChange } from '../../domain/policies/policyChange.ts';
-import type { PowerlessRole } from '../../domain/policies/powerlessRoles.ts';
+import type { PowerlessRole } from '../../domain/policies/rolesWithoutPermit.ts';
 import type { Definitions } from '../../domain/ports/definitions.ts';
 import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, exitCode } from '../context.ts';
@@ -11,8 +11,8 @@ import { planSchedules } from '../declaredSchedules.ts';
 import { embeddedDatabase } from '../embeddedDatabase.ts';
 import { namedDatabase } from '../namedDatabase.ts';
 import { changeLines } from '../output/policyChanges.ts';
-import { powerlessLines } from '../output/powerlessRoles.ts';
 import { printResult } from '../output/print.ts';
+import { powerlessLines } from '../output/rolesWithoutPermit.ts';
 import { plannedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { strayLines } from '../output/strayNames.ts';
 
@@ -69,7 +69,7 @@ async function planned(
   const { policyDifference } = await import('../../domain/policies/policy.ts');
   const { namesIn, strayNames } = await import('../../adapters/policy/names.ts');
   const { changesBetween } = await import('../../domain/policies/policyChange.ts');
-  const { powerlessRoles } = await import('../../domain/policies/powerlessRoles.ts');
+  const { rolesWithoutPermit } = await import('../../domain/policies/rolesWithoutPermit.ts');
   const ours = await readPolicies(folder);
   const definitions = project.list().map(({ manifest }) => manifest);
   const live = await liveSet(database, context);
@@ -86,7 +86,7 @@ async function planned(
       ours,
       definitions.map(({ id }) => id),
     ),
-    powerless: powerlessRoles(after, definitions),
+    powerless: rolesWithoutPermit(after, definitions),
   };
 }
 

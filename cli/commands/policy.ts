@@ -4,15 +4,15 @@ import { Argument, type Command, Option } from 'commander';
 import type { StrayName } from '../../adapters/policy/names.ts';
 import { type Action, actionResources, callerActions, taskActions } from '../../domain/policies/policy.ts';
 import type { CaseResult } from '../../domain/policies/policyCases.ts';
-import type { PowerlessRole } from '../../domain/policies/powerlessRoles.ts';
+import type { PowerlessRole } from '../../domain/policies/rolesWithoutPermit.ts';
 import { type PrincipalKind, principalKinds } from '../../domain/principal.ts';
 import type { Hypothesis } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, exitCode } from '../context.ts';
 import { explanationLines } from '../output/explanation.ts';
 import { plain } from '../output/plain.ts';
-import { powerlessLines } from '../output/powerlessRoles.ts';
 import { printResult } from '../output/print.ts';
+import { powerlessLines } from '../output/rolesWithoutPermit.ts';
 import { strayLines } from '../output/strayNames.ts';
 
 /** `waybill policy [test|explain]` */
@@ -49,9 +49,9 @@ export const addPolicy: AddCommand = (program, context) => {
     .option('--instance', 'on this Waybill as a whole')
     .action(async (action: Action, pipeline: string | undefined, given: Given, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const hypothesis = hypothesisOf(action, pipeline, given);
-      const explanation = await connect(context, options).explain(hypothesis);
-      printResult(options.json, explanation, () => explanationLines(hypothesis, explanation));
+      const policyQuery = hypothesisOf(action, pipeline, given);
+      const explanation = await connect(context, options).explain(policyQuery);
+      printResult(options.json, explanation, () => explanationLines(policyQuery, explanation));
     });
 };
 
@@ -105,7 +105,7 @@ async function test(project: string): Promise<Tested> {
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
   const { loadProject } = await import('../../adapters/project/loadProject.ts');
   const { tryCases } = await import('../../domain/policies/policyCases.ts');
-  const { powerlessRoles } = await import('../../domain/policies/powerlessRoles.ts');
+  const { rolesWithoutPermit } = await import('../../domain/policies/rolesWithoutPermit.ts');
   const set = await readPolicies(project);
   const [definitions, cases] = await Promise.all([loadProject(project), readCases(project)]);
   const engine = createPolicyEngine(set);
@@ -116,7 +116,7 @@ async function test(project: string): Promise<Tested> {
     set,
     manifests.map(({ id }) => id),
   );
-  const powerless = powerlessRoles(engine, manifests);
+  const powerless = rolesWithoutPermit(engine, manifests);
   return { digest: engine.digest, passed: cases.length - failed, failed, ...tried, stray, powerless };
 }
 

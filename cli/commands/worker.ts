@@ -4,10 +4,10 @@ import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { nodeFlags, packageFile } from '../../dev/stack/nodeService.ts';
 import { readClientSettings } from '../cliSettings.ts';
 import { type GlobalOptions, runningStack } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
-import { nodeFlags, packageFile } from '../dev/nodeService.ts';
 import { printResult, tell } from '../output/print.ts';
 
 /** `waybill worker`: one more worker for the running embedded stack, until Ctrl-C. */

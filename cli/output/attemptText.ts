@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import type { Attempted } from '../attack/attack.ts';
+import type { Attempted } from '../../dev/attack/attack.ts';
 import { plain } from './plain.ts';
 
 /** What was tried, and how it went: a line, and a second where something is wrong. */

@@ -5,7 +5,7 @@ import { asOwner, type GlobalOptions } from '../connect.ts';
 export function savedLines(schedule: Schedule, options: GlobalOptions): string[] {
   const { id, state, reason, owner, delegation } = schedule;
   const who = owner.subject;
-  if (state === 'blocked' && reason?.code === 'ConsentNeeded')
+  if (state === 'blocked' && reason?.code === 'ConsentRequired')
     return [
       `Saved as ${id}. It waits for the consent of ${who}: npx waybill schedules renew ${id}${asOwner(owner, options)}`,
     ];

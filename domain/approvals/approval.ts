@@ -52,7 +52,7 @@ export interface Changes {
 }
 
 /** All that an approver is shown, but for the sample. Its digest is what they sign. */
-export interface Shown {
+export interface ApprovalSubject {
   gate: Gate;
   run: string;
   pipeline: string;
@@ -83,7 +83,7 @@ export interface Approval {
   round: number;
   /** Lower-case hex SHA-256 of `Shown` as canonical JSON. */
   digest: string;
-  shown: Shown;
+  shown: ApprovalSubject;
   /** Whether a sample of the rows was kept, for those who may see values (`reveal`). */
   sample: { digest: string; rows: number } | null;
   requestedBy: Requester;

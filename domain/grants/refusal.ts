@@ -13,7 +13,7 @@ const refusing: readonly string[] = [
   'GrantMalformed',
   'GrantAlgorithmRefused',
   'GrantTypeMismatch',
-  'GrantKeyUnknown',
+  'GrantKeyNotFound',
   'GrantKeyRetired',
   'GrantInvalid',
   'GrantIssuerMismatch',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { Hypothesis, questionOf } from './hypothesis.ts';
 import type { DefinitionFacts, Policy } from './policy.ts';
+import { Hypothesis, questionOf } from './policyQuery.ts';
 
 /** What a policy set must answer, as `policies/*.cases.json` of a project says. */
 export const PolicyCase = Hypothesis.extend({

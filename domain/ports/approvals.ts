@@ -2,8 +2,8 @@ import type {
   Approval,
   ApprovalManifest,
   ApprovalState,
+  ApprovalSubject,
   RecordedDecision,
-  Shown,
 } from '../approvals/approval.ts';
 import type { DecisionClaims } from '../approvals/decision.ts';
 import type { AuditEvent } from '../audit.ts';
@@ -87,7 +87,7 @@ export type GateAudit = (
 ) => AuditEvent;
 
 export interface Asked {
-  shown: Shown;
+  shown: ApprovalSubject;
   digest: string;
   terms: ApprovalManifest;
   /** An object of the run: a JSON array of rows, each an object of texts by column as PostgreSQL reads them, `null` for NULL. */
@@ -114,7 +114,7 @@ export interface StandingApproval {
   round: number;
   state: ApprovalState;
   digest: string;
-  shown: Shown;
+  shown: ApprovalSubject;
   terms: ApprovalManifest;
   /** Roles that may decide now. */
   by: readonly string[];

@@ -37,7 +37,7 @@ export interface VerifiedGrant<Claims = GrantClaims> {
 
 /**
  * Verifies grants by public keys alone. Throws `GrantMalformed`, `GrantAlgorithmRefused`, `GrantTypeMismatch`,
- * `GrantKeyUnknown`, `GrantKeyRetired`, `GrantInvalid`, `GrantIssuerMismatch` or `KeysUnavailable`.
+ * `GrantKeyNotFound`, `GrantKeyRetired`, `GrantInvalid`, `GrantIssuerMismatch` or `KeysUnavailable`.
  */
 export interface GrantVerifier<Claims = GrantClaims> {
   verify(grant: string): Promise<VerifiedGrant<Claims>>;

@@ -11,7 +11,7 @@ import type { PulledSource } from './sources.ts';
  * repeated write changes nothing. All of it throws `DatabaseUnavailable`.
  */
 export interface Progress {
-  /** What the activities must know of a run. Throws `RunUnknown`. */
+  /** What the activities must know of a run. Throws `RunNotFound`. */
   findRun(run: RunRef): Promise<RunFacts>;
   /** Accepted becomes running; already running stays. Remembers the execution in Temporal in which the run began. */
   begin(run: RunRef, execution: string, audit: AuditEvent): Promise<void>;

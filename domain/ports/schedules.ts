@@ -27,7 +27,7 @@ export interface Schedules {
   findDelegation(schedule: Schedule): Promise<{ jws: string; ended: boolean } | undefined>;
   hasDelegation(tenant: string, delegationId: string): Promise<boolean>;
   /** Temporal has something else than the record says: has it put right. */
-  putRight(schedule: Schedule, audit: AuditEvent): Promise<void>;
+  resync(schedule: Schedule, audit: AuditEvent): Promise<void>;
 }
 
 /** What somebody wants of a schedule. */

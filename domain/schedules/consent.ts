@@ -40,14 +40,14 @@ const consentChecks: readonly ConsentCheck[] = [
       claims.req.iss === schedule.owner.issuer &&
       claims.req.sub === schedule.owner.subject,
   },
-  { name: 'end', code: 'ConsentNeeded', passes: ({ ended }) => !ended },
+  { name: 'end', code: 'ConsentRequired', passes: ({ ended }) => !ended },
   {
     name: 'terms',
-    code: 'ConsentNeeded',
+    code: 'ConsentRequired',
     passes: ({ claims, schedule, termsDigest }) =>
       claims.termsDigest === termsDigest && claims.pipeline === schedule.pipeline,
   },
-  { name: 'pipeline', code: 'PipelineUnknown', passes: ({ pipeline }) => pipeline !== undefined },
+  { name: 'pipeline', code: 'PipelineNotFound', passes: ({ pipeline }) => pipeline !== undefined },
   {
     name: 'definition',
     code: 'DefinitionChanged',
@@ -61,6 +61,6 @@ const consentChecks: readonly ConsentCheck[] = [
 /** Why the consent does not hold, or `undefined`. Throws what is not known of revocations and of the policy. */
 export function consentFailure(evidence: ConsentEvidence): ErrorCode | undefined {
   const { claims } = evidence;
-  if (!claims) return 'ConsentNeeded';
+  if (!claims) return 'ConsentRequired';
   return consentChecks.find((check) => !check.passes({ ...evidence, claims }))?.code;
 }

@@ -88,7 +88,7 @@ const firingChecks: readonly FiringCheck[] = [
   {
     name: 'record',
     verdict: 'refused',
-    code: 'ScheduleTampered',
+    code: 'ScheduleDrifted',
     passes: ({ asRecorded }) => asRecorded,
   },
   { name: 'time', verdict: 'refused', code: 'FiringRefused', passes: ({ due }) => due },

@@ -83,7 +83,7 @@ function differs({ terms, note }: Declared, standing: Standing): boolean {
 
 /** Reasons for which a schedule is blocked, and which end with a consent. */
 const consentReasons = new Set([
-  'ConsentNeeded',
+  'ConsentRequired',
   'DefinitionChanged',
   'DelegationExpired',
   'DelegationInvalid',
@@ -96,7 +96,7 @@ function consentLacks(
   nowMs: number,
 ): string | undefined {
   if (state === 'blocked' && reason && consentReasons.has(reason.code)) return reason.code;
-  if (!delegation) return 'ConsentNeeded';
+  if (!delegation) return 'ConsentRequired';
   if (delegation.definitionDigest !== definitionDigest) return 'DefinitionChanged';
   const leftMs = Date.parse(delegation.expiresAt) - nowMs;
   if (leftMs <= 0) return 'DelegationExpired';

@@ -8,7 +8,7 @@ import type { GrantClaims } from '../../domain/grants/grant.ts';
 import type { AttemptFailure, Claim } from '../../domain/ports/deliveries.ts';
 import type { DelegationClaims } from '../../domain/schedules/delegation.ts';
 import { describeCallback } from '../../domain/webhooks/callback.ts';
-import { grantOfRun } from '../keys.ts';
+import { grantOfRun } from '../support/keys.ts';
 
 const url = 'https://hooks.example/a';
 const links = { self: 'https://waybill.test/v1/runs/orders-1' };

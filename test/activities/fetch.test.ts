@@ -7,7 +7,7 @@ import { digestOf } from '../../activities/run.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import { describeSource } from '../../domain/sources/sourceDescription.ts';
-import { grantOfRun } from '../keys.ts';
+import { grantOfRun } from '../support/keys.ts';
 
 const source = { kind: 'http', url: 'https://feeds.example/daily' } as const;
 

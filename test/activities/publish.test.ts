@@ -12,7 +12,7 @@ import type { Question } from '../../domain/policies/policy.ts';
 import type { StandingApproval } from '../../domain/ports/approvals.ts';
 import type { Publication } from '../../domain/ports/sink.ts';
 import { zeroCounts } from '../../domain/runs/run.ts';
-import { grantOfRun } from '../keys.ts';
+import { grantOfRun } from '../support/keys.ts';
 
 const form = { ticket: 'FIN-7' };
 const found = { baseVersion: 3, changes: { added: 1, changed: 0, unchanged: 0, deduplicated: 0 } };

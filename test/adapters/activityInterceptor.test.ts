@@ -16,7 +16,7 @@ import type { GrantClaims } from '../../domain/grants/grant.ts';
 import { faultHeader, grantHeader } from '../../domain/grants/grantHeader.ts';
 import type { Authority } from '../../domain/ports/authority.ts';
 import type { GrantVerifier } from '../../domain/ports/grants.ts';
-import { grantOfRun, makeKey } from '../keys.ts';
+import { grantOfRun, makeKey } from '../support/keys.ts';
 
 const attempt = {
   namespace: 'default',

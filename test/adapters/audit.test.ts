@@ -4,7 +4,7 @@ import pg from 'pg';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 describe('the audit', () => {
   let server: TestPostgres;

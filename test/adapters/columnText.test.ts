@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import pg from 'pg';
-import { arrayLiteral } from '../../adapters/records/arrayLiteral.ts';
-import { columnText } from '../../adapters/records/columnText.ts';
 import type { SqlType } from '../../domain/pipelines/manifest.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { arrayLiteral } from '../../engine/records/arrayLiteral.ts';
+import { columnText } from '../../engine/records/columnText.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 const two = (n: number) => String(n).padStart(2, '0');
 const offset = fc.constantFrom('Z', '+00:00', '-00:00', '+05:30', '-11:45', '+23:59');

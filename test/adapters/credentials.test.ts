@@ -9,7 +9,7 @@ import { credentialFrom } from '../../adapters/credentials/credentialFrom.ts';
 import { addressOf, type DatabaseAddress } from '../../adapters/postgres/address.ts';
 import { connectPool, inTransaction } from '../../adapters/postgres/connect.ts';
 import { listen } from '../../adapters/postgres/listen.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 describe('a credential', () => {
   let folder: string;

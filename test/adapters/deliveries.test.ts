@@ -11,7 +11,7 @@ import type { AuditEvent } from '../../domain/audit.ts';
 import type { Claim } from '../../domain/ports/deliveries.ts';
 import { zeroCounts } from '../../domain/runs/run.ts';
 import { underWayMax } from '../../domain/webhooks/webhookDelivery.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 describe('deliveries', () => {
   let postgres: TestPostgres;

@@ -6,7 +6,7 @@ import { uuidv7 } from 'uuidv7';
 import { createGates } from '../../adapters/postgres/approvals/gates.ts';
 import { createProgress } from '../../adapters/postgres/progress/progress.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { type ApprovalManifest, refusalOf, type Shown } from '../../domain/approvals/approval.ts';
+import { type ApprovalManifest, type ApprovalSubject, refusalOf } from '../../domain/approvals/approval.ts';
 import { approverOf, type DecisionClaims } from '../../domain/approvals/decision.ts';
 import type {
   Asked,
@@ -18,7 +18,7 @@ import type {
 import type { Progress, RunFacts } from '../../domain/ports/progress.ts';
 import { requesterOf } from '../../domain/principal.ts';
 import { zeroCounts } from '../../domain/runs/run.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 const requestedBy = {
   id: 'prn_alice',
@@ -81,7 +81,7 @@ describe('gates', () => {
     });
 
   function askedOf(run: RunFacts, change: Partial<Asked> & { terms?: ApprovalManifest } = {}): Asked {
-    const shown: Shown = {
+    const shown: ApprovalSubject = {
       gate: 'publish',
       run: run.runId,
       pipeline: 'payouts',

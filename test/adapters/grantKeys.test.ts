@@ -27,8 +27,8 @@ import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { GrantKey } from '../../domain/grants/grantKey.ts';
 import type { GrantVerifier } from '../../domain/ports/grants.ts';
-import { grantOfRun, makeKey, publishKeys } from '../keys.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { grantOfRun, makeKey, publishKeys } from '../support/keys.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 type Keys = ReturnType<typeof createGrantKeys>;
 
@@ -238,7 +238,7 @@ describe('keys of any number of APIs', () => {
     const forged = await signGrant({ ...grantOfRun, iat: iat(), exp: iat() + 60 }, inserted);
     await keys.list();
     assert.deepEqual(await publishedBy(keys), [first]);
-    assert.equal(await verify(keys, forged), 'GrantKeyUnknown');
+    assert.equal(await verify(keys, forged), 'GrantKeyNotFound');
     assert.equal(await signerOf(keys), first, 'nor does it keep anybody from signing');
     assert.deepEqual((await states(keys)).sort(), ['active', 'unvouched']);
     // Nor does it where it claims the place of the next one.
@@ -270,7 +270,7 @@ describe('keys of any number of APIs', () => {
     let nowMs = 0;
     const later = createPublishedKeys(server.url, { roots, now: () => nowMs });
     const inTime = createGrantVerifier({ keys: later, issuer: grantOfRun.iss });
-    assert.equal(await codeBy(inTime, forged), 'GrantKeyUnknown');
+    assert.equal(await codeBy(inTime, forged), 'GrantKeyNotFound');
     await rm(rootsFile);
     nowMs += 60_000;
     const blind = createGrantVerifier({ keys: server.url, roots, issuer: grantOfRun.iss });

@@ -5,7 +5,7 @@ import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
 import { createPublishedKeys } from '../../adapters/keys/publishedKeys.ts';
 import { signGrant } from '../../adapters/keys/signGrant.ts';
 import type { GrantVerifier } from '../../domain/ports/grants.ts';
-import { grantOfRun as claims, makeKey, publishKeys } from '../keys.ts';
+import { grantOfRun as claims, makeKey, publishKeys } from '../support/keys.ts';
 
 const issuer = 'urn:waybill:test';
 
@@ -159,10 +159,10 @@ describe('a grant is verified', () => {
 
   it('or was signed by a key that is unknown, or after its key had retired', async () => {
     const stranger = await makeKey();
-    assert.equal(await code(await signed(claims, stranger)), 'GrantKeyUnknown');
+    assert.equal(await code(await signed(claims, stranger)), 'GrantKeyNotFound');
     const fetches = server.fetches();
     for (const kid of ['', 'x', '../key', `${key.kid}A`, 'x'.repeat(10_000)])
-      assert.equal(await code(await signed(claims, { ...key, kid })), 'GrantKeyUnknown', kid.slice(0, 60));
+      assert.equal(await code(await signed(claims, { ...key, kid })), 'GrantKeyNotFound', kid.slice(0, 60));
     assert.equal(server.fetches(), fetches, 'no key is called that');
     assert.equal(await code(await signed(altered({ iat: claims.iat - 1 }), retired)), 'verified');
     for (const iat of [claims.iat, claims.iat + 1, undefined, `${claims.iat - 1}`])
@@ -230,7 +230,7 @@ describe('the public keys', () => {
     nowMs += 30_000;
     const again = await Promise.all(flood.map(code));
     assert.equal(server.fetches(), 2);
-    assert.deepEqual([...new Set(again)], ['GrantKeyUnknown']);
+    assert.deepEqual([...new Set(again)], ['GrantKeyNotFound']);
     assert.equal(await code(key), 'verified');
   });
 
@@ -241,7 +241,7 @@ describe('the public keys', () => {
     assert.equal(await code(await makeKey()), 'KeysUnavailable');
     assert.equal(await code(fresh), 'KeysUnavailable');
     nowMs += 30_000;
-    assert.equal(await code(await makeKey()), 'GrantKeyUnknown');
+    assert.equal(await code(await makeKey()), 'GrantKeyNotFound');
     assert.equal(await code(fresh), 'verified');
     assert.equal(server.fetches(), 2);
   });
@@ -282,6 +282,6 @@ describe('the public keys', () => {
     ];
     assert.equal(await code(key), 'verified');
     nowMs += 30_000;
-    assert.equal(await code({ ...key, kid: 'another name' }), 'GrantKeyUnknown');
+    assert.equal(await code({ ...key, kid: 'another name' }), 'GrantKeyNotFound');
   });
 });

@@ -1,6 +1,6 @@
 import { after, before, describe, it } from 'node:test';
 import { listen } from '../../adapters/postgres/listen.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 describe('listening', () => {
   let postgres: TestPostgres;

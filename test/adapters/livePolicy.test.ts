@@ -10,8 +10,8 @@ import { applyPolicySet } from '../../adapters/postgres/rights/policySets.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import type { PolicySet, Question } from '../../domain/policies/policy.ts';
 import { layCable } from '../api/cable.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
-import { until } from '../until.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const question: Question = {
   principal: {

@@ -16,7 +16,7 @@ import {
   type Resource,
   taskActions,
 } from '../../domain/policies/policy.ts';
-import { powerlessRoles } from '../../domain/policies/powerlessRoles.ts';
+import { rolesWithoutPermit } from '../../domain/policies/rolesWithoutPermit.ts';
 import type { Principal } from '../../domain/principal.ts';
 
 const alice: Principal = {
@@ -356,7 +356,7 @@ describe('the policies of a project', () => {
     const orders = of('orders', ['data-steward'], ['operator', 'data-steward']);
     const payouts = of('payouts', ['operator'], ['treasury']);
     const shipped = createPolicyEngine(await readPolicies());
-    assert.deepEqual(powerlessRoles(shipped, [orders, payouts]), [
+    assert.deepEqual(rolesWithoutPermit(shipped, [orders, payouts]), [
       { pipeline: 'orders', role: 'operator' },
       { pipeline: 'payouts', role: 'operator' },
       { pipeline: 'payouts', role: 'treasury' },
@@ -367,8 +367,8 @@ describe('the policies of a project', () => {
           action == Waybill::Action::"approve", resource in Waybill::Pipeline::"orders");`,
       }),
     );
-    assert.deepEqual(powerlessRoles(mine, [orders]), []);
-    assert.equal(powerlessRoles(mine, [payouts]).length, 2);
+    assert.deepEqual(rolesWithoutPermit(mine, [orders]), []);
+    assert.equal(rolesWithoutPermit(mine, [payouts]).length, 2);
   });
 
   it('that name a pipeline which is not there are told, with the one that is meant', async () => {

@@ -9,9 +9,9 @@ import { readCases } from '../../adapters/policy/readCases.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import { explanationLines } from '../../cli/output/explanation.ts';
-import { Hypothesis, questionOf } from '../../domain/policies/hypothesis.ts';
 import { actionResources, type DefinitionFacts } from '../../domain/policies/policy.ts';
 import { tryCases } from '../../domain/policies/policyCases.ts';
+import { Hypothesis, questionOf } from '../../domain/policies/policyQuery.ts';
 
 const refunds: DefinitionFacts = {
   id: 'refunds',
@@ -52,15 +52,15 @@ describe('docs/policy.md', () => {
 
   it('shows what policy explain answers', async () => {
     const policy = createPolicyEngine(await readPolicies('examples/acme'));
-    const hypothesis = Hypothesis.parse({
+    const policyQuery = Hypothesis.parse({
       principal: { roles: ['data-engineer'], kind: 'service', subject: 'web-shop' },
       action: 'trigger',
       resource: { kind: 'pipeline', id: 'orders' },
     });
     const project = await loadProject('examples/acme');
     const tenants = { principal: 'acme', resource: 'acme' };
-    const question = questionOf(hypothesis, tenants, (id) => project.find(id)?.manifest)!;
-    const said = explanationLines(hypothesis, {
+    const question = questionOf(policyQuery, tenants, (id) => project.find(id)?.manifest)!;
+    const said = explanationLines(policyQuery, {
       ...policy.explain(question),
       roles: [...policy.explain(question).roles],
     }).map(stripVTControlCharacters);

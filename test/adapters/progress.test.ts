@@ -5,7 +5,7 @@ import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createProgress } from '../../adapters/postgres/progress/progress.ts';
 import { type Tenants, tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { zeroCounts } from '../../domain/runs/run.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 describe('a run that has ended', () => {
   let postgres: TestPostgres;

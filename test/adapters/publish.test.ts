@@ -6,13 +6,13 @@ import { uuidv7 } from 'uuidv7';
 import { createSink } from '../../adapters/postgres/sink/sink.ts';
 import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { arrayLiteral } from '../../adapters/records/arrayLiteral.ts';
 import type { SinkManifest } from '../../domain/pipelines/manifest.ts';
 import { defaultLimits } from '../../domain/pipelines/manifest.ts';
 import type { Publication, Sink } from '../../domain/ports/sink.ts';
 import type { Credential } from '../../domain/revocation.ts';
 import { imbalance, zeroCounts } from '../../domain/runs/run.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { arrayLiteral } from '../../engine/records/arrayLiteral.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 type Row = [id: number, name: string | null];
 

@@ -7,7 +7,7 @@ import { connectPool } from '../../adapters/postgres/connect.ts';
 import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { defaultLimits, type Manifest } from '../../domain/pipelines/manifest.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 /** Relations whose rows belong to no tenant, why, and what each role may do there. Every other one must have a tenant. */
 const ofNoTenant: Readonly<Record<string, { why: string; may: Readonly<Partial<Record<Role, string>>> }>> = {

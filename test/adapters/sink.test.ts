@@ -6,12 +6,12 @@ import { voided, voidedValues } from '../../adapters/postgres/rights/voided.ts';
 import { createSink } from '../../adapters/postgres/sink/sink.ts';
 import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { arrayLiteral } from '../../adapters/records/arrayLiteral.ts';
 import { defaultLimits, type Manifest, type SinkManifest } from '../../domain/pipelines/manifest.ts';
 import type { DeadLetter, Load, Sink } from '../../domain/ports/sink.ts';
 import { revocationKinds, type StandingRevocation, voids } from '../../domain/revocation.ts';
 import { type Counts, imbalance, zeroCounts } from '../../domain/runs/run.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { arrayLiteral } from '../../engine/records/arrayLiteral.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 type Row = [id: number, name: string | null];
 

@@ -6,8 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { createSourceCheck } from '../../adapters/sources/checkSource.ts';
-import { createSources } from '../../adapters/sources/createSources.ts';
+import { createSourceCheck } from '../../connectors/sources/checkSource.ts';
+import { createSources } from '../../connectors/sources/createSources.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { OpenOptions, PulledSource, Sources } from '../../domain/ports/sources.ts';
 

@@ -3,10 +3,10 @@ import { mkdtemp, rm, watch, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { loadModule } from '../../adapters/project/loadModule.ts';
-import { type ComputePool, createComputePool } from '../../adapters/threads/pool.ts';
-import { Turns } from '../../adapters/threads/turns.ts';
 import type { DefinitionRef } from '../../domain/ports/compute.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
+import { type ComputePool, createComputePool } from '../../engine/threads/pool.ts';
+import { Semaphore } from '../../engine/threads/semaphore.ts';
 
 describe('threads', () => {
   let folder: string;
@@ -134,7 +134,7 @@ describe('threads', () => {
 
 describe('turns', () => {
   it('come in order, and no more at a time than allowed', async () => {
-    const turns = new Turns({ running: 2, waiting: 2 });
+    const turns = new Semaphore({ running: 2, waiting: 2 });
     const order: string[] = [];
     const give = await Promise.all([turns.take(), turns.take()]);
     const late = ['third', 'fourth'].map(async (name) => {
@@ -152,7 +152,7 @@ describe('turns', () => {
   });
 
   it('are not given to those who gave up', async () => {
-    const turns = new Turns({ running: 1, waiting: 5 });
+    const turns = new Semaphore({ running: 1, waiting: 5 });
     const give = await turns.take();
     const gone = turns.take(AbortSignal.abort(new Error('gone')));
     await assert.rejects(gone, { message: 'gone' });

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { z } from 'zod';
-import { prepareDefinition } from '../../adapters/records/definition.ts';
-import { encodeRows } from '../../adapters/records/encodeRows.ts';
-import { transformBatch } from '../../adapters/records/transformBatch.ts';
-import { validateBatch } from '../../adapters/records/validateBatch.ts';
 import { definePipeline } from '../../domain/pipelines/pipeline.ts';
 import { postgres } from '../../domain/pipelines/target.ts';
 import { ndjson, upload } from '../../domain/sources/source.ts';
+import { prepareDefinition } from '../../engine/records/definition.ts';
+import { encodeRows } from '../../engine/records/encodeRows.ts';
+import { transformBatch } from '../../engine/records/transformBatch.ts';
+import { validateBatch } from '../../engine/records/validateBatch.ts';
 
 type Records = Record<string, unknown>[];
 

@@ -11,9 +11,9 @@ import { relayOutbox } from '../../adapters/postgres/outbox.ts';
 import { createProgress } from '../../adapters/postgres/progress/progress.ts';
 import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { ensureDatabase } from '../../cli/dev/postgresRoles.ts';
+import { ensureDatabase } from '../../dev/stack/postgresRoles.ts';
 import { defaultLimits, type Manifest } from '../../domain/pipelines/manifest.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 const manifest: Manifest = {
   id: 'things',
@@ -125,7 +125,7 @@ describe('a database of the first version', () => {
     const run = await progress.findRun({ tenant: 'acme', runId: 'things-acme' });
     assert.deepEqual((await progress.findWork(run, 'execution', 0)).stored, { stored: 1 });
     await assert.rejects(progress.findRun({ tenant: 'acme', runId: 'things-globex' }), {
-      code: 'RunUnknown',
+      code: 'RunNotFound',
     });
     await tenants.end();
   });

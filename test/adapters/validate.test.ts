@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { z } from 'zod';
-import { prepareDefinition } from '../../adapters/records/definition.ts';
-import { validateBatch } from '../../adapters/records/validateBatch.ts';
 import { type Definition, definePipeline } from '../../domain/pipelines/pipeline.ts';
 import { postgres } from '../../domain/pipelines/target.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import type { Rejection, RejectionCode } from '../../domain/runs/rejection.ts';
 import { csv, http, ndjson, upload } from '../../domain/sources/source.ts';
+import { prepareDefinition } from '../../engine/records/definition.ts';
+import { validateBatch } from '../../engine/records/validateBatch.ts';
 
 const Item = z.strictObject({ id: z.int(), name: z.string().max(10).nullable().optional() });
 const ok = '{"id":1}';

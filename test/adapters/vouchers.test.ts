@@ -7,7 +7,7 @@ import { openKeyRoots } from '../../adapters/keys/keyRoots.ts';
 import { signGrant } from '../../adapters/keys/signGrant.ts';
 import { signVoucher, vouchedKeys } from '../../adapters/keys/vouchers.ts';
 import type { GrantKey } from '../../domain/grants/grantKey.ts';
-import { makeKey } from '../keys.ts';
+import { makeKey } from '../support/keys.ts';
 
 type Signer = { kid: string; key: Awaited<ReturnType<typeof makeKey>>['privateKey'] };
 type Made = GrantKey & { by: Signer };

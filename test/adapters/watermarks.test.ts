@@ -7,7 +7,7 @@ import { findWatermark, moveWatermark } from '../../adapters/postgres/progress/w
 import { type Tenants, tenantsOf } from '../../adapters/postgres/tenants.ts';
 import type { RunFacts } from '../../domain/ports/progress.ts';
 import type { Mark, Window } from '../../domain/sources/watermark.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 const head = { firstByte: 0, sizeBytes: 3, digest: 'head' };
 const since = (value: string | null): Window => ({ kind: 'field', order: 'integer', since: value });

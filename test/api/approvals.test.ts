@@ -158,9 +158,9 @@ describe('approvals over HTTP', () => {
   it('of another tenant are not there, to look at or to decide', async () => {
     const { id, digest } = await wait();
     for (const path of [`/v1/approvals/${id}`, `/v1/approvals/${id}/sample`, '/v1/approvals/%00'])
-      assert.equal(await codeOf(await api.call(path, { as: of.dave })), 'ApprovalUnknown');
+      assert.equal(await codeOf(await api.call(path, { as: of.dave })), 'ApprovalNotFound');
     const refused = await decide(id, { decision: 'approve', digest }, of.dave);
-    assert.equal(await codeOf(refused), 'ApprovalUnknown');
+    assert.equal(await codeOf(refused), 'ApprovalNotFound');
     assert.deepEqual(await decisionsOf(id), []);
   });
 
@@ -189,7 +189,7 @@ describe('approvals over HTTP', () => {
       assert.equal(await codeOf(await api.call(`/v1/approvals/${run.id}/sample`, { as })), 'Forbidden');
     assert.equal(
       await codeOf(await api.call(`/v1/approvals/${id}/sample`, { as: of.bob })),
-      'SampleUnknown',
+      'SampleNotFound',
       'whose rows have gone',
     );
   });

@@ -15,10 +15,10 @@ describe('bad requests', () => {
   const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
 
   const refused: [what: string, path: string, init: RequestInit, status: number, code: string][] = [
-    ['an unknown pipeline', to('nowhere'), json({}), 404, 'PipelineUnknown'],
-    ['an unknown run', '/v1/runs/nowhere', {}, 404, 'RunUnknown'],
-    ['a run id with a zero byte', '/v1/runs/a%00b', {}, 404, 'RunUnknown'],
-    ['a run id that is a path', '/v1/runs/..%2F..%2Fetc', {}, 404, 'RunUnknown'],
+    ['an unknown pipeline', to('nowhere'), json({}), 404, 'PipelineNotFound'],
+    ['an unknown run', '/v1/runs/nowhere', {}, 404, 'RunNotFound'],
+    ['a run id with a zero byte', '/v1/runs/a%00b', {}, 404, 'RunNotFound'],
+    ['a run id that is a path', '/v1/runs/..%2F..%2Fetc', {}, 404, 'RunNotFound'],
     ['an unknown route', '/v1/nowhere', {}, 404, 'NotFound'],
     ['a route with a slash at its end', '/v1/pipelines/few/', {}, 404, 'NotFound'],
     ['a route in capitals', '/V1/runs', {}, 404, 'NotFound'],
@@ -108,7 +108,7 @@ describe('bad requests', () => {
       415,
       'UnsupportedMediaType',
     ],
-    ['data where a command is', '/v1/runs/x/cancel', data(lines(1)), 404, 'RunUnknown'],
+    ['data where a command is', '/v1/runs/x/cancel', data(lines(1)), 404, 'RunNotFound'],
     ['an empty body', to('lines'), data(''), 422, 'InputEmpty'],
     ['an empty CSV', to('cells'), data('', 'text/csv'), 422, 'InputEmpty'],
     [

@@ -102,7 +102,7 @@ describe('deliveries over HTTP', () => {
       ['/v1/deliveries/dlv_0197f3a0-1c2d-7e3f-8a4b-5c6d7e8f9a0b', {}],
       ['/v1/deliveries/%00', {}],
     ] as const)
-      assert.equal(await codeOf(await api.call(path, { ...init, as: of.globex })), 'DeliveryUnknown');
+      assert.equal(await codeOf(await api.call(path, { ...init, as: of.globex })), 'DeliveryNotFound');
     const [row] = await api.rows('SELECT state FROM waybill.delivery WHERE id = $1', [dead]);
     assert.equal(row!.state, 'dead-lettered');
   });

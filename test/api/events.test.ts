@@ -133,7 +133,7 @@ describe('events of a run', () => {
     await assert.rejects(client.cancelRun(run.id), (error: ProblemError) => error.code === 'RunEnded');
     await assert.rejects(
       client.trigger('nowhere', {}),
-      (error: ProblemError) => error.code === 'PipelineUnknown',
+      (error: ProblemError) => error.code === 'PipelineNotFound',
     );
     await assert.rejects(
       client.upload('lines', bytes(), { mediaType: 'text/csv' }),

@@ -4,7 +4,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { SignJWT } from 'jose';
 import type { ApiPorts } from '../../api/ports.ts';
 import { errors } from '../../domain/errors.ts';
-import type { KnownSchedule } from '../../domain/ports/timetable.ts';
+import type { KnownSchedule } from '../../domain/ports/temporalSchedules.ts';
 import type { FiringExecution } from '../../domain/schedules/firing.ts';
 import { temporalScheduleId } from '../../domain/schedules/schedule.ts';
 import { type Api, codeOf, json, startApi } from './startApi.ts';
@@ -28,7 +28,7 @@ describe('a worker that asks whether a schedule may fire', () => {
   let id: string;
   let nominalMs: number;
 
-  const timetable: ApiPorts['timetable'] = {
+  const temporalSchedules: ApiPorts['temporalSchedules'] = {
     times: async (_, { fromMs }) => ({
       timesMs: times.length > 0 ? times : due ? [fromMs] : [],
       complete: true,
@@ -38,7 +38,7 @@ describe('a worker that asks whether a schedule may fire', () => {
   };
 
   before(async () => {
-    api = await startApi({ change: () => ({ timetable }) });
+    api = await startApi({ change: () => ({ temporalSchedules }) });
   });
   after(() => api.stop());
 
@@ -206,7 +206,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     it(`is refused for an execution that ${what}`, async () => {
       forge();
       if (execution?.scheduledBy === `globex:${id}`)
-        assert.deepEqual(await fire(), { outcome: 'refused', code: 'ScheduleUnknown' });
+        assert.deepEqual(await fire(), { outcome: 'refused', code: 'ScheduleNotFound' });
       else if (execution) await isRefused();
       else assert.deepEqual(await fire(), { outcome: 'refused', code: 'FiringRefused' });
       assert.deepEqual(await state(), ['active', null], 'and the schedule goes on');
@@ -245,7 +245,7 @@ describe('a worker that asks whether a schedule may fire', () => {
   it('is refused where Temporal has something else than is on record, which is put right', async () => {
     await api.rows('UPDATE waybill.schedule SET applied_revision = revision WHERE id = $1', [id]);
     known!.asRecorded = false;
-    await isRefused('ScheduleTampered');
+    await isRefused('ScheduleDrifted');
     const [row] = await api.rows('SELECT applied_revision FROM waybill.schedule WHERE id = $1', [id]);
     assert.equal(row!.applied_revision, '0');
     assert.equal(
@@ -386,10 +386,10 @@ describe('a worker that asks whether a schedule may fire', () => {
 
   const tampered: Record<string, [code: string, sql: string]> = {
     'terms that nobody consented to': [
-      'ConsentNeeded',
+      'ConsentRequired',
       `UPDATE waybill.schedule SET terms = jsonb_set(terms, '{parameters}', '{"n": 1}') WHERE id = $1`,
     ],
-    'another pipeline': ['ConsentNeeded', `UPDATE waybill.schedule SET pipeline = 'files' WHERE id = $1`],
+    'another pipeline': ['ConsentRequired', `UPDATE waybill.schedule SET pipeline = 'files' WHERE id = $1`],
     'another owner': [
       'DelegationInvalid',
       `UPDATE waybill.schedule SET owner = jsonb_set(owner, '{id}', '"prn_other"') WHERE id = $1`,
@@ -398,7 +398,10 @@ describe('a worker that asks whether a schedule may fire', () => {
       'DelegationInvalid',
       `UPDATE waybill.delegation SET jws = regexp_replace(jws, '\\.[^.]+\\.', '.eyJhIjoxfQ.') WHERE schedule_id = $1`,
     ],
-    'no consent at all': ['ConsentNeeded', `UPDATE waybill.schedule SET delegation_id = NULL WHERE id = $1`],
+    'no consent at all': [
+      'ConsentRequired',
+      `UPDATE waybill.schedule SET delegation_id = NULL WHERE id = $1`,
+    ],
   };
   for (const [what, [code, sql]] of Object.entries(tampered)) {
     it(`finds the schedule blocked for ${what}`, async () => {
@@ -413,7 +416,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     nominalMs = Math.ceil(Date.now() / secondMs) * secondMs;
     execute();
     await api.rows(`UPDATE waybill.schedule SET terms = terms || '{"catchUp": "2h"}' WHERE id = $1`, [id]);
-    await isBlocked('ConsentNeeded');
+    await isBlocked('ConsentRequired');
     const [told, ...more] = await api.rows<{ data: object; url: string; id: string }>(
       `SELECT id, data, url FROM waybill.delivery WHERE schedule_id = $1`,
       [id],
@@ -426,7 +429,7 @@ describe('a worker that asks whether a schedule may fire', () => {
       pipeline: 'urls',
       state: 'blocked',
       at: new Date(nominalMs).toISOString(),
-      reason: { code: 'ConsentNeeded', message: errors.ConsentNeeded.message },
+      reason: { code: 'ConsentRequired', message: errors.ConsentRequired.message },
       links: { self: `/v1/schedules/${id}`, firings: `/v1/schedules/${id}/firings` },
     });
     const shown = await (await api.call(`/v1/deliveries/${told!.id}`)).json();
@@ -439,7 +442,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     });
     const elsewhere = await api.issuer.token({ tenant: 'globex' });
     const unknown = await api.call(`/v1/deliveries/${told!.id}`, { as: elsewhere });
-    assert.equal(await codeOf(unknown), 'DeliveryUnknown');
+    assert.equal(await codeOf(unknown), 'DeliveryNotFound');
     const { items } = (await (await api.call('/v1/deliveries')).json()) as { items: { id: string }[] };
     assert.ok(items.some((one) => one.id === told!.id));
   });
@@ -509,7 +512,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.equal((await api.call(`/v1/schedules/${id}`, change)).status, 200);
     const after = await look();
     await setBack(before);
-    await isBlocked('ConsentNeeded');
+    await isBlocked('ConsentRequired');
     // Renewed for the same terms it has ended as well; the new one alone counts.
     await setBack(after);
     const { revision } = await look();
@@ -518,7 +521,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.equal((await api.call(`/v1/schedules/${id}/pause`, { method: 'POST' })).status, 200);
     assert.equal(
       await codeOf(await api.call(`/v1/schedules/${id}/resume`, { method: 'POST' })),
-      'ConsentNeeded',
+      'ConsentRequired',
     );
   });
 
@@ -536,9 +539,9 @@ describe('a worker that asks whether a schedule may fire', () => {
     // Not even by changing it back through the door.
     assert.equal((await changeTo('0 6 * * *', bob)).status, 200);
     const resumed = await api.call(`/v1/schedules/${id}/resume`, { method: 'POST', as: bob });
-    assert.equal(await codeOf(resumed), 'ConsentNeeded');
+    assert.equal(await codeOf(resumed), 'ConsentRequired');
     await setBack(before);
-    await isBlocked('ConsentNeeded');
+    await isBlocked('ConsentRequired');
 
     id = `ended-${randomUUID().slice(0, 8)}`;
     await create({});
@@ -547,7 +550,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     await setBack(ended);
     nominalMs = Math.ceil(Date.now() / secondMs) * secondMs;
     execute();
-    await isBlocked('ConsentNeeded');
+    await isBlocked('ConsentRequired');
   });
 
   it('begins nothing once its owner has paused it, until they themselves have it go on', async () => {
@@ -585,7 +588,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.equal((await api.call(`/v1/schedules/${id}`, change)).status, 200);
     assert.deepEqual(await state(), ['paused', null]);
     assert.equal(await codeOf(await ask('resume', bob)), 'PausedByOwner');
-    assert.equal(await codeOf(await ask('resume')), 'ConsentNeeded');
+    assert.equal(await codeOf(await ask('resume')), 'ConsentRequired');
     const { revision } = await look();
     assert.equal((await api.call(`/v1/schedules/${id}/renew`, json({ revision }))).status, 200);
     assert.deepEqual(await state(), ['paused', null]);
@@ -610,7 +613,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     const renew = (body: object) => api.call(`/v1/schedules/${id}/renew`, json(body));
     assert.equal(await codeOf(await renew({ revision })), 'ScheduleChanged');
     assert.equal(await codeOf(await renew({})), 'InvalidRequest');
-    assert.deepEqual(await state(), ['blocked', 'ConsentNeeded']);
+    assert.deepEqual(await state(), ['blocked', 'ConsentRequired']);
     // Nor to what somebody takes over.
     const bob = await api.issuer.token({ sub: 'bob' });
     const takeOver = (body: object) =>

@@ -65,7 +65,7 @@ describe('while objects cannot be kept', () => {
       change: ({ objects }) => ({
         receiver: {
           async *receive(scope, format, limits, bytes, after) {
-            const { createReceiver } = await import('../../adapters/records/receiver.ts');
+            const { createReceiver } = await import('../../engine/records/receiver.ts');
             for await (const batch of createReceiver(objects).receive(scope, format, limits, bytes, after)) {
               if (full) throw new WaybillError('StorageUnavailable');
               yield batch;

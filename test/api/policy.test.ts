@@ -114,14 +114,14 @@ describe('what the policy lets a caller do', () => {
       const { code, issues } = problem as { code: string; issues?: { message: string }[] };
       return [code, issues?.[0]?.message];
     };
-    assert.deepEqual(await meant('alice', 'feww'), ['PipelineUnknown', 'Did you mean few?']);
-    assert.deepEqual(await meant('alice', 'elsewhere'), ['PipelineUnknown', undefined]);
+    assert.deepEqual(await meant('alice', 'feww'), ['PipelineNotFound', 'Did you mean few?']);
+    assert.deepEqual(await meant('alice', 'elsewhere'), ['PipelineNotFound', undefined]);
     const before = inForce;
     secret = 'few';
     inForce = stricter;
     try {
-      assert.deepEqual(await meant('bob', 'feww'), ['PipelineUnknown', 'Did you mean few?']);
-      assert.deepEqual(await meant('alice', 'feww'), ['PipelineUnknown', undefined]);
+      assert.deepEqual(await meant('bob', 'feww'), ['PipelineNotFound', 'Did you mean few?']);
+      assert.deepEqual(await meant('alice', 'feww'), ['PipelineNotFound', undefined]);
     } finally {
       secret = undefined;
       inForce = before;
@@ -200,7 +200,7 @@ describe('what the policy lets a caller do', () => {
     assert.match(permits[0]!.text, /^@id\("data-engineers"\)\npermit/);
     assert.equal(await codeOf(await ask(await tokens.bob(), question)), 'Forbidden');
     const nowhere = { ...question, resource: { kind: 'pipeline', id: 'nowhere' } };
-    assert.equal(await codeOf(await ask(carol, nowhere)), 'PipelineUnknown');
+    assert.equal(await codeOf(await ask(carol, nowhere)), 'PipelineNotFound');
     for (const wrong of [{ ...question, action: 'fly' }, { ...question, tenant: 'globex' }, {}])
       assert.equal(await codeOf(await ask(carol, wrong)), 'InvalidRequest');
     // Only acme operates this instance.

@@ -102,7 +102,7 @@ describe('resuming a suspended run', () => {
   it('is refused to those who may not, and of runs that are not suspended', async () => {
     const { id, sub } = await suspended();
     assert.equal(await codeOf(await resume(id, { sub: 'erin', roles: ['data-steward'] })), 'Forbidden');
-    assert.equal(await codeOf(await resume(id, { sub, tenant: 'globex' })), 'RunUnknown');
+    assert.equal(await codeOf(await resume(id, { sub, tenant: 'globex' })), 'RunNotFound');
     for (const state of ['accepted', 'running', 'completed']) {
       await api.rows('UPDATE waybill.run SET state = $2 WHERE id = $1', [id, state]);
       assert.equal(await codeOf(await resume(id, { sub })), 'RunNotSuspended', state);

@@ -94,7 +94,7 @@ describe('revocations', () => {
     const sub = `carol-${uuidv7()}`;
     const own = await api.issuer.token({ sub, roles: ['operator'] });
     const { id } = (await (await api.call('/v1/whoami', { as: own })).json()) as { id: string };
-    assert.equal(await codeOf(await revoke('principal', id, {}, own)), 'RevokesYourself');
+    assert.equal(await codeOf(await revoke('principal', id, {}, own)), 'SelfRevocation');
     assert.equal(await status(own), 200);
     assert.equal((await revoke('principal', id, { force: true }, own)).status, 201);
     await until(403, own);
@@ -219,8 +219,8 @@ describe('revocations', () => {
     await until(403, await api.issuer.token({ sub: alice.sub, tenant: 'globex' }));
     assert.equal(await status(alice.token), 200);
     const ours = await revoked('principal', alice.id);
-    assert.equal(await codeOf(await restore(ours.id, dave)), 'RevocationUnknown');
-    assert.equal(await codeOf(await restore(theirs.id)), 'RevocationUnknown');
+    assert.equal(await codeOf(await restore(ours.id, dave)), 'RevocationNotFound');
+    assert.equal(await codeOf(await restore(theirs.id)), 'RevocationNotFound');
     const { items } = (await (await api.call(`/v1/revocations?id=${alice.id}`, { as: dave })).json()) as {
       items: Revocation[];
     };
@@ -228,7 +228,7 @@ describe('revocations', () => {
       items.map(({ id }) => id),
       [theirs.id],
     );
-    assert.equal(await codeOf(await revoke('grant', alice.runId, {}, dave)), 'RunUnknown');
+    assert.equal(await codeOf(await revoke('grant', alice.runId, {}, dave)), 'RunNotFound');
   });
 
   it('lists what stands, newest first, page by page', async () => {
@@ -269,7 +269,7 @@ describe('revocations', () => {
       `UPDATE waybill.run SET state = 'suspended', reason = '{"code":"GrantRevoked"}' WHERE id = $1`,
       [theirs.runId],
     );
-    assert.equal(await codeOf(await restore(revocation.id, dave)), 'RevocationUnknown');
+    assert.equal(await codeOf(await restore(revocation.id, dave)), 'RevocationNotFound');
     const { items } = (await (await api.call('/v1/revocations?kind=key', { as: dave })).json()) as {
       items: [];
     };
@@ -298,9 +298,9 @@ describe('revocations', () => {
       await codeOf(await api.call('/v1/revocations', { as: carol, method: 'POST' })),
       'InvalidRequest',
     );
-    assert.equal(await codeOf(await revoke('grant', 'few-00000000')), 'RunUnknown');
+    assert.equal(await codeOf(await revoke('grant', 'few-00000000')), 'RunNotFound');
     for (const id of ['rev_unknown', 'nothing', '..%2fx', '%00'])
-      assert.equal(await codeOf(await restore(id)), 'RevocationUnknown', id);
+      assert.equal(await codeOf(await restore(id)), 'RevocationNotFound', id);
   });
 
   it('an upload under way is cut, and nothing of it goes on', async () => {
@@ -384,7 +384,7 @@ describe('revocations', () => {
     const operatorOf = (tenant: string) =>
       api.issuer.token({ sub: `o-${tenant}`, tenant, roles: ['operator'] });
     for (const as of [carol, await operatorOf('acme'), await operatorOf('initech')]) {
-      assert.equal(await codeOf(await restore(signedOut!.id, as)), 'RevocationUnknown');
+      assert.equal(await codeOf(await restore(signedOut!.id, as)), 'RevocationNotFound');
       const shown = await api.call(`/v1/revocations?id=${theirs.id}`, { as });
       assert.deepEqual(((await shown.json()) as { items: [] }).items, []);
     }

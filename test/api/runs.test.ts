@@ -171,9 +171,9 @@ describe('runs over HTTP', () => {
     const { id } = await accepted('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
     const dave = await api.issuer.token({ sub: 'dave', tenant: 'globex' });
     for (const path of ['', '/events', '/audit'])
-      assert.equal(await codeOf(await api.call(`/v1/runs/${id}${path}`, { as: dave })), 'RunUnknown');
+      assert.equal(await codeOf(await api.call(`/v1/runs/${id}${path}`, { as: dave })), 'RunNotFound');
     const cancel = await api.call(`/v1/runs/${id}/cancel`, { as: dave, method: 'POST' });
-    assert.equal(await codeOf(cancel), 'RunUnknown');
+    assert.equal(await codeOf(cancel), 'RunNotFound');
     assert.equal(await codeOf(await api.call(`/v1/runs?cursor=${id}`, { as: dave })), 'InvalidRequest');
     assert.deepEqual(await (await api.call('/v1/runs', { as: dave })).json(), {
       items: [],

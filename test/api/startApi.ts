@@ -30,23 +30,23 @@ import { createIntake } from '../../adapters/postgres/runs/intake.ts';
 import { createFirings } from '../../adapters/postgres/schedules/firings.ts';
 import { createSchedules } from '../../adapters/postgres/schedules/schedules.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { createReceiver } from '../../adapters/records/receiver.ts';
-import { createSourceCheck } from '../../adapters/sources/checkSource.ts';
 import { createCallbackCheck } from '../../adapters/webhooks/checkCallback.ts';
 import { ensureRoot } from '../../adapters/webhooks/rootFolder.ts';
 import { openWebhookKeys } from '../../adapters/webhooks/webhookKeys.ts';
 import type { ApiPorts } from '../../api/ports.ts';
 import { buildServer } from '../../api/server.ts';
-import type { ApprovalState, Shown } from '../../domain/approvals/approval.ts';
+import { createSourceCheck } from '../../connectors/sources/checkSource.ts';
+import type { ApprovalState, ApprovalSubject } from '../../domain/approvals/approval.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { createAuthority } from '../../domain/grants/authority.ts';
-import type { Timetable } from '../../domain/ports/timetable.ts';
+import type { TemporalSchedules } from '../../domain/ports/temporalSchedules.ts';
 import { ofKey } from '../../domain/revocation.ts';
 import { zeroCounts } from '../../domain/runs/run.ts';
 import { DelegationClaims, delegationType } from '../../domain/schedules/delegation.ts';
-import { makeKey } from '../keys.ts';
-import { startPostgresForTest, type TestPostgres } from '../stack.ts';
+import { createReceiver } from '../../engine/records/receiver.ts';
+import { makeKey } from '../support/keys.ts';
+import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 import { layCable } from './cable.ts';
 import { startIssuer } from './issuer.ts';
 import { definitions } from './pipelines.ts';
@@ -117,7 +117,7 @@ export async function startApi({
     approvals: createApprovals(tenants),
     schedules: createSchedules(tenants),
     firings: createFirings(tenants),
-    timetable: awayTimetable,
+    temporalSchedules: awayTimetable,
     delegationVerifier: createGrantVerifier({
       keys: grantKeys,
       issuer: 'urn:waybill:test',
@@ -241,12 +241,15 @@ interface ApprovalChanges {
   quorum?: number;
   form?: object;
   state?: ApprovalState;
-  shown?: Partial<Shown>;
+  shown?: Partial<ApprovalSubject>;
   sample?: { digest: string; rows: number };
   expiresInS?: number;
 }
 
-function shownOf(run: { id: string; pipeline?: string }, changes: Partial<Shown> = {}): Shown {
+function shownOf(
+  run: { id: string; pipeline?: string },
+  changes: Partial<ApprovalSubject> = {},
+): ApprovalSubject {
   const [definitionDigest, sourceDigest, parametersDigest] = ['d', 's', 'p'].map((c) => c.repeat(64));
   return {
     gate: 'publish',
@@ -266,7 +269,7 @@ function shownOf(run: { id: string; pipeline?: string }, changes: Partial<Shown>
 }
 
 /** There is no Temporal here, unless a test brings one. */
-const awayTimetable: Timetable = {
+const awayTimetable: TemporalSchedules = {
   times: () => Promise.reject(new WaybillError('TemporalUnavailable')),
   describe: () => Promise.reject(new WaybillError('TemporalUnavailable')),
   execution: () => Promise.reject(new WaybillError('TemporalUnavailable')),

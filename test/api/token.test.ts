@@ -20,7 +20,7 @@ import { openWorkloads } from '../../adapters/keys/workloads.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { GrantClaims } from '../../domain/grants/grant.ts';
 import type { Authority } from '../../domain/ports/authority.ts';
-import { makeKey } from '../keys.ts';
+import { makeKey } from '../support/keys.ts';
 import { type Api, json, startApi } from './startApi.ts';
 
 const issuer = 'urn:waybill:test';
@@ -354,7 +354,7 @@ describe('the token endpoint', () => {
       [await api.issuer.token(), 'GrantAlgorithmRefused'],
       [stepToken, 'GrantTypeMismatch'],
       [await signGrant(claims, key, 'at+jwt'), 'GrantTypeMismatch'],
-      [await signGrant(claims, { kid: stranger.kid, key: stranger.privateKey }), 'GrantKeyUnknown'],
+      [await signGrant(claims, { kid: stranger.kid, key: stranger.privateKey }), 'GrantKeyNotFound'],
       [await signGrant(claims, { kid: key.kid, key: stranger.privateKey }), 'GrantInvalid'],
       [await altered({ iss: 'urn:waybill:other' }), 'GrantIssuerMismatch'],
       [await altered({ aud: 'other' }), 'GrantIssuerMismatch'],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type ClientRequest, request } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import type { Run } from '../../sdk/client.ts';
-import { until } from '../until.ts';
+import { until } from '../support/until.ts';
 import { type Api, codeOf, data, lines, startApi } from './startApi.ts';
 
 describe('uploads', () => {

@@ -69,7 +69,7 @@ const granted: Record<
   restore: {
     path: '/v1/revocations/{revocation}',
     answers: 200,
-    elsewhere: [404, 'RevocationUnknown'],
+    elsewhere: [404, 'RevocationNotFound'],
   },
   listKeys: { path: '/v1/keys', answers: 200 },
   rotateKeys: { path: '/v1/keys/rotations', init: { method: 'POST' }, answers: 201 },
@@ -93,7 +93,7 @@ const granted: Record<
   },
   listApprovals: { path: '/v1/approvals', answers: 200 },
   getApproval: { path: '/v1/approvals/{approval}', answers: 200 },
-  approvalSample: { path: '/v1/approvals/{approval}/sample', answers: [404, 'SampleUnknown'] },
+  approvalSample: { path: '/v1/approvals/{approval}/sample', answers: [404, 'SampleNotFound'] },
   decide: {
     path: '/v1/approvals/{approval}/decisions',
     init: json({ decision: 'approve', digest: '0'.repeat(64) }),
@@ -223,11 +223,11 @@ function expected(name: RouteName, caller: Caller): Expected {
   if (identity !== 'token') return answers;
   if (caller.refused) return caller.refused;
   const own = caller.tenant === 'acme';
-  if (resource === 'run' && !own) return [404, 'RunUnknown'];
-  if (resource === 'schedule' && !own) return [404, 'ScheduleUnknown'];
+  if (resource === 'run' && !own) return [404, 'RunNotFound'];
+  if (resource === 'schedule' && !own) return [404, 'ScheduleNotFound'];
   if (resource === 'instance' && !own) return [403, 'Forbidden'];
-  if (resource === 'delivery' && !own) return [404, 'DeliveryUnknown'];
-  if (resource === 'approval' && !own) return [404, 'ApprovalUnknown'];
+  if (resource === 'delivery' && !own) return [404, 'DeliveryNotFound'];
+  if (resource === 'approval' && !own) return [404, 'ApprovalNotFound'];
   const { kind, act } = caller.claims!;
   const isAgent = kind === 'agent' || act !== undefined;
   if (action === 'approve') {

@@ -10,7 +10,7 @@ import ts from 'typescript';
 import { errors } from '../../domain/errors.ts';
 import type { ApprovalDetail, Run } from '../../sdk/client.ts';
 import { type Ended, startCommand } from '../cli/waybillProcess.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const page = readFileSync('docs/approvals.md', 'utf8');

@@ -38,7 +38,7 @@ export interface Case {
 
 /** What the API and the command line answer, and what the run does; `null`: the decision counts. */
 interface Answers {
-  atTheDoor: string | null;
+  requestErrors: string | null;
   inTheRun: string | null;
 }
 
@@ -55,14 +55,14 @@ export const cases: Case[] = kinds.flatMap((kind) =>
 
 /** What docs/approvals.md says, once more and by itself. */
 export function expected({ kind, roles, relation, state }: Case): Answers {
-  const both = (code: string | null): Answers => ({ atTheDoor: code, inTheRun: code });
+  const both = (code: string | null): Answers => ({ requestErrors: code, inTheRun: code });
   // A decision of somebody who is no person cannot even be written down as one.
   const inTheRun = kind === 'person' ? undefined : 'DecisionInvalid';
   if (relation === 'of another tenant')
-    return { atTheDoor: 'ApprovalUnknown', inTheRun: inTheRun ?? 'DecisionMismatch' };
+    return { requestErrors: 'ApprovalNotFound', inTheRun: inTheRun ?? 'DecisionMismatch' };
   if (relation === 'revoked')
-    return { atTheDoor: 'PrincipalRevoked', inTheRun: inTheRun ?? 'PrincipalRevoked' };
-  if (inTheRun) return { atTheDoor: 'ApproverNotAPerson', inTheRun };
+    return { requestErrors: 'PrincipalRevoked', inTheRun: inTheRun ?? 'PrincipalRevoked' };
+  if (inTheRun) return { requestErrors: 'ApproverNotAPerson', inTheRun };
   if (
     relation === 'requester' ||
     relation === 'behind the agent that asked' ||

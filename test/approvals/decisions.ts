@@ -7,7 +7,7 @@ import { signGrant } from '../../adapters/keys/signGrant.ts';
 import { principalId } from '../../adapters/oidc/callerOf.ts';
 import { type DecisionClaims, type DecisionMessage, decisionType } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import type { DevStack } from '../devStack.ts';
+import type { DevStack } from '../support/devStack.ts';
 
 export interface ShownApprovalRow {
   id: string;

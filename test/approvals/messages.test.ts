@@ -7,11 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { principalId } from '../../adapters/oidc/callerOf.ts';
-import { codeOf } from '../../cli/attack/codeOf.ts';
+import { codeOf } from '../../dev/attack/codeOf.ts';
 import type { DecisionMessage } from '../../domain/approvals/decision.ts';
 import type { Run } from '../../sdk/client.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
-import { untilItWaits } from '../letThrough.ts';
+import { untilItWaits } from '../support/approveRun.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { asked, type Case, cases, expected } from './cases.ts';
 import { approvalOf, claimsOf, instanceOf, type ShownApprovalRow, signerOf } from './decisions.ts';
 

@@ -109,7 +109,7 @@ describe('who may decide', () => {
     const args = ['approvals', 'approve', approvalOf(one).id, '--digest', digestOf(one), '--json'];
     cli.send({ args, env: { WAYBILL_API_URL: api.url, WAYBILL_TOKEN: await tokenOf(one, sub) } });
     const [{ code, exitCode }] = await once(cli, 'message');
-    const gone = code === 'ApprovalUnknown' || code === 'ApprovalChanged' || code === 'ApprovalEnded';
+    const gone = code === 'ApprovalNotFound' || code === 'ApprovalChanged' || code === 'ApprovalEnded';
     assert.equal(exitCode, code === null ? 0 : gone ? 1 : 3, code);
     return code;
   }
@@ -141,13 +141,13 @@ describe('who may decide', () => {
 
   it('is asked in more than three hundred cases, on each path', () => {
     assert.ok(cases.length >= 300, `${cases.length}`);
-    const counted = cases.filter((one) => expected(one).atTheDoor === null);
+    const counted = cases.filter((one) => expected(one).requestErrors === null);
     assert.ok(counted.length > 0);
   });
 
   for (const [path, decide, answer] of [
-    ['api', byApi, 'atTheDoor'],
-    ['cli', byCli, 'atTheDoor'],
+    ['api', byApi, 'requestErrors'],
+    ['cli', byCli, 'requestErrors'],
     ['message', byMessage, 'inTheRun'],
     ['message, without the code', (one: Case, sub: string) => byMessage(one, sub, redeployed), 'inTheRun'],
   ] as const)

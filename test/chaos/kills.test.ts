@@ -7,7 +7,7 @@ import { killWorkers } from '../../bench/chaos/killWorkers.ts';
 import { benchProject } from '../../bench/project.ts';
 import { triggerSmall } from '../../bench/smallRun.ts';
 import { hasEnded, type RunState } from '../../domain/runs/run.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
 
 // The short form of `npm run chaos`, which says more.
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { outage, type Scene } from '../../bench/chaos/outage.ts';
-import { startDevStack } from '../devStack.ts';
-import { serveHeldFeed } from '../heldFeed.ts';
+import { startDevStack } from '../support/devStack.ts';
+import { serveHeldFeed } from '../support/heldFeed.ts';
 
 const load = { feeds: 2, longRecords: 300, smallRuns: 10 };
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
-import { attempt } from '../../cli/attack/attack.ts';
-import { codeOf } from '../../cli/attack/codeOf.ts';
-import type { Scene } from '../../cli/attack/scene.ts';
 import { attemptLines } from '../../cli/output/attemptText.ts';
+import { attempt } from '../../dev/attack/attack.ts';
+import { codeOf } from '../../dev/attack/codeOf.ts';
+import type { Scene } from '../../dev/attack/scene.ts';
 
 /** What `waybill attack` would say if something got through; test/cli/commands.test.ts shows that nothing does. */
 describe('an attack', () => {

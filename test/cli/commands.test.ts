@@ -6,15 +6,15 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import type { Report } from '../../cli/attack/attackStack.ts';
-import { openHome } from '../../cli/dev/home.ts';
-import { clusterFolder } from '../../cli/dev/postgresCluster.ts';
-import { ensureDatabase } from '../../cli/dev/postgresRoles.ts';
-import { recordOf } from '../../cli/dev/processRecord.ts';
-import { unprivilegedUser } from '../../cli/dev/unprivileged.ts';
+import type { Report } from '../../dev/attack/attackStack.ts';
+import { openHome } from '../../dev/stack/home.ts';
+import { clusterFolder } from '../../dev/stack/postgresCluster.ts';
+import { ensureDatabase } from '../../dev/stack/postgresRoles.ts';
+import { recordOf } from '../../dev/stack/processRecord.ts';
+import { unprivilegedUser } from '../../dev/stack/unprivileged.ts';
 import type { Decision, Page, Pipeline, Revocation, Run } from '../../sdk/client.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
-import { until } from '../until.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { until } from '../support/until.ts';
 import { documents, type Ended, startCommand, startWaybill } from './waybillProcess.ts';
 
 const birdstrikes = 'node_modules/vega-datasets/data/birdstrikes.csv';
@@ -303,7 +303,7 @@ describe('waybill', () => {
           (await waybill('runs', 'get', id, '--as', 'bob')).stdout,
           new RegExp(`^${id}\n +state +completed\n`),
         );
-        assert.equal((await json<Refusal>(1, 'runs', 'get', id, '--as', 'dave')).error.code, 'RunUnknown');
+        assert.equal((await json<Refusal>(1, 'runs', 'get', id, '--as', 'dave')).error.code, 'RunNotFound');
       });
 
       describe('whose data is still arriving', () => {
@@ -526,10 +526,10 @@ describe('waybill', () => {
 
       it('ends with 1 for what is not there', async () => {
         const args = ['trigger', 'none', '--file', orders, '--as', 'alice'];
-        assert.equal((await json<Refusal>(1, ...args)).error.code, 'PipelineUnknown');
+        assert.equal((await json<Refusal>(1, ...args)).error.code, 'PipelineNotFound');
         assert.equal(
           (await json<Refusal>(1, 'runs', 'watch', 'none', '--as', 'alice')).error.code,
-          'RunUnknown',
+          'RunNotFound',
         );
       });
 

@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
-import { type DevJson, readDevJson } from '../../cli/dev/devJson.ts';
-import { openHome } from '../../cli/dev/home.ts';
-import { obtainToken } from '../../cli/dev/obtainToken.ts';
-import { clusterFolder } from '../../cli/dev/postgresCluster.ts';
-import { recordOf } from '../../cli/dev/processRecord.ts';
-import { unprivilegedUser } from '../../cli/dev/unprivileged.ts';
+import { type DevJson, readDevJson } from '../../dev/stack/devJson.ts';
+import { openHome } from '../../dev/stack/home.ts';
+import { obtainToken } from '../../dev/stack/obtainToken.ts';
+import { clusterFolder } from '../../dev/stack/postgresCluster.ts';
+import { recordOf } from '../../dev/stack/processRecord.ts';
+import { unprivilegedUser } from '../../dev/stack/unprivileged.ts';
 
 let home: string;
 const running: Dev[] = [];

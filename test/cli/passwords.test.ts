@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { databaseRoles, ensurePasswords, hasPasswords } from '../../cli/dev/passwords.ts';
+import { databaseRoles, ensurePasswords, hasPasswords } from '../../dev/stack/passwords.ts';
 
 describe('the passwords of a home', () => {
   const keys = mkdtempSync(join(tmpdir(), 'waybill-passwords-'));

@@ -6,14 +6,14 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
 import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
-import { readDevJson, removeDevJson, writeDevJson } from '../../cli/dev/devJson.ts';
-import { openHome } from '../../cli/dev/home.ts';
-import { ensureGrantKeys, ensureInstance } from '../../cli/dev/identityOfHome.ts';
-import { choosePorts } from '../../cli/dev/ports.ts';
-import { clusterFolder } from '../../cli/dev/postgresCluster.ts';
-import { chooseStackPorts } from '../../cli/dev/stackPorts.ts';
-import { StackSettings } from '../../cli/dev/stackSettings.ts';
-import { canReach, unprivilegedUser } from '../../cli/dev/unprivileged.ts';
+import { readDevJson, removeDevJson, writeDevJson } from '../../dev/stack/devJson.ts';
+import { openHome } from '../../dev/stack/home.ts';
+import { ensureGrantKeys, ensureInstance } from '../../dev/stack/identityOfHome.ts';
+import { choosePorts } from '../../dev/stack/ports.ts';
+import { clusterFolder } from '../../dev/stack/postgresCluster.ts';
+import { chooseStackPorts } from '../../dev/stack/stackPorts.ts';
+import { StackSettings } from '../../dev/stack/stackSettings.ts';
+import { canReach, unprivilegedUser } from '../../dev/stack/unprivileged.ts';
 
 let folder: string;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
-import { startPostgresForTest } from '../stack.ts';
+import { startPostgresForTest } from '../support/stack.ts';
 
 /** What the roles may do there is in `test/adapters/rowSecurity.test.ts`. */
 test('the embedded server is a recent one; the migrator makes tables, and each role has its own password', async () => {

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Backfill, Firing, Page, Pipeline, Run, Schedule } from '../../sdk/client.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
-import { until } from '../until.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { until } from '../support/until.ts';
 import { documents, type Ended, startCommand, startWaybill } from './waybillProcess.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -132,7 +132,7 @@ describe('waybill schedules', () => {
     assert.deepEqual([silent.code, silent.stdout], [2, '']);
     assert.match(silent.stderr, /There is nobody to ask: say --yes/);
     assert.equal((await waybill('schedules', 'create', 'countries', '--as', 'alice', '--yes')).code, 2);
-    assert.equal(await codeOf(1, 'schedules', 'get', 'nowhere', '--as', 'alice'), 'ScheduleUnknown');
+    assert.equal(await codeOf(1, 'schedules', 'get', 'nowhere', '--as', 'alice'), 'ScheduleNotFound');
     assert.equal(
       await codeOf(1, 'schedules', 'create', 'countries', '--cron', '99 * * * *', '--yes', '--as', 'alice'),
       'ScheduleInvalid',
@@ -142,7 +142,7 @@ describe('waybill schedules', () => {
     // Nobody is shown what they would not be let save, nor a pipeline that is not theirs to schedule.
     assert.match((await waybill(...denied)).stderr, /^Forbidden: /);
     const mistyped = await waybill(...denied.with(2, 'countrys'));
-    assert.match(mistyped.stderr, /^PipelineUnknown: .*Did you mean countries\?\n$/);
+    assert.match(mistyped.stderr, /^PipelineNotFound: .*Did you mean countries\?\n$/);
   });
 
   it('are made, changed field by field, paused, resumed and ended', async () => {
@@ -345,9 +345,9 @@ describe('waybill schedules', () => {
       const { owner, state, reason, terms } = await standing();
       assert.deepEqual(
         [owner.subject, state, reason?.code, terms.cron],
-        ['alice', 'blocked', 'ConsentNeeded', '0 7 * * *'],
+        ['alice', 'blocked', 'ConsentRequired', '0 7 * * *'],
       );
-      const waiting = [{ id: 'countries', owner: 'alice', why: 'ConsentNeeded' }];
+      const waiting = [{ id: 'countries', owner: 'alice', why: 'ConsentRequired' }];
       assert.deepEqual((await apply('bob')).schedules, { changes: [], waiting });
       assert.deepEqual(changesOf(await plan('alice')), ['renew countries']);
       assert.deepEqual(changesOf(await apply('alice')), ['renew countries']);
@@ -383,7 +383,7 @@ describe('waybill schedules', () => {
         [['delete', 'Forbidden']],
       );
       assert.deepEqual(changesOf(await apply('bob')), ['delete countries']);
-      assert.equal(await codeOf(1, 'schedules', 'get', 'countries', '--as', 'alice'), 'ScheduleUnknown');
+      assert.equal(await codeOf(1, 'schedules', 'get', 'countries', '--as', 'alice'), 'ScheduleNotFound');
       assert.deepEqual((await plan('alice')).schedules, { changes: [], waiting: [] });
     });
   });

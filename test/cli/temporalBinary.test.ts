@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { searchAttributeNames } from '../../adapters/temporal/searchAttributes.ts';
-import { searchAttributes } from '../../cli/dev/temporal.ts';
-import { cachedIn, findTemporal, type TemporalSearch } from '../../cli/dev/temporalBinary.ts';
-import { refusalOf } from '../../cli/dev/temporalVersion.ts';
+import { searchAttributes } from '../../dev/stack/temporal.ts';
+import { cachedIn, findTemporal, type TemporalSearch } from '../../dev/stack/temporalBinary.ts';
+import { refusalOf } from '../../dev/stack/temporalVersion.ts';
 
 let folder: string;
 let search: TemporalSearch;

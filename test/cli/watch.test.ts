@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { watchFolders } from '../../cli/dev/watchFolders.ts';
-import { watchProject } from '../../cli/dev/watchProject.ts';
+import { watchFolders } from '../../dev/stack/watchFolders.ts';
+import { watchProject } from '../../dev/stack/watchProject.ts';
 
 describe('watching a folder', () => {
   it('sees files that are written, renamed over others, and written in folders that came later', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type GrantKey, publicJwk, signingKey, stateOf } from '../../domain/grants/grantKey.ts';
 import { stepTokenClaims } from '../../domain/grants/stepToken.ts';
-import { grantOfRun } from '../keys.ts';
+import { grantOfRun } from '../support/keys.ts';
 
 const key = (kid: string, signsFromS: number, retiredAtS: number | null = null): GrantKey => ({
   kid,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { credentialOf, successorOf } from '../../domain/grants/grant.ts';
 import { type Credential, type StandingRevocation, voids } from '../../domain/revocation.ts';
-import { grantOfRun } from '../keys.ts';
+import { grantOfRun } from '../support/keys.ts';
 
 describe('what a revocation makes void', () => {
   const credential: Credential = {

@@ -78,8 +78,8 @@ describe('what apply would do about schedules', () => {
   test('renews a consent that does not hold, for its owner alone', () => {
     const { delegation } = standing();
     const lacking: [Partial<Standing>, string][] = [
-      [{ delegation: null }, 'ConsentNeeded'],
-      [blocked('ConsentNeeded'), 'ConsentNeeded'],
+      [{ delegation: null }, 'ConsentRequired'],
+      [blocked('ConsentRequired'), 'ConsentRequired'],
       [blocked('DelegationRevoked'), 'DelegationRevoked'],
       [{ delegation: { ...delegation!, definitionDigest: 'before' } }, 'DefinitionChanged'],
       [{ delegation: { ...delegation!, expiresAt: inDays(0) } }, 'DelegationExpired'],

@@ -5,8 +5,8 @@ import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
 import pg from 'pg';
 import { carryingGrant, grantClientInterceptor } from '../../adapters/temporal/clientInterceptors.ts';
 import { untilEnded } from '../../bench/smallRun.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
-import { letThrough } from '../letThrough.ts';
+import { approveRun } from '../support/approveRun.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
 
 const birdstrikes = readFileSync(
   new URL('../../node_modules/vega-datasets/data/birdstrikes.csv', import.meta.url),
@@ -43,7 +43,7 @@ describe('the embedded stack with the project acme', () => {
     assert.equal(response.status, 202, JSON.stringify(run));
     assert.equal(response.headers.get('location'), `${stack.info().apiUrl}/v1/runs/${run.id}`);
     // Only another person of its tenant can let it through.
-    if (pipeline === 'birdstrikes') await letThrough(bob, run.id);
+    if (pipeline === 'birdstrikes') await approveRun(bob, run.id);
     await untilEnded(call, run.id);
     const answer = await call(`/v1/runs/${run.id}`);
     return (await answer.json()) as {
@@ -93,7 +93,7 @@ describe('the embedded stack with the project acme', () => {
     assert.equal(run.requestedBy.subject, 'dave');
     const seen = await alice(`/v1/runs/${run.id}`);
     assert.equal(seen.status, 404);
-    assert.equal(((await seen.json()) as { code: string }).code, 'RunUnknown');
+    assert.equal(((await seen.json()) as { code: string }).code, 'RunNotFound');
   });
 
   it('carries one trace id from the call to the stored batch', async () => {
@@ -104,7 +104,7 @@ describe('the embedded stack with the project acme', () => {
       body: birdstrikes,
     });
     const { id } = (await response.json()) as { id: string };
-    await letThrough(bob, id);
+    await approveRun(bob, id);
     await untilEnded(alice, id);
     const events = await rowsOf(
       'SELECT action, txn, actor FROM waybill.audit_event WHERE run_id = $1 ORDER BY id',
@@ -151,7 +151,7 @@ describe('the embedded stack with the project acme', () => {
       pipeline: 'birdstrikes',
       version: 1,
       pulled: false,
-      quick: true,
+      useLocalActivities: true,
       concurrency: 1,
       deadlineMs: 60_000,
     };

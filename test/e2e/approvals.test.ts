@@ -14,11 +14,11 @@ import { hasEnded, zeroCounts } from '../../domain/runs/run.ts';
 import { ApprovalEventData } from '../../domain/webhooks/webhookEvent.ts';
 import type { Run } from '../../sdk/client.ts';
 import { approvalOf, claimsOf, instanceOf, type ShownApprovalRow, signerOf } from '../approvals/decisions.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
 import { codeOf, type Outsider, openOutsider } from '../forgery/outsider.ts';
-import { serveHeldFeed } from '../heldFeed.ts';
-import { makeKey } from '../keys.ts';
-import { until } from '../until.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { serveHeldFeed } from '../support/heldFeed.ts';
+import { makeKey } from '../support/keys.ts';
+import { until } from '../support/until.ts';
 import { type Received, startReceiver, verifies } from '../webhooks/receiver.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;

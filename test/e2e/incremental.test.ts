@@ -10,8 +10,8 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { untilEnded } from '../../bench/smallRun.ts';
 import type { Run } from '../../sdk/client.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
-import { until } from '../until.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { until } from '../support/until.ts';
 
 interface Change {
   id: string;

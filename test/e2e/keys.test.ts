@@ -11,13 +11,13 @@ import { Client, Connection } from '@temporalio/client';
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, type JWTPayload, jwtVerify } from 'jose';
 import pg from 'pg';
 import { untilEnded } from '../../bench/smallRun.ts';
-import { openHome } from '../../cli/dev/home.ts';
-import { obtainToken } from '../../cli/dev/obtainToken.ts';
-import { clusterFolder } from '../../cli/dev/postgresCluster.ts';
-import { unprivilegedUser } from '../../cli/dev/unprivileged.ts';
+import { openHome } from '../../dev/stack/home.ts';
+import { obtainToken } from '../../dev/stack/obtainToken.ts';
+import { clusterFolder } from '../../dev/stack/postgresCluster.ts';
+import { unprivilegedUser } from '../../dev/stack/unprivileged.ts';
 import type { Key, Page, Run } from '../../sdk/client.ts';
 import { documents, startWaybill } from '../cli/waybillProcess.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
 
 type Call = (path: string, init?: RequestInit & { duplex?: 'half' }) => Promise<Response>;
 

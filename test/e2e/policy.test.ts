@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { startWaybill } from '../cli/waybillProcess.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
-import { until } from '../until.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { until } from '../support/until.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 

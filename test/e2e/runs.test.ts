@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { untilEnded } from '../../bench/smallRun.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
 interface Ended {

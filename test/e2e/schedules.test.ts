@@ -3,8 +3,8 @@ import { after, before, describe, it } from 'node:test';
 import type { ScheduleUpdateOptions } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { temporalScheduleId } from '../../domain/schedules/schedule.ts';
-import { type HeldStack, startHeldStack } from '../heldStack.ts';
-import { until } from '../until.ts';
+import { type HeldStack, startHeldStack } from '../support/heldStack.ts';
+import { until } from '../support/until.ts';
 
 type Call = Awaited<ReturnType<HeldStack['as']>>;
 
@@ -257,10 +257,10 @@ describe('schedules of the embedded stack', () => {
     const terms = { cron: '0 7 * * *', source: { url: feed.urlOf('shared') } };
     const copilot = await stack.as('copilot');
     const changed = await ask<Shown>(copilot, 'PATCH', '/v1/schedules/shared', { terms });
-    assert.deepEqual([changed.state, changed.reason?.code], ['blocked', 'ConsentNeeded']);
+    assert.deepEqual([changed.state, changed.reason?.code], ['blocked', 'ConsentRequired']);
     const { revision } = changed;
     assert.equal(await codeOf(copilot, 'POST', '/v1/schedules/shared/renew', { revision }), 'OwnerOnly');
-    assert.equal(await codeOf(alice, 'POST', '/v1/schedules/shared/resume'), 'ConsentNeeded');
+    assert.equal(await codeOf(alice, 'POST', '/v1/schedules/shared/resume'), 'ConsentRequired');
     const renewed = await ask<Shown>(alice, 'POST', '/v1/schedules/shared/renew', { revision });
     assert.equal(renewed.state, 'active');
     await ask(alice, 'DELETE', '/v1/schedules/shared');
@@ -351,7 +351,7 @@ describe('schedules of the embedded stack', () => {
       const one = await get('outside');
       return one.state === 'paused' && one;
     });
-    assert.equal(paused.reason!.code, 'PausedOutside');
+    assert.equal(paused.reason!.code, 'PausedExternally');
     await ask(alice, 'POST', '/v1/schedules/outside/resume');
     await until('goes on', async () => {
       const { state } = await handleOf('outside').describe();

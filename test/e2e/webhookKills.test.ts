@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import { type DevStack, startDevStack } from '../devStack.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { startReceiver } from '../webhooks/receiver.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -3,7 +3,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
-import { type DevStack, startDevStack } from '../devStack.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { startReceiver, verifies } from '../webhooks/receiver.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
@@ -235,7 +235,7 @@ describe('callbacks of the embedded stack', () => {
       );
       assert.deepEqual(
         rows.map(({ code }) => code),
-        ['DeliveryUnknown', 'GrantMissing'],
+        ['DeliveryNotFound', 'GrantMissing'],
       );
     });
 

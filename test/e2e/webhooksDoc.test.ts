@@ -5,10 +5,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { choosePorts } from '../../cli/dev/ports.ts';
+import { choosePorts } from '../../dev/stack/ports.ts';
 import { webhookTypes } from '../../domain/webhooks/webhookEvent.ts';
 import { startCommand } from '../cli/waybillProcess.ts';
-import { type DevStack, startDevStack } from '../devStack.ts';
+import { type DevStack, startDevStack } from '../support/devStack.ts';
 
 const page = readFileSync('docs/webhooks.md', 'utf8');
 const blocks = (language: string) =>

@@ -10,8 +10,8 @@ import type { Revocation } from '../../domain/revocation.ts';
 import { hasEnded } from '../../domain/runs/run.ts';
 import type { Run } from '../../sdk/client.ts';
 import { startWaybill } from '../cli/waybillProcess.ts';
-import { type HeldStack, startHeldStack } from '../heldStack.ts';
-import { until } from '../until.ts';
+import { type HeldStack, startHeldStack } from '../support/heldStack.ts';
+import { until } from '../support/until.ts';
 
 type Call = Awaited<ReturnType<HeldStack['as']>>;
 
@@ -274,7 +274,7 @@ describe('rights that are withdrawn from a run', () => {
     feed.send(name, ids(name, 10, 30));
     await inState(id, 'suspended');
     const run = await inState(id, 'cancelled');
-    assert.equal(run.reason?.code, 'RunOverdue');
+    assert.equal(run.reason?.code, 'DeadlineExceeded');
     assert.equal(run.counts.stored, 0);
     feed.end(name);
   });

@@ -234,7 +234,7 @@ function otherKeys({ claims, key, retired, stranger }: Material): Forgery[] {
   ];
   return [
     ...unknown.map(
-      (kid): Forgery => ({ name: `kid ${JSON.stringify(kid)}`, code: 'GrantKeyUnknown', forge: named(kid) }),
+      (kid): Forgery => ({ name: `kid ${JSON.stringify(kid)}`, code: 'GrantKeyNotFound', forge: named(kid) }),
     ),
     ...[7, null, undefined, [key.kid]].map(
       (kid): Forgery => ({ name: `kid ${JSON.stringify(kid)}`, code: 'GrantMalformed', forge: named(kid) }),

@@ -12,7 +12,7 @@ import type { AuditEvent } from '../../domain/audit.ts';
 import { grantHeader } from '../../domain/grants/grantHeader.ts';
 import type { GrantVerifier } from '../../domain/ports/grants.ts';
 import { startIssuer } from '../api/issuer.ts';
-import { grantOfRun as claims, makeKey, publishKeys } from '../keys.ts';
+import { grantOfRun as claims, makeKey, publishKeys } from '../support/keys.ts';
 import { boundTo } from './claims.ts';
 import { type Forgery, forgeries } from './forgeries.ts';
 import type { Signer } from './signText.ts';

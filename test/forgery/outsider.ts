@@ -3,7 +3,7 @@ import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter, type Headers } from '@temporalio/common';
 import pg from 'pg';
 import { grantHeader } from '../../domain/grants/grantHeader.ts';
-import type { DevStack } from '../devStack.ts';
+import type { DevStack } from '../support/devStack.ts';
 
 export type Outsider = Awaited<ReturnType<typeof openOutsider>>;
 
@@ -76,7 +76,13 @@ export async function openOutsider(stack: DevStack) {
 
 /** What the relay would give a run of this id. */
 export function startOf(workflowId: string) {
-  const input = { runId: workflowId, pipeline: 'readings', version: 1, pulled: false, quick: false };
+  const input = {
+    runId: workflowId,
+    pipeline: 'readings',
+    version: 1,
+    pulled: false,
+    useLocalActivities: false,
+  };
   return { workflowId, taskQueue: 'waybill', args: [{ ...input, concurrency: 4, deadlineMs: 60_000 }] };
 }
 

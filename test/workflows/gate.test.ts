@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { Client, type WorkflowHandle, WorkflowUpdateFailedError } from '@temporalio/client';
 import { bundleWorkflowCode, DefaultLogger, Worker } from '@temporalio/worker';
-import type { Awaited as Approval } from '../../activities/awaited.ts';
+import type { ApprovalStatus as Approval } from '../../activities/approvalStatus.ts';
 import type { Activities } from '../../activities/index.ts';
 import {
   payloadConverterPath,
@@ -16,7 +16,7 @@ import { zeroCounts } from '../../domain/runs/run.ts';
 import { decide, type RunInput } from '../../workflows/messages.ts';
 import { historyEventsMax } from '../../workflows/timeouts.ts';
 import { startTemporalForTest } from '../adapters/temporal/server.ts';
-import { until } from '../until.ts';
+import { until } from '../support/until.ts';
 
 /** `INDEXED_VALUE_TYPE_KEYWORD` of Temporal’s API. */
 const keyword = 2;
@@ -111,7 +111,7 @@ describe('a run at its gate', () => {
       pipeline: 'payouts',
       version: 1,
       pulled: false,
-      quick,
+      useLocalActivities: quick,
       concurrency: 1,
       deadlineMs: 60_000,
       ...(gate && { gate }),
@@ -290,7 +290,7 @@ describe('a run at its gate', () => {
     const { promise, resolve } = Promise.withResolvers<{ known: number; sealed: boolean }>();
     steps = { ingest: () => promise };
     const handle = await begin(null);
-    assert.equal(await codeOf(send(handle, 'yes')), 'ApprovalUnknown');
+    assert.equal(await codeOf(send(handle, 'yes')), 'ApprovalNotFound');
     await handle.signal('decide', message('yes'));
     resolve({ known: 0, sealed: true });
     assert.equal(((await handle.result()) as { state: string }).state, 'completed');

@@ -4,7 +4,7 @@ import { Client, Connection } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { deliveryWorkflowId } from '../../domain/webhooks/webhookDelivery.ts';
-import { startDevStack } from '../devStack.ts';
+import { startDevStack } from '../support/devStack.ts';
 import { startReceiver } from '../webhooks/receiver.ts';
 
 /*

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Changes, Shown } from '../../domain/approvals/approval.ts';
+import type { ApprovalSubject, Changes } from '../../domain/approvals/approval.ts';
 import type { Counts } from '../../domain/runs/run.ts';
 import type { Course } from './days.ts';
 import type { Entry, LivedDay } from './live.ts';
@@ -13,7 +13,7 @@ interface Recorded {
   run: string | null;
   end: string | null;
   counts: Counts | null;
-  approval: { state: string; shown: Shown } | null;
+  approval: { state: string; shown: ApprovalSubject } | null;
   approvals: number;
   votes: readonly { who: string; vote: string }[];
   /** What the audit has of it, in its order; of what nobody has done, without a name. */

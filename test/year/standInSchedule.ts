@@ -2,8 +2,8 @@ import { Client } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType, TypedSearchAttributes } from '@temporalio/common';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { searchAttributeNames } from '../../adapters/temporal/searchAttributes.ts';
-import { createTimetable } from '../../adapters/temporal/timetable.ts';
-import type { KnownSchedule, Timetable } from '../../domain/ports/timetable.ts';
+import { createTemporalSchedules } from '../../adapters/temporal/temporalSchedules.ts';
+import type { KnownSchedule, TemporalSchedules } from '../../domain/ports/temporalSchedules.ts';
 import { firingWorkflow, firingWorkflowId } from '../../domain/schedules/firing.ts';
 import { temporalScheduleId } from '../../domain/schedules/schedule.ts';
 
@@ -18,7 +18,7 @@ const [keyword, datetime] = [2, 6];
 const recentMax = 10;
 
 /**
- * What stands in for the schedule in a server that has none: `start` does what one does at each of its times, and `timetable` tells
+ * What stands in for the schedule in a server that has none: `start` does what one does at each of its times, and `temporalSchedules` tells
  * the API which executions were started so. The rest the API asks the server, about those executions.
  */
 export async function standInForSchedule(
@@ -34,17 +34,17 @@ export async function standInForSchedule(
   const client = new Client({ connection });
   const scheduleId = temporalScheduleId({ tenant: 'acme', id });
   const recent: KnownSchedule['recent'] = [];
-  const timetable: Timetable = {
+  const temporalSchedules: TemporalSchedules = {
     times: async (_, { fromMs, toMs }) => ({
       timesMs: timesMs.filter((ms) => ms >= fromMs && ms <= toMs),
       complete: true,
     }),
     describe: async () => ({ asRecorded: true, paused: false, note: '', recent, nextMs: [] }),
-    execution: createTimetable({ client, taskQueue }).execution,
+    execution: createTemporalSchedules({ client, taskQueue }).execution,
   };
 
   return {
-    timetable,
+    temporalSchedules,
     async start(nominalMs: number) {
       const at = new Date(nominalMs);
       const handle = await client.workflow.start(firingWorkflow, {

@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { runToEnd } from '../../cli/dev/runToEnd.ts';
+import { runToEnd } from '../../dev/stack/runToEnd.ts';
 
 const version = '1.33.0';
 

@@ -5,10 +5,10 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import pg from 'pg';
 import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
-import { people } from '../../cli/dev/people.ts';
+import { people } from '../../dev/stack/people.ts';
 import { startApi } from '../api/startApi.ts';
-import { startPostgresForTest } from '../stack.ts';
-import { until } from '../until.ts';
+import { startPostgresForTest } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 import { takeClocks } from './clocks.ts';
 import { startOwnWorker } from './ownWorker.ts';
 import { standInForSchedule } from './standInSchedule.ts';
@@ -45,7 +45,7 @@ export async function startWorld(
     postgres.migratorUrl,
     definitions.list().map(({ manifest }) => manifest),
   );
-  const change = () => ({ definitions, timetable: schedule.timetable });
+  const change = () => ({ definitions, temporalSchedules: schedule.temporalSchedules });
   const api = await startApi({ database: postgres, change });
   const worker = await startOwnWorker(api, { project, temporalAddress: temporal.address, taskQueue });
   const client = new Client({ connection: temporal.connection });

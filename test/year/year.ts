@@ -1,5 +1,5 @@
 import { Client } from '@temporalio/client';
-import { createTimetable } from '../../adapters/temporal/timetable.ts';
+import { createTemporalSchedules } from '../../adapters/temporal/temporalSchedules.ts';
 import { startTemporalForTest } from '../adapters/temporal/server.ts';
 import { courses } from './days.ts';
 import { judge } from './judge.ts';
@@ -56,11 +56,11 @@ function nextMarch(nowMs: number): number {
 async function timesFrom(startMs: number, days: number): Promise<number[]> {
   const { env } = await startTemporalForTest();
   try {
-    const timetable = createTimetable({
+    const temporalSchedules = createTemporalSchedules({
       client: new Client({ connection: env.connection }),
       taskQueue: 'none',
     });
-    return (await timetable.times(terms, { fromMs: startMs, toMs: startMs + days * dayMs })).timesMs;
+    return (await temporalSchedules.times(terms, { fromMs: startMs, toMs: startMs + days * dayMs })).timesMs;
   } finally {
     await env.teardown();
   }

@@ -14,7 +14,7 @@ import type { RunFacts } from '../../../domain/ports/progress.ts';
 import { insertAudit } from '../audit.ts';
 import type { Tenants } from '../tenants.ts';
 import { type FoundApproval, findStanding, recordDecision } from './standingApproval.ts';
-import { tellingApproval } from './tellApproval.ts';
+import { approvalEventSql } from './tellApproval.ts';
 
 /**
  * Lifecycle of an approval: opened `pending` (or `waived`, which ends at once), then `approved` or `rejected` by decisions,
@@ -34,7 +34,7 @@ export function createGates(tenants: Tenants, publicUrl?: string): Gates {
         text: 'SELECT ended_at IS NOT NULL AS ended FROM waybill.run WHERE id = $1 FOR UPDATE',
         values: [runId],
       });
-      if (!rows[0]) throw new WaybillError('RunUnknown', { detail: runId });
+      if (!rows[0]) throw new WaybillError('RunNotFound', { detail: runId });
       return work(client, rows[0].ended);
     });
   }
@@ -98,7 +98,7 @@ export function createGates(tenants: Tenants, publicUrl?: string): Gates {
                   THEN clock_timestamp() + (a.terms->>'withinMs')::bigint * interval '1 millisecond' ELSE expires_at END,
                 remind_at = clock_timestamp() + (a.terms->>'remindMs')::bigint * interval '1 millisecond'
               FROM due WHERE a.id = due.id RETURNING a.*, what
-            ), ${tellingApproval('lapsed', `'approval.' || CASE what WHEN 'expired' THEN 'ended' ELSE what END`, 2)}
+            ), ${approvalEventSql('lapsed', `'approval.' || CASE what WHEN 'expired' THEN 'ended' ELSE what END`, 2)}
             SELECT what, pg_notify('waybill_run', run_id), (SELECT count(pg_notify('waybill_outbox', '')) FROM told)
             FROM lapsed`,
           values: [approval.id, base],
@@ -145,7 +145,7 @@ async function insertApproval(
         RETURNING *
       ), asked AS (
         SELECT * FROM opened WHERE state = 'pending'
-      ), ${tellingApproval('asked', `'approval.requested'`, 14)}
+      ), ${approvalEventSql('asked', `'approval.requested'`, 14)}
       SELECT pg_notify('waybill_run', run_id), (SELECT count(pg_notify('waybill_outbox', '')) FROM told) FROM opened`,
     values: [
       id,
@@ -225,7 +225,7 @@ async function settle(
       ), going AS (
         UPDATE waybill.run r SET state = 'running' FROM settled
         WHERE r.id = settled.run_id AND settled.state = 'approved' AND r.state = 'awaiting-approval' RETURNING r.id
-      ), ${tellingApproval('settled', `'approval.ended'`, 3)}
+      ), ${approvalEventSql('settled', `'approval.ended'`, 3)}
       SELECT pg_notify('waybill_run', run_id), (SELECT count(pg_notify('waybill_outbox', '')) FROM told) FROM settled`,
     values: [id, outcome, base],
   });

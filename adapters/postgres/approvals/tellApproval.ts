@@ -6,7 +6,7 @@
  *
  * Links are those of the run: whoever sends the event compares them with what was signed, or makes them again (`runLinksOf`).
  */
-export function tellingApproval(changed: string, type: string, base: number): string {
+export function approvalEventSql(changed: string, type: string, base: number): string {
   const self = `$${base}::text || '/v1/runs/' || a.run_id`;
   return `told AS (
             INSERT INTO waybill.delivery (id, tenant, run_id, type, url, data)

@@ -5,7 +5,7 @@ import { uuidv7 } from 'uuidv7';
  * transaction of the change. `changed` is a CTE that returns `calledBackBy` of `waybill.run`; `id` is the number of the parameter
  * that `newDeliveryId` gives. Then the CTE `called` has a row for each event: notify `waybill_outbox` from it.
  */
-export function callingBack(changed: string, id: number): string {
+export function runEventSql(changed: string, id: number): string {
   return `called AS (
             INSERT INTO waybill.delivery (id, tenant, run_id, type, url, data)
             SELECT $${id}, tenant, id, 'run.' || CASE state WHEN 'running' THEN 'resumed' ELSE state END,

@@ -27,7 +27,7 @@ export function progressOfBatches(tenants: Tenants, ask: AskOfRun, waitForRun: W
            FROM waybill.run WHERE id = $1`,
           [execution],
         );
-        if (!seen) throw new WaybillError('RunUnknown', { detail: run.runId });
+        if (!seen) throw new WaybillError('RunNotFound', { detail: run.runId });
         if (seen.ended) throw new WaybillError('RunEnded', { detail: run.runId });
         const { known } = seen;
         const sealed = seen.arrival === 'sealed';

@@ -1,9 +1,9 @@
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Progress, RunFacts, RunOutcome } from '../../../domain/ports/progress.ts';
 import { addCounts, type Counts, zeroCounts } from '../../../domain/runs/run.ts';
-import { tellingApproval } from '../approvals/tellApproval.ts';
+import { approvalEventSql } from '../approvals/tellApproval.ts';
 import { auditValues, auditWhere } from '../audit.ts';
-import { calledBackBy, callingBack, newDeliveryId } from '../deliveries/callBack.ts';
+import { calledBackBy, newDeliveryId, runEventSql } from '../deliveries/callBack.ts';
 import { factColumns } from '../runs/runFacts.ts';
 import type { AskOfRun } from './askOfRun.ts';
 
@@ -24,7 +24,7 @@ export function progressOfRuns(ask: AskOfRun, base: string) {
         'progress-run',
         `SELECT ${factColumns} FROM waybill.run WHERE id = $1`,
       );
-      if (!found) throw new WaybillError('RunUnknown', { detail: runId });
+      if (!found) throw new WaybillError('RunNotFound', { detail: runId });
       if (facts.size >= factsMax) facts.delete(facts.keys().next().value!);
       facts.set(runId, found);
       return found;
@@ -50,7 +50,7 @@ export function progressOfRuns(ask: AskOfRun, base: string) {
         `WITH suspended AS (
            UPDATE waybill.run SET state = 'suspended', reason = $2, suspended_at = coalesce(suspended_at, now())
            WHERE id = $1 AND ended_at IS NULL RETURNING ${calledBackBy}, suspended_at
-         ), ${callingBack('suspended', 3)}, audited AS (${auditWhere('suspended', 4)})
+         ), ${runEventSql('suspended', 3)}, audited AS (${auditWhere('suspended', 4)})
          SELECT (extract(epoch FROM now() - suspended_at) * 1000)::float8 AS "forMs",
                 pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM suspended`,
         [reason, newDeliveryId(), ...auditValues(audit)],
@@ -67,7 +67,7 @@ export function progressOfRuns(ask: AskOfRun, base: string) {
            UPDATE waybill.run SET state = 'running', reason = NULL, suspended_at = NULL,
              started_at = coalesce(started_at, now())
            WHERE id = $1 AND state = 'suspended' AND ended_at IS NULL RETURNING ${calledBackBy}
-         ), ${callingBack('resumed', 2)}, audited AS (${auditWhere('resumed', 3)})
+         ), ${runEventSql('resumed', 2)}, audited AS (${auditWhere('resumed', 3)})
          SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM resumed`,
         [newDeliveryId(), ...auditValues(audit)],
       );
@@ -125,8 +125,8 @@ export function progressOfRuns(ask: AskOfRun, base: string) {
            -- Nobody is waited for any more.
            UPDATE waybill.approval a SET state = 'cancelled', ended_at = now() FROM ended
            WHERE a.run_id = ended.id AND a.state = 'pending' RETURNING a.*
-         ), ${tellingApproval('unanswered', `'approval.ended'`, 13)},
-         ${callingBack('ended', 5)}, audited AS (${auditWhere('ended', 6)}),
+         ), ${approvalEventSql('unanswered', `'approval.ended'`, 13)},
+         ${runEventSql('ended', 5)}, audited AS (${auditWhere('ended', 6)}),
          unanswered_audited AS (${auditWhere('unanswered', 14)})
          SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called),
                 (SELECT count(pg_notify('waybill_outbox', '')) FROM told) FROM ended`,
@@ -143,7 +143,7 @@ export function progressOfRuns(ask: AskOfRun, base: string) {
         'progress-outcome',
         'SELECT state, counts, reason FROM waybill.run WHERE id = $1',
       );
-      if (!standing) throw new WaybillError('RunUnknown', { detail: run.runId });
+      if (!standing) throw new WaybillError('RunNotFound', { detail: run.runId });
       const { state, counts, reason } = standing;
       return { state, counts: counts ?? zeroCounts, ...(reason && { reason }) };
     },

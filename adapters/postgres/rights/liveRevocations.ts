@@ -2,7 +2,7 @@ import type { Client } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Revocations } from '../../../domain/ports/revocations.ts';
 import { type StandingRevocation, voids } from '../../../domain/revocation.ts';
-import { ageMaxMs, keepCurrent, type LiveCopy, type LiveCopyOptions } from '../liveCopy.ts';
+import { ageMaxMs, keepCurrent, type LiveCopy, type LiveCopyOptions } from '../cachedQuery.ts';
 
 /** About 100 MB. With more, nothing can be known for sure, and so nothing goes on. */
 const standingMax = 250_000;

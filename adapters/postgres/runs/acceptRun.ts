@@ -4,9 +4,9 @@ import type {
   Acceptance,
   AcceptedFiring,
   IdempotencyScope,
-  Intake,
   KnownKey,
-} from '../../../domain/ports/intake.ts';
+  RunStore,
+} from '../../../domain/ports/runStore.ts';
 import type { Batch } from '../../../domain/runs/batch.ts';
 import { type Run, zeroCounts } from '../../../domain/runs/run.ts';
 import { insertAudit } from '../audit.ts';
@@ -21,7 +21,7 @@ const attemptsMax = 3;
  * Two acceptances with one key meet at the primary key of `waybill.idempotency`: the later one waits for the
  * earlier one’s commit, inserts nothing, and learns what stands.
  */
-export async function acceptRun(tenants: Tenants, acceptance: Acceptance): ReturnType<Intake['accept']> {
+export async function acceptRun(tenants: Tenants, acceptance: Acceptance): ReturnType<RunStore['accept']> {
   const { tenant, requestedBy } = acceptance;
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
     const run = await tenants.for(tenant, requestedBy.id).transaction(async (client) => {

@@ -1,4 +1,4 @@
-import type { Intake } from '../../../domain/ports/intake.ts';
+import type { RunStore } from '../../../domain/ports/runStore.ts';
 import type { DatabaseAddress } from '../address.ts';
 import { listRunAudit } from '../auditTrail.ts';
 import type { Tenants } from '../tenants.ts';
@@ -17,7 +17,7 @@ import { watchRuns } from './watchRuns.ts';
 export function createIntake(
   tenants: Tenants,
   address: DatabaseAddress,
-): Intake & { close(): Promise<void> } {
+): RunStore & { close(): Promise<void> } {
   const watching = watchRuns(address);
   return {
     findKey: (scope) => findKey(tenants, scope),

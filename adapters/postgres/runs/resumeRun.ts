@@ -12,7 +12,7 @@ export async function findGrant(tenants: Tenants, { tenant, runId }: RunRef): Pr
     text: 'SELECT grant_jws FROM waybill.run WHERE tenant = $1 AND id = $2',
     values: [tenant, runId],
   });
-  if (!rows[0]) throw new WaybillError('RunUnknown', { detail: runId });
+  if (!rows[0]) throw new WaybillError('RunNotFound', { detail: runId });
   return rows[0].grant_jws;
 }
 

@@ -1,5 +1,5 @@
 import { WaybillError } from '../../../domain/errors.ts';
-import type { Intake } from '../../../domain/ports/intake.ts';
+import type { RunStore } from '../../../domain/ports/runStore.ts';
 import { type Counts, type Run, zeroCounts } from '../../../domain/runs/run.ts';
 import type { Tenants } from '../tenants.ts';
 import { definitionOf } from './runFacts.ts';
@@ -37,8 +37,8 @@ export async function countRejections(
 export async function listRuns(
   tenants: Tenants,
   tenant: string,
-  { pipeline, state, limit, cursor }: Parameters<Intake['listRuns']>[1],
-): ReturnType<Intake['listRuns']> {
+  { pipeline, state, limit, cursor }: Parameters<RunStore['listRuns']>[1],
+): ReturnType<RunStore['listRuns']> {
   const { rows } = await tenants.for(tenant).query({
     name: 'list-runs',
     text: `

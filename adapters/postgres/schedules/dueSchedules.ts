@@ -104,7 +104,7 @@ export async function reapplySchedule(
 export async function adoptPause(
   pool: Pool,
   schedule: Schedule,
-  code: 'PausedOnFailure' | 'PausedOutside',
+  code: 'PausedOnFailure' | 'PausedExternally',
 ): Promise<void> {
   await inTransaction(pool, (client) => stop(client, schedule, 'paused', code, 'schedule.paused'));
 }

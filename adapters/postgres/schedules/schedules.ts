@@ -97,7 +97,7 @@ export function createSchedules(tenants: Tenants): Schedules {
       return rowCount === 1;
     },
 
-    async putRight({ tenant, id, revision }, audit) {
+    async resync({ tenant, id, revision }, audit) {
       await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
         const { rowCount } = await client.query(
           `UPDATE waybill.schedule SET applied_revision = 0, due_at = now()

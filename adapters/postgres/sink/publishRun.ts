@@ -8,7 +8,7 @@ import { moveWatermark } from '../progress/watermarks.ts';
 import { voided, voidedValues } from '../rights/voided.ts';
 import { insertDeadLetters } from './deadLetters.ts';
 import { beginTurn, holdOpen, lockOf, nextVersion } from './sinkTurn.ts';
-import { type Fate, foresee, landedOf, stageRows, upsertStaged } from './stagedRows.ts';
+import { previewChanges, type RowOutcome, stageRows, storeCounts, upsertStaged } from './stagedRows.ts';
 
 /** A million rows take a minute or two, of which most goes by between the statements, while the next batch is read. */
 const patience = `
@@ -20,7 +20,7 @@ export async function preview(client: ClientBase, staged: Staged): Promise<Found
   await stageRows(client, staged, ({ rows }) => {
     emitted += rows.count + rows.deduplicated;
   });
-  const { fates, baseVersion } = await foresee(client, staged);
+  const { fates, baseVersion } = await previewChanges(client, staged);
   return { baseVersion, changes: changesOf(fates, emitted) };
 }
 
@@ -47,7 +47,7 @@ export async function publish(
   await beginTurn(client, { tenant, sink });
   await holdOpen(client, publication);
   await holdApproval(client, publication);
-  const { fates, baseVersion } = await foresee(client, publication);
+  const { fates, baseVersion } = await previewChanges(client, publication);
   const emitted = sumOf([...counts.values()]).emitted;
   if (!publication.permits({ baseVersion, changes: changesOf(fates, emitted) })) return stale(client);
   const { stored, wrote } = await upsertStaged(client, publication);
@@ -121,25 +121,25 @@ async function record(
   if (!rowCount) throw new WaybillError('GrantRevoked', { detail: `while ${runId} was published` });
 }
 
-function ledgerOf(counts: ReadonlyMap<number, Counts>, fates: readonly Fate[]): Map<number, Counts> {
+function ledgerOf(counts: ReadonlyMap<number, Counts>, fates: readonly RowOutcome[]): Map<number, Counts> {
   const bySeq = new Map(fates.map((fate) => [fate.seq, fate]));
   const none = { added: 0, changed: 0, unchanged: 0 };
   return new Map(
     [...counts].map(([seq, before]) => [
       seq,
-      { ...before, ...landedOf(bySeq.get(seq) ?? none, before.emitted) },
+      { ...before, ...storeCounts(bySeq.get(seq) ?? none, before.emitted) },
     ]),
   );
 }
 
-function changesOf(fates: readonly Fate[], emitted: number): Found['changes'] {
+function changesOf(fates: readonly RowOutcome[], emitted: number): Found['changes'] {
   const sum = { added: 0, changed: 0, unchanged: 0 };
   for (const { added, changed, unchanged } of fates) {
     sum.added += added;
     sum.changed += changed;
     sum.unchanged += unchanged;
   }
-  return { ...sum, deduplicated: landedOf(sum, emitted).deduplicated };
+  return { ...sum, deduplicated: storeCounts(sum, emitted).deduplicated };
 }
 
 function sumOf(all: readonly Counts[]): Counts {

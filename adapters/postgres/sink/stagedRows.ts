@@ -13,7 +13,7 @@ import { incomingOf, upsertFrom } from './upsertRows.ts';
 const table = 'pg_temp.waybill_staged';
 
 /** How a batch ends: its rows that are new, that replace one which differs, and that are there already. */
-export interface Fate {
+export interface RowOutcome {
   seq: number;
   added: number;
   changed: number;
@@ -39,11 +39,11 @@ export async function stageRows<Batch extends StagedRows>(
 }
 
 /** What publishing would do now, by batches, and the version of the table: both as of one moment. */
-export async function foresee(
+export async function previewChanges(
   client: ClientBase,
   { tenant, runId, sink }: Pick<Staged, 'tenant' | 'runId' | 'sink'>,
-): Promise<{ fates: Fate[]; baseVersion: number }> {
-  const { rows } = await client.query<{ fates: Fate[]; version: number }>(foreseeSql(sink), [
+): Promise<{ fates: RowOutcome[]; baseVersion: number }> {
+  const { rows } = await client.query<{ fates: RowOutcome[]; version: number }>(foreseeSql(sink), [
     tenant,
     runId,
     sink.table,
@@ -71,8 +71,8 @@ export async function upsertStaged(
 }
 
 /** Whatever was emitted and is neither stored nor there already was replaced by a later row, of this run or another. */
-export function landedOf(
-  { added, changed, unchanged }: Omit<Fate, 'seq'>,
+export function storeCounts(
+  { added, changed, unchanged }: Omit<RowOutcome, 'seq'>,
   emitted: number,
 ): Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'> {
   const stored = added + changed;

@@ -14,7 +14,7 @@ import {
   identityPlugin,
   type Principal,
 } from '../../../sdk/temporal.ts';
-import { makeKey } from '../../keys.ts';
+import { makeKey } from '../../support/keys.ts';
 import { startTemporalForTest } from './server.ts';
 
 export const alice = person('alice', 'acme');

@@ -2,7 +2,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
-import { findTemporal, vendorUrl } from '../../../cli/dev/temporalBinary.ts';
+import { findTemporal, vendorUrl } from '../../../dev/stack/temporalBinary.ts';
 
 /** A real development server in memory, of the binary that the embedded stack uses. About a second, once that is there. */
 export async function startTemporalForTest(): Promise<{ env: TestWorkflowEnvironment; binary: string }> {

@@ -1,0 +1,77 @@
+import type { Run, WaybillClient } from '../../sdk/client.ts';
+import type { DevJson } from '../stack/devJson.ts';
+import { requestErrors } from './apiRequests.ts';
+import { type Attack, type Attempted, attempt } from './attack.ts';
+import { intoTemporal } from './intoTemporal.ts';
+import { openRun, uponRun } from './runUnderWay.ts';
+import { openScene } from './scene.ts';
+import { withdrawnRight } from './withdrawnRight.ts';
+
+export interface Report {
+  attempts: Attempted[];
+  /** A run that was under way meanwhile, as it ended. */
+  underWay: Pick<Run, 'id' | 'state' | 'counts'>;
+  /** Whether all of it was refused and nothing was touched. */
+  held: boolean;
+}
+
+/** The people as whom it asks what an honest caller may. */
+export interface Cast {
+  alice: WaybillClient;
+  carol: WaybillClient;
+  erin: WaybillClient;
+}
+
+/**
+ * Tries each thing in turn, at a run of alice’s that has ended and at one that is under way. `say` is told of each as soon
+ * as it is known what became of it.
+ */
+export async function attackStack(
+  dev: DevJson,
+  victim: Run,
+  { alice, carol, erin }: Cast,
+  say: (place: string, attempted: Attempted) => void,
+): Promise<Report> {
+  const scene = await openScene(dev, victim);
+  const open = await openRun(alice);
+  const attempts: Attempted[] = [];
+  try {
+    const places: [string, readonly Attack[]][] = [
+      ['At the door', [...requestErrors, withdrawnRight(carol, erin)]],
+      ['Into Temporal', intoTemporal],
+      ['At a run that is under way', uponRun(open)],
+    ];
+    for (const [place, attacks] of places) {
+      for (const attack of attacks) {
+        const attempted = await attempt(scene, attack);
+        attempts.push(attempted);
+        say(place, attempted);
+      }
+    }
+  } finally {
+    await scene.close();
+  }
+  const { id, state, counts } = await open.finish();
+  const held = state === 'completed' && attempts.every((one) => one.held);
+  return { attempts, underWay: { id, state, counts }, held };
+}
+
+/** What only needs Temporal and a run that has ended: the part that the demo shows. */
+export async function startByHand(
+  dev: DevJson,
+  victim: Run,
+  say: (attempted: Attempted) => void,
+): Promise<Attempted[]> {
+  const scene = await openScene(dev, victim);
+  const attempts: Attempted[] = [];
+  try {
+    for (const attack of intoTemporal) {
+      const attempted = await attempt(scene, attack);
+      attempts.push(attempted);
+      say(attempted);
+    }
+  } finally {
+    await scene.close();
+  }
+  return attempts;
+}

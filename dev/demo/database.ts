@@ -1,0 +1,39 @@
+import pg from 'pg';
+import type { DevJson } from '../stack/devJson.ts';
+
+export interface DeadLetter {
+  line: number;
+  code: string;
+  path: string;
+  message: string;
+}
+
+/** What became of the records that a run refused. */
+export function deadLettersOf(stack: DevJson, runId: string): Promise<DeadLetter[]> {
+  return query(
+    stack,
+    'SELECT line::integer, code, path, message FROM waybill.dead_letter WHERE run_id = $1 ORDER BY position',
+    [runId],
+  );
+}
+
+export const speciesQuery =
+  "SELECT species, count(*) FROM birdstrikes WHERE _tenant = 'acme' GROUP BY 1 ORDER BY 2 DESC LIMIT 3";
+
+export function mostFrequentSpecies(stack: DevJson): Promise<{ species: string; count: string }[]> {
+  return query(stack, speciesQuery, []);
+}
+
+async function query<Row extends object>(
+  { databaseUrl }: DevJson,
+  sql: string,
+  values: unknown[],
+): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  try {
+    return (await client.query<Row>(sql, values)).rows;
+  } finally {
+    await client.end();
+  }
+}

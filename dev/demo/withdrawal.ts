@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process';
+import { count } from '../../cli/output/quantities.ts';
+import type { Run, WaybillClient } from '../../sdk/client.ts';
+import { nodeFlags, packageFile } from '../stack/nodeService.ts';
+import { followUntil, refusalOf } from './followUntil.ts';
+
+/** What became of a run whose requester lost their right while it was under way. */
+export interface Withdrawal {
+  /** The run as it was when the right was gone, and as it ended once it was back. */
+  suspended: Run;
+  ended: Run;
+  /** From the revocation to the moment at which the run was seen suspended. */
+  suspendedAfterMs: number;
+  /** The code that met the requester at the door meanwhile; `undefined` where nothing did. */
+  requestErrors: string | undefined;
+}
+
+const orders = 80_000;
+
+/**
+ * `requester` sends so many orders that the run takes some seconds; as soon as it is accepted, `operator` revokes them,
+ * waits until the run is suspended, and restores them. `say` is told what has just happened.
+ */
+export async function withdrawRight(
+  requester: WaybillClient,
+  operator: WaybillClient,
+  say: (line: string) => void,
+): Promise<Withdrawal> {
+  const { id, requestedBy } = await requester.upload('orders', generatedOrders(), {
+    mediaType: 'application/x-ndjson',
+  });
+  say(`${id} is accepted: ${count(orders)} orders.`);
+  const revocation = await operator.revoke('principal', requestedBy.id, { reason: 'waybill demo' });
+  const revokedAt = performance.now();
+  say('carol revokes alice (npx waybill revoke principal alice --as carol).');
+  let restored = false;
+  try {
+    const suspended = await followUntil(operator, id, ({ state }) => state === 'suspended');
+    const suspendedAfterMs = performance.now() - revokedAt;
+    for (const line of suspendedLines(suspended, suspendedAfterMs)) say(line);
+    const requestErrors = await refusalOf(requester.listRuns());
+    say(`alice herself is refused at the door: ${requestErrors ?? 'not at all'}.`);
+    await operator.restore(revocation.id);
+    restored = true;
+    say('carol restores alice, and the run goes on from where it stood.');
+    const ended = await followUntil(operator, id, () => false);
+    return { suspended, suspendedAfterMs, requestErrors, ended };
+  } finally {
+    // Whatever went wrong, alice is to be herself again.
+    if (!restored) await operator.restore(revocation.id).catch(() => {});
+  }
+}
+
+function suspendedLines({ state, reason, counts: { stored, unchanged } }: Run, afterMs: number): string[] {
+  return [
+    `After ${(afterMs / 1000).toFixed(1)} s her next task is refused, and the run is ${state}:`,
+    `  ${reason?.code}: ${reason?.message}`,
+    `  ${count(stored + unchanged)} of its rows are in the table; it holds no worker while it waits.`,
+  ];
+}
+
+/** The example’s own generator, as `npm run generate` runs it. */
+function generatedOrders(): AsyncIterable<Uint8Array> {
+  const child = spawn(
+    process.execPath,
+    [
+      ...nodeFlags,
+      packageFile('examples/acme/generate.ts'),
+      ...['orders', '--rows', String(orders), '--invalid', '1%', '--seed', 'demo'],
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  return child.stdout;
+}

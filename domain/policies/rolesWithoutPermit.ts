@@ -1,0 +1,24 @@
+import type { ApprovalManifest } from '../approvals/approval.ts';
+import { type DefinitionFacts, type Policy, rolesThatMay } from './policy.ts';
+import { Hypothesis, questionOf } from './policyQuery.ts';
+
+/** A role that a pipeline asks to decide and that the policy does not let: whoever has no other is refused (`Forbidden`). */
+export interface PowerlessRole {
+  pipeline: string;
+  role: string;
+}
+
+type Asking = DefinitionFacts & { approval?: Pick<ApprovalManifest, 'by' | 'escalateTo'> };
+
+export function rolesWithoutPermit(policy: Policy, definitions: readonly Asking[]): PowerlessRole[] {
+  return definitions.flatMap((definition) => {
+    const { id: pipeline, approval } = definition;
+    if (!approval) return [];
+    const resource = { kind: 'run', pipeline };
+    const about = Hypothesis.parse({ principal: {}, action: 'approve', resource });
+    const question = questionOf(about, { principal: 'own', resource: 'own' }, () => definition)!;
+    const able = rolesThatMay(policy, question);
+    const asked = new Set([...approval.by, ...approval.escalateTo]);
+    return [...asked].filter((role) => !able.includes(role)).map((role) => ({ pipeline, role }));
+  });
+}
