@@ -1,10 +1,9 @@
 import { z } from 'zod';
-import { StackSettings } from '../dev/stack/stackSettings.ts';
 import { readSettings } from '../domain/settings.ts';
 import type { CliContext } from './context.ts';
 
-/** What the commands read of the environment, beside what `waybill dev` does. */
-const ClientSettings = z.object({
+/** What the commands read of the environment. */
+export const ClientSettings = z.object({
   WAYBILL_HOME: z.string().default('.waybill'),
   /** Default: the running embedded stack of WAYBILL_HOME. */
   WAYBILL_API_URL: z.url({ protocol: /^https?$/ }).optional(),
@@ -17,14 +16,21 @@ const ClientSettings = z.object({
   WAYBILL_DATABASE_PASSWORD: z.string().optional(),
 });
 
-const known = [...Object.keys(StackSettings.shape), ...Object.keys(ClientSettings.shape)];
+/** What `waybill dev` reads of the environment; `dev/stack/stackSettings.ts` says what each is for. */
+export const stackVariables = [
+  'WAYBILL_HOME',
+  'WAYBILL_API_PORT',
+  'WAYBILL_ISSUER_PORT',
+  'WAYBILL_TEMPORAL_PORT',
+  'WAYBILL_TEMPORAL_UI_PORT',
+  'WAYBILL_DATABASE_PORT',
+  'WAYBILL_WORKERS',
+  'WAYBILL_FILE_ROOTS',
+  'WAYBILL_EGRESS_ALLOW',
+  'WAYBILL_CALLBACK_ALLOW',
+] as const;
 
 /** Throws `SettingsError`. */
 export function readClientSettings({ env }: CliContext): z.infer<typeof ClientSettings> {
-  return readSettings(ClientSettings, env, known);
-}
-
-/** Throws `SettingsError`. */
-export function readStackSettings({ env }: CliContext): StackSettings {
-  return readSettings(StackSettings, env, known);
+  return readSettings(ClientSettings, env, stackVariables);
 }

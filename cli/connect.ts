@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { type DevJson, readDevJson } from '../dev/stack/devJson.ts';
-import { obtainToken } from '../dev/stack/obtainToken.ts';
-import { people } from '../dev/stack/people.ts';
 import { createWaybillClient, type WaybillClient } from '../sdk/client.ts';
 import { readClientSettings } from './cliSettings.ts';
 import { type CliContext, CliError } from './context.ts';
+import { type DevJson, readDevJson } from './embedded/devJson.ts';
+import { obtainToken } from './embedded/obtainToken.ts';
+import { people } from './embedded/people.ts';
 import { exclusively, findLogin, type Login } from './logins.ts';
 
 /** Known to every command, before or after its name. */

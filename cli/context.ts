@@ -5,7 +5,7 @@ export interface CliContext {
   env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Adds one command to the program. A command’s file is its module’s only export of this shape. */
+/** Adds one command to the program. */
 export type AddCommand = (program: Command, context: CliContext) => void;
 
 /** The exit codes of every command. */

@@ -26,6 +26,15 @@ export function failureOf(error: unknown): Failure {
   return named(error.exitCode === exitCode.usage ? 'Usage' : 'Failed', message, error.exitCode, true);
 }
 
+/** Prints the failure and sets the exit code. */
+export function reportFailure(error: unknown, json: boolean | undefined): void {
+  const failure = failureOf(error);
+  // Commander has said it already.
+  if (!(error instanceof CommanderError)) console.error(failure.line);
+  if (json) console.log(JSON.stringify({ error: failure.json }));
+  process.exitCode = failure.exitCode;
+}
+
 function named(code: string, message: string, exit: number, unnamed = false): Failure {
   const text = plain(message);
   return { exitCode: exit, line: unnamed ? text : `${code}: ${text}`, json: { code, message } };

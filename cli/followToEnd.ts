@@ -1,8 +1,8 @@
-import { people } from '../dev/stack/people.ts';
 import { hasEnded } from '../domain/runs/run.ts';
 import type { Approval, Rejections, Run, WaybillClient } from '../sdk/client.ts';
 import { asOption } from './connect.ts';
 import { CliError, exitCode } from './context.ts';
+import { people } from './embedded/people.ts';
 import { approvedBy } from './output/approvalText.ts';
 import { plain } from './output/plain.ts';
 import { openProgress } from './output/progress.ts';

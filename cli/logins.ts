@@ -2,9 +2,9 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { type Lock, takeLock } from '../dev/stack/lock.ts';
-import { writeAtomically } from '../dev/stack/writeAtomically.ts';
 import { type CliContext, CliError } from './context.ts';
+import { type Lock, takeLock } from './lock.ts';
+import { writeAtomically } from './writeAtomically.ts';
 
 /*
  * Who signed in with `waybill login`: one entry for each API, in a file that only its owner may read (0600):

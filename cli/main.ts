@@ -1,11 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import { addApply } from './commands/apply.ts';
 import { addApprovals } from './commands/approvals.ts';
-import { addAttack } from './commands/attack.ts';
 import { addDeliveries } from './commands/deliveries.ts';
-import { addDemo } from './commands/demo.ts';
-import { addDev } from './commands/dev.ts';
-import { addDoctor } from './commands/doctor.ts';
+import { addAttack, addDemo, addDev, addDoctor, addWorker } from './commands/embedded.ts';
 import { addKeys } from './commands/keys.ts';
 import { addLogin } from './commands/login.ts';
 import { addLogout } from './commands/logout.ts';
@@ -19,9 +16,8 @@ import { addSchedules } from './commands/schedules.ts';
 import { addToken } from './commands/token.ts';
 import { addTrigger } from './commands/trigger.ts';
 import { addWhoami } from './commands/whoami.ts';
-import { addWorker } from './commands/worker.ts';
 import { type AddCommand, exitCode } from './context.ts';
-import { failureOf } from './failure.ts';
+import { reportFailure } from './failure.ts';
 
 /** In the order in which `--help` shows them. Each imports only once it is called what takes long to load. */
 const commands: readonly AddCommand[] = [
@@ -58,7 +54,7 @@ const program = new Command('waybill')
   .exitOverride();
 for (const add of commands) add(program, { env: process.env });
 
-// Whoever reads our output may leave; that is no failure of ours.
+// A reader that closes the pipe is no failure.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});
 
@@ -67,13 +63,5 @@ try {
 } catch (error) {
   // Asking for help is fine.
   if (error instanceof CommanderError && error.exitCode === 0) process.exitCode = exitCode.fine;
-  else fail(error);
-}
-
-function fail(error: unknown): void {
-  const failure = failureOf(error);
-  // Commander has said it already.
-  if (!(error instanceof CommanderError)) console.error(failure.line);
-  if (program.opts().json) console.log(JSON.stringify({ error: failure.json }));
-  process.exitCode = failure.exitCode;
+  else reportFailure(error, program.opts().json);
 }

@@ -30,7 +30,10 @@ const layers: Record<string, Layer> = {
   application: { may: ['application', 'domain'], packages: ['uuidv7', 'zod', 'node:'] },
   engine: { may: ['engine', 'connectors', 'domain'], packages: 'any' },
   connectors: { may: ['connectors', 'domain'], packages: 'any' },
-  dev: { may: ['dev', 'cli', 'sdk', 'adapters', 'domain', 'engine', 'connectors', 'application', 'workers', 'api'], packages: 'any' },
+  dev: {
+    may: ['dev', 'cli', 'sdk', 'adapters', 'domain', 'engine', 'connectors', 'application', 'workers', 'api'],
+    packages: 'any',
+  },
   adapters: { may: ['adapters', 'domain'], packages: 'any', typesOnly: ['sdk'] },
   api: {
     may: ['api', 'domain'],

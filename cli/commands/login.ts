@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { cliClientId } from '../../dev/stack/idpNames.ts';
 import { createWaybillClient } from '../../sdk/client.ts';
 import { apiUrlOf, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
+import { cliClientId } from '../embedded/obtainToken.ts';
 import { keepLogin } from '../logins.ts';
 import { plain } from '../output/plain.ts';
 import { printResult, tell } from '../output/print.ts';

@@ -1,11 +1,11 @@
 import { Argument, type Command } from 'commander';
 import { principalId } from '../../adapters/oidc/callerOf.ts';
-import { people } from '../../dev/stack/people.ts';
 import { type RevocationKind, revocationKinds } from '../../domain/revocation.ts';
 import type { Revocation } from '../../sdk/client.ts';
 import { readClientSettings } from '../cliSettings.ts';
 import { asOption, connect, type GlobalOptions, runningStack } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
+import { people } from '../embedded/people.ts';
 import { plain } from '../output/plain.ts';
 import { printResult } from '../output/print.ts';
 

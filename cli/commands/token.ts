@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { obtainToken } from '../../dev/stack/obtainToken.ts';
-import { people } from '../../dev/stack/people.ts';
 import { embeddedIdentity, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, CliError } from '../context.ts';
+import { obtainToken } from '../embedded/obtainToken.ts';
+import { people } from '../embedded/people.ts';
 
 /** `waybill token --as NAME`: an access token for one of the embedded stack’s people. */
 export const addToken: AddCommand = (program, context) => {

@@ -1,4 +1,4 @@
-import { obtainToken } from '../stack/obtainToken.ts';
+import { obtainToken } from '../../cli/embedded/obtainToken.ts';
 import type { Attack } from './attack.ts';
 
 /** Whoever reaches the API, with tokens that are not theirs, or for what is not theirs. */

@@ -1,5 +1,5 @@
+import type { DevJson } from '../../cli/embedded/devJson.ts';
 import type { Run, WaybillClient } from '../../sdk/client.ts';
-import type { DevJson } from '../stack/devJson.ts';
 import { requestErrors } from './apiRequests.ts';
 import { type Attack, type Attempted, attempt } from './attack.ts';
 import { intoTemporal } from './intoTemporal.ts';

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { Client, Connection, type WorkflowStartOptions } from '@temporalio/client';
 import { defaultPayloadConverter, type Headers } from '@temporalio/common';
+import type { DevJson } from '../../cli/embedded/devJson.ts';
+import { obtainToken } from '../../cli/embedded/obtainToken.ts';
 import { grantHeader } from '../../domain/grants/grantHeader.ts';
 import type { Run } from '../../sdk/client.ts';
-import type { DevJson } from '../stack/devJson.ts';
-import { obtainToken } from '../stack/obtainToken.ts';
 import { createForger, type Forger } from './forge.ts';
 import { type Ledger, openLedger } from './ledger.ts';
 

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import type { DevJson } from '../stack/devJson.ts';
+import type { DevJson } from '../../cli/embedded/devJson.ts';
 
 export interface DeadLetter {
   line: number;

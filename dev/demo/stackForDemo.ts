@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { readClientSettings } from '../../cli/cliSettings.ts';
 import { type CliContext, CliError } from '../../cli/context.ts';
+import { readDevJson } from '../../cli/embedded/devJson.ts';
 import { openProgress } from '../../cli/output/progress.ts';
 import { hasEnded, stopChild } from '../stack/child.ts';
-import { readDevJson } from '../stack/devJson.ts';
 import { nodeFlags, packageFile } from '../stack/nodeService.ts';
 
 /** The embedded stack of WAYBILL_HOME: the one that is up, or one for as long as the demo takes. */
@@ -39,7 +39,7 @@ async function start({ env }: CliContext, interrupted: Promise<void>): Promise<D
   progress.show('Starting the embedded stack');
   const child = spawn(
     process.execPath,
-    [...nodeFlags, packageFile('cli/main.ts'), 'dev', packageFile('examples/acme')],
+    [...nodeFlags, packageFile('dev/stack/devMain.ts'), packageFile('examples/acme')],
     {
       env,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { readDevJson } from './devJson.ts';
+import { readDevJson } from '../../cli/embedded/devJson.ts';
 import { isFree } from './ports.ts';
 import { postgresBinaries } from './postgresBinaries.ts';
 import { elsewhere } from './postgresCluster.ts';

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { chmod, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { DevJson } from '../../cli/embedded/devJson.ts';
+import { writeAtomically } from '../../cli/writeAtomically.ts';
 
 /**
- * The folder in which the embedded stack keeps everything: delete it to begin anew.
+ * The folder in which the embedded stack keeps everything: delete it to start again from nothing.
  *
  * `dev.json` (where everything is), `keys/` (secrets, 0700), `logs/`, `run/` (pid records), `objects/` (bytes of
  * batches), `postgres/`, `temporal/`, `bundle/` (prebuilt workflows).
@@ -41,4 +44,12 @@ export async function openHome(path: string): Promise<Home> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
   }
   return home;
+}
+
+export function writeDevJson(home: Home, content: DevJson): void {
+  writeAtomically(home.devJson, `${JSON.stringify(content, undefined, 2)}\n`);
+}
+
+export function removeDevJson(home: Home): void {
+  rmSync(home.devJson, { force: true });
 }

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
+import { writeAtomically } from '../../cli/writeAtomically.ts';
 import type { Home } from './home.ts';
-import { writeAtomically } from './writeAtomically.ts';
 
 /**
  * The folder of the private keys that sign grants; only the API is told where it is, and fills it. A home of an earlier

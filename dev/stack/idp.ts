@@ -1,7 +1,7 @@
 import { type Configuration, errors, Provider } from 'oidc-provider';
+import { cliClientId, devGrantType } from '../../cli/embedded/obtainToken.ts';
+import { type DevPerson, findPerson, people } from '../../cli/embedded/people.ts';
 import type { IdpKeys } from './idpKeys.ts';
-import { cliClientId, devGrantType } from './idpNames.ts';
-import { type DevPerson, findPerson, people } from './people.ts';
 
 /**
  * The identity provider of the embedded stack: a real OpenID provider with invented people. Three ways to a token:

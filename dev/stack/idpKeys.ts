@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
-import { writeAtomically } from './writeAtomically.ts';
+import { writeAtomically } from '../../cli/writeAtomically.ts';
 
 /** What the provider must remember, so that tokens stay good when it is restarted. */
 export interface IdpKeys {

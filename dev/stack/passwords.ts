@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeAtomically } from './writeAtomically.ts';
+import { writeAtomically } from '../../cli/writeAtomically.ts';
 
 /** Who connects to the database of a home. */
 export const databaseRoles = [

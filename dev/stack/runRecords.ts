@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isRunning, type ProcessRecord, readRecord, recordOf } from './processRecord.ts';
+import { isRunning, type ProcessRecord, readRecord, recordOf } from '../../cli/processRecord.ts';
 
 /** Writes down that a process is ours, so that the next start can end it if we cannot. */
 export function rememberProcess(folder: string, name: string, pid: number): void {

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeAtomically } from '../../cli/writeAtomically.ts';
 import type { Home } from './home.ts';
 import { choosePorts } from './ports.ts';
 import type { StackSettings } from './stackSettings.ts';
-import { writeAtomically } from './writeAtomically.ts';
 
 const parts = {
   api: ['WAYBILL_API_PORT', 'the API'],

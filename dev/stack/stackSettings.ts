@@ -1,4 +1,7 @@
 import { z } from 'zod';
+import { ClientSettings, type stackVariables } from '../../cli/cliSettings.ts';
+import type { CliContext } from '../../cli/context.ts';
+import { readSettings } from '../../domain/settings.ts';
 
 const port = (preferred: number) => z.coerce.number().int().min(0).max(65_535).default(preferred);
 
@@ -18,6 +21,11 @@ export const StackSettings = z.object({
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
   /** The same for where events may be sent, which may then be without https. */
   WAYBILL_CALLBACK_ALLOW: z.string().default(''),
-});
+} satisfies Record<(typeof stackVariables)[number], z.ZodType>);
 
 export type StackSettings = Readonly<z.infer<typeof StackSettings>>;
+
+/** Throws `SettingsError`. */
+export function readStackSettings({ env }: CliContext): StackSettings {
+  return readSettings(StackSettings, env, Object.keys(ClientSettings.shape));
+}

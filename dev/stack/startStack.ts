@@ -1,10 +1,11 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { readDevJson, removeDevJson, writeDevJson } from './devJson.ts';
-import { type Home, openHome } from './home.ts';
+import { readDevJson } from '../../cli/embedded/devJson.ts';
+import { takeLock } from '../../cli/lock.ts';
+import { writeAtomically } from '../../cli/writeAtomically.ts';
+import { type Home, openHome, removeDevJson, writeDevJson } from './home.ts';
 import { ensureGrantKeys, ensureInstance, makeWorkloadKey } from './identityOfHome.ts';
-import { takeLock } from './lock.ts';
 import { nodeFlags, packageFile } from './nodeService.ts';
 import { type Postgres, preparePostgres } from './postgres.ts';
 import { endLeftovers } from './runRecords.ts';
@@ -26,7 +27,6 @@ import { createSupervisor, type Supervisor } from './supervise.ts';
 import { prepareTemporal } from './temporal.ts';
 import { findTemporal, type TemporalSearch } from './temporalBinary.ts';
 import { ensureWorkflowBundle } from './workflowBundle.ts';
-import { writeAtomically } from './writeAtomically.ts';
 
 export interface StackOptions {
   settings: StackSettings;

@@ -4,7 +4,7 @@ import { access, chmod, constants, mkdir, mkdtemp, rename, rm } from 'node:fs/pr
 import { delimiter, isAbsolute, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
-import { takeLock } from './lock.ts';
+import { takeLock } from '../../cli/lock.ts';
 import { runToEnd } from './runToEnd.ts';
 import { refusalOf } from './temporalVersion.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
-import { attemptLines } from '../../cli/output/attemptText.ts';
 import { attempt } from '../../dev/attack/attack.ts';
+import { attemptLines } from '../../dev/attack/attemptText.ts';
 import { codeOf } from '../../dev/attack/codeOf.ts';
 import type { Scene } from '../../dev/attack/scene.ts';
 

@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
-import { type DevJson, readDevJson } from '../../dev/stack/devJson.ts';
+import { type DevJson, readDevJson } from '../../cli/embedded/devJson.ts';
+import { obtainToken } from '../../cli/embedded/obtainToken.ts';
+import { recordOf } from '../../cli/processRecord.ts';
 import { openHome } from '../../dev/stack/home.ts';
-import { obtainToken } from '../../dev/stack/obtainToken.ts';
 import { clusterFolder } from '../../dev/stack/postgresCluster.ts';
-import { recordOf } from '../../dev/stack/processRecord.ts';
 import { unprivilegedUser } from '../../dev/stack/unprivileged.ts';
 
 let home: string;

@@ -8,10 +8,9 @@ import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { type CryptoKey, createRemoteJWKSet, generateKeyPair, importJWK, jwtVerify } from 'jose';
 import * as client from 'openid-client';
+import { cliClientId, devGrantType, obtainToken } from '../../cli/embedded/obtainToken.ts';
 import { createIdp } from '../../dev/stack/idp.ts';
 import { ensureIdpKeys, type IdpKeys, serviceKeyFile } from '../../dev/stack/idpKeys.ts';
-import { cliClientId, devGrantType } from '../../dev/stack/idpNames.ts';
-import { obtainToken } from '../../dev/stack/obtainToken.ts';
 import { openBrowser } from './browser.ts';
 
 const server = createServer();

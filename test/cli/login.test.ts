@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import * as oidc from 'openid-client';
-import { cliClientId } from '../../dev/stack/idpNames.ts';
+import { cliClientId } from '../../cli/embedded/obtainToken.ts';
 import type { Caller, Run } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { openBrowser } from './browser.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { importJWK } from 'jose';
 import type pg from 'pg';
 import { openKeyRoots } from '../../adapters/keys/keyRoots.ts';
-import { obtainToken } from '../../dev/stack/obtainToken.ts';
+import { obtainToken } from '../../cli/embedded/obtainToken.ts';
 import type { GrantClaims } from '../../domain/grants/grant.ts';
 import type { DevStack } from '../support/devStack.ts';
 import { makeKey } from '../support/keys.ts';

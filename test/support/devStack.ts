@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { obtainToken } from '../../dev/stack/obtainToken.ts';
+import { obtainToken } from '../../cli/embedded/obtainToken.ts';
 
 /** What `waybill dev` writes to `<home>/dev.json`. */
 export interface DevInfo {

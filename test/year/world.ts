@@ -5,7 +5,7 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import pg from 'pg';
 import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
-import { people } from '../../dev/stack/people.ts';
+import { people } from '../../cli/embedded/people.ts';
 import { startApi } from '../api/startApi.ts';
 import { startPostgresForTest } from '../support/stack.ts';
 import { until } from '../support/until.ts';

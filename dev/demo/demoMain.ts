@@ -1,56 +1,51 @@
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { styleText } from 'node:util';
-import type { Command } from 'commander';
-import type { DeadLetter } from '../../dev/demo/database.ts';
-import type { Tomorrow } from '../../dev/demo/tomorrow.ts';
-import type { DevJson } from '../../dev/stack/devJson.ts';
-import { packageFile } from '../../dev/stack/nodeService.ts';
+import { readClientSettings } from '../../cli/cliSettings.ts';
+import { connect, runningStack } from '../../cli/connect.ts';
+import { type CliContext, CliError } from '../../cli/context.ts';
+import type { DevJson } from '../../cli/embedded/devJson.ts';
+import { exitCodeOf, followToEnd } from '../../cli/followToEnd.ts';
+import { plain } from '../../cli/output/plain.ts';
+import { tell } from '../../cli/output/print.ts';
+import { count } from '../../cli/output/quantities.ts';
+import { countLines, outcomeText } from '../../cli/output/runText.ts';
+import { zonedTime } from '../../cli/output/scheduleText.ts';
+import { table } from '../../cli/output/table.ts';
+import { dataOf, upload } from '../../cli/upload.ts';
 import type { Run, WaybillClient } from '../../sdk/client.ts';
-import { readClientSettings } from '../cliSettings.ts';
-import { connect, type GlobalOptions, runningStack } from '../connect.ts';
-import { type AddCommand, type CliContext, CliError } from '../context.ts';
-import { exitCodeOf, followToEnd } from '../followToEnd.ts';
-import { attemptLines } from '../output/attemptText.ts';
-import { plain } from '../output/plain.ts';
-import { tell } from '../output/print.ts';
-import { count } from '../output/quantities.ts';
-import { countLines, outcomeText } from '../output/runText.ts';
-import { zonedTime } from '../output/scheduleText.ts';
-import { table } from '../output/table.ts';
-import { dataOf, upload } from '../upload.ts';
+import { startByHand } from '../attack/attackStack.ts';
+import { attemptLines } from '../attack/attemptText.ts';
+import { runProgram } from '../program.ts';
+import { packageFile } from '../stack/nodeService.ts';
+import { approve } from './approval.ts';
+import { type DeadLetter, deadLettersOf, mostFrequentSpecies, speciesQuery } from './database.ts';
+import { stackForDemo } from './stackForDemo.ts';
+import { scheduleCountries, type Tomorrow } from './tomorrow.ts';
+import { withdrawRight } from './withdrawal.ts';
 
-/** `waybill demo`: the tour, in the stack that is up or in one of its own. */
-export const addDemo: AddCommand = (program, context) => {
-  program
-    .command('demo')
-    .description('see what Waybill does with real data; starts what it needs')
-    .action(async (_, command: Command) => {
-      const { json = false } = command.optsWithGlobals<GlobalOptions>();
-      const { stackForDemo } = await import('../../dev/demo/stackForDemo.ts');
-      const birdstrikes = dataFile('node_modules/vega-datasets/data/birdstrikes.csv');
-      const interrupted = interruption();
-      const stack = await stackForDemo(context, interrupted);
-      try {
-        await Promise.race([tour(context, json, birdstrikes), interrupted.then(refuse)]);
-        if (stack.started) await farewell(json, interrupted);
-      } finally {
-        await stack.end();
-      }
-    });
-};
+/** `waybill demo`: the tour, in the stack that runs or in one of its own. */
+await runProgram(process.env, async ({ context, json }) => {
+  const birdstrikes = dataFile('node_modules/vega-datasets/data/birdstrikes.csv');
+  const interrupted = interruption();
+  const stack = await stackForDemo(context, interrupted);
+  try {
+    await Promise.race([tour(context, json, birdstrikes), interrupted.then(refuse)]);
+    if (stack.started) await farewell(json, interrupted);
+  } finally {
+    await stack.end();
+  }
+});
 
 async function tour(context: CliContext, json: boolean, birdstrikesFile: string): Promise<void> {
   const say = json ? tell : (line: string) => void process.stdout.write(`${line}\n`);
   const { WAYBILL_HOME: home } = readClientSettings(context);
   const dev = runningStack(home);
   const client = connect(context, { as: 'alice' });
-  const { deadLettersOf, mostFrequentSpecies, speciesQuery } = await import('../../dev/demo/database.ts');
 
   say(
     heading(1, 'alice sends 10,000 reports of aircraft that met birds, in one HTTP call, and bob approves'),
   );
-  const { approve } = await import('../../dev/demo/approval.ts');
   const bob = connect(context, { as: 'bob' });
   const sent = await send(client, 'birdstrikes', birdstrikesFile);
   const approved = await approve(client, bob, sent.id, (line) => say(`  ${line}`));
@@ -75,20 +70,17 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
       'somebody starts runs in Temporal itself, past Waybill, with copies of what alice’s was given',
     ),
   );
-  const { startByHand } = await import('../../dev/attack/attackStack.ts');
   const forgeries = await startByHand(dev, orders, (attempted) => {
     for (const line of attemptLines(attempted)) say(`  ${line}`);
   });
   say('  No step of them has touched any data, and each is in the audit. npx waybill attack tries more.');
 
   say(heading(4, 'alice’s right is withdrawn while her data is on its way'));
-  const { withdrawRight } = await import('../../dev/demo/withdrawal.ts');
   const carol = connect(context, { as: 'carol' });
   const withdrawal = await withdrawRight(client, carol, (line) => say(`  ${line}`));
   for (const line of endLines(withdrawal.ended)) say(line);
 
   say(heading(5, 'alice has the countries read each morning, in her name'));
-  const { scheduleCountries } = await import('../../dev/demo/tomorrow.ts');
   const tomorrow = await scheduleCountries(context);
   for (const line of scheduleLines(tomorrow)) say(`  ${line}`);
 

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
-import type { Attempted } from '../../dev/attack/attack.ts';
-import { plain } from './plain.ts';
+import { plain } from '../../cli/output/plain.ts';
+import type { Attempted } from './attack.ts';
 
 /** What was tried, and how it went: a line, and a second where something is wrong. */
 export function attemptLines({ tried, refused, expected, touched, audited, held }: Attempted): string[] {

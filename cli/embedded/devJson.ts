@@ -1,15 +1,13 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import type { Home } from './home.ts';
-import { writeAtomically } from './writeAtomically.ts';
 
-/** `<home>/dev.json`: there while the stack is up, and true at every moment. */
+/** `<home>/dev.json`: it exists while the embedded stack runs, and the supervisor keeps it current. */
 export const DevJson = z.object({
   apiUrl: z.string(),
   issuerUrl: z.string(),
   temporalAddress: z.string(),
   temporalUiUrl: z.string(),
-  /** A superuser’s; development only. */
+  /** The superuser’s, for development only. */
   databaseUrl: z.string(),
   processes: z.array(
     z.object({
@@ -24,15 +22,7 @@ export const DevJson = z.object({
 
 export type DevJson = z.infer<typeof DevJson>;
 
-export function writeDevJson(home: Home, content: DevJson): void {
-  writeAtomically(home.devJson, `${JSON.stringify(content, undefined, 2)}\n`);
-}
-
-export function removeDevJson(home: Home): void {
-  rmSync(home.devJson, { force: true });
-}
-
-/** `undefined` where no stack is up in that home. `file` is the path of its `dev.json`. */
+/** `undefined` where no stack runs in that home. `file` is the path of its `dev.json`. */
 export function readDevJson(file: string): DevJson | undefined {
   try {
     return DevJson.parse(JSON.parse(readFileSync(file, 'utf8')));

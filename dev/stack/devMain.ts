@@ -1,19 +1,17 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
-import type { RunningStack } from '../../dev/stack/startStack.ts';
-import { readStackSettings } from '../cliSettings.ts';
-import { type AddCommand, type CliContext, CliError } from '../context.ts';
+import { type CliContext, CliError } from '../../cli/context.ts';
+import { runProgram } from '../program.ts';
+import { readStackSettings } from './stackSettings.ts';
+import { type RunningStack, startStack } from './startStack.ts';
+import { vendorUrl } from './temporalBinary.ts';
+import { watchProject } from './watchProject.ts';
 
 /** `waybill dev [folder] [--watch]`: the whole of Waybill on this machine, until Ctrl-C. */
-export const addDev: AddCommand = (program, context) => {
-  program
-    .command('dev')
-    .description('serve a project with everything that it needs, until Ctrl-C')
-    .argument('[folder]', 'the project', '.')
-    .option('--watch', 'load the project again when one of its files changes')
-    .action((folder: string, { watch = false }: { watch?: boolean }) => dev(folder, watch, context));
-};
+await runProgram(process.env, ({ positionals: [folder = '.'], watch, context }) =>
+  dev(folder, watch, context),
+);
 
 async function dev(folder: string, watch: boolean, context: CliContext): Promise<void> {
   const { env } = context;
@@ -41,8 +39,6 @@ async function dev(folder: string, watch: boolean, context: CliContext): Promise
   }
   let askedAt = 0;
   whenStarterIsGone(env, () => asked.abort(new Error('Whoever started this is gone.')));
-  const { startStack } = await import('../../dev/stack/startStack.ts');
-  const { vendorUrl } = await import('../../dev/stack/temporalBinary.ts');
   try {
     stack = await startStack({
       settings: readStackSettings(context),
@@ -62,9 +58,7 @@ async function dev(folder: string, watch: boolean, context: CliContext): Promise
     throw error;
   }
   say(banner(stack, folder, (performance.now() - started) / 1000));
-  const watcher = watch
-    ? (await import('../../dev/stack/watchProject.ts')).watchProject(folder, stack, say)
-    : undefined;
+  const watcher = watch ? watchProject(folder, stack, say) : undefined;
   if (!asked.signal.aborted) {
     await new Promise((resolve) => asked.signal.addEventListener('abort', resolve, { once: true }));
   }

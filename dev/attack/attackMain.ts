@@ -1,26 +1,20 @@
-import type { Command } from 'commander';
-import type { Report } from '../../dev/attack/attackStack.ts';
-import { packageFile } from '../../dev/stack/nodeService.ts';
-import { readClientSettings } from '../cliSettings.ts';
-import { connect, type GlobalOptions, runningStack } from '../connect.ts';
-import { type AddCommand, type CliContext, CliError, exitCode } from '../context.ts';
-import { followToEnd } from '../followToEnd.ts';
-import { attemptLines } from '../output/attemptText.ts';
-import { printResult, tell } from '../output/print.ts';
-import { dataOf, upload } from '../upload.ts';
+import { readClientSettings } from '../../cli/cliSettings.ts';
+import { connect, runningStack } from '../../cli/connect.ts';
+import { type CliContext, CliError, exitCode } from '../../cli/context.ts';
+import { followToEnd } from '../../cli/followToEnd.ts';
+import { printResult, tell } from '../../cli/output/print.ts';
+import { dataOf, upload } from '../../cli/upload.ts';
+import { runProgram } from '../program.ts';
+import { packageFile } from '../stack/nodeService.ts';
+import { attackStack, type Report } from './attackStack.ts';
+import { attemptLines } from './attemptText.ts';
 
-/** `waybill attack`: what an outsider may try, against the embedded stack that is up. */
-export const addAttack: AddCommand = (program, context) => {
-  program
-    .command('attack')
-    .description('try to get data moved under somebody else’s name, in the embedded stack that is up')
-    .action(async (_, command: Command) => {
-      const { json = false } = command.optsWithGlobals<GlobalOptions>();
-      const report = await attack(context, json);
-      printResult(json, report, () => summaryLines(report));
-      if (!report.held) process.exitCode = exitCode.tampered;
-    });
-};
+/** `waybill attack`: what an attacker may try, against the embedded stack that runs. */
+await runProgram(process.env, async ({ context, json }) => {
+  const report = await attack(context, json);
+  printResult(json, report, () => summaryLines(report));
+  if (!report.held) process.exitCode = exitCode.tampered;
+});
 
 async function attack(context: CliContext, json: boolean): Promise<Report> {
   const dev = runningStack(readClientSettings(context).WAYBILL_HOME);
@@ -29,7 +23,6 @@ async function attack(context: CliContext, json: boolean): Promise<Report> {
     carol: connect(context, { as: 'carol' }),
     erin: connect(context, { as: 'erin' }),
   };
-  const { attackStack } = await import('../../dev/attack/attackStack.ts');
   const sample = await dataOf(packageFile('examples/acme/data/orders.ndjson'));
   const { items } = await cast.alice.listPipelines();
   if (!items.some(({ id }) => id === 'orders'))

@@ -1,5 +1,3 @@
-import { cliClientId, devGrantType } from './idpNames.ts';
-
 /** An access token for one of the embedded stack’s people. Throws with the provider’s own words where it refuses. */
 export async function obtainToken(
   issuerUrl: string,
@@ -20,3 +18,8 @@ export async function obtainToken(
 }
 
 const timeoutMs = 10_000;
+
+/** The public client of the CLI at the embedded identity provider. */
+export const cliClientId = 'waybill-cli';
+/** DEVELOPMENT ONLY: a token for the person in the parameter `name`, without a login. */
+export const devGrantType = 'urn:waybill:development-only:as';

@@ -3,22 +3,17 @@ import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { Command } from 'commander';
-import { nodeFlags, packageFile } from '../../dev/stack/nodeService.ts';
-import { readClientSettings } from '../cliSettings.ts';
-import { type GlobalOptions, runningStack } from '../connect.ts';
-import { type AddCommand, type CliContext, CliError } from '../context.ts';
-import { printResult, tell } from '../output/print.ts';
+import { readClientSettings } from '../../cli/cliSettings.ts';
+import { runningStack } from '../../cli/connect.ts';
+import { type CliContext, CliError } from '../../cli/context.ts';
+import { printResult, tell } from '../../cli/output/print.ts';
+import { runProgram } from '../program.ts';
+import { nodeFlags, packageFile } from './nodeService.ts';
 
 /** `waybill worker`: one more worker for the running embedded stack, until Ctrl-C. */
-export const addWorker: AddCommand = (program, context) => {
-  program
-    .command('worker')
-    .description('run one more worker for the embedded stack, until Ctrl-C')
-    .action((_, command: Command) => work(command.optsWithGlobals<GlobalOptions>().json, context));
-};
+await runProgram(process.env, ({ json, context }) => work(json, context));
 
-async function work(json: boolean | undefined, context: CliContext): Promise<void> {
+async function work(json: boolean, context: CliContext): Promise<void> {
   const home = readClientSettings(context).WAYBILL_HOME;
   runningStack(home);
   const log = join(home, 'logs', `worker-${process.pid}.log`);
