@@ -21,7 +21,7 @@ const usage = `usage: npm run generate -- orders [options]
 try {
   await main();
 } catch (error) {
-  // Whoever reads the output may stop early (`| head`).
+  // The reader of the output may stop early (`| head`).
   if ((error as NodeJS.ErrnoException).code === 'EPIPE') process.exit(0);
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 2;

@@ -6,7 +6,7 @@ export interface Expense {
   amount: number;
 }
 
-/** Each begins only once its grant was verified, and whoever it names may still do this. */
+/** Each starts only after the worker has verified its grant and that its principal may still do this. */
 export const activities = {
   async pay({ id, amount }: Expense, approvedBy: string): Promise<string> {
     const { subject, tenant } = currentCaller();

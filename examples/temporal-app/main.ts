@@ -2,11 +2,11 @@ import { generateKeyPairSync } from 'node:crypto';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { createGrantMinter, identityPlugin } from 'waybill/temporal';
-import { openDoor, taskQueue } from './door.ts';
+import { openApi, taskQueue } from './api.ts';
 import { createWorker } from './worker.ts';
 
 /*
- * Both sides in one process, to be seen at once: what verifies callers and holds the private key, and a worker, which
+ * Both sides in one process: the API, which verifies callers and holds the private key, and a worker, which
  * knows the public one. README.md says how to start it.
  */
 
@@ -29,20 +29,20 @@ const worker = await createWorker({
   connection: native,
   issuer,
   keys: minter.publicKeys,
-  audit: async ({ runId, detail }) => console.log(`${runId}: refused, ${detail.code}`),
+  audit: async ({ runId, detail }) => console.log(`${runId}: rejected, ${detail.code}`),
 });
 
 await worker.runUntil(async () => {
-  const door = openDoor({ client, minter, issuerUrl: ISSUER_URL });
+  const api = openApi({ client, minter, issuerUrl: ISSUER_URL });
   const expense = { id: String(Date.now()), purpose: 'train to the conference', amount: 120 };
-  const workflowId = await door.request(REQUESTER_TOKEN, expense);
+  const workflowId = await api.request(REQUESTER_TOKEN, expense);
   const refused = (error: Error) => console.log(`${workflowId}: ${error.cause}`);
-  await door.approve(REQUESTER_TOKEN, workflowId).catch(refused);
-  // What anybody can do who reaches Temporal, and not the door.
+  await api.approve(REQUESTER_TOKEN, workflowId).catch(refused);
+  // What every client that reaches Temporal can do without the API.
   await client.workflow.getHandle(workflowId).executeUpdate('approve').catch(refused);
   const byHand = { workflowId: `${workflowId}-by-hand`, taskQueue, args: [expense] };
   await client.workflow.execute('reimburse', byHand).catch(refused);
-  await door.approve(APPROVER_TOKEN, workflowId);
+  await api.approve(APPROVER_TOKEN, workflowId);
   console.log(await client.workflow.getHandle(workflowId).result());
 });
 await connection.close();

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { type NativeConnection, Worker } from '@temporalio/worker';
 import { type AuditEvent, allowAll, createVerifier, identityPlugin } from 'waybill/temporal';
 import { activities } from './activities.ts';
-import { taskQueue } from './door.ts';
+import { taskQueue } from './api.ts';
 
 export function createWorker(options: {
   connection: NativeConnection;

@@ -13,14 +13,14 @@ const { pay } = proxyActivities<typeof activities>({ startToCloseTimeout: '1 min
 
 export const approve = defineUpdate<void>('approve');
 
-/** Pays an expense once a steward who is not whoever asked has approved it. */
+/** Pays an expense once a steward other than the requester has approved it. */
 export async function reimburse(expense: Expense): Promise<string> {
   let approver: Principal | undefined;
   const requester = verifiedCaller();
   setHandler(approve, async () => {
-    // Within the handler of a message the caller is whoever sent that.
+    // Within the handler of a message the caller is its sender.
     const caller = await verifiedCaller();
-    if (caller.id === (await requester).id) throw ApplicationFailure.nonRetryable('Ask somebody else.');
+    if (caller.id === (await requester).id) throw ApplicationFailure.nonRetryable('Ask another person.');
     if (!caller.roles.includes('data-steward')) throw ApplicationFailure.nonRetryable('Ask a steward.');
     approver = caller;
   });

@@ -22,7 +22,7 @@ describe('examples/temporal-app', () => {
     await env?.teardown();
   });
 
-  it('pays who asked once somebody else has approved, and nobody else', async () => {
+  it('pays the requester once another person has approved, and rejects every other way', async () => {
     const { stdout } = await run(process.execPath, ['examples/temporal-app/main.ts'], {
       env: {
         PATH: process.env.PATH,
@@ -35,10 +35,10 @@ describe('examples/temporal-app', () => {
     const lines = stdout.trimEnd().split('\n');
     const id = /^expense-\d+/.exec(lines[0]!)![0];
     assert.deepEqual(lines, [
-      `${id}: ApplicationFailure: Ask somebody else.`,
-      `${id}: refused, GrantMissing`,
+      `${id}: ApplicationFailure: Ask another person.`,
+      `${id}: rejected, GrantMissing`,
       `${id}: ApplicationFailure: The run carries no grant. Start it through Waybill, not through Temporal.`,
-      `${id}-by-hand: refused, GrantMissing`,
+      `${id}-by-hand: rejected, GrantMissing`,
       `${id}: ApplicationFailure: The run carries no grant. Start it through Waybill, not through Temporal.`,
       `${id.replace('expense-', '')}: paid 120 to alice of acme, approved by bob`,
     ]);

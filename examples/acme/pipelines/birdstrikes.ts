@@ -31,7 +31,7 @@ const Report = z.strictObject({
   'Cost Other': dollars,
   'Cost Repair': dollars,
   'Cost Total $': dollars,
-  // Empty in 2,836 of the 10,000 rows: nobody wrote the speed down, which is not the same as standing still.
+  // Empty in 2,836 of the 10,000 rows: an unknown speed, which differs from speed 0.
   'Speed IAS in knots': z
     .string()
     .regex(/^\d{1,4}$/)
@@ -82,6 +82,6 @@ export default definePipeline({
     speed_knots: report['Speed IAS in knots'],
   }),
   sink: postgres({ table: 'birdstrikes', key: rowDigest() }),
-  // What everybody reads is looked at by somebody first.
+  // A steward checks what every reader will see.
   approval: { before: 'publish', by: 'data-steward', within: '24h' },
 });

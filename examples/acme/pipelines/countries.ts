@@ -17,5 +17,5 @@ export default definePipeline({
     euro_since: z.iso.date().nullable(),
   }),
   sink: postgres({ table: 'countries', key: ['code'] }),
-  schedule: { cron: '0 6 * * *', timeZone: 'Europe/Vienna', note: 'Before anybody looks.' },
+  schedule: { cron: '0 6 * * *', timeZone: 'Europe/Vienna', note: 'Before office hours.' },
 });

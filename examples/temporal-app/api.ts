@@ -5,8 +5,8 @@ import { approve, reimburse } from './workflows.ts';
 
 export const taskQueue = 'expenses';
 
-/** What the handlers of HTTP requests call, each with the access token that came along. */
-export function openDoor(options: { client: Client; minter: GrantMinter; issuerUrl: string }) {
+/** What HTTP handlers call, each with the access token of its request. */
+export function openApi(options: { client: Client; minter: GrantMinter; issuerUrl: string }) {
   const { client, minter } = options;
   const callers = createCallerAuthenticator([
     { issuer: options.issuerUrl, audience: 'waybill', tenants: 'any' },
