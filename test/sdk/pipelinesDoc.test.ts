@@ -79,7 +79,7 @@ describe('docs/pipelines.md', () => {
   });
 
   test('it lists the codes of rejections, each with its message, and no others', () => {
-    const section = page.slice(page.indexOf('## Why a record is refused'), page.indexOf('## What makes'));
+    const section = page.slice(page.indexOf('## Why a record is rejected'), page.indexOf('## What makes'));
     const listed = [...section.matchAll(/^\| *`(\w+)` *\| (.*?) *\|$/gm)].map(([, code, message]) => [
       code,
       message,
