@@ -11,7 +11,7 @@ import { runOf } from './run.ts';
 export async function adoptStep(deps: Dependencies): Promise<{ grant: string }> {
   const run = await runOf(deps);
   const { jti, exp } = deps.grant().claims;
-  if (jti !== (await deps.progress.successor(run)))
+  if (jti !== (await deps.runs.findSuccessor(run)))
     throw new WaybillError('GrantMismatch', { detail: `${jti} is not the successor of ${run.runId}` });
   if (deps.nowS() >= exp) throw new WaybillError('GrantExpired');
   return { grant: jti };

@@ -8,9 +8,9 @@ import { principalOf } from '../domain/grants/grant.ts';
 import { type DefinitionFacts, pipelineResourceOf } from '../domain/policies/policy.ts';
 import type { StandingApproval } from '../domain/ports/approvals.ts';
 import type { VerifiedGrant } from '../domain/ports/grants.ts';
-import type { RunFacts } from '../domain/ports/progress.ts';
 import { requesterOf } from '../domain/principal.ts';
 import type { Credential } from '../domain/revocation.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './index.ts';
 import { definitionOf, digestOf, runOf } from './run.ts';
 import { mustWait, shownBeforeIngest } from './shown.ts';
@@ -27,7 +27,7 @@ export async function approvedRun(deps: Dependencies): Promise<RunFacts> {
   const run = await runOf(deps);
   const { manifest } = definitionOf(deps);
   if (manifest.approval?.before !== 'ingest' || passed.has(run.runId)) return run;
-  const approval = await deps.gates.find(run);
+  const approval = await deps.approvals.find(run);
   const shown = shownBeforeIngest(deps, run);
   if (approval?.state === 'waived') {
     if (mustWait(deps, run, shown)) throw missing(run, 'it was waived, and would be asked for');

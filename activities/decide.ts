@@ -6,8 +6,8 @@ import { WaybillError } from '../domain/errors.ts';
 import { principalOf } from '../domain/grants/grant.ts';
 import type { StandingApproval } from '../domain/ports/approvals.ts';
 import type { VerifiedGrant } from '../domain/ports/grants.ts';
-import type { RunFacts } from '../domain/ports/progress.ts';
 import { requesterOf } from '../domain/principal.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { type ApprovalStatus, approvalStatusOf } from './approvalStatus.ts';
 import { credentialOfDecision, fits, isDetail, mayApprove, mismatch } from './approved.ts';
 import type { Dependencies } from './index.ts';
@@ -43,7 +43,7 @@ export async function decideOn(
   const by = requesterOf(approverOf(claims));
   const refusal = judge(deps, run, verified, form);
   const made = { claims, jws: token, by, comment, form, refusal };
-  const decided = await deps.gates.decide(run, made, (action, detail, outcome = 'success') => ({
+  const decided = await deps.approvals.decide(run, made, (action, detail, outcome = 'success') => ({
     ...audited(deps, action, detail),
     outcome,
     actor: { id: by.id, kind: by.kind },
@@ -106,5 +106,5 @@ async function refuse(
     actor: null,
   };
   await deps.audit.append(event);
-  return { counted: code, approval: await deps.gates.find(run) };
+  return { counted: code, approval: await deps.approvals.find(run) };
 }

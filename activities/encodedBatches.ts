@@ -1,5 +1,6 @@
-import type { RunFacts, StagedBatch } from '../domain/ports/progress.ts';
-import type { StagedRows } from '../domain/ports/sink.ts';
+import type { StagedRows } from '../domain/ports/ledger.ts';
+import type { StagedBatch } from '../domain/ports/stages.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './index.ts';
 import { definitionOf, scopeOf } from './run.ts';
 

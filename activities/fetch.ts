@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
-import type { RunFacts } from '../domain/ports/progress.ts';
 import type { Batch } from '../domain/runs/batch.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, executionOf, scopeOf } from './run.ts';
@@ -22,7 +22,7 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   const asCaller = run.source.kind === 'http' && run.source.auth === 'caller';
   const signal = Context.current().cancellationSignal;
   // Throws where the run has ended.
-  await deps.progress.arrivals(run, executionOf(), 0, 0, signal);
+  await deps.batches.arrivals(run, executionOf(), 0, 0, signal);
   const window = await windowOf(deps, run);
   const growing = window?.kind === 'bytes' ? window : undefined;
   const last = await lastOfThisVersion(deps, run);
@@ -48,12 +48,12 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   for await (const batch of batches) {
     // Reading may take hours, and the right may be withdrawn meanwhile.
     await deps.recheck();
-    await deps.progress.appendBatch(run, { ...batch, ...(version !== null && { sourceVersion: version }) });
+    await deps.batches.append(run, { ...batch, ...(version !== null && { sourceVersion: version }) });
     seen = true;
     signal.throwIfAborted();
   }
   if (!seen && !window) throw new WaybillError('SourceEmpty');
-  await deps.progress.seal(
+  await deps.batches.seal(
     run,
     audited(deps, 'source.read', { source: run.source, version, ...(window && { window }) }),
   );
@@ -68,6 +68,6 @@ async function lastOfThisVersion(
   run: RunFacts,
 ): Promise<(Batch & { sourceVersion: string }) | undefined> {
   if (Context.current().info.attempt === 1) return undefined;
-  const last = await deps.progress.lastBatch(run);
+  const last = await deps.batches.findLast(run);
   return last?.sourceVersion === undefined ? undefined : { ...last, sourceVersion: last.sourceVersion };
 }

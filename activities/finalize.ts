@@ -1,6 +1,6 @@
 import { WaybillError } from '../domain/errors.ts';
-import type { RunOutcome } from '../domain/ports/progress.ts';
 import { imbalance } from '../domain/runs/run.ts';
+import type { RunOutcome } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './index.ts';
 import { knownReason } from './reason.ts';
 import { audited, runOf, scopeOf } from './run.ts';
@@ -14,27 +14,33 @@ export async function finalizeStep(
   end: Pick<RunOutcome, 'state' | 'reason'>,
 ): Promise<RunOutcome> {
   const run = await runOf(deps);
-  const { counts, stored, batches, nothingNew } = await deps.progress.totals(run);
-  // All of it or nothing is in the ledger then, and what is there people can see, whatever came too late to prevent it.
-  const published = deps.grant().claims.tctx.steps.includes('publish') && batches > 0 && stored === batches;
-  const state = published ? 'completed' : endOf(end.state);
-  const wrong =
-    imbalance(counts) ??
-    (nothingNew || (batches > 0 && stored === batches)
-      ? undefined
-      : `${stored} of ${batches} batches are stored`);
-  const failed = state === 'completed' && wrong !== undefined;
   const mismatch = new WaybillError('CountsMismatch');
-  const outcome: RunOutcome = failed
-    ? { state: 'failed', counts, reason: { code: mismatch.code, message: mismatch.message } }
-    : { state, counts, ...(state !== 'completed' && { reason: knownReason(end.reason) }) };
-  const recorded = await deps.progress.end(run, outcome, {
-    ...audited(deps, `run.${outcome.state}`, { ...counts, ...outcome.reason, ...(failed && { wrong }) }),
-    outcome: outcome.state === 'failed' ? 'failure' : 'success',
+  let wrong: string | undefined;
+  let completes = endOf(end.state) === 'completed';
+  const recorded = await deps.runs.end(run, ({ counts, stored, batches, nothingNew }) => {
+    // All of it or nothing is in the ledger then, and readers of the table see it, whatever came too late to prevent it.
+    const published = deps.grant().claims.tctx.steps.includes('publish') && batches > 0 && stored === batches;
+    const state = published ? 'completed' : endOf(end.state);
+    completes = state === 'completed';
+    wrong = !completes
+      ? undefined
+      : (imbalance(counts) ??
+        (nothingNew || (batches > 0 && stored === batches)
+          ? undefined
+          : `${stored} of ${batches} batches are stored`));
+    const outcome: RunOutcome = wrong
+      ? { state: 'failed', counts, reason: { code: mismatch.code, message: mismatch.message } }
+      : { state, counts, ...(!completes && { reason: knownReason(end.reason) }) };
+    const audit = audited(deps, `run.${outcome.state}`, {
+      ...counts,
+      ...outcome.reason,
+      ...(wrong && { wrong }),
+    });
+    return { outcome, audit: { ...audit, outcome: outcome.state === 'failed' ? 'failure' : 'success' } };
   });
-  await deps.objects.remove(scopeOf(run), await deps.progress.stageObjects(run));
-  if (recorded.reason?.code === mismatch.code && state === 'completed')
-    throw new WaybillError('CountsMismatch', { detail: wrong });
+  await deps.objects.remove(scopeOf(run), await deps.stages.listObjects(run));
+  if (recorded.reason?.code === mismatch.code && completes)
+    throw new WaybillError('CountsMismatch', wrong ? { detail: wrong } : {});
   return recorded;
 }
 

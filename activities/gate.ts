@@ -1,6 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { canonicalJson } from '../domain/canonicalJson.ts';
-import type { RunFacts } from '../domain/ports/progress.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { type ApprovalStatus, approvalStatusOf } from './approvalStatus.ts';
 import { decideOn } from './decide.ts';
 import { encodedBatches } from './encodedBatches.ts';
@@ -16,7 +16,7 @@ import { mustWait, shownBeforeIngest, shownBeforePublish } from './shown.ts';
 export async function gateStep(deps: Dependencies, { after }: { after: number }): Promise<ApprovalStatus> {
   const run = await runOf(deps);
   const terms = definitionOf(deps).manifest.approval!;
-  await deps.progress.begin(run, executionOf(), audited(deps, 'run.started'));
+  await deps.runs.begin(run, executionOf(), audited(deps, 'run.started'));
   const { shown, sample } =
     terms.before === 'ingest'
       ? { shown: shownBeforeIngest(deps, run), sample: null }
@@ -24,7 +24,7 @@ export async function gateStep(deps: Dependencies, { after }: { after: number })
   const digest = digestOf(canonicalJson(shown));
   const waived = !mustWait(deps, run, shown);
   const asked = { shown, digest, terms, sample, waived, after: Number(after) || 0 };
-  let approval = await deps.gates.open(run, asked, (action, detail) => audited(deps, action, detail));
+  let approval = await deps.approvals.open(run, asked, (action, detail) => audited(deps, action, detail));
   // Decided already, and perhaps lost on the way: of a run that began anew nobody sends them again.
   for (const { jws, comment, form, counted } of approval.decisions)
     if (approval.state === 'pending' && counted === null)
@@ -35,9 +35,9 @@ export async function gateStep(deps: Dependencies, { after }: { after: number })
 /** What publishing would do, by the sink’s own account, and the first rows for those who may see them. */
 async function previewOf(deps: Dependencies, run: RunFacts) {
   const definition = definitionOf(deps);
-  const staged = await deps.progress.staged(run);
+  const staged = await deps.stages.listStaged(run);
   const describe = await shownBeforePublish(deps, run, staged);
-  const found = await deps.sink.preview({
+  const found = await deps.ledger.previewRun({
     tenant: run.tenant,
     runId: run.runId,
     principal: deps.grant().claims.sub,

@@ -1,19 +1,23 @@
 import type { DecisionClaims, DecisionMessage } from '../domain/approvals/decision.ts';
-import type { AuditLog } from '../domain/audit.ts';
 import type { Policy } from '../domain/policies/policy.ts';
-import type { Gates } from '../domain/ports/approvals.ts';
+import type { RunApprovals } from '../domain/ports/approvals.ts';
+import type { AuditLog } from '../domain/ports/audit.ts';
 import type { StepDecision } from '../domain/ports/authority.ts';
+import type { Batches } from '../domain/ports/batches.ts';
 import type { Compute } from '../domain/ports/compute.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { DeliveryLog, WebhookSender } from '../domain/ports/deliveries.ts';
 import type { GrantVerifier, VerifiedGrant } from '../domain/ports/grants.ts';
+import type { Ledger } from '../domain/ports/ledger.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
-import type { Progress, RunReason } from '../domain/ports/progress.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { Revocations } from '../domain/ports/revocations.ts';
-import type { Sink } from '../domain/ports/sink.ts';
+import type { RunStates } from '../domain/ports/runs.ts';
 import type { Sources } from '../domain/ports/sources.ts';
+import type { Stages } from '../domain/ports/stages.ts';
 import type { StepTokens } from '../domain/ports/stepTokens.ts';
+import type { Watermarks } from '../domain/ports/watermarks.ts';
+import type { RunReason } from '../domain/runs/runFacts.ts';
 import type { DelegationClaims } from '../domain/schedules/delegation.ts';
 import type { DeliveryRef } from '../domain/webhooks/webhookDelivery.ts';
 import { adoptStep } from './adopt.ts';
@@ -37,15 +41,18 @@ export interface Dependencies {
   decision(): StepDecision | undefined;
   /** Whether the attempt may go on; throws what a refused attempt throws. For steps that work for long. */
   recheck(): Promise<void>;
-  progress: Progress;
+  runs: RunStates;
+  batches: Batches;
+  stages: Stages;
+  watermarks: Watermarks;
   objects: ObjectStore;
   definitions: Definitions;
   compute: Compute;
   receiver: Receiver;
   sources: Sources;
   stepTokens: StepTokens;
-  sink: Sink;
-  gates: Gates;
+  ledger: Ledger;
+  approvals: RunApprovals;
   /** Verifies what people have decided, by the keys that sign grants. */
   decisions: GrantVerifier<DecisionClaims>;
   /** What holds today, for those who decide; for the attempt itself the guard has asked. */

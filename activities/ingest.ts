@@ -1,6 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
-import type { RunFacts } from '../domain/ports/progress.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { describeSource } from '../domain/sources/sourceDescription.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
@@ -15,9 +15,9 @@ const waitMs = 30_000;
 export async function ingestStep(deps: Dependencies, { after }: { after: number }) {
   const run = await approvedRun(deps);
   const cancelled = Context.current().cancellationSignal;
-  if (after === 0) await deps.progress.begin(run, executionOf(), audited(deps, 'run.started'));
+  if (after === 0) await deps.runs.begin(run, executionOf(), audited(deps, 'run.started'));
   const until = AbortSignal.any([cancelled, deps.draining]);
-  const { known, sealed, broken } = await deps.progress.arrivals(run, executionOf(), after, waitMs, until);
+  const { known, sealed, broken } = await deps.batches.arrivals(run, executionOf(), after, waitMs, until);
   cancelled.throwIfAborted();
   if (broken) throw new WaybillError('UploadIncomplete');
   if (sealed && !(await isGranted(deps, run)))
@@ -29,5 +29,5 @@ export async function ingestStep(deps: Dependencies, { after }: { after: number 
 async function isGranted(deps: Dependencies, run: RunFacts): Promise<boolean> {
   const { sourceDigest } = deps.grant().claims.tctx;
   if (digestOf(describeSource(run)) === sourceDigest) return true;
-  return digestOf(describeSource(run, await deps.progress.batchDigests(run))) === sourceDigest;
+  return digestOf(describeSource(run, await deps.batches.listDigests(run))) === sourceDigest;
 }

@@ -2,9 +2,10 @@ import { Context } from '@temporalio/activity';
 import { canonicalJson } from '../domain/canonicalJson.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { credentialOf } from '../domain/grants/grant.ts';
-import type { RunFacts, StagedBatch } from '../domain/ports/progress.ts';
-import type { Publication } from '../domain/ports/sink.ts';
+import type { Publication } from '../domain/ports/ledger.ts';
+import type { StagedBatch } from '../domain/ports/stages.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { credentialOfDecision, isFilledIn, mayApprove, signedApproval } from './approved.ts';
 import { encodedBatches } from './encodedBatches.ts';
 import type { Dependencies } from './index.ts';
@@ -24,17 +25,17 @@ export async function publishStep(
   const run = await runOf(deps);
   const { manifest } = definitionOf(deps);
   const grant = deps.grant();
-  const approval = await deps.gates.find(run);
+  const approval = await deps.approvals.find(run);
   if (!approval) throw new WaybillError('ApprovalMissing', { detail: `${run.runId} was never asked about` });
   const waived = approval.state === 'waived';
   const given = waived ? [] : await signedApproval(deps, run, approval);
   // Between the first vote and the last there may be days.
   const stillMay = () =>
     given.every(({ claims }) => mayApprove(deps, manifest, claims)) && isFilledIn(deps, approval);
-  const staged = await deps.progress.staged(run);
+  const staged = await deps.stages.listStaged(run);
   const describe = await shownBeforePublish(deps, run, staged);
 
-  const published = await deps.sink.publish({
+  const published = await deps.ledger.publishRun({
     tenant: run.tenant,
     runId: run.runId,
     principal: grant.claims.sub,

@@ -1,5 +1,5 @@
 import { type ErrorCode, errors } from '../domain/errors.ts';
-import type { RunReason } from '../domain/ports/progress.ts';
+import type { RunReason } from '../domain/runs/runFacts.ts';
 
 /**
  * What is recorded of a reason that a workflow gives: a code of ours with its own public message. Whoever drives a workflow by

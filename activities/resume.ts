@@ -7,5 +7,5 @@ import { audited, runOf } from './run.ts';
  */
 export async function resumeStep(deps: Dependencies): Promise<void> {
   const run = await runOf(deps);
-  await deps.progress.resume(run, audited(deps, 'run.resumed'));
+  await deps.runs.resume(run, audited(deps, 'run.resumed'));
 }

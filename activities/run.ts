@@ -6,7 +6,8 @@ import { actorOf } from '../domain/grants/grant.ts';
 import { differenceFrom } from '../domain/grants/grantedRun.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { ObjectScope } from '../domain/ports/objects.ts';
-import type { RunFacts, Work } from '../domain/ports/progress.ts';
+import type { Work } from '../domain/ports/stages.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './index.ts';
 
 /**
@@ -16,7 +17,7 @@ import type { Dependencies } from './index.ts';
 export async function runOf(deps: Dependencies): Promise<RunFacts> {
   const { claims } = deps.grant();
   const { tenant, workflowId: runId } = claims.tctx;
-  const run = await deps.progress.findRun({ tenant, runId }).catch((error: unknown) => {
+  const run = await deps.runs.find({ tenant, runId }).catch((error: unknown) => {
     const unknown = error instanceof WaybillError && error.code === 'RunNotFound';
     throw unknown ? new WaybillError('GrantMismatch', { detail: `its tenant has no run ${runId}` }) : error;
   });
@@ -31,8 +32,8 @@ export async function runOf(deps: Dependencies): Promise<RunFacts> {
  * a reset, or where the run began anew, nobody else says so.
  */
 export async function workOf(deps: Dependencies, run: RunFacts, seq: number): Promise<Work> {
-  const work = await deps.progress.findWork(run, executionOf(), seq);
-  if (work.suspended) await deps.progress.resume(run, audited(deps, 'run.resumed'));
+  const work = await deps.stages.findWork(run, executionOf(), seq);
+  if (work.suspended) await deps.runs.resume(run, audited(deps, 'run.resumed'));
   return work;
 }
 

@@ -1,4 +1,5 @@
-import type { RunFacts, StagedBatch } from '../domain/ports/progress.ts';
+import type { StagedBatch } from '../domain/ports/stages.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './index.ts';
 import { definitionOf, scopeOf } from './run.ts';
 

@@ -1,7 +1,8 @@
 import type { ApprovalSubject, Changes } from '../domain/approvals/approval.ts';
 import type { PublishSummary } from '../domain/approvals/approvalTerms.ts';
-import type { RunFacts, StagedBatch } from '../domain/ports/progress.ts';
+import type { StagedBatch } from '../domain/ports/stages.ts';
 import { addCounts, zeroCounts } from '../domain/runs/run.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './index.ts';
 import { definitionOf } from './run.ts';
 import { readRejections } from './stage.ts';

@@ -1,10 +1,10 @@
 import type { AuditEvent } from '../domain/audit.ts';
 import type { StageResult } from '../domain/ports/compute.ts';
-import type { RunFacts } from '../domain/ports/progress.ts';
 import type { Batch, StageOutput } from '../domain/runs/batch.ts';
 import type { Rejection } from '../domain/runs/rejection.ts';
 import { rejections } from '../domain/runs/rejection.ts';
 import type { Counts } from '../domain/runs/run.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './index.ts';
 import { scopeOf } from './run.ts';
 
@@ -28,7 +28,7 @@ export async function recordStage(
     ...(result.highest !== undefined && { highest: result.highest }),
     counts: result.counts,
   };
-  return (await deps.progress.recordStage(run, output, audit)).counts;
+  return (await deps.stages.record(run, output, audit)).counts;
 }
 
 export async function readRejections(

@@ -1,10 +1,10 @@
 import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import { credentialOf } from '../domain/grants/grant.ts';
-import type { RunFacts } from '../domain/ports/progress.ts';
-import type { DeadLetter } from '../domain/ports/sink.ts';
+import type { DeadLetter } from '../domain/ports/deadLetters.ts';
 import type { Batch, StageOutput } from '../domain/runs/batch.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, scopeOf, workOf } from './run.ts';
@@ -28,7 +28,7 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
     Context.current().cancellationSignal,
   );
   const before = addCounts(addCounts(zeroCounts, validated.counts), transformed.counts);
-  const counts = await deps.sink.store({
+  const counts = await deps.ledger.storeBatch({
     tenant: run.tenant,
     runId: run.runId,
     principal: deps.grant().claims.sub,

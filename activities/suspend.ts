@@ -1,4 +1,4 @@
-import type { RunFacts, RunReason } from '../domain/ports/progress.ts';
+import type { RunFacts, RunReason } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './index.ts';
 import { knownReason } from './reason.ts';
 import { audited, runOf } from './run.ts';
@@ -8,7 +8,7 @@ export async function suspendStep(deps: Dependencies, given: RunReason): Promise
   const run = await runOf(deps);
   const reason = withDefinition(run, knownReason(given));
   const audit = audited(deps, 'run.suspended', { code: reason.code });
-  return { suspendedForMs: await deps.progress.suspend(run, reason, { ...audit, outcome: 'denied' }) };
+  return { suspendedForMs: await deps.runs.suspend(run, reason, { ...audit, outcome: 'denied' }) };
 }
 
 /** Which code is waited for: whoever deploys it again has to know. */

@@ -1,7 +1,7 @@
 import { canonicalJson } from '../domain/canonicalJson.ts';
 import type { FieldCursor, SourceManifest } from '../domain/pipelines/manifest.ts';
-import type { RunFacts } from '../domain/ports/progress.ts';
 import type { PulledSource } from '../domain/ports/sources.ts';
+import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Mark, Window } from '../domain/sources/watermark.ts';
 import type { Dependencies } from './index.ts';
 import { definitionOf, digestOf } from './run.ts';
@@ -14,12 +14,12 @@ export async function windowOf(deps: Dependencies, run: RunFacts): Promise<Windo
   const { source } = definitionOf(deps).manifest;
   const cursor = 'cursor' in source ? source.cursor : undefined;
   if (!cursor) return undefined;
-  const standing = await deps.progress.window(run);
+  const standing = await deps.watermarks.findWindow(run);
   if (standing) return standing;
   const key = digestOf(keyOf(run, cursor));
-  const mark = await deps.progress.watermark(run, key);
+  const mark = await deps.watermarks.find(run, key);
   const begins = cursor === 'bytes' ? await bytesSince(deps, run, mark) : valuesSince(cursor, mark);
-  return deps.progress.openWindow(run, key, begins);
+  return deps.watermarks.openWindow(run, key, begins);
 }
 
 /** The source as the run asks for it. */

@@ -138,7 +138,7 @@ async function findResource(
   request: FastifyRequest,
   principal: Principal,
 ): Promise<Found> {
-  const { intake, definitions, deliveries, approvals, schedules } = ports;
+  const { runs, definitions, deliveries, approvals, schedules } = ports;
   const { id = '' } = request.params as { id?: string };
   if (route.resource === 'pipeline') {
     const pipeline = definitions.find(id);
@@ -146,7 +146,7 @@ async function findResource(
     return { pipeline };
   }
   if (route.resource === 'run') {
-    const run = runIdPattern.test(id) ? await intake.findRun(principal.tenant, id) : undefined;
+    const run = runIdPattern.test(id) ? await runs.find(principal.tenant, id) : undefined;
     if (!run) throw new WaybillError('RunNotFound');
     return { run };
   }

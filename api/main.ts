@@ -18,15 +18,18 @@ import { createLogoutTokens } from '../adapters/oidc/verifyLogoutToken.ts';
 import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import { addressOf } from '../adapters/postgres/address.ts';
 import { createApprovals } from '../adapters/postgres/approvals/approvals.ts';
-import { createAuditLog } from '../adapters/postgres/audit.ts';
+import { createAuditLog, createAuditTrail } from '../adapters/postgres/audit.ts';
+import { createUploads } from '../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createDeliveries } from '../adapters/postgres/deliveries/deliveries.ts';
 import { createDirectory } from '../adapters/postgres/directory.ts';
+import { createDeadLetters } from '../adapters/postgres/ledger/deadLetters.ts';
 import { spendAssertion } from '../adapters/postgres/rights/assertions.ts';
 import { watchRevocations } from '../adapters/postgres/rights/liveRevocations.ts';
 import { createLogoutRecords } from '../adapters/postgres/rights/logouts.ts';
 import { createRevocationRecords } from '../adapters/postgres/rights/revocations.ts';
-import { createIntake } from '../adapters/postgres/runs/intake.ts';
+import { createRunAcceptance } from '../adapters/postgres/runs/acceptance.ts';
+import { createRuns } from '../adapters/postgres/runs/apiRuns.ts';
 import { createFirings } from '../adapters/postgres/schedules/firings.ts';
 import { createSchedules } from '../adapters/postgres/schedules/schedules.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
@@ -121,7 +124,7 @@ const policy = await startLivePolicy({
   onError: (error) => log.warn({ err: error }, 'policy not read; will try again'),
   signal: waiting.signal,
 }).catch(refuseToStart);
-const intake = createIntake(tenants, database);
+const runs = createRuns(tenants, database);
 const revocations = watchRevocations({
   database,
   onError: (error) => log.warn({ err: error }, 'revocations not read; will try again'),
@@ -142,7 +145,12 @@ const temporal = new Client({ connection, namespace: settings.WAYBILL_TEMPORAL_N
 const definitions = await loadProject(settings.WAYBILL_PROJECT);
 const app = await buildServer(
   {
-    intake,
+    acceptance: createRunAcceptance(tenants),
+    uploads: createUploads(tenants),
+    runs,
+    deadLetters: createDeadLetters(tenants),
+    auditTrail: createAuditTrail(tenants),
+    checkDatabase: tenants.check,
     auditLog,
     authenticator: createAuthenticator(issuers),
     directory: createDirectory(tenants),
@@ -201,7 +209,7 @@ process.send?.({ ready: true, port: (app.server.address() as AddressInfo).port }
 await stop.promise;
 setTimeout(() => process.exit(1), drainMs).unref();
 await app.close();
-await Promise.all([intake.close(), policy.close(), grantKeys.close(), revocations.close()]);
+await Promise.all([runs.close(), policy.close(), grantKeys.close(), revocations.close()]);
 await Promise.all([tenants.end(), connection.close()]);
 process.exit(0);
 

@@ -1,8 +1,11 @@
-import type { AuditLog } from '../domain/audit.ts';
 import type { Policy } from '../domain/policies/policy.ts';
+import type { Acceptance, RunAcceptance } from '../domain/ports/acceptance.ts';
 import type { Approvals } from '../domain/ports/approvals.ts';
+import type { AuditLog, AuditTrail } from '../domain/ports/audit.ts';
 import type { Authenticator } from '../domain/ports/authenticator.ts';
 import type { Authority } from '../domain/ports/authority.ts';
+import type { Uploads } from '../domain/ports/batches.ts';
+import type { DeadLetters } from '../domain/ports/deadLetters.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { Deliveries, WebhookKeys } from '../domain/ports/deliveries.ts';
 import type { Firings } from '../domain/ports/firings.ts';
@@ -12,7 +15,7 @@ import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { PrincipalDirectory } from '../domain/ports/principalDirectory.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { RevocationRecords, Revocations } from '../domain/ports/revocations.ts';
-import type { Acceptance, RunStore } from '../domain/ports/runStore.ts';
+import type { Runs } from '../domain/ports/runs.ts';
 import type { Schedules } from '../domain/ports/schedules.ts';
 import type { TemporalSchedules } from '../domain/ports/temporalSchedules.ts';
 import type { Workloads } from '../domain/ports/workloads.ts';
@@ -20,7 +23,13 @@ import type { DelegationClaims, SchedulerActor } from '../domain/schedules/deleg
 
 /** What the API needs of the world. */
 export interface ApiPorts {
-  intake: RunStore;
+  acceptance: RunAcceptance;
+  uploads: Uploads;
+  runs: Runs;
+  deadLetters: DeadLetters;
+  auditTrail: AuditTrail;
+  /** Throws `DatabaseUnavailable` where runs cannot be recorded now. */
+  checkDatabase(): Promise<void>;
   auditLog: AuditLog;
   authenticator: Authenticator;
   directory: PrincipalDirectory;

@@ -29,9 +29,3 @@ export function auditOf(
 export function whoOf({ id, kind, actor }: Principal): NonNullable<AuditEvent['actor']> {
   return { id, kind, ...(actor && { actor }) };
 }
-
-/** Facts that have no other effect to commit with. Throws `DatabaseUnavailable`. */
-export interface AuditLog {
-  /** `once`: not where the run has such an event about the same `detail.execution` already. */
-  append(event: AuditEvent, once?: 'once'): Promise<void>;
-}

@@ -17,9 +17,10 @@ export { createCallerAuthenticator } from '../adapters/oidc/callerAuthenticator.
 export { currentClaims, recheckGrant } from '../adapters/temporal/activityInterceptor.ts';
 export { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
 export { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
-export type { AuditEvent, AuditLog } from '../domain/audit.ts';
+export type { AuditEvent } from '../domain/audit.ts';
 export type { WorkflowGrantClaims } from '../domain/grants/grant.ts';
 export type { GrantTerms } from '../domain/grants/workflowGrant.ts';
+export type { AuditLog } from '../domain/ports/audit.ts';
 export type { Authority, GrantVerifier, Principal };
 
 /** Who the activity that asks acts for, as its grant verifiably says. Throws `GrantMissing` outside of an activity. */

@@ -1,19 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import type { Pool } from 'pg';
-import {
-  breakSilentUploads,
-  enqueueStart,
-  listOpenRuns,
-  listWaitingFor,
-  type OpenRun,
-} from '../adapters/postgres/runs/openRuns.ts';
-import type { AuditEvent, AuditLog } from '../domain/audit.ts';
+import type { AuditEvent } from '../domain/audit.ts';
 import { errors } from '../domain/errors.ts';
+import type { AuditLog } from '../domain/ports/audit.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
-import type { DeliveryLog } from '../domain/ports/deliveries.ts';
+import type { DeliveryLog, DueDeliveries } from '../domain/ports/deliveries.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
-import type { Progress } from '../domain/ports/progress.ts';
+import type { Outbox } from '../domain/ports/outbox.ts';
+import type { OpenRun, OpenRuns, RunStates } from '../domain/ports/runs.ts';
+import type { DueSchedules } from '../domain/ports/schedules.ts';
+import type { Stages } from '../domain/ports/stages.ts';
 import type { TemporalSchedules } from '../domain/ports/temporalSchedules.ts';
 import { recheckAuthorization } from '../workflows/messages.ts';
 import { reconcileDeliveries } from './reconcileDeliveries.ts';
@@ -24,11 +20,14 @@ const everyMs = 10_000;
 const runsMax = 50;
 
 export interface ReconcileOptions {
-  /** As the role `waybill_relay`, which sees the runs of all tenants. */
-  pool: Pool;
+  openRuns: OpenRuns;
+  outbox: Outbox;
+  dueDeliveries: DueDeliveries;
+  dueSchedules: DueSchedules;
   audit: AuditLog;
   client: Client;
-  progress: Progress;
+  runs: RunStates;
+  stages: Stages;
   objects: ObjectStore;
   deliveries: DeliveryLog;
   definitions: Definitions;
@@ -53,8 +52,8 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
   async function pass(): Promise<void> {
     if (!woken) await wakeWaiting(options);
     woken = true;
-    await breakSilentUploads(options.pool);
-    const runs = await listOpenRuns(options.pool, after, runsMax);
+    await options.openRuns.breakSilentUploads();
+    const runs = await options.openRuns.list(after, runsMax);
     after = runs.length < runsMax ? '' : runs.at(-1)!.runId;
     for (const run of runs) {
       if (stopping.signal.aborted) return;
@@ -82,9 +81,9 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
 }
 
 /** A deployment brings its workers, and each of them looks once. */
-async function wakeWaiting({ pool, client, definitions }: ReconcileOptions): Promise<void> {
+async function wakeWaiting({ openRuns, client, definitions }: ReconcileOptions): Promise<void> {
   const digests = definitions.list().map(({ digest }) => digest);
-  for (const { runId } of await listWaitingFor(pool, digests)) {
+  for (const { runId } of await openRuns.listWaitingFor(digests)) {
     await client.workflow
       .getHandle(runId)
       .signal(recheckAuthorization)
@@ -95,24 +94,22 @@ async function wakeWaiting({ pool, client, definitions }: ReconcileOptions): Pro
 }
 
 async function reconcile(
-  { pool, audit, client, progress, objects }: ReconcileOptions,
+  { outbox, audit, client, runs, stages, objects }: ReconcileOptions,
   run: OpenRun,
 ): Promise<void> {
   const { status, firstExecution } = await statusOf(client, run.runId);
   if (status === 'unknown') {
     // Its firing is about to start it; one that has ended before it could does not any more.
     if (run.firedBy && (await statusOf(client, run.firedBy)).status === 'RUNNING') return;
-    return enqueueStart(pool, run);
+    return outbox.enqueueStart(run);
   }
   if (firstExecution && run.firstExecution && firstExecution !== run.firstExecution)
     await audit.append(restarted(run, firstExecution), 'once');
   if (status === 'RUNNING') return;
-  const { counts } = await progress.totals(run);
   const reason = { code: 'RunTerminated', message: errors.RunTerminated.message };
-  await progress.end(
-    run,
-    { state: 'failed', counts, reason },
-    {
+  await runs.end(run, ({ counts }) => ({
+    outcome: { state: 'failed', counts, reason },
+    audit: {
       action: 'run.terminated',
       outcome: 'failure',
       tenant: run.tenant,
@@ -121,8 +118,8 @@ async function reconcile(
       txn: run.txn,
       detail: { temporalStatus: status },
     },
-  );
-  await objects.remove(run, await progress.stageObjects(run));
+  }));
+  await objects.remove(run, await stages.listObjects(run));
 }
 
 /** It goes on under its own grant, or not at all. Who had it begin anew, after a loss or from outside, nobody knows. */

@@ -1,7 +1,5 @@
 import type { Client } from '@temporalio/client';
-import type { Pool } from 'pg';
-import { listPendingDeliveries, restartDelivery } from '../adapters/postgres/deliveries/dueDeliveries.ts';
-import type { DeliveryLog } from '../domain/ports/deliveries.ts';
+import type { DeliveryLog, DueDeliveries } from '../domain/ports/deliveries.ts';
 import { deliveryWorkflowId } from '../domain/webhooks/webhookDelivery.ts';
 import { statusOf } from './workflowStatus.ts';
 
@@ -12,13 +10,17 @@ const deliveriesMax = 50;
  * started again; one that was ended there from outside is given up, as whoever ended it wanted.
  */
 export async function reconcileDeliveries(
-  { pool, client, deliveries }: { pool: Pool; client: Client; deliveries: DeliveryLog },
+  {
+    dueDeliveries,
+    client,
+    deliveries,
+  }: { dueDeliveries: DueDeliveries; client: Client; deliveries: DeliveryLog },
   afterId: string,
 ): Promise<string> {
-  const pending = await listPendingDeliveries(pool, afterId, deliveriesMax);
+  const pending = await dueDeliveries.listPending(afterId, deliveriesMax);
   for (const delivery of pending) {
     const { status } = await statusOf(client, deliveryWorkflowId(delivery));
-    if (status === 'unknown') await restartDelivery(pool, delivery);
+    if (status === 'unknown') await dueDeliveries.restart(delivery);
     else if (status !== 'RUNNING') await deliveries.abandon(delivery);
   }
   return pending.length < deliveriesMax ? '' : pending.at(-1)!.id;

@@ -1,10 +1,5 @@
-import type { Pool } from 'pg';
-import {
-  adoptPause,
-  listAppliedSchedules,
-  reapplySchedule,
-} from '../adapters/postgres/schedules/dueSchedules.ts';
 import { isOurNote } from '../adapters/temporal/scheduleForm.ts';
+import type { DueSchedules } from '../domain/ports/schedules.ts';
 import type { KnownSchedule, TemporalSchedules } from '../domain/ports/temporalSchedules.ts';
 import type { Schedule } from '../domain/schedules/schedule.ts';
 
@@ -20,21 +15,29 @@ export const firstPlace: Place = { tenant: '', id: '' };
  * nobody is harmed by that, and the record says so. What is paused on record and runs there is paused again.
  */
 export async function reconcileSchedules(
-  { pool, temporalSchedules }: { pool: Pool; temporalSchedules: TemporalSchedules },
+  { dueSchedules, temporalSchedules }: { dueSchedules: DueSchedules; temporalSchedules: TemporalSchedules },
   after: Place,
 ): Promise<Place> {
-  const page = await listAppliedSchedules(pool, after, schedulesMax);
-  for (const schedule of page) await reconcile(pool, schedule, await temporalSchedules.describe(schedule));
+  const page = await dueSchedules.listApplied(after, schedulesMax);
+  for (const schedule of page)
+    await reconcile(dueSchedules, schedule, await temporalSchedules.describe(schedule));
   return page.length < schedulesMax ? firstPlace : page.at(-1)!;
 }
 
-async function reconcile(pool: Pool, schedule: Schedule, known: KnownSchedule | undefined): Promise<void> {
-  if (!known) return reapplySchedule(pool, schedule, 'schedule.recreated');
+async function reconcile(
+  dueSchedules: DueSchedules,
+  schedule: Schedule,
+  known: KnownSchedule | undefined,
+): Promise<void> {
+  if (!known) return dueSchedules.reapply(schedule, 'schedule.recreated');
   const wanted = schedule.state === 'active';
   if (wanted && known.paused && !isOurNote(known.note))
-    return adoptPause(pool, schedule, isOfFailure(schedule, known) ? 'PausedOnFailure' : 'PausedExternally');
+    return dueSchedules.adoptPause(
+      schedule,
+      isOfFailure(schedule, known) ? 'PausedOnFailure' : 'PausedExternally',
+    );
   if (!known.asRecorded || known.paused === wanted)
-    return reapplySchedule(pool, schedule, 'schedule.tampered');
+    return dueSchedules.reapply(schedule, 'schedule.tampered');
 }
 
 /** As Temporal’s own note has it. */

@@ -6,15 +6,12 @@ import {
   WorkflowNotFoundError,
   WorkflowUpdateStage,
 } from '@temporalio/client';
-import type { Pool } from 'pg';
-import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 import { asyncSignal } from '../adapters/postgres/asyncSignal.ts';
-import { type DueDelivery, relayDeliveries } from '../adapters/postgres/deliveries/dueDeliveries.ts';
-import { listen } from '../adapters/postgres/listen.ts';
-import { type OutboxEntry, relayOutbox } from '../adapters/postgres/outbox.ts';
-import { type DueSchedule, relaySchedules } from '../adapters/postgres/schedules/dueSchedules.ts';
 import { carryingGrant } from '../adapters/temporal/clientInterceptors.ts';
 import { searchAttributesOf } from '../adapters/temporal/searchAttributes.ts';
+import type { DueDeliveries, DueDelivery } from '../domain/ports/deliveries.ts';
+import type { Outbox, OutboxEntry } from '../domain/ports/outbox.ts';
+import type { DueSchedule, DueSchedules } from '../domain/ports/schedules.ts';
 import { startOf } from '../domain/runs/runStart.ts';
 import { decide, type RunInput, recheckAuthorization, replaceGrant } from '../workflows/messages.ts';
 import { workflowTaskTimeout } from '../workflows/timeouts.ts';
@@ -34,9 +31,9 @@ const acceptWithinMs = 5_000;
 const quickMax = { batches: 1, bytes: 256 * 1024 };
 
 export interface RelayOptions {
-  /** As the role `waybill_relay`, which sees the outbox of all tenants. */
-  pool: Pool;
-  database: DatabaseAddress;
+  outbox: Outbox;
+  dueDeliveries: DueDeliveries;
+  dueSchedules: DueSchedules;
   client: Client;
   taskQueue: string;
   onError: (error: unknown) => void;
@@ -50,14 +47,14 @@ export interface RelayOptions {
 export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
   let stopped = false;
   const news = asyncSignal();
-  const listening = listen(options.database, 'waybill_outbox', news.ring);
+  const listening = options.outbox.watch(news.ring);
 
   const running = (async () => {
     while (!stopped) {
       try {
-        const found = await relayOutbox(options.pool, entriesMax, (entry) => deliver(options, entry));
-        const events = await relayDeliveries(options.pool, entriesMax, (event) => tell(options, event));
-        const schedules = await relaySchedules(options.pool, schedulesMax, (one) => keep(options, one));
+        const found = await options.outbox.relay(entriesMax, (entry) => deliver(options, entry));
+        const events = await options.dueDeliveries.relay(entriesMax, (event) => tell(options, event));
+        const schedules = await options.dueSchedules.relay(schedulesMax, (one) => keep(options, one));
         if (found === entriesMax || events === entriesMax || schedules === schedulesMax) continue;
       } catch (error) {
         options.onError(error);

@@ -1,6 +1,6 @@
 import { type Client, WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
-import type { DueDelivery } from '../adapters/postgres/deliveries/dueDeliveries.ts';
 import { searchAttributesOfTenant } from '../adapters/temporal/searchAttributes.ts';
+import type { DueDelivery } from '../domain/ports/deliveries.ts';
 import { deliveryWorkflow, deliveryWorkflowId } from '../domain/webhooks/webhookDelivery.ts';
 import { workflowTaskTimeout } from '../workflows/timeouts.ts';
 

@@ -4,9 +4,9 @@ import {
   ScheduleNotFoundError,
   type ScheduleUpdateOptions,
 } from '@temporalio/client';
-import type { DueSchedule } from '../adapters/postgres/schedules/dueSchedules.ts';
 import { formOf } from '../adapters/temporal/scheduleForm.ts';
 import { WaybillError } from '../domain/errors.ts';
+import type { DueSchedule } from '../domain/ports/schedules.ts';
 import { temporalScheduleId } from '../domain/schedules/schedule.ts';
 
 const answerWithinMs = 10_000;

@@ -8,14 +8,21 @@ import { createStepTokens } from '../adapters/keys/stepTokens.ts';
 import { openDirectory } from '../adapters/objects/directory.ts';
 import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
-import { createGates } from '../adapters/postgres/approvals/gates.ts';
+import { createRunApprovals } from '../adapters/postgres/approvals/runApprovals.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
+import { createBatches } from '../adapters/postgres/batches/batches.ts';
+import { createStages } from '../adapters/postgres/batches/stages.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createDeliveryLog } from '../adapters/postgres/deliveries/deliveryLog.ts';
-import { createProgress } from '../adapters/postgres/progress/progress.ts';
+import { createDueDeliveries } from '../adapters/postgres/deliveries/dueDeliveries.ts';
+import { createLedger } from '../adapters/postgres/ledger/ledger.ts';
+import { createWatermarks } from '../adapters/postgres/ledger/watermarks.ts';
+import { createOutbox } from '../adapters/postgres/outbox.ts';
 import { watchRevocations } from '../adapters/postgres/rights/liveRevocations.ts';
+import { createOpenRuns } from '../adapters/postgres/runs/openRuns.ts';
+import { createRunStates } from '../adapters/postgres/runs/runStates.ts';
 import { watchRuns } from '../adapters/postgres/runs/watchRuns.ts';
-import { createSink } from '../adapters/postgres/sink/sink.ts';
+import { createDueSchedules } from '../adapters/postgres/schedules/dueSchedules.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
 import { loadProject } from '../adapters/project/loadProject.ts';
 import {
@@ -83,15 +90,12 @@ export async function startWorker(
   const onError = (error: unknown) => log.warn({ err: error }, 'will try again');
   const tenants = tenantsOf(connectPool(settings.database, { connectionsMax: 16, name: 'waybill-worker' }));
   const relayPool = connectPool(settings.relayDatabase, { connectionsMax: 6, name: 'waybill-relay' });
-  const runs = watchRuns(settings.database);
+  const changes = watchRuns(settings.database);
   const definitions = await loadProject(settings.project);
   const objects = await openDirectory(settings.objects);
   const compute = createComputePool({ threadsMax: 1 });
-  const progress = createProgress(
-    tenants,
-    (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal),
-    settings.publicUrl,
-  );
+  const runs = createRunStates(tenants, settings.publicUrl);
+  const stages = createStages(tenants);
   const keys = createPublishedKeys(settings.jwksUrl, { roots: openKeyRoots(settings.keyRoots) });
   const verifier = createGrantVerifier({ keys, issuer: settings.issuer });
   const decisions = createGrantVerifier({
@@ -114,18 +118,24 @@ export async function startWorker(
   if (!policy) return;
   const revocations = watchRevocations({ database: settings.database, onError });
   const deliveries = createDeliveryLog(relayPool);
+  const outbox = createOutbox(relayPool, settings.relayDatabase);
+  const dueDeliveries = createDueDeliveries(relayPool);
+  const dueSchedules = createDueSchedules(relayPool);
   const dependencies: Dependencies = {
     grant: currentGrant,
     decision: currentDecision,
     recheck: recheckGrant,
-    progress,
+    runs,
+    batches: createBatches(tenants, (runId, timeoutMs, signal) => changes.wait(runId, timeoutMs, signal)),
+    stages,
+    watermarks: createWatermarks(tenants),
     objects,
     definitions,
     compute,
     receiver: createReceiver(objects),
     sources: createSources({ fileRoots: settings.fileRoots, egressAllow: settings.egressAllow }),
-    sink: createSink(tenants),
-    gates: createGates(tenants, settings.publicUrl),
+    ledger: createLedger(tenants),
+    approvals: createRunApprovals(tenants, settings.publicUrl),
     decisions,
     policy,
     revocations,
@@ -182,17 +192,22 @@ export async function startWorker(
     return pollers.runs.getState() === 'RUNNING';
   });
   const relay = startRelay({
-    pool: relayPool,
-    database: settings.relayDatabase,
+    outbox,
+    dueDeliveries,
+    dueSchedules,
     client,
     taskQueue: settings.taskQueue,
     onError,
   });
   const reconciling = startReconciling({
-    pool: relayPool,
+    openRuns: createOpenRuns(relayPool),
+    outbox,
+    dueDeliveries,
+    dueSchedules,
     audit,
     client,
-    progress,
+    runs,
+    stages,
     objects,
     deliveries,
     definitions,
@@ -211,7 +226,7 @@ export async function startWorker(
   } finally {
     await Promise.allSettled([
       health.close(),
-      runs.close(),
+      changes.close(),
       compute.close(),
       connection.close(),
       policy.close(),

@@ -1,8 +1,8 @@
 import { CancellationScope, isCancellation, setCurrentDetails } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import { suspends } from '../domain/grants/refusal.ts';
-import type { RunReason } from '../domain/ports/progress.ts';
 import { addCounts, type Counts } from '../domain/runs/run.ts';
+import type { RunReason } from '../domain/runs/runFacts.ts';
 import { describeProgress } from './details.ts';
 import { reasonOf } from './failure.ts';
 import { isHistoryLong } from './history.ts';

@@ -6,7 +6,7 @@ import {
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import { suspends } from '../domain/grants/refusal.ts';
-import type { RunReason } from '../domain/ports/progress.ts';
+import type { RunReason } from '../domain/runs/runFacts.ts';
 import { describeProgress } from './details.ts';
 import { reasonOf } from './failure.ts';
 import { isHistoryLong } from './history.ts';

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
-import type { AuditLog } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Policy } from '../../domain/policies/policy.ts';
+import type { AuditLog } from '../../domain/ports/audit.ts';
 import type { DatabaseAddress } from '../postgres/address.ts';
 import { ageMaxMs, keepCurrent } from '../postgres/cachedQuery.ts';
 import { type AppliedSet, policyChannel, readPolicySet } from '../postgres/rights/policySets.ts';

@@ -1,4 +1,5 @@
-import type { AuditEvent, AuditLog } from '../../domain/audit.ts';
+import type { AuditEvent } from '../../domain/audit.ts';
+import type { AuditLog, AuditRecord, AuditTrail } from '../../domain/ports/audit.ts';
 import type { Queries, Tenants } from './tenants.ts';
 
 /** Appends an event within the transaction of its effect. Errors of `pg` pass through to whoever owns that transaction. */
@@ -58,4 +59,38 @@ export function createAuditLog(tenants: Tenants): AuditLog {
       else await insertAudit(tenant, event);
     },
   };
+}
+
+export function createAuditTrail(tenants: Tenants): AuditTrail {
+  return { listOfRun: (tenant, runId, page) => listRunAudit(tenants, tenant, runId, page) };
+}
+
+/** Audit events of one run in the order in which they were recorded. */
+async function listRunAudit(
+  tenants: Tenants,
+  tenant: string,
+  runId: string,
+  { limit, cursor }: Parameters<AuditTrail['listOfRun']>[2],
+): ReturnType<AuditTrail['listOfRun']> {
+  const { rows } = await tenants.for(tenant).query({
+    name: 'list-run-audit',
+    text: `
+      SELECT id, at, tenant, run_id, txn, action, outcome, actor, detail FROM waybill.audit_event
+      WHERE tenant = $1 AND run_id = $2 AND id > $3 ORDER BY id LIMIT $4`,
+    values: [tenant, runId, cursor ?? '0', limit + 1],
+  });
+  const items = rows.slice(0, limit).map(
+    (row): AuditRecord => ({
+      id: row.id,
+      at: row.at.toISOString(),
+      action: row.action,
+      outcome: row.outcome,
+      tenant: row.tenant,
+      actor: row.actor,
+      runId: row.run_id,
+      txn: row.txn,
+      detail: row.detail,
+    }),
+  );
+  return { items, nextCursor: rows.length > limit ? items.at(-1)!.id : null };
 }

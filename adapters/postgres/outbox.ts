@@ -1,36 +1,31 @@
-import type { Pool } from 'pg';
-import type { Manifest } from '../../domain/pipelines/manifest.ts';
-import type { Requester } from '../../domain/principal.ts';
+import type { ClientBase, Pool } from 'pg';
+import type { Outbox, OutboxEntry } from '../../domain/ports/outbox.ts';
+import type { RunRef } from '../../domain/runs/run.ts';
+import type { DatabaseAddress } from './address.ts';
 import { inTransaction } from './connect.ts';
+import { asked } from './failure.ts';
+import { listen } from './listen.ts';
 
-/** What the relay must tell Temporal. An entry leaves the table in the transaction in which Temporal agreed. */
-export interface OutboxEntry {
-  id: string;
-  kind: 'start' | 'cancel' | 'wake' | 'adopt' | 'decide';
-  runId: string;
-  tenant: string;
-  requestedBy: Requester;
-  manifest: Manifest;
-  grant: string;
-  /** What has arrived, where that is all of the input. */
-  input: { batches: number; bytes: number } | null;
-  ended: boolean;
-  /** What somebody has decided, where that is what it is to carry. */
-  decision: {
-    id: string;
-    token: string;
-    comment: string | null;
-    form: Record<string, unknown> | null;
-    /** Whether the run has said already what it makes of it. */
-    settled: boolean;
-  } | null;
+export function createOutbox(pool: Pool, address: DatabaseAddress): Outbox {
+  return {
+    relay: (entriesMax, deliver) => relayOutbox(pool, entriesMax, deliver),
+    enqueueStart: (run) => enqueueStart(pool, run),
+    watch: (onNews) => listen(address, outboxChannel, onNews),
+  };
 }
+
+/** Once its transaction has committed, some relay looks for what there is to carry. */
+export async function wakeRelay(client: ClientBase): Promise<void> {
+  await client.query(`SELECT pg_notify('${outboxChannel}', '')`);
+}
+
+const outboxChannel = 'waybill_outbox';
 
 /**
  * Hands up to `entriesMax` due entries, which no other relay holds, to `deliver`; those that it resolves for are
  * removed, the others are due again later, at most 30 s apart. Returns how many were found.
  */
-export async function relayOutbox(
+async function relayOutbox(
   pool: Pool,
   entriesMax: number,
   deliver: (entry: OutboxEntry) => Promise<void>,
@@ -72,4 +67,11 @@ export async function relayOutbox(
     }
     return rows.length;
   });
+}
+
+/** Puts a run that Temporal has never heard of, or has lost, back into the outbox. */
+async function enqueueStart(pool: Pool, { tenant, runId }: RunRef): Promise<void> {
+  await asked(
+    pool.query(`INSERT INTO waybill.outbox (tenant, kind, run_id) VALUES ($1, 'start', $2)`, [tenant, runId]),
+  );
 }

@@ -35,6 +35,8 @@ export interface TenantDatabase extends Queries {
 export interface Tenants {
   /** `null` for what belongs to no tenant. `subject` is the `prn_…` on whose behalf, where that is known. */
   for(tenant: string | null, subject?: string): TenantDatabase;
+  /** Throws `DatabaseUnavailable`. */
+  check(): Promise<void>;
   end(): Promise<void>;
 }
 
@@ -63,6 +65,7 @@ export function tenantsOf(pool: Pool): Tenants {
       query: (query, values) => asked(within(tenant ?? '', (client) => client.query(query, values))),
       transaction: (work) => inTransaction(pool, work, beginAs(tenant ?? '', subject ?? '')),
     }),
+    check: async () => void (await asked(pool.query('SELECT 1'))),
     end: () => pool.end(),
   };
 }

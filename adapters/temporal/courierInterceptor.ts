@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Context } from '@temporalio/activity';
 import type { ActivityInterceptors } from '@temporalio/worker';
-import type { AuditLog } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
+import type { AuditLog } from '../../domain/ports/audit.ts';
 import { type DeliveryRef, deliveryOf } from '../../domain/webhooks/webhookDelivery.ts';
 import { toActivityFailure } from './stepInterceptor.ts';
 

@@ -15,7 +15,7 @@ export function health() {
 }
 
 /** Fails with `DatabaseUnavailable`, so that a load balancer sends callers elsewhere. */
-export function ready({ intake }: ApiPorts) {
+export function ready({ checkDatabase }: ApiPorts) {
   return handler(
     {
       summary: 'Whether this process can accept runs now',
@@ -23,7 +23,7 @@ export function ready({ intake }: ApiPorts) {
       response: { 200: z.object({ status: z.literal('ready') }) },
     },
     async () => {
-      await intake.check();
+      await checkDatabase();
       return { status: 'ready' };
     },
   );

@@ -3,7 +3,7 @@ import { byId, handler } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
 
 /** By itself, because there may be many to count, and whoever follows a run asks for that often. */
-export function countRejections({ intake }: ApiPorts) {
+export function countRejections({ deadLetters }: ApiPorts) {
   return handler(
     {
       summary: 'Says why records of a run were refused',
@@ -14,7 +14,7 @@ export function countRejections({ intake }: ApiPorts) {
     },
     async ({ admission }) => {
       const { tenant, id, counts } = admission.run!;
-      return { rejectedByCode: counts.rejected > 0 ? await intake.countRejections(tenant, id) : {} };
+      return { rejectedByCode: counts.rejected > 0 ? await deadLetters.countByCode(tenant, id) : {} };
     },
   );
 }

@@ -33,7 +33,7 @@ export function resumeRun(ports: ApiPorts, options: ApiOptions) {
         policies: admission.policies,
         ...(successor && { grant: successor.id, supersedes: successor.supersedes }),
       });
-      const now = await ports.intake.requestResume({ tenant: run.tenant, runId: run.id }, successor, audit);
+      const now = await ports.runs.requestResume({ tenant: run.tenant, runId: run.id }, successor, audit);
       return reply.code(202).send(runViewOf(now, options));
     },
   );
@@ -54,18 +54,18 @@ function isRequester(
 
 /** The grant before it is believed no more than a worker would: what stands in the database may be anybody’s. */
 async function succeed(
-  { intake, grantVerifier, grantSigner, revocations, scheduler }: ApiPorts,
+  { runs, grantVerifier, grantSigner, revocations, scheduler }: ApiPorts,
   { id: runId, tenant }: Run,
   { principal, credential: { issuedAtS }, policyDigest }: Authorization,
 ): Promise<{ id: string; grant: string; supersedes: string }> {
-  const { claims } = await grantVerifier.verify(await intake.findGrant({ tenant, runId }));
+  const { claims } = await grantVerifier.verify(await runs.findGrant({ tenant, runId }));
   // Not by the record alone, which somebody may have changed: by what was signed.
   if (!isRequester(principal, { requestedBy: requesterOf(principalOf(claims)) }, scheduler.id))
     throw new WaybillError('GrantMismatch', { detail: `requester of ${runId}` });
   // Whoever revoked this very grant did not mean it to be had again for the asking.
   if (revocations.find({ tenant, principals: [], issuedAtS: 0, grants: [claims.jti, runId] }))
     throw new WaybillError('GrantRevoked');
-  const facts = await intake.findOpenRun(tenant, runId);
+  const facts = await runs.findOpen(tenant, runId);
   if (!facts) throw new WaybillError('RunNotSuspended');
   const differs =
     claims.tctx.workflowId === runId ? differenceFrom(claims, facts, (text) => sha256(text)) : 'id';

@@ -171,13 +171,12 @@ async function withWho(
 
 /** A mistyped id would revoke nothing, and nobody would notice. Principals are not known before they come. */
 async function refuseUnknown(
-  { intake, grantSigner, schedules }: ApiPorts,
+  { runs, grantSigner, schedules }: ApiPorts,
   { tenant }: Principal,
   { kind, id }: z.infer<typeof RevocationRequest>,
 ): Promise<void> {
   const isJti = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id);
-  if (kind === 'grant' && !isJti && !(await intake.findRun(tenant, id)))
-    throw new WaybillError('RunNotFound');
+  if (kind === 'grant' && !isJti && !(await runs.find(tenant, id))) throw new WaybillError('RunNotFound');
   if (kind === 'delegation' && !(await schedules.hasDelegation(tenant, id))) {
     const message = 'There is no such consent. GET /v1/schedules/{id} names that of a schedule.';
     throw new WaybillError('InvalidRequest', { issues: [{ path: '/id', message }] });

@@ -32,7 +32,7 @@ export function listRunAudit(ports: ApiPorts) {
       response: { 200: pageOf(AuditView) },
     },
     async ({ query: { limit, cursor }, admission: { principal, run } }) => {
-      const page = await ports.intake.listAudit(principal.tenant, run!.id, {
+      const page = await ports.auditTrail.listOfRun(principal.tenant, run!.id, {
         limit,
         ...(cursor !== undefined && { cursor }),
       });

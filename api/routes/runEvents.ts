@@ -64,7 +64,7 @@ function until({ expiresAtS }: Authorization): AbortSignal {
 }
 
 async function* follow(
-  { intake, policy }: ApiPorts,
+  { runs, policy }: ApiPorts,
   options: ApiOptions,
   { principal, run: followed, isRevoked }: Authorization,
   lastId: number,
@@ -72,7 +72,7 @@ async function* follow(
 ): AsyncGenerator<string> {
   const change = asyncSignal(signal);
   const { tenant, id: runId } = followed!;
-  intake.watchRun(runId, change.ring, signal);
+  runs.watch(runId, change.ring, signal);
   let id = lastId;
   let shown = '';
   let gap = gapMs.first;
@@ -81,7 +81,7 @@ async function* follow(
     // While the database is away, or it cannot be known who is revoked, nothing is shown; the watch looks again by itself.
     const run = await isRevoked()
       .then(async (revoked) => {
-        const found = revoked ? null : await intake.findRun(tenant, runId);
+        const found = revoked ? null : await runs.find(tenant, runId);
         return found && !mayReadRun(policy, principal, found) ? null : found;
       })
       .catch(() => undefined);

@@ -8,7 +8,7 @@ import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePage } from '../readablePage.ts';
 import { RunView, runViewOf } from '../runView.ts';
 
-export function listRuns({ intake, policy }: ApiPorts, options: ApiOptions) {
+export function listRuns({ runs, policy }: ApiPorts, options: ApiOptions) {
   return handler(
     {
       summary: 'Lists the runs of your tenant, newest first',
@@ -29,7 +29,7 @@ export function listRuns({ intake, policy }: ApiPorts, options: ApiOptions) {
       const wanted = { ...(pipeline !== undefined && { pipeline }), ...(state !== undefined && { state }) };
       const { items, nextCursor } = await readablePage(
         { limit, cursor },
-        (page) => intake.listRuns(principal.tenant, { ...wanted, ...page }),
+        (page) => runs.list(principal.tenant, { ...wanted, ...page }),
         (run) => mayReadRun(policy, principal, run),
       );
       return { items: items.map((run) => runViewOf(run, options)), nextCursor };
@@ -44,7 +44,7 @@ export function getRun(options: ApiOptions) {
   );
 }
 
-export function cancelRun({ intake }: ApiPorts, options: ApiOptions) {
+export function cancelRun({ runs }: ApiPorts, options: ApiOptions) {
   return handler(
     {
       summary: 'Asks for the end of a run',
@@ -57,7 +57,7 @@ export function cancelRun({ intake }: ApiPorts, options: ApiOptions) {
       const subject = { principal, runId: run!.id, txn: request.traceId };
       const detail = { by: requesterOf(principal).id, policies, policyDigest };
       const audit = auditOf(subject, 'run.cancel-requested', detail);
-      const now = await intake.requestCancel(principal.tenant, run!.id, audit);
+      const now = await runs.requestCancel(principal.tenant, run!.id, audit);
       return reply.code(202).send(runViewOf(now ?? run!, options));
     },
   );

@@ -72,7 +72,7 @@ async function waitsFor(
   const last = await ports.firings.last(tenant, id);
   if (!last || last.endedAt !== null) return null;
   const [run, skipped] = await Promise.all([
-    ports.intake.findRun(tenant, last.runId),
+    ports.runs.find(tenant, last.runId),
     skippedBy(ports, schedule, [last]),
   ]);
   const readable = run && mayReadRun(ports.policy, principal, run) ? run : undefined;

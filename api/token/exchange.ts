@@ -10,7 +10,7 @@ import {
   tokenKinds,
 } from '../../domain/grants/stepToken.ts';
 import type { VerifiedGrant } from '../../domain/ports/grants.ts';
-import type { RunFacts } from '../../domain/ports/progress.ts';
+import type { RunFacts } from '../../domain/runs/runFacts.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';
 import { type TokenForm, tokenExchange } from './tokenForm.ts';
@@ -56,9 +56,9 @@ async function identify(
   throw new WaybillError('WorkloadUnauthenticated', { detail: `${workload} says that it is ${client_id}` });
 }
 
-async function findRun({ intake }: ApiPorts, { claims }: VerifiedGrant): Promise<RunFacts> {
+async function findRun({ runs }: ApiPorts, { claims }: VerifiedGrant): Promise<RunFacts> {
   const { tenant, workflowId } = claims.tctx;
-  const run = await intake.findOpenRun(tenant, workflowId);
+  const run = await runs.findOpen(tenant, workflowId);
   if (!run) throw new WaybillError('TokenRequestInvalid', { detail: `${workflowId} is not open` });
   const differs = differenceFrom(claims, run, sha256);
   if (differs) throw new WaybillError('GrantMismatch', { detail: `${differs} differs from the record` });

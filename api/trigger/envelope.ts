@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import { runLinksOf } from '../../domain/links.ts';
 import type { FormatManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
-import type { Acceptance } from '../../domain/ports/runStore.ts';
+import type { Acceptance } from '../../domain/ports/acceptance.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
@@ -54,13 +54,13 @@ export async function triggerByEnvelope(
   const lines = linesOf(draft, envelope);
 
   // Bytes are kept before the run is accepted, so a repeated request is better found out before that.
-  const known = draft.idempotency && (await ports.intake.findKey(draft.idempotency));
+  const known = draft.idempotency && (await ports.acceptance.findKey(draft.idempotency));
   if (known) return sameRun(known, requestDigest);
 
   const batches = lines ? await keep(ports, draft, lines) : [];
   const minted = await mint(ports, options, draft, { batches: lines && batches, callback });
   const arrival = { batches, sealed: lines !== undefined, requestDigest, callback };
-  const accepted = await ports.intake.accept(acceptanceOf(draft, minted, arrival));
+  const accepted = await ports.acceptance.accept(acceptanceOf(draft, minted, arrival));
   if (accepted.outcome === 'accepted') return accepted.run;
   await forget(ports, draft, batches);
   return sameRun(accepted.known, requestDigest);

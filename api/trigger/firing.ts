@@ -1,4 +1,4 @@
-import type { AcceptedFiring } from '../../domain/ports/runStore.ts';
+import type { AcceptedFiring } from '../../domain/ports/acceptance.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { acceptanceOf, type Call, mint, record } from './draft.ts';
@@ -19,7 +19,7 @@ export async function triggerByFiring(
   const callback = callbackOf(ports, options, draft, envelope);
   const minted = await mint(ports, options, draft, { callback });
   const acceptance = acceptanceOf(draft, minted, { batches: [], sealed: false, callback });
-  const run = await ports.intake.acceptFiring(
+  const run = await ports.acceptance.acceptFiring(
     {
       ...acceptance,
       audit: { ...acceptance.audit, detail: { ...acceptance.audit.detail, ...aboutOf(firing) } },

@@ -1,5 +1,5 @@
 import { WaybillError } from '../../domain/errors.ts';
-import type { KnownKey } from '../../domain/ports/runStore.ts';
+import type { KnownKey } from '../../domain/ports/acceptance.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import { sha256 } from '../sha256.ts';
 import type { Draft } from './draft.ts';

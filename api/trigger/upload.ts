@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { auditOf } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { FormatManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
-import type { KnownKey } from '../../domain/ports/runStore.ts';
+import type { KnownKey } from '../../domain/ports/acceptance.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
@@ -48,7 +48,7 @@ export async function triggerByUpload(
   const requestDigest = () => requestDigestOf(draft, upload.mediaType, given, body.digest());
 
   try {
-    const known = draft.idempotency && (await ports.intake.findKey(draft.idempotency));
+    const known = draft.idempotency && (await ports.acceptance.findKey(draft.idempotency));
     if (known) return await repeated(known, body, requestDigest);
     const received = await receive(ports, options, draft, format, body, requestDigest);
     return await ('known' in received ? repeated(received.known, body, requestDigest) : received);
@@ -99,7 +99,7 @@ async function receive(
   try {
     for await (const batch of batches) {
       if (opened) {
-        await ports.intake.appendBatch(scopeOf(draft), batch);
+        await ports.uploads.appendBatch(scopeOf(draft), batch);
         continue;
       }
       early.push(batch);
@@ -115,13 +115,13 @@ async function receive(
     }
     if (opened) {
       const sealed = auditOf(draft, 'run.upload-sealed', { bytesDigest: body.digest() });
-      return await ports.intake.seal(scopeOf(draft), requestDigest(), sealed);
+      return await ports.uploads.seal(scopeOf(draft), requestDigest(), sealed);
     }
     if (early.length === 0) throw new WaybillError('InputEmpty');
     const minted = await mint(ports, options, draft, { batches: early });
     progress = 'accepting';
     const arrival = { batches: early, sealed: true, requestDigest: requestDigest() };
-    const accepted = await ports.intake.accept(acceptanceOf(draft, minted, arrival));
+    const accepted = await ports.acceptance.accept(acceptanceOf(draft, minted, arrival));
     if (accepted.outcome === 'accepted') return accepted.run;
     await forget(ports, draft, early);
     return accepted;
@@ -139,10 +139,10 @@ type Progress = 'receiving' | 'accepting' | 'accepted';
 /** Accepts with the batches so far; until `stopTouching`, others see that the upload goes on. */
 async function open(ports: ApiPorts, options: ApiOptions, draft: Draft, batches: readonly Batch[]) {
   const minted = await mint(ports, options, draft);
-  const accepted = await ports.intake.accept(acceptanceOf(draft, minted, { batches, sealed: false }));
+  const accepted = await ports.acceptance.accept(acceptanceOf(draft, minted, { batches, sealed: false }));
   if (accepted.outcome === 'known') return accepted;
   // A touch that fails is followed by the next; many that fail are what the 30 s are for.
-  const touching = setInterval(() => void ports.intake.touch(scopeOf(draft)).catch(() => {}), touchEveryMs);
+  const touching = setInterval(() => void ports.uploads.touch(scopeOf(draft)).catch(() => {}), touchEveryMs);
   return { stopTouching: () => clearInterval(touching) };
 }
 
@@ -160,14 +160,14 @@ async function giveUp(
   try {
     if (progress === 'accepted') {
       const audit = auditOf(draft, 'run.upload-broken', { code: 'UploadIncomplete' }, 'failure');
-      return await ports.intake.breakOff(scopeOf(draft), audit);
+      return await ports.uploads.breakOff(scopeOf(draft), audit);
     }
     await forget(ports, draft, early);
     if (!broken) return;
     const minted = await mint(ports, options, draft);
     const acceptance = acceptanceOf(draft, minted, { batches: [], sealed: false });
     const audit = auditOf(draft, 'run.upload-broken', { code: 'UploadIncomplete' }, 'failure');
-    await ports.intake.recordFailed({ ...acceptance, audit }, 'UploadIncomplete');
+    await ports.acceptance.recordFailed({ ...acceptance, audit }, 'UploadIncomplete');
   } catch {
     // The caller learns of the first failure; this one would hide it.
   }

@@ -13,20 +13,20 @@ const pool = new pg.Pool({ connectionString: databaseUrl!, max: 4 });
 
 await workerFromEnvironment((deps) => ({
   ...deps,
-  progress: {
-    ...deps.progress,
+  stages: {
+    ...deps.stages,
     async findWork(run, execution, seq) {
-      const { stored, ...work } = await deps.progress.findWork(run, execution, seq);
+      const { stored, ...work } = await deps.stages.findWork(run, execution, seq);
       return guard === 'unguarded' || !stored ? work : { ...work, stored };
     },
   },
-  sink: {
-    ...deps.sink,
-    async store(load) {
+  ledger: {
+    ...deps.ledger,
+    async storeBatch(load) {
       if (guard === 'unguarded') {
         await pool.query('DELETE FROM waybill.ledger WHERE run_id = $1 AND seq = $2', [load.runId, load.seq]);
       }
-      const counts = await deps.sink.store(load);
+      const counts = await deps.ledger.storeBatch(load);
       await pause(dawdleMs);
       return counts;
     },

@@ -3,7 +3,8 @@ import { Context } from '@temporalio/activity';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import type { GrantClaims } from '../../domain/grants/grant.ts';
 import type { VerifiedGrant } from '../../domain/ports/grants.ts';
-import type { Progress, RunFacts } from '../../domain/ports/progress.ts';
+import type { RunStates } from '../../domain/ports/runs.ts';
+import type { RunFacts } from '../../domain/runs/runFacts.ts';
 import { describeSource } from '../../domain/sources/sourceDescription.ts';
 import { grantOfRun } from '../../test/support/keys.ts';
 
@@ -11,7 +12,7 @@ import { grantOfRun } from '../../test/support/keys.ts';
  * In the place of a verified grant: claims that say whatever the record of the run says. Steps cannot do without claims, and
  * so these are filled in as soon as a step has read the record, which is before it compares the two.
  */
-export function believing(progress: Progress): { progress: Progress; grant(): VerifiedGrant } {
+export function believing(runs: RunStates): { runs: RunStates; grant(): VerifiedGrant } {
   const believed = new Map<string, VerifiedGrant & { filledIn?: true }>();
   return {
     grant() {
@@ -23,10 +24,10 @@ export function believing(progress: Progress): { progress: Progress; grant(): Ve
       believed.set(workflowId, grant);
       return grant;
     },
-    progress: {
-      ...progress,
-      async findRun(run) {
-        const facts = await progress.findRun(run);
+    runs: {
+      ...runs,
+      async find(run) {
+        const facts = await runs.find(run);
         const grant = believed.get(facts.runId)!;
         if (!grant.filledIn) fillIn(grant.claims, facts);
         grant.filledIn = true;

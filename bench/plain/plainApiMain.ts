@@ -2,9 +2,12 @@ import type { AddressInfo } from 'node:net';
 import { credentialFrom } from '../../adapters/credentials/credentialFrom.ts';
 import { openDirectory } from '../../adapters/objects/directory.ts';
 import { addressOf } from '../../adapters/postgres/address.ts';
-import { createAuditLog } from '../../adapters/postgres/audit.ts';
+import { createAuditLog, createAuditTrail } from '../../adapters/postgres/audit.ts';
+import { createUploads } from '../../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
-import { createIntake } from '../../adapters/postgres/runs/intake.ts';
+import { createDeadLetters } from '../../adapters/postgres/ledger/deadLetters.ts';
+import { createRunAcceptance } from '../../adapters/postgres/runs/acceptance.ts';
+import { createRuns } from '../../adapters/postgres/runs/apiRuns.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import type { ApiPorts } from '../../api/ports.ts';
@@ -36,7 +39,12 @@ const everybody = {
 const yes = { allowed: true, policies: [], digest: 'none' };
 
 const ports: Partial<ApiPorts> = {
-  intake: createIntake(tenants, database),
+  acceptance: createRunAcceptance(tenants),
+  uploads: createUploads(tenants),
+  runs: createRuns(tenants, database),
+  deadLetters: createDeadLetters(tenants),
+  auditTrail: createAuditTrail(tenants),
+  checkDatabase: tenants.check,
   auditLog: createAuditLog(tenants),
   authenticator: { authenticate: async () => everybody },
   policy: {

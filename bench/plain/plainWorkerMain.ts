@@ -4,10 +4,16 @@ import { createActivities, type Dependencies } from '../../activities/index.ts';
 import { credentialFrom } from '../../adapters/credentials/credentialFrom.ts';
 import { openDirectory } from '../../adapters/objects/directory.ts';
 import { addressOf } from '../../adapters/postgres/address.ts';
+import { createBatches } from '../../adapters/postgres/batches/batches.ts';
+import { createStages } from '../../adapters/postgres/batches/stages.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
-import { createProgress } from '../../adapters/postgres/progress/progress.ts';
+import { createDueDeliveries } from '../../adapters/postgres/deliveries/dueDeliveries.ts';
+import { createLedger } from '../../adapters/postgres/ledger/ledger.ts';
+import { createWatermarks } from '../../adapters/postgres/ledger/watermarks.ts';
+import { createOutbox } from '../../adapters/postgres/outbox.ts';
+import { createRunStates } from '../../adapters/postgres/runs/runStates.ts';
 import { watchRuns } from '../../adapters/postgres/runs/watchRuns.ts';
-import { createSink } from '../../adapters/postgres/sink/sink.ts';
+import { createDueSchedules } from '../../adapters/postgres/schedules/dueSchedules.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import { workflowsPath } from '../../adapters/temporal/bundleWorkflows.ts';
@@ -29,20 +35,21 @@ const addressAs = (role: keyof typeof settings.databases) => {
 };
 const database = addressAs('waybill_worker');
 const tenants = tenantsOf(connectPool(database, { connectionsMax: 16, name: 'plain-worker' }));
-const runs = watchRuns(database);
+const changes = watchRuns(database);
 const stopping = new AbortController();
-const { progress, grant } = believing(
-  createProgress(tenants, (runId, timeoutMs, signal) => runs.wait(runId, timeoutMs, signal)),
-);
+const { runs, grant } = believing(createRunStates(tenants));
 const dependencies: Partial<Dependencies> = {
   grant,
   decision: () => undefined,
   recheck: async () => {},
-  progress,
+  runs,
+  batches: createBatches(tenants, (runId, timeoutMs, signal) => changes.wait(runId, timeoutMs, signal)),
+  stages: createStages(tenants),
+  watermarks: createWatermarks(tenants),
   objects: await openDirectory(settings.objects),
   definitions: await loadProject(settings.project),
   compute: createComputePool({ threadsMax: 1 }),
-  sink: createSink(tenants),
+  ledger: createLedger(tenants),
   nowS: () => Math.floor(Date.now() / 1000),
   draining: stopping.signal,
 };
@@ -66,9 +73,11 @@ const worker = await Worker.create({
   maxCachedWorkflows: 300,
 });
 const relayDatabase = addressAs('waybill_relay');
+const relayPool = connectPool(relayDatabase, { connectionsMax: 6, name: 'plain-relay' });
 startRelay({
-  pool: connectPool(relayDatabase, { connectionsMax: 6, name: 'plain-relay' }),
-  database: relayDatabase,
+  outbox: createOutbox(relayPool, relayDatabase),
+  dueDeliveries: createDueDeliveries(relayPool),
+  dueSchedules: createDueSchedules(relayPool),
   client,
   taskQueue,
   onError: (error) => console.error(error),

@@ -1,6 +1,6 @@
 import { canonicalJson } from '../canonicalJson.ts';
-import type { RunFacts } from '../ports/progress.ts';
 import { requesterOf } from '../principal.ts';
+import type { RunFacts } from '../runs/runFacts.ts';
 import { describeSource } from '../sources/sourceDescription.ts';
 import { type GrantClaims, principalOf } from './grant.ts';
 

@@ -9,7 +9,7 @@ import type { DecisionClaims } from '../approvals/decision.ts';
 import type { AuditEvent } from '../audit.ts';
 import type { Requester } from '../principal.ts';
 import type { Run } from '../runs/run.ts';
-import type { RunFacts } from './progress.ts';
+import type { RunFacts } from '../runs/runFacts.ts';
 
 /** What the API asks of approvals. All of it throws `DatabaseUnavailable`. */
 export interface Approvals {
@@ -58,7 +58,7 @@ export interface Submission {
  * What the steps of a run ask of its gate. Every change is one transaction that holds the run, so that an approval has exactly one
  * outcome, and commits with its audit events and with what is to be told. All of it throws `DatabaseUnavailable`.
  */
-export interface Gates {
+export interface RunApprovals {
   /** The newest approval of the run; `undefined` where it was never asked. */
   find(run: RunFacts): Promise<StandingApproval | undefined>;
   /**

@@ -1,7 +1,7 @@
 import type { Batch } from '../runs/batch.ts';
 import type { Rejection } from '../runs/rejection.ts';
 import type { Counts } from '../runs/run.ts';
-import type { EncodedRows } from './sink.ts';
+import type { EncodedRows } from './sinkRows.ts';
 
 /**
  * The work on records that keeps a processor busy. It runs off the main thread, so that heartbeats and database

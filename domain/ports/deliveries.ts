@@ -45,6 +45,29 @@ export interface DeliveryLog {
   abandon(ref: DeliveryRef, failure?: AttemptFailure): Promise<void>;
 }
 
+/** Deliveries of all tenants, for starting their workflows. All of it throws `DatabaseUnavailable`. */
+export interface DueDeliveries {
+  /**
+   * Hands up to `deliveriesMax` deliveries that are due to be started to `start`; those that it resolves for belong to Temporal
+   * from then on, the others are due again half a minute later. Unlike with the outbox no transaction is open while `start` runs: the
+   * first attempt of one may come before the last of them has been started. Resolves with how many were found.
+   */
+  relay(deliveriesMax: number, start: (delivery: DueDelivery) => Promise<void>): Promise<number>;
+  /** Pending for more than a minute and started, in the order of their ids: Temporal should know them. */
+  listPending(afterId: string, deliveriesMax: number): Promise<DeliveryRef[]>;
+  /** Starts one again that Temporal never received, or has lost. */
+  restart(delivery: DeliveryRef): Promise<void>;
+}
+
+/** A delivery whose workflow is to be started. */
+export interface DueDelivery extends DeliveryRef {
+  tenant: string;
+  /** The run or the schedule that it tells of. */
+  about: string;
+  type: string;
+  host: string;
+}
+
 export interface AttemptFailure {
   status: number | null;
   code: ErrorCode;

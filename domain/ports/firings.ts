@@ -2,11 +2,11 @@ import type { AuditEvent } from '../audit.ts';
 import type { Manifest } from '../pipelines/manifest.ts';
 import type { Requester } from '../principal.ts';
 import type { Run, RunState } from '../runs/run.ts';
+import type { RunReason } from '../runs/runFacts.ts';
 import type { Firing, FiringOutcome, FiringRef } from '../schedules/firing.ts';
 import type { Schedule } from '../schedules/schedule.ts';
 import type { Ongoing, Range } from '../schedules/skipped.ts';
 import type { Callback } from '../webhooks/callback.ts';
-import type { RunReason } from './progress.ts';
 
 /** What became of the times of schedules, by themselves and in backfills. All of it throws `DatabaseUnavailable`. */
 export interface Firings {

@@ -58,3 +58,28 @@ export interface GivenDelegation {
   /** Of the pipeline as it was consented to. */
   definitionDigest: string;
 }
+
+/** Schedules of all tenants, for bringing Temporal to what the records say. All of it throws `DatabaseUnavailable`. */
+export interface DueSchedules {
+  /**
+   * Hands up to `schedulesMax` schedules that have changed, which no other relay holds, to `apply`; of those that it resolves for,
+   * Temporal has that revision. The others are due again later, at most a minute apart. One whose times Temporal does not
+   * understand (`ScheduleInvalid`) is blocked. Resolves with how many were found.
+   */
+  relay(schedulesMax: number, apply: (due: DueSchedule) => Promise<void>): Promise<number>;
+  /** Schedules that Temporal should have, in the order of their tenants and ids. */
+  listApplied(after: Pick<Schedule, 'tenant' | 'id'>, schedulesMax: number): Promise<Schedule[]>;
+  /** Carries the record to Temporal again. */
+  reapply(schedule: Schedule, action: 'schedule.tampered' | 'schedule.recreated'): Promise<void>;
+  /** Temporal has paused it, after a failed run or by a user of Temporal; the record then says so too. */
+  adoptPause(schedule: Schedule, code: 'PausedOnFailure' | 'PausedExternally'): Promise<void>;
+}
+
+/** A schedule of which Temporal does not have the newest revision. */
+export interface DueSchedule {
+  schedule: Schedule;
+  /** Temporal must not have it any more. */
+  deleted: boolean;
+  /** How often that failed. */
+  attempts: number;
+}

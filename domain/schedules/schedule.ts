@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { parseDuration } from '../duration.ts';
 import type { DefinitionFacts } from '../policies/policy.ts';
-import type { RunReason } from '../ports/progress.ts';
 import type { Requester } from '../principal.ts';
+import type { RunReason } from '../runs/runFacts.ts';
 
 /** What is due at one time, and whom to ask: everything that an owner consents to, but for the pipeline. */
 export type ScheduleTerms = z.infer<typeof ScheduleTerms>;

@@ -1,5 +1,5 @@
 import { canonicalJson } from '../canonicalJson.ts';
-import type { RunFacts } from '../ports/progress.ts';
+import type { RunFacts } from '../runs/runFacts.ts';
 
 /**
  * What a grant says of the input of its run, as text to be digested: for a file or URL its description; for bytes

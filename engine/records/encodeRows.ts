@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { SinkManifest } from '../../domain/pipelines/manifest.ts';
-import type { EncodedRows } from '../../domain/ports/sink.ts';
+import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import { ArrayLiteral } from './arrayLiteral.ts';
 import { eachLine } from './eachLine.ts';
 
@@ -11,7 +11,10 @@ type Texts = readonly (string | null)[];
  * stays. No row is kept as an object, which would cost more to collect than everything else here; what a later row
  * replaced is cut out of the literals at the end.
  */
-export function encodeRows(sink: SinkManifest, bytes: Buffer): EncodedRows {
+export function encodeRows(
+  sink: SinkManifest,
+  bytes: Buffer,
+): EncodedRows & { columns: string[]; positions: string; digests?: string } {
   const keyOf = sink.key === 'row-digest' ? digester(sink) : keyReader(sink);
   const latest = new Map<string, number>();
   const replaced: number[] = [];

@@ -1,7 +1,7 @@
 import { Piscina } from 'piscina';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Compute, StageResult } from '../../domain/ports/compute.ts';
-import type { EncodedRows } from '../../domain/ports/sink.ts';
+import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import { Semaphore } from './semaphore.ts';
 import type { Answer, Task } from './thread.ts';
 

@@ -3,7 +3,7 @@ import { loadModule } from '../../adapters/project/loadModule.ts';
 import { type ErrorCode, type Issue, WaybillError } from '../../domain/errors.ts';
 import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import type { DefinitionRef, StageResult } from '../../domain/ports/compute.ts';
-import type { EncodedRows } from '../../domain/ports/sink.ts';
+import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
 import { encodeRows } from '../records/encodeRows.ts';

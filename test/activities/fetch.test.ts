@@ -36,14 +36,16 @@ describe('a source that is read', () => {
       decision: () => undefined,
       recheck: async () => {},
       definitions: { require: () => ({ manifest: { source: { kind: 'http', format: {} }, limits: {} } }) },
-      progress: {
-        findRun: async () => ({
+      runs: {
+        find: async () => ({
           ...{ tenant, runId, pipeline, version: of, definitionDigest, parameters: {}, source },
           ...{ principal: claims.sub, requestedBy, txn: claims.txn },
         }),
+      },
+      batches: {
         arrivals: async () => {},
-        lastBatch: async () => last,
-        appendBatch: async (_: object, batch: Batch) => void appended.push(batch),
+        findLast: async () => last,
+        append: async (_: object, batch: Batch) => void appended.push(batch),
         seal: async () => {},
       },
       sources: {

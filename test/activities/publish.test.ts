@@ -10,7 +10,7 @@ import type { DecisionClaims } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import type { Question } from '../../domain/policies/policy.ts';
 import type { StandingApproval } from '../../domain/ports/approvals.ts';
-import type { Publication } from '../../domain/ports/sink.ts';
+import type { Publication } from '../../domain/ports/ledger.ts';
 import { zeroCounts } from '../../domain/runs/run.ts';
 import { grantOfRun } from '../support/keys.ts';
 
@@ -65,25 +65,25 @@ describe('what was approved', () => {
           approval: { form: asked },
         }),
       },
-      progress: {
-        findRun: async () => ({
+      runs: {
+        find: async () => ({
           ...{ tenant, runId, pipeline, version, definitionDigest, parameters },
           ...{ principal: grant.sub, requestedBy: requester, txn: grant.txn, source: { kind: 'upload' } },
         }),
-        staged: async () => [],
       },
-      gates: { find: async () => approval },
+      stages: { listStaged: async () => [] },
+      approvals: { find: async () => approval },
       decisions: { verify: async () => ({ claims: signed, key: 'k' }) },
       policy: { decide: (question: Question) => ({ allowed: may(question), policies: [], digest: 'p' }) },
-      sink: {
-        publish: async (publication: Publication) => {
+      ledger: {
+        publishRun: async (publication: Publication) => {
           if (!publication.permits(found)) return { outcome: 'stale' };
           published.push(publication);
           return { outcome: 'published', counts: zeroCounts };
         },
       },
     } as unknown as Dependencies;
-    const run = await deps.progress.findRun({ tenant, runId });
+    const run = await deps.runs.find({ tenant, runId });
     const digest = digestOf(canonicalJson((await shownBeforePublish(deps, run, []))(found)));
     signed = voteOf(digest, change);
     const decisions = [

@@ -18,15 +18,18 @@ import { createLogoutTokens } from '../../adapters/oidc/verifyLogoutToken.ts';
 import { createPolicyEngine } from '../../adapters/policy/engine.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { createApprovals } from '../../adapters/postgres/approvals/approvals.ts';
-import { createAuditLog } from '../../adapters/postgres/audit.ts';
+import { createAuditLog, createAuditTrail } from '../../adapters/postgres/audit.ts';
+import { createUploads } from '../../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createDeliveries } from '../../adapters/postgres/deliveries/deliveries.ts';
 import { createDirectory } from '../../adapters/postgres/directory.ts';
+import { createDeadLetters } from '../../adapters/postgres/ledger/deadLetters.ts';
 import { spendAssertion } from '../../adapters/postgres/rights/assertions.ts';
 import { watchRevocations } from '../../adapters/postgres/rights/liveRevocations.ts';
 import { createLogoutRecords } from '../../adapters/postgres/rights/logouts.ts';
 import { createRevocationRecords } from '../../adapters/postgres/rights/revocations.ts';
-import { createIntake } from '../../adapters/postgres/runs/intake.ts';
+import { createRunAcceptance } from '../../adapters/postgres/runs/acceptance.ts';
+import { createRuns } from '../../adapters/postgres/runs/apiRuns.ts';
 import { createFirings } from '../../adapters/postgres/schedules/firings.ts';
 import { createSchedules } from '../../adapters/postgres/schedules/schedules.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
@@ -72,7 +75,7 @@ export async function startApi({
   await ensureRoot(webhookKeys, Math.floor(Date.now() / 1000));
   const cable = await layCable(new URL(postgres.apiUrl));
   const tenants = tenantsOf(connectPool(cable.url, { connectionsMax: 10, name: 'test-api', answerWithinMs }));
-  const intake = createIntake(tenants, cable.url);
+  const runs = createRuns(tenants, cable.url);
   const revocations = watchRevocations({ database: cable.url, onError: () => {} });
   await revocations.ready;
   const objects = await openDirectory(join(folder, 'objects'));
@@ -90,7 +93,12 @@ export async function startApi({
   const workloadsFile = join(folder, 'workloads.json');
   await writeFile(workloadsFile, JSON.stringify({ worker: { keys: [workload.jwk] } }));
   const ports: ApiPorts = {
-    intake,
+    acceptance: createRunAcceptance(tenants),
+    uploads: createUploads(tenants),
+    runs,
+    deadLetters: createDeadLetters(tenants),
+    auditTrail: createAuditTrail(tenants),
+    checkDatabase: tenants.check,
     auditLog: createAuditLog(tenants),
     authenticator: createAuthenticator(issuers),
     directory: createDirectory(tenants),
@@ -226,7 +234,7 @@ export async function startApi({
     },
     async stop(): Promise<void> {
       await app.close();
-      await Promise.all([intake.close(), grantKeys.close(), revocations.close()]);
+      await Promise.all([runs.close(), grantKeys.close(), revocations.close()]);
       await tenants.end();
       await database.end();
       await cable.cut();

@@ -2,10 +2,10 @@ import { createHash, randomUUID } from 'node:crypto';
 import { decideStep } from '../../activities/decide.ts';
 import type { Dependencies } from '../../activities/index.ts';
 import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
-import { createGates } from '../../adapters/postgres/approvals/gates.ts';
+import { createRunApprovals } from '../../adapters/postgres/approvals/runApprovals.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
-import { createProgress } from '../../adapters/postgres/progress/progress.ts';
+import { createRunStates } from '../../adapters/postgres/runs/runStates.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { DecisionClaims, decisionType } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
@@ -56,7 +56,7 @@ export async function openDecideStep(api: Api, redeployed = false): Promise<Deci
   async function grantOf(run: string): Promise<VerifiedGrant> {
     const known =
       grants.get(run) ??
-      (await grantVerifier.verify(await api.ports.intake.findGrant({ tenant: 'acme', runId: run })));
+      (await grantVerifier.verify(await api.ports.runs.findGrant({ tenant: 'acme', runId: run })));
     grants.set(run, known);
     return known;
   }
@@ -65,8 +65,8 @@ export async function openDecideStep(api: Api, redeployed = false): Promise<Deci
     return {
       grant: () => grant,
       decision: () => undefined,
-      progress: createProgress(tenants, async () => {}),
-      gates: createGates(tenants),
+      runs: createRunStates(tenants),
+      approvals: createRunApprovals(tenants),
       decisions,
       definitions: redeployed ? { ...definitions, ...another } : definitions,
       policy,

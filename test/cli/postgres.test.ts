@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import pg from 'pg';
 import { startPostgresForTest } from '../support/stack.ts';
 
-/** What the roles may do there is in `test/adapters/rowSecurity.test.ts`. */
+/** What the roles may do there is in `test/adapters/postgres/rowSecurity.test.ts`. */
 test('the embedded server is a recent one; the migrator makes tables, and each role has its own password', async () => {
   await using database = disposable(await startPostgresForTest());
   const asMigrator = await connect(database.migratorUrl);

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import type { GrantClaims } from '../../domain/grants/grant.ts';
 import { differenceFrom } from '../../domain/grants/grantedRun.ts';
-import type { RunFacts } from '../../domain/ports/progress.ts';
+import type { RunFacts } from '../../domain/runs/runFacts.ts';
 import { grantOfRun } from '../support/keys.ts';
 
 const digest = (text: string) => createHash('sha256').update(text).digest('hex');

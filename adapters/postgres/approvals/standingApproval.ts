@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import type { DecisionMade, StandingApproval } from '../../../domain/ports/approvals.ts';
-import type { RunFacts } from '../../../domain/ports/progress.ts';
+import type { RunFacts } from '../../../domain/runs/runFacts.ts';
 import type { Queries } from '../tenants.ts';
 
 export interface FoundApproval extends StandingApproval {

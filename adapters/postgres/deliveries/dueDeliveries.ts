@@ -1,22 +1,17 @@
 import type { Pool } from 'pg';
+import type { DueDeliveries, DueDelivery } from '../../../domain/ports/deliveries.ts';
 import type { DeliveryRef } from '../../../domain/webhooks/webhookDelivery.ts';
 import { asked } from '../failure.ts';
 
-/** A delivery whose workflow is to be started. */
-export interface DueDelivery extends DeliveryRef {
-  tenant: string;
-  /** The run or the schedule that it tells of. */
-  about: string;
-  type: string;
-  host: string;
+export function createDueDeliveries(pool: Pool): DueDeliveries {
+  return {
+    relay: (deliveriesMax, start) => relayDeliveries(pool, deliveriesMax, start),
+    listPending: (afterId, deliveriesMax) => listPendingDeliveries(pool, afterId, deliveriesMax),
+    restart: (delivery) => restartDelivery(pool, delivery),
+  };
 }
 
-/**
- * Hands up to `deliveriesMax` deliveries that are due to be started to `start`; those that it resolves for are Temporal’s
- * from then on, the others are due again half a minute later. Unlike with the outbox no transaction is open meanwhile: the
- * first attempt of one may come before the last of them has been started. Returns how many were found.
- */
-export async function relayDeliveries(
+async function relayDeliveries(
   pool: Pool,
   deliveriesMax: number,
   start: (delivery: DueDelivery) => Promise<void>,
@@ -46,8 +41,7 @@ export async function relayDeliveries(
   return rows.length;
 }
 
-/** Pending for more than a minute and started, in the order of their ids: Temporal should know them. */
-export async function listPendingDeliveries(
+async function listPendingDeliveries(
   pool: Pool,
   afterId: string,
   deliveriesMax: number,
@@ -63,8 +57,7 @@ export async function listPendingDeliveries(
   return rows;
 }
 
-/** Has one that Temporal has never heard of, or has lost, started again. */
-export async function restartDelivery(pool: Pool, { id, round }: DeliveryRef): Promise<void> {
+async function restartDelivery(pool: Pool, { id, round }: DeliveryRef): Promise<void> {
   await asked(
     pool.query(
       `UPDATE waybill.delivery SET start_at = now() WHERE id = $1 AND round = $2 AND state = 'pending'`,

@@ -1,18 +1,18 @@
 import type { Pool } from 'pg';
+import type { OpenRun, OpenRuns } from '../../../domain/ports/runs.ts';
 import type { RunRef } from '../../../domain/runs/run.ts';
 import { asked } from '../failure.ts';
 
-/** A run that says it is under way, and that Temporal may know better about. */
-export interface OpenRun extends RunRef {
-  txn: string;
-  /** The execution in Temporal in which it began; `null` where it has not begun yet. */
-  firstExecution: string | null;
-  /** The workflow of the firing that begins it, where a schedule did. */
-  firedBy: string | null;
+export function createOpenRuns(pool: Pool): OpenRuns {
+  return {
+    list: (afterId, runsMax) => listOpenRuns(pool, afterId, runsMax),
+    listWaitingFor: (digests) => listWaitingFor(pool, digests),
+    breakSilentUploads: () => breakSilentUploads(pool),
+  };
 }
 
 /** Runs open for more than a minute that no entry of the outbox is still to start, after `afterId`, in the order of their ids. */
-export async function listOpenRuns(pool: Pool, afterId: string, runsMax: number): Promise<OpenRun[]> {
+async function listOpenRuns(pool: Pool, afterId: string, runsMax: number): Promise<OpenRun[]> {
   const { rows } = await asked(
     pool.query<OpenRun>(
       `SELECT id AS "runId", tenant, txn, first_execution AS "firstExecution",
@@ -28,7 +28,7 @@ export async function listOpenRuns(pool: Pool, afterId: string, runsMax: number)
 }
 
 /** Runs that are suspended because no worker had one of these definitions. */
-export async function listWaitingFor(pool: Pool, digests: readonly string[]): Promise<RunRef[]> {
+async function listWaitingFor(pool: Pool, digests: readonly string[]): Promise<RunRef[]> {
   const { rows } = await asked(
     pool.query<RunRef>(
       `SELECT id AS "runId", tenant FROM waybill.run
@@ -39,15 +39,8 @@ export async function listWaitingFor(pool: Pool, digests: readonly string[]): Pr
   return rows;
 }
 
-/** Puts a run that Temporal has never heard of, or has lost, back into the outbox. */
-export async function enqueueStart(pool: Pool, { tenant, runId }: RunRef): Promise<void> {
-  await asked(
-    pool.query(`INSERT INTO waybill.outbox (tenant, kind, run_id) VALUES ($1, 'start', $2)`, [tenant, runId]),
-  );
-}
-
 /** Uploads whose receiver has not been heard of for 30 s are broken; their idempotency keys become free. */
-export async function breakSilentUploads(pool: Pool): Promise<number> {
+async function breakSilentUploads(pool: Pool): Promise<number> {
   const { rows } = await asked(
     pool.query<{ broken: number }>(
       `WITH broken AS (

@@ -1,4 +1,4 @@
-import type { RunFacts } from '../../../domain/ports/progress.ts';
+import type { RunFacts } from '../../../domain/runs/runFacts.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** Columns that make a `RunFacts` of a row of `waybill.run`. */

@@ -1,5 +1,5 @@
 import { WaybillError } from '../../../domain/errors.ts';
-import type { RunStore } from '../../../domain/ports/runStore.ts';
+import type { Runs } from '../../../domain/ports/runs.ts';
 import { type Counts, type Run, zeroCounts } from '../../../domain/runs/run.ts';
 import type { Tenants } from '../tenants.ts';
 import { definitionOf } from './runFacts.ts';
@@ -13,32 +13,12 @@ export async function findRun(tenants: Tenants, tenant: string, runId: string): 
   return rows[0] && runFromRow(rows[0]);
 }
 
-/** More are not looked at: what is wrong with most of them shows in these. */
-const deadLettersMax = 10_000;
-
-/** How many records of a run were refused with which code, of the first so many. */
-export async function countRejections(
-  tenants: Tenants,
-  tenant: string,
-  runId: string,
-): Promise<Record<string, number>> {
-  const { rows } = await tenants.for(tenant).query<{ code: string; records: number }>({
-    name: 'count-rejections',
-    text: `
-      SELECT code, count(*)::integer AS records
-      FROM (SELECT code FROM waybill.dead_letter WHERE tenant = $1 AND run_id = $2 ORDER BY position LIMIT $3) d
-      GROUP BY code ORDER BY 2 DESC, 1`,
-    values: [tenant, runId, deadLettersMax],
-  });
-  return Object.fromEntries(rows.map(({ code, records }) => [code, records]));
-}
-
 /** The cursor is the id of the last run of the page before; it means nothing outside the tenant. */
 export async function listRuns(
   tenants: Tenants,
   tenant: string,
-  { pipeline, state, limit, cursor }: Parameters<RunStore['listRuns']>[1],
-): ReturnType<RunStore['listRuns']> {
+  { pipeline, state, limit, cursor }: Parameters<Runs['list']>[1],
+): ReturnType<Runs['list']> {
   const { rows } = await tenants.for(tenant).query({
     name: 'list-runs',
     text: `

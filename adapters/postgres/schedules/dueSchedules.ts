@@ -1,26 +1,22 @@
 import type { Pool } from 'pg';
 import { type ErrorCode, errors, WaybillError } from '../../../domain/errors.ts';
+import type { DueSchedule, DueSchedules } from '../../../domain/ports/schedules.ts';
 import type { Schedule } from '../../../domain/schedules/schedule.ts';
 import { insertAudit } from '../audit.ts';
 import { inTransaction } from '../connect.ts';
 import { asked } from '../failure.ts';
 import { selectSchedules } from './schedules.ts';
 
-/** A schedule of which Temporal does not have the newest revision. */
-export interface DueSchedule {
-  schedule: Schedule;
-  /** It is to be there no more. */
-  deleted: boolean;
-  /** How often that was tried in vain. */
-  attempts: number;
+export function createDueSchedules(pool: Pool): DueSchedules {
+  return {
+    relay: (schedulesMax, apply) => relaySchedules(pool, schedulesMax, apply),
+    listApplied: (after, schedulesMax) => listAppliedSchedules(pool, after, schedulesMax),
+    reapply: (schedule, action) => reapplySchedule(pool, schedule, action),
+    adoptPause: (schedule, code) => adoptPause(pool, schedule, code),
+  };
 }
 
-/**
- * Hands up to `schedulesMax` schedules that have changed, which no other relay holds, to `apply`; of those that it resolves for,
- * Temporal has that revision. The others are due again later, at most a minute apart. One whose times Temporal does not
- * understand is blocked. Returns how many were found.
- */
-export async function relaySchedules(
+async function relaySchedules(
   pool: Pool,
   schedulesMax: number,
   apply: (due: DueSchedule) => Promise<void>,
@@ -68,8 +64,7 @@ function dueOf(schedule: ClaimedSchedule): DueSchedule {
   return { schedule, deleted: (schedule.state as string) === 'deleted', attempts: schedule.attempts };
 }
 
-/** Schedules that Temporal should have, in the order of their tenants and ids. */
-export async function listAppliedSchedules(
+async function listAppliedSchedules(
   pool: Pool,
   after: Pick<Schedule, 'tenant' | 'id'>,
   schedulesMax: number,
@@ -84,8 +79,7 @@ export async function listAppliedSchedules(
   );
 }
 
-/** Has the record carried to Temporal again. */
-export async function reapplySchedule(
+async function reapplySchedule(
   pool: Pool,
   { tenant, id, revision }: Schedule,
   action: 'schedule.tampered' | 'schedule.recreated',
@@ -100,8 +94,7 @@ export async function reapplySchedule(
   });
 }
 
-/** Temporal has paused it, for a run that failed or because somebody there wanted so; the record says so too. */
-export async function adoptPause(
+async function adoptPause(
   pool: Pool,
   schedule: Schedule,
   code: 'PausedOnFailure' | 'PausedExternally',

@@ -1,13 +1,13 @@
 import type { ClientBase } from 'pg';
 import type { Firings, RecordedFiring, ShownFiring } from '../../../domain/ports/firings.ts';
-import type { RunReason } from '../../../domain/ports/progress.ts';
+import type { RunReason } from '../../../domain/runs/runFacts.ts';
 import type { Schedule } from '../../../domain/schedules/schedule.ts';
 import type { Callback } from '../../../domain/webhooks/callback.ts';
 import { insertAudit } from '../audit.ts';
-import { newDeliveryId } from '../deliveries/callBack.ts';
+import { newDeliveryId } from '../deliveries/runEvent.ts';
+import { wakeRelay } from '../outbox.ts';
 import { runColumns, runFromRow } from '../runs/runs.ts';
 import type { Queries, Tenants } from '../tenants.ts';
-import { wakeRelay } from '../wakeRelay.ts';
 
 /** What became of the times of schedules, for the API. The run that a time begins is recorded with the run (`runs/acceptRun.ts`). */
 export function createFirings(tenants: Tenants): Firings {

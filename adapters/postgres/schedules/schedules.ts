@@ -3,8 +3,8 @@ import { WaybillError } from '../../../domain/errors.ts';
 import type { GivenDelegation, ScheduleDraft, Schedules } from '../../../domain/ports/schedules.ts';
 import type { Schedule } from '../../../domain/schedules/schedule.ts';
 import { insertAudit } from '../audit.ts';
+import { wakeRelay } from '../outbox.ts';
 import type { Queries, Tenants } from '../tenants.ts';
-import { wakeRelay } from '../wakeRelay.ts';
 
 /** The schedules of tenants, for the API. Each change is a new revision, which wakes the relay. */
 export function createSchedules(tenants: Tenants): Schedules {

@@ -1,7 +1,8 @@
 import type { ClientBase } from 'pg';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
-import type { EncodedRows, Staged, StagedRows } from '../../../domain/ports/sink.ts';
+import type { StagedRows, StagedRun } from '../../../domain/ports/ledger.ts';
 import type { Counts } from '../../../domain/runs/run.ts';
+import { arraysOf } from './encodedRows.ts';
 import { keyOf, quoted } from './sinkColumns.ts';
 import { incomingOf, upsertFrom } from './upsertRows.ts';
 
@@ -22,7 +23,7 @@ export interface RowOutcome {
 
 export async function stageRows<Batch extends StagedRows>(
   client: ClientBase,
-  { sink, batches }: Pick<Staged<Batch>, 'sink' | 'batches'>,
+  { sink, batches }: Pick<StagedRun<Batch>, 'sink' | 'batches'>,
   onBatch: (batch: Batch) => Promise<void> | void,
 ): Promise<void> {
   const columns = incomingOf(sink);
@@ -41,7 +42,7 @@ export async function stageRows<Batch extends StagedRows>(
 /** What publishing would do now, by batches, and the version of the table: both as of one moment. */
 export async function previewChanges(
   client: ClientBase,
-  { tenant, runId, sink }: Pick<Staged, 'tenant' | 'runId' | 'sink'>,
+  { tenant, runId, sink }: Pick<StagedRun, 'tenant' | 'runId' | 'sink'>,
 ): Promise<{ fates: RowOutcome[]; baseVersion: number }> {
   const { rows } = await client.query<{ fates: RowOutcome[]; version: number }>(foreseeSql(sink), [
     tenant,
@@ -54,7 +55,7 @@ export async function previewChanges(
 /** Brings the staged rows into the table of the sink. Resolves with how many of them were new or replaced another. */
 export async function upsertStaged(
   client: ClientBase,
-  { tenant, runId, sink }: Pick<Staged, 'tenant' | 'runId' | 'sink'>,
+  { tenant, runId, sink }: Pick<StagedRun, 'tenant' | 'runId' | 'sink'>,
 ): Promise<{ stored: number; wrote: boolean }> {
   const names = incomingOf(sink).map(({ name }) => name);
   const { rows } = await client.query<Record<'inserted' | 'replaced' | 'again' | 'same', string>>(
@@ -116,8 +117,4 @@ function ownKeyOf(sink: SinkManifest): string[] {
   return keyOf(sink)
     .filter((name) => name !== '_tenant')
     .map(quoted);
-}
-
-function arraysOf({ columns, digests, positions }: EncodedRows): string[] {
-  return [...columns, ...(digests === undefined ? [] : [digests]), positions];
 }

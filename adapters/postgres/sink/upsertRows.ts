@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
-import type { Load } from '../../../domain/ports/sink.ts';
+import type { BatchToStore } from '../../../domain/ports/ledger.ts';
 import type { Counts } from '../../../domain/runs/run.ts';
+import { arraysOf, type PostgresRows } from './encodedRows.ts';
 import { keyOf, quoted } from './sinkColumns.ts';
 
 type Landed = Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'> & {
@@ -21,17 +22,16 @@ type Landed = Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'> & {
  * So the sum over a run does not depend on where its batches were cut. Runs in the caller’s transaction, which
  * holds the lock of tenant and table.
  */
-export async function upsertRows(client: ClientBase, load: Load): Promise<Landed> {
+export async function upsertRows(client: ClientBase, load: BatchToStore): Promise<Landed> {
   const { rows, tenant, runId, sink } = load;
   const { count, deduplicated } = rows;
   if (count === 0) return { stored: 0, unchanged: 0, deduplicated, wrote: false };
 
-  const arrays = [...rows.columns, ...(rows.digests === undefined ? [] : [rows.digests]), rows.positions];
   const { text, name } = statement(sink, upsertSql);
   const result = await client.query<{ inserted: string; replaced: string; again: string; same: string }>({
     name,
     text,
-    values: [tenant, runId, ...arrays],
+    values: [tenant, runId, ...arraysOf(rows)],
   });
   const [inserted, replaced, again, same] = Object.values(result.rows[0]!).map(Number) as [
     number,
@@ -47,12 +47,16 @@ export async function upsertRows(client: ClientBase, load: Load): Promise<Landed
 }
 
 /** Of the rows that were not written: what still comes from an earlier run must be equal, or it would be written. */
-async function countUnchanged(client: ClientBase, { tenant, runId, sink, rows }: Load): Promise<number> {
+async function countUnchanged(
+  client: ClientBase,
+  { tenant, runId, sink, rows }: BatchToStore,
+): Promise<number> {
+  const { columns, digests } = rows as PostgresRows;
   const { text, name } = statement(sink, unchangedSql);
   const keys =
     sink.key === 'row-digest'
-      ? [rows.digests]
-      : sink.key.map((key) => rows.columns[sink.columns.findIndex((c) => c.name === key)]);
+      ? [digests]
+      : sink.key.map((key) => columns[sink.columns.findIndex((c) => c.name === key)]);
   const { rows: answer } = await client.query<{ unchanged: string }>({
     name,
     text,

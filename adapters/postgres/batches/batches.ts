@@ -1,0 +1,76 @@
+import { WaybillError } from '../../../domain/errors.ts';
+import type { Batches } from '../../../domain/ports/batches.ts';
+import { auditValues, auditWhere } from '../audit.ts';
+import { isOver, queryRun } from '../runs/queryRun.ts';
+import type { Tenants } from '../tenants.ts';
+import { batchFromRow, insertBatch, selectBatch } from './batchRows.ts';
+
+/** Resolves when a run may have changed, or after `timeoutMs`, or when the signal aborts. */
+export type WaitForRun = (runId: string, timeoutMs: number, signal: AbortSignal) => Promise<void>;
+
+/**
+ * What has arrived of a run, up to where. `waitForRun` is what makes waiting for it cheap; without a notification the table is asked
+ * every 2 s.
+ */
+export function createBatches(tenants: Tenants, waitForRun: WaitForRun): Batches {
+  const ask = queryRun(tenants);
+  return {
+    async arrivals(run, execution, after, waitMs, signal) {
+      const until = performance.now() + waitMs;
+      for (;;) {
+        const [seen] = await ask<{ known: number; arrival: string; ended: boolean }>(
+          run,
+          'progress-arrivals',
+          `SELECT arrival, ${isOver('run', 2)} AS ended,
+                  (SELECT coalesce(max(seq) + 1, 0) FROM waybill.batch WHERE run_id = $1) AS known
+           FROM waybill.run WHERE id = $1`,
+          [execution],
+        );
+        if (!seen) throw new WaybillError('RunNotFound', { detail: run.runId });
+        if (seen.ended) throw new WaybillError('RunEnded', { detail: run.runId });
+        const { known } = seen;
+        const sealed = seen.arrival === 'sealed';
+        const broken = seen.arrival === 'broken';
+        const leftMs = until - performance.now();
+        const news = known > after || sealed || broken;
+        if (news || leftMs <= 0 || signal.aborted) return { known, sealed, broken };
+        await waitForRun(run.runId, Math.min(leftMs, 2_000), signal);
+      }
+    },
+
+    async listDigests(run) {
+      const found = await ask<{ digest: string }>(
+        run,
+        'progress-batch-digests',
+        'SELECT digest FROM waybill.batch WHERE run_id = $1 ORDER BY seq',
+      );
+      return found.map(({ digest }) => digest);
+    },
+
+    async append(run, batch) {
+      const { tenant, runId, principal } = run;
+      await tenants.for(tenant, principal).transaction((client) => insertBatch(client, runId, batch));
+    },
+
+    async findLast(run) {
+      const [row] = await ask<Record<string, unknown>>(
+        run,
+        'progress-last-batch',
+        `${selectBatch} ORDER BY seq DESC LIMIT 1`,
+      );
+      return row && batchFromRow(row);
+    },
+
+    async seal(run, audit) {
+      await ask(
+        run,
+        'progress-seal',
+        `WITH sealed AS (
+           UPDATE waybill.run SET arrival = 'sealed' WHERE id = $1 AND arrival = 'open' RETURNING id
+         ), audited AS (${auditWhere('sealed', 2)})
+         SELECT pg_notify('waybill_run', id) FROM sealed`,
+        auditValues(audit),
+      );
+    },
+  };
+}

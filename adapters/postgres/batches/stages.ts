@@ -1,0 +1,129 @@
+import { WaybillError } from '../../../domain/errors.ts';
+import type { Stages, Work } from '../../../domain/ports/stages.ts';
+import type { StageOutput } from '../../../domain/runs/batch.ts';
+import type { Counts } from '../../../domain/runs/run.ts';
+import { auditValues, auditWhere } from '../audit.ts';
+import { isOver, queryRun } from '../runs/queryRun.ts';
+import type { Tenants } from '../tenants.ts';
+import { batchFromRow, selectBatch } from './batchRows.ts';
+
+/** What the steps have made of the batches of a run. */
+export function createStages(tenants: Tenants): Stages {
+  const ask = queryRun(tenants);
+  return {
+    async findWork(run, execution, seq): Promise<Work> {
+      const [row] = await ask<WorkRow>(
+        run,
+        'progress-work',
+        `SELECT to_jsonb(b) AS batch, l.counts AS stored,
+                ${isOver('r', 3)} AS ended, r.state = 'suspended' AS suspended,
+                (SELECT to_jsonb(s) FROM waybill.stage s
+                  WHERE s.run_id = $1 AND s.seq = $2 AND s.stage = 'validate') AS validated,
+                (SELECT to_jsonb(s) FROM waybill.stage s
+                  WHERE s.run_id = $1 AND s.seq = $2 AND s.stage = 'transform') AS transformed
+         FROM (${selectBatch} AND seq = $2) b JOIN waybill.run r ON r.id = $1
+         LEFT JOIN waybill.ledger l ON l.tenant = r.tenant AND l.run_id = $1 AND l.seq = $2`,
+        [seq, execution],
+      );
+      if (!row) throw new WaybillError('BatchMissing', { detail: `${run.runId} batch ${seq}` });
+      const { batch, validated, transformed, stored, ended, suspended } = row;
+      if (ended) throw new WaybillError('RunEnded', { detail: run.runId });
+      return {
+        batch: batchFromRow(batch),
+        suspended,
+        ...(validated && { validated: stageFromRow(validated) }),
+        ...(transformed && { transformed: stageFromRow(transformed) }),
+        ...(stored && { stored }),
+      };
+    },
+
+    async record(run, output, audit) {
+      const { seq, stage, digest, sizeBytes, rejectedDigest, counts, highest } = output;
+      const [recorded] = await ask(
+        run,
+        'progress-record-stage',
+        `WITH recorded AS (
+           INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, rejected_digest, counts, highest)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING seq
+         ), audited AS (${auditWhere('recorded', 9)})
+         SELECT seq FROM recorded`,
+        [
+          seq,
+          stage,
+          digest,
+          sizeBytes,
+          rejectedDigest ?? null,
+          counts,
+          highest ?? null,
+          ...auditValues(audit),
+        ],
+      );
+      if (recorded) return output;
+      const [standing] = await ask<StageRow>(
+        run,
+        'progress-standing-stage',
+        'SELECT * FROM waybill.stage WHERE run_id = $1 AND seq = $2 AND stage = $3',
+        [seq, stage],
+      );
+      return stageFromRow(standing!);
+    },
+
+    async listStaged(run) {
+      const found = await ask<Omit<WorkRow, 'suspended' | 'stored'> & { arrival: string }>(
+        run,
+        'progress-staged',
+        `SELECT r.arrival, r.ended_at IS NOT NULL AS ended, to_jsonb(b) AS batch, to_jsonb(v) AS validated, to_jsonb(t) AS transformed
+         FROM waybill.run r JOIN (${selectBatch}) b ON true
+         LEFT JOIN waybill.stage v ON v.run_id = $1 AND v.seq = b.seq AND v.stage = 'validate'
+         LEFT JOIN waybill.stage t ON t.run_id = $1 AND t.seq = b.seq AND t.stage = 'transform'
+         WHERE r.id = $1 ORDER BY b.seq`,
+      );
+      if (found[0]?.ended) throw new WaybillError('RunEnded', { detail: run.runId });
+      if (found[0]?.arrival !== 'sealed') throw new WaybillError('UploadIncomplete', { detail: run.runId });
+      return found.map(({ batch, validated, transformed }) => {
+        if (!validated || !transformed)
+          throw new WaybillError('BatchMissing', {
+            detail: `batch ${batch.seq} of ${run.runId} is not transformed`,
+          });
+        return {
+          batch: batchFromRow(batch),
+          validated: stageFromRow(validated),
+          transformed: stageFromRow(transformed),
+        };
+      });
+    },
+
+    async listObjects(run) {
+      const found = await ask<{ digest: string; rejected_digest: string | null }>(
+        run,
+        'progress-stage-objects',
+        `SELECT digest, rejected_digest FROM waybill.stage WHERE run_id = $1
+         UNION ALL SELECT sample->>'digest', NULL FROM waybill.approval WHERE run_id = $1 AND sample IS NOT NULL`,
+      );
+      return found.flatMap((row) => (row.rejected_digest ? [row.digest, row.rejected_digest] : [row.digest]));
+    },
+  };
+}
+
+interface WorkRow {
+  ended: boolean;
+  suspended: boolean;
+  batch: Record<string, unknown>;
+  validated: StageRow | null;
+  transformed: StageRow | null;
+  stored: Counts | null;
+}
+
+interface StageRow {
+  seq: number;
+  stage: StageOutput['stage'];
+  digest: string;
+  size_bytes: number;
+  rejected_digest: string | null;
+  counts: Partial<Counts>;
+}
+
+function stageFromRow({ seq, stage, digest, size_bytes, rejected_digest, counts }: StageRow): StageOutput {
+  const rejected = rejected_digest && { rejectedDigest: rejected_digest };
+  return { seq, stage, digest, sizeBytes: size_bytes, ...rejected, counts };
+}

@@ -1,0 +1,80 @@
+import type { AuditEvent } from '../../../domain/audit.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { Uploads } from '../../../domain/ports/batches.ts';
+import type { Batch } from '../../../domain/runs/batch.ts';
+import type { Run, RunRef } from '../../../domain/runs/run.ts';
+import { insertAudit } from '../audit.ts';
+import { runColumns, runFromRow } from '../runs/runs.ts';
+import type { Tenants } from '../tenants.ts';
+import { insertBatch } from './batchRows.ts';
+
+/*
+ * The arrival of an upload is `open` from its acceptance on, then `sealed` once its last byte is durable, or
+ * `broken` for good. Each verb asks for `open` in the statement that writes, so that an upload which somebody
+ * declared broken meanwhile (its API had not been heard of for 30 s) cannot go on.
+ */
+
+export function createUploads(tenants: Tenants): Uploads {
+  return {
+    appendBatch: (run, batch) => appendBatch(tenants, run, batch),
+    touch: (run) => touchUpload(tenants, run),
+    seal: (run, requestDigest, audit) => sealUpload(tenants, run, requestDigest, audit),
+    breakOff: (run, audit) => breakOffUpload(tenants, run, audit),
+  };
+}
+
+async function appendBatch(tenants: Tenants, run: RunRef, batch: Batch): Promise<void> {
+  const { tenant, runId, principal } = run;
+  await tenants.for(tenant, principal).transaction(async (client) => {
+    const { rowCount } = await client.query({ name: 'touch-arrival', text: touch, values: [runId] });
+    if (!rowCount) throw new WaybillError('UploadIncomplete', { detail: `${runId} is no longer open` });
+    await insertBatch(client, runId, batch);
+  });
+}
+
+async function touchUpload(tenants: Tenants, { tenant, runId }: RunRef): Promise<void> {
+  await tenants.for(tenant).query({ name: 'touch-arrival', text: touch, values: [runId] });
+}
+
+const touch = `UPDATE waybill.run SET touched_at = now() WHERE id = $1 AND arrival = 'open'`;
+
+async function sealUpload(
+  tenants: Tenants,
+  { tenant, runId, principal }: RunRef,
+  requestDigest: string,
+  audit: AuditEvent,
+): Promise<Run> {
+  return tenants.for(tenant, principal).transaction(async (client) => {
+    const { rows } = await client.query({
+      name: 'seal-arrival',
+      text: `
+        WITH r AS (
+          UPDATE waybill.run SET arrival = 'sealed', touched_at = now() WHERE id = $1 AND arrival = 'open'
+          RETURNING *, NULL::jsonb AS live
+        ), settled AS (
+          UPDATE waybill.idempotency SET request_digest = $2 WHERE run_id IN (SELECT id FROM r)
+        ) SELECT ${runColumns}, pg_notify('waybill_run', r.id) FROM r`,
+      values: [runId, requestDigest],
+    });
+    if (!rows[0]) throw new WaybillError('UploadIncomplete', { detail: `${runId} is no longer open` });
+    await insertAudit(client, audit);
+    return runFromRow(rows[0]);
+  });
+}
+
+async function breakOffUpload(tenants: Tenants, run: RunRef, audit: AuditEvent): Promise<void> {
+  const { tenant, runId, principal } = run;
+  await tenants.for(tenant, principal).transaction(async (client) => {
+    const { rowCount } = await client.query({
+      name: 'break-arrival',
+      text: `
+        WITH r AS (
+          UPDATE waybill.run SET arrival = 'broken' WHERE id = $1 AND arrival = 'open' RETURNING id
+        ), freed AS (
+          DELETE FROM waybill.idempotency WHERE run_id IN (SELECT id FROM r)
+        ) SELECT pg_notify('waybill_run', r.id) FROM r`,
+      values: [runId],
+    });
+    if (rowCount) await insertAudit(client, audit);
+  });
+}

@@ -1,0 +1,157 @@
+import type { AuditEvent } from '../../../domain/audit.ts';
+import type { Watermarks } from '../../../domain/ports/watermarks.ts';
+import type { RunRef } from '../../../domain/runs/run.ts';
+import type { RunFacts } from '../../../domain/runs/runFacts.ts';
+import {
+  type BytesMark,
+  type FieldMark,
+  isLater,
+  laterOf,
+  type Mark,
+  type Window,
+} from '../../../domain/sources/watermark.ts';
+import { insertAudit } from '../audit.ts';
+import { batchFromRow } from '../batches/batchRows.ts';
+import type { Queries, Tenants } from '../tenants.ts';
+
+export function createWatermarks(tenants: Tenants): Watermarks {
+  return {
+    find: (run, key) => findWatermark(tenants, run, key),
+    findWindow: (run) => findWindow(tenants, run),
+    openWindow: (run, key, window) => openWindow(tenants, run, key, window),
+  };
+}
+
+async function findWatermark(
+  tenants: Tenants,
+  { tenant, pipeline }: RunFacts,
+  key: string,
+): Promise<Mark | undefined> {
+  const { rows } = await tenants.for(tenant).query<{ mark: Mark }>({
+    name: 'find-watermark',
+    text: 'SELECT mark FROM waybill.watermark WHERE tenant = $1 AND pipeline = $2 AND key = $3',
+    values: [tenant, pipeline, key],
+  });
+  return rows[0]?.mark;
+}
+
+async function findWindow(tenants: Tenants, { tenant, runId }: RunRef): Promise<Window | undefined> {
+  const { rows } = await tenants.for(tenant).query<{ extent: Window }>({
+    name: 'find-window',
+    text: 'SELECT extent FROM waybill.source_window WHERE tenant = $1 AND run_id = $2',
+    values: [tenant, runId],
+  });
+  return rows[0]?.extent;
+}
+
+/** Of several attempts that come at once, the first decides. */
+async function openWindow(tenants: Tenants, run: RunRef, key: string, window: Window): Promise<Window> {
+  const { tenant, runId, principal } = run;
+  await tenants.for(tenant, principal).query({
+    name: 'open-window',
+    text: `INSERT INTO waybill.source_window (tenant, run_id, key, extent)
+           VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+    values: [tenant, runId, key, JSON.stringify(window)],
+  });
+  return (await findWindow(tenants, run))!;
+}
+
+/**
+ * Moves the mark of the source that a run has read to the end of what it read, if all of that is in the ledger by now; to be
+ * called in the transaction that makes rows of the run visible, after its ledger entries. It only moves forward: of two
+ * runs at once the one that read further counts, whichever commits first. `base` says in whose name.
+ */
+export async function moveWatermark(
+  client: Queries,
+  { tenant, runId }: { tenant: string; runId: string },
+  base: AuditEvent,
+): Promise<void> {
+  const read = await findRead(client, tenant, runId);
+  if (!read?.complete) return;
+  const reached = await markOf(client, read.extent, runId);
+  if (!reached) return;
+  const standing = await lockWatermark(client, tenant, read);
+  if (standing && !isBeyond(read.extent, reached, standing)) return;
+  await client.query({
+    name: 'move-watermark',
+    text: `INSERT INTO waybill.watermark (tenant, pipeline, key, source, mark, run_id)
+           VALUES ($1, $2, $3, $4, $5, $6)
+           ON CONFLICT (tenant, pipeline, key) DO UPDATE SET mark = $5, run_id = $6, moved_at = now()`,
+    values: [tenant, read.pipeline, read.key, read.source, JSON.stringify(reached), runId],
+  });
+  const { grant } = base.detail;
+  await insertAudit(client, {
+    ...base,
+    action: 'watermark.moved',
+    outcome: 'success',
+    detail: { grant, key: read.key, from: standing ?? null, to: reached },
+  });
+}
+
+interface Read {
+  key: string;
+  extent: Window;
+  pipeline: string;
+  source: unknown;
+  complete: boolean;
+}
+
+async function findRead(client: Queries, tenant: string, runId: string): Promise<Read | undefined> {
+  const { rows } = await client.query<Read>({
+    name: 'watermark-read',
+    text: `SELECT w.key, w.extent, r.pipeline, r.source,
+                  (SELECT count(*) FROM waybill.batch WHERE run_id = $2)
+                    = (SELECT count(*) FROM waybill.ledger WHERE tenant = $1 AND run_id = $2) AS complete
+           FROM waybill.source_window w JOIN waybill.run r ON r.tenant = w.tenant AND r.id = w.run_id
+           WHERE w.tenant = $1 AND w.run_id = $2`,
+    values: [tenant, runId],
+  });
+  return rows[0];
+}
+
+/** Runs of one pipeline store in turns anyway (they share a table); this holds where two versions of it do not. */
+async function lockWatermark(client: Queries, tenant: string, read: Read): Promise<Mark | undefined> {
+  await client.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [
+    ['waybill.watermark', tenant, read.pipeline, read.key].join(' '),
+  ]);
+  const { rows } = await client.query<{ mark: Mark }>(
+    'SELECT mark FROM waybill.watermark WHERE tenant = $1 AND pipeline = $2 AND key = $3',
+    [tenant, read.pipeline, read.key],
+  );
+  return rows[0]?.mark;
+}
+
+async function markOf(client: Queries, window: Window, runId: string): Promise<Mark | undefined> {
+  if (window.kind === 'field') {
+    const { rows } = await client.query<{ highest: string }>(
+      `SELECT highest FROM waybill.stage WHERE run_id = $1 AND stage = 'validate' AND highest IS NOT NULL`,
+      [runId],
+    );
+    const highest = rows.reduce<string | null>(
+      (max, row) => laterOf(window.order, max, row.highest),
+      window.since,
+    );
+    return highest === null ? undefined : { kind: 'field', value: highest };
+  }
+  const { rows } = await client.query(
+    `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte AS "firstByte", first_record AS "firstRecord",
+            first_line AS "firstLine", records, header
+     FROM waybill.batch WHERE run_id = $1 ORDER BY seq DESC LIMIT 1`,
+    [runId],
+  );
+  if (!rows[0]) return undefined;
+  const { firstByte, sizeBytes, digest, firstLine, header } = batchFromRow(rows[0]);
+  const tail = { firstByte, sizeBytes, digest, firstLine };
+  return { kind: 'bytes', ...(header && { header }), head: window.head, tail };
+}
+
+/** The key says of which kind both are. */
+function isBeyond(window: Window, reached: Mark, standing: Mark): boolean {
+  return window.kind === 'field'
+    ? isLater(window.order, (reached as FieldMark).value, (standing as FieldMark).value)
+    : endOf(reached as BytesMark) > endOf(standing as BytesMark);
+}
+
+function endOf({ tail }: BytesMark): number {
+  return tail.firstByte + tail.sizeBytes;
+}

@@ -1,0 +1,152 @@
+import type { ClientBase } from 'pg';
+import type { AuditEvent } from '../../../domain/audit.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import { baseOf } from '../../../domain/links.ts';
+import type { RunStates } from '../../../domain/ports/runs.ts';
+import { zeroCounts } from '../../../domain/runs/run.ts';
+import type { RunFacts, RunOutcome } from '../../../domain/runs/runFacts.ts';
+import { approvalEventSql } from '../approvals/approvalEvent.ts';
+import { auditValues, auditWhere } from '../audit.ts';
+import { calledBackBy, newDeliveryId, runEventSql } from '../deliveries/runEvent.ts';
+import { countRun } from '../ledger/runTotals.ts';
+import type { Tenants } from '../tenants.ts';
+import { queryRun } from './queryRun.ts';
+import { factColumns } from './runFacts.ts';
+
+/** Runs whose facts are cached: they never change, and each step of a run asks for them. */
+const factsMax = 1_000;
+
+/**
+ * Lifecycle of a run: `accepted`, then `running`, between which and `suspended` or `awaiting-approval` it may change any number of
+ * times, then `completed`, `failed` or `cancelled` for good.
+ */
+export function createRunStates(tenants: Tenants, publicUrl?: string): RunStates {
+  const ask = queryRun(tenants);
+  const base = baseOf(publicUrl);
+  const facts = new Map<string, RunFacts>();
+
+  return {
+    async find(run) {
+      const { tenant, runId } = run;
+      const known = facts.get(runId);
+      if (known?.tenant === tenant) return known;
+      const [found] = await ask<RunFacts>(
+        run,
+        'progress-run',
+        `SELECT ${factColumns} FROM waybill.run WHERE id = $1`,
+      );
+      if (!found) throw new WaybillError('RunNotFound', { detail: runId });
+      if (facts.size >= factsMax) facts.delete(facts.keys().next().value!);
+      facts.set(runId, found);
+      return found;
+    },
+
+    async begin(run, execution, audit) {
+      await ask(
+        run,
+        'progress-begin',
+        `WITH begun AS (
+           UPDATE waybill.run SET state = 'running', started_at = now(), first_execution = $2
+           WHERE id = $1 AND state = 'accepted' RETURNING id
+         ), audited AS (${auditWhere('begun', 3)})
+         SELECT pg_notify('waybill_run', id) FROM begun`,
+        [execution, ...auditValues(audit)],
+      );
+    },
+
+    async suspend(run, reason, audit) {
+      const [suspended] = await ask<{ forMs: number }>(
+        run,
+        'progress-suspend',
+        `WITH suspended AS (
+           UPDATE waybill.run SET state = 'suspended', reason = $2, suspended_at = coalesce(suspended_at, now())
+           WHERE id = $1 AND ended_at IS NULL RETURNING ${calledBackBy}, suspended_at
+         ), ${runEventSql('suspended', 3)}, audited AS (${auditWhere('suspended', 4)})
+         SELECT (extract(epoch FROM now() - suspended_at) * 1000)::float8 AS "forMs",
+                pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM suspended`,
+        [reason, newDeliveryId(), ...auditValues(audit)],
+      );
+      if (!suspended) throw new WaybillError('RunEnded', { detail: run.runId });
+      return suspended.forMs;
+    },
+
+    async resume(run, audit) {
+      await ask(
+        run,
+        'progress-resume',
+        `WITH resumed AS (
+           UPDATE waybill.run SET state = 'running', reason = NULL, suspended_at = NULL,
+             started_at = coalesce(started_at, now())
+           WHERE id = $1 AND state = 'suspended' AND ended_at IS NULL RETURNING ${calledBackBy}
+         ), ${runEventSql('resumed', 2)}, audited AS (${auditWhere('resumed', 3)})
+         SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM resumed`,
+        [newDeliveryId(), ...auditValues(audit)],
+      );
+    },
+
+    async findSuccessor(run) {
+      const [row] = await ask<{ id: string | null }>(
+        run,
+        'progress-successor',
+        'SELECT successor_id AS id FROM waybill.run WHERE id = $1',
+      );
+      return row?.id ?? null;
+    },
+
+    async end(run, settle): Promise<RunOutcome> {
+      const { tenant, runId, principal } = run;
+      return tenants.for(tenant, principal).transaction(async (client) => {
+        const recorded = await lockRun(client, runId);
+        if (recorded) return recorded;
+        const { outcome, audit } = settle(await countRun(client, runId));
+        await recordEnd(client, runId, outcome, audit, base);
+        return outcome;
+      });
+    },
+  };
+}
+
+/** Waits for a store of the run that is under way; after this lock none can commit. Resolves with how the run ended, if it has. */
+async function lockRun(client: ClientBase, runId: string): Promise<RunOutcome | undefined> {
+  const { rows } = await client.query({
+    name: 'lock-run',
+    text: 'SELECT state, counts, reason, ended_at IS NOT NULL AS ended FROM waybill.run WHERE id = $1 FOR UPDATE',
+    values: [runId],
+  });
+  if (!rows[0]) throw new WaybillError('RunNotFound', { detail: runId });
+  const { state, counts, reason, ended } = rows[0];
+  return ended ? { state, counts: counts ?? zeroCounts, ...(reason && { reason }) } : undefined;
+}
+
+async function recordEnd(
+  client: ClientBase,
+  runId: string,
+  outcome: RunOutcome,
+  audit: AuditEvent,
+  base: string,
+): Promise<void> {
+  await client.query({
+    name: 'end-run',
+    text: `WITH ended AS (
+             UPDATE waybill.run SET state = $2, counts = $3, reason = $4, ended_at = now(),
+               arrival = CASE arrival WHEN 'open' THEN 'broken' ELSE arrival END
+             WHERE id = $1 RETURNING ${calledBackBy}
+           ), freed AS (
+             -- An upload that still goes on ends with the run; its key was never settled.
+             DELETE FROM waybill.idempotency WHERE request_digest IS NULL AND run_id IN (SELECT id FROM ended)
+           ), unanswered AS (
+             UPDATE waybill.approval a SET state = 'cancelled', ended_at = now() FROM ended
+             WHERE a.run_id = ended.id AND a.state = 'pending' RETURNING a.*
+           ), ${approvalEventSql('unanswered', `'approval.ended'`, 13)},
+           ${runEventSql('ended', 5)}, audited AS (${auditWhere('ended', 6)}),
+           unanswered_audited AS (${auditWhere('unanswered', 14)})
+           SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called),
+                  (SELECT count(pg_notify('waybill_outbox', '')) FROM told) FROM ended`,
+    values: [
+      ...[runId, outcome.state, outcome.counts, outcome.reason ?? null, newDeliveryId()],
+      ...auditValues(audit),
+      base,
+      ...auditValues({ ...audit, action: 'approval.cancelled', outcome: 'success', detail: {} }),
+    ],
+  });
+}

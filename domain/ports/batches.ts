@@ -1,0 +1,47 @@
+import type { AuditEvent } from '../audit.ts';
+import type { Batch } from '../runs/batch.ts';
+import type { Run, RunRef } from '../runs/run.ts';
+
+/** An upload as the API receives it, after the acceptance of its run. All of it throws `DatabaseUnavailable`. */
+export interface Uploads {
+  /** Appends a batch and wakes the steps that wait for it. Throws `UploadIncomplete` once the upload is broken. */
+  appendBatch(run: RunRef, batch: Batch): Promise<void>;
+  /** Says that the upload goes on. Without it for 30 s the upload counts as broken. */
+  touch(run: RunRef): Promise<void>;
+  /** The last byte is durable. Sets the digest of the request on the idempotency key. Throws `UploadIncomplete` once broken. */
+  seal(run: RunRef, requestDigest: string, audit: AuditEvent): Promise<Run>;
+  /** The upload ended early: the run will fail as `UploadIncomplete`; its key becomes free again. */
+  breakOff(run: RunRef, audit: AuditEvent): Promise<void>;
+}
+
+/** The batches of a run as its steps see them. All of it throws `DatabaseUnavailable`. */
+export interface Batches {
+  /**
+   * How many batches have arrived; waits for more than `after`, up to `waitMs` or until the signal aborts. Throws
+   * `RunEnded`, except in the execution in which the run began and was completed: that repeats what was lost with a workflow
+   * task, and gets the same answer again.
+   */
+  arrivals(
+    run: RunRef,
+    execution: string,
+    after: number,
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<Arrivals>;
+  /** Digests of all batches that have arrived, in their order. */
+  listDigests(run: RunRef): Promise<string[]>;
+  /** The same batch again changes nothing. Throws `SourceChanged` where another batch has that number. */
+  append(run: RunRef, batch: Batch): Promise<void>;
+  findLast(run: RunRef): Promise<Batch | undefined>;
+  /** No batch will follow. */
+  seal(run: RunRef, audit: AuditEvent): Promise<void>;
+}
+
+export interface Arrivals {
+  /** Batches `0` to `known - 1` have arrived. */
+  known: number;
+  /** Whether these are all. */
+  sealed: boolean;
+  /** Whether the upload broke off. */
+  broken: boolean;
+}

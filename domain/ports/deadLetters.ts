@@ -1,0 +1,15 @@
+import type { Rejection } from '../runs/rejection.ts';
+
+/** The rejected records of a tenant, for the API. All of it throws `DatabaseUnavailable`. */
+export interface DeadLetters {
+  /** How many records of a run were rejected with which code; the most frequent first. */
+  countByCode(tenant: string, runId: string): Promise<Record<string, number>>;
+}
+
+export interface DeadLetter extends Rejection {
+  stage: 'validate' | 'transform';
+  /** The record’s bytes, where they are few. */
+  raw?: Uint8Array;
+  /** Otherwise the object that holds them. */
+  object?: { digest: string; offset: number };
+}

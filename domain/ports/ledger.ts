@@ -1,0 +1,93 @@
+import type { Changes } from '../approvals/approval.ts';
+import type { AuditEvent } from '../audit.ts';
+import type { SinkManifest } from '../pipelines/manifest.ts';
+import type { Credential } from '../revocation.ts';
+import type { Counts } from '../runs/run.ts';
+import type { DeadLetter } from './deadLetters.ts';
+import type { EncodedRows } from './sinkRows.ts';
+
+/** Makes storing happen once: rows, ledger, dead letters, watermark and audit event commit together or not at all. */
+export interface Ledger {
+  /**
+   * One transaction: the ledger entry of the batch, its rows, its dead letters and its audit event, and with the last batch of
+   * the run the watermark of its source.
+   * A batch that the ledger already has stays as it is, and its recorded counts are the answer. Nothing commits once the
+   * credential is revoked.
+   * Throws `DatabaseUnavailable`, `GrantRevoked`, `RunEnded`, `UploadIncomplete`, `SinkRejected`, `SinkIncompatible`.
+   */
+  storeBatch(batch: BatchToStore): Promise<Counts>;
+  /** What publishing the rows would do now. Changes nothing. Throws `DatabaseUnavailable`, `SinkRejected`, `SinkIncompatible`. */
+  previewRun(staged: StagedRun): Promise<Preview>;
+  /**
+   * All rows of a run at once: one transaction for the rows, the ledger entries and the dead letters of every batch, and the audit
+   * event. Where the ledger has the run already, nothing is done, and its recorded counts are the answer.
+   *
+   * `stale`: publishing now is not what was permitted, or a credential of an approver is revoked; nothing was written.
+   * Throws what `storeBatch` throws, and `ApprovalMissing` where the approval is neither approved nor waived.
+   */
+  publishRun(
+    publication: Publication,
+  ): Promise<{ outcome: 'published'; counts: Counts } | { outcome: 'stale' }>;
+}
+
+/**
+ * Sums of the ledger, and of what was made of batches that are not in it: those were read, and none of their rows is emitted.
+ */
+export interface RunTotals {
+  counts: Counts;
+  /** Batches in the ledger, of so many `batches`. */
+  stored: number;
+  batches: number;
+  /** A source with a cursor was read to its end and had nothing new. */
+  nothingNew: boolean;
+}
+
+/** The rows of a run, batch by batch in their order, before readers of the table see them. */
+export interface StagedRun<Batch = StagedRows> {
+  tenant: string;
+  runId: string;
+  principal: string;
+  sink: SinkManifest;
+  batches(): AsyncIterable<Batch>;
+}
+
+export interface StagedRows {
+  seq: number;
+  rows: EncodedRows;
+}
+
+/** What a preview finds: changes by rows, and the version of the table of the tenant. */
+export interface Preview {
+  changes: Changes;
+  baseVersion: number;
+}
+
+export interface Publication
+  extends StagedRun<StagedRows & Pick<BatchToStore, 'counts' | 'deadLetters'>>,
+    Pick<BatchToStore, 'credential' | 'pipeline' | 'version' | 'movesWatermark'> {
+  approval: string;
+  /** Of those who approved. */
+  approvers: readonly Credential[];
+  /** Asked while no other transaction can write to the table for the tenant. */
+  permits(preview: Preview): boolean;
+  audit: (counts: Counts) => AuditEvent;
+}
+
+export interface BatchToStore {
+  tenant: string;
+  runId: string;
+  principal: string;
+  /** What the step relies on. */
+  credential: Credential;
+  pipeline: string;
+  version: number;
+  seq: number;
+  sink: SinkManifest;
+  rows: EncodedRows;
+  /** Counts of the batch before storing: `read`, `passed`, `filtered`, `rejected`, `emitted`. */
+  counts: Counts;
+  /** Whether the source has a cursor, so that the last batch of the run moves its watermark. */
+  movesWatermark?: boolean;
+  deadLetters: readonly DeadLetter[];
+  audit: (counts: Counts) => AuditEvent;
+}

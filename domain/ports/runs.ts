@@ -1,0 +1,79 @@
+import type { AuditEvent } from '../audit.ts';
+import type { Run, RunRef, RunState } from '../runs/run.ts';
+import type { RunFacts, RunOutcome, RunReason } from '../runs/runFacts.ts';
+import type { RunTotals } from './ledger.ts';
+
+/** Runs as the API shows and controls them. All of it throws `DatabaseUnavailable`. */
+export interface Runs {
+  find(tenant: string, runId: string): Promise<Run | undefined>;
+  /** What the steps know of a run; `undefined` once it has ended. */
+  findOpen(tenant: string, runId: string): Promise<RunFacts | undefined>;
+  /** Newest first. `cursor` is the `nextCursor` of the page before. */
+  list(
+    tenant: string,
+    filter: { pipeline?: string; state?: RunState; limit: number; cursor?: string },
+  ): Promise<{ items: Run[]; nextCursor: string | null }>;
+  /** The signed grant of a run. Throws `RunNotFound`. */
+  findGrant(run: RunRef): Promise<string>;
+  /** Asks Temporal, through the relay, to cancel. Resolves with the run as it is now; throws `RunEnded`. */
+  requestCancel(tenant: string, runId: string, audit: AuditEvent): Promise<Run | undefined>;
+  /**
+   * Makes a suspended run ask whether it may go on: under the successor of its grant, or without one under the grant it has.
+   * Resolves with the run as it is now; throws `RunNotSuspended`.
+   */
+  requestResume(
+    run: RunRef,
+    successor: { id: string; grant: string } | undefined,
+    audit: AuditEvent,
+  ): Promise<Run>;
+  /**
+   * Calls back whenever the run may have changed, until the signal aborts. Misses nothing that happens after it
+   * returned, may call once too often.
+   */
+  watch(runId: string, onChange: () => void, signal: AbortSignal): void;
+}
+
+/**
+ * Runs as their steps move them on. Every write commits together with its audit event, and a repeated write changes nothing. All of
+ * it throws `DatabaseUnavailable`.
+ */
+export interface RunStates {
+  /** Throws `RunNotFound`. */
+  find(run: RunRef): Promise<RunFacts>;
+  /** Accepted becomes running; already running stays. Remembers the execution in Temporal in which the run began. */
+  begin(run: RunRef, execution: string, audit: AuditEvent): Promise<void>;
+  /** A right was revoked: the run waits, and shows why. Resolves with how long it has waited, in ms. Throws `RunEnded`. */
+  suspend(run: RunRef, reason: RunReason, audit: AuditEvent): Promise<number>;
+  /** `jti` of the one grant that may replace the grant of the run. */
+  findSuccessor(run: RunRef): Promise<string | null>;
+  /** Suspended becomes running; any other state stays. */
+  resume(run: RunRef, audit: AuditEvent): Promise<void>;
+  /**
+   * Ends the run, once. One transaction locks the run, counts what the ledger and the stages hold, asks `settle` for the outcome
+   * and records it, so that nothing can be stored between the count and the end. Later calls change nothing and resolve with the
+   * recorded outcome. Throws `RunNotFound`.
+   */
+  end(
+    run: RunRef,
+    settle: (totals: RunTotals) => { outcome: RunOutcome; audit: AuditEvent },
+  ): Promise<RunOutcome>;
+}
+
+/** Runs of all tenants, for reconciling them with Temporal. All of it throws `DatabaseUnavailable`. */
+export interface OpenRuns {
+  /** Runs open for more than a minute that no entry of the outbox is still to start, after `afterId`, in the order of their ids. */
+  list(afterId: string, runsMax: number): Promise<OpenRun[]>;
+  /** Runs that are suspended because no worker had one of these definitions. */
+  listWaitingFor(definitionDigests: readonly string[]): Promise<RunRef[]>;
+  /** Uploads whose receiver was silent for 30 s are broken; their idempotency keys become free. Resolves with how many. */
+  breakSilentUploads(): Promise<number>;
+}
+
+/** A run that is open in our record. Temporal may know better. */
+export interface OpenRun extends RunRef {
+  txn: string;
+  /** The execution in Temporal in which it began; `null` where it has not begun yet. */
+  firstExecution: string | null;
+  /** The workflow of the firing that begins it, where a schedule did. */
+  firedBy: string | null;
+}
