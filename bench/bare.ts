@@ -2,12 +2,11 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
-import { backgroundNiceness, renice } from '../dev/stack/renice.ts';
 import type { DevStack } from '../test/support/devStack.ts';
 
 export const bareQueue = 'bench-bare';
 
-/** The same server, a workflow of four empty activities and as many workers as Waybill has, at the same priority. */
+/** The same server, a workflow of four empty activities and as many workers as Waybill has. */
 export async function startBare(stack: DevStack): Promise<{ client: Client; stop(): Promise<void> }> {
   const address = stack.info().temporalAddress;
   const workers: ChildProcess[] = [];
@@ -18,7 +17,6 @@ export async function startBare(stack: DevStack): Promise<{ client: Client; stop
       detached: true,
     });
     await once(worker, 'message');
-    renice(worker.pid, backgroundNiceness);
     workers.push(worker);
   }
   const connection = await Connection.connect({ address });

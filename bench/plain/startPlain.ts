@@ -7,7 +7,6 @@ import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import { databaseUrl, ensurePasswords } from '../../dev/stack/passwords.ts';
 import { ensureDatabase } from '../../dev/stack/postgresRoles.ts';
-import { backgroundNiceness, renice } from '../../dev/stack/renice.ts';
 import type { DevStack } from '../../test/support/devStack.ts';
 import type { PlainSettings } from './settings.ts';
 
@@ -55,9 +54,9 @@ export async function startPlain(stack: DevStack, project: string): Promise<Plai
     temporalAddress,
     taskQueue: 'plain',
   };
-  const api = await launch('plainApiMain.ts', settings, 0);
+  const api = await launch('plainApiMain.ts', settings);
   const working = await Promise.all(
-    Array.from({ length: workers }, () => launch('plainWorkerMain.ts', settings, backgroundNiceness)),
+    Array.from({ length: workers }, () => launch('plainWorkerMain.ts', settings)),
   );
   const url = `http://127.0.0.1:${(api.message as { port: number }).port}`;
   return {
@@ -75,13 +74,12 @@ interface Launched {
   message: unknown;
 }
 
-async function launch(name: string, settings: PlainSettings, niceness: number): Promise<Launched> {
+async function launch(name: string, settings: PlainSettings): Promise<Launched> {
   const child = fork(fileURLToPath(new URL(name, import.meta.url)), [JSON.stringify(settings)], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     // A session of its own, as the processes of a stack have.
     detached: true,
   });
-  renice(child.pid, niceness);
   const [message] = await Promise.race([
     once(child, 'message'),
     once(child, 'exit').then(() => Promise.reject(new Error(`${name} did not start`))),

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { renice } from './renice.ts';
 import type { Service, ServiceName } from './service.ts';
 
 export interface NodeServiceOptions {
@@ -9,28 +8,24 @@ export interface NodeServiceOptions {
   entry: string;
   env: Readonly<Record<string, string | undefined>>;
   graceMs: number;
-  /** 0 is normal; higher yields to the others (`nice`). */
-  niceness?: number;
 }
 
 /**
  * A Node process of ours: it sends `{ ready: true }` over its IPC channel once it serves, and ends when the channel
  * closes, which it does with its parent, however that ends.
  */
-export function nodeService({ name, entry, env, graceMs, niceness = 0 }: NodeServiceOptions): Service {
+export function nodeService({ name, entry, env, graceMs }: NodeServiceOptions): Service {
   return {
     name,
     stopSignal: 'SIGTERM',
     graceMs,
     spawn(logFd) {
-      const child = spawn(process.execPath, [...nodeFlags, packageFile(entry)], {
+      return spawn(process.execPath, [...nodeFlags, packageFile(entry)], {
         env,
         stdio: ['ignore', logFd, logFd, 'ipc'],
         // Ctrl-C in the terminal is for the supervisor, which stops everything in order.
         detached: true,
       });
-      renice(child.pid, niceness);
-      return child;
     },
     ready: (child) => untilItSaysSo(child, name),
   };

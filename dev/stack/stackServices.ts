@@ -3,7 +3,6 @@ import type { Home } from './home.ts';
 import { nodeService } from './nodeService.ts';
 import type { DatabaseRole } from './passwords.ts';
 import type { Postgres } from './postgres.ts';
-import { backgroundNiceness } from './renice.ts';
 import type { Service } from './service.ts';
 import type { StackPorts } from './stackPorts.ts';
 import type { StackSettings } from './stackSettings.ts';
@@ -99,7 +98,7 @@ export function workerServices(
 ): Service[] {
   const env = { ...stack.baseEnv, ...workerEnv(stack, postgres, temporal, bundle) };
   return workerNames(stack).map((name) =>
-    nodeService({ name, entry: 'workers/main.ts', env, graceMs: 20_000, niceness: backgroundNiceness }),
+    nodeService({ name, entry: 'workers/main.ts', env, graceMs: 20_000 }),
   );
 }
 

@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { untilReady } from './child.ts';
 import type { Home } from './home.ts';
-import { backgroundNiceness, renice } from './renice.ts';
 
 export interface Temporal {
   address: string;
@@ -31,13 +30,11 @@ export function prepareTemporal(home: Home, binary: string, port: number, uiPort
     address: `127.0.0.1:${port}`,
     uiUrl,
     spawn(logFd) {
-      const child = spawn(binary, args, {
+      return spawn(binary, args, {
         cwd: home.temporal,
         stdio: ['ignore', logFd, logFd],
         detached: true,
       });
-      renice(child.pid, backgroundNiceness);
-      return child;
     },
     ready: (child) => untilReady(child, 'temporal', readyMs, () => knowsSearchAttributes(uiUrl)),
   };
