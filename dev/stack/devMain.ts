@@ -1,11 +1,10 @@
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
 import { type CliContext, CliError } from '../../cli/context.ts';
+import { searchFromEnvironment } from '../binaries/temporalBinary.ts';
 import { runProgram } from '../program.ts';
 import { readStackSettings } from './stackSettings.ts';
 import { type RunningStack, startStack } from './startStack.ts';
-import { vendorUrl } from './temporalBinary.ts';
 import { watchProject } from './watchProject.ts';
 
 /** `waybill dev [folder] [--watch]`: the whole of Waybill on this machine, until Ctrl-C. */
@@ -44,12 +43,7 @@ async function dev(folder: string, watch: boolean, context: CliContext): Promise
       settings: readStackSettings(context),
       project: folder,
       baseEnv: Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('WAYBILL_'))),
-      temporal: {
-        cliPath: env.TEMPORAL_CLI_PATH,
-        searchPath: env.PATH ?? '',
-        cache: join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'waybill'),
-        downloadUrl: vendorUrl(process.platform, process.arch),
-      },
+      temporal: searchFromEnvironment(env),
       signal: asked.signal,
       say,
     });

@@ -1,19 +1,15 @@
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { exitCode } from '../../cli/context.ts';
 import { tell } from '../../cli/output/print.ts';
+import { searchFromEnvironment } from '../binaries/temporalBinary.ts';
 import { runProgram } from '../program.ts';
 import { examine } from './examine.ts';
 import { readStackSettings } from './stackSettings.ts';
 
 /** `waybill doctor`: what `waybill dev` needs of this machine, and what to do where something is missing. */
 await runProgram(process.env, async ({ context, json }) => {
-  const { env } = context;
   const checks = await examine({
     settings: readStackSettings(context),
-    cliPath: env.TEMPORAL_CLI_PATH,
-    searchPath: env.PATH ?? '',
-    cache: join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'waybill'),
+    search: searchFromEnvironment(context.env),
   });
   if (json) console.log(JSON.stringify({ checks }));
   else

@@ -1,7 +1,7 @@
 import { chmod, chown, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { runToEnd } from '../binaries/runToEnd.ts';
 import { ensurePasswords, hasPasswords, type Passwords } from './passwords.ts';
-import { runToEnd } from './runToEnd.ts';
 import { canReach, type UnprivilegedUser } from './unprivileged.ts';
 
 /** Where root's clusters go when their user cannot reach the home: survives a reboot, unlike a temporary folder. */

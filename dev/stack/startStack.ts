@@ -4,12 +4,13 @@ import { join, resolve } from 'node:path';
 import { readDevJson } from '../../cli/embedded/devJson.ts';
 import { takeLock } from '../../cli/lock.ts';
 import { writeAtomically } from '../../cli/writeAtomically.ts';
+import { ProgramFailed, runToEnd } from '../binaries/runToEnd.ts';
+import { findTemporal, type TemporalSearch } from '../binaries/temporalBinary.ts';
 import { type Home, openHome, removeDevJson, writeDevJson } from './home.ts';
 import { ensureGrantKeys, ensureInstance, makeWorkloadKey } from './identityOfHome.ts';
 import { nodeFlags, packageFile } from './nodeService.ts';
 import { type Postgres, preparePostgres } from './postgres.ts';
 import { endLeftovers } from './runRecords.ts';
-import { ProgramFailed, runToEnd } from './runToEnd.ts';
 import { chooseStackPorts } from './stackPorts.ts';
 import {
   apiService,
@@ -25,14 +26,13 @@ import {
 import type { StackSettings } from './stackSettings.ts';
 import { createSupervisor, type Supervisor } from './supervise.ts';
 import { prepareTemporal } from './temporal.ts';
-import { findTemporal, type TemporalSearch } from './temporalBinary.ts';
 import { ensureWorkflowBundle } from './workflowBundle.ts';
 
 export interface StackOptions {
   settings: StackSettings;
   project: string;
   baseEnv: Stack['baseEnv'];
-  temporal: Pick<TemporalSearch, 'cliPath' | 'searchPath' | 'cache' | 'downloadUrl'>;
+  temporal: Pick<TemporalSearch, 'cliPath' | 'searchPath' | 'cache' | 'indexUrl'>;
   /** Aborted when whoever waits for the start no longer does. */
   signal: AbortSignal;
   say(line: string): void;

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { runToEnd } from '../binaries/runToEnd.ts';
 import type { Home } from './home.ts';
 import { nodeFlags, packageFile } from './nodeService.ts';
-import { runToEnd } from './runToEnd.ts';
 
 /**
  * The bundle of the workflows as they are now; made where the home has none of this digest (about 4 s), in a process

@@ -1,8 +1,6 @@
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
-import { findTemporal, vendorUrl } from '../../../dev/stack/temporalBinary.ts';
+import { findTemporal, searchFromEnvironment } from '../../../dev/binaries/temporalBinary.ts';
 
 /** A real development server in memory, of the binary that the embedded stack uses. About a second, once that is there. */
 export async function startTemporalForTest(): Promise<{ env: TestWorkflowEnvironment; binary: string }> {
@@ -21,10 +19,7 @@ export async function startTemporalForTest(): Promise<{ env: TestWorkflowEnviron
 /** Temporal’s command line, which holds the server. */
 export function findTemporalForTest(): Promise<string> {
   return findTemporal({
-    cliPath: process.env.TEMPORAL_CLI_PATH,
-    searchPath: process.env.PATH ?? '',
-    cache: join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'waybill'),
-    downloadUrl: vendorUrl(process.platform, process.arch),
+    ...searchFromEnvironment(process.env),
     signal: new AbortController().signal,
     say: () => {},
   });

@@ -11,7 +11,7 @@ import * as client from 'openid-client';
 import { cliClientId, devGrantType, obtainToken } from '../../cli/embedded/obtainToken.ts';
 import { createIdp } from '../../dev/stack/idp.ts';
 import { ensureIdpKeys, type IdpKeys, serviceKeyFile } from '../../dev/stack/idpKeys.ts';
-import { openBrowser } from './browser.ts';
+import { openBrowser } from '../cli/browser.ts';
 
 const server = createServer();
 let issuer: string;
