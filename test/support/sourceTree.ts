@@ -95,7 +95,8 @@ export function importCircles(): string[][] {
 
 /** Which files declare and export a name; names that a file only passes on from another do not count. */
 export function exportedNames(files: readonly string[]): Map<string, string[]> {
-  const declared = /^export (?:declare )?(?:abstract )?(?:async )?(?:const|let|class|interface|type|enum|function\*?) (\w+)/gm;
+  const declared =
+    /^export (?:declare )?(?:abstract )?(?:async )?(?:const|let|class|interface|type|enum|function\*?) (\w+)/gm;
   const names = new Map<string, string[]>();
   for (const file of files) {
     for (const name of new Set([...textOf(file).matchAll(declared)].map(([, name]) => name!)))
