@@ -1,13 +1,13 @@
-import type { ApprovalManifest } from '../domain/approvals/approval.ts';
 import { ineligible, type RecordedDecision, tally } from '../domain/approvals/approval.ts';
 import type { ApprovalCode } from '../domain/approvals/approvalTerms.ts';
 import { approverOf, type DecisionClaims, type DecisionMessage } from '../domain/approvals/decision.ts';
+import type { ApprovalManifest } from '../domain/approvals/gate.ts';
 import { canonicalJson } from '../domain/canonicalJson.ts';
 import { WaybillError } from '../domain/errors.ts';
+import type { VerifiedGrant } from '../domain/grants/grant.ts';
 import { principalOf } from '../domain/grants/grant.ts';
 import { type DefinitionFacts, pipelineResourceOf } from '../domain/policies/policy.ts';
 import type { StandingApproval } from '../domain/ports/approvals.ts';
-import type { VerifiedGrant } from '../domain/ports/grants.ts';
 import { requesterOf } from '../domain/principal.ts';
 import type { Credential } from '../domain/revocation.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';

@@ -1,4 +1,5 @@
 import type { DecisionClaims, DecisionMessage } from '../domain/approvals/decision.ts';
+import type { VerifiedGrant } from '../domain/grants/grant.ts';
 import type { Policy } from '../domain/policies/policy.ts';
 import type { RunApprovals } from '../domain/ports/approvals.ts';
 import type { AuditLog } from '../domain/ports/audit.ts';
@@ -7,7 +8,7 @@ import type { Batches } from '../domain/ports/batches.ts';
 import type { Compute } from '../domain/ports/compute.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { DeliveryLog, WebhookSender } from '../domain/ports/deliveries.ts';
-import type { GrantVerifier, VerifiedGrant } from '../domain/ports/grants.ts';
+import type { GrantVerifier } from '../domain/ports/grants.ts';
 import type { Ledger } from '../domain/ports/ledger.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { type Approval, approvalStates, gates } from '../domain/approvals/approval.ts';
+import { type Approval, approvalStates } from '../domain/approvals/approval.ts';
+import { gates } from '../domain/approvals/gate.ts';
 import { approvalLinksOf, runLinksOf } from '../domain/links.ts';
 import type { ApiOptions } from './ports.ts';
 import { RequesterView, RunView } from './runView.ts';

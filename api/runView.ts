@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { gates } from '../domain/approvals/approval.ts';
+import { gates } from '../domain/approvals/gate.ts';
 import { approvalLinksOf, runLinksOf } from '../domain/links.ts';
 import { principalKinds } from '../domain/principal.ts';
 import { type Run, runStates } from '../domain/runs/run.ts';

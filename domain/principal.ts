@@ -12,6 +12,9 @@ export interface Principal {
   actor?: { id: string; issuer: string; subject: string; kind: PrincipalKind };
 }
 
+/** Characters of the longest role that a project can declare. */
+export const roleNameMax = 100;
+
 export const principalKinds = ['person', 'service', 'agent'] as const;
 export type PrincipalKind = (typeof principalKinds)[number];
 

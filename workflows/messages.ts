@@ -1,7 +1,8 @@
 import { defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { ApprovalStatus } from '../activities/approvalStatus.ts';
-import type { ApprovalState, Gate } from '../domain/approvals/approval.ts';
+import type { ApprovalState } from '../domain/approvals/approval.ts';
 import type { DecisionMessage } from '../domain/approvals/decision.ts';
+import type { Gate } from '../domain/approvals/gate.ts';
 import { adoptUpdate } from '../domain/grants/grantHeader.ts';
 import type { Counts, RunState } from '../domain/runs/run.ts';
 

@@ -1,8 +1,9 @@
 import { compactVerify, errors } from 'jose';
 import type { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
+import type { VerifiedGrant } from '../../domain/grants/grant.ts';
 import { GrantClaims } from '../../domain/grants/grant.ts';
-import type { GrantVerifier, VerifiedGrant } from '../../domain/ports/grants.ts';
+import type { GrantVerifier } from '../../domain/ports/grants.ts';
 import { type GrantForm, readGrantForm } from './grantForm.ts';
 import type { KeyRoots } from './keyRoots.ts';
 import { createPublishedKeys, type KeySource, type PublishedKey } from './publishedKeys.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Identified } from '../../domain/ports/authenticator.ts';
-import type { Principal } from '../../domain/principal.ts';
+import { type Principal, roleNameMax } from '../../domain/principal.ts';
 import type { SchedulerActor } from '../../domain/schedules/delegation.ts';
 import {
   type Caller,
@@ -55,7 +55,7 @@ export function callerOf(
       subject: claims.sub,
       kind: kind.data,
       tenant: tenant.data,
-      roles: [...new Set(roles.data)],
+      roles: [...new Set(roles.data)].filter(isRoleName),
       ...(person !== undefined && { person }),
       ...(actor && { actor }),
     },
@@ -63,6 +63,11 @@ export function callerOf(
 }
 
 type Unplaced = Extract<Identified, { outcome: 'unplaced' }>;
+
+/** What `policies/roles.json` can declare and PostgreSQL can store. No policy can mean another name. */
+function isRoleName(name: string): boolean {
+  return name.length >= 1 && name.length <= roleNameMax && name.isWellFormed() && !name.includes('\0');
+}
 
 /** Subjects are unique within their issuer only, and the zero byte keeps `a` + `bc` apart from `ab` + `c`. */
 export function principalId(issuer: string, subject: string): string {

@@ -13,10 +13,15 @@ const ClaimPath = z.union([z.string().min(1), z.array(z.string().min(1)).min(1).
 
 /** A tenant becomes part of keys and names everywhere, so it is kept to characters that mean nothing anywhere. */
 export const Tenant = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
+/**
+ * Any list of names: a directory lists all groups of a user, and policies ignore those that they do not declare. Only its total
+ * length is limited, far above what fits into the headers of a request.
+ */
 export const Roles = z
-  .array(z.string().regex(/^[\x21-\x7e]{1,100}$/))
+  .array(z.string())
   .min(1)
-  .max(100);
+  .refine((names) => names.reduce((sum, name) => sum + name.length, 0) <= roleCharactersMax);
+const roleCharactersMax = 65_536;
 export const Kind = z.enum(principalKinds);
 /** OpenID Connect Core 1.0, section 2: at most 255 ASCII characters. So no two subjects can look alike. */
 export const Subject = z.string().regex(/^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/);

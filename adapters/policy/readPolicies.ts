@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { policySetTextToParts, policyToJson } from '@cedar-policy/cedar-wasm/nodejs';
 import { z } from 'zod';
 import type { PolicySet } from '../../domain/policies/policy.ts';
+import { roleNameMax } from '../../domain/principal.ts';
 import { policyInvalid } from './policyInvalid.ts';
 import { defaultRoles } from './schema.ts';
 import { type Place, validatePolicies } from './validatePolicies.ts';
@@ -90,7 +91,7 @@ function checkIds(found: readonly FoundPolicy[]): void {
   }
 }
 
-const Roles = z.array(z.string().min(1).max(100)).min(1).max(100);
+const Roles = z.array(z.string().min(1).max(roleNameMax)).min(1).max(100);
 
 function rolesIn(text: string): readonly string[] {
   try {

@@ -4,12 +4,13 @@ import type { Headers } from '@temporalio/common';
 import type { ActivityInterceptors } from '@temporalio/worker';
 import type { AuditEvent } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
+import type { VerifiedGrant } from '../../domain/grants/grant.ts';
 import { actorOf, type GrantClaims, type WorkflowGrantClaims } from '../../domain/grants/grant.ts';
 import { type AttemptInfo, asksNoPolicy, failedCheck } from '../../domain/grants/grantChecks.ts';
 import { isRefusal } from '../../domain/grants/refusal.ts';
 import type { AuditLog } from '../../domain/ports/audit.ts';
 import type { Authority, StepDecision } from '../../domain/ports/authority.ts';
-import type { GrantVerifier, VerifiedGrant } from '../../domain/ports/grants.ts';
+import type { GrantVerifier } from '../../domain/ports/grants.ts';
 import { activityFailureOf } from './activityFailure.ts';
 import { faultOf, grantOf, resetOf } from './grantHeader.ts';
 

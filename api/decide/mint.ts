@@ -14,13 +14,14 @@ export interface Decided extends Pick<RecordedDecision, 'vote' | 'comment' | 'fo
 
 /** The decision as the run will verify it: of this person, about exactly this, until the approval’s deadline. */
 export async function mintDecision(
-  { grantSigner }: ApiPorts,
+  { grantSigner, policy }: ApiPorts,
   { instance, namespace }: ApiOptions,
   approval: Approval,
   { vote, digest, comment, form }: Decided,
   { principal, credential }: Pick<Authorization, 'principal' | 'credential'>,
   txn: string,
 ): Promise<{ id: string; jws: string }> {
+  const roles = [...policy.roles, ...approval.by];
   const id = `dec_${uuidv7()}`;
   const claims: DecisionClaims = {
     iss: `urn:waybill:${instance}`,
@@ -30,7 +31,7 @@ export async function mintDecision(
     jti: id,
     txn,
     sub: principal.id,
-    req: { ...claimsOf(principal, credential), kind: 'person' },
+    req: { ...claimsOf(principal, credential, roles), kind: 'person' },
     tctx: {
       tenant: approval.tenant,
       namespace,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type ApprovalManifest, gates } from '../../domain/approvals/approval.ts';
+import { type ApprovalManifest, gates } from '../../domain/approvals/gate.ts';
 import { scheduleLinksOf } from '../../domain/links.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import { ScheduleTerms } from '../../domain/schedules/schedule.ts';

@@ -1,11 +1,11 @@
 import { uuidv7 } from 'uuidv7';
 import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
 import { claimsOf } from '../../domain/grants/claimedRequester.ts';
+import type { VerifiedGrant } from '../../domain/grants/grant.ts';
 import { actionsOfRun } from '../../domain/grants/grant.ts';
 import { scheduleLinksOf } from '../../domain/links.ts';
 import { pipelineResourceOf } from '../../domain/policies/policy.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
-import type { VerifiedGrant } from '../../domain/ports/grants.ts';
 import type { GivenDelegation, ScheduleDraft } from '../../domain/ports/schedules.ts';
 import type { Principal } from '../../domain/principal.ts';
 import type { Credential } from '../../domain/revocation.ts';
@@ -36,7 +36,7 @@ export function mayResume({ id, actor }: Principal, { owner, pausedBy }: Schedul
 
 /** Signs what the caller agrees to. `sinceS`: from which times on; `lifetimeS`: for how long. */
 export async function giveConsent(
-  { grantSigner }: ApiPorts,
+  { grantSigner, policy }: ApiPorts,
   options: ApiOptions,
   {
     principal,
@@ -61,7 +61,7 @@ export async function giveConsent(
     exp: nowS + Math.min(lifetimeS, delegationMaxS),
     jti: `dlg_${uuidv7()}`,
     sub: principal.id,
-    req: claimsOf(principal, credential),
+    req: claimsOf(principal, credential, policy.roles),
     tenant: principal.tenant,
     schedule: draft.id,
     pipeline: pipeline.manifest.id,

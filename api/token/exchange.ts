@@ -1,5 +1,6 @@
 import { uuidv7 } from 'uuidv7';
 import { WaybillError } from '../../domain/errors.ts';
+import type { VerifiedGrant } from '../../domain/grants/grant.ts';
 import { actorOf } from '../../domain/grants/grant.ts';
 import { failedCheck } from '../../domain/grants/grantChecks.ts';
 import { differenceFrom } from '../../domain/grants/grantedRun.ts';
@@ -9,7 +10,6 @@ import {
   stepTokenType,
   tokenKinds,
 } from '../../domain/grants/stepToken.ts';
-import type { VerifiedGrant } from '../../domain/ports/grants.ts';
 import type { RunFacts } from '../../domain/runs/runFacts.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';

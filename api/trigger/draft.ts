@@ -91,7 +91,7 @@ export async function mint(
     txn: draft.txn,
     sub: principal.id,
     scope: granted.join(' '),
-    req: claimsOf(principal, draft.credential),
+    req: claimsOf(principal, draft.credential, ports.policy.roles),
     ...(principal.actor && {
       act: {
         id: principal.actor.id,

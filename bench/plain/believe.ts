@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import type { GrantClaims } from '../../domain/grants/grant.ts';
-import type { VerifiedGrant } from '../../domain/ports/grants.ts';
+import type { GrantClaims, VerifiedGrant } from '../../domain/grants/grant.ts';
 import type { RunStates } from '../../domain/ports/runs.ts';
 import type { RunFacts } from '../../domain/runs/runFacts.ts';
 import { describeSource } from '../../domain/sources/sourceDescription.ts';

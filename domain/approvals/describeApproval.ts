@@ -2,12 +2,16 @@ import { z } from 'zod';
 import { parseDuration } from '../duration.ts';
 import { DefinitionError } from '../pipelines/definitionError.ts';
 import { checkStrict } from '../pipelines/strictSchema.ts';
-import { type ApprovalManifest, gates } from './approval.ts';
+import { roleNameMax } from '../principal.ts';
 import type { ApprovalCode } from './approvalTerms.ts';
+import { type ApprovalManifest, gates } from './gate.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
 
-const role = z.string().regex(/^[^\s\0]{1,128}$/, 'must be the name of a role');
+const role = z
+  .string()
+  .max(roleNameMax)
+  .regex(/^[^\0]+$/, 'must be the name of a role');
 const roles = z.union([role.transform((one) => [one]), z.array(role).min(1).max(16)]);
 const duration = z.string().transform((text, context) => {
   const durationMs = parseDuration(text);

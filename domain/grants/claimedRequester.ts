@@ -35,17 +35,21 @@ export const claimedRequester = z.strictObject({
 
 type ClaimedRequester = z.infer<typeof claimedRequester>;
 
-/** What is claimed of somebody whose token was verified, issued when that was. */
+/**
+ * Claims of a caller whose token was verified. `roles` are those that can decide anything (what the policy declares, what an approval asks
+ * for): a token may list hundreds of others, and each header of a workflow would carry them.
+ */
 export function claimsOf(
   { issuer, subject, kind, roles, person }: Principal,
   { issuedAtS }: Credential,
+  effectiveRoles: readonly string[],
 ): ClaimedRequester {
   return {
     iss: issuer,
     sub: subject,
     iat: Math.floor(issuedAtS),
     kind,
-    roles: [...roles],
+    roles: roles.filter((role) => effectiveRoles.includes(role)),
     ...(person !== undefined && { person }),
   };
 }

@@ -2,7 +2,6 @@ import { z } from 'zod';
 import type { AuditEvent } from '../audit.ts';
 import type { Manifest } from '../pipelines/manifest.ts';
 import type { Action } from '../policies/policy.ts';
-import type { VerifiedGrant } from '../ports/grants.ts';
 import type { Principal } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
 import {
@@ -130,6 +129,12 @@ export const GrantClaims = z.strictObject({
   }),
 });
 export type GrantClaims = z.infer<typeof GrantClaims>;
+
+/** Claims of which the signature, issuer, audience and type are verified, and the thumbprint of the key that signed them. */
+export interface VerifiedGrant<Claims = GrantClaims> {
+  claims: Claims;
+  key: string;
+}
 
 /** Who a run acts for, and who acts for them, as audit events name them. */
 export function actorOf({

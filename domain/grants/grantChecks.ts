@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { Authority } from '../ports/authority.ts';
-import type { VerifiedGrant } from '../ports/grants.ts';
+import type { VerifiedGrant } from './grant.ts';
 import { type GrantClaims, isHousekeeping, type WorkflowGrantClaims } from './grant.ts';
 import { callerActivity } from './grantHeader.ts';
 import type { Refusal } from './refusal.ts';

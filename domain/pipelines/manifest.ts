@@ -1,4 +1,4 @@
-import type { ApprovalManifest } from '../approvals/approval.ts';
+import type { ApprovalManifest } from '../approvals/gate.ts';
 import type { ScheduleTerms } from '../schedules/schedule.ts';
 import type { FieldOrder } from '../sources/watermark.ts';
 

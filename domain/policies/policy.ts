@@ -1,5 +1,4 @@
 import type { Principal } from '../principal.ts';
-import type { Run } from '../runs/run.ts';
 
 /** Every action that a policy decides about: what callers do, and what the steps of a run do in their name. */
 export const callerActions = [
@@ -145,7 +144,17 @@ export function pipelineResourceOf(definition: DefinitionFacts, tenant: string):
 }
 
 /** A run is what its own definition makes it, also once the project has another, or none. */
-export function runResourceOf({ id, tenant, requestedBy, definition }: Run): RunResource {
+export function runResourceOf({
+  id,
+  tenant,
+  requestedBy,
+  definition,
+}: {
+  id: string;
+  tenant: string;
+  requestedBy: { id: string };
+  definition: DefinitionFacts;
+}): RunResource {
   const { kind: _, tenant: __, ...pipeline } = pipelineResourceOf(definition, tenant);
   return { kind: 'run', id, tenant, requestedBy: requestedBy.id, pipeline };
 }

@@ -1,4 +1,4 @@
-import type { ApprovalManifest } from '../approvals/approval.ts';
+import type { ApprovalManifest } from '../approvals/gate.ts';
 import { type DefinitionFacts, type Policy, rolesThatMay } from './policy.ts';
 import { Hypothesis, questionOf } from './policyQuery.ts';
 

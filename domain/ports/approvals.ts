@@ -1,11 +1,6 @@
-import type {
-  Approval,
-  ApprovalManifest,
-  ApprovalState,
-  ApprovalSubject,
-  RecordedDecision,
-} from '../approvals/approval.ts';
+import type { Approval, ApprovalState, ApprovalSubject, RecordedDecision } from '../approvals/approval.ts';
 import type { DecisionClaims } from '../approvals/decision.ts';
+import type { ApprovalManifest } from '../approvals/gate.ts';
 import type { AuditEvent } from '../audit.ts';
 import type { Requester } from '../principal.ts';
 import type { Run } from '../runs/run.ts';

@@ -1,5 +1,4 @@
-import type { GrantClaims, WorkflowGrantClaims } from '../grants/grant.ts';
-import type { VerifiedGrant } from './grants.ts';
+import type { GrantClaims, VerifiedGrant, WorkflowGrantClaims } from '../grants/grant.ts';
 
 /**
  * What holds today, beside what a grant says. Answers at once, from knowledge of at most 10 s of age; where that is

@@ -1,6 +1,6 @@
 import type { DecisionClaims, decisionType } from '../approvals/decision.ts';
 import type { AuditEvent } from '../audit.ts';
-import type { GrantClaims, grantType } from '../grants/grant.ts';
+import type { GrantClaims, grantType, VerifiedGrant } from '../grants/grant.ts';
 import type { GrantKey, GrantKeyState } from '../grants/grantKey.ts';
 import type { StepTokenClaims, stepTokenType } from '../grants/stepToken.ts';
 import type { DelegationClaims, delegationType } from '../schedules/delegation.ts';
@@ -27,12 +27,6 @@ export interface GrantKeys {
   rotate(
     by: Pick<AuditEvent, 'tenant' | 'actor' | 'txn'> & Partial<Pick<AuditEvent, 'detail'>>,
   ): Promise<GrantKey & { state: GrantKeyState }>;
-}
-
-/** Claims of which the signature, issuer, audience and type are verified, and the thumbprint of the key that signed them. */
-export interface VerifiedGrant<Claims = GrantClaims> {
-  claims: Claims;
-  key: string;
 }
 
 /**

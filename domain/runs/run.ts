@@ -1,4 +1,4 @@
-import type { ApprovalManifest } from '../approvals/approval.ts';
+import type { ApprovalManifest } from '../approvals/gate.ts';
 import type { DefinitionFacts } from '../policies/policy.ts';
 import type { Requester } from '../principal.ts';
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { approvalStates, gates } from '../approvals/approval.ts';
+import { approvalStates } from '../approvals/approval.ts';
+import { gates } from '../approvals/gate.ts';
 import { runStates } from '../runs/run.ts';
 
 const count = z.int().min(0);

@@ -216,6 +216,23 @@ describe('a decision', () => {
       assert.equal(policy.decide({ ...question, principal: { ...alice, ...other } }).allowed, false);
   });
 
+  it('counts declared roles of any name, and ignores all others of any number', () => {
+    const declared = ['data-engineer', 'All Employees', 'Prüfer'];
+    const policies = Object.fromEntries(
+      declared.map((role, i) => [
+        `a/${i}`,
+        `permit (principal in Waybill::Role::"${role}", action, resource);`,
+      ]),
+    );
+    const policy = createPolicyEngine({ policies, roles: declared });
+    const others = Array.from({ length: 500 }, (_, i) => `Gruppe für ${i}`);
+    const decide = (roles: string[]) =>
+      policy.decide({ ...question, principal: { ...alice, roles } }).allowed;
+    for (const role of declared) assert.equal(decide([...others, role]), true, role);
+    assert.equal(decide(others), false);
+    assert.equal(decide([]), false);
+  });
+
   it('is by one digest for equal sets, however they are written down', () => {
     const digestOf = (set: PolicySet) => createPolicyEngine(set).digest;
     const [a, b] = ['permit (principal, action, resource);', 'forbid (principal, action, resource);'];

@@ -214,6 +214,38 @@ describe('the claims of people', () => {
       assert.equal(missing(await authenticate(await people.token({ groups: none }))), 'roles');
   });
 
+  describe('a list of roles', () => {
+    const directory = Array.from({ length: 500 }, (_, i) => `group-${i}`);
+    for (const [what, roles] of Object.entries({
+      'a name with a blank': ['data-engineer', 'All Employees'],
+      'a name with an umlaut': ['Prüfer', 'data-engineer'],
+      'hundreds of groups': [...directory, 'data-engineer'],
+    }))
+      it(`with ${what} is accepted as it is`, async () => {
+        const { authenticate } = await trusted();
+        assert.deepEqual(placed(await authenticate(await people.token({ roles }))).roles, roles);
+      });
+
+    it('loses the names that no project can declare', async () => {
+      const { authenticate } = await trusted();
+      const roles = ['', 'x'.repeat(101), 'a\0b', '\ud800', 'data-engineer', 'data-engineer'];
+      assert.deepEqual(placed(await authenticate(await people.token({ roles }))).roles, ['data-engineer']);
+    });
+
+    it('is refused where it is no list of strings', async () => {
+      const { authenticate } = await trusted();
+      for (const roles of [undefined, null, 'data-engineer', {}, ['data-engineer', 7], [['data-engineer']]])
+        assert.equal(missing(await authenticate(await people.token({ roles }))), 'roles');
+    });
+
+    it('is refused above 65,536 characters', async () => {
+      const { authenticate } = await trusted();
+      const roles = Array.from({ length: 656 }, (_, i) => `${i}`.padEnd(100, 'x'));
+      assert.equal(missing(await authenticate(await people.token({ roles }))), 'roles');
+      placed(await authenticate(await people.token({ roles: roles.slice(1) })));
+    });
+  });
+
   it('accounts are of one human where the issuer says so, and who says nothing then is nobody', async () => {
     const { authenticate } = await trusted({ person: { claim: ['employee', 'number'] } });
     const personOf = async (claims: Record<string, unknown>) =>

@@ -10,8 +10,8 @@ import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { DecisionClaims, decisionType } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { WaybillError } from '../../domain/errors.ts';
+import type { VerifiedGrant } from '../../domain/grants/grant.ts';
 import type { Definitions } from '../../domain/ports/definitions.ts';
-import type { VerifiedGrant } from '../../domain/ports/grants.ts';
 import type { Api } from '../api/startApi.ts';
 
 /** The step of a run that looks at what update and signal brought, against the database of an API, as a worker has it. */

@@ -6,12 +6,9 @@ import { uuidv7 } from 'uuidv7';
 import { createRunApprovals } from '../../../adapters/postgres/approvals/runApprovals.ts';
 import { createRunStates } from '../../../adapters/postgres/runs/runStates.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
-import {
-  type ApprovalManifest,
-  type ApprovalSubject,
-  refusalOf,
-} from '../../../domain/approvals/approval.ts';
+import { type ApprovalSubject, refusalOf } from '../../../domain/approvals/approval.ts';
 import { approverOf, type DecisionClaims } from '../../../domain/approvals/decision.ts';
+import type { ApprovalManifest } from '../../../domain/approvals/gate.ts';
 import type {
   Asked,
   DecisionMade,
