@@ -18,6 +18,7 @@ import { statusOf } from './workflowStatus.ts';
 
 const everyMs = 10_000;
 const runsMax = 50;
+const sweepEveryMs = 600_000;
 
 export interface ReconcileOptions {
   openRuns: OpenRuns;
@@ -48,6 +49,7 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
   let afterDelivery = '';
   let afterSchedule = firstPlace;
   let woken = false;
+  let sweptAtMs = Number.NEGATIVE_INFINITY;
 
   async function pass(): Promise<void> {
     if (!woken) await wakeWaiting(options);
@@ -61,6 +63,9 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
     }
     afterDelivery = await reconcileDeliveries(options, afterDelivery);
     afterSchedule = await reconcileSchedules(options, afterSchedule);
+    if (performance.now() - sweptAtMs < sweepEveryMs) return;
+    sweptAtMs = performance.now();
+    await options.temporalSchedules.deleteAbandoned();
   }
 
   const running = (async () => {

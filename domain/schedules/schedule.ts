@@ -25,19 +25,31 @@ const httpUrl = z
   .max(2_048)
   .refine((url) => !/[\s\p{Cc}\p{Cs}]/u.test(url), 'Percent-encode white space and control characters.');
 
+/** Blanks count once, and `?` of Quartz stands for any day. */
+function normalizeCron(text: string): string {
+  const fields = text.trim().split(/\s+/);
+  return fields.map((field, i) => (field === '?' && (i === 2 || i === 4) ? '*' : field)).join(' ');
+}
+
+function checkCron(text: string, context: z.RefinementCtx): void {
+  const fields = text.split(' ').filter((field) => field !== '');
+  const message =
+    fields.length !== 5
+      ? `Cron has five fields: minute, hour, day of month, month, day of week. This one has ${fields.length}.`
+      : text.includes('?')
+        ? 'A ? stands for any day: it is a whole field, of the day of the month or of the day of the week. Use * elsewhere.'
+        : /^[\dA-Za-z*,/ -]+$/.test(text)
+          ? undefined
+          : 'A field of cron has digits, names such as MON, and * , - / only.';
+  if (message !== undefined) context.addIssue({ code: 'custom', message });
+}
+
 /**
  * When it is due: at the times of `cron`, `every` and `calendars` together. Whether a time exists, what a zone makes of it and
  * when the clocks change is for Temporal, which reads them.
  */
 const timing = {
-  cron: z
-    .string()
-    .regex(
-      /^[\dA-Za-z*,/-]+( [\dA-Za-z*,/-]+){4}$/,
-      'Five fields: minute, hour, day of month, month, day of week.',
-    )
-    .max(500)
-    .optional(),
+  cron: z.string().max(500).overwrite(normalizeCron).superRefine(checkCron).optional(),
   every: duration(secondMs, 366 * dayMs, '1s to 366d')
     .optional()
     .describe('Since 1970, shifted by `offset`.'),

@@ -2,7 +2,7 @@ import { Piscina } from 'piscina';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Compute, StageResult } from '../../domain/ports/compute.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
-import { Semaphore } from './semaphore.ts';
+import { Semaphore } from '../../domain/semaphore.ts';
 import type { Answer, Task } from './thread.ts';
 
 export interface ComputePool extends Compute {

@@ -5,8 +5,8 @@ import { after, before, describe, it } from 'node:test';
 import { loadModule } from '../../adapters/project/loadModule.ts';
 import type { DefinitionRef } from '../../domain/ports/compute.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
+import { Semaphore } from '../../domain/semaphore.ts';
 import { type ComputePool, createComputePool } from '../../engine/threads/pool.ts';
-import { Semaphore } from '../../engine/threads/semaphore.ts';
 
 describe('threads', () => {
   let folder: string;

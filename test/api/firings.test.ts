@@ -32,9 +32,11 @@ describe('a worker that asks whether a schedule may fire', () => {
     times: async (_, { fromMs }) => ({
       timesMs: times.length > 0 ? times : due ? [fromMs] : [],
       complete: true,
+      disputedMs: [],
     }),
     describe: async () => known,
     execution: async () => execution,
+    deleteAbandoned: async () => 0,
   };
 
   before(async () => {

@@ -281,6 +281,7 @@ const awayTimetable: TemporalSchedules = {
   times: () => Promise.reject(new WaybillError('TemporalUnavailable')),
   describe: () => Promise.reject(new WaybillError('TemporalUnavailable')),
   execution: () => Promise.reject(new WaybillError('TemporalUnavailable')),
+  deleteAbandoned: () => Promise.reject(new WaybillError('TemporalUnavailable')),
 };
 
 export type Api = Awaited<ReturnType<typeof startApi>>;

@@ -38,9 +38,11 @@ export async function standInForSchedule(
     times: async (_, { fromMs, toMs }) => ({
       timesMs: timesMs.filter((ms) => ms >= fromMs && ms <= toMs),
       complete: true,
+      disputedMs: [],
     }),
     describe: async () => ({ asRecorded: true, paused: false, note: '', recent, nextMs: [] }),
     execution: createTemporalSchedules({ client, taskQueue }).execution,
+    deleteAbandoned: async () => 0,
   };
 
   return {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Client, ScheduleUpdateOptions } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import { uuidv7 } from 'uuidv7';
 import { formOf } from '../../../adapters/temporal/scheduleForm.ts';
 import { createTemporalSchedules } from '../../../adapters/temporal/temporalSchedules.ts';
 import type { TemporalSchedules } from '../../../domain/ports/temporalSchedules.ts';
@@ -66,8 +67,11 @@ describe('times, as Temporal computes them', () => {
     const asked = createTemporalSchedules({ client: replaced, taskQueue: 'waybill' });
     const terms = ScheduleTerms.parse({ cron: '0 6 * * *', timeZone: 'Europe/Vienna' });
     const range = { fromMs: Date.parse('2027-01-01T00:00:00Z'), toMs: Date.parse('2027-01-01T12:00:00Z') };
-    assert.deepEqual((await asked.times(terms, range)).timesMs, [Date.parse('2027-01-01T05:00:00Z')]);
-    // Nor is it kept what else was said.
+    const answer = await asked.times(terms, range);
+    assert.deepEqual(answer.timesMs, [Date.parse('2027-01-01T05:00:00Z')]);
+    // The others are told, as times on which Temporal and this process disagree, and the answer is not cached.
+    assert.ok(answer.disputedMs.includes(Date.parse('2027-01-01T05:05:00Z')));
+    assert.ok(!answer.disputedMs.includes(Date.parse('2027-01-01T05:00:00Z')));
     await asked.times(terms, range);
     assert.equal(replacements, 2);
   });
@@ -186,6 +190,93 @@ describe('times, as Temporal computes them', () => {
     for (let left = 1; left > 0; ) {
       left = 0;
       for await (const { scheduleId } of client.schedule.list()) if (/^times-/.test(scheduleId)) left++;
+    }
+  });
+
+  it('of firings wait for no reader; those of a reader are bounded by tenant, and leave the queue with their request', async () => {
+    const gone = new AbortController();
+    const held = Promise.withResolvers<void>();
+    let asked = 0;
+    const slow: Client = Object.create(client, {
+      schedule: {
+        value: Object.create(client.schedule, {
+          create: {
+            value: async (options: Parameters<Client['schedule']['create']>[0]) => {
+              asked++;
+              if (options.spec.timezone === 'Europe/Vienna') await held.promise;
+              return client.schedule.create(options);
+            },
+          },
+        }),
+      },
+    });
+    const schedules = createTemporalSchedules({ client: slow, taskQueue: 'waybill' });
+    const range = { fromMs: Date.parse('2027-01-01T00:00:00Z'), toMs: Date.parse('2027-01-02T00:00:00Z') };
+    const preview = (minute: number, tenant: string, signal = new AbortController().signal) =>
+      schedules.times(ScheduleTerms.parse({ cron: `${minute} 6 * * *`, timeZone: 'Europe/Vienna' }), range, {
+        tenant,
+        signal,
+      });
+    const previews = Array.from({ length: 20 }, (_, minute) => preview(minute, 'acme', gone.signal));
+    await assert.rejects(preview(20, 'acme'), { code: 'TooManyRequests' });
+    const other = preview(21, 'globex');
+    const firing = ScheduleTerms.parse({ cron: '0 6 * * *' });
+    assert.deepEqual((await schedules.times(firing, range)).timesMs, [Date.parse('2027-01-01T06:00:00Z')]);
+    assert.equal(asked, 3);
+    gone.abort(new Error('gone'));
+    held.resolve();
+    const ended = await Promise.allSettled(previews);
+    assert.deepEqual(
+      ended.map(({ status }) => status),
+      [...Array(2).fill('fulfilled'), ...Array(18).fill('rejected')],
+    );
+    assert.deepEqual((await other).timesMs, [Date.parse('2027-01-01T05:21:00Z')]);
+    assert.equal(asked, 4);
+    // What was answered once is answered again without a question.
+    await preview(21, 'globex');
+    assert.equal(asked, 4);
+  });
+
+  it('are asked for by count as far ahead as there are any', async () => {
+    const reader = { tenant: 'acme', signal: new AbortController().signal };
+    const range = {
+      fromMs: Date.parse('2026-01-01T00:00:00Z'),
+      toMs: Date.parse('2100-12-31T00:00:00Z'),
+      count: 3,
+    };
+    const ask = async (timing: object) =>
+      (await temporalSchedules.times(ScheduleTerms.parse(timing), range, reader)).timesMs
+        .slice(0, 3)
+        .map((ms) => new Date(ms).toISOString().slice(0, 10));
+    assert.deepEqual(await ask({ every: '1d', startAt: '2031-01-01T00:00:00Z' }), [
+      '2031-01-01',
+      '2031-01-02',
+      '2031-01-03',
+    ]);
+    assert.deepEqual(await ask({ cron: '0 0 29 2 MON' }), ['2044-02-29', '2072-02-29']);
+    assert.deepEqual(await ask({ cron: '0 0 30 2 *' }), []);
+    assert.deepEqual(await ask({ every: '1d', endAt: '2025-01-01T00:00:00Z' }), []);
+  });
+
+  it('whose question was abandoned leave a schedule that is deleted later', async () => {
+    const create = (scheduleId: string) =>
+      client.schedule.create({
+        scheduleId,
+        spec: { intervals: [{ every: '1d' }] },
+        action: { type: 'startWorkflow', workflowType: 'none', taskQueue: 'none' },
+        state: { paused: true },
+      });
+    const hourAgo = (Date.now() - 3_600_000).toString(16).padStart(12, '0');
+    const abandoned = `times-${hourAgo.slice(0, 8)}-${hourAgo.slice(8)}-7000-8000-000000000000`;
+    const asking = `times-${uuidv7()}`;
+    const foreign = 'times-of-somebody-else';
+    for (const id of [abandoned, asking, foreign]) await create(id);
+    for (let deleted = 0; deleted === 0; ) deleted = await temporalSchedules.deleteAbandoned();
+    await assert.rejects(client.schedule.getHandle(abandoned).describe());
+    for (const id of [asking, foreign]) {
+      const handle = client.schedule.getHandle(id);
+      await handle.describe();
+      await handle.delete();
     }
   });
 

@@ -1,17 +1,22 @@
-import { WaybillError } from '../../domain/errors.ts';
+import { WaybillError } from './errors.ts';
 
 /**
- * Lets `running` callers in at a time and `waiting` wait, in the order they came. `take` resolves with the function
- * that gives the turn back. Throws `Internal` (retryable) where too many wait, and the signal’s reason when it aborts.
+ * Lets `running` callers in at a time and `waiting` callers wait, first come, first served. `take` resolves with the
+ * function that gives the turn back. It throws what `refuse` returns if too many wait (default: `Internal`, retryable),
+ * and the signal’s reason if the signal aborts.
  */
 export class Semaphore {
   readonly #waitingMax: number;
+  readonly #refuse: () => WaybillError;
   readonly #waiting = new Set<() => void>();
   #free: number;
 
-  constructor(options: { running: number; waiting: number }) {
-    this.#free = options.running;
-    this.#waitingMax = options.waiting;
+  constructor({ running, waiting, refuse }: SemaphoreOptions) {
+    this.#free = running;
+    this.#waitingMax = waiting;
+    this.#refuse =
+      refuse ??
+      (() => new WaybillError('Internal', { detail: `${waiting} callers wait for a turn already` }));
   }
 
   async take(signal?: AbortSignal): Promise<() => void> {
@@ -22,9 +27,7 @@ export class Semaphore {
   }
 
   #wait(signal?: AbortSignal): Promise<void> {
-    if (this.#waiting.size >= this.#waitingMax) {
-      throw new WaybillError('Internal', { detail: `${this.#waitingMax} tasks wait for a thread already` });
-    }
+    if (this.#waiting.size >= this.#waitingMax) throw this.#refuse();
     return new Promise((resolve, reject) => {
       const onTurn = () => {
         signal?.removeEventListener('abort', onAbort);
@@ -48,4 +51,10 @@ export class Semaphore {
     this.#waiting.delete(next);
     next();
   }
+}
+
+interface SemaphoreOptions {
+  running: number;
+  waiting: number;
+  refuse?: () => WaybillError;
 }
