@@ -1,11 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { UploadRequest } from '../application/runs/acceptUpload.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { type JsonBody, readBytes, readJsonBody } from './jsonBody.ts';
 import type { Route } from './routeTable.ts';
-import type { Upload } from './trigger/upload.ts';
 
 /** What the body of a route becomes that takes JSON or data; `undefined` where there is none. A form becomes its fields. */
-export type Body = { kind: 'json'; json: JsonBody } | ({ kind: 'upload' } & Omit<Upload, 'query'>);
+export type Body =
+  | { kind: 'json'; json: JsonBody }
+  | ({ kind: 'upload' } & Omit<UploadRequest, 'query' | 'idempotencyKey'>);
 
 const readWithinMs = 30_000;
 

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { OpenAPIV3_1 } from 'openapi-types';
 import { z } from 'zod';
+import { Envelope } from '../application/runs/acceptEnvelope.ts';
 import {
   ApprovalEventData,
   RunEventData,
@@ -19,7 +20,6 @@ import { PipelineView } from './routes/pipelines.ts';
 import { RevocationView } from './routes/revocations.ts';
 import { RunView } from './runView.ts';
 import { FiringView, ScheduleDetail, ScheduleView } from './scheduleView.ts';
-import { Envelope } from './trigger/envelope.ts';
 
 /** Schemas that the document names once; a registry of our own, since pipelines may register theirs globally. */
 const named = z.registry<{ id: string }>();

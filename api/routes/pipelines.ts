@@ -1,12 +1,12 @@
 import { z } from 'zod';
+import { readablePipelines } from '../../application/readable.ts';
+import { jsonSchemaOf } from '../../application/runs/parameters.ts';
 import { type ApprovalManifest, gates } from '../../domain/approvals/gate.ts';
 import { scheduleLinksOf } from '../../domain/links.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import { ScheduleTerms } from '../../domain/schedules/schedule.ts';
 import { byId, handler, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { readablePipelines } from '../readablePipelines.ts';
-import { jsonSchemaOf } from '../trigger/parameters.ts';
 
 export const PipelineView = z.object({
   id: z.string(),
@@ -62,7 +62,7 @@ export function listPipelines(ports: ApiPorts) {
       tags: ['pipelines'],
       response: { 200: pageOf(PipelineView) },
     },
-    async ({ admission: { principal } }) => ({
+    async ({ authorization: { principal } }) => ({
       items: readablePipelines(ports, principal).map(viewOf),
       nextCursor: null,
     }),
@@ -77,8 +77,8 @@ export function getPipeline({ publicUrl }: ApiOptions) {
       params: byId,
       response: { 200: PipelineDetail },
     },
-    async ({ admission }) => {
-      const pipeline = admission.pipeline!;
+    async ({ authorization }) => {
+      const pipeline = authorization.pipeline!;
       const schemas = { parameters: jsonSchemaOf(pipeline.parameters), input: jsonSchemaOf(pipeline.input) };
       const { approval, schedules = [] } = pipeline.manifest;
       return {
