@@ -10,10 +10,8 @@ import type { Hypothesis } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, exitCode } from '../context.ts';
 import { explanationLines } from '../output/explanation.ts';
-import { plain } from '../output/plain.ts';
-import { printResult } from '../output/print.ts';
-import { powerlessLines } from '../output/rolesWithoutPermit.ts';
-import { strayLines } from '../output/strayNames.ts';
+import { powerlessLines, strayLines } from '../output/policyText.ts';
+import { plain, printResult } from '../output/terminal.ts';
 
 /** `waybill policy [test|explain]` */
 export const addPolicy: AddCommand = (program, context) => {

@@ -1,5 +1,10 @@
 import { type Command, InvalidArgumentError } from 'commander';
 
+/** A command about one thing of a kind. */
+export function byId(commands: Command, name: string, description: string): Command {
+  return commands.command(name).description(description).argument('<id>');
+}
+
 /** A list that is shown page by page. */
 export function paged(command: Command, limit = 20): Command {
   return command
@@ -13,4 +18,9 @@ export function pageLimit(text: string): number {
   if (!Number.isInteger(n) || n < 1 || n > 100)
     throw new InvalidArgumentError('It is a number from 1 to 100.');
   return n;
+}
+
+/** What `--source` names. */
+export function referenceOf(text: string): { url: string } | { path: string } {
+  return /^https?:\/\//i.test(text) ? { url: text } : { path: text };
 }

@@ -1,4 +1,4 @@
-import type { components } from './generated/openapi.d.ts';
+import type { components } from '../generated/openapi.d.ts';
 
 /** Problem details (RFC 9457) of a request that Waybill refused. */
 export type Problem = components['schemas']['Problem'];

@@ -1,9 +1,11 @@
 import { EventSourceParserStream } from 'eventsource-parser/stream';
-import { hasEnded } from '../domain/runs/run.ts';
-import type { Run } from './client.ts';
+import { hasEnded } from '../../domain/runs/run.ts';
+import type { components } from '../generated/openapi.d.ts';
 import { ApiUnreachable, ProblemError } from './problem.ts';
 
-/** Asks for the events after `lastId`. Throws `ProblemError` where it is refused, `ApiUnreachable` where nobody answers. */
+type Run = components['schemas']['Run'];
+
+/** Asks for the events after `lastId`. Throws `ProblemError`, and `ApiUnreachable` if the API does not answer. */
 export type OpenEvents = (lastId: string | undefined, signal: AbortSignal) => Promise<Response>;
 
 /** The server says something every 15 s; after this long the connection counts as dead. */
@@ -11,9 +13,8 @@ const silenceMs = 45_000;
 const retryMs = { first: 100, growth: 2, max: 2_000 };
 
 /**
- * The run as it is now, then each time that it has changed; ends after an end state. A connection that breaks is made
- * anew until `patienceMs` have passed without one, then `ApiUnreachable` is thrown. Every event is the whole run, so
- * nothing is missed that still matters.
+ * The run as it is now, then each time that it has changed; ends after an end state. It reconnects until `patienceMs` have
+ * passed without a connection, then throws `ApiUnreachable`. Every event is the whole run, so a missed event does no harm.
  */
 export async function* followRun(
   open: OpenEvents,
@@ -64,7 +65,7 @@ async function* eventsOf(
     const bytes = response.body!.pipeThrough(
       new TransformStream<Uint8Array, Uint8Array>({
         start(controller) {
-          // The signals alone do not reach a `fetch` whose request has been collected meanwhile.
+          // The signals alone do not reach a `fetch` whose request has been garbage-collected.
           const end = () => controller.error(new ApiUnreachable(at));
           silent.signal.addEventListener('abort', end);
           signal.addEventListener('abort', end, { signal: silent.signal });
@@ -80,12 +81,12 @@ async function* eventsOf(
     yield* untilItBreaks(at, texts.pipeThrough(new EventSourceParserStream()));
   } finally {
     clearTimeout(timer);
-    // Whoever stops listening closes the connection with it.
+    // A caller that stops listening closes the connection.
     silent.abort();
   }
 }
 
-/** What goes wrong while a stream is read is the connection’s fault. */
+/** An error while a stream is read is one of the connection. */
 async function* untilItBreaks<T>(at: string, items: AsyncIterable<T>): AsyncGenerator<T> {
   const iterator = items[Symbol.asyncIterator]();
   for (;;) {

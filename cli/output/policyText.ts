@@ -1,6 +1,8 @@
 import { styleText } from 'node:util';
+import type { StrayName } from '../../adapters/policy/names.ts';
 import type { PolicyChange } from '../../domain/policies/policyChange.ts';
-import { plain } from './plain.ts';
+import type { PowerlessRole } from '../../domain/policies/rolesWithoutPermit.ts';
+import { plain } from './terminal.ts';
 
 /** Fields whose values are listed in one line where all others are alike, in the order in which they are joined. */
 const fields = ['pipeline', 'on', 'action', 'as', 'named', 'role'] as const;
@@ -48,3 +50,19 @@ function placeOf(on: Line['on'], pipeline: Line['pipeline']): string {
 
 /** Person, service, agent, person through an agent: however they act. */
 const asAll = 4;
+
+/** Warnings of policies that name a pipeline which is not there. */
+export function strayLines(stray: readonly StrayName[]): string[] {
+  return stray.map(({ policy, pipeline, nearest }) => {
+    const meant = nearest === null ? '' : ` Did you mean "${nearest}"?`;
+    return `${styleText('yellow', '!')} ${policy} names the pipeline "${plain(pipeline)}", which the project does not have.${meant}`;
+  });
+}
+
+/** Warnings of approvals that ask people whom the policy would refuse. */
+export function powerlessLines(powerless: readonly PowerlessRole[]): string[] {
+  return powerless.map(
+    ({ pipeline, role }) =>
+      `${styleText('yellow', '!')} ${pipeline} asks "${plain(role)}" to decide, whom no policy lets approve its runs.`,
+  );
+}
