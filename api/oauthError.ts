@@ -29,7 +29,7 @@ function nameOf(code: ErrorCode): string {
 
 const names: Partial<Record<ErrorCode, string>> = {
   WorkloadUnauthenticated: 'invalid_client',
-  TokenKindUnsupported: 'unsupported_grant_type',
+  TokenTypeUnsupported: 'unsupported_grant_type',
   TokenAudienceRefused: 'invalid_target',
   StepNotGranted: 'invalid_scope',
 };

@@ -54,7 +54,7 @@ type Ports = ResourcePorts &
  * Authorizes a request: identity, revocation, resource, policy, in this order. Each denial is audited. Throws `Unauthenticated`,
  * `TokenExpired`, `PrincipalRevoked`, `SignedOut`, `RevocationsUnavailable`, `Forbidden`, `PipelineNotFound`, `RunNotFound`,
  * `DeliveryNotFound`, `ScheduleNotFound`, `ApprovalNotFound`, `ApprovalTampered` and, where the action is to decide,
- * `ApproverNotAPerson`, `ApproverIsRequester`, `ApproverLacksRole`.
+ * `ApproverNotHuman`, `ApproverIsRequester`, `ApproverLacksRole`.
  */
 export async function authorize(
   ports: Ports,

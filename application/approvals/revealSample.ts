@@ -12,7 +12,7 @@ export async function revealSample(
   if (!sample) throw new WaybillError('SampleNotFound');
   const bytes = await objects.get({ tenant: run!.tenant, runId: run!.id }, sample.digest).catch((error) => {
     // What was staged goes with the end of the run.
-    if (error.code === 'BatchMissing') throw new WaybillError('SampleNotFound');
+    if (error.code === 'BatchNotFound') throw new WaybillError('SampleNotFound');
     throw error;
   });
   const detail = { approval: id, sample: sample.digest, rows: sample.rows, policies, policyDigest };

@@ -14,7 +14,7 @@ import type { RunFacts } from '../../domain/runs/runFacts.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';
 
-/** The one grant type of OAuth that is served here; any other is `TokenKindUnsupported`. */
+/** The one grant type of OAuth that is served here; any other is `TokenTypeUnsupported`. */
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 
 /** A token exchange (RFC 8693, section 2.1) of a client that proves itself by a JWT (RFC 7523, section 2.2). */
@@ -57,7 +57,7 @@ export async function exchangeToken(
   options: Pick<ApplicationOptions, 'namespace'>,
   request: TokenRequest,
 ): Promise<IssuedToken> {
-  if (request.grant_type !== tokenExchange) throw new WaybillError('TokenKindUnsupported');
+  if (request.grant_type !== tokenExchange) throw new WaybillError('TokenTypeUnsupported');
   const workload = await identify(ports, request);
   let grant: VerifiedGrant | undefined;
   try {

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { StrayName } from '../../adapters/policy/names.ts';
 import type { PolicySet } from '../../domain/policies/policy.ts';
 import type { PolicyChange } from '../../domain/policies/policyChange.ts';
-import type { PowerlessRole } from '../../domain/policies/rolesWithoutPermit.ts';
+import type { RoleWithoutPermit } from '../../domain/policies/rolesWithoutPermit.ts';
 import type { Definitions } from '../../domain/ports/definitions.ts';
 import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, exitCode } from '../context.ts';
@@ -52,7 +52,7 @@ interface Plan {
   /** Names of pipelines in policies that are none of the project’s. */
   stray: StrayName[];
   /** Roles that approvals ask and the policy of the project refuses. */
-  powerless: PowerlessRole[];
+  powerless: RoleWithoutPermit[];
 }
 
 async function planned(

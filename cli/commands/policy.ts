@@ -4,7 +4,7 @@ import { Argument, type Command, Option } from 'commander';
 import type { StrayName } from '../../adapters/policy/names.ts';
 import { type Action, actionResources, callerActions, taskActions } from '../../domain/policies/policy.ts';
 import type { CaseResult } from '../../domain/policies/policyCases.ts';
-import type { PowerlessRole } from '../../domain/policies/rolesWithoutPermit.ts';
+import type { RoleWithoutPermit } from '../../domain/policies/rolesWithoutPermit.ts';
 import { type PrincipalKind, principalKinds } from '../../domain/principal.ts';
 import type { Hypothesis } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
@@ -93,7 +93,7 @@ interface Tested {
   /** Names of pipelines in policies that are none of the project’s. */
   stray: StrayName[];
   /** Roles that approvals ask and the policy refuses. */
-  powerless: PowerlessRole[];
+  powerless: RoleWithoutPermit[];
 }
 
 async function test(project: string): Promise<Tested> {

@@ -1,7 +1,7 @@
 import { styleText } from 'node:util';
 import type { StrayName } from '../../adapters/policy/names.ts';
 import type { PolicyChange } from '../../domain/policies/policyChange.ts';
-import type { PowerlessRole } from '../../domain/policies/rolesWithoutPermit.ts';
+import type { RoleWithoutPermit } from '../../domain/policies/rolesWithoutPermit.ts';
 import { plain } from './terminal.ts';
 
 /** Fields whose values are listed in one line where all others are alike, in the order in which they are joined. */
@@ -60,7 +60,7 @@ export function strayLines(stray: readonly StrayName[]): string[] {
 }
 
 /** Warnings of approvals that ask people whom the policy would refuse. */
-export function powerlessLines(powerless: readonly PowerlessRole[]): string[] {
+export function powerlessLines(powerless: readonly RoleWithoutPermit[]): string[] {
   return powerless.map(
     ({ pipeline, role }) =>
       `${styleText('yellow', '!')} ${pipeline} asks "${plain(role)}" to decide, whom no policy lets approve its runs.`,

@@ -331,8 +331,8 @@ describe('approvals over HTTP', () => {
     for (const [who, as, { id, digest }, code] of [
       ['the requester', alice, mine, 'ApproverIsRequester'],
       ['the human behind an agent', alice, ofAgent, 'ApproverIsRequester'],
-      ['somebody through an agent', agent, mine, 'ApproverNotAPerson'],
-      ['a service', service, mine, 'ApproverNotAPerson'],
+      ['somebody through an agent', agent, mine, 'ApproverNotHuman'],
+      ['a service', service, mine, 'ApproverNotHuman'],
       ['an auditor', of.ann, mine, 'ApproverLacksRole'],
     ] as const) {
       const refused = await decide(id, { decision: 'approve', digest }, as);

@@ -493,9 +493,9 @@ describe('runs that people have to let through', () => {
     await rows(`UPDATE waybill.approval SET state = 'approved', ended_at = now() WHERE run_id = $1`, [id]);
     // Something to make the run look.
     await temporal.workflow.getHandle(id).signal('decide', { token: '', comment: null, form: null });
-    await inState(id, 'failed', 'ApprovalMissing');
+    await inState(id, 'failed', 'ApprovalRequired');
     assert.equal(await paid(name), 0);
-    assert.ok((await audited(id)).includes('attempt.refused ApprovalMissing'));
+    assert.ok((await audited(id)).includes('attempt.refused ApprovalRequired'));
   });
 
   it('read nothing before enough people have let them, where that is their gate', async () => {

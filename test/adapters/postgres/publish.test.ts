@@ -265,7 +265,7 @@ describe('publishing all rows of a run at once', () => {
     for (const state of ['rejected', 'expired', 'void', 'cancelled']) {
       fresh();
       const run = await newRun(state);
-      await assert.rejects(published(run, [[[1, 'a']]]), { code: 'ApprovalMissing' });
+      await assert.rejects(published(run, [[[1, 'a']]]), { code: 'ApprovalRequired' });
       assert.deepEqual([await values(), await traces(run)], [[], nothing], state);
     }
     fresh();
@@ -274,7 +274,7 @@ describe('publishing all rows of a run at once', () => {
     await assert.rejects(published(ended, [[[1, 'a']]]), { code: 'RunEnded' });
     const mine = await newRun();
     const others = { approval: `apr ${await newRun()}` };
-    await assert.rejects(published(mine, [[[1, 'a']]], others), { code: 'ApprovalMissing' });
+    await assert.rejects(published(mine, [[[1, 'a']]], others), { code: 'ApprovalRequired' });
     await revoke('grant', mine);
     await assert.rejects(published(mine, [[[1, 'a']]]), { code: 'GrantRevoked' });
     assert.deepEqual([await values(), await traces(mine)], [[], nothing]);
