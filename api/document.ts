@@ -5,6 +5,7 @@ import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fast
 import type { OpenAPIV3_1 } from 'openapi-types';
 import { z } from 'zod';
 import { Envelope } from '../application/runs/acceptEnvelope.ts';
+import { connectors } from '../connectors/index.ts';
 import {
   ApprovalEventData,
   RunEventData,
@@ -109,8 +110,12 @@ function withBodies<T extends { schema: unknown }>(made: T): T {
   delete envelope.$schema;
   const content = {
     'application/json': { schema: envelope },
-    'application/x-ndjson': { schema: { type: 'string', description: 'One JSON object a line.' } },
-    'text/csv': { schema: { type: 'string', description: 'The first line names the columns.' } },
+    ...Object.fromEntries(
+      connectors.formats.map(({ mediaType, summary }) => [
+        mediaType,
+        { schema: { type: 'string', description: summary } },
+      ]),
+    ),
   };
   return { ...made, schema: { ...(made.schema as object), body: { content } } };
 }

@@ -1,5 +1,5 @@
 import type { Policy } from '../domain/policies/policy.ts';
-import type { Acceptance, RunAcceptance } from '../domain/ports/acceptance.ts';
+import type { RunAcceptance } from '../domain/ports/acceptance.ts';
 import type { Approvals } from '../domain/ports/approvals.ts';
 import type { AuditLog, AuditTrail } from '../domain/ports/audit.ts';
 import type { Authenticator } from '../domain/ports/authenticator.ts';
@@ -17,6 +17,7 @@ import type { Receiver } from '../domain/ports/receiver.ts';
 import type { RevocationRecords, Revocations } from '../domain/ports/revocations.ts';
 import type { Runs } from '../domain/ports/runs.ts';
 import type { Schedules } from '../domain/ports/schedules.ts';
+import type { Inputs } from '../domain/ports/sources.ts';
 import type { TemporalSchedules } from '../domain/ports/temporalSchedules.ts';
 import type { Workloads } from '../domain/ports/workloads.ts';
 import type { DelegationClaims, SchedulerActor } from '../domain/schedules/delegation.ts';
@@ -47,8 +48,7 @@ export interface ApplicationPorts {
   workloads: Workloads;
   objects: ObjectStore;
   receiver: Receiver;
-  /** Throws `SourceRefused` where it is plain that no worker would read the source. */
-  checkSource(source: Acceptance['source']): Promise<void>;
+  inputs: Inputs;
   /** Throws `CallbackRefused` where it is plain that no event would be sent there. */
   checkCallback(url: string): void;
   deliveries: Deliveries;

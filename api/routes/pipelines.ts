@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { readablePipelines } from '../../application/readable.ts';
 import { jsonSchemaOf } from '../../application/runs/parameters.ts';
+import { connectors } from '../../connectors/index.ts';
 import { type ApprovalManifest, gates } from '../../domain/approvals/gate.ts';
 import { scheduleLinksOf } from '../../domain/links.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
@@ -13,7 +14,7 @@ export const PipelineView = z.object({
   version: z.int(),
   definitionDigest: z.string(),
   labels: z.record(z.string(), z.string()),
-  source: z.looseObject({ kind: z.enum(['upload', 'inline', 'file', 'http']) }),
+  source: z.looseObject({ kind: z.enum(connectors.sources.map(({ kind }) => kind)) }),
   sink: z.looseObject({ kind: z.string(), table: z.string() }),
   deadlineMs: z.int().describe('How long a run may take from its acceptance.'),
   links: z.object({ self: z.string(), runs: z.string().describe('POST here to begin a run.') }),

@@ -93,7 +93,7 @@ async function findRun({ runs }: Ports, { claims }: VerifiedGrant): Promise<RunF
 
 /** Only a source that is read as the caller is called with a token, and nobody but the one whom the run named. */
 function checkAudience({ audience, scope }: TokenRequest, { source }: RunFacts): void {
-  const called = source.kind === 'http' && source.auth === 'caller' ? new URL(source.url).origin : undefined;
+  const called = source.auth === 'caller' && source.url ? new URL(source.url).origin : undefined;
   if (scope !== 'fetch' || audience !== called)
     throw new WaybillError('TokenAudienceRefused', { detail: `${scope} for ${audience}` });
 }

@@ -1,33 +1,22 @@
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import { runLinksOf } from '../../domain/links.ts';
-import type { FormatManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
 import type { Acceptance } from '../../domain/ports/acceptance.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import type { Run } from '../../domain/runs/run.ts';
+import { isPulled } from '../../domain/sources/source.ts';
+import { HttpUrl, SourceReference } from '../../domain/sources/sourceReference.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
 import { checkParameters } from './parameters.ts';
 import { acceptanceOf, draftRun, mintGrant, type RunCaller, type RunDraft } from './runDraft.ts';
 
-/** A URL may be valid and hold what PostgreSQL cannot keep, as written. */
-const HttpUrl = z
-  .url({ protocol: /^https?$/ })
-  .max(2_048)
-  .refine((url) => !/[\s\p{Cc}\p{Cs}]/u.test(url), 'Percent-encode white space and control characters.');
-const FilePath = z
-  .string()
-  .min(1)
-  .max(4_096)
-  .refine((path) => path.isWellFormed(), 'Half of a surrogate pair is no character.');
-
 /** The body of a call that hands over a reference or a few records. */
 export const Envelope = z.strictObject({
-  source: z
-    .union([z.strictObject({ path: FilePath }), z.strictObject({ url: HttpUrl })])
-    .optional()
-    .describe('Where a pipeline with a file or http source reads; overrides the one of its definition.'),
+  source: SourceReference.optional().describe(
+    'Where a pipeline with a file or http source reads; overrides the one of its definition.',
+  ),
   parameters: z.record(z.string(), z.unknown()).optional(),
   records: z
     .array(z.record(z.string(), z.unknown()))
@@ -51,7 +40,7 @@ export interface EnvelopeRequest {
 
 type Ports = Pick<
   ApplicationPorts,
-  'acceptance' | 'receiver' | 'objects' | 'policy' | 'grantSigner' | 'checkSource' | 'checkCallback'
+  'acceptance' | 'receiver' | 'objects' | 'policy' | 'grantSigner' | 'inputs' | 'checkCallback'
 >;
 
 /** Accepts a run whose whole request is here: resolve, draft, receive, mint, accept. */
@@ -81,7 +70,7 @@ export async function acceptEnvelope(
 
 /** Whether a request would get as far as being accepted. Throws what `acceptEnvelope` throws before it mints. */
 export async function checkEnvelope(
-  ports: Pick<ApplicationPorts, 'checkSource' | 'checkCallback'>,
+  ports: Pick<ApplicationPorts, 'inputs' | 'checkCallback'>,
   pipeline: LoadedPipeline,
   envelope: Envelope,
 ): Promise<void> {
@@ -91,16 +80,13 @@ export async function checkEnvelope(
 
 /** Step `resolve`. Throws `ParametersInvalid`, `SourceInvalid`, `SourceRefused`, `InputRequired`. */
 export async function resolveEnvelope(
-  { checkSource }: Pick<ApplicationPorts, 'checkSource'>,
+  { inputs }: Pick<ApplicationPorts, 'inputs'>,
   pipeline: LoadedPipeline,
   { source, parameters, records }: Envelope,
 ): Promise<Pick<RunDraft, 'parameters' | 'source'>> {
-  const resolved = resolveSource(pipeline.manifest.source, source, records !== undefined);
-  await checkSource(resolved);
-  return {
-    parameters: await checkParameters(pipeline, parameters),
-    source: resolved,
-  };
+  const given = { source, records: records !== undefined };
+  const accepted = await inputs.accept(pipeline.manifest.source, given);
+  return { parameters: await checkParameters(pipeline, parameters), source: accepted };
 }
 
 /** The URL as it is written once it is parsed. Throws `CallbackRefused`. */
@@ -127,54 +113,21 @@ function checkUrl({ checkCallback }: Pick<ApplicationPorts, 'checkCallback'>, ur
   }
 }
 
-function resolveSource(
-  defined: SourceManifest,
-  given: Envelope['source'],
-  withRecords: boolean,
-): Acceptance['source'] {
-  if (defined.kind === 'upload' || defined.kind === 'inline') {
-    if (given) throw sourceInvalid('/source', 'The data of this pipeline comes with the request.');
-    if (!withRecords) throw new WaybillError('InputRequired');
-    if (defined.kind === 'upload' && defined.format.name !== 'ndjson')
-      throw sourceInvalid('/records', 'Records are JSON; this pipeline reads CSV. Send it as the body.');
-    return { kind: defined.kind };
-  }
-  if (withRecords) throw sourceInvalid('/records', 'This pipeline reads its data itself.');
-  if (defined.kind === 'file') {
-    const path = given === undefined ? defined.path : 'path' in given ? given.path : undefined;
-    if (path === undefined) throw sourceInvalid('/source', 'Name a path.');
-    return { kind: 'file', path };
-  }
-  const url = given === undefined ? defined.url : 'url' in given ? given.url : undefined;
-  if (url === undefined) throw sourceInvalid('/source', 'Name a URL.');
-  if (defined.cursor && new URL(url).searchParams.has(defined.cursor.parameter))
-    throw sourceInvalid(
-      '/source/url',
-      `Leave “${defined.cursor.parameter}” out: it is set to where the run before ended.`,
-    );
-  return { kind: 'http', url, ...(defined.auth && { auth: defined.auth }) };
-}
-
-function sourceInvalid(path: string, message: string): WaybillError {
-  return new WaybillError('SourceInvalid', { issues: [{ path, message }] });
-}
-
 /** Records as the NDJSON that an upload would have been, so that from here on there is one way only. */
 function linesOf({ source }: RunDraft, { records }: Envelope): Uint8Array | undefined {
-  if (source.kind !== 'upload' && source.kind !== 'inline') return undefined;
+  if (isPulled(source)) return undefined;
   if (!records?.length) throw new WaybillError('InputEmpty');
   return Buffer.from(`${records.map((one) => JSON.stringify(one)).join('\n')}\n`);
 }
 
-const ndjson: FormatManifest = { name: 'ndjson' };
-
-async function receive({ receiver }: Ports, draft: RunDraft, lines: Uint8Array): Promise<Batch[]> {
+async function receive({ receiver, inputs }: Ports, draft: RunDraft, lines: Uint8Array): Promise<Batch[]> {
   const bytes = (async function* () {
     yield lines;
   })();
   const batches: Batch[] = [];
-  for await (const batch of receiver.receive(scopeOf(draft), ndjson, draft.pipeline.manifest.limits, bytes))
-    batches.push(batch);
+  const { source, limits } = draft.pipeline.manifest;
+  const format = inputs.format(source, undefined);
+  for await (const batch of receiver.receive(scopeOf(draft), format, limits, bytes)) batches.push(batch);
   return batches;
 }
 

@@ -16,7 +16,7 @@ export interface FiringRequest {
  * or the schedule has changed since it was checked.
  */
 export async function acceptFiring(
-  ports: Pick<ApplicationPorts, 'acceptance' | 'policy' | 'grantSigner' | 'checkSource' | 'checkCallback'>,
+  ports: Pick<ApplicationPorts, 'acceptance' | 'policy' | 'grantSigner' | 'inputs' | 'checkCallback'>,
   options: ApplicationOptions,
   caller: RunCaller,
   { envelope, firing }: FiringRequest,

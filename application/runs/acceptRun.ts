@@ -24,14 +24,7 @@ export type RunRequest =
 export async function acceptRun(
   ports: Pick<
     ApplicationPorts,
-    | 'acceptance'
-    | 'uploads'
-    | 'receiver'
-    | 'objects'
-    | 'policy'
-    | 'grantSigner'
-    | 'checkSource'
-    | 'checkCallback'
+    'acceptance' | 'uploads' | 'receiver' | 'objects' | 'policy' | 'grantSigner' | 'inputs' | 'checkCallback'
   >,
   options: ApplicationOptions,
   caller: RunCaller,

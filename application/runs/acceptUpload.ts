@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { auditOf } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import type { FormatManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
+import type { FormatManifest } from '../../domain/pipelines/manifest.ts';
 import type { KnownKey } from '../../domain/ports/acceptance.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import type { Run } from '../../domain/runs/run.ts';
@@ -14,12 +14,12 @@ import { type UploadBody, uploadBody } from './uploadBody.ts';
 
 type Ports = Pick<
   ApplicationPorts,
-  'acceptance' | 'uploads' | 'receiver' | 'objects' | 'policy' | 'grantSigner'
+  'acceptance' | 'uploads' | 'receiver' | 'inputs' | 'objects' | 'policy' | 'grantSigner'
 >;
 
 /** What a request of this kind says. */
 export interface UploadRequest {
-  mediaType: 'application/x-ndjson' | 'text/csv';
+  mediaType: string;
   /** The parameters, as strings. */
   query: Record<string, unknown>;
   stream: Readable;
@@ -46,10 +46,10 @@ export async function acceptUpload(
   caller: RunCaller,
   upload: UploadRequest,
 ): Promise<Run> {
-  const format = formatOf(caller.pipeline.manifest.source, upload.mediaType);
+  const format = ports.inputs.format(caller.pipeline.manifest.source, upload.mediaType);
   const given = parametersFromQuery(caller.pipeline, upload.query);
   const parameters = await checkParameters(caller.pipeline, given);
-  const source = { kind: caller.pipeline.manifest.source.kind as 'upload' | 'inline' };
+  const source = { kind: caller.pipeline.manifest.source.kind };
   const draft = draftRun(caller, upload.idempotencyKey, { parameters, source });
   const cut = cutOnceRevoked(caller);
   const body = uploadBody(upload.stream, upload.sizeBytes, idleMs, cut.signal);
@@ -76,15 +76,6 @@ function cutOnceRevoked({ isRevoked }: RunCaller): { signal: AbortSignal; stop()
   }, askEveryMs);
   return { signal: cut.signal, stop: () => clearInterval(asking) };
 }
-
-/** Throws `UnsupportedMediaType` where the pipeline takes no body, or another one. */
-function formatOf(source: SourceManifest, mediaType: UploadRequest['mediaType']): FormatManifest {
-  if (source.kind === 'inline' && mediaType === 'application/x-ndjson') return { name: 'ndjson' };
-  if (source.kind === 'upload' && mediaTypes[source.format.name] === mediaType) return source.format;
-  throw new WaybillError('UnsupportedMediaType');
-}
-
-const mediaTypes = { ndjson: 'application/x-ndjson', csv: 'text/csv' } as const;
 
 /** Only its last byte tells whether a body is the one that the key stands for. */
 async function repeated(known: KnownKey, body: UploadBody, requestDigest: () => string): Promise<Run> {

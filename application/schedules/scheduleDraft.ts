@@ -4,6 +4,7 @@ import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { GivenDelegation, ScheduleDraft } from '../../domain/ports/schedules.ts';
 import { type Principal, requesterOf } from '../../domain/principal.ts';
 import { parametersAt, type Schedule, type ScheduleTerms } from '../../domain/schedules/schedule.ts';
+import { isPulled } from '../../domain/sources/source.ts';
 import type { Authorization } from '../authorize.ts';
 import type { ApplicationPorts } from '../ports.ts';
 import { pipelineNotFound } from '../readable.ts';
@@ -15,7 +16,7 @@ export type Allowed = Pick<Authorization, 'policies' | 'policyDigest'>;
 
 export type TermsPorts = Pick<
   ApplicationPorts,
-  'policy' | 'auditLog' | 'checkSource' | 'checkCallback' | 'temporalSchedules'
+  'policy' | 'auditLog' | 'inputs' | 'checkCallback' | 'temporalSchedules'
 >;
 
 export const active = { state: 'active', reason: null, pausedBy: null } as const;
@@ -96,7 +97,7 @@ export async function checkTerms(
 
 /** Where a caller sends the data, there is nothing to read when the time comes. Throws `SourceInvalid`. */
 function checkReads({ manifest: { source } }: LoadedPipeline): void {
-  if (source.kind === 'file' || source.kind === 'http') return;
+  if (isPulled(source)) return;
   throw new WaybillError('SourceInvalid', {
     issues: [
       {

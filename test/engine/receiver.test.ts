@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { parse } from 'csv-parse/sync';
 import fc from 'fast-check';
+import { readFields } from '../../connectors/formats/csv/csvFields.ts';
 import { defaultLimits, type FormatManifest, type Limits } from '../../domain/pipelines/manifest.ts';
 import type { ObjectStore } from '../../domain/ports/objects.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
-import { readFields } from '../../engine/records/csvFields.ts';
 import { createReceiver } from '../../engine/records/receiver.ts';
 
 const scope = { tenant: 'acme', runId: 'orders-1' };

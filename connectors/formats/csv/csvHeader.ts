@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { WaybillError } from '../../domain/errors.ts';
+import { WaybillError } from '../../../domain/errors.ts';
 import { readFields } from './csvFields.ts';
 
 const columnsMax = 1_000;

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { z } from 'zod';
-import { type Definition, definePipeline } from '../../domain/pipelines/pipeline.ts';
-import { postgres } from '../../domain/pipelines/target.ts';
+import type { Definition } from '../../domain/pipelines/pipeline.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import type { Rejection, RejectionCode } from '../../domain/runs/rejection.ts';
-import { csv, http, ndjson, upload } from '../../domain/sources/source.ts';
 import { prepareDefinition } from '../../engine/records/definition.ts';
 import { validateBatch } from '../../engine/records/validateBatch.ts';
+import { csv, definePipeline, http, ndjson, postgres, upload } from '../../sdk/index.ts';
 
 const Item = z.strictObject({ id: z.int(), name: z.string().max(10).nullable().optional() });
 const ok = '{"id":1}';
@@ -44,13 +43,13 @@ function batchOf(bytes: Buffer, records: number, header?: string[]): Batch {
 }
 
 /** Validates each line between two good ones, which must pass whatever stands between them. */
-function rejectionOf(line: string | Buffer, input: z.ZodObject = Item): Rejection | undefined {
+async function rejectionOf(line: string | Buffer, input: z.ZodObject = Item): Promise<Rejection | undefined> {
   const bytes = Buffer.concat([
     Buffer.from(`${ok}\n`),
     Buffer.from(line as string),
     Buffer.from(`\n${ok}\n`),
   ]);
-  const { rejections, counts, bytes: lines } = validateBatch(prepare(input), batchOf(bytes, 3), bytes);
+  const { rejections, counts, bytes: lines } = await validateBatch(prepare(input), batchOf(bytes, 3), bytes);
   assert.equal(counts.read, 3);
   assert.equal(counts.rejected, rejections.length);
   assert.equal(Buffer.from(lines).toString().split('\n').length - 1, 3 - rejections.length);
@@ -94,8 +93,8 @@ describe('validation of NDJSON', () => {
     ['SchemaMismatch', '{}'],
   ];
   for (const [code, line, input] of cases) {
-    it(`refuses ${code}: ${line.toString().slice(0, 40)}`, () => {
-      const rejection = rejectionOf(line, input);
+    it(`refuses ${code}: ${line.toString().slice(0, 40)}`, async () => {
+      const rejection = await rejectionOf(line, input);
       const byteLength = Buffer.byteLength(line);
       assert.deepEqual(
         [rejection?.code, rejection?.position, rejection?.line, rejection?.byteOffset, rejection?.byteLength],
@@ -104,7 +103,7 @@ describe('validation of NDJSON', () => {
     });
   }
 
-  it('lets through what only looks like it', () => {
+  it('lets through what only looks like it', async () => {
     const fine = [
       nested(64),
       `{"id":1,"x":"${'[{'.repeat(100)}"}`,
@@ -114,10 +113,10 @@ describe('validation of NDJSON', () => {
       '{"id":1,"x":"\\ud83d\\udce6 \u{1F4E6} \u00e9"}',
       ' {"id":1, "x": 1}\r',
     ];
-    for (const line of fine) assert.equal(rejectionOf(line, anything), undefined, line);
+    for (const line of fine) assert.equal(await rejectionOf(line, anything), undefined, line);
   });
 
-  it('shows path and message of the schema, and no value', () => {
+  it('shows path and message of the schema, and no value', async () => {
     const input = z.strictObject({
       id: z.int(),
       who: z.strictObject({ mail: z.email() }).optional(),
@@ -128,53 +127,56 @@ describe('validation of NDJSON', () => {
         .optional(),
       kind: z.union([z.strictObject({ a: z.int(), b: z.int() }), z.int()]).optional(),
     });
-    const shown = (line: string) => {
-      const { code, path, message } = rejectionOf(line, input)!;
+    const shown = async (line: string) => {
+      const { code, path, message } = (await rejectionOf(line, input))!;
       return [code, path, message];
     };
-    assert.deepEqual(shown('{"id":1,"who":{"mail":"hunter2"}}'), [
+    assert.deepEqual(await shown('{"id":1,"who":{"mail":"hunter2"}}'), [
       'SchemaMismatch',
       'who.mail',
       'Invalid email address',
     ]);
-    assert.deepEqual(shown('{"id":1,"tags":["red","green"]}'), [
+    assert.deepEqual(await shown('{"id":1,"tags":["red","green"]}'), [
       'SchemaMismatch',
       'tags.1',
       'Invalid option: expected one of "red"|"blue"',
     ]);
-    assert.deepEqual(shown('{"id":1,"who":{"mail":"a@b.de","x":1}}').slice(0, 2), ['UnknownField', 'who.x']);
-    assert.deepEqual(shown('{"id":1,"secret":"hunter2"}'), [
+    assert.deepEqual((await shown('{"id":1,"who":{"mail":"a@b.de","x":1}}')).slice(0, 2), [
+      'UnknownField',
+      'who.x',
+    ]);
+    assert.deepEqual(await shown('{"id":1,"secret":"hunter2"}'), [
       'SchemaMismatch',
       'secret',
       'The record does not fit the input schema.',
     ]);
-    assert.equal(shown('{"id":1,"kind":{"a":1,"b":"x"}}')[0], 'SchemaMismatch');
+    assert.equal((await shown('{"id":1,"kind":{"a":1,"b":"x"}}'))[0], 'SchemaMismatch');
   });
 
-  it('passes the text of a record on where the schema changes nothing, else what it made of it', () => {
+  it('passes the text of a record on where the schema changes nothing, else what it made of it', async () => {
     const bytes = Buffer.from('{"id": 1}\n\n{"name":"\u00e9","id":2}');
-    const kept = validateBatch(prepare(Item), batchOf(bytes, 2), bytes);
+    const kept = await validateBatch(prepare(Item), batchOf(bytes, 2), bytes);
     assert.equal(
       Buffer.from(kept.bytes).toString(),
       '[100,50,1000,9,{"id": 1}]\n[101,52,1011,20,{"name":"\u00e9","id":2}]\n',
     );
     const changing = z.strictObject({ id: z.int(), name: z.string().trim().toUpperCase().default('NONE') });
-    const made = validateBatch(prepare(changing), batchOf(bytes, 2), bytes);
+    const made = await validateBatch(prepare(changing), batchOf(bytes, 2), bytes);
     assert.deepEqual(linesOf(made), [
       [100, 50, 1000, 9, { id: 1, name: 'NONE' }],
       [101, 52, 1011, 20, { id: 2, name: '\u00c9' }],
     ]);
   });
 
-  it('refuses bytes that hold another number of records than the batch says', () => {
+  it('refuses bytes that hold another number of records than the batch says', async () => {
     const bytes = Buffer.from(`${ok}\n${ok}\n`);
-    assert.throws(() => validateBatch(prepare(Item), batchOf(bytes, 3), bytes), { code: 'BatchCorrupt' });
+    await assert.rejects(validateBatch(prepare(Item), batchOf(bytes, 3), bytes), { code: 'BatchCorrupt' });
   });
 
-  it('fails where a check of the pipeline throws', () => {
+  it('fails where a check of the pipeline throws', async () => {
     const throwing = z.strictObject({ id: z.int().refine(() => JSON.parse('{')) });
     const bytes = Buffer.from(`${ok}\n`);
-    assert.throws(() => validateBatch(prepare(throwing), batchOf(bytes, 1), bytes), {
+    await assert.rejects(validateBatch(prepare(throwing), batchOf(bytes, 1), bytes), {
       code: 'TransformFailed',
     });
   });
@@ -193,13 +195,13 @@ describe('validation of CSV', () => {
     );
   }
 
-  it('reads fields by the header, empty ones as the format says', () => {
-    const result = validate('ada,36\r\n\n"Grace ""G""\nHopper",\n', 2);
+  it('reads fields by the header, empty ones as the format says', async () => {
+    const result = await validate('ada,36\r\n\n"Grace ""G""\nHopper",\n', 2);
     assert.deepEqual(linesOf(result), [
       [100, 50, 1000, 6, { name: 'ada', 'Age $': 36 }],
       [101, 52, 1009, 21, { name: 'Grace "G"\nHopper', 'Age $': null }],
     ]);
-    assert.equal(validate('ada,\n', 1, 'string').rejections.length, 0);
+    assert.equal((await validate('ada,\n', 1, 'string')).rejections.length, 0);
   });
 
   const cases: [RejectionCode, string | Buffer][] = [
@@ -212,13 +214,13 @@ describe('validation of CSV', () => {
     ['SchemaMismatch', 'ada,x'],
   ];
   for (const [code, line] of cases) {
-    it(`refuses ${code} without touching its neighbours: ${line.toString()}`, () => {
+    it(`refuses ${code} without touching its neighbours: ${line.toString()}`, async () => {
       const bytes = Buffer.concat([
         Buffer.from('a,1\n'),
         Buffer.from(line as string),
         Buffer.from('\nb,2\n'),
       ]);
-      const result = validate(bytes, 3);
+      const result = await validate(bytes, 3);
       assert.deepEqual(
         result.rejections.map((r) => [r.code, r.position, r.line, r.byteOffset]),
         [[code, 101, 51, 1004]],
@@ -231,15 +233,15 @@ describe('validation of CSV', () => {
 describe('the highest value of a cursor', () => {
   const input = z.strictObject({ id: z.int(), at: z.iso.datetime({ offset: true }) });
   const source = http(ndjson(), { cursor: { field: 'at', parameter: 'since' } });
-  const highestOf = (records: object[]) => {
+  const highestOf = async (records: object[]) => {
     const bytes = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(''));
     const definition = prepare(input, source as never);
-    return validateBatch(definition, batchOf(bytes, records.length), bytes).highest;
+    return (await validateBatch(definition, batchOf(bytes, records.length), bytes)).highest;
   };
 
-  it('is that of the latest record, wherever it stands', () => {
+  it('is that of the latest record, wherever it stands', async () => {
     assert.equal(
-      highestOf([
+      await highestOf([
         { id: 1, at: '2026-01-01T00:00:00Z' },
         { id: 2, at: '2026-01-01T00:30:00.250-01:00' },
         { id: 3, at: '2026-01-01T01:00:00Z' },
@@ -248,24 +250,25 @@ describe('the highest value of a cursor', () => {
     );
   });
 
-  it('counts a record that was refused for another field, so that it is not refused again with every run', () => {
+  it('counts a record that was refused for another field, so that it is not refused again with every run', async () => {
     assert.equal(
-      highestOf([
+      await highestOf([
         { id: 1, at: '2026-01-01T00:00:00Z' },
         { id: 'x', at: '2026-01-02T00:00:00Z' },
       ]),
       '2026-01-02T00:00:00Z',
     );
     assert.equal(
-      highestOf([{ id: 1, at: '2026-01-01T00:00:00Z' }, { id: 2, at: 'soon' }, { id: 3 }]),
+      await highestOf([{ id: 1, at: '2026-01-01T00:00:00Z' }, { id: 2, at: 'soon' }, { id: 3 }]),
       '2026-01-01T00:00:00Z',
     );
   });
 
-  it('is nothing where no record has one, or the source asks for none', () => {
-    assert.equal(highestOf([{ id: 1 }]), undefined);
+  it('is nothing where no record has one, or the source asks for none', async () => {
+    assert.equal(await highestOf([{ id: 1 }]), undefined);
     assert.equal(
-      'highest' in validateBatch(prepare(input), batchOf(Buffer.from(`${ok}\n`), 1), Buffer.from(`${ok}\n`)),
+      'highest' in
+        (await validateBatch(prepare(input), batchOf(Buffer.from(`${ok}\n`), 1), Buffer.from(`${ok}\n`))),
       false,
     );
   });

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { WaybillError } from '../../domain/errors.ts';
-import type { Extent } from '../../domain/ports/sources.ts';
-import type { Piece } from '../../domain/sources/watermark.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { Extent } from '../../../domain/ports/sources.ts';
+import type { Piece } from '../../../domain/sources/watermark.ts';
 
 /** The first bytes of a file tell whether it is still the one that was read before. */
 const headBytesMax = 64 * 1024;

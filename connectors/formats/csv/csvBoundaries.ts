@@ -1,45 +1,16 @@
-import type { FormatManifest } from '../../domain/pipelines/manifest.ts';
+import type { Boundaries } from '../../../domain/connectors/formatKind.ts';
 
 const newline = 0x0a;
 const quote = 0x22;
 
 /**
- * Finds where records end in bytes that arrive in chunks cut anywhere. Receiver and validation use the same one, so
- * that they can never disagree about what a record is.
- */
-export interface Boundaries {
-  /**
-   * Index just after the next record’s last byte (its newline), or -1 where the chunk ends before. Ask from the
-   * index last returned; ask a new chunk from 0 after -1.
-   */
-  next(chunk: Buffer, from: number): number;
-  /** Lines that the record found last covers, its own newline included. */
-  readonly lines: number;
-  /** Whether a quoted field is still open. */
-  readonly open: boolean;
-}
-
-export function createBoundaries(format: FormatManifest): Boundaries {
-  return format.name === 'csv' ? new CsvBoundaries(format.delimiter) : new LineBoundaries();
-}
-
-class LineBoundaries implements Boundaries {
-  readonly lines = 1;
-  readonly open = false;
-
-  next(chunk: Buffer, from: number): number {
-    const at = chunk.indexOf(newline, from);
-    return at < 0 ? -1 : at + 1;
-  }
-}
-
-/**
  * RFC 4180 with LF or CRLF. A newline inside quotes belongs to the record; a quote opens only as the first byte of a
  * field, and inside quotes two of them mean one. A quote elsewhere is an ordinary byte here; reading the fields of
- * the record refuses it. Bytes without quotes pass at the speed of `indexOf`.
+ * the record rejects it. Bytes without quotes pass at the speed of `indexOf`.
  */
-class CsvBoundaries implements Boundaries {
-  lines = 1;
+export class CsvBoundaries implements Boundaries {
+  /** Lines that the record found last covers, its own newline included. */
+  step = 1;
   readonly #delimiter: number;
   /** `closing`: the last byte was a quote inside quotes; the next one tells whether the field ended. */
   #state: 'plain' | 'quoted' | 'closing' = 'plain';
@@ -55,8 +26,8 @@ class CsvBoundaries implements Boundaries {
     this.#delimiter = delimiter.charCodeAt(0);
   }
 
-  get open(): boolean {
-    return this.#state === 'quoted';
+  get unfinished(): 'UnterminatedQuote' | undefined {
+    return this.#state === 'quoted' ? 'UnterminatedQuote' : undefined;
   }
 
   next(chunk: Buffer, from: number): number {
@@ -95,7 +66,7 @@ class CsvBoundaries implements Boundaries {
         if (chunk.length > from) this.#fieldStarts = chunk[chunk.length - 1] === this.#delimiter;
         return -1;
       } else {
-        this.lines = this.#linesInside + 1;
+        this.step = this.#linesInside + 1;
         this.#linesInside = 0;
         this.#fieldStarts = true;
         return ends + 1;
@@ -120,9 +91,4 @@ class CsvBoundaries implements Boundaries {
       this.#linesInside++;
     }
   }
-}
-
-/** Whether a record, its newline not included, is an empty line, which every format skips. */
-export function isBlank(chunk: Uint8Array, from: number, to: number): boolean {
-  return to === from || (to === from + 1 && chunk[from] === 0x0d);
 }

@@ -6,12 +6,12 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { createSourceCheck } from '../../connectors/sources/checkSource.ts';
-import { createSources } from '../../connectors/sources/createSources.ts';
+import { createInputs, createSources } from '../../connectors/sources/createSources.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import type { OpenOptions, PulledSource, Sources } from '../../domain/ports/sources.ts';
+import type { OpenOptions, Sources } from '../../domain/ports/sources.ts';
+import type { AcceptedSource } from '../../domain/sources/source.ts';
 
-async function readAll(sources: Sources, source: PulledSource, options?: OpenOptions): Promise<string> {
+async function readAll(sources: Sources, source: AcceptedSource, options?: OpenOptions): Promise<string> {
   const { stream } = await sources.open(source, options);
   return Buffer.concat(await chunksOf(stream)).toString();
 }
@@ -111,7 +111,7 @@ describe('files that grow', () => {
   after(() => rm(home, { recursive: true }));
 
   test('are read to where they went at first, whatever is appended meanwhile', async () => {
-    const { sizeBytes, head } = await sources.extent(path, []);
+    const { sizeBytes, head } = await sources.extent({ kind: 'file', path }, []);
     assert.equal(sizeBytes, 8);
     const growing = { untilByte: sizeBytes, head };
     const { stream, version } = await sources.open({ kind: 'file', path }, { growing });
@@ -122,34 +122,34 @@ describe('files that grow', () => {
   });
 
   test('are read on where what is known of them still holds', async () => {
-    const { head } = await sources.extent(path, []);
+    const { head } = await sources.extent({ kind: 'file', path }, []);
     await appendFile(path, 'three\n');
     const tail = { firstByte: 4, sizeBytes: 4, digest: createHash('sha256').update('two\n').digest('hex') };
-    const extent = await sources.extent(path, [head, tail]);
+    const extent = await sources.extent({ kind: 'file', path }, [head, tail]);
     assert.deepEqual([extent.sizeBytes, extent.lines], [14, [2, 1]]);
   });
 
   test('have changed where they are shorter, or another file, or begin otherwise', async () => {
-    const { sizeBytes, head } = await sources.extent(path, []);
+    const { sizeBytes, head } = await sources.extent({ kind: 'file', path }, []);
     const growing = { untilByte: sizeBytes, head };
     const { version } = await sources.open({ kind: 'file', path }, { growing });
     const changed = { code: 'SourceChanged' };
     for (const text of ['one\n', '', 'one\nTWO\n', 'ONE\ntwo\nthree\n']) {
       await writeFile(path, text);
-      await assert.rejects(sources.extent(path, [head]), changed, text);
+      await assert.rejects(sources.extent({ kind: 'file', path }, [head]), changed, text);
       await assert.rejects(sources.open({ kind: 'file', path }, { growing }), changed, text);
     }
     await rm(path);
     await writeFile(join(home, 'placeholder'), '');
     await writeFile(path, 'one\ntwo\nthree\n');
-    assert.equal((await sources.extent(path, [head])).sizeBytes, 14);
+    assert.equal((await sources.extent({ kind: 'file', path }, [head])).sizeBytes, 14);
     await assert.rejects(sources.open({ kind: 'file', path }, { growing, version: `${version}0` }), changed);
   });
 
   test('that are cut off or written over while they are read have changed', async () => {
     for (const text of ['one\n', 'ONE\ntwo\nthree\n']) {
       await writeFile(path, 'one\ntwo\n');
-      const { sizeBytes, head } = await sources.extent(path, []);
+      const { sizeBytes, head } = await sources.extent({ kind: 'file', path }, []);
       const { stream } = await sources.open(
         { kind: 'file', path },
         { growing: { untilByte: sizeBytes, head } },
@@ -160,8 +160,12 @@ describe('files that grow', () => {
   });
 
   test('lie below a root as others do', async () => {
-    await assert.rejects(sources.extent('/etc/passwd', []), { code: 'SourceRefused' });
-    await assert.rejects(sources.extent('missing', []), { code: 'SourceUnavailable' });
+    await assert.rejects(sources.extent({ kind: 'file', path: '/etc/passwd' }, []), {
+      code: 'SourceRefused',
+    });
+    await assert.rejects(sources.extent({ kind: 'file', path: 'missing' }, []), {
+      code: 'SourceUnavailable',
+    });
   });
 });
 
@@ -189,7 +193,7 @@ describe('URLs', () => {
     answer = respond;
     return createSources({ fileRoots: [], egressAllow: allow });
   }
-  const at = (path: string): PulledSource => ({ kind: 'http', url: `http://127.0.0.1:${port}${path}` });
+  const at = (path: string): AcceptedSource => ({ kind: 'http', url: `http://127.0.0.1:${port}${path}` });
 
   test('a host that the operator named is read, with its version', async () => {
     const sources = setUp((_, response) => response.setHeader('etag', '"1"').end('a\n1\n'));
@@ -459,12 +463,14 @@ describe('a URL that is read as the caller', () => {
       code: 'SourceRefused',
     });
     assert.deepEqual([seen, obtained], [[], []]);
-    const check = createSourceCheck({ fileRoots: [], egressAllow: ['named.example:80'] });
-    const asked = (url: string) => check({ kind: 'http', url, auth: 'caller' });
+    const inputs = createInputs({ fileRoots: [], egressAllow: ['named.example:80'] });
+    const defined = { kind: 'http', format: { name: 'ndjson' } };
+    const asked = (url: string, auth: object = { auth: 'caller' }) =>
+      inputs.accept({ ...defined, ...auth }, { source: { url }, records: false });
     await assert.rejects(asked('http://example.com/'), { code: 'SourceRefused' });
     await asked('https://example.com/');
     await asked('http://named.example/');
-    await check({ kind: 'http', url: 'http://example.com/' });
+    await asked('http://example.com/', {});
   });
 });
 

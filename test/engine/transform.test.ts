@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { z } from 'zod';
-import { definePipeline } from '../../domain/pipelines/pipeline.ts';
-import { postgres } from '../../domain/pipelines/target.ts';
-import { ndjson, upload } from '../../domain/sources/source.ts';
 import { prepareDefinition } from '../../engine/records/definition.ts';
 import { encodeRows } from '../../engine/records/encodeRows.ts';
 import { transformBatch } from '../../engine/records/transformBatch.ts';
 import { validateBatch } from '../../engine/records/validateBatch.ts';
+import { definePipeline, ndjson, postgres, upload } from '../../sdk/index.ts';
 
 type Records = Record<string, unknown>[];
 
@@ -44,10 +42,10 @@ const acting = prepare({
   },
 });
 
-function run(definition: ReturnType<typeof prepare>, records: Records, parameters: unknown = {}) {
+async function run(definition: ReturnType<typeof prepare>, records: Records, parameters: unknown = {}) {
   const bytes = Buffer.from(records.map((r) => `${JSON.stringify(r)}\n`).join(''));
   const place = { seq: 0, digest: '', sizeBytes: bytes.length, firstByte: 0, firstRecord: 0, firstLine: 1 };
-  const valid = validateBatch(definition, { ...place, records: records.length }, bytes);
+  const valid = await validateBatch(definition, { ...place, records: records.length }, bytes);
   assert.deepEqual(valid.rejections, []);
   return transformBatch(definition, parameters, Buffer.from(valid.bytes));
 }
@@ -61,8 +59,8 @@ const rowsOf = (result: { bytes: Uint8Array }) =>
     .map((l) => JSON.parse(l)[4]);
 
 describe('transform', () => {
-  it('counts what became of each record, and keeps the place of each row', () => {
-    const result = run(acting, [
+  it('counts what became of each record, and keeps the place of each row', async () => {
+    const result = await run(acting, [
       { id: 0 },
       { id: 1, act: 'skip' },
       { id: 2, act: 'reject' },
@@ -87,9 +85,11 @@ describe('transform', () => {
     );
   });
 
-  it('refuses rows that do not fit the output, or that PostgreSQL could not keep', () => {
-    const codes = ['null', 'wrong', 'nul', 'half', 'long'].map(
-      (act) => run(acting, [{ id: 1, act }]).rejections[0],
+  it('refuses rows that do not fit the output, or that PostgreSQL could not keep', async () => {
+    const codes = await Promise.all(
+      ['null', 'wrong', 'nul', 'half', 'long'].map(
+        async (act) => (await run(acting, [{ id: 1, act }])).rejections[0],
+      ),
     );
     assert.deepEqual(
       codes.map((r) => [r?.code, r?.path]),
@@ -103,24 +103,24 @@ describe('transform', () => {
     );
   });
 
-  it('fails the run where the code of the pipeline throws, naming the position', () => {
-    assert.throws(() => run(acting, [{ id: 1 }, { id: 2, act: 'throw' }]), {
+  it('fails the run where the code of the pipeline throws, naming the position', async () => {
+    await assert.rejects(run(acting, [{ id: 1 }, { id: 2, act: 'throw' }]), {
       code: 'TransformFailed',
       detail: 'position 1: broken',
     });
   });
 
-  it('gives the transform its parameters, parsed', () => {
-    assert.deepEqual(rowsOf(run(acting, [{ id: 1 }], { prefix: 'q' })), [['q1', null]]);
-    assert.throws(() => run(acting, [{ id: 1 }], { prefix: 1 }), { code: 'ParametersInvalid' });
+  it('gives the transform its parameters, parsed', async () => {
+    assert.deepEqual(rowsOf(await run(acting, [{ id: 1 }], { prefix: 'q' })), [['q1', null]]);
+    await assert.rejects(run(acting, [{ id: 1 }], { prefix: 1 }), { code: 'ParametersInvalid' });
   });
 
-  it('is the identity where there is none', () => {
+  it('is the identity where there is none', async () => {
     const plain = prepare({ input: Input, sink: postgres({ table: 'things', key: ['id'] }) });
-    assert.deepEqual(rowsOf(run(plain, [{ id: 1, act: 'x' }])), [['1', 'x', null]]);
+    assert.deepEqual(rowsOf(await run(plain, [{ id: 1, act: 'x' }])), [['1', 'x', null]]);
   });
 
-  it('hands on what a schema made of a field, whatever JSON could say of it', () => {
+  it('hands on what a schema made of a field, whatever JSON could say of it', async () => {
     const seen: unknown[] = [];
     const input = z.strictObject({
       at: z.coerce.date(),
@@ -140,26 +140,26 @@ describe('transform', () => {
     });
     const big = '123456789012345678901234567890';
     const mark = { $: 'date', v: [{ $: 1 }] };
-    const result = run(definition, [{ at: '2026-01-02T03:04:05+01:00', big, size: '', mark }]);
+    const result = await run(definition, [{ at: '2026-01-02T03:04:05+01:00', big, size: '', mark }]);
     const at = new Date('2026-01-02T02:04:05.000Z');
     assert.deepEqual(seen, [{ at, big: BigInt(big), size: Number.NaN, mark }]);
     assert.deepEqual(rowsOf(result), [['2026-01-02T02:04:05.000Z', big]]);
   });
 
-  it('fails where a schema returns what cannot travel', () => {
+  it('fails where a schema returns what cannot travel', async () => {
     const definition = prepare({
       input: z.strictObject({ id: z.string().transform((s) => new URL(s)) }),
       output: Output,
       sink: postgres({ table: 'things', key: ['id'] }),
       transform: () => ({ id: 'x', n: 1 }),
     });
-    assert.throws(() => run(definition, [{ id: 'https://example.org' }]), { code: 'TransformFailed' });
+    await assert.rejects(run(definition, [{ id: 'https://example.org' }]), { code: 'TransformFailed' });
   });
 });
 
 describe('encoding', () => {
-  it('keeps the last row of a key', () => {
-    const result = run(acting, [
+  it('keeps the last row of a key', async () => {
+    const result = await run(acting, [
       { id: 1, n: 1 },
       { id: 2, n: 2 },
       { id: 1, n: 3 },
@@ -173,18 +173,18 @@ describe('encoding', () => {
     });
   });
 
-  it('digests rows by name and value, whatever the order of columns or of keys inside', () => {
-    const digestsOf = (columns: z.ZodObject, records: Records) => {
+  it('digests rows by name and value, whatever the order of columns or of keys inside', async () => {
+    const digestsOf = async (columns: z.ZodObject, records: Records) => {
       const definition = prepare({
         input: columns,
         sink: postgres({ table: 'things', key: 'row-digest' as never }),
       });
-      return encodeRows(definition.sink, Buffer.from(run(definition, records).bytes));
+      return encodeRows(definition.sink, Buffer.from((await run(definition, records)).bytes));
     };
-    const one = digestsOf(z.strictObject({ a: z.int(), b: z.record(z.string(), z.int()) }), [
+    const one = await digestsOf(z.strictObject({ a: z.int(), b: z.record(z.string(), z.int()) }), [
       { a: 1, b: { x: 1, y: 2 } },
     ]);
-    const two = digestsOf(
+    const two = await digestsOf(
       z.strictObject({ b: z.record(z.string(), z.int()), c: z.string().optional(), a: z.int() }),
       [
         { a: 1, b: { y: 2, x: 1 } },
@@ -193,7 +193,7 @@ describe('encoding', () => {
     );
     assert.equal(one.digests, two.digests);
     assert.deepEqual([two.count, two.deduplicated], [1, 1]);
-    const other = digestsOf(z.strictObject({ a: z.int(), b: z.record(z.string(), z.int()) }), [
+    const other = await digestsOf(z.strictObject({ a: z.int(), b: z.record(z.string(), z.int()) }), [
       { a: 1, b: { x: 1, y: 3 } },
     ]);
     assert.notEqual(one.digests, other.digests);

@@ -1,20 +1,40 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { relative, resolve, sep } from 'node:path';
-import { WaybillError } from '../../domain/errors.ts';
-import type { OpenOptions, OpenSource } from '../../domain/ports/sources.ts';
-import { holds } from './filePieces.ts';
+import type { SourceReader } from '../../../domain/connectors/sourceKind.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { OpenOptions, OpenSource } from '../../../domain/ports/sources.ts';
+import { extentOf, holds } from './filePieces.ts';
+
+export const fileReader: SourceReader = {
+  open: ({ path }, { fileRoots }, options) => openFile(path!, fileRoots, options),
+
+  async check({ path }, { fileRoots }) {
+    try {
+      const { stream } = await openFile(path!, fileRoots, {});
+      // Only a stream that was begun closes its file.
+      for await (const _ of stream) break;
+    } catch (error) {
+      if (error instanceof WaybillError && error.code === 'SourceRefused') throw error;
+    }
+  },
+
+  async extent({ path }, { fileRoots }, known) {
+    const { handle, file } = await openBelow(path!, fileRoots);
+    try {
+      return await extentOf(handle, Number(file.size), known);
+    } finally {
+      await handle.close();
+    }
+  },
+};
 
 /**
  * Opens a regular file that really lies below one of the roots, whatever symbolic links stand on the way there.
  * A relative path is looked up below each root in turn. A path outside is refused before the disk is asked, so
  * that nobody learns from the answer which files exist. Throws as `Sources.open` says.
  */
-export async function openFile(
-  path: string,
-  roots: readonly string[],
-  options: OpenOptions,
-): Promise<OpenSource> {
+async function openFile(path: string, roots: readonly string[], options: OpenOptions): Promise<OpenSource> {
   const { growing } = options;
   const { handle, file } = await openBelow(path, roots);
   const versionOf = growing ? identityOf : versionOfAll;
@@ -39,7 +59,7 @@ export async function openFile(
 }
 
 /** A file that was checked to lie below a root, open for reading; the caller closes it. */
-export async function openBelow(
+async function openBelow(
   path: string,
   roots: readonly string[],
 ): Promise<{ handle: FileHandle; file: BigIntStats }> {

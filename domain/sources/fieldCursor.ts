@@ -1,23 +1,18 @@
 import type { z } from 'zod';
 import { DefinitionError } from '../pipelines/definitionError.ts';
-import type { SourceManifest, SqlType } from '../pipelines/manifest.ts';
+import type { FieldCursor, SqlType } from '../pipelines/manifest.ts';
 import { defOf } from '../pipelines/schemaParts.ts';
 import { columnTypeOf } from '../pipelines/sqlTypes.ts';
-import type { Source } from './source.ts';
+import type { Cursor } from './source.ts';
 import { comparable, type FieldOrder } from './watermark.ts';
 
-/** A source as the manifest has it: with how the values of its cursor follow one another. Throws `DefinitionError`. */
-export function withCursor(source: Source, input: z.ZodType): SourceManifest {
-  if (source.kind !== 'http' || !source.cursor) return source as SourceManifest;
-  const { field, parameter, initial } = source.cursor;
+/** A cursor as the manifest has it: with the order of its values. Throws `DefinitionError`. */
+export function describeFieldCursor({ field, parameter, initial }: Cursor, input: z.ZodType): FieldCursor {
   const order = orderOf(field, input);
-  if (source.url && new URL(source.url).searchParams.has(parameter))
-    wrong('url', `holds “${parameter}” already, which the cursor sets`);
   const first = initial === undefined ? undefined : comparable(order, initial);
   if (initial !== undefined && first === undefined) wrong('cursor.initial', `is no value of ${field}`);
-  return { ...source, cursor: { field, order, parameter, ...(first !== undefined && { initial: first }) } };
+  return { field, order, parameter, ...(first !== undefined && { initial: first }) };
 }
-
 const orders: Partial<Record<SqlType, FieldOrder>> = {
   timestamptz: 'instant',
   date: 'date',

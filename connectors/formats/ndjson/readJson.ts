@@ -1,4 +1,4 @@
-import type { RejectionCode } from '../../domain/runs/rejection.ts';
+import type { RejectionCode } from '../../../domain/runs/rejection.ts';
 
 /** How deep a record may nest. Recursion over its value is safe below. */
 const depthMax = 64;

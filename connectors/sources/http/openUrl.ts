@@ -1,18 +1,38 @@
 import { Agent, type Dispatcher, request } from 'undici';
-import { checkUrl, type Egress, publicLookup } from '../../adapters/egress/egress.ts';
-import { WaybillError } from '../../domain/errors.ts';
-import type { OpenOptions, OpenSource } from '../../domain/ports/sources.ts';
+import type { SourceReader, SourceSettings } from '../../../domain/connectors/sourceKind.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { OpenOptions, OpenSource } from '../../../domain/ports/sources.ts';
+import { checkUrl, type Egress, publicLookup } from '../../egress.ts';
 
 const redirectsMax = 5;
 const connectTimeoutMs = 10_000;
 /** Silence that counts as stalled, before the headers and between two chunks. */
 const stallTimeoutMs = 30_000;
 
+export const urlReader: SourceReader = {
+  open({ url }, settings, options) {
+    return openUrl(options.since ? sinceUrl(url!, options.since) : url!, egressOf(settings), options);
+  },
+  async check({ url, auth }, settings) {
+    checkUrl(new URL(url!), egressOf(settings), auth === 'caller');
+  },
+};
+
+function sinceUrl(text: string, { parameter, value }: NonNullable<OpenOptions['since']>): string {
+  const url = new URL(text);
+  url.searchParams.set(parameter, value);
+  return url.href;
+}
+
+function egressOf({ egressAllow, lookup }: SourceSettings): Egress {
+  return { allow: egressAllow, lookup: lookup as Egress['lookup'] };
+}
+
 /**
  * Reads a URL by GET, without proxies, decompression or any credential but the token of its origin. Throws as
  * `Sources.open` says.
  */
-export async function openUrl(text: string, egress: Egress, options: OpenOptions): Promise<OpenSource> {
+async function openUrl(text: string, egress: Egress, options: OpenOptions): Promise<OpenSource> {
   let url = parse(text);
   const bearer = bearerOf(url.origin, options.token);
   for (let redirects = 0; redirects <= redirectsMax; redirects++) {

@@ -1,7 +1,7 @@
 import { type LookupAddress, lookup as systemLookup } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { WaybillError } from '../../domain/errors.ts';
+import { WaybillError } from '../domain/errors.ts';
 
 /**
  * Which addresses Waybill may call on behalf of a caller. A URL is checked three times, for each check sees what
