@@ -2,11 +2,10 @@ import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import type { Batch } from '../domain/runs/batch.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
-import { isPulled } from '../domain/sources/source.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, executionOf, scopeOf } from './run.ts';
-import { sinceOf, windowOf } from './window.ts';
+import { askedFor, windowOf } from './window.ts';
 
 /**
  * Reads a file or a URL into batches, while those before are already being worked on. A retry reads on where the
@@ -17,10 +16,10 @@ import { sinceOf, windowOf } from './window.ts';
 export async function fetchStep(deps: Dependencies): Promise<void> {
   const run = await approvedRun(deps);
   const { manifest } = definitionOf(deps);
-  const { format, cursor } = manifest.source;
-  if (!isPulled(run.source) || !format) throw new WaybillError('SourceInvalid');
+  if (run.source.kind !== 'file' && run.source.kind !== 'http') throw new WaybillError('SourceInvalid');
+  if (!('format' in manifest.source)) throw new WaybillError('SourceInvalid');
 
-  const asCaller = run.source.auth === 'caller';
+  const asCaller = run.source.kind === 'http' && run.source.auth === 'caller';
   const signal = Context.current().cancellationSignal;
   // Throws where the run has ended.
   await deps.batches.arrivals(run, executionOf(), 0, 0, signal);
@@ -28,9 +27,8 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   const growing = window?.kind === 'bytes' ? window : undefined;
   const last = await lastOfThisVersion(deps, run);
   const fromByte = last ? last.firstByte + last.sizeBytes : growing?.fromByte;
-  const source = await deps.sources.open(run.source, {
+  const source = await deps.sources.open(askedFor(run.source, manifest.source, window), {
     signal,
-    ...sinceOf(cursor, window),
     ...(asCaller && { token: (origin: string) => deps.stepTokens.obtain('fetch', origin) }),
     ...(fromByte !== undefined && { fromByte }),
     ...(last && { version: last.sourceVersion }),
@@ -40,7 +38,7 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
 
   const batches = deps.receiver.receive(
     scopeOf(run),
-    format,
+    manifest.source.format,
     manifest.limits,
     source.stream,
     last,

@@ -1,30 +1,34 @@
+import { decisionErrors } from './errors/decisionErrors.ts';
 import { requestErrors } from './errors/requestErrors.ts';
 import { runErrors } from './errors/runErrors.ts';
 import { scheduleErrors } from './errors/scheduleErrors.ts';
 import { stepErrors } from './errors/stepErrors.ts';
 
 /**
- * All error codes: the status over HTTP, whether a retry may succeed, and the public message, which says what is wrong and then
- * what to do. Codes do not change once released. `docs/errors.md` lists the same table; a test compares the two.
+ * Every failure that Waybill names: what it means over HTTP and to Temporal, and what a caller may read.
+ * Codes never change once released. `docs/errors.md` lists the same table; a test compares the two.
+ * `domain/errors/` has its parts, each by when it is said.
+ * The public message is safe to show and says what to do next; the private detail goes to the log only.
  */
 export const errors = {
   ...requestErrors,
   ...stepErrors,
+  ...decisionErrors,
   ...scheduleErrors,
   ...runErrors,
-} as const satisfies Record<string, { status: number; retryable: boolean; message: string }>;
+};
 
 export type ErrorCode = keyof typeof errors;
 
-/** A failure with a stable code. `detail` is private: it goes to the log, never into a response. */
+/** A failure with a stable code. `detail` is private: it goes to the log, never to a caller. */
 export class WaybillError extends Error {
   readonly code: ErrorCode;
   readonly detail: string | undefined;
-  /** Public: the fields of the request that are wrong. */
+  /** Safe to show: which fields of the request were wrong, as `{ path, message }`. */
   readonly issues: readonly Issue[] | undefined;
-  /** Public: what the policy denies the caller. */
+  /** Safe to show: what the policy does not let the caller do. */
   readonly denied: Denied | undefined;
-  /** When to retry, where it is known better than the table of retries knows it. */
+  /** When it is worth trying again, where that is known better than by a table. */
   readonly retryAfterMs: number | undefined;
 
   constructor(
@@ -52,16 +56,16 @@ export class WaybillError extends Error {
 }
 
 export interface Issue {
-  /** Path into the request, like a JSON pointer; `''` is the whole request. */
+  /** JSON-pointer-like path into the request, `''` for the whole. */
   path: string;
   message: string;
 }
 
-/** All that a denied caller learns. The reason is for administrators (`waybill policy explain`). */
+/** All that a denied caller learns; why is for whoever may ask for an explanation. */
 export interface Denied {
   action: string;
   /** Such as `pipeline orders`. */
   resource: string;
-  /** Who can help, such as `an operator of acme`. */
+  /** Whom to ask, such as `whoever is operator in acme`. */
   ask: string;
 }

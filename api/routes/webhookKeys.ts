@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { rotateWebhookKeys } from '../../application/identity/rotateKeys.ts';
+import { whoOf } from '../../domain/audit.ts';
 import { overlapS } from '../../domain/webhooks/webhookKey.ts';
 import { handler } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
@@ -25,7 +25,7 @@ export function webhookKeys({ webhookKeys }: ApiPorts) {
   );
 }
 
-export function rotateEventKeys(ports: ApiPorts) {
+export function rotateWebhookKeys({ webhookKeys, auditLog }: ApiPorts) {
   return handler(
     {
       summary: 'Adds a key that signs events, beside the one before for a week',
@@ -33,8 +33,17 @@ export function rotateEventKeys(ports: ApiPorts) {
       tags: ['keys'],
       response: { 201: WebhookKeyView },
     },
-    async ({ authorization, reply }) => {
-      const { id, createdAtS } = await rotateWebhookKeys(ports, authorization);
+    async ({ admission: { principal, policies, policyDigest }, request, reply }) => {
+      const { id, createdAtS } = await webhookKeys.rotate();
+      await auditLog.append({
+        action: 'webhook-key.rotated',
+        outcome: 'success',
+        tenant: principal.tenant,
+        actor: whoOf(principal),
+        runId: null,
+        txn: request.traceId,
+        detail: { key: id, policies, policyDigest },
+      });
       const view = { id, createdAt: timeOf(createdAtS), aloneFrom: timeOf(createdAtS + overlapS) };
       return reply.code(201).send(view);
     },

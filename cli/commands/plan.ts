@@ -3,15 +3,18 @@ import type { Command } from 'commander';
 import type { StrayName } from '../../adapters/policy/names.ts';
 import type { PolicySet } from '../../domain/policies/policy.ts';
 import type { PolicyChange } from '../../domain/policies/policyChange.ts';
-import type { RoleWithoutPermit } from '../../domain/policies/rolesWithoutPermit.ts';
+import type { PowerlessRole } from '../../domain/policies/rolesWithoutPermit.ts';
 import type { Definitions } from '../../domain/ports/definitions.ts';
 import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, exitCode } from '../context.ts';
-import { embeddedDatabase, namedDatabase } from '../database.ts';
 import { planSchedules } from '../declaredSchedules.ts';
-import { changeLines, powerlessLines, strayLines } from '../output/policyText.ts';
+import { embeddedDatabase } from '../embeddedDatabase.ts';
+import { namedDatabase } from '../namedDatabase.ts';
+import { changeLines } from '../output/policyChanges.ts';
+import { printResult } from '../output/print.ts';
+import { powerlessLines } from '../output/rolesWithoutPermit.ts';
 import { plannedLines, schedulesJson } from '../output/scheduleChanges.ts';
-import { printResult } from '../output/terminal.ts';
+import { strayLines } from '../output/strayNames.ts';
 
 interface PlanOptions extends GlobalOptions {
   database?: string;
@@ -52,7 +55,7 @@ interface Plan {
   /** Names of pipelines in policies that are none of the project’s. */
   stray: StrayName[];
   /** Roles that approvals ask and the policy of the project refuses. */
-  powerless: RoleWithoutPermit[];
+  powerless: PowerlessRole[];
 }
 
 async function planned(

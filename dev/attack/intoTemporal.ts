@@ -26,12 +26,12 @@ export const intoTemporal: readonly Attack[] = [
   },
   {
     tried: 'with that grant made out to this run, signed by nobody',
-    code: 'GrantAlgorithmUnsupported',
+    code: 'GrantAlgorithmRefused',
     ...starting(({ forger, grant }) => forger.unsigned(grant)),
   },
   {
     tried: 'with alice’s own access token in its place',
-    code: 'GrantAlgorithmUnsupported',
+    code: 'GrantAlgorithmRefused',
     ...starting(({ token }) => token),
   },
   {

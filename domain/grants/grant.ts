@@ -4,7 +4,6 @@ import type { Manifest } from '../pipelines/manifest.ts';
 import type { Action } from '../policies/policy.ts';
 import type { Principal } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
-import { isPulled } from '../sources/source.ts';
 import {
   claimedKind,
   claimedPrincipal,
@@ -42,7 +41,7 @@ const steps = Object.keys(stepActions) as Step[];
  */
 export function grantedSteps({ source, approval }: Pick<Manifest, 'source' | 'approval'>): Step[] {
   const left: readonly Step[] = [
-    ...(isPulled(source) ? [] : (['fetch'] as const)),
+    ...(source.kind === 'file' || source.kind === 'http' ? [] : (['fetch'] as const)),
     ...(approval ? [] : (['gate', 'decide', 'lapse'] as const)),
     approval?.before === 'publish' ? 'store' : 'publish',
   ];

@@ -1,4 +1,3 @@
-import type { RejectionCode } from './rejection.ts';
 import type { Counts } from './run.ts';
 
 /**
@@ -20,7 +19,7 @@ export interface Batch {
   /** Names of the columns, of CSV only. */
   header?: readonly string[];
   /** Set where the batch is one record that no step may load: why it is refused. */
-  refused?: RejectionCode;
+  refused?: 'RecordTooLarge' | 'UnterminatedQuote';
   /** Which version of its source it was read of, where we read the source ourselves and it has one. */
   sourceVersion?: string;
 }

@@ -1,0 +1,160 @@
+import { uuidv7 } from 'uuidv7';
+import { auditOf } from '../../domain/audit.ts';
+import { canonicalJson } from '../../domain/canonicalJson.ts';
+import { claimsOf } from '../../domain/grants/claimedRequester.ts';
+import { type GrantClaims, grantedSteps } from '../../domain/grants/grant.ts';
+import type { Acceptance, IdempotencyScope } from '../../domain/ports/acceptance.ts';
+import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
+import { type Principal, requesterOf } from '../../domain/principal.ts';
+import type { Credential } from '../../domain/revocation.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
+import { describeSource } from '../../domain/sources/sourceDescription.ts';
+import { describeCallback } from '../../domain/webhooks/callback.ts';
+import type { Authorization } from '../gate.ts';
+import type { ApiOptions, ApiPorts } from '../ports.ts';
+import { sha256 } from '../sha256.ts';
+
+/** What a request asks for, before anything of it is checked against the pipeline. */
+export interface Call {
+  pipeline: LoadedPipeline;
+  principal: Principal;
+  credential: Credential;
+  policies: readonly string[];
+  policyDigest: string;
+  txn: string;
+  idempotencyKey: string | undefined;
+  /** Asked again and again while the data arrives. */
+  isRevoked(): Promise<boolean>;
+}
+
+/** What somebody who was let in asks for. */
+export function callOf(
+  { pipeline, principal, credential, policies, policyDigest, isRevoked }: Authorization,
+  txn: string,
+  idempotencyKey: string | undefined,
+): Call {
+  const by = { principal, credential, policies, policyDigest, isRevoked };
+  return { pipeline: pipeline!, ...by, txn, idempotencyKey };
+}
+
+/** A run that nobody knows of yet. */
+export interface Draft extends Call {
+  runId: string;
+  acceptedAtMs: number;
+  idempotency: IdempotencyScope | undefined;
+  parameters: unknown;
+  source: Acceptance['source'];
+}
+
+/** Step `record`: the run gets its id and its time. */
+export function record(call: Call, resolved: Pick<Draft, 'parameters' | 'source'>): Draft {
+  const { pipeline, principal, idempotencyKey } = call;
+  const id = pipeline.manifest.id;
+  return {
+    ...call,
+    ...resolved,
+    runId: `${id}-${uuidv7()}`,
+    acceptedAtMs: Date.now(),
+    idempotency:
+      idempotencyKey === undefined
+        ? undefined
+        : {
+            tenant: principal.tenant,
+            // What an agent asked for in somebody’s name is not what they asked for themselves.
+            principal: principal.actor ? `${principal.id} ${principal.actor.id}` : principal.id,
+            pipeline: id,
+            key: idempotencyKey,
+          },
+  };
+}
+
+/**
+ * Step `mint`: the signed permission of this run. `batches` are all of its input, where that is there already, `callback` whom to
+ * tell of it.
+ */
+export async function mint(
+  ports: ApiPorts,
+  options: ApiOptions,
+  draft: Draft,
+  { batches, callback }: { batches?: readonly Batch[] | undefined; callback?: Acceptance['callback'] } = {},
+): Promise<{ grant: string; claims: GrantClaims }> {
+  const { pipeline, principal, runId } = draft;
+  const { id, version, deadlineMs } = pipeline.manifest;
+  const granted = grantedSteps(pipeline.manifest);
+  const issuedAt = Math.floor(draft.acceptedAtMs / 1000);
+  const claims: GrantClaims = {
+    iss: `urn:waybill:${options.instance}`,
+    aud: 'waybill',
+    iat: issuedAt,
+    exp: issuedAt + Math.ceil(deadlineMs / 1000),
+    jti: uuidv7(),
+    txn: draft.txn,
+    sub: principal.id,
+    scope: granted.join(' '),
+    req: claimsOf(principal, draft.credential, ports.policy.roles),
+    ...(principal.actor && {
+      act: {
+        id: principal.actor.id,
+        iss: principal.actor.issuer,
+        sub: principal.actor.subject,
+        kind: principal.actor.kind,
+      },
+    }),
+    tctx: {
+      tenant: principal.tenant,
+      namespace: options.namespace,
+      workflowId: runId,
+      workflowType: 'runPipeline',
+      pipeline: id,
+      version,
+      definitionDigest: pipeline.digest,
+      sourceDigest: sha256(
+        describeSource(
+          draft,
+          batches?.map(({ digest }) => digest),
+        ),
+      ),
+      parametersDigest: sha256(canonicalJson(draft.parameters ?? {})),
+      ...(callback && { callbackDigest: sha256(describeCallback(callback)) }),
+      steps: granted,
+      policyDigest: draft.policyDigest,
+      ...(draft.credential.delegation && { delegation: draft.credential.delegation }),
+    },
+  };
+  return { grant: await ports.grantSigner.sign(claims), claims };
+}
+
+/** What step `accept` writes down. */
+export function acceptanceOf(
+  draft: Draft,
+  { grant, claims }: { grant: string; claims: GrantClaims },
+  arrival: Pick<Acceptance, 'batches' | 'sealed' | 'requestDigest'> & Partial<Pick<Acceptance, 'callback'>>,
+): Acceptance {
+  const { runId, pipeline, principal, credential, parameters, source, txn, idempotency, policies } = draft;
+  const { definitionDigest, sourceDigest, parametersDigest, policyDigest, version } = claims.tctx;
+  return {
+    runId,
+    manifest: pipeline.manifest,
+    definitionDigest,
+    tenant: principal.tenant,
+    requestedBy: requesterOf(principal),
+    credential,
+    parameters,
+    source,
+    grant,
+    txn,
+    callback: null,
+    ...(idempotency && { idempotency }),
+    ...arrival,
+    audit: auditOf(draft, 'run.accepted', {
+      grant: claims.jti,
+      pipeline: pipeline.manifest.id,
+      version,
+      definitionDigest,
+      sourceDigest,
+      parametersDigest,
+      policyDigest,
+      policies,
+    }),
+  };
+}

@@ -1,0 +1,19 @@
+import type { Command } from 'commander';
+import { embeddedIdentity, type GlobalOptions } from '../connect.ts';
+import { type AddCommand, CliError } from '../context.ts';
+import { obtainToken } from '../embedded/obtainToken.ts';
+import { people } from '../embedded/people.ts';
+
+/** `waybill token --as NAME`: an access token for one of the embedded stack’s people. */
+export const addToken: AddCommand = (program, context) => {
+  program
+    .command('token')
+    .description('print an access token for one of the invented people (embedded stack only)')
+    .action(async (_, command: Command) => {
+      const { as, json } = command.optsWithGlobals<GlobalOptions>();
+      if (as === undefined)
+        throw new CliError(`Say whose: --as ${Object.keys(people).join(', --as ')}.`, 'usage');
+      const token = await obtainToken(embeddedIdentity(context, as).issuerUrl, as);
+      console.log(json ? JSON.stringify(token) : token.token);
+    });
+};

@@ -1,0 +1,14 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { readClientSettings } from './cliSettings.ts';
+import { runningStack } from './connect.ts';
+import type { CliContext } from './context.ts';
+
+/** The database of the embedded stack that is up, as the role that owns the tables. Throws `CliError` where none is up. */
+export function embeddedDatabase(context: CliContext): string {
+  const { WAYBILL_HOME } = readClientSettings(context);
+  const url = new URL(runningStack(WAYBILL_HOME).databaseUrl);
+  url.username = 'waybill_migrator';
+  url.password = readFileSync(join(WAYBILL_HOME, 'keys/database/waybill_migrator'), 'utf8').trimEnd();
+  return url.href;
+}
