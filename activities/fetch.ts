@@ -2,6 +2,7 @@ import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import type { Batch } from '../domain/runs/batch.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
+import { redactSource } from '../domain/sources/redactSource.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, executionOf, scopeOf } from './run.ts';
@@ -55,7 +56,7 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   if (!seen && !window) throw new WaybillError('SourceEmpty');
   await deps.batches.seal(
     run,
-    audited(deps, 'source.read', { source: run.source, version, ...(window && { window }) }),
+    audited(deps, 'source.read', { source: redactSource(run.source), version, ...(window && { window }) }),
   );
 }
 

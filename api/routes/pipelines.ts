@@ -3,6 +3,7 @@ import { type ApprovalManifest, gates } from '../../domain/approvals/gate.ts';
 import { scheduleLinksOf } from '../../domain/links.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import { ScheduleTerms } from '../../domain/schedules/schedule.ts';
+import { redactSource } from '../../domain/sources/redactSource.ts';
 import { byId, handler, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { readablePipelines } from '../readablePipelines.ts';
@@ -113,7 +114,7 @@ function viewOf({ manifest, digest }: LoadedPipeline): z.infer<typeof PipelineVi
     version,
     definitionDigest: digest,
     labels,
-    source: { ...source },
+    source: redactSource(source),
     sink: { ...sink },
     deadlineMs,
     links: { self, runs: `${self}/runs` },

@@ -4,12 +4,13 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { fetchStep } from '../../activities/fetch.ts';
 import type { Dependencies } from '../../activities/index.ts';
 import { digestOf } from '../../activities/run.ts';
+import type { AuditEvent } from '../../domain/audit.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import { describeSource } from '../../domain/sources/sourceDescription.ts';
 import { grantOfRun } from '../support/keys.ts';
 
-const source = { kind: 'http', url: 'https://feeds.example/daily' } as const;
+const source = { kind: 'http', url: 'https://feeds.example/daily?key=s3cret' } as const;
 
 describe('a source that is read', () => {
   /** What an attempt asks the source for, and what it puts down of the batches that it reads. */
@@ -30,6 +31,8 @@ describe('a source that is read', () => {
       kind: claims.req.kind,
     };
     const asked: object[] = [];
+    const opened: object[] = [];
+    const audited: AuditEvent[] = [];
     const appended: Batch[] = [];
     const deps = {
       grant: () => ({ claims, key: 'k' }),
@@ -46,10 +49,14 @@ describe('a source that is read', () => {
         arrivals: async () => {},
         findLast: async () => last,
         append: async (_: object, batch: Batch) => void appended.push(batch),
-        seal: async () => {},
+        seal: async (_: object, audit: AuditEvent) => void audited.push(audit),
       },
       sources: {
-        open: async (_: object, { fromByte, version: wanted }: { fromByte?: number; version?: string }) => {
+        open: async (
+          source: object,
+          { fromByte, version: wanted }: { fromByte?: number; version?: string },
+        ) => {
+          opened.push(source);
           asked.push({ fromByte, version: wanted });
           return { version, stream: [] };
         },
@@ -64,7 +71,7 @@ describe('a source that is read', () => {
     const heartbeatDetails = { version: '"2"' };
     const environment = new MockActivityEnvironment({ attempt, heartbeatDetails });
     await environment.run(() => fetchStep(deps));
-    return { asked: asked[0], appended };
+    return { asked: asked[0], opened, audit: audited[0], appended };
   }
 
   const before = { seq: 6, firstByte: 60, sizeBytes: 10 };
@@ -80,6 +87,14 @@ describe('a source that is read', () => {
     assert.deepEqual((await fetch(2, before)).asked, fromStart);
     assert.deepEqual((await fetch(2, undefined)).asked, fromStart);
     assert.deepEqual((await fetch(1, { ...before, sourceVersion: '"1"' })).asked, fromStart);
+  });
+
+  it('is opened with its whole URL, and audited without the values of its query', async () => {
+    const { opened, audit } = await fetch(1, undefined);
+    assert.deepEqual(opened[0], source);
+    assert.equal(audit?.action, 'source.read');
+    assert.deepEqual(audit.detail.source, { ...source, url: 'https://feeds.example/daily?key=***' });
+    assert.doesNotMatch(JSON.stringify(audit), /s3cret/);
   });
 
   it('has no version on record where it says none', async () => {
