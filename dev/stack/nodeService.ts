@@ -20,7 +20,7 @@ export function nodeService({ name, entry, env, graceMs }: NodeServiceOptions): 
     stopSignal: 'SIGTERM',
     graceMs,
     spawn(logFd) {
-      return spawn(process.execPath, [...nodeFlags, packageFile(entry)], {
+      return spawn(process.execPath, [...nodeFlags, '--import', releaseMemory, packageFile(entry)], {
         env,
         stdio: ['ignore', logFd, logFd, 'ipc'],
         // Ctrl-C in the terminal is for the supervisor, which stops everything in order.
@@ -38,6 +38,7 @@ export function packageFile(path: string): string {
 }
 
 const readyMs = 60_000;
+const releaseMemory = new URL('./releaseMemory.ts', import.meta.url).href;
 
 function untilItSaysSo(child: ChildProcess, name: string): Promise<void> {
   return new Promise((resolve, reject) => {
