@@ -21,7 +21,7 @@ const passedMax = 1_000;
 
 /**
  * The run at hand, for a step that a gate before `ingest` stands before: it works only once people have let the run through, which
- * is asked of what they have signed and not of the record of it. Throws `ApprovalMissing`.
+ * is asked of what they have signed and not of the record of it. Throws `ApprovalRequired`.
  */
 export async function approvedRun(deps: Dependencies): Promise<RunFacts> {
   const run = await runOf(deps);
@@ -48,7 +48,7 @@ export async function approvedRun(deps: Dependencies): Promise<RunFacts> {
 /**
  * What lets the run through, as each approver has signed it about exactly this digest: so many different people as the definition
  * asks for, each of them one that may decide, and nobody against it. Nothing that a table or a workflow says of a decision is
- * believed. Throws `ApprovalMissing`, and `KeysUnavailable` where it cannot be known.
+ * believed. Throws `ApprovalRequired`, and `KeysUnavailable` where it cannot be known.
  */
 export async function signedApproval(
   deps: Dependencies,
@@ -154,5 +154,5 @@ async function verify(
 }
 
 function missing({ runId }: RunFacts, why: string): WaybillError {
-  return new WaybillError('ApprovalMissing', { detail: `${runId}: ${why}` });
+  return new WaybillError('ApprovalRequired', { detail: `${runId}: ${why}` });
 }

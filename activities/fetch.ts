@@ -3,10 +3,11 @@ import { WaybillError } from '../domain/errors.ts';
 import type { Batch } from '../domain/runs/batch.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { redactSource } from '../domain/sources/redactSource.ts';
+import { isPulled } from '../domain/sources/source.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './index.ts';
 import { audited, definitionOf, executionOf, scopeOf } from './run.ts';
-import { askedFor, windowOf } from './window.ts';
+import { sinceOf, windowOf } from './window.ts';
 
 /**
  * Reads a file or a URL into batches, while those before are already being worked on. A retry reads on where the
@@ -17,10 +18,10 @@ import { askedFor, windowOf } from './window.ts';
 export async function fetchStep(deps: Dependencies): Promise<void> {
   const run = await approvedRun(deps);
   const { manifest } = definitionOf(deps);
-  if (run.source.kind !== 'file' && run.source.kind !== 'http') throw new WaybillError('SourceInvalid');
-  if (!('format' in manifest.source)) throw new WaybillError('SourceInvalid');
+  const { format, cursor } = manifest.source;
+  if (!isPulled(run.source) || !format) throw new WaybillError('SourceInvalid');
 
-  const asCaller = run.source.kind === 'http' && run.source.auth === 'caller';
+  const asCaller = run.source.auth === 'caller';
   const signal = Context.current().cancellationSignal;
   // Throws where the run has ended.
   await deps.batches.arrivals(run, executionOf(), 0, 0, signal);
@@ -28,8 +29,9 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   const growing = window?.kind === 'bytes' ? window : undefined;
   const last = await lastOfThisVersion(deps, run);
   const fromByte = last ? last.firstByte + last.sizeBytes : growing?.fromByte;
-  const source = await deps.sources.open(askedFor(run.source, manifest.source, window), {
+  const source = await deps.sources.open(run.source, {
     signal,
+    ...sinceOf(cursor, window),
     ...(asCaller && { token: (origin: string) => deps.stepTokens.obtain('fetch', origin) }),
     ...(fromByte !== undefined && { fromByte }),
     ...(last && { version: last.sourceVersion }),
@@ -39,7 +41,7 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
 
   const batches = deps.receiver.receive(
     scopeOf(run),
-    manifest.source.format,
+    format,
     manifest.limits,
     source.stream,
     last,

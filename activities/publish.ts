@@ -16,7 +16,7 @@ import { deadLettersOf } from './store.ts';
 /**
  * Brings all rows of the run into the database at once, if people have let exactly this through: what would be shown to them now
  * is made again, in the very transaction, and must have the digest that they have signed, and each of them must still be one who
- * may. `stale`: that is not so, and people are to be asked anew. Throws `ApprovalMissing`, which is none of these: a workflow came
+ * may. `stale`: that is not so, and people are to be asked anew. Throws `ApprovalRequired`, which is none of these: a workflow came
  * here without having been let.
  */
 export async function publishStep(
@@ -26,7 +26,7 @@ export async function publishStep(
   const { manifest } = definitionOf(deps);
   const grant = deps.grant();
   const approval = await deps.approvals.find(run);
-  if (!approval) throw new WaybillError('ApprovalMissing', { detail: `${run.runId} was never asked about` });
+  if (!approval) throw new WaybillError('ApprovalRequired', { detail: `${run.runId} was never asked about` });
   const waived = approval.state === 'waived';
   const given = waived ? [] : await signedApproval(deps, run, approval);
   // Between the first vote and the last there may be days.

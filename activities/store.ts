@@ -21,7 +21,7 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
   if (stored) return landed(stored);
 
   if (!validated || !transformed) {
-    throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} is not transformed` });
+    throw new WaybillError('BatchNotFound', { detail: `batch ${seq} of ${run.runId} is not transformed` });
   }
   const rows = await deps.compute.encode(
     { definition, bytes: await deps.objects.get(scopeOf(run), transformed.digest) },

@@ -14,7 +14,7 @@ export async function transformStep(deps: Dependencies, { seq }: { seq: number }
   if (transformed) return transformed.counts;
 
   if (!validated)
-    throw new WaybillError('BatchMissing', { detail: `batch ${seq} of ${run.runId} is not validated` });
+    throw new WaybillError('BatchNotFound', { detail: `batch ${seq} of ${run.runId} is not validated` });
   const result = await deps.compute.transform(
     { definition, parameters: run.parameters, bytes: await deps.objects.get(scopeOf(run), validated.digest) },
     Context.current().cancellationSignal,

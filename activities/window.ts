@@ -1,6 +1,6 @@
 import { canonicalJson } from '../domain/canonicalJson.ts';
 import type { FieldCursor, SourceManifest } from '../domain/pipelines/manifest.ts';
-import type { PulledSource } from '../domain/ports/sources.ts';
+import type { OpenOptions } from '../domain/ports/sources.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Mark, Window } from '../domain/sources/watermark.ts';
 import type { Dependencies } from './index.ts';
@@ -12,7 +12,7 @@ import { definitionOf, digestOf } from './run.ts';
  */
 export async function windowOf(deps: Dependencies, run: RunFacts): Promise<Window | undefined> {
   const { source } = definitionOf(deps).manifest;
-  const cursor = 'cursor' in source ? source.cursor : undefined;
+  const { cursor } = source;
   if (!cursor) return undefined;
   const standing = await deps.watermarks.findWindow(run);
   if (standing) return standing;
@@ -22,17 +22,13 @@ export async function windowOf(deps: Dependencies, run: RunFacts): Promise<Windo
   return deps.watermarks.openWindow(run, key, begins);
 }
 
-/** The source as the run asks for it. */
-export function askedFor(
-  source: PulledSource,
-  defined: SourceManifest,
+/** What a source with a cursor by field is asked for. */
+export function sinceOf(
+  cursor: SourceManifest['cursor'],
   window: Window | undefined,
-): PulledSource {
-  if (source.kind !== 'http' || defined.kind !== 'http') return source;
-  if (!defined.cursor || window?.kind !== 'field' || window.since === null) return source;
-  const url = new URL(source.url);
-  url.searchParams.set(defined.cursor.parameter, window.since);
-  return { ...source, url: url.href };
+): Pick<OpenOptions, 'since'> {
+  if (!cursor || cursor === 'bytes' || window?.kind !== 'field' || window.since === null) return {};
+  return { since: { parameter: cursor.parameter, value: window.since } };
 }
 
 /**
@@ -51,13 +47,12 @@ function valuesSince({ order, initial }: FieldCursor, mark: Mark | undefined): W
 
 /** Throws `SourceChanged` where the file is not the one that was read before. */
 async function bytesSince(deps: Dependencies, run: RunFacts, mark: Mark | undefined): Promise<Window> {
-  const { path } = run.source as PulledSource & { kind: 'file' };
   if (mark?.kind !== 'bytes') {
-    const { sizeBytes, head } = await deps.sources.extent(path, []);
+    const { sizeBytes, head } = await deps.sources.extent(run.source, []);
     return { kind: 'bytes', fromByte: 0, firstLine: 1, untilByte: sizeBytes, head };
   }
   const { header, head, tail } = mark;
-  const { sizeBytes, lines } = await deps.sources.extent(path, [head, tail]);
+  const { sizeBytes, lines } = await deps.sources.extent(run.source, [head, tail]);
   return {
     kind: 'bytes',
     fromByte: tail.firstByte + tail.sizeBytes,

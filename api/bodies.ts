@@ -1,11 +1,14 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { UploadRequest } from '../application/runs/acceptUpload.ts';
+import { connectors } from '../connectors/index.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { type JsonBody, readBytes, readJsonBody } from './jsonBody.ts';
 import type { Route } from './routeTable.ts';
-import type { Upload } from './trigger/upload.ts';
 
 /** What the body of a route becomes that takes JSON or data; `undefined` where there is none. A form becomes its fields. */
-export type Body = { kind: 'json'; json: JsonBody } | ({ kind: 'upload' } & Omit<Upload, 'query'>);
+export type Body =
+  | { kind: 'json'; json: JsonBody }
+  | ({ kind: 'upload' } & Omit<UploadRequest, 'query' | 'idempotencyKey'>);
 
 const readWithinMs = 30_000;
 
@@ -33,7 +36,7 @@ export function readBodies(app: FastifyInstance): void {
       return fieldsOf(await readBytes(payload, bodyMaxBytes, readWithinMs));
     },
   );
-  for (const mediaType of ['application/x-ndjson', 'text/csv'] as const) {
+  for (const { mediaType } of connectors.formats) {
     app.addContentTypeParser(mediaType, async (request: FastifyRequest, payload: Payload) => {
       const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(request.headers['content-type'] ?? '')?.[1];
       const readable = charset === undefined || /^(utf-?8|us-ascii)$/i.test(charset);

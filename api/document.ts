@@ -4,6 +4,8 @@ import type { FastifyInstance } from 'fastify';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { OpenAPIV3_1 } from 'openapi-types';
 import { z } from 'zod';
+import { Envelope } from '../application/runs/acceptEnvelope.ts';
+import { connectors } from '../connectors/index.ts';
 import {
   ApprovalEventData,
   RunEventData,
@@ -19,7 +21,6 @@ import { PipelineView } from './routes/pipelines.ts';
 import { RevocationView } from './routes/revocations.ts';
 import { RunView } from './runView.ts';
 import { FiringView, ScheduleDetail, ScheduleView } from './scheduleView.ts';
-import { Envelope } from './trigger/envelope.ts';
 
 /** Schemas that the document names once; a registry of our own, since pipelines may register theirs globally. */
 const named = z.registry<{ id: string }>();
@@ -109,8 +110,12 @@ function withBodies<T extends { schema: unknown }>(made: T): T {
   delete envelope.$schema;
   const content = {
     'application/json': { schema: envelope },
-    'application/x-ndjson': { schema: { type: 'string', description: 'One JSON object a line.' } },
-    'text/csv': { schema: { type: 'string', description: 'The first line names the columns.' } },
+    ...Object.fromEntries(
+      connectors.formats.map(({ mediaType, summary }) => [
+        mediaType,
+        { schema: { type: 'string', description: summary } },
+      ]),
+    ),
   };
   return { ...made, schema: { ...(made.schema as object), body: { content } } };
 }

@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { Authorization } from './gate.ts';
+import type { Authorization } from '../application/authorize.ts';
 import { Problem } from './problem.ts';
 
-/** One route’s documentation, the shape of its input, and what answers it once all checks have passed. */
+/** A route’s documentation, the shape of its input, and what answers it once all checks have passed. */
 export interface Handler {
   schema: HandlerSchema & { response: Record<string, unknown> };
   handle(request: FastifyRequest, reply: FastifyReply): Promise<unknown>;
@@ -31,13 +31,13 @@ export function handler<S extends HandlerSchema>(
     params: Parsed<S['params']>;
     query: Parsed<S['querystring']>;
     body: Parsed<S['body']>;
-    admission: Authorization;
+    authorization: Authorization;
     request: FastifyRequest;
     reply: FastifyReply;
   }) => Promise<unknown>,
 ): Handler {
   const refusal = {
-    description: 'Refused; `code` says why.',
+    description: 'Rejected; `code` says why.',
     content: { 'application/problem+json': { schema: Problem } },
   };
   return {
@@ -47,7 +47,7 @@ export function handler<S extends HandlerSchema>(
         params: request.params as Parsed<S['params']>,
         query: request.query as Parsed<S['querystring']>,
         body: request.body as Parsed<S['body']>,
-        admission: request.admission!,
+        authorization: request.authorization!,
         request,
         reply,
       }),

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
+import { sha256 } from '../application/sha256.ts';
 import { WaybillError } from '../domain/errors.ts';
-import { sha256 } from './sha256.ts';
 
 export interface JsonBody {
   value: unknown;

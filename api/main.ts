@@ -38,7 +38,7 @@ import { createTemporalSchedules } from '../adapters/temporal/temporalSchedules.
 import { createCallbackCheck } from '../adapters/webhooks/checkCallback.ts';
 import { ensureRoot } from '../adapters/webhooks/rootFolder.ts';
 import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
-import { createSourceCheck } from '../connectors/sources/checkSource.ts';
+import { createInputs } from '../connectors/sources/createSources.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { createAuthority } from '../domain/grants/authority.ts';
 import { ofKey } from '../domain/revocation.ts';
@@ -171,7 +171,7 @@ const app = await buildServer(
     }),
     objects,
     receiver: createReceiver(objects),
-    checkSource: createSourceCheck({
+    inputs: createInputs({
       fileRoots: settings.WAYBILL_FILE_ROOTS.split(delimiter).filter(Boolean),
       egressAllow: settings.WAYBILL_EGRESS_ALLOW.split(',').filter(Boolean),
     }),

@@ -1,78 +1,11 @@
-import type { Policy } from '../domain/policies/policy.ts';
-import type { Acceptance, RunAcceptance } from '../domain/ports/acceptance.ts';
-import type { Approvals } from '../domain/ports/approvals.ts';
-import type { AuditLog, AuditTrail } from '../domain/ports/audit.ts';
-import type { Authenticator } from '../domain/ports/authenticator.ts';
-import type { Authority } from '../domain/ports/authority.ts';
-import type { Uploads } from '../domain/ports/batches.ts';
-import type { DeadLetters } from '../domain/ports/deadLetters.ts';
-import type { Definitions } from '../domain/ports/definitions.ts';
-import type { Deliveries, WebhookKeys } from '../domain/ports/deliveries.ts';
-import type { Firings } from '../domain/ports/firings.ts';
-import type { GrantKeys, GrantSigner, GrantVerifier } from '../domain/ports/grants.ts';
-import type { LogoutRecords, LogoutTokens } from '../domain/ports/logouts.ts';
-import type { ObjectStore } from '../domain/ports/objects.ts';
-import type { PrincipalDirectory } from '../domain/ports/principalDirectory.ts';
-import type { Receiver } from '../domain/ports/receiver.ts';
-import type { RevocationRecords, Revocations } from '../domain/ports/revocations.ts';
-import type { Runs } from '../domain/ports/runs.ts';
-import type { Schedules } from '../domain/ports/schedules.ts';
-import type { TemporalSchedules } from '../domain/ports/temporalSchedules.ts';
-import type { Workloads } from '../domain/ports/workloads.ts';
-import type { DelegationClaims, SchedulerActor } from '../domain/schedules/delegation.ts';
+import type { ApplicationOptions, ApplicationPorts } from '../application/ports.ts';
 
-/** What the API needs of the world. */
-export interface ApiPorts {
-  acceptance: RunAcceptance;
-  uploads: Uploads;
-  runs: Runs;
-  deadLetters: DeadLetters;
-  auditTrail: AuditTrail;
-  /** Throws `DatabaseUnavailable` where runs cannot be recorded now. */
-  checkDatabase(): Promise<void>;
-  auditLog: AuditLog;
-  authenticator: Authenticator;
-  directory: PrincipalDirectory;
-  policy: Policy;
-  revocations: Revocations;
-  revocationRecords: RevocationRecords;
-  logoutTokens: LogoutTokens;
-  logoutRecords: LogoutRecords;
-  definitions: Definitions;
-  grantSigner: GrantSigner;
-  grantKeys: GrantKeys;
-  grantVerifier: GrantVerifier;
-  /** What holds today for a run. */
-  authority: Authority;
-  workloads: Workloads;
-  objects: ObjectStore;
-  receiver: Receiver;
-  /** Throws `SourceRefused` where it is plain that no worker would read the source. */
-  checkSource(source: Acceptance['source']): Promise<void>;
-  /** Throws `CallbackRefused` where it is plain that no event would be sent there. */
-  checkCallback(url: string): void;
-  deliveries: Deliveries;
-  approvals: Approvals;
-  schedules: Schedules;
-  firings: Firings;
-  temporalSchedules: TemporalSchedules;
-  delegationVerifier: GrantVerifier<DelegationClaims>;
-  /** Who acts when a schedule fires; somebody who may be revoked, which stops all of them. */
-  scheduler: SchedulerActor;
-  webhookKeys: WebhookKeys;
-}
+/** What the API needs of the world: all that its use cases need. */
+export type ApiPorts = ApplicationPorts;
 
-export interface ApiOptions {
-  /** Name of this Waybill; grants are issued by `urn:waybill:<instance>`. */
-  instance: string;
-  /** Temporal’s namespace, to which grants are bound. */
-  namespace: string;
-  /** The tenant whose operators run this Waybill as a whole. Default: none. */
-  operatingTenant?: string;
+export interface ApiOptions extends ApplicationOptions {
   /** Where Temporal’s Web UI is; without it runs link to none. */
   temporalUiUrl?: string;
-  /** Prefix of the links in answers; without it they begin with `/`. */
-  publicUrl?: string;
   /** Issuers at which people sign in for this API. Default: none are named. */
   authorizationServers?: readonly string[];
   /** Default: no log. */

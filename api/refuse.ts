@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { errors, WaybillError } from '../domain/errors.ts';
+import { oauthErrorOf, oauthStatusOf } from './oauthError.ts';
 import { problemOf, toWaybillError } from './problem.ts';
 import { type Route, routeTable } from './routeTable.ts';
-import { oauthErrorOf, oauthStatusOf } from './token/oauthError.ts';
 import { traceIdOf, traceResponseOf } from './trace.ts';
 
 /** Every refusal is a problem (RFC 9457); what is private stays in the log. */

@@ -1,3 +1,4 @@
+import type { ResourceKind } from '../application/findResource.ts';
 import type { Action } from '../domain/policies/policy.ts';
 
 /**
@@ -64,22 +65,8 @@ export interface Route {
   identity: 'token' | 'body' | 'none';
   /** `null` where nothing is touched that is anybody else’s. */
   action: Action | null;
-  /**
-   * What the policy is asked about; `:id` names it, in the caller’s own tenant. `named pipeline`: the body does, and the
-   * handler asks; `delivery`, `approval`: its run; `schedule`: its pipeline; `instance`: this Waybill as a whole; `self`: only
-   * who asks.
-   */
-  resource:
-    | 'pipeline'
-    | 'named pipeline'
-    | 'run'
-    | 'delivery'
-    | 'approval'
-    | 'schedule'
-    | 'tenant'
-    | 'instance'
-    | 'self'
-    | null;
+  /** What the policy is asked about; `:id` names it. `null` where the body proves the identity. */
+  resource: ResourceKind | null;
   bodyMaxBytes: number;
   /** Anything else is refused unread. Data may be of any length, and is streamed. */
   body: 'none' | 'json' | 'json or data' | 'form';

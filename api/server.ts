@@ -1,9 +1,10 @@
-import Fastify, { type FastifyInstance, LogController } from 'fastify';
+import type { IncomingMessage } from 'node:http';
+import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
+import { type Authorization, authorize } from '../application/authorize.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { readBodies } from './bodies.ts';
 import { documented } from './document.ts';
-import { type Authorization, authorize } from './gate.ts';
 import type { Handler } from './handler.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import { allowedMethods, refuse, refuseConnection, trace } from './refuse.ts';
@@ -11,25 +12,24 @@ import { approvalSample, getApproval, listApprovals } from './routes/approvals.t
 import { createSchedule, deleteSchedule, updateSchedule } from './routes/changeSchedule.ts';
 import { createRun } from './routes/createRun.ts';
 import { decide } from './routes/decide.ts';
-import { getDelivery, listDeliveries, redeliver } from './routes/deliveries.ts';
+import { getDelivery, listDeliveries, redeliverEvent } from './routes/deliveries.ts';
 import { explain } from './routes/explanations.ts';
-import { fireSchedule, listFirings } from './routes/firings.ts';
+import { answerFiring, listFirings } from './routes/firings.ts';
 import { protectedResource, whoami } from './routes/identity.ts';
 import { listKeys, rotateKeys } from './routes/keys.ts';
 import { backchannelLogout } from './routes/logout.ts';
 import { health, keys, openapi, ready } from './routes/operations.ts';
 import { getPipeline, listPipelines } from './routes/pipelines.ts';
 import { countRejections } from './routes/rejections.ts';
-import { resumeRun } from './routes/resumeRun.ts';
-import { listRevocations, restore, revoke } from './routes/revocations.ts';
+import { createRevocation, liftRevocation, listRevocations } from './routes/revocations.ts';
 import { listRunAudit } from './routes/runAudit.ts';
 import { followRun } from './routes/runEvents.ts';
-import { cancelRun, getRun, listRuns } from './routes/runs.ts';
+import { cancelRun, getRun, listRuns, resumeRun } from './routes/runs.ts';
 import { backfillSchedule, runSchedule } from './routes/scheduleRuns.ts';
 import { pauseSchedule, renewSchedule, resumeSchedule } from './routes/scheduleStates.ts';
 import { getSchedule, listSchedules, previewSchedule } from './routes/schedules.ts';
 import { token } from './routes/token.ts';
-import { rotateWebhookKeys, webhookKeys } from './routes/webhookKeys.ts';
+import { rotateEventKeys, webhookKeys } from './routes/webhookKeys.ts';
 import { type Route, type RouteName, routeTable } from './routeTable.ts';
 
 declare module 'fastify' {
@@ -37,7 +37,7 @@ declare module 'fastify' {
     /** W3C trace id; `txn` of whatever the request brings about. */
     traceId: string;
     /** Set once all checks of the route have passed; `undefined` where the route asks for no identity. */
-    admission: Authorization | undefined;
+    authorization: Authorization | undefined;
   }
   interface FastifyContextConfig {
     route?: Route;
@@ -66,13 +66,16 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.decorateRequest('traceId', '');
-  app.decorateRequest('admission', undefined);
+  app.decorateRequest('authorization', undefined);
   app.setErrorHandler(refuse);
   app.setNotFoundHandler((request) => {
     throw new WaybillError(allowedMethods(request).length > 0 ? 'MethodNotAllowed' : 'NotFound');
   });
   app.addHook('onRequest', async (request, reply) => trace(request, reply));
   app.addHook('onSend', async (_, reply) => {
+    // Answers are private, unless their handler says how long anyone may keep them.
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
+    reply.header('x-content-type-options', 'nosniff');
     if (stopping.signal.aborted) reply.header('connection', 'close');
   });
   app.addHook('preClose', async () => stopping.abort());
@@ -84,7 +87,7 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
     guarded.addHook('onRequest', async (request) => {
       const { route } = request.routeOptions.config;
       if (!route) throw new WaybillError('NotFound');
-      request.admission = await authorize(ports, options, route, request);
+      request.authorization = await authorizeRoute(ports, options, route, request);
     });
     const handlers = handlersOf(ports, options, stopping.signal);
     for (const name of Object.keys(routeTable) as RouteName[]) {
@@ -107,6 +110,36 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
   return app;
 }
 
+/** What the route’s row in the table says, before a byte of the body is read. */
+async function authorizeRoute(
+  ports: ApiPorts,
+  options: ApiOptions,
+  { identity, action, resource, path }: Route,
+  request: FastifyRequest,
+): Promise<Authorization | undefined> {
+  if (identity !== 'token') return undefined;
+  const { id = '' } = request.params as { id?: string };
+  const accessToken = accessTokenOf(request.raw);
+  return authorize(ports, options, {
+    accessToken,
+    action,
+    resource: resource ?? 'self',
+    id,
+    txn: request.traceId,
+    route: path,
+  });
+}
+
+/** Node keeps the first of several such headers and a proxy may look at the last, so there may be only one. */
+function accessTokenOf({ headersDistinct }: IncomingMessage): string {
+  const [header = '', ...more] = headersDistinct.authorization ?? [];
+  const token = bearer.exec(header)?.[1];
+  if (token && more.length === 0) return token;
+  throw new WaybillError('Unauthenticated', { detail: 'not one bearer token' });
+}
+
+const bearer = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
+
 function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal): Record<RouteName, Handler> {
   return {
     createRun: createRun(ports, options),
@@ -121,21 +154,21 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     resumeRun: resumeRun(ports, options),
     listKeys: listKeys(ports),
     rotateKeys: rotateKeys(ports),
-    revoke: revoke(ports, options),
+    revoke: createRevocation(ports, options),
     listRevocations: listRevocations(ports, options),
-    restore: restore(ports, options),
+    restore: liftRevocation(ports, options),
     backchannelLogout: backchannelLogout(ports),
     token: token(ports, options),
     explain: explain(ports, options),
     listDeliveries: listDeliveries(ports, options),
     getDelivery: getDelivery(options),
-    redeliver: redeliver(ports, options),
+    redeliver: redeliverEvent(ports, options),
     listApprovals: listApprovals(ports, options),
     getApproval: getApproval(options),
     approvalSample: approvalSample(ports),
     decide: decide(ports, options),
     webhookKeys: webhookKeys(ports),
-    rotateWebhookKeys: rotateWebhookKeys(ports),
+    rotateWebhookKeys: rotateEventKeys(ports),
     listSchedules: listSchedules(ports, options),
     createSchedule: createSchedule(ports, options),
     previewSchedule: previewSchedule(ports),
@@ -148,7 +181,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     runSchedule: runSchedule(ports, options),
     backfillSchedule: backfillSchedule(ports, options),
     listFirings: listFirings(ports, options),
-    fire: fireSchedule(ports, options),
+    fire: answerFiring(ports, options),
     health: health(),
     ready: ready(ports),
     openapi: openapi(),

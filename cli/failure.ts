@@ -3,7 +3,7 @@ import { WaybillError } from '../domain/errors.ts';
 import { SettingsError } from '../domain/settings.ts';
 import { ApiUnreachable, ProblemError } from '../sdk/client.ts';
 import { CliError, exitCode } from './context.ts';
-import { plain } from './output/plain.ts';
+import { plain } from './output/terminal.ts';
 
 /** What a command that failed says: one line for a person, `json` for a program, and the code it ends with. */
 export interface Failure {

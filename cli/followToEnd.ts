@@ -1,13 +1,13 @@
 import { hasEnded } from '../domain/runs/run.ts';
 import type { Approval, Rejections, Run, WaybillClient } from '../sdk/client.ts';
-import { asOption } from './connect.ts';
+import { asOption, type GlobalOptions } from './connect.ts';
 import { CliError, exitCode } from './context.ts';
 import { people } from './embedded/people.ts';
 import { approvedBy } from './output/approvalText.ts';
-import { plain } from './output/plain.ts';
 import { openProgress } from './output/progress.ts';
 import { count, localTime } from './output/quantities.ts';
-import { approvalOf } from './output/runText.ts';
+import { approvalOf, endLines } from './output/runText.ts';
+import { plain, printResult, tell } from './output/terminal.ts';
 
 interface FollowOptions {
   /** Is told of every change. */
@@ -113,4 +113,17 @@ function progressText({
     ...(rejected > 0 ? [`rejected ${count(rejected)}`] : []),
   ];
   return `${waiting[state] ?? state}${read > 0 ? `: ${parts.join(', ')}` : ''}`;
+}
+
+/** `--wait` of whatever begins a run: follows it to its end and shows that, with the exit code that says how it ended. */
+export async function waitForEnd(
+  client: WaybillClient,
+  accepted: Run,
+  { json, as }: GlobalOptions,
+): Promise<void> {
+  tell(`Accepted as ${accepted.id}.`);
+  const run = await followToEnd(client, accepted.id, { as });
+  const rejections = await refusalsOf(client, run);
+  printResult(json, run, () => endLines(run, rejections));
+  process.exitCode = exitCodeOf(run);
 }

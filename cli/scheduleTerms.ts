@@ -2,8 +2,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { overlaps } from '../domain/schedules/schedule.ts';
 import type { PipelineDetail, ScheduleTerms, ScheduleTiming } from '../sdk/client.ts';
 import { CliError } from './context.ts';
+import { referenceOf } from './options.ts';
 import { rawParameters, typedParameters } from './parameters.ts';
-import { referenceOf } from './reference.ts';
 
 /** When it is due, as options say it. */
 export interface TimingOptions {

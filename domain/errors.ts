@@ -1,34 +1,30 @@
-import { decisionErrors } from './errors/decisionErrors.ts';
 import { requestErrors } from './errors/requestErrors.ts';
 import { runErrors } from './errors/runErrors.ts';
 import { scheduleErrors } from './errors/scheduleErrors.ts';
 import { stepErrors } from './errors/stepErrors.ts';
 
 /**
- * Every failure that Waybill names: what it means over HTTP and to Temporal, and what a caller may read.
- * Codes never change once released. `docs/errors.md` lists the same table; a test compares the two.
- * `domain/errors/` has its parts, each by when it is said.
- * The public message is safe to show and says what to do next; the private detail goes to the log only.
+ * All error codes: the status over HTTP, whether a retry may succeed, and the public message, which says what is wrong and then
+ * what to do. Codes do not change once released. `docs/errors.md` lists the same table; a test compares the two.
  */
 export const errors = {
   ...requestErrors,
   ...stepErrors,
-  ...decisionErrors,
   ...scheduleErrors,
   ...runErrors,
-};
+} as const satisfies Record<string, { status: number; retryable: boolean; message: string }>;
 
 export type ErrorCode = keyof typeof errors;
 
-/** A failure with a stable code. `detail` is private: it goes to the log, never to a caller. */
+/** A failure with a stable code. `detail` is private: it goes to the log, never into a response. */
 export class WaybillError extends Error {
   readonly code: ErrorCode;
   readonly detail: string | undefined;
-  /** Safe to show: which fields of the request were wrong, as `{ path, message }`. */
+  /** Public: the fields of the request that are wrong. */
   readonly issues: readonly Issue[] | undefined;
-  /** Safe to show: what the policy does not let the caller do. */
+  /** Public: what the policy denies the caller. */
   readonly denied: Denied | undefined;
-  /** When it is worth trying again, where that is known better than by a table. */
+  /** When to retry, where it is known better than the table of retries knows it. */
   readonly retryAfterMs: number | undefined;
 
   constructor(
@@ -56,16 +52,16 @@ export class WaybillError extends Error {
 }
 
 export interface Issue {
-  /** JSON-pointer-like path into the request, `''` for the whole. */
+  /** Path into the request, like a JSON pointer; `''` is the whole request. */
   path: string;
   message: string;
 }
 
-/** All that a denied caller learns; why is for whoever may ask for an explanation. */
+/** All that a denied caller learns. The reason is for administrators (`waybill policy explain`). */
 export interface Denied {
   action: string;
   /** Such as `pipeline orders`. */
   resource: string;
-  /** Whom to ask, such as `whoever is operator in acme`. */
+  /** Who can help, such as `an operator of acme`. */
   ask: string;
 }

@@ -1,14 +1,15 @@
 /** What a project imports from `waybill` to define its pipelines. */
 
+export { csv } from '../connectors/formats/csv/index.ts';
+export { ndjson } from '../connectors/formats/ndjson/index.ts';
+export { postgres, rowDigest } from '../connectors/sinks/postgres/index.ts';
+export { file } from '../connectors/sources/file/index.ts';
+export { http } from '../connectors/sources/http/index.ts';
+export { inline } from '../connectors/sources/inline/index.ts';
+export { upload } from '../connectors/sources/upload/index.ts';
 export type { IngestSummary, PublishSummary } from '../domain/approvals/approvalTerms.ts';
 export { DefinitionError } from '../domain/pipelines/definitionError.ts';
 export { defaultLimits, type Limits, type Manifest } from '../domain/pipelines/manifest.ts';
 export { type Reject, reject, type Skip, skip } from '../domain/pipelines/outcome.ts';
-export {
-  definePipeline,
-  type Pipeline,
-  type Transform,
-  type TransformContext,
-} from '../domain/pipelines/pipeline.ts';
-export { postgres, rowDigest } from '../domain/pipelines/target.ts';
-export { csv, file, http, inline, ndjson, upload } from '../domain/sources/source.ts';
+export type { Pipeline, Transform, TransformContext } from '../domain/pipelines/pipeline.ts';
+export { definePipeline } from './definePipeline.ts';

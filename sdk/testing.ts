@@ -1,7 +1,8 @@
 import type { z } from 'zod';
 import { createMemoryObjects } from '../adapters/objects/memory.ts';
+import { ndjson } from '../connectors/formats/ndjson/index.ts';
+import { connectors } from '../connectors/index.ts';
 import { applyTransform } from '../domain/pipelines/applyTransform.ts';
-import type { FormatManifest } from '../domain/pipelines/manifest.ts';
 import type { Pipeline } from '../domain/pipelines/pipeline.ts';
 import type { Batch } from '../domain/runs/batch.ts';
 import { type Rejection, rejections } from '../domain/runs/rejection.ts';
@@ -31,9 +32,8 @@ export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject,
     'bytes' in input ? input.bytes : input.map((r) => `${JSON.stringify(r)}\n`).join(''),
   );
   const validated = await validate(
-    definition,
+    'bytes' in input ? definition : { ...definition, format: connectors.format(ndjson()) },
     bytes,
-    'bytes' in input ? definition.format : { name: 'ndjson' },
   );
   const transformed = transformBatch(definition, options.parameters, validated.lines);
   const { rows, filtered } = outcomes(
@@ -68,18 +68,27 @@ export interface TestedRun<Row> {
   counts: Counts;
 }
 
-async function validate(definition: PreparedDefinition, bytes: Buffer, format: FormatManifest) {
+async function validate(definition: PreparedDefinition, bytes: Buffer) {
   const scope = { tenant: 'test', runId: 'test' };
   const objects = createMemoryObjects();
   const lines: Uint8Array[] = [];
   const rejected: Rejection[] = [];
   let read = 0;
   const { limits } = definition.pipeline.manifest;
-  for await (const batch of createReceiver(objects).receive(scope, format, limits, once(bytes))) {
+  for await (const batch of createReceiver(objects).receive(
+    scope,
+    definition.format.manifest,
+    limits,
+    once(bytes),
+  )) {
     read += batch.records;
     if (batch.refused) rejected.push(refusalOf(batch, batch.refused));
     else {
-      const result = validateBatch(definition, batch, Buffer.from(await objects.get(scope, batch.digest)));
+      const result = await validateBatch(
+        definition,
+        batch,
+        Buffer.from(await objects.get(scope, batch.digest)),
+      );
       lines.push(result.bytes);
       rejected.push(...result.rejections);
     }

@@ -16,7 +16,7 @@ const charactersMax = 16_384;
  * says `alg`, `typ` and `kid` and nothing else. Both JSON texts must be what serialising them again makes of them, so
  * that no claim is there twice and two readers never read two things.
  *
- * Throws `GrantMalformed`, `GrantAlgorithmRefused`, `GrantTypeMismatch`.
+ * Throws `GrantMalformed`, `GrantAlgorithmUnsupported`, `GrantTypeMismatch`.
  */
 export function readGrantForm(grant: string, type: string = grantType): GrantForm {
   if (grant.length > charactersMax) throw malformed('too long');
@@ -24,10 +24,10 @@ export function readGrantForm(grant: string, type: string = grantType): GrantFor
   if (parts.length !== 3) throw malformed(`${parts.length} parts`);
   const [header, payload, signature] = parts.map(decode) as [Buffer, Buffer, Buffer];
   const { alg, typ, kid, ...others } = readObject(header, 'header');
-  if (alg !== 'EdDSA') throw new WaybillError('GrantAlgorithmRefused', { detail: `alg ${String(alg)}` });
+  if (alg !== 'EdDSA') throw new WaybillError('GrantAlgorithmUnsupported', { detail: `alg ${String(alg)}` });
   // Whatever else a header may say (`crit`, `b64`, `zip`, `jwk`, `jku`, `x5u` …) changes how or by what it is verified.
   const [other] = Object.keys(others);
-  if (other !== undefined) throw new WaybillError('GrantAlgorithmRefused', { detail: `header ${other}` });
+  if (other !== undefined) throw new WaybillError('GrantAlgorithmUnsupported', { detail: `header ${other}` });
   if (typ !== type) throw new WaybillError('GrantTypeMismatch', { detail: `typ ${String(typ)}` });
   if (typeof kid !== 'string') throw malformed('no kid');
   if (signature.length !== 64) throw malformed('the signature is cut');

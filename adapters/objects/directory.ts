@@ -176,7 +176,7 @@ function pathOf(base: string, { tenant, runId }: ObjectScope, digest: string): s
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,189}$/.test(runId)) {
     throw new WaybillError('Internal', { detail: 'a run id that is no file name' });
   }
-  if (!/^[0-9a-f]{64}$/.test(digest)) throw new WaybillError('BatchMissing', { detail: 'not a digest' });
+  if (!/^[0-9a-f]{64}$/.test(digest)) throw new WaybillError('BatchNotFound', { detail: 'not a digest' });
   return join(base, sha256(tenant).slice(0, 32), digest.slice(0, 2), `${runId}.${digest}`);
 }
 
@@ -191,7 +191,7 @@ async function storing<T>(work: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (error instanceof WaybillError) throw error;
     const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (code === 'ENOENT') throw new WaybillError('BatchMissing', { detail: String(error), cause: error });
+    if (code === 'ENOENT') throw new WaybillError('BatchNotFound', { detail: String(error), cause: error });
     throw new WaybillError('StorageUnavailable', { detail: String(error), cause: error });
   }
 }

@@ -15,7 +15,7 @@ export function createMemoryObjects(): ObjectStore {
   function find(scope: ObjectScope, digest: string): Uint8Array {
     const bytes = objects.get(nameOf(scope, digest));
     if (bytes) return bytes;
-    throw new WaybillError('BatchMissing', { detail: digest });
+    throw new WaybillError('BatchNotFound', { detail: digest });
   }
 
   return {

@@ -9,7 +9,7 @@ import type { ErrorCode, WaybillError } from '../../domain/errors.ts';
 const attemptsMax: Partial<Record<ErrorCode, number>> = {
   DefinitionUnavailable: 8,
   SourceUnavailable: 25,
-  BatchMissing: 25,
+  BatchNotFound: 25,
   Internal: 25,
 };
 

@@ -1,5 +1,5 @@
+import { checkUrl, type Egress } from '../../connectors/egress.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import { checkUrl, type Egress } from '../egress/egress.ts';
 
 /**
  * Which URLs events may be sent to: those of public hosts by https, and whatever the operator named, which is a list of its

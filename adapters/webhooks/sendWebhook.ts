@@ -1,9 +1,9 @@
 import { Agent, request } from 'undici';
+import { type Egress, publicLookup } from '../../connectors/egress.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { WebhookSender } from '../../domain/ports/deliveries.ts';
 import { parseRetryAfter, type WebhookAnswer } from '../../domain/webhooks/webhookAnswer.ts';
 import { signedContent, webhookBody } from '../../domain/webhooks/webhookEvent.ts';
-import { type Egress, publicLookup } from '../egress/egress.ts';
 import { callbackEgress, checkCallback } from './checkCallback.ts';
 import type { WebhookSigner } from './webhookKeys.ts';
 

@@ -1,15 +1,13 @@
 import { z } from 'zod';
+import { revealSample } from '../../application/approvals/revealSample.ts';
+import { mayReadRun, readablePage } from '../../application/readable.ts';
 import { approvalStates, refusalOf } from '../../domain/approvals/approval.ts';
-import { auditOf } from '../../domain/audit.ts';
-import { WaybillError } from '../../domain/errors.ts';
 import { type Policy, runResourceOf } from '../../domain/policies/policy.ts';
 import type { ShownApproval } from '../../domain/ports/approvals.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { ApprovalDetail, ApprovalView, approvalDetailOf, approvalViewOf } from '../approvalView.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
-import { mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { readablePage } from '../readablePage.ts';
 
 export function listApprovals({ approvals, policy }: ApiPorts, options: ApiOptions) {
   return handler(
@@ -35,7 +33,7 @@ export function listApprovals({ approvals, policy }: ApiPorts, options: ApiOptio
       }),
       response: { 200: pageOf(ApprovalView) },
     },
-    async ({ query: { view, state, run, limit, cursor }, admission: { principal } }) => {
+    async ({ query: { view, state, run, limit, cursor }, authorization: { principal } }) => {
       const toDecide = view === 'to-decide';
       if (toDecide && state !== undefined && state !== 'pending') return { items: [], nextCursor: null };
       const wanted = {
@@ -67,37 +65,20 @@ export function getApproval(options: ApiOptions) {
       params: byId,
       response: { 200: ApprovalDetail },
     },
-    async ({ admission }) => approvalDetailOf(admission.approval!, options),
+    async ({ authorization }) => approvalDetailOf(authorization.approval!, options),
   );
 }
 
-/** Values of records, so that whoever sees them is on record, before they do. */
-export function approvalSample({ objects, auditLog }: ApiPorts) {
+export function approvalSample(ports: ApiPorts) {
   return handler(
     {
       summary: 'Shows some of the rows that would be published',
-      description: 'For whoever may see values. Each look is audited.',
+      description: 'For approvers who may see values. Each look is audited.',
       tags: ['approvals'],
       params: byId,
       response: { 200: SampleView },
     },
-    async ({ admission: { principal, run, approval, policies, policyDigest }, request, reply }) => {
-      const { id, sample } = approval!;
-      if (!sample) throw new WaybillError('SampleNotFound');
-      const bytes = await objects
-        .get({ tenant: run!.tenant, runId: run!.id }, sample.digest)
-        .catch((error) => {
-          // What was staged goes with the end of the run.
-          if (error.code === 'BatchMissing') throw new WaybillError('SampleNotFound');
-          throw error;
-        });
-      const subject = { principal, runId: run!.id, txn: request.traceId };
-      const detail = { approval: id, sample: sample.digest, rows: sample.rows, policies, policyDigest };
-      await auditLog.append(auditOf(subject, 'approval.sample-revealed', detail));
-      return reply
-        .header('cache-control', 'no-store')
-        .send({ rows: JSON.parse(Buffer.from(bytes).toString()) });
-    },
+    async ({ authorization }) => ({ rows: await revealSample(ports, authorization) }),
   );
 }
 

@@ -1,27 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { WaybillError } from '../../domain/errors.ts';
-import type { ScheduleDraft } from '../../domain/ports/schedules.ts';
-import { requesterOf } from '../../domain/principal.ts';
+import { createSchedule as create } from '../../application/schedules/createSchedule.ts';
+import { deleteSchedule as end } from '../../application/schedules/pauseSchedule.ts';
+import { updateSchedule as update } from '../../application/schedules/updateSchedule.ts';
 import { ScheduleTerms, scheduleId } from '../../domain/schedules/schedule.ts';
 import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { giveConsent, mayConsent } from '../schedules/consent.ts';
-import {
-  active,
-  blockedBy,
-  changed,
-  checkDraft,
-  checkTerms,
-  draftOf,
-  factsOf,
-  lifetime,
-  lifetimeOf,
-  loaded,
-  note,
-  pausedBy,
-} from '../schedules/draft.ts';
+import { lifetime, lifetimeOf, note } from '../scheduleBodies.ts';
 import { ScheduleView, scheduleViewOf } from '../scheduleView.ts';
 
 export function createSchedule(ports: ApiPorts, options: ApiOptions) {
@@ -43,28 +27,10 @@ export function createSchedule(ports: ApiPorts, options: ApiOptions) {
       }),
       response: { 201: ScheduleView },
     },
-    async ({ body, admission, request, reply }) => {
-      const { principal } = admission;
-      const { pipeline, allowed } = await checkDraft(ports, admission, body, request);
-      const draft: ScheduleDraft = {
-        tenant: principal.tenant,
-        id: body.id ?? `${body.pipeline}-${randomBytes(4).toString('hex')}`,
-        pipeline: body.pipeline,
-        definition: factsOf(pipeline),
-        terms: body.terms,
-        note: body.note ?? null,
-        declared: body.declared,
-        owner: requesterOf({ ...principal, actor: undefined }),
-        ...(body.paused ? pausedBy(principal) : active),
-        fresh: true,
-      };
-      const consented = mayConsent(principal, principal)
-        ? await giveConsent(ports, options, { ...admission, pipeline, draft }, lifetimeOf(body))
-        : null;
-      const saved = consented || body.paused ? draft : { ...draft, ...blockedBy('ConsentRequired') };
-      const audit = changed('schedule.created', admission, request.traceId, saved, consented, allowed);
-      const schedule = await ports.schedules.create(saved, consented, audit);
-      const view = scheduleViewOf(schedule, options);
+    async ({ body, authorization, reply }) => {
+      const { note = null, lifetime, ...rest } = body;
+      const wanted = { ...rest, note, ...lifetimeOf(lifetime) };
+      const view = scheduleViewOf(await create(ports, options, authorization, wanted), options);
       return reply.code(201).header('location', view.links.self).send(view);
     },
   );
@@ -93,55 +59,14 @@ export function updateSchedule(ports: ApiPorts, options: ApiOptions) {
       }),
       response: { 200: ScheduleView },
     },
-    async ({ body, admission, request }) => {
-      const { principal } = admission;
-      const schedule = admission.schedule!;
-      if (body.revision !== undefined && body.revision !== schedule.revision)
-        throw new WaybillError('ScheduleChanged');
-      const terms = body.terms ?? schedule.terms;
-      const termsChange = canonicalJson(terms) !== canonicalJson(schedule.terms);
-      const takesOver = body.owner === 'me' && principal.id !== schedule.owner.id;
-      if (takesOver && body.revision === undefined)
-        throw new WaybillError('InvalidRequest', { issues: [{ path: '/revision', message: unseen }] });
-      const draft: ScheduleDraft = {
-        ...draftOf(schedule),
-        terms,
-        note: body.note === undefined ? schedule.note : body.note,
-        declared: body.declared ?? schedule.declared,
-        ...(takesOver && { owner: requesterOf({ ...principal, actor: undefined }) }),
-      };
-      if (!termsChange && !takesOver) {
-        if (canonicalJson(draft) === canonicalJson(draftOf(schedule)))
-          return scheduleViewOf(schedule, options);
-        const audit = changed('schedule.changed', admission, request.traceId, draft, null, admission);
-        return scheduleViewOf(
-          await ports.schedules.change(draft, schedule.revision, 'stands', audit),
-          options,
-        );
-      }
-      const pipeline = loaded(admission);
-      const allowed = await checkTerms(ports, admission, pipeline, terms, request);
-      const consented = mayConsent(principal, draft.owner)
-        ? await giveConsent(ports, options, { ...admission, pipeline, draft }, lifetimeOf(body))
-        : null;
-      const saved: ScheduleDraft = {
-        ...draft,
-        definition: factsOf(pipeline),
-        ...(schedule.state === 'paused' ? {} : consented ? active : blockedBy('ConsentRequired')),
-        fresh: true,
-      };
-      const audit = changed('schedule.changed', admission, request.traceId, saved, consented, allowed);
-      return scheduleViewOf(
-        await ports.schedules.change(saved, schedule.revision, consented ?? 'ends', audit),
-        options,
-      );
+    async ({ body: { owner, lifetime, ...change }, authorization }) => {
+      const wanted = { ...change, takeOwnership: owner === 'me', ...lifetimeOf(lifetime) };
+      return scheduleViewOf(await update(ports, options, authorization, wanted), options);
     },
   );
 }
 
-const unseen = 'Say which revision you were shown: you consent to all of it.';
-
-export function deleteSchedule({ schedules }: ApiPorts) {
+export function deleteSchedule(ports: ApiPorts) {
   return handler(
     {
       summary: 'Ends a schedule',
@@ -150,10 +75,8 @@ export function deleteSchedule({ schedules }: ApiPorts) {
       params: byId,
       response: { 204: z.null() },
     },
-    async ({ admission, request, reply }) => {
-      const draft = draftOf(admission.schedule!);
-      const audit = changed('schedule.deleted', admission, request.traceId, draft, null, admission);
-      await schedules.remove(admission.schedule!, audit);
+    async ({ authorization, reply }) => {
+      await end(ports, authorization);
       return reply.code(204).send(null);
     },
   );

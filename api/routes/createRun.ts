@@ -1,18 +1,15 @@
 import { z } from 'zod';
+import { Envelope } from '../../application/runs/acceptEnvelope.ts';
+import { acceptRun } from '../../application/runs/acceptRun.ts';
+import { authorizeRun } from '../../application/runs/authorizeRun.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Body } from '../bodies.ts';
 import { byId, handler } from '../handler.ts';
+import { parseIdempotencyKey } from '../idempotencyKey.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
-import { afterLeader } from '../trigger/afterLeader.ts';
-import { type Call, callOf } from '../trigger/draft.ts';
-import { Envelope, triggerByEnvelope } from '../trigger/envelope.ts';
-import { parseIdempotencyKey } from '../trigger/idempotency.ts';
-import { mayRun } from '../trigger/mayRun.ts';
-import { triggerByUpload } from '../trigger/upload.ts';
 
 export function createRun(ports: ApiPorts, options: ApiOptions) {
-  const inTurn = afterLeader();
   return handler(
     {
       summary: 'Begins a run',
@@ -29,39 +26,33 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
       }),
       response: { 202: RunView.describe('Accepted; `Location` is where the run is.') },
     },
-    async ({ admission, request, reply }) => {
-      await mayRun(ports, admission, request);
-      const key = parseIdempotencyKey(request.headers['idempotency-key']);
-      const call = callOf(admission, request.traceId, key);
-      const body = request.body as Body | undefined;
-      const begin = () => trigger(ports, options, call, request.query as Record<string, unknown>, body);
-      const waits = body?.kind !== 'upload' && key !== undefined;
-      const run = await (waits ? inTurn(`${call.principal.id} ${key}`, begin) : begin());
+    async ({ authorization, request, reply }) => {
+      await authorizeRun(ports, authorization);
+      const idempotencyKey = parseIdempotencyKey(request.headers['idempotency-key']);
+      const query = request.query as Record<string, unknown>;
+      const asked = { ...requestOf(request.body as Body | undefined, query), idempotencyKey };
+      const caller = { ...authorization, pipeline: authorization.pipeline! };
+      const { run } = await acceptRun(ports, options, caller, asked);
       const view = runViewOf(run, options);
       return reply.code(202).header('location', view.links.self).send(view);
     },
   );
 }
 
-function trigger(
-  ports: ApiPorts,
-  options: ApiOptions,
-  call: Call,
-  query: Record<string, unknown>,
-  body: Body | undefined,
-) {
-  if (body?.kind === 'upload') return triggerByUpload(ports, options, call, { ...body, query });
-  refuseQuery(query);
+/** What the body asks for. */
+function requestOf(body: Body | undefined, query: Record<string, unknown>) {
+  if (body?.kind === 'upload') return { ...body, query };
+  rejectQuery(query);
   const envelope = Envelope.safeParse(body ? body.json.value : {});
-  if (envelope.success)
-    return triggerByEnvelope(ports, options, call, envelope.data, body?.json.digest ?? '');
-  throw new WaybillError('InvalidRequest', {
-    issues: envelope.error.issues.map(({ path, message }) => ({ path: `/${path.join('/')}`, message })),
-  });
+  if (!envelope.success)
+    throw new WaybillError('InvalidRequest', {
+      issues: envelope.error.issues.map(({ path, message }) => ({ path: `/${path.join('/')}`, message })),
+    });
+  return { kind: 'envelope' as const, envelope: envelope.data, bodyDigest: body?.json.digest ?? '' };
 }
 
-/** A parameter that would be ignored is a mistake that nobody would notice. */
-function refuseQuery(query: Record<string, unknown>): void {
+/** A parameter that is ignored would be a silent mistake. */
+function rejectQuery(query: Record<string, unknown>): void {
   const [name] = Object.keys(query);
   if (name === undefined) return;
   const message = 'With an envelope, parameters go into its `parameters`.';

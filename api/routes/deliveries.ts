@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { auditOf } from '../../domain/audit.ts';
+import { mayReadPipeline, mayReadRun, readablePage } from '../../application/readable.ts';
+import { redeliver } from '../../application/redeliver.ts';
 import { deliveryLinksOf, runLinksOf, scheduleLinksOf } from '../../domain/links.ts';
 import type { Policy } from '../../domain/policies/policy.ts';
 import type { ShownDelivery } from '../../domain/ports/deliveries.ts';
@@ -7,9 +8,7 @@ import type { Principal } from '../../domain/principal.ts';
 import { type Delivery, deliveryStates } from '../../domain/webhooks/webhookDelivery.ts';
 import { webhookTypes } from '../../domain/webhooks/webhookEvent.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
-import { mayReadPipeline, mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { readablePage } from '../readablePage.ts';
 
 export const DeliveryView = z.object({
   id: z.string().describe('Also the `webhook-id` under which the receiver gets it, however often.'),
@@ -46,7 +45,7 @@ export function listDeliveries({ deliveries, policy }: ApiPorts, options: ApiOpt
       }),
       response: { 200: pageOf(DeliveryView) },
     },
-    async ({ query: { run, state, limit, cursor }, admission: { principal } }) => {
+    async ({ query: { run, state, limit, cursor }, authorization: { principal } }) => {
       const wanted = { ...(run !== undefined && { runId: run }), ...(state !== undefined && { state }) };
       const { items, nextCursor } = await readablePage(
         { limit, cursor },
@@ -66,11 +65,11 @@ export function getDelivery(options: ApiOptions) {
       params: byId,
       response: { 200: DeliveryView },
     },
-    async ({ admission }) => viewOf(admission.delivery!, options),
+    async ({ authorization }) => viewOf(authorization.delivery!, options),
   );
 }
 
-export function redeliver({ deliveries }: ApiPorts, options: ApiOptions) {
+export function redeliverEvent(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
       summary: 'Sends an event again that was given up or delivered',
@@ -79,13 +78,8 @@ export function redeliver({ deliveries }: ApiPorts, options: ApiOptions) {
       params: byId,
       response: { 202: DeliveryView },
     },
-    async ({ admission: { principal, run, delivery, policies, policyDigest }, request, reply }) => {
-      const { id, type, state } = delivery!;
-      const subject = { principal, runId: run?.id ?? null, txn: request.traceId };
-      const detail = { delivery: id, type, was: state, policies, policyDigest };
-      const audit = auditOf(subject, 'delivery.redelivery-requested', detail);
-      return reply.code(202).send(viewOf(await deliveries.redeliver(principal.tenant, id, audit), options));
-    },
+    async ({ authorization, reply }) =>
+      reply.code(202).send(viewOf(await redeliver(ports, authorization), options)),
   );
 }
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { pipelineNotFound } from '../../application/readable.ts';
 import { Hypothesis, questionOf } from '../../domain/policies/policyQuery.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { unknownPipeline } from '../readablePipelines.ts';
 
 const Policy = z.object({ id: z.string(), text: z.string().describe('In Cedar.') });
 
@@ -37,11 +37,11 @@ export function explain(ports: ApiPorts, { operatingTenant = '' }: ApiOptions) {
       body: Hypothesis,
       response: { 200: ExplanationView },
     },
-    async ({ body, admission: { principal } }) => {
+    async ({ body, authorization: { principal } }) => {
       const resource = body.resource.kind === 'instance' ? operatingTenant : principal.tenant;
       const find = (id: string) => definitions.find(id)?.manifest;
       const question = questionOf(body, { principal: principal.tenant, resource }, find);
-      if (!question) throw unknownPipeline(ports, principal, pipelineOf(body), '/resource');
+      if (!question) throw pipelineNotFound(ports, principal, pipelineOf(body), '/resource');
       return policy.explain(question);
     },
   );

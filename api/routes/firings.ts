@@ -1,10 +1,10 @@
 import { z } from 'zod';
+import { mayReadRun } from '../../application/readable.ts';
+import { fireSchedule } from '../../application/schedules/fireSchedule.ts';
+import { skippedBy } from '../../application/schedules/skippedTimes.ts';
 import { errors } from '../../domain/errors.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
-import { mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { fire } from '../schedules/fire.ts';
-import { skippedBy } from '../schedules/skipped.ts';
 import { FiringView, firingViewOf } from '../scheduleView.ts';
 
 export function listFirings(ports: ApiPorts, options: ApiOptions) {
@@ -17,7 +17,7 @@ export function listFirings(ports: ApiPorts, options: ApiOptions) {
       querystring: z.strictObject({ ...Page.shape, cursor: z.iso.datetime().optional() }),
       response: { 200: pageOf(FiringView) },
     },
-    async ({ query: { limit, cursor }, admission: { schedule, principal } }) => {
+    async ({ query: { limit, cursor }, authorization: { schedule, principal } }) => {
       const { tenant, id } = schedule!;
       const page = await firings.list(tenant, id, {
         limit,
@@ -54,7 +54,7 @@ const Answer = z.union([
   }),
 ]);
 
-export function fireSchedule(ports: ApiPorts, options: ApiOptions) {
+export function answerFiring(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
       summary: 'Asks, as a workload, whether an execution in Temporal is a firing that may begin a run',
@@ -75,8 +75,8 @@ export function fireSchedule(ports: ApiPorts, options: ApiOptions) {
       const { workflowId, runId, client_assertion } = body;
       const workload = await ports.workloads.authenticate(client_assertion);
       const execution = { workflowId, runId };
-      const asked = { ports, options, scheduleId: id, execution, workload, txn: request.traceId };
-      return reply.header('cache-control', 'no-store').send(await fire(asked));
+      const call = { scheduleId: id, execution, workload, txn: request.traceId };
+      return reply.send(await fireSchedule(ports, options, call));
     },
   );
 }

@@ -13,7 +13,7 @@ export function whoami() {
       tags: ['identity'],
       response: { 200: WhoamiView },
     },
-    async ({ admission: { principal } }) => ({ ...principal, roles: [...principal.roles] }),
+    async ({ authorization: { principal } }) => ({ ...principal, roles: [...principal.roles] }),
   );
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { whoOf } from '../../domain/audit.ts';
+import { rotateGrantKeys } from '../../application/identity/rotateKeys.ts';
 import type { GrantKey, GrantKeyState } from '../../domain/grants/grantKey.ts';
 import { handler, pageOf } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
@@ -28,7 +28,7 @@ export function listKeys({ grantKeys }: ApiPorts) {
   );
 }
 
-export function rotateKeys({ grantKeys }: ApiPorts) {
+export function rotateKeys(ports: ApiPorts) {
   return handler(
     {
       summary: 'Adds a key that soon takes the place of the active one',
@@ -36,15 +36,8 @@ export function rotateKeys({ grantKeys }: ApiPorts) {
       tags: ['keys'],
       response: { 201: KeyView },
     },
-    async ({ admission: { principal, policies, policyDigest }, request, reply }) => {
-      const by = {
-        tenant: principal.tenant,
-        actor: whoOf(principal),
-        txn: request.traceId,
-        detail: { policies, policyDigest },
-      };
-      return reply.code(201).send(viewOf(await grantKeys.rotate(by)));
-    },
+    async ({ authorization, reply }) =>
+      reply.code(201).send(viewOf(await rotateGrantKeys(ports, authorization))),
   );
 }
 

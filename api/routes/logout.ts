@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { WaybillError } from '../../domain/errors.ts';
+import { recordLogout } from '../../application/identity/recordLogout.ts';
 import { handler } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
 
@@ -7,7 +7,7 @@ import type { ApiPorts } from '../ports.ts';
  * OpenID Connect Back-Channel Logout 1.0: an identity provider says that somebody has signed out. The token that it sends
  * is what proves who asks.
  */
-export function backchannelLogout({ logoutTokens, logoutRecords }: ApiPorts) {
+export function backchannelLogout(ports: ApiPorts) {
   return handler(
     {
       summary: 'Takes note that somebody has signed out (OpenID Connect Back-Channel Logout 1.0)',
@@ -20,10 +20,8 @@ export function backchannelLogout({ logoutTokens, logoutRecords }: ApiPorts) {
       response: { 200: z.object({ status: z.literal('signed-out') }) },
     },
     async ({ body: { logout_token }, request, reply }) => {
-      const logout = await logoutTokens.verify(logout_token);
-      if (!(await logoutRecords.record(logout, request.traceId)))
-        throw new WaybillError('LogoutTokenInvalid', { detail: 'it was seen before' });
-      return reply.header('cache-control', 'no-store').send({ status: 'signed-out' });
+      await recordLogout(ports, logout_token, request.traceId);
+      return reply.send({ status: 'signed-out' });
     },
   );
 }

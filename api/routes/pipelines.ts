@@ -1,4 +1,7 @@
 import { z } from 'zod';
+import { readablePipelines } from '../../application/readable.ts';
+import { jsonSchemaOf } from '../../application/runs/parameters.ts';
+import { connectors } from '../../connectors/index.ts';
 import { type ApprovalManifest, gates } from '../../domain/approvals/gate.ts';
 import { scheduleLinksOf } from '../../domain/links.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
@@ -6,15 +9,13 @@ import { ScheduleTerms } from '../../domain/schedules/schedule.ts';
 import { redactSource } from '../../domain/sources/redactSource.ts';
 import { byId, handler, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { readablePipelines } from '../readablePipelines.ts';
-import { jsonSchemaOf } from '../trigger/parameters.ts';
 
 export const PipelineView = z.object({
   id: z.string(),
   version: z.int(),
   definitionDigest: z.string(),
   labels: z.record(z.string(), z.string()),
-  source: z.looseObject({ kind: z.enum(['upload', 'inline', 'file', 'http']) }),
+  source: z.looseObject({ kind: z.enum(connectors.sources.map(({ kind }) => kind)) }),
   sink: z.looseObject({ kind: z.string(), table: z.string() }),
   deadlineMs: z.int().describe('How long a run may take from its acceptance.'),
   links: z.object({ self: z.string(), runs: z.string().describe('POST here to begin a run.') }),
@@ -63,7 +64,7 @@ export function listPipelines(ports: ApiPorts) {
       tags: ['pipelines'],
       response: { 200: pageOf(PipelineView) },
     },
-    async ({ admission: { principal } }) => ({
+    async ({ authorization: { principal } }) => ({
       items: readablePipelines(ports, principal).map(viewOf),
       nextCursor: null,
     }),
@@ -78,8 +79,8 @@ export function getPipeline({ publicUrl }: ApiOptions) {
       params: byId,
       response: { 200: PipelineDetail },
     },
-    async ({ admission }) => {
-      const pipeline = admission.pipeline!;
+    async ({ authorization }) => {
+      const pipeline = authorization.pipeline!;
       const schemas = { parameters: jsonSchemaOf(pipeline.parameters), input: jsonSchemaOf(pipeline.input) };
       const { approval, schedules = [] } = pipeline.manifest;
       return {

@@ -12,8 +12,8 @@ export function countRejections({ deadLetters }: ApiPorts) {
       params: byId,
       response: { 200: z.object({ rejectedByCode: z.record(z.string(), z.int().min(0)) }) },
     },
-    async ({ admission }) => {
-      const { tenant, id, counts } = admission.run!;
+    async ({ authorization }) => {
+      const { tenant, id, counts } = authorization.run!;
       return { rejectedByCode: counts.rejected > 0 ? await deadLetters.countByCode(tenant, id) : {} };
     },
   );

@@ -1,11 +1,7 @@
 import { z } from 'zod';
-import { type AuditEvent, auditOf, whoOf } from '../../domain/audit.ts';
-import { WaybillError } from '../../domain/errors.ts';
-import type { Question } from '../../domain/policies/policy.ts';
-import type { RevocationScope } from '../../domain/ports/revocations.ts';
+import { restore, revocationScopeOf, revoke } from '../../application/identity/revoke.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { type Revocation, type RevocationKind, revocationKinds } from '../../domain/revocation.ts';
-import { type Authorization, decide } from '../gate.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { resolvePrincipals, WhoView } from '../whoView.ts';
@@ -61,7 +57,7 @@ const RevocationRequest = z
   })
   .refine(({ kind, id }) => targets[kind].test(id), { path: ['id'], message: 'That is no id of this kind.' });
 
-export function revoke(ports: ApiPorts, options: ApiOptions) {
+export function createRevocation(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
       summary: 'Withdraws a right',
@@ -73,26 +69,10 @@ export function revoke(ports: ApiPorts, options: ApiOptions) {
       body: RevocationRequest,
       response: { 200: MadeRevocation, 201: MadeRevocation },
     },
-    async ({ body, admission, request, reply }) => {
-      const { principal } = admission;
-      if (body.kind === 'principal' && body.id === principal.id && !body.force)
-        throw new WaybillError('SelfRevocation');
-      // A key signs grants of all tenants, so the right within one tenant is not enough.
-      if (body.kind === 'key') await decide(ports, onInstance(options, principal), request);
-      await refuseUnknown(ports, principal, body);
-      const { revocation, created } = await ports.revocationRecords.revoke(
-        principal.tenant,
-        {
-          kind: body.kind,
-          target: body.id,
-          issuedUntil: null,
-          reason: body.reason ?? null,
-          revokedBy: whoOf(principal),
-        },
-        (revocation) => changed('revocation.created', revocation, admission, request.traceId),
-      );
-      const notice = await noticeOf(ports, principal, body);
-      const [shown] = await withWho(ports, principal, [revocation]);
+    async ({ body, authorization, reply }) => {
+      const wanted = { ...body, reason: body.reason ?? null };
+      const { revocation, created, notice } = await revoke(ports, options, authorization, wanted);
+      const [shown] = await withWho(ports, authorization.principal, [revocation]);
       return reply.code(created ? 201 : 200).send({ ...shown!, notice });
     },
   );
@@ -114,8 +94,8 @@ export function listRevocations(ports: ApiPorts, options: ApiOptions) {
       }),
       response: { 200: pageOf(RevocationView) },
     },
-    async ({ query: { kind, id, limit, cursor }, admission: { principal } }) => {
-      const page = await ports.revocationRecords.list(scopeOf(ports, options, principal), {
+    async ({ query: { kind, id, limit, cursor }, authorization: { principal } }) => {
+      const page = await ports.revocationRecords.list(revocationScopeOf(ports, options, principal), {
         limit,
         ...(kind !== undefined && { kind }),
         ...(id !== undefined && { target: id }),
@@ -126,7 +106,7 @@ export function listRevocations(ports: ApiPorts, options: ApiOptions) {
   );
 }
 
-export function restore(ports: ApiPorts, options: ApiOptions) {
+export function liftRevocation(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
       summary: 'Gives a right back',
@@ -135,18 +115,9 @@ export function restore(ports: ApiPorts, options: ApiOptions) {
       params: byId,
       response: { 200: RevocationView },
     },
-    async ({ params: { id }, admission, request }) => {
-      const { principal } = admission;
-      const lifted = await (/^rev_[\w-]{1,100}$/.test(id)
-        ? ports.revocationRecords.lift(
-            scopeOf(ports, options, principal),
-            id,
-            whoOf(principal),
-            (revocation) => changed('revocation.lifted', revocation, admission, request.traceId),
-          )
-        : undefined);
-      if (!lifted) throw new WaybillError('RevocationNotFound');
-      const [shown] = await withWho(ports, principal, [lifted]);
+    async ({ params: { id }, authorization }) => {
+      const lifted = await restore(ports, options, authorization, id);
+      const [shown] = await withWho(ports, authorization.principal, [lifted]);
       return shown!;
     },
   );
@@ -167,52 +138,4 @@ async function withWho(
       who: { target: who(targetOf(one)), revokedBy: who(revokedBy), liftedBy: who(liftedBy) },
     };
   });
-}
-
-/** A mistyped id would revoke nothing, and nobody would notice. Principals are not known before they come. */
-async function refuseUnknown(
-  { runs, grantSigner, schedules }: ApiPorts,
-  { tenant }: Principal,
-  { kind, id }: z.infer<typeof RevocationRequest>,
-): Promise<void> {
-  const isJti = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id);
-  if (kind === 'grant' && !isJti && !(await runs.find(tenant, id))) throw new WaybillError('RunNotFound');
-  if (kind === 'delegation' && !(await schedules.hasDelegation(tenant, id))) {
-    const message = 'There is no such consent. GET /v1/schedules/{id} names that of a schedule.';
-    throw new WaybillError('InvalidRequest', { issues: [{ path: '/id', message }] });
-  }
-  if (kind !== 'key') return;
-  const { keys } = await grantSigner.publicKeys();
-  if (keys.some((key) => 'kid' in key && key.kid === id)) return;
-  const message = 'This Waybill has no such key. /.well-known/jwks.json lists them.';
-  throw new WaybillError('InvalidRequest', { issues: [{ path: '/id', message }] });
-}
-
-/** Somebody of another tenant, or a mistyped id, would be revoked to no effect; they are revoked all the same, since they may come. */
-async function noticeOf(
-  { revocationRecords }: ApiPorts,
-  { tenant }: Principal,
-  { kind, id }: z.infer<typeof RevocationRequest>,
-): Promise<string | null> {
-  if (kind !== 'principal' || (await revocationRecords.hasSeen(tenant, id)) !== false) return null;
-  return `Nobody of this id has done anything in tenant ${tenant} lately. In other tenants they are not revoked.`;
-}
-
-function scopeOf({ policy }: ApiPorts, options: ApiOptions, principal: Principal): RevocationScope {
-  return { tenant: principal.tenant, keys: policy.decide(onInstance(options, principal)).allowed };
-}
-
-function onInstance({ operatingTenant = '' }: ApiOptions, principal: Principal): Question {
-  return { principal, action: 'revoke', resource: { kind: 'instance', tenant: operatingTenant } };
-}
-
-function changed(
-  action: string,
-  { id, kind, target, reason }: Revocation,
-  { principal, policies, policyDigest }: Authorization,
-  txn: string,
-): AuditEvent {
-  const subject = { principal, runId: kind === 'grant' ? target : null, txn };
-  const detail = { revocation: id, kind, target, ...(reason !== null && { reason }), policies, policyDigest };
-  return auditOf(subject, action, detail);
 }

@@ -31,7 +31,7 @@ export function listRunAudit(ports: ApiPorts) {
       }),
       response: { 200: pageOf(AuditView) },
     },
-    async ({ query: { limit, cursor }, admission: { principal, run } }) => {
+    async ({ query: { limit, cursor }, authorization: { principal, run } }) => {
       const page = await ports.auditTrail.listOfRun(principal.tenant, run!.id, {
         limit,
         ...(cursor !== undefined && { cursor }),

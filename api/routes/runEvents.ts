@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
+import type { Authorization } from '../../application/authorize.ts';
+import { mayReadRun } from '../../application/readable.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { hasEnded } from '../../domain/runs/run.ts';
-import type { Authorization } from '../gate.ts';
 import { byId, handler } from '../handler.ts';
-import { mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { runViewOf } from '../runView.ts';
 
@@ -33,7 +33,7 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
         200: { description: 'Events named `run`.', content: { 'text/event-stream': { schema: z.string() } } },
       },
     },
-    async ({ admission, request, reply }) => {
+    async ({ authorization, request, reply }) => {
       if (streams >= streamsMax) throw new WaybillError('TooManyRequests');
       streams++;
       const gone = new AbortController();
@@ -43,9 +43,9 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
       const { socket } = request.raw;
       for (const end of [reply.raw, socket]) end.once('close', () => gone.abort());
       if (socket.destroyed) gone.abort();
-      const signal = AbortSignal.any([gone.signal, stopping, until(admission)]);
+      const signal = AbortSignal.any([gone.signal, stopping, until(authorization)]);
       const after = Number(request.headers['last-event-id']);
-      const events = follow(ports, options, admission, Number.isSafeInteger(after) ? after : 0, signal);
+      const events = follow(ports, options, authorization, Number.isSafeInteger(after) ? after : 0, signal);
       return (
         reply
           .header('content-type', 'text/event-stream')

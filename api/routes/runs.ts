@@ -1,11 +1,10 @@
 import { z } from 'zod';
-import { auditOf } from '../../domain/audit.ts';
-import { requesterOf } from '../../domain/principal.ts';
+import { mayReadRun, readablePage } from '../../application/readable.ts';
+import { cancelRun as cancel } from '../../application/runs/cancelRun.ts';
+import { resumeRun as resume } from '../../application/runs/resumeRun.ts';
 import { runStates } from '../../domain/runs/run.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
-import { mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { readablePage } from '../readablePage.ts';
 import { RunView, runViewOf } from '../runView.ts';
 
 export function listRuns({ runs, policy }: ApiPorts, options: ApiOptions) {
@@ -25,7 +24,7 @@ export function listRuns({ runs, policy }: ApiPorts, options: ApiOptions) {
       }),
       response: { 200: pageOf(RunView) },
     },
-    async ({ query: { pipeline, state, limit, cursor }, admission: { principal } }) => {
+    async ({ query: { pipeline, state, limit, cursor }, authorization: { principal } }) => {
       const wanted = { ...(pipeline !== undefined && { pipeline }), ...(state !== undefined && { state }) };
       const { items, nextCursor } = await readablePage(
         { limit, cursor },
@@ -40,11 +39,11 @@ export function listRuns({ runs, policy }: ApiPorts, options: ApiOptions) {
 export function getRun(options: ApiOptions) {
   return handler(
     { summary: 'Shows a run', tags: ['runs'], params: byId, response: { 200: RunView } },
-    async ({ admission }) => runViewOf(admission.run!, options),
+    async ({ authorization }) => runViewOf(authorization.run!, options),
   );
 }
 
-export function cancelRun({ runs }: ApiPorts, options: ApiOptions) {
+export function cancelRun(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
       summary: 'Asks for the end of a run',
@@ -53,12 +52,23 @@ export function cancelRun({ runs }: ApiPorts, options: ApiOptions) {
       params: byId,
       response: { 202: RunView },
     },
-    async ({ admission: { run, principal, policies, policyDigest }, request, reply }) => {
-      const subject = { principal, runId: run!.id, txn: request.traceId };
-      const detail = { by: requesterOf(principal).id, policies, policyDigest };
-      const audit = auditOf(subject, 'run.cancel-requested', detail);
-      const now = await runs.requestCancel(principal.tenant, run!.id, audit);
-      return reply.code(202).send(runViewOf(now ?? run!, options));
+    async ({ authorization, reply }) =>
+      reply.code(202).send(runViewOf(await cancel(ports, authorization), options)),
+  );
+}
+
+export function resumeRun(ports: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Has a suspended run ask whether it may go on',
+      description:
+        'Whoever asked for the run gives it a new grant by this: with the roles that they have today, and for as long ' +
+        'again. Anybody else only has it ask once more. Answers with the run as it is now; follow it to see it go on.',
+      tags: ['runs'],
+      params: byId,
+      response: { 202: RunView },
     },
+    async ({ authorization, reply }) =>
+      reply.code(202).send(runViewOf(await resume(ports, authorization), options)),
   );
 }

@@ -1,4 +1,7 @@
 import { z } from 'zod';
+import { mayReadPipeline, mayReadRun, readablePage } from '../../application/readable.ts';
+import { previewSchedule as times } from '../../application/schedules/previewSchedule.ts';
+import { skippedBy } from '../../application/schedules/skippedTimes.ts';
 import { runLinksOf } from '../../domain/links.ts';
 import type { Principal } from '../../domain/principal.ts';
 import {
@@ -8,14 +11,8 @@ import {
   scheduleStates,
 } from '../../domain/schedules/schedule.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
-import { mayReadPipeline, mayReadRun } from '../mayRead.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { readablePage } from '../readablePage.ts';
-import { checkDraft } from '../schedules/draft.ts';
-import { skippedBy } from '../schedules/skipped.ts';
 import { ScheduleDetail, ScheduleView, scheduleViewOf, type WaitsFor } from '../scheduleView.ts';
-
-const dayMs = 86_400_000;
 
 export function listSchedules({ schedules, policy, definitions }: ApiPorts, options: ApiOptions) {
   return handler(
@@ -33,7 +30,7 @@ export function listSchedules({ schedules, policy, definitions }: ApiPorts, opti
       }),
       response: { 200: pageOf(ScheduleView) },
     },
-    async ({ query: { pipeline, state, limit, cursor }, admission: { principal } }) => {
+    async ({ query: { pipeline, state, limit, cursor }, authorization: { principal } }) => {
       const wanted = { ...(pipeline !== undefined && { pipeline }), ...(state !== undefined && { state }) };
       const { items, nextCursor } = await readablePage(
         { limit, cursor },
@@ -54,7 +51,7 @@ export function getSchedule(ports: ApiPorts, options: ApiOptions) {
       params: byId,
       response: { 200: ScheduleDetail },
     },
-    async ({ admission: { schedule, principal } }) => ({
+    async ({ authorization: { schedule, principal } }) => ({
       ...scheduleViewOf(schedule!, options),
       waitsFor: await waitsFor(ports, options, schedule!, principal),
     }),
@@ -86,9 +83,6 @@ async function waitsFor(
   };
 }
 
-/** Looked at one after the other until there are enough times, since Temporal lists a thousand at most. */
-const previewDays = [1, 31, 366 * 4];
-
 export function previewSchedule(ports: ApiPorts) {
   return handler(
     {
@@ -105,15 +99,6 @@ export function previewSchedule(ports: ApiPorts) {
       }),
       response: { 200: z.object({ times: z.array(z.iso.datetime()) }) },
     },
-    async ({ body: { timing, count, draft }, admission, request }) => {
-      if (draft) await checkDraft(ports, admission, draft, request);
-      const fromMs = Date.now();
-      let timesMs: number[] = [];
-      for (const days of previewDays) {
-        ({ timesMs } = await ports.temporalSchedules.times(timing, { fromMs, toMs: fromMs + days * dayMs }));
-        if (timesMs.length >= count) break;
-      }
-      return { times: timesMs.slice(0, count).map((ms) => new Date(ms).toISOString()) };
-    },
+    async ({ body, authorization }) => ({ times: await times(ports, authorization, body) }),
   );
 }

@@ -1,9 +1,21 @@
 import { z } from 'zod';
+import { exchangeToken, tokenExchange } from '../../application/identity/exchangeToken.ts';
+import { tokenKinds } from '../../domain/grants/stepToken.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { exchange } from '../token/exchange.ts';
-import { TokenForm } from '../token/tokenForm.ts';
 
+/** The fields of a token exchange (RFC 8693, section 2.1) of a client that proves itself by a JWT (RFC 7523, section 2.2). */
+const TokenForm = z.object({
+  grant_type: z.string().min(1).describe(`\`${tokenExchange}\``),
+  subject_token: z.string().min(1).describe('The grant of a run that is open.'),
+  subject_token_type: z.literal(tokenKinds.grant),
+  requested_token_type: z.literal(tokenKinds.stepToken).optional(),
+  audience: z.string().min(1).max(2_048).describe('The origin that is called.'),
+  scope: z.string().min(1).max(100).describe('The step.'),
+  client_assertion_type: z.literal('urn:ietf:params:oauth:client-assertion-type:jwt-bearer'),
+  client_assertion: z.string().min(1).describe('Of a workload: good for 60 s at most, and for one request.'),
+  client_id: z.string().optional().describe('Where given, the workload of the assertion.'),
+});
 export function token(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
@@ -24,7 +36,6 @@ export function token(ports: ApiPorts, options: ApiOptions) {
         }),
       },
     },
-    async ({ body, reply }) =>
-      reply.header('cache-control', 'no-store').send(await exchange(ports, options, body)),
+    async ({ body, reply }) => reply.send(await exchangeToken(ports, options, body)),
   );
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { whoOf } from '../../domain/audit.ts';
+import { rotateWebhookKeys } from '../../application/identity/rotateKeys.ts';
 import { overlapS } from '../../domain/webhooks/webhookKey.ts';
 import { handler } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
@@ -25,7 +25,7 @@ export function webhookKeys({ webhookKeys }: ApiPorts) {
   );
 }
 
-export function rotateWebhookKeys({ webhookKeys, auditLog }: ApiPorts) {
+export function rotateEventKeys(ports: ApiPorts) {
   return handler(
     {
       summary: 'Adds a key that signs events, beside the one before for a week',
@@ -33,17 +33,8 @@ export function rotateWebhookKeys({ webhookKeys, auditLog }: ApiPorts) {
       tags: ['keys'],
       response: { 201: WebhookKeyView },
     },
-    async ({ admission: { principal, policies, policyDigest }, request, reply }) => {
-      const { id, createdAtS } = await webhookKeys.rotate();
-      await auditLog.append({
-        action: 'webhook-key.rotated',
-        outcome: 'success',
-        tenant: principal.tenant,
-        actor: whoOf(principal),
-        runId: null,
-        txn: request.traceId,
-        detail: { key: id, policies, policyDigest },
-      });
+    async ({ authorization, reply }) => {
+      const { id, createdAtS } = await rotateWebhookKeys(ports, authorization);
       const view = { id, createdAt: timeOf(createdAtS), aloneFrom: timeOf(createdAtS + overlapS) };
       return reply.code(201).send(view);
     },

@@ -12,7 +12,7 @@ import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import type { ApiPorts } from '../../api/ports.ts';
 import { buildServer } from '../../api/server.ts';
-import { createSourceCheck } from '../../connectors/sources/checkSource.ts';
+import { createInputs } from '../../connectors/sources/createSources.ts';
 import { createReceiver } from '../../engine/records/receiver.ts';
 import { grantOfRun } from '../../test/support/keys.ts';
 import { plainSettings } from './settings.ts';
@@ -63,7 +63,7 @@ const ports: Partial<ApiPorts> = {
   },
   objects,
   receiver: createReceiver(objects),
-  checkSource: createSourceCheck({ fileRoots: [], egressAllow: [] }),
+  inputs: createInputs({ fileRoots: [], egressAllow: [] }),
 };
 const app = await buildServer(ports as ApiPorts, {
   instance: 'plain',

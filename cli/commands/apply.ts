@@ -5,13 +5,11 @@ import type { DatabaseAddress } from '../../adapters/postgres/address.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError, exitCode } from '../context.ts';
+import { embeddedDatabase, namedDatabase } from '../database.ts';
 import { applySchedules, planSchedules } from '../declaredSchedules.ts';
-import { embeddedDatabase } from '../embeddedDatabase.ts';
-import { namedDatabase } from '../namedDatabase.ts';
-import { printResult } from '../output/print.ts';
-import { powerlessLines } from '../output/rolesWithoutPermit.ts';
+import { powerlessLines, strayLines } from '../output/policyText.ts';
 import { appliedLines, schedulesJson } from '../output/scheduleChanges.ts';
-import { strayLines } from '../output/strayNames.ts';
+import { printResult } from '../output/terminal.ts';
 
 interface ApplyOptions extends GlobalOptions {
   database?: string;

@@ -12,14 +12,13 @@ import {
   type Sample,
   type WaybillClient,
 } from '../../sdk/client.ts';
-import { canAsk, confirmed } from '../confirmed.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError, exitCode } from '../context.ts';
+import { paged } from '../options.ts';
 import { approvalLines, approvalTable } from '../output/approvalText.ts';
-import { pageLines } from '../output/pageLines.ts';
-import { printResult, tell } from '../output/print.ts';
 import { approvalOf } from '../output/runText.ts';
-import { paged } from '../paged.ts';
+import { pageLines } from '../output/table.ts';
+import { canAsk, confirmed, printResult, tell } from '../output/terminal.ts';
 import { rawParameters, typedParameters } from '../parameters.ts';
 
 /** `waybill approvals [list|get|approve|reject]` */

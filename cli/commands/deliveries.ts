@@ -1,13 +1,12 @@
 import { type Command, Option } from 'commander';
 import { deliveryStates } from '../../domain/webhooks/webhookDelivery.ts';
 import type { DeliveryFilter } from '../../sdk/client.ts';
-import { byId } from '../byId.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
+import { byId, paged } from '../options.ts';
 import { deliveryLines, deliveryTable } from '../output/deliveryText.ts';
-import { pageLines } from '../output/pageLines.ts';
-import { printResult } from '../output/print.ts';
-import { paged } from '../paged.ts';
+import { pageLines } from '../output/table.ts';
+import { printResult } from '../output/terminal.ts';
 
 /** `waybill deliveries [list|get|redeliver]` */
 export const addDeliveries: AddCommand = (program, context) => {

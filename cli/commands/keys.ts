@@ -2,8 +2,8 @@ import type { Command } from 'commander';
 import type { Key } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand, CliContext } from '../context.ts';
-import { printResult } from '../output/print.ts';
 import { table } from '../output/table.ts';
+import { printResult } from '../output/terminal.ts';
 
 /** `waybill keys [list|rotate]` */
 export const addKeys: AddCommand = (program, context) => {

@@ -3,10 +3,9 @@ import { createWaybillClient } from '../../sdk/client.ts';
 import { apiUrlOf, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { cliClientId } from '../embedded/obtainToken.ts';
-import { keepLogin } from '../logins.ts';
-import { plain } from '../output/plain.ts';
-import { printResult, tell } from '../output/print.ts';
-import { callerText } from '../output/whoamiText.ts';
+import { findLogin, forgetLogin, keepLogin } from '../logins.ts';
+import { plain, printResult, tell } from '../output/terminal.ts';
+import { callerText } from '../output/whoText.ts';
 
 interface LoginOptions extends GlobalOptions {
   issuer?: string;
@@ -55,4 +54,36 @@ function only(apiUrl: string, issuers: readonly string[]): string {
   if (more.length > 0)
     throw new CliError(`Say where you sign in: --issuer ${issuers.join(', --issuer ')}.`, 'usage');
   return issuer;
+}
+
+/** `waybill logout`: ends the login at the identity provider, where that can be done, and forgets it. */
+export const addLogout: AddCommand = (program, context) => {
+  program
+    .command('logout')
+    .description('end and forget what waybill login has kept')
+    .action((_, command: Command) => logout(command.optsWithGlobals(), context));
+};
+
+async function logout({ json }: GlobalOptions, context: CliContext): Promise<void> {
+  const apiUrl = apiUrlOf(context);
+  const login = findLogin(context, apiUrl);
+  if (!login) {
+    printResult(json, { apiUrl, signedOut: false, revoked: false }, () => [
+      `You were not signed in at ${apiUrl}.`,
+    ]);
+    return;
+  }
+  const { revoke } = await import('../signIn.ts');
+  let revoked: boolean;
+  try {
+    revoked = await revoke(login);
+  } finally {
+    // Whatever the provider says, this machine forgets.
+    await forgetLogin(context, apiUrl);
+  }
+  printResult(json, { apiUrl, signedOut: true, revoked }, () => [
+    revoked
+      ? `Signed out of ${apiUrl}.`
+      : `Signed out of ${apiUrl}. ${login.issuer} has no way to be told, so your session there goes on.`,
+  ]);
 }

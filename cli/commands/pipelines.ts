@@ -3,11 +3,10 @@ import type { Command } from 'commander';
 import type { Pipeline, PipelineDetail } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
-import { plain } from '../output/plain.ts';
-import { printResult } from '../output/print.ts';
 import { duration } from '../output/quantities.ts';
 import { whenText } from '../output/scheduleText.ts';
 import { table } from '../output/table.ts';
+import { plain, printResult } from '../output/terminal.ts';
 
 /** `waybill pipelines [ID]` */
 export const addPipelines: AddCommand = (program, context) => {

@@ -3,18 +3,15 @@ import type { Command } from 'commander';
 import type { StrayName } from '../../adapters/policy/names.ts';
 import type { PolicySet } from '../../domain/policies/policy.ts';
 import type { PolicyChange } from '../../domain/policies/policyChange.ts';
-import type { PowerlessRole } from '../../domain/policies/rolesWithoutPermit.ts';
+import type { RoleWithoutPermit } from '../../domain/policies/rolesWithoutPermit.ts';
 import type { Definitions } from '../../domain/ports/definitions.ts';
 import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, exitCode } from '../context.ts';
+import { embeddedDatabase, namedDatabase } from '../database.ts';
 import { planSchedules } from '../declaredSchedules.ts';
-import { embeddedDatabase } from '../embeddedDatabase.ts';
-import { namedDatabase } from '../namedDatabase.ts';
-import { changeLines } from '../output/policyChanges.ts';
-import { printResult } from '../output/print.ts';
-import { powerlessLines } from '../output/rolesWithoutPermit.ts';
+import { changeLines, powerlessLines, strayLines } from '../output/policyText.ts';
 import { plannedLines, schedulesJson } from '../output/scheduleChanges.ts';
-import { strayLines } from '../output/strayNames.ts';
+import { printResult } from '../output/terminal.ts';
 
 interface PlanOptions extends GlobalOptions {
   database?: string;
@@ -55,7 +52,7 @@ interface Plan {
   /** Names of pipelines in policies that are none of the project’s. */
   stray: StrayName[];
   /** Roles that approvals ask and the policy of the project refuses. */
-  powerless: PowerlessRole[];
+  powerless: RoleWithoutPermit[];
 }
 
 async function planned(

@@ -4,16 +4,14 @@ import { Argument, type Command, Option } from 'commander';
 import type { StrayName } from '../../adapters/policy/names.ts';
 import { type Action, actionResources, callerActions, taskActions } from '../../domain/policies/policy.ts';
 import type { CaseResult } from '../../domain/policies/policyCases.ts';
-import type { PowerlessRole } from '../../domain/policies/rolesWithoutPermit.ts';
+import type { RoleWithoutPermit } from '../../domain/policies/rolesWithoutPermit.ts';
 import { type PrincipalKind, principalKinds } from '../../domain/principal.ts';
 import type { Hypothesis } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, exitCode } from '../context.ts';
 import { explanationLines } from '../output/explanation.ts';
-import { plain } from '../output/plain.ts';
-import { printResult } from '../output/print.ts';
-import { powerlessLines } from '../output/rolesWithoutPermit.ts';
-import { strayLines } from '../output/strayNames.ts';
+import { powerlessLines, strayLines } from '../output/policyText.ts';
+import { plain, printResult } from '../output/terminal.ts';
 
 /** `waybill policy [test|explain]` */
 export const addPolicy: AddCommand = (program, context) => {
@@ -95,7 +93,7 @@ interface Tested {
   /** Names of pipelines in policies that are none of the project’s. */
   stray: StrayName[];
   /** Roles that approvals ask and the policy refuses. */
-  powerless: PowerlessRole[];
+  powerless: RoleWithoutPermit[];
 }
 
 async function test(project: string): Promise<Tested> {

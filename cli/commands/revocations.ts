@@ -1,13 +1,16 @@
-import { Argument, type Command } from 'commander';
+import { Argument, type Command, Option } from 'commander';
 import { principalId } from '../../adapters/oidc/callerOf.ts';
 import { type RevocationKind, revocationKinds } from '../../domain/revocation.ts';
-import type { Revocation } from '../../sdk/client.ts';
+import type { Revocation, RevocationFilter } from '../../sdk/client.ts';
 import { readClientSettings } from '../cliSettings.ts';
 import { asOption, connect, type GlobalOptions, runningStack } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { people } from '../embedded/people.ts';
-import { plain } from '../output/plain.ts';
-import { printResult } from '../output/print.ts';
+import { paged } from '../options.ts';
+import { since } from '../output/quantities.ts';
+import { pageLines, table } from '../output/table.ts';
+import { plain, printResult } from '../output/terminal.ts';
+import { namesOf } from '../output/whoText.ts';
 
 /** `waybill revoke KIND ID` and `waybill restore KIND ID` */
 export const addRevocations: AddCommand = (program, context) => {
@@ -67,4 +70,37 @@ function targetOf(context: CliContext, kind: RevocationKind, id: string): string
 
 function nameOf({ kind, target }: Revocation, id: string): string {
   return id === target ? `${kind} ${plain(target)}` : `${kind} ${plain(id)} (${target})`;
+}
+
+/** `waybill revocations` */
+export const addRevocationList: AddCommand = (program, context) => {
+  const list = program
+    .command('revocations')
+    .description('what is revoked, newest first')
+    .addOption(new Option('--kind <kind>', 'only of one kind').choices(revocationKinds))
+    .option('--id <id>', 'only of one: prn_…, the id of a run, a kid');
+  paged(list).action(async (filter: RevocationFilter, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions>();
+    const page = await connect(context, options).listRevocations(filter);
+    printResult(options.json, page, () => pageLines(page, revocationLines, 'Nothing is revoked.'));
+  });
+};
+
+function revocationLines(revocations: readonly Revocation[], now: number): string[] {
+  const { name, lines } = namesOf(revocations.flatMap(({ who }) => [who.target, who.revokedBy]));
+  const revoked = table<Revocation>(
+    [
+      { title: 'REVOCATION', cell: ({ id }) => id },
+      { title: 'KIND', cell: ({ kind }) => kind },
+      { title: 'OF', cell: ({ target, who }) => name(who.target, target) },
+      {
+        title: 'BY',
+        cell: ({ revokedBy, who }) => (revokedBy ? name(who.revokedBy, revokedBy.id) : 'a sign-out'),
+      },
+      { title: 'SINCE', align: 'right', cell: ({ createdAt }) => since(createdAt, now) },
+      { title: 'REASON', cell: ({ reason }) => plain(reason ?? '') },
+    ],
+    revocations,
+  );
+  return [...revoked, ...lines];
 }

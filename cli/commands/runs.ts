@@ -1,15 +1,14 @@
 import { type Command, Option } from 'commander';
 import { runStates } from '../../domain/runs/run.ts';
 import type { Run, RunFilter } from '../../sdk/client.ts';
-import { byId } from '../byId.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
 import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
+import { byId, paged } from '../options.ts';
 import { auditLines } from '../output/auditText.ts';
-import { moreLines, pageLines } from '../output/pageLines.ts';
-import { printResult } from '../output/print.ts';
 import { endLines, runLines, runTable } from '../output/runText.ts';
-import { paged } from '../paged.ts';
+import { moreLines, pageLines } from '../output/table.ts';
+import { printResult } from '../output/terminal.ts';
 
 /** `waybill runs [list|get|audit|watch|resume|cancel]` */
 export const addRuns: AddCommand = (program, context) => {

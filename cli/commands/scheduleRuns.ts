@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander';
 import type { BackfillRequest } from '../../sdk/client.ts';
-import { byId } from '../byId.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import type { CliContext } from '../context.ts';
-import { printResult } from '../output/print.ts';
+import { waitForEnd } from '../followToEnd.ts';
+import { byId } from '../options.ts';
 import { zonedTime } from '../output/scheduleText.ts';
-import { waitForEnd } from '../waitForEnd.ts';
+import { printResult } from '../output/terminal.ts';
 
 interface RunOptions extends GlobalOptions {
   idempotencyKey?: string;

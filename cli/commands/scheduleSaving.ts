@@ -1,14 +1,12 @@
 import type { Command } from 'commander';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import type { ScheduleTerms } from '../../sdk/client.ts';
-import { byId } from '../byId.ts';
-import { canAsk, confirmed } from '../confirmed.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type CliContext, CliError } from '../context.ts';
-import { nextTimes } from '../nextTimes.ts';
-import { printResult, tell } from '../output/print.ts';
-import { savedLines } from '../output/savedSchedule.ts';
+import { byId } from '../options.ts';
 import { draftLines } from '../output/scheduleText.ts';
+import { canAsk, confirmed, printResult, tell } from '../output/terminal.ts';
+import { nextTimes, savedLines } from '../savedSchedule.ts';
 import { addTerms, addWithout, type TermsOptions, termsFrom } from '../scheduleTerms.ts';
 
 interface SaveOptions extends GlobalOptions, TermsOptions {

@@ -2,11 +2,11 @@ import type { Command } from 'commander';
 import type { PipelineDetail, Run, WaybillClient } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
-import { printResult } from '../output/print.ts';
+import { waitForEnd } from '../followToEnd.ts';
+import { referenceOf } from '../options.ts';
+import { printResult } from '../output/terminal.ts';
 import { type RawParameters, rawParameters, typedParameters } from '../parameters.ts';
-import { referenceOf } from '../reference.ts';
 import { type Data, dataOf, upload } from '../upload.ts';
-import { waitForEnd } from '../waitForEnd.ts';
 
 interface TriggerOptions extends GlobalOptions {
   file?: string;

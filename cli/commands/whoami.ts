@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
-import { connect, type GlobalOptions } from '../connect.ts';
-import type { AddCommand } from '../context.ts';
-import { printResult } from '../output/print.ts';
-import { whoamiLines } from '../output/whoamiText.ts';
+import { connect, embeddedIdentity, type GlobalOptions } from '../connect.ts';
+import { type AddCommand, CliError } from '../context.ts';
+import { obtainToken } from '../embedded/obtainToken.ts';
+import { people } from '../embedded/people.ts';
+import { printResult } from '../output/terminal.ts';
+import { whoamiLines } from '../output/whoText.ts';
 
 /** `waybill whoami`: who you are to Waybill, whichever way you said so. */
 export const addWhoami: AddCommand = (program, context) => {
@@ -13,5 +15,19 @@ export const addWhoami: AddCommand = (program, context) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const caller = await connect(context, options).whoami();
       printResult(options.json, caller, () => whoamiLines(caller));
+    });
+};
+
+/** `waybill token --as NAME`: an access token for one of the embedded stack’s people. */
+export const addToken: AddCommand = (program, context) => {
+  program
+    .command('token')
+    .description('print an access token for one of the invented people (embedded stack only)')
+    .action(async (_, command: Command) => {
+      const { as, json } = command.optsWithGlobals<GlobalOptions>();
+      if (as === undefined)
+        throw new CliError(`Say whose: --as ${Object.keys(people).join(', --as ')}.`, 'usage');
+      const token = await obtainToken(embeddedIdentity(context, as).issuerUrl, as);
+      console.log(json ? JSON.stringify(token) : token.token);
     });
 };

@@ -1,9 +1,9 @@
 import { styleText } from 'node:util';
 import type { Approval, ApprovalDetail, Sample } from '../../sdk/client.ts';
-import { plain } from './plain.ts';
 import { count, localTime, since } from './quantities.ts';
 import { countLines, requesterText } from './runText.ts';
 import { table } from './table.ts';
+import { plain } from './terminal.ts';
 
 const colours: Record<Approval['state'], Parameters<typeof styleText>[0]> = {
   pending: 'magenta',

@@ -1,8 +1,8 @@
 import { styleText } from 'node:util';
 import type { AuditEvent } from '../../sdk/client.ts';
-import { plain } from './plain.ts';
 import { localTime } from './quantities.ts';
 import { table } from './table.ts';
+import { plain } from './terminal.ts';
 import { namesOf } from './whoText.ts';
 
 const colours: Record<AuditEvent['outcome'], Parameters<typeof styleText>[0]> = {

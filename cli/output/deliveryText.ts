@@ -1,8 +1,8 @@
 import { styleText } from 'node:util';
 import type { Delivery } from '../../sdk/client.ts';
-import { plain } from './plain.ts';
 import { localTime, since } from './quantities.ts';
 import { table } from './table.ts';
+import { plain } from './terminal.ts';
 
 const colours: Record<Delivery['state'], Parameters<typeof styleText>[0]> = {
   pending: 'cyan',

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import type { Explanation, Hypothesis } from '../../sdk/client.ts';
-import { plain } from './plain.ts';
+import { plain } from './terminal.ts';
 
 /** Why, why not, and what would be needed. */
 export function explanationLines({ action, resource }: Hypothesis, explanation: Explanation): string[] {

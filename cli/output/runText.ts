@@ -1,9 +1,9 @@
 import { styleText } from 'node:util';
 import { hasEnded } from '../../domain/runs/run.ts';
 import type { Rejections, Run } from '../../sdk/client.ts';
-import { plain } from './plain.ts';
 import { count, duration, localTime, since } from './quantities.ts';
 import { type Column, table } from './table.ts';
+import { plain } from './terminal.ts';
 
 type State = Run['state'];
 

@@ -2,8 +2,8 @@ import { styleText } from 'node:util';
 import type { ScheduleChange, Waiting } from '../../domain/schedules/scheduleDifference.ts';
 import { asOwner, type GlobalOptions } from '../connect.ts';
 import type { Applied, SchedulePlan } from '../declaredSchedules.ts';
-import { plain } from './plain.ts';
 import { whenText } from './scheduleText.ts';
+import { plain } from './terminal.ts';
 
 /** As `--json` has it; `null` where nobody has said who they are. */
 export function schedulesJson(plan: SchedulePlan | undefined, applied?: readonly Applied[]) {

@@ -1,9 +1,9 @@
 import { styleText } from 'node:util';
 import type { Firing, Schedule, ScheduleDetail, ScheduleTerms } from '../../sdk/client.ts';
-import { plain } from './plain.ts';
 import { count, localTime, since } from './quantities.ts';
 import { stateText as runStateText } from './runText.ts';
 import { table } from './table.ts';
+import { plain } from './terminal.ts';
 
 const colours: Record<Schedule['state'], Parameters<typeof styleText>[0]> = {
   active: 'green',

@@ -1,4 +1,5 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
+import type { Page } from '../../sdk/client.ts';
 
 export interface Column<T> {
   title: string;
@@ -26,4 +27,17 @@ function padded(text: string, to: number, align: Column<unknown>['align']): stri
 
 function width(text: string): number {
   return stripVTControlCharacters(text).length;
+}
+
+/** What a page shows, or that there is nothing. */
+export function pageLines<T>(
+  { items, nextCursor }: Page<T>,
+  shown: (items: readonly T[], now: number) => string[],
+  nothing: string,
+): string[] {
+  return items.length === 0 ? [nothing] : [...shown(items, Date.now()), ...moreLines(nextCursor)];
+}
+
+export function moreLines(nextCursor: string | null): string[] {
+  return nextCursor === null ? [] : ['', `There are more: --cursor ${nextCursor}`];
 }

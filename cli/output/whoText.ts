@@ -1,7 +1,8 @@
-import type { AuditEvent } from '../../sdk/client.ts';
-import { plain } from './plain.ts';
+import { styleText } from 'node:util';
+import type { AuditEvent, Caller } from '../../sdk/client.ts';
 import { requesterText } from './runText.ts';
 import { table } from './table.ts';
+import { plain } from './terminal.ts';
 
 type Who = AuditEvent['who'];
 type Known = Omit<NonNullable<Who>, 'actor'>;
@@ -34,4 +35,23 @@ function whoTable(people: readonly Known[]): string[] {
     ],
     people,
   );
+}
+
+/** Who somebody is, in a few words. */
+export function callerText({ subject, tenant, roles, actor }: Caller): string {
+  const through = actor ? ` through ${plain(actor.subject)}` : '';
+  return `${plain(subject)}${through} of ${tenant} (${roles.map(plain).join(', ')})`;
+}
+
+export function whoamiLines(caller: Caller): string[] {
+  const { id, issuer, subject, kind, tenant, roles, actor } = caller;
+  const rows: [string, string][] = [
+    ['subject', `${subject} (${kind})`],
+    ['tenant', tenant],
+    ['roles', roles.join(', ')],
+    ...(actor ? ([['actor', `${actor.subject} (${actor.kind})`]] as [string, string][]) : []),
+    ['issuer', issuer],
+    ['id', id],
+  ];
+  return rows.map(([name, value]) => `${styleText('dim', name.padEnd(8))} ${plain(value)}`);
 }

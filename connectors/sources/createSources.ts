@@ -1,28 +1,76 @@
-import type { Egress } from '../../adapters/egress/egress.ts';
-import type { Sources } from '../../domain/ports/sources.ts';
-import { extentOf } from './filePieces.ts';
-import { openBelow, openFile } from './openFile.ts';
-import { openUrl } from './openUrl.ts';
+import type { SourceSettings } from '../../domain/connectors/sourceKind.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import type { Inputs, Sources } from '../../domain/ports/sources.ts';
+import { connectors } from '../index.ts';
 
-/** Without `fileRoots` no file is read; beyond `egressAllow` (`host:port`) only public hosts are called. */
-export function createSources(settings: {
-  fileRoots: readonly string[];
-  egressAllow: readonly string[];
-  lookup?: Egress['lookup'];
-}): Sources {
-  const egress: Egress = { allow: settings.egressAllow, lookup: settings.lookup };
+/** Reads sources of every pulled kind. */
+export function createSources(settings: SourceSettings): Sources {
   return {
-    open: (source, options = {}) =>
-      source.kind === 'file'
-        ? openFile(source.path, settings.fileRoots, options)
-        : openUrl(source.url, egress, options),
-    async extent(path, known) {
-      const { handle, file } = await openBelow(path, settings.fileRoots);
-      try {
-        return await extentOf(handle, Number(file.size), known);
-      } finally {
-        await handle.close();
-      }
+    open: async (source, options = {}) => (await readerOf(source)).open(source, settings, options),
+    async extent(source, known) {
+      const { extent } = await readerOf(source);
+      if (!extent) throw new Error(`A source ${source.kind} has no cursor “bytes”.`);
+      return extent(source, settings, known);
     },
   };
+}
+
+/** Says what a request may hand over to a pipeline, and rejects early what no worker would read. */
+export function createInputs(settings: SourceSettings): Inputs {
+  return {
+    async accept(defined, { source: given, records }) {
+      const kind = connectors.source(defined.kind);
+      if (kind.delivery === 'sent') {
+        if (given) throw invalid('/source', 'The data of this pipeline comes with the request.');
+        if (!records) throw new WaybillError('InputRequired');
+        const format = connectors.format(formatOf(defined));
+        if (!format.kind.takesRecords) {
+          const { name, mediaType } = format.kind;
+          throw invalid(
+            '/records',
+            `Records are JSON; this pipeline reads ${name}. Send it as the body, as ${mediaType}.`,
+          );
+        }
+        return { kind: defined.kind };
+      }
+      if (records) throw invalid('/records', 'This pipeline reads its data itself.');
+      const reference = kind.reference;
+      const place = given ? (given as Record<string, string>)[reference] : defined[reference];
+      if (place === undefined)
+        throw invalid('/source', reference === 'url' ? 'Name a URL.' : `Name a ${reference}.`);
+      const named = { kind: defined.kind, [reference]: place };
+      const accepted = kind.accept?.(defined, named) ?? named;
+      await (await kind.load()).check(accepted, settings);
+      return accepted;
+    },
+
+    format(defined, mediaType) {
+      if (connectors.source(defined.kind).delivery === 'sent') {
+        const manifest = formatOf(defined);
+        const { kind } = connectors.format(manifest);
+        if (mediaType === kind.mediaType || (mediaType === undefined && kind.takesRecords)) return manifest;
+        throw new WaybillError('UnsupportedMediaType', {
+          issues: [{ path: 'content-type', message: `This pipeline takes ${kind.mediaType}.` }],
+        });
+      }
+      throw new WaybillError('UnsupportedMediaType', {
+        issues: [
+          { path: 'content-type', message: 'This pipeline reads its data itself. Send JSON, or no body.' },
+        ],
+      });
+    },
+  };
+}
+
+async function readerOf({ kind }: { kind: string }) {
+  return connectors.pulled(kind).load();
+}
+
+function formatOf(defined: Parameters<Inputs['format']>[0]) {
+  const { format } = connectors.source(defined.kind);
+  return format === 'chosen' ? defined.format! : format;
+}
+
+function invalid(path: string, message: string): WaybillError {
+  return new WaybillError('SourceInvalid', { issues: [{ path, message }] });
 }

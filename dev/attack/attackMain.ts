@@ -2,7 +2,7 @@ import { readClientSettings } from '../../cli/cliSettings.ts';
 import { connect, runningStack } from '../../cli/connect.ts';
 import { type CliContext, CliError, exitCode } from '../../cli/context.ts';
 import { followToEnd } from '../../cli/followToEnd.ts';
-import { printResult, tell } from '../../cli/output/print.ts';
+import { printResult, tell } from '../../cli/output/terminal.ts';
 import { dataOf, upload } from '../../cli/upload.ts';
 import { runProgram } from '../program.ts';
 import { packageFile } from '../stack/nodeService.ts';

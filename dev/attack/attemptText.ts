@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { plain } from '../../cli/output/plain.ts';
+import { plain } from '../../cli/output/terminal.ts';
 import type { Attempted } from './attack.ts';
 
 /** What was tried, and how it went: a line, and a second where something is wrong. */

@@ -26,12 +26,12 @@ export const intoTemporal: readonly Attack[] = [
   },
   {
     tried: 'with that grant made out to this run, signed by nobody',
-    code: 'GrantAlgorithmRefused',
+    code: 'GrantAlgorithmUnsupported',
     ...starting(({ forger, grant }) => forger.unsigned(grant)),
   },
   {
     tried: 'with alice’s own access token in its place',
-    code: 'GrantAlgorithmRefused',
+    code: 'GrantAlgorithmUnsupported',
     ...starting(({ token }) => token),
   },
   {

@@ -1,5 +1,5 @@
 import { exitCode } from '../../cli/context.ts';
-import { tell } from '../../cli/output/print.ts';
+import { tell } from '../../cli/output/terminal.ts';
 import { searchFromEnvironment } from '../binaries/temporalBinary.ts';
 import { runProgram } from '../program.ts';
 import { examine } from './examine.ts';

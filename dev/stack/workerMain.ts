@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { readClientSettings } from '../../cli/cliSettings.ts';
 import { runningStack } from '../../cli/connect.ts';
 import { type CliContext, CliError } from '../../cli/context.ts';
-import { printResult, tell } from '../../cli/output/print.ts';
+import { printResult, tell } from '../../cli/output/terminal.ts';
 import { runProgram } from '../program.ts';
 import { nodeFlags, packageFile } from './nodeService.ts';
 

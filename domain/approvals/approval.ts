@@ -90,7 +90,7 @@ export interface RecordedDecision {
 }
 
 export type Ineligible =
-  | 'ApproverNotAPerson'
+  | 'ApproverNotHuman'
   | 'ApproverIsRequester'
   | 'ApproverLacksRole'
   | 'ApproverHasDecided';
@@ -104,7 +104,7 @@ export function ineligible(
   principal: Principal,
 ): Ineligible | undefined {
   const { id, kind, actor, roles } = principal;
-  if (kind !== 'person' || actor) return 'ApproverNotAPerson';
+  if (kind !== 'person' || actor) return 'ApproverNotHuman';
   const { requestedBy } = approval;
   if (isSamePerson(principal, requestedBy) || id === requestedBy.actor?.id) return 'ApproverIsRequester';
   if (!approval.by.some((role) => roles.some((one) => one === role))) return 'ApproverLacksRole';

@@ -1,14 +1,20 @@
-import type { ErrorTable } from './errorTable.ts';
-
-/** What a request is refused for: over HTTP, as problems (RFC 9457). */
+/** Why the API rejects a request, as a problem (RFC 9457). */
 export const requestErrors = {
   InvalidRequest: {
     status: 400,
     retryable: false,
     message: 'The request is malformed. Compare it with /openapi.json.',
   },
-  InvalidJson: { status: 400, retryable: false, message: 'The body is not valid JSON of at most 64 levels.' },
-  Unauthenticated: { status: 401, retryable: false, message: 'Send a valid access token as a Bearer token.' },
+  InvalidJson: {
+    status: 400,
+    retryable: false,
+    message: 'The body is not valid JSON, or is nested deeper than 64 levels. Correct it.',
+  },
+  Unauthenticated: {
+    status: 401,
+    retryable: false,
+    message: 'The access token is missing or invalid. Send a valid one as a Bearer token.',
+  },
   TokenExpired: { status: 401, retryable: false, message: 'The access token has expired. Obtain a new one.' },
   SignedOut: {
     status: 401,
@@ -18,34 +24,38 @@ export const requestErrors = {
   Forbidden: {
     status: 403,
     retryable: false,
-    message: 'You may not do this. Ask an administrator of your tenant.',
+    message: 'Your roles do not allow this. Ask an administrator of your tenant.',
   },
-  ApproverNotAPerson: {
+  ApproverNotHuman: {
     status: 403,
     retryable: false,
-    message: 'Only a person decides, in nobody’s name and through nobody else.',
+    message: 'Only a human acting directly can decide. Sign in yourself, without an agent.',
   },
   ApproverIsRequester: {
     status: 403,
     retryable: false,
-    message: 'You asked for this run, or somebody did for you. Another person has to decide.',
+    message: 'The requester cannot decide their own run. Ask another approver.',
   },
   ApproverLacksRole: {
     status: 403,
     retryable: false,
-    message: 'None of your roles is one that is asked to decide this.',
+    message: 'None of your roles may decide this. Ask an approver with one of the roles that it shows.',
   },
   ApproverHasDecided: {
     status: 403,
     retryable: false,
-    message: 'You have decided this already. What was decided stays.',
+    message: 'You have already decided. A decision cannot be changed.',
   },
   PrincipalRevoked: {
     status: 403,
     retryable: false,
-    message: 'Your right to use Waybill has been withdrawn. Ask an operator of your tenant.',
+    message: 'Your access to Waybill is revoked. Ask an operator of your tenant.',
   },
-  NotFound: { status: 404, retryable: false, message: 'There is nothing here that you may see.' },
+  NotFound: {
+    status: 404,
+    retryable: false,
+    message: 'There is no such resource, or you may not see it. /openapi.json lists the routes.',
+  },
   PipelineNotFound: {
     status: 404,
     retryable: false,
@@ -70,7 +80,7 @@ export const requestErrors = {
   SampleNotFound: {
     status: 404,
     retryable: false,
-    message: 'No sample is kept of what this approval is about. It goes with its rows.',
+    message: 'The approval has no sample. It is deleted with the rows that it shows.',
   },
   ScheduleNotFound: {
     status: 404,
@@ -80,60 +90,69 @@ export const requestErrors = {
   ScheduleExists: {
     status: 409,
     retryable: false,
-    message: 'A schedule of that id is there already. Change it, or choose another id.',
+    message: 'A schedule with this id already exists. Change it, or choose another id.',
   },
   ScheduleChanged: {
     status: 409,
     retryable: false,
-    message: 'Somebody has changed the schedule meanwhile. Look at it again.',
+    message: 'The schedule has changed since you read it. Read it again, then repeat the change.',
   },
   ScheduleInvalid: {
     status: 422,
     retryable: false,
-    message: 'There are no such times. Correct cron, every, calendars or timeZone.',
+    message: 'The schedule names no valid times. Correct cron, every, calendars or timeZone.',
   },
   OwnerOnly: {
     status: 403,
     retryable: false,
-    message: 'Only its owner can consent to what a schedule does in their name, and nobody for them.',
+    message: 'Only the owner of a schedule can consent to it. Ask the owner, or take ownership.',
   },
   PausedByOwner: {
     status: 403,
     retryable: false,
-    message: 'Its owner has paused the schedule, and only they can resume it, unless you make it yours.',
+    message:
+      'The owner has paused the schedule, and only the owner can resume it. Ask the owner, or take ownership.',
   },
-  MethodNotAllowed: { status: 405, retryable: false, message: 'This resource does not support that method.' },
+  MethodNotAllowed: {
+    status: 405,
+    retryable: false,
+    message: 'This resource does not support that method. Use one that /openapi.json lists.',
+  },
   RequestTimeout: {
     status: 408,
     retryable: true,
     message: 'The request did not arrive in time. Send it again.',
   },
-  RunEnded: { status: 409, retryable: false, message: 'The run has already ended.' },
+  RunEnded: { status: 409, retryable: false, message: 'The run has already ended. Start a new one.' },
   ApprovalEnded: {
     status: 409,
     retryable: false,
-    message: 'Nobody is waited for any more: the approval has ended.',
+    message: 'The approval has already ended. There is nothing to decide.',
   },
   ApprovalChanged: {
     status: 409,
     retryable: false,
-    message: 'What you were shown is no longer what this is about. Look again, then decide.',
+    message: 'The data has changed since you read the approval. Read it again, then decide.',
   },
   SelfRevocation: {
     status: 409,
     retryable: false,
-    message: 'This would withdraw your own right. Where that is meant, send `force: true`.',
+    message: 'This would revoke your own access. Send `force: true` if you mean it.',
   },
-  RunNotSuspended: { status: 409, retryable: false, message: 'Only a suspended run can be resumed.' },
+  RunNotSuspended: {
+    status: 409,
+    retryable: false,
+    message: 'The run is not suspended. Only a suspended run can be resumed.',
+  },
   DeliveryPending: {
     status: 409,
     retryable: false,
-    message: 'The delivery is still being tried. Only one that has ended can be sent again.',
+    message: 'The delivery is still being retried. Send it again once it has ended.',
   },
   IdempotencyKeyInUse: {
     status: 409,
     retryable: true,
-    message: 'A request with this key is still being received. Try again once it has ended.',
+    message: 'A request with this key is still in progress. Try again once it has ended.',
   },
   RequestTooLarge: {
     status: 413,
@@ -143,80 +162,86 @@ export const requestErrors = {
   UnsupportedMediaType: {
     status: 415,
     retryable: false,
-    message: 'Send application/json, or the data in the format of the pipeline.',
+    message:
+      'The pipeline does not accept this media type. Send application/json, or data in its own format.',
   },
   IdempotencyKeyReused: {
     status: 422,
     retryable: false,
-    message: 'This key was used for a different request. Use a new key.',
+    message: 'The key is already used for a different request. Send a new Idempotency-Key.',
   },
   IdempotencyKeyInvalid: {
     status: 400,
     retryable: false,
-    message: 'An Idempotency-Key has 1 to 255 visible ASCII characters.',
+    message: 'The Idempotency-Key is invalid. Send 1 to 255 visible ASCII characters.',
   },
   ParametersInvalid: {
     status: 422,
     retryable: false,
-    message: 'The parameters do not fit the pipeline. GET /v1/pipelines/{id} shows their schema.',
+    message: 'The parameters do not match the schema of the pipeline. GET /v1/pipelines/{id} shows it.',
   },
   FormInvalid: {
     status: 422,
     retryable: false,
-    message: 'The form is not as the approval asks for it. GET /v1/approvals/{id} shows its schema.',
+    message: 'The form does not match the schema of the approval. GET /v1/approvals/{id} shows it.',
   },
-  SourceInvalid: { status: 422, retryable: false, message: 'The source does not fit the pipeline.' },
+  SourceInvalid: {
+    status: 422,
+    retryable: false,
+    message: 'The source does not match the pipeline. GET /v1/pipelines/{id} shows which source it has.',
+  },
   CallbackRefused: {
     status: 422,
     retryable: false,
-    message: 'This Waybill may not call that URL. Callbacks go to public hosts by https.',
+    message: 'Waybill may not call this URL. Use a public host and https.',
   },
   InputRequired: {
     status: 422,
     retryable: false,
-    message: 'This pipeline needs data: send records, or the data itself as the body.',
+    message: 'The pipeline needs data. Send records, or the data itself as the body.',
   },
-  InputEmpty: { status: 422, retryable: false, message: 'The body holds no data.' },
+  InputEmpty: { status: 422, retryable: false, message: 'The body holds no data. Send at least one record.' },
   HeaderInvalid: {
     status: 422,
     retryable: false,
-    message: 'The first line of the CSV must name each column once.',
+    message: 'The first line of the CSV does not name each column once. Correct the header.',
   },
   UploadIncomplete: {
     status: 400,
     retryable: false,
-    message: 'The upload ended before its last byte. Nothing was stored. Send it again.',
+    message: 'The upload ended before its last byte, and nothing was stored. Send it again.',
   },
   LogoutTokenInvalid: {
     status: 400,
     retryable: false,
-    message: 'The logout token is not one of a known issuer for this Waybill.',
+    message: 'The logout token is not valid. Check its issuer, audience and signature.',
   },
   LogoutSubjectMissing: {
     status: 400,
     retryable: false,
-    message:
-      'The logout token names a session alone, and Waybill keeps none. Have it name its subject (sub).',
+    message: 'The logout token names only a session, and Waybill stores none. Send one with a subject (sub).',
   },
   TokenRequestInvalid: {
     status: 400,
     retryable: false,
-    message: 'The token request is malformed, or its grant is not one of a run that is open.',
+    message:
+      'The token request is malformed, or its grant belongs to no open run. Send the grant of an open run.',
   },
-  TokenKindUnsupported: {
+  TokenTypeUnsupported: {
     status: 400,
     retryable: false,
-    message: 'Here grants are exchanged for step tokens, and nothing else for anything else.',
+    message:
+      'This endpoint only exchanges grants for step tokens. Correct the grant_type and the token types.',
   },
   TokenAudienceRefused: {
     status: 400,
     retryable: false,
-    message: 'The step does not call this audience as the person of its run.',
+    message: 'The step may not call this audience. Ask for the origin of the source of its run.',
   },
   WorkloadUnauthenticated: {
     status: 401,
     retryable: false,
-    message: 'The workload that asks for a token did not prove which one it is.',
+    message: 'The client assertion is not valid. Sign it with a key that WAYBILL_WORKLOADS lists.',
   },
   TooManyRequests: {
     status: 429,
@@ -232,21 +257,21 @@ export const requestErrors = {
     status: 500,
     retryable: false,
     message:
-      'What is on record about this approval is not what its digest names. An operator has to look at it.',
+      'The recorded approval does not match its digest. Ask an operator to check who wrote to the database.',
   },
   DatabaseUnavailable: {
     status: 503,
     retryable: true,
-    message: 'Waybill cannot record anything right now. Try again later.',
+    message: 'The database does not answer, so nothing can be recorded. Try again later.',
   },
   StorageUnavailable: {
     status: 503,
     retryable: true,
-    message: 'Waybill cannot keep data right now. Try again later.',
+    message: 'The object store does not answer, so no data can be stored. Try again later.',
   },
   IdentityProviderUnavailable: {
     status: 503,
     retryable: true,
     message: 'The identity provider does not answer. Try again later.',
   },
-} as const satisfies ErrorTable;
+} as const;

@@ -1,72 +1,96 @@
-import type { ErrorTable } from './errorTable.ts';
-
-/** During a run: reasons of its end. */
+/** Why a run fails, is retried or ends. */
 export const runErrors = {
-  ApprovalRejected: { status: 409, retryable: false, message: 'The approval of the run was refused.' },
+  ApprovalRejected: {
+    status: 409,
+    retryable: false,
+    message: 'An approver rejected the run. Nothing was published. Correct the cause, then start a new run.',
+  },
   ApprovalExpired: {
     status: 409,
     retryable: false,
-    message: 'Nobody approved the run in time. Nothing was published. Start it again.',
+    message: 'The run was not approved in time, and nothing was published. Start it again.',
   },
   DefinitionUnavailable: {
     status: 503,
     retryable: true,
     message: 'No worker has this definition of the pipeline. Deploy it again.',
   },
-  SourceUnavailable: { status: 502, retryable: true, message: 'The source does not answer.' },
+  SourceUnavailable: {
+    status: 502,
+    retryable: true,
+    message: 'The source does not answer. Check it; the step is retried.',
+  },
   SourceRefused: {
     status: 422,
     retryable: false,
-    message: 'The source lies outside what this Waybill may read.',
+    message: 'Waybill may not read this source. Use a source that the configuration allows.',
   },
   SourceChanged: {
     status: 422,
     retryable: false,
     message: 'The source changed while it was read, or since the last run. Start a new run.',
   },
-  SourceEmpty: { status: 422, retryable: false, message: 'The source holds no data.' },
+  SourceEmpty: { status: 422, retryable: false, message: 'The source holds no data. Check its path or URL.' },
   CallbackFailed: {
     status: 502,
     retryable: true,
-    message: 'The receiver did not take the event. It is sent again for three days.',
+    message: 'The receiver did not accept the event. Waybill retries for three days.',
   },
   CallbackNotGranted: {
     status: 403,
     retryable: false,
-    message: 'The grant of the run names no such receiver, or other links. Nothing was sent.',
+    message:
+      'The grant of the run does not name this receiver or these links. Nothing was sent. Start a new run.',
   },
   ReceiverBusy: {
     status: 503,
     retryable: true,
-    message: 'As many events as allowed are on their way to this receiver or from this tenant.',
+    message: 'Too many events are in delivery to this receiver or from this tenant. The delivery is retried.',
   },
-  BatchMissing: { status: 500, retryable: true, message: 'A batch is not where it was recorded.' },
+  BatchNotFound: {
+    status: 500,
+    retryable: true,
+    message: 'The bytes of a batch are not in the object store. Check the store; the step is retried.',
+  },
   BatchCorrupt: {
     status: 500,
     retryable: false,
-    message: 'The bytes of a batch are not the bytes that were recorded.',
+    message: 'The bytes of a batch do not match their digest. Check the object store, then start a new run.',
   },
   SinkRejected: {
     status: 422,
     retryable: false,
-    message: 'The database refused a row that the output schema allows. Correct the pipeline.',
+    message: 'The database rejected a row that the output schema allows. Correct the pipeline.',
   },
   SinkIncompatible: {
     status: 500,
     retryable: false,
-    message: 'The table does not fit the output of the pipeline.',
+    message: 'The table does not match the output of the pipeline. Correct the table or the output schema.',
   },
-  TransformFailed: { status: 500, retryable: false, message: 'The transform threw on a record.' },
+  TransformFailed: {
+    status: 500,
+    retryable: false,
+    message: 'The transform threw on a record. Correct the transform.',
+  },
   CountsMismatch: {
     status: 500,
     retryable: false,
-    message: 'The counts of the run do not add up. Its rows need a look.',
+    message: 'The counts of the run do not add up. Ask an operator to check its rows.',
   },
-  RunTerminated: { status: 409, retryable: false, message: 'The run was ended in Temporal from outside.' },
+  RunTerminated: {
+    status: 409,
+    retryable: false,
+    message: 'The run was terminated in Temporal itself. Start a new run.',
+  },
   DeadlineExceeded: {
     status: 409,
     retryable: false,
-    message: 'The run did not end within the deadline of its pipeline.',
+    message:
+      'The run did not end within the deadline of its pipeline. Start it again, or raise the deadline.',
   },
-  RunCancelled: { status: 409, retryable: false, message: 'The run was cancelled.' },
-} as const satisfies ErrorTable;
+  RunCancelled: {
+    status: 409,
+    retryable: false,
+    message: 'The run was cancelled. Start a new one if it is still needed.',
+  },
+} as const;

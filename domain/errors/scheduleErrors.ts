@@ -1,71 +1,76 @@
-import type { ErrorTable } from './errorTable.ts';
-
-/** Whether a schedule may fire: reasons of one that is blocked or paused, and of a firing that began nothing. */
+/** Why a schedule is blocked or paused, and why a firing starts no run. */
 export const scheduleErrors = {
   ConsentRequired: {
     status: 409,
     retryable: false,
-    message: 'The owner of the schedule has not agreed to what it does now. They can renew their consent.',
+    message: 'The owner has not consented to the current terms of the schedule. Ask the owner to renew.',
   },
   DelegationInvalid: {
     status: 403,
     retryable: false,
-    message: 'The consent of the schedule is none that this Waybill has signed for it.',
+    message: 'The consent of the schedule is not validly signed. Ask the owner to renew it.',
   },
   DelegationExpired: {
     status: 403,
     retryable: false,
-    message: 'The consent of the owner has expired. They can renew it.',
+    message: 'The consent of the owner has expired. Ask the owner to renew it.',
   },
   DelegationRevoked: {
     status: 403,
     retryable: false,
-    message: 'The consent of the owner, or their right, has been withdrawn.',
+    message:
+      'The consent of the owner, or the owner’s access, is revoked. Restore it, or ask the owner to renew.',
   },
   DefinitionChanged: {
     status: 409,
     retryable: false,
-    message: 'The pipeline is not the one that the owner agreed to. They can renew their consent.',
+    message: 'The pipeline has changed since the owner consented. Ask the owner to renew.',
   },
-  ScheduleNotActive: { status: 409, retryable: false, message: 'The schedule is paused or blocked.' },
+  ScheduleNotActive: {
+    status: 409,
+    retryable: false,
+    message: 'The schedule is paused or blocked. Resume it first.',
+  },
   ScheduleDrifted: {
     status: 409,
     retryable: false,
-    message: 'What Temporal has of the schedule is not what is on record. It is being put right.',
+    message:
+      'The schedule in Temporal differs from the recorded one. Waybill is correcting it; no action is needed.',
   },
   PausedExternally: {
     status: 409,
     retryable: false,
-    message: 'The schedule was paused in Temporal from outside.',
+    message: 'The schedule was paused in Temporal itself. Resume it through Waybill.',
   },
   PausedOnFailure: {
     status: 409,
     retryable: false,
-    message: 'A run of the schedule failed, and it is to pause then.',
+    message: 'A run of the schedule failed, and pauseOnFailure is set. Resume it once the cause is fixed.',
   },
   FiringRefused: {
     status: 403,
     retryable: false,
-    message: 'That is no firing of the schedule that is due. Ask Waybill for a run instead.',
+    message: 'This is no due firing of the schedule. Start a run through Waybill instead.',
   },
   FiringSkipped: {
     status: 409,
     retryable: false,
-    message: 'The run before went on when this one was due.',
+    message: 'The previous run was still open at this time. Backfill the time if it is needed.',
   },
   FiringMissed: {
     status: 409,
     retryable: false,
-    message: 'It is later than the catch-up of the schedule allows.',
+    message: 'The time lies further back than catchUp allows. Backfill it if it is needed.',
   },
   FiringUnavailable: {
     status: 503,
     retryable: true,
-    message: 'The API cannot be asked right now whether the schedule may fire.',
+    message:
+      'The API does not say whether the schedule may fire. Check the API and the workload key; the firing is retried.',
   },
   TemporalUnavailable: {
     status: 503,
     retryable: true,
-    message: 'Temporal does not answer right now. Try again later.',
+    message: 'Temporal does not answer. Try again later.',
   },
-} as const satisfies ErrorTable;
+} as const;

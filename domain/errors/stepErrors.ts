@@ -1,79 +1,110 @@
-import type { ErrorTable } from './errorTable.ts';
-
-/** Whether a step may work: reasons of a refused attempt. */
+/** Why an attempt of a step is rejected: its grant, the policy, or the decision that it relies on. */
 export const stepErrors = {
   GrantMissing: {
     status: 403,
     retryable: false,
     message: 'The run carries no grant. Start it through Waybill, not through Temporal.',
   },
-  GrantMalformed: { status: 403, retryable: false, message: 'What the run carries is not a grant.' },
-  GrantAlgorithmRefused: {
+  GrantMalformed: {
     status: 403,
     retryable: false,
-    message: 'The grant of the run is protected by an algorithm or an extension that is not accepted.',
+    message: 'The header of the run is not a grant. Start a new run through Waybill.',
+  },
+  GrantAlgorithmUnsupported: {
+    status: 403,
+    retryable: false,
+    message: 'The grant uses an unsupported algorithm or header. Start a new run through Waybill.',
   },
   GrantTypeMismatch: {
     status: 403,
     retryable: false,
-    message: 'What the run carries is a token of another kind.',
+    message: 'The run carries a token of another type. Start a new run through Waybill.',
   },
   GrantKeyNotFound: {
     status: 403,
     retryable: false,
-    message: 'The grant of the run names a key that this Waybill never had.',
+    message: 'The grant names an unknown key. Check the key roots of the worker, then start a new run.',
   },
   GrantKeyRetired: {
     status: 403,
     retryable: false,
-    message: 'The grant of the run was signed after its key had been retired.',
+    message: 'The grant was signed after its key had retired. Revoke that key: it may be stolen.',
   },
   GrantInvalid: {
     status: 403,
     retryable: false,
-    message: 'The grant of the run was not signed by this Waybill.',
+    message: 'The signature of the grant is invalid. Start a new run through Waybill.',
   },
   GrantIssuerMismatch: {
     status: 403,
     retryable: false,
-    message: 'The grant of the run is one of another Waybill.',
+    message: 'The grant comes from another Waybill. Start the run on the Waybill that executes it.',
   },
-  GrantMismatch: { status: 403, retryable: false, message: 'The grant of the run was given to another run.' },
-  StepNotGranted: { status: 403, retryable: false, message: 'The grant of the run does not name this step.' },
+  GrantMismatch: {
+    status: 403,
+    retryable: false,
+    message: 'The grant belongs to another run, or to other arguments. Start a new run through Waybill.',
+  },
+  StepNotGranted: {
+    status: 403,
+    retryable: false,
+    message: 'The grant does not allow this step. Start a new run of the current definition.',
+  },
   GrantExpired: {
     status: 403,
     retryable: false,
-    message: 'The grant of the run has expired. Whoever asked for the run can resume it.',
+    message: 'The grant has expired. The requester can resume the run under a new one.',
   },
   GrantRevoked: {
     status: 403,
     retryable: false,
-    message: 'The right under which the run acts has been withdrawn. It goes on once that is restored.',
+    message:
+      'The grant, its key or its principal is revoked. The run continues once access is restored or the run is resumed.',
   },
   PolicyDenied: {
     status: 403,
     retryable: false,
-    message: 'Today’s policy does not let the run do this. It goes on once the policy does.',
+    message: 'The current policy does not allow this step. The run continues once the policy does.',
   },
-  KeysUnavailable: { status: 503, retryable: true, message: 'The public keys cannot be read right now.' },
+  KeysUnavailable: {
+    status: 503,
+    retryable: true,
+    message:
+      'The signing keys cannot be read. Check the key folder, the roots file and the key set; the step is retried.',
+  },
   RevocationsUnavailable: {
     status: 503,
     retryable: true,
-    message: 'It cannot be known right now what has been revoked. Try again later.',
+    message: 'The revocations cannot be read. Try again later.',
   },
   PolicyUnavailable: {
     status: 503,
     retryable: true,
-    message: 'The policy cannot be read right now. Try again later.',
+    message: 'The policy cannot be read. Try again later.',
   },
   PolicyInvalid: {
     status: 500,
     retryable: false,
-    message: 'The policies do not fit their schema. waybill policy test says where.',
+    message: 'The policies do not match their schema. waybill policy test shows where.',
   },
   TokenUnavailable: {
     status: 503,
     retryable: true,
-    message: 'The token endpoint does not answer. Try again later.',
+    message: 'The token endpoint issues no token. Check the workload key; the step is retried.',
   },
-} as const satisfies ErrorTable;
+  DecisionInvalid: {
+    status: 403,
+    retryable: false,
+    message: 'The decision is not validly signed, or no longer holds. Decide through Waybill.',
+  },
+  DecisionMismatch: {
+    status: 403,
+    retryable: false,
+    message: 'The decision belongs to another approval, or to another comment or form. Decide again.',
+  },
+  ApprovalRequired: {
+    status: 403,
+    retryable: false,
+    message: 'The step needs an approval that the run does not have. Start the run again.',
+  },
+} as const;

@@ -1,6 +1,7 @@
 import { canonicalJson } from '../canonicalJson.ts';
 import { requesterOf } from '../principal.ts';
 import type { RunFacts } from '../runs/runFacts.ts';
+import { isPulled } from '../sources/source.ts';
 import { describeSource } from '../sources/sourceDescription.ts';
 import { type GrantClaims, principalOf } from './grant.ts';
 
@@ -22,7 +23,6 @@ export function differenceFrom(
   if (run.definitionDigest !== tctx.definitionDigest) return 'definition';
   if (digest(canonicalJson(run.parameters)) !== tctx.parametersDigest) return 'parameters';
   // Of an upload the grant knows the id only, or the digests of its batches; `ingest` compares those.
-  const pulled = run.source.kind === 'file' || run.source.kind === 'http';
-  if (pulled && digest(describeSource(run)) !== tctx.sourceDigest) return 'source';
+  if (isPulled(run.source) && digest(describeSource(run)) !== tctx.sourceDigest) return 'source';
   return undefined;
 }

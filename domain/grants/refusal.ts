@@ -11,7 +11,7 @@ export type Refusal = 'forged' | 'withdrawn' | 'undecidable';
 const refusing: readonly string[] = [
   'GrantMissing',
   'GrantMalformed',
-  'GrantAlgorithmRefused',
+  'GrantAlgorithmUnsupported',
   'GrantTypeMismatch',
   'GrantKeyNotFound',
   'GrantKeyRetired',
@@ -23,7 +23,7 @@ const refusing: readonly string[] = [
   'GrantRevoked',
   'PolicyDenied',
   // Found by the steps that a gate stands before.
-  'ApprovalMissing',
+  'ApprovalRequired',
   // Of what comes after the checks: the record of the run, which ended before somebody had its workflow begin again.
   'RunEnded',
 ] satisfies ErrorCode[];

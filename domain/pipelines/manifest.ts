@@ -18,29 +18,26 @@ export interface Manifest {
   deadlineMs: number;
 }
 
-export type FormatManifest =
-  | { name: 'ndjson' }
-  | { name: 'csv'; delimiter: string /** what an empty field becomes */; emptyAs: 'string' | 'null' };
+/** A format and its options; which options there are is its kind’s affair. */
+export interface FormatManifest {
+  readonly name: string;
+  readonly [option: string]: unknown;
+}
 
-export type SourceManifest =
-  | { kind: 'upload'; format: FormatManifest }
-  | { kind: 'inline' }
-  | {
-      kind: 'file';
-      format: FormatManifest;
-      /** Below a configured root. */
-      path?: string;
-      /** The file grows: each run reads what came since the last. */
-      cursor?: 'bytes';
-    }
-  | {
-      kind: 'http';
-      format: FormatManifest;
-      url?: string;
-      /** As whom the URL is read. */
-      auth?: 'caller';
-      cursor?: FieldCursor;
-    };
+/** A source and its options. The ones named here mean the same for every kind that has them. */
+export interface SourceManifest {
+  readonly kind: string;
+  /** Of a kind whose author chooses it. */
+  readonly format?: FormatManifest;
+  /** What is read, where no request or schedule names another place. */
+  readonly path?: string;
+  readonly url?: string;
+  /** As whom the URL is read. */
+  readonly auth?: 'caller';
+  /** By which each run reads only what is new: the end of a growing file, or the highest value of a field. */
+  readonly cursor?: 'bytes' | FieldCursor;
+  readonly [option: string]: unknown;
+}
 
 /** Each run asks for what came since the highest value that the runs before it have stored. */
 export interface FieldCursor {

@@ -1,27 +1,24 @@
 import type { z } from 'zod';
 import type { ApprovalCode, ApprovalTerms } from '../approvals/approvalTerms.ts';
+import type { Connectors } from '../connectors/connectors.ts';
 import type { DeclaredSchedule } from '../schedules/declaredSchedule.ts';
-import type { FileSource, HttpSource, Source } from '../sources/source.ts';
+import type { SentKind, Source } from '../sources/source.ts';
 import { describePipeline } from './describePipeline.ts';
 import type { Limits, Manifest } from './manifest.ts';
 import type { Reject, reject, Skip, skip } from './outcome.ts';
-import type { PostgresTarget } from './target.ts';
 
-/**
- * Declares a pipeline; a project’s `pipelines/*.ts` export what it returns by default. Types flow from `input` to
- * the transform’s record, from `parameters` to its context, and from `output` to what it must return and to the
- * columns that `sink` may use as a key. Everything is checked again when the project loads.
- *
- * Throws `DefinitionError`, whose issues say what to write instead.
- */
-export function definePipeline<
+/** What `definePipeline` of the SDK does, for the connectors that there are. Throws `DefinitionError`. */
+export function createPipeline<
   I extends z.ZodObject,
   S extends Source,
-  K extends string,
+  K extends string = never,
   O extends z.ZodObject = I,
   P extends z.ZodObject = NoParameters,
->(definition: Definition<I, O, P, S, K>): Pipeline<I, O, P> {
-  const { manifest, parameters, input, output, transform, approval } = describePipeline(definition);
+>(definition: Definition<I, O, P, S, K>, connectors: Connectors): Pipeline<I, O, P> {
+  const { manifest, parameters, input, output, transform, approval } = describePipeline(
+    definition,
+    connectors,
+  );
   return Object.freeze({
     [pipelineMark]: true as const,
     manifest,
@@ -52,7 +49,7 @@ export type Definition<
   source: S & CursorFits<S, z.output<I>>;
   /** Strict object schema of one record. A record that does not fit becomes a dead letter. */
   input: I;
-  sink: PostgresTarget<K> & KeyFits<K, z.output<O>>;
+  sink: Sink<K> & KeyFits<K, z.output<O>>;
   /** The gate at which runs wait for people. Without it they wait for nobody. */
   approval?: ApprovalTerms<z.output<P>>;
   /** Bounds of one run; see `Limits`. Defaults are `defaultLimits`. */
@@ -60,9 +57,9 @@ export type Definition<
   /** How long a run may take from its acceptance: a number and `s`, `m`, `h`, `d` or `w`. Default `'7d'`. */
   deadline?: string;
   /** When it runs by itself, one or several; only for sources that Waybill itself reads. `waybill apply` puts it in force. */
-  schedule?: S extends FileSource | HttpSource
-    ? DeclaredSchedule<z.input<P>> | readonly DeclaredSchedule<z.input<P>>[]
-    : 'An upload cannot be scheduled: nobody sends its data then.';
+  schedule?: S extends { kind: SentKind }
+    ? 'An upload cannot be scheduled: no caller sends its data then.'
+    : DeclaredSchedule<z.input<P>> | readonly DeclaredSchedule<z.input<P>>[];
 } & (
   | {
       /** Strict object schema of one row. It gives the table its columns. */
@@ -128,6 +125,13 @@ export type AnyPipeline = Omit<Pipeline, 'transform'> & {
   readonly transform: Transform<any, any, any> | undefined;
 };
 
+/** What a builder of a sink returns. `connectors/sinks/` has the kinds. */
+export interface Sink<K extends string = string> {
+  kind: string;
+  /** Only the compiler sees it: the columns that the key names. */
+  readonly keyColumns?: readonly K[];
+}
+
 /** Says, in the compiler’s own message, which column of a key the output lacks. */
 type KeyFits<K extends string, Row> = [Exclude<K, keyof Row>] extends [never]
   ? unknown
@@ -142,4 +146,4 @@ type CursorFits<S, Row> = S extends { cursor?: { field: infer Field extends stri
       : `The cursor names “${Exclude<Field, keyof Row>}”, which is not a field of the input.`
   : unknown;
 
-type NoParameters = z.ZodObject<Record<never, never>, z.core.$strict>;
+export type NoParameters = z.ZodObject<Record<never, never>, z.core.$strict>;

@@ -3,14 +3,14 @@ import { type DefinitionFacts, type Policy, rolesThatMay } from './policy.ts';
 import { Hypothesis, questionOf } from './policyQuery.ts';
 
 /** A role that a pipeline asks to decide and that the policy does not let: whoever has no other is refused (`Forbidden`). */
-export interface PowerlessRole {
+export interface RoleWithoutPermit {
   pipeline: string;
   role: string;
 }
 
 type Asking = DefinitionFacts & { approval?: Pick<ApprovalManifest, 'by' | 'escalateTo'> };
 
-export function rolesWithoutPermit(policy: Policy, definitions: readonly Asking[]): PowerlessRole[] {
+export function rolesWithoutPermit(policy: Policy, definitions: readonly Asking[]): RoleWithoutPermit[] {
   return definitions.flatMap((definition) => {
     const { id: pipeline, approval } = definition;
     if (!approval) return [];

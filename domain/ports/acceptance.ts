@@ -4,9 +4,9 @@ import type { Requester } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
 import type { Batch } from '../runs/batch.ts';
 import type { Run } from '../runs/run.ts';
+import type { AcceptedSource } from '../sources/source.ts';
 import type { Callback } from '../webhooks/callback.ts';
 import type { NewFiring } from './firings.ts';
-import type { PulledSource } from './sources.ts';
 
 /** Records new runs. All of it throws `DatabaseUnavailable`. */
 export interface RunAcceptance {
@@ -39,7 +39,7 @@ export interface Acceptance {
   credential: Credential;
   parameters: unknown;
   /** What the run reads: for pulled sources the path or URL, resolved. */
-  source: { kind: 'upload' | 'inline' } | PulledSource;
+  source: AcceptedSource;
   /** The signed grant. */
   grant: string;
   txn: string;

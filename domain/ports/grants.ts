@@ -30,7 +30,7 @@ export interface GrantKeys {
 }
 
 /**
- * Verifies grants by public keys alone. Throws `GrantMalformed`, `GrantAlgorithmRefused`, `GrantTypeMismatch`,
+ * Verifies grants by public keys alone. Throws `GrantMalformed`, `GrantAlgorithmUnsupported`, `GrantTypeMismatch`,
  * `GrantKeyNotFound`, `GrantKeyRetired`, `GrantInvalid`, `GrantIssuerMismatch` or `KeysUnavailable`.
  */
 export interface GrantVerifier<Claims = GrantClaims> {

@@ -23,7 +23,7 @@ export interface Ledger {
    * event. Where the ledger has the run already, nothing is done, and its recorded counts are the answer.
    *
    * `stale`: publishing now is not what was permitted, or a credential of an approver is revoked; nothing was written.
-   * Throws what `storeBatch` throws, and `ApprovalMissing` where the approval is neither approved nor waived.
+   * Throws what `storeBatch` throws, and `ApprovalRequired` where the approval is neither approved nor waived.
    */
   publishRun(
     publication: Publication,

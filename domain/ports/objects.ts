@@ -7,9 +7,9 @@ export interface ObjectStore {
   put(scope: ObjectScope, bytes: Uint8Array): Promise<string>;
   /** Opens an object of unknown length; nothing can be read of it before `finish`. */
   create(scope: ObjectScope): Promise<ObjectWriter>;
-  /** Reads an object and compares it with its digest. Throws `BatchMissing`, `BatchCorrupt` or `StorageUnavailable`. */
+  /** Reads an object and compares it with its digest. Throws `BatchNotFound`, `BatchCorrupt` or `StorageUnavailable`. */
   get(scope: ObjectScope, digest: string): Promise<Uint8Array>;
-  /** Reads a range of an object of any size, without comparing. Throws `BatchMissing`. */
+  /** Reads a range of an object of any size, without comparing. Throws `BatchNotFound`. */
   getRange(scope: ObjectScope, digest: string, offset: number, lengthBytes: number): Promise<Uint8Array>;
   /** Forgets objects; absent ones are ignored. */
   remove(scope: ObjectScope, digests: readonly string[]): Promise<void>;

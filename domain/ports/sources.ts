@@ -1,3 +1,6 @@
+import type { FormatManifest, SourceManifest } from '../pipelines/manifest.ts';
+import type { AcceptedSource } from '../sources/source.ts';
+import type { SourceReference } from '../sources/sourceReference.ts';
 import type { Piece } from '../sources/watermark.ts';
 
 /**
@@ -11,12 +14,26 @@ export interface Sources {
    * many, a token that anybody on the way could read), `SourceUnavailable` (does not answer, not there, 4xx or 5xx, stalled for 30 s) and `SourceChanged` where
    * `options.version` is given and the source is no longer that version; the stream throws them too.
    */
-  open(source: PulledSource, options?: OpenOptions): Promise<OpenSource>;
+  open(source: AcceptedSource, options?: OpenOptions): Promise<OpenSource>;
   /**
    * How far a file goes now, and its first bytes. Throws `SourceChanged` where the file is shorter than one of `known`, or has
    * other bytes there; otherwise as `open` does.
    */
-  extent(path: string, known: readonly Piece[]): Promise<Extent>;
+  extent(source: AcceptedSource, known: readonly Piece[]): Promise<Extent>;
+}
+
+/** What a request may hand over to a pipeline. The API asks it before a run is accepted. */
+export interface Inputs {
+  /**
+   * The source that a run is accepted with. Throws `SourceInvalid`, `InputRequired`, and `SourceRefused` where it is plain
+   * that no worker would read it.
+   */
+  accept(
+    defined: SourceManifest,
+    given: { source: SourceReference | undefined; records: boolean },
+  ): Promise<AcceptedSource>;
+  /** The format of a body; `undefined` as the media type for the records of an envelope. Throws `UnsupportedMediaType`. */
+  format(defined: SourceManifest, mediaType: string | undefined): FormatManifest;
 }
 
 export interface Extent {
@@ -26,12 +43,10 @@ export interface Extent {
   lines: number[];
 }
 
-export type PulledSource =
-  | { kind: 'file'; path: string }
-  | { kind: 'http'; url: string /** as whom it is read */; auth?: 'caller' };
-
 export interface OpenOptions {
   fromByte?: number;
+  /** Of a source with a cursor by field: only what is equal or later than `value`, asked for as `parameter`. */
+  since?: { parameter: string; value: string };
   /** Of a file that grows: read to here, and do not mind what is appended meanwhile, as long as it begins as it did. */
   growing?: { untilByte: number; head: Piece };
   /** What an earlier `open` said of the source that is now being read on. */

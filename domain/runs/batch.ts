@@ -1,3 +1,4 @@
+import type { RejectionCode } from './rejection.ts';
 import type { Counts } from './run.ts';
 
 /**
@@ -19,7 +20,7 @@ export interface Batch {
   /** Names of the columns, of CSV only. */
   header?: readonly string[];
   /** Set where the batch is one record that no step may load: why it is refused. */
-  refused?: 'RecordTooLarge' | 'UnterminatedQuote';
+  refused?: RejectionCode;
   /** Which version of its source it was read of, where we read the source ourselves and it has one. */
   sourceVersion?: string;
 }

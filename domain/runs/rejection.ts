@@ -20,6 +20,9 @@ export const rejections = {
 
 export type RejectionCode = keyof typeof rejections;
 
+/** Why a record is rejected, without where it is. */
+export type RecordRejection = Pick<Rejection, 'code' | 'path' | 'message'>;
+
 /** One refused record, as a stage reports it; the store writes it as a dead letter. */
 export interface Rejection {
   /** Ordinal of the record in the run, from 0. */

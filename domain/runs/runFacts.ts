@@ -1,6 +1,6 @@
 import type { DefinitionFacts } from '../policies/policy.ts';
-import type { PulledSource } from '../ports/sources.ts';
 import type { Requester } from '../principal.ts';
+import type { AcceptedSource } from '../sources/source.ts';
 import type { Counts } from './run.ts';
 
 /** What the steps know of a run. None of it changes while the run lives. */
@@ -18,7 +18,7 @@ export interface RunFacts {
   requestedBy: Requester;
   txn: string;
   parameters: unknown;
-  source: { kind: 'upload' | 'inline' } | PulledSource;
+  source: AcceptedSource;
 }
 
 /** The state in which a run ends. */

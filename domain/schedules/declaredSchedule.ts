@@ -32,7 +32,13 @@ const schedulesMax = 16;
 /** As the manifest has them. Throws `DefinitionError`. */
 export function describeSchedules(
   written: unknown,
-  pipeline: { id: string; source: SourceManifest; parameters: z.ZodType },
+  pipeline: {
+    id: string;
+    source: SourceManifest;
+    /** The option that names what is read; `undefined` where callers send the data. */
+    reference: 'path' | 'url' | undefined;
+    parameters: z.ZodType;
+  },
 ): NonNullable<Manifest['schedules']> {
   const list = Array.isArray(written) ? written : [written];
   if (list.length === 0 || list.length > schedulesMax)
@@ -41,7 +47,7 @@ export function describeSchedules(
     [...(Array.isArray(written) ? [i] : []), path].filter((p) => p !== '').join('.');
   const described = list.map((one, i) => {
     const { name, note, ...terms } = parsed(one, (path) => at(i, path));
-    checkSource(pipeline.source, terms, (path) => at(i, path));
+    checkSource(pipeline, terms, (path) => at(i, path));
     checkParameters(pipeline.parameters, terms, (path) => at(i, path));
     const id = name === undefined ? pipeline.id : `${pipeline.id}-${name}`;
     return { id, terms, ...(note !== undefined && { note }) };
@@ -62,14 +68,17 @@ function parsed(one: unknown, at: At): z.output<typeof Written> {
   );
 }
 
-/** Nobody is there to name what is read. */
-function checkSource(source: SourceManifest, { source: given }: ScheduleTerms, at: At): void {
-  if (source.kind !== 'file' && source.kind !== 'http')
-    wrong(at(''), 'needs a source that Waybill reads itself: nobody sends data then');
-  const wanted = source.kind === 'file' ? 'path' : 'url';
-  if (given && !(wanted in given)) wrong(at('source'), `must name a ${wanted}`);
-  if (!given && !(wanted in source))
-    wrong(at('source'), `must name a ${wanted}, for the pipeline names none`);
+/** When a schedule fires, no caller is there to name what is read. */
+function checkSource(
+  { source, reference }: { source: SourceManifest; reference: 'path' | 'url' | undefined },
+  { source: given }: ScheduleTerms,
+  at: At,
+): void {
+  if (!reference)
+    wrong(at(''), 'needs a source that Waybill reads itself. No caller sends data when a schedule fires');
+  if (given && !(reference in given)) wrong(at('source'), `must name a ${reference}`);
+  if (!given && source[reference] === undefined)
+    wrong(at('source'), `must name a ${reference}, for the pipeline names none`);
 }
 
 function checkParameters(parameters: z.ZodType, terms: ScheduleTerms, at: At): void {

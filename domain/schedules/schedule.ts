@@ -3,6 +3,7 @@ import { parseDuration } from '../duration.ts';
 import type { DefinitionFacts } from '../policies/policy.ts';
 import type { Requester } from '../principal.ts';
 import type { RunReason } from '../runs/runFacts.ts';
+import { HttpUrl, SourceReference } from '../sources/sourceReference.ts';
 
 /** What is due at one time, and whom to ask: everything that an owner consents to, but for the pipeline. */
 export type ScheduleTerms = z.infer<typeof ScheduleTerms>;
@@ -19,11 +20,6 @@ function duration(minMs: number, maxMs: number, bounds: string) {
 
 /** One field of cron, as Temporal reads it: numbers, names, lists, ranges and steps. */
 const field = z.string().regex(/^[\dA-Za-z*,/-]{1,100}$/, 'As in cron: 1, 1-5, */2, MON,WED, JAN.');
-
-const httpUrl = z
-  .url({ protocol: /^https?$/ })
-  .max(2_048)
-  .refine((url) => !/[\s\p{Cc}\p{Cs}]/u.test(url), 'Percent-encode white space and control characters.');
 
 /** Blanks count once, and `?` of Quartz stands for any day. */
 function normalizeCron(text: string): string {
@@ -110,12 +106,9 @@ export const ScheduleTerms = ScheduleTiming.safeExtend({
     .regex(/^[A-Za-z_]\w{0,62}$/)
     .optional()
     .describe('The parameter in which a run gets the time that it is for, RFC 3339.'),
-  source: z
-    .union([z.strictObject({ path: z.string().min(1).max(4_096) }), z.strictObject({ url: httpUrl })])
-    .optional()
-    .describe('Overrides the one of the definition.'),
+  source: SourceReference.optional().describe('Overrides the one of the definition.'),
   callback: z
-    .strictObject({ url: httpUrl })
+    .strictObject({ url: HttpUrl })
     .optional()
     .describe('Is told of its runs, and when the schedule is blocked. See docs/webhooks.md.'),
 });

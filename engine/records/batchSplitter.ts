@@ -1,7 +1,7 @@
-import type { FormatManifest, Limits } from '../../domain/pipelines/manifest.ts';
+import type { Boundaries, StreamLayout } from '../../domain/connectors/formatKind.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import type { Limits } from '../../domain/pipelines/manifest.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
-import { type Boundaries, createBoundaries, isBlank } from './boundaries.ts';
-import { invalid, readHeader } from './csvHeader.ts';
 
 /** Bytes to append to the open batch, or its end: what is known of it apart from its digest. */
 export type Chunk = Buffer | Omit<Batch, 'digest'>;
@@ -23,7 +23,7 @@ export interface Position extends Pick<Batch, 'seq' | 'firstByte' | 'firstRecord
  * A yielded buffer is only valid until the generator goes on.
  */
 export class BatchSplitter {
-  readonly #format: FormatManifest;
+  readonly #layout: StreamLayout;
   readonly #limits: Limits;
   readonly #boundaries: Boundaries;
   #header: readonly string[] | undefined;
@@ -38,10 +38,10 @@ export class BatchSplitter {
   /** Size so far of a record that is too large. */
   #passingBytes = 0;
 
-  constructor(format: FormatManifest, limits: Limits, place: Position) {
-    this.#format = format;
+  constructor(layout: StreamLayout, limits: Limits, place: Position) {
+    this.#layout = layout;
     this.#limits = limits;
-    this.#boundaries = createBoundaries(format);
+    this.#boundaries = layout.boundaries();
     this.#header = place.header;
     this.#seq = place.seq;
     this.#byte = place.firstByte;
@@ -66,7 +66,7 @@ export class BatchSplitter {
         yield chunk.subarray(start, end);
         yield this.#endRefused(this.#passingBytes + end - start, 'RecordTooLarge');
         written = end;
-      } else if (this.#isBlank(chunk, start, end - 1)) {
+      } else if (this.#isBlank(chunk, start, end)) {
         if (!this.#open) written = end;
         else if (this.#heldBytes > 0) yield this.#releaseHeld();
         this.#advance(sizeBytes, 0);
@@ -101,15 +101,15 @@ export class BatchSplitter {
   /** The data has ended: a last record needs no newline. */
   *end(): Generator<Chunk, void, void> {
     const sizeBytes = this.#heldBytes + this.#passingBytes;
-    const blank = this.#passingBytes === 0 && this.#isBlank(this.#held, this.#heldBytes, this.#heldBytes);
+    const blank = this.#passingBytes === 0 && this.#isBlank(noBytes, 0, 0);
     if (sizeBytes > 0 && !blank) {
       if (this.#needsHeader) {
-        if (this.#boundaries.open) throw invalid('A quoted name is still open at the end of the data.');
+        if (this.#boundaries.unfinished) throw invalid('A quoted name is still open at the end of the data.');
         this.#readHeader(Buffer.alloc(0));
-      } else if (this.#boundaries.open || this.#passingBytes > 0) {
+      } else if (this.#boundaries.unfinished || this.#passingBytes > 0) {
         if (this.#open) yield this.#close();
         if (this.#heldBytes > 0) yield this.#releaseHeld();
-        yield this.#endRefused(sizeBytes, this.#boundaries.open ? 'UnterminatedQuote' : 'RecordTooLarge');
+        yield this.#endRefused(sizeBytes, this.#boundaries.unfinished ?? 'RecordTooLarge');
       } else {
         this.#open ??= this.#opened();
         yield this.#releaseHeld();
@@ -151,21 +151,21 @@ export class BatchSplitter {
     return held;
   }
 
-  /** Whether the held bytes and `chunk[from..to)` are together an empty line. */
+  /** Whether the held bytes and `chunk[from..to)` together hold no record. */
   #isBlank(chunk: Buffer, from: number, to: number): boolean {
-    if (this.#heldBytes > 1) return false;
-    if (this.#heldBytes === 0) return isBlank(chunk, from, to);
-    return to === from && isBlank(this.#held, 0, 1);
+    if (this.#heldBytes === 0) return this.#layout.isBlank(chunk, from, to);
+    const sizeBytes = this.#heldBytes + to - from;
+    if (sizeBytes > blankBytesMax) return false;
+    const joined = Buffer.concat([this.#held.subarray(0, this.#heldBytes), chunk.subarray(from, to)]);
+    return this.#layout.isBlank(joined, 0, sizeBytes);
   }
 
   get #needsHeader(): boolean {
-    return this.#format.name === 'csv' && this.#header === undefined;
+    return this.#layout.readHeader !== undefined && this.#header === undefined;
   }
 
   #readHeader(rest: Buffer): void {
-    if (this.#format.name !== 'csv') return;
-    const record = Buffer.concat([this.#releaseHeld(), rest]);
-    this.#header = readHeader(record, this.#format.delimiter);
+    this.#header = this.#layout.readHeader?.(Buffer.concat([this.#releaseHeld(), rest]));
   }
 
   #opened(): Omit<Batch, 'digest'> {
@@ -184,7 +184,7 @@ export class BatchSplitter {
     this.#heldBytes = 0;
     this.#byte += sizeBytes;
     this.#record += records;
-    this.#line += this.#boundaries.lines;
+    this.#line += this.#boundaries.step;
     if (!this.#open) return;
     this.#open.sizeBytes += sizeBytes;
     this.#open.records += records;
@@ -207,4 +207,12 @@ export class BatchSplitter {
     this.#advance(sizeBytes, 1);
     return { ...this.#close(), refused };
   }
+}
+
+/** What is held across two chunks and has no record is short: white space, the end of an array. */
+const blankBytesMax = 64;
+const noBytes = Buffer.alloc(0);
+
+function invalid(message: string): WaybillError {
+  return new WaybillError('HeaderInvalid', { detail: message, issues: [{ path: 'header', message }] });
 }

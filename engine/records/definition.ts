@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import type { FieldCursor, FormatManifest, SinkManifest } from '../../domain/pipelines/manifest.ts';
+import { connectors } from '../../connectors/index.ts';
+import type { Format } from '../../domain/connectors/formatKind.ts';
+import type { FieldCursor, SinkManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
 import type { AnyPipeline } from '../../domain/pipelines/pipeline.ts';
 import { traitsOf } from './schemaTraits.ts';
 import { markedJson, plainJson, type ValueCodec } from './valueCodec.ts';
@@ -7,8 +9,8 @@ import { markedJson, plainJson, type ValueCodec } from './valueCodec.ts';
 /** A pipeline, prepared once for the work on many records. */
 export interface PreparedDefinition {
   pipeline: AnyPipeline;
-  /** Of the source; inline records are NDJSON. */
-  format: FormatManifest;
+  /** Of the source. */
+  format: Format;
   sink: SinkManifest;
   /** By which field the source tells what is new. */
   cursor: FieldCursor | undefined;
@@ -23,12 +25,17 @@ export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
   const { json, preserving } = traitsOf(pipeline.input);
   return {
     pipeline: { ...pipeline, input: compiled(pipeline.input), output: compiled(pipeline.output) },
-    format: source.kind === 'inline' ? { name: 'ndjson' } : source.format,
+    format: formatOf(source),
     sink,
-    cursor: source.kind === 'http' ? source.cursor : undefined,
+    cursor: typeof source.cursor === 'object' ? source.cursor : undefined,
     codec: json ? plainJson : markedJson,
     preserving,
   };
+}
+
+function formatOf(source: SourceManifest): Format {
+  const { format } = connectors.source(source.kind);
+  return connectors.format(format === 'chosen' ? source.format! : format);
 }
 
 /**

@@ -1,3 +1,6 @@
+import { connectors } from '../../connectors/index.ts';
+import type { FileLayout, Format, RandomAccess, StreamLayout } from '../../domain/connectors/formatKind.ts';
+import type { Limits } from '../../domain/pipelines/manifest.ts';
 import type { ObjectScope, ObjectStore, ObjectWriter } from '../../domain/ports/objects.ts';
 import type { Receiver } from '../../domain/ports/receiver.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
@@ -6,51 +9,117 @@ import { BatchSplitter, type Chunk, type Position } from './batchSplitter.ts';
 /** Cuts bytes into batches and makes each durable before it is yielded. See the port for what it promises. */
 export function createReceiver(objects: ObjectStore): Receiver {
   return {
-    async *receive(scope, format, limits, bytes, after, growing) {
-      const begins: Position = { ...beginning, ...growing };
-      const place = after ? await placeAfter(objects, scope, after) : begins;
-      const cutter = new BatchSplitter(format, limits, place);
-      let writer: ObjectWriter | undefined;
-
-      /** Writes bytes; resolves with a batch where one ended. */
-      async function perform(cut: Chunk): Promise<Batch | undefined> {
-        writer ??= await objects.create(scope);
-        if (Buffer.isBuffer(cut)) {
-          await writer.write(cut);
-          return undefined;
-        }
-        const { digest } = await writer.finish();
-        writer = undefined;
-        return { ...cut, digest };
+    async *receive(scope, manifest, limits, bytes, after, growing) {
+      const format = connectors.format(manifest);
+      const { layout } = format;
+      const unpacked = format.unpack?.(bytes) ?? bytes;
+      if (layout.access === 'file') {
+        const file = await keepWhole(objects, scope, unpacked);
+        yield* kept(objects, scope, cutFile(layout, file, limits, after));
+        return;
       }
-
-      try {
-        const atStart = place.firstByte === 0;
-        for await (const chunk of atStart ? withoutMark(buffers(bytes), cutter) : buffers(bytes)) {
-          for (const cut of cutter.push(chunk)) {
-            const batch = await perform(cut);
-            if (batch) yield batch;
-          }
-        }
-        for (const cut of growing ? cutter.pause() : cutter.end()) {
-          const batch = await perform(cut);
-          if (batch) yield batch;
-        }
-      } finally {
-        await writer?.abort();
-      }
+      const start = after ? await positionAfter(objects, scope, format, after) : { ...beginning, ...growing };
+      const splitter = new BatchSplitter(layout, limits, start);
+      const chunks =
+        start.firstByte === 0 ? withoutStart(buffers(unpacked), layout, splitter) : buffers(unpacked);
+      yield* kept(objects, scope, splitStream(chunks, splitter, growing !== undefined));
     },
   };
 }
 
+/** Makes the bytes of each batch durable before the batch is yielded. */
+async function* kept(
+  objects: ObjectStore,
+  scope: ObjectScope,
+  chunks: AsyncIterable<Chunk> | AsyncIterable<Iterable<Chunk>>,
+): AsyncGenerator<Batch, void, void> {
+  let writer: ObjectWriter | undefined;
+  try {
+    for await (const some of chunks) {
+      for (const chunk of isChunk(some) ? [some] : some) {
+        writer ??= await objects.create(scope);
+        if (chunk instanceof Uint8Array) {
+          await writer.write(chunk);
+          continue;
+        }
+        const { digest } = await writer.finish();
+        writer = undefined;
+        yield { ...chunk, digest };
+      }
+    }
+  } finally {
+    await writer?.abort();
+  }
+}
+
+function isChunk(some: Chunk | Iterable<Chunk>): some is Chunk {
+  return some instanceof Uint8Array || !(Symbol.iterator in some);
+}
+
+/** The pieces of one chunk of the source are synchronous: an await for each would cost more than finding them. */
+async function* splitStream(
+  chunks: AsyncIterable<Buffer>,
+  splitter: BatchSplitter,
+  growing: boolean,
+): AsyncGenerator<Iterable<Chunk>, void, void> {
+  for await (const chunk of chunks) yield splitter.push(chunk);
+  yield growing ? splitter.pause() : splitter.end();
+}
+
+/** A format that must know the end first is stored as one object, and its batches are cut out of that. */
+async function keepWhole(
+  objects: ObjectStore,
+  scope: ObjectScope,
+  bytes: AsyncIterable<Uint8Array>,
+): Promise<RandomAccess> {
+  const writer = await objects.create(scope);
+  try {
+    for await (const chunk of bytes) await writer.write(chunk);
+    const { digest, sizeBytes } = await writer.finish();
+    return {
+      sizeBytes,
+      read: (firstByte, lengthBytes) => objects.getRange(scope, digest, firstByte, lengthBytes),
+    };
+  } finally {
+    await writer.abort();
+  }
+}
+
+async function* cutFile(
+  layout: FileLayout,
+  file: RandomAccess,
+  limits: Limits,
+  after: Batch | undefined,
+): AsyncGenerator<Chunk, void, void> {
+  let seq = 0;
+  let sizeBytes = 0;
+  for await (const piece of layout.cut(file, limits)) {
+    const isNew = seq > (after?.seq ?? -1);
+    if (piece instanceof Uint8Array) {
+      sizeBytes += piece.byteLength;
+      if (isNew) yield Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    } else {
+      if (isNew) yield { seq, sizeBytes, ...piece };
+      seq++;
+      sizeBytes = 0;
+    }
+  }
+}
+
 const beginning: Position = { seq: 0, firstByte: 0, firstRecord: 0, firstLine: 1 };
 
-async function placeAfter(objects: ObjectStore, scope: ObjectScope, batch: Batch): Promise<Position> {
+async function positionAfter(
+  objects: ObjectStore,
+  scope: ObjectScope,
+  { kind }: Format,
+  batch: Batch,
+): Promise<Position> {
+  const step = kind.locates === 'line' ? await countLines(objects, scope, batch) : batch.records;
   return {
     seq: batch.seq + 1,
     firstByte: batch.firstByte + batch.sizeBytes,
     firstRecord: batch.firstRecord + batch.records,
-    firstLine: batch.firstLine + (await countLines(objects, scope, batch)),
+    firstLine: batch.firstLine + step,
     header: batch.header,
   };
 }
@@ -74,12 +143,11 @@ async function* buffers(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer
   }
 }
 
-const mark = Buffer.from([0xef, 0xbb, 0xbf]);
-
-/** Skips a byte-order mark (U+FEFF in UTF-8) at the very start, which says nothing in UTF-8 but many tools write. */
-async function* withoutMark(
+/** Leaves out bytes that mean nothing at the very start, such as a byte-order mark. */
+async function* withoutStart(
   chunks: AsyncGenerator<Buffer, void, void>,
-  cutter: BatchSplitter,
+  { ignoredStart: mark = new Uint8Array() }: StreamLayout,
+  splitter: BatchSplitter,
 ): AsyncGenerator<Buffer, void, void> {
   let head: Buffer | undefined = Buffer.alloc(0);
   for await (const chunk of chunks) {
@@ -88,9 +156,9 @@ async function* withoutMark(
       continue;
     }
     head = Buffer.concat([head, chunk]);
-    if (head.length < mark.length && mark.subarray(0, head.length).equals(head)) continue;
-    const marked: boolean = head.subarray(0, mark.length).equals(mark);
-    if (marked) cutter.skip(mark.length);
+    if (head.length < mark.length && head.equals(mark.subarray(0, head.length))) continue;
+    const marked: boolean = mark.length > 0 && head.subarray(0, mark.length).equals(mark);
+    if (marked) splitter.skip(mark.length);
     const rest: Buffer = marked ? head.subarray(mark.length) : head;
     head = undefined;
     if (rest.length > 0) yield rest;

@@ -40,7 +40,7 @@ export default async function run(task: Task): Promise<Answer> {
     if (task.kind === 'encode') return { outcome: 'done', result: encodeRows(definition.sink, bytes) };
     const result =
       task.kind === 'validate'
-        ? validateBatch(definition, task.batch, bytes)
+        ? await validateBatch(definition, task.batch, bytes)
         : transformBatch(definition, task.parameters, bytes);
     return handOver({ outcome: 'done', result }, result.bytes);
   } catch (error) {

@@ -466,7 +466,7 @@ export interface paths {
         };
         /**
          * Shows some of the rows that would be published
-         * @description For whoever may see values. Each look is audited.
+         * @description For approvers who may see values. Each look is audited.
          */
         get: operations["approvalSample"];
         put?: never;
@@ -2156,7 +2156,7 @@ export interface operations {
                     "application/json": components["schemas"]["Run"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2188,7 +2188,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2345,7 +2345,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2389,7 +2389,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2427,7 +2427,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2458,7 +2458,7 @@ export interface operations {
                     "application/json": components["schemas"]["Run"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2489,7 +2489,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2558,7 +2558,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2593,7 +2593,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2624,7 +2624,7 @@ export interface operations {
                     "application/json": components["schemas"]["Run"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2655,7 +2655,7 @@ export interface operations {
                     "application/json": components["schemas"]["Run"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2700,7 +2700,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2742,7 +2742,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2780,7 +2780,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2819,7 +2819,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3020,7 +3020,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3051,7 +3051,7 @@ export interface operations {
                     "application/json": components["schemas"]["Revocation"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3089,7 +3089,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3149,7 +3149,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3230,7 +3230,7 @@ export interface operations {
                     "application/json": components["schemas"]["Explanation"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3268,7 +3268,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3299,7 +3299,7 @@ export interface operations {
                     "application/json": components["schemas"]["Delivery"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3330,7 +3330,7 @@ export interface operations {
                     "application/json": components["schemas"]["Delivery"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3370,7 +3370,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3401,7 +3401,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApprovalDetail"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3437,7 +3437,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3482,7 +3482,7 @@ export interface operations {
                     "application/json": components["schemas"]["SignedDecision"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3520,7 +3520,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3628,7 +3628,7 @@ export interface operations {
                     "application/json": components["schemas"]["Schedule"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3767,7 +3767,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3798,7 +3798,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScheduleDetail"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3827,7 +3827,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3936,7 +3936,7 @@ export interface operations {
                     "application/json": components["schemas"]["Schedule"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3973,7 +3973,7 @@ export interface operations {
                     "application/json": components["schemas"]["Schedule"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -4004,7 +4004,7 @@ export interface operations {
                     "application/json": components["schemas"]["Schedule"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -4049,7 +4049,7 @@ export interface operations {
                     "application/json": components["schemas"]["Schedule"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -4083,7 +4083,7 @@ export interface operations {
                     "application/json": components["schemas"]["Run"];
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -4141,7 +4141,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -4178,7 +4178,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -4236,11 +4236,11 @@ export interface operations {
                         /** @enum {string} */
                         outcome: "blocked" | "missed" | "skipped" | "refused";
                         /** @enum {string} */
-                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotAPerson" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenKindUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmRefused" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalMissing" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "BatchMissing" | "BatchCorrupt" | "SinkRejected" | "SinkIncompatible" | "TransformFailed" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled";
+                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "BatchNotFound" | "BatchCorrupt" | "SinkRejected" | "SinkIncompatible" | "TransformFailed" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled";
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -4272,7 +4272,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -4304,7 +4304,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -4335,7 +4335,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -4368,7 +4368,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -4403,7 +4403,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -4440,7 +4440,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Refused; `code` says why. */
+            /** @description Rejected; `code` says why. */
             default: {
                 headers: {
                     [name: string]: unknown;

@@ -117,14 +117,14 @@ describe('what was approved', () => {
   it('counts for nothing where the form on record is not the one that was signed', async () => {
     await assert.rejects(
       publish(() => true, {}, z.unknown(), { ticket: 'FIN-8' }),
-      { code: 'ApprovalMissing' },
+      { code: 'ApprovalRequired' },
     );
   });
 
   it('counts for nothing where whoever asked for the run has signed it', async () => {
     await assert.rejects(
       publish(() => true, { sub: 'prn_alice' }),
-      { code: 'ApprovalMissing' },
+      { code: 'ApprovalRequired' },
     );
   });
 });

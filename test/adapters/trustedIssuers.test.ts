@@ -389,16 +389,12 @@ describe('docs/identity-providers.md', () => {
 });
 
 describe('keys that are rotated', () => {
-  function findKeys(issuerUrl: string, clock: () => number) {
-    const keys = createIssuerKeys(issuerUrl, clock);
-    return (kid: string) => keys({ alg: 'RS256', kid }, { payload: '', signature: '' });
-  }
-
   it('are learnt with the first token that needs them, at most once in 30 s; the old ones are gone then', async () => {
     const issuer = await startIssuer();
     try {
       let ms = 0;
-      const find = findKeys(issuer.url, () => ms);
+      const keys = createIssuerKeys(issuer.url, () => ms);
+      const find = (kid: string) => keys({ alg: 'RS256', kid }, { payload: '', signature: '' });
       await find('rsa');
       await issuer.rotate('second');
       ms += 31_000;
@@ -420,7 +416,8 @@ describe('keys that are rotated', () => {
     const issuer = await startIssuer();
     try {
       let ms = 0;
-      const find = findKeys(issuer.url, () => ms);
+      const keys = createIssuerKeys(issuer.url, () => ms);
+      const find = (kid: string) => keys({ alg: 'RS256', kid }, { payload: '', signature: '' });
       await find('rsa');
       ms += 601_000;
       issuer.setAway(true);

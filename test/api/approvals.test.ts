@@ -5,7 +5,7 @@ import { compactVerify, createLocalJWKSet } from 'jose';
 import { z } from 'zod';
 import { DecisionClaims } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { type Api, codeOf, json, startApi, tokensToDecide } from './startApi.ts';
+import { type Api, codeOf, json, startApi } from './startApi.ts';
 
 interface Shown {
   id: string;
@@ -38,7 +38,9 @@ describe('approvals over HTTP', () => {
     api = await startApi();
     const steward = { roles: ['data-steward'] };
     of = {
-      ...(await tokensToDecide(api)),
+      alice: await api.issuer.token(),
+      bob: await api.issuer.token({ sub: 'bob', ...steward }),
+      erin: await api.issuer.token({ sub: 'erin', ...steward }),
       ann: await api.issuer.token({ sub: 'ann', roles: ['auditor'] }),
       dave: await api.issuer.token({ sub: 'dave', tenant: 'globex', ...steward }),
       copilot: await api.issuer.token({ act: { sub: 'copilot' } }),
@@ -329,8 +331,8 @@ describe('approvals over HTTP', () => {
     for (const [who, as, { id, digest }, code] of [
       ['the requester', alice, mine, 'ApproverIsRequester'],
       ['the human behind an agent', alice, ofAgent, 'ApproverIsRequester'],
-      ['somebody through an agent', agent, mine, 'ApproverNotAPerson'],
-      ['a service', service, mine, 'ApproverNotAPerson'],
+      ['somebody through an agent', agent, mine, 'ApproverNotHuman'],
+      ['a service', service, mine, 'ApproverNotHuman'],
       ['an auditor', of.ann, mine, 'ApproverLacksRole'],
     ] as const) {
       const refused = await decide(id, { decision: 'approve', digest }, as);

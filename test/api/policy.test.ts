@@ -93,7 +93,7 @@ describe('what the policy lets a caller do', () => {
     });
     assert.deepEqual(problem, {
       type: 'urn:waybill:error:Forbidden',
-      title: 'You may not do this. Ask an administrator of your tenant.',
+      title: 'Your roles do not allow this. Ask an administrator of your tenant.',
       status: 403,
       code: 'Forbidden',
     });

@@ -38,7 +38,7 @@ import { ensureRoot } from '../../adapters/webhooks/rootFolder.ts';
 import { openWebhookKeys } from '../../adapters/webhooks/webhookKeys.ts';
 import type { ApiPorts } from '../../api/ports.ts';
 import { buildServer } from '../../api/server.ts';
-import { createSourceCheck } from '../../connectors/sources/checkSource.ts';
+import { createInputs } from '../../connectors/sources/createSources.ts';
 import type { ApprovalState, ApprovalSubject } from '../../domain/approvals/approval.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { WaybillError } from '../../domain/errors.ts';
@@ -119,7 +119,7 @@ export async function startApi({
     }),
     objects,
     receiver: createReceiver(objects),
-    checkSource: createSourceCheck({ fileRoots: [roots], egressAllow: [] }),
+    inputs: createInputs({ fileRoots: [roots], egressAllow: [] }),
     checkCallback: createCallbackCheck({ callbackAllow: ['127.0.0.1:9'] }),
     deliveries: createDeliveries(tenants),
     approvals: createApprovals(tenants),
@@ -285,16 +285,6 @@ const awayTimetable: TemporalSchedules = {
 };
 
 export type Api = Awaited<ReturnType<typeof startApi>>;
-
-/** The tokens of alice, who asks for runs, and of two stewards, who decide. */
-export async function tokensToDecide(api: Api): Promise<Record<'alice' | 'bob' | 'erin', string>> {
-  const steward = { roles: ['data-steward'] };
-  return {
-    alice: await api.issuer.token(),
-    bob: await api.issuer.token({ sub: 'bob', ...steward }),
-    erin: await api.issuer.token({ sub: 'erin', ...steward }),
-  };
-}
 
 /** The stable code of a refusal, once it is a proper problem. */
 export async function codeOf(response: Response): Promise<string> {

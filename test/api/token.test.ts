@@ -250,7 +250,7 @@ describe('the token endpoint', () => {
 
   it('exchanges grants for step tokens, and nothing else for anything else', async () => {
     for (const grant_type of ['client_credentials', 'refresh_token', 'authorization_code', 'password'])
-      await refused(ask({ grant_type }), 400, 'unsupported_grant_type', 'TokenKindUnsupported', grant_type);
+      await refused(ask({ grant_type }), 400, 'unsupported_grant_type', 'TokenTypeUnsupported', grant_type);
     for (const change of [
       { subject_token_type: 'urn:ietf:params:oauth:token-type:access_token' },
       { subject_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' },
@@ -346,12 +346,12 @@ describe('the token endpoint', () => {
       ['x', 'GrantMalformed'],
       [grant.slice(0, -3), 'GrantMalformed'],
       [await signGrant({ ...claims, extra: 1 }, key), 'GrantMalformed'],
-      [new UnsecuredJWT(claims).encode(), 'GrantAlgorithmRefused'],
+      [new UnsecuredJWT(claims).encode(), 'GrantAlgorithmUnsupported'],
       [
         await new SignJWT(claims).setProtectedHeader({ alg: 'RS256', kid: key.kid }).sign(rs.privateKey),
-        'GrantAlgorithmRefused',
+        'GrantAlgorithmUnsupported',
       ],
-      [await api.issuer.token(), 'GrantAlgorithmRefused'],
+      [await api.issuer.token(), 'GrantAlgorithmUnsupported'],
       [stepToken, 'GrantTypeMismatch'],
       [await signGrant(claims, key, 'at+jwt'), 'GrantTypeMismatch'],
       [await signGrant(claims, { kid: stranger.kid, key: stranger.privateKey }), 'GrantKeyNotFound'],

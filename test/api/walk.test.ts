@@ -231,7 +231,7 @@ function expected(name: RouteName, caller: Caller): Expected {
   const { kind, act } = caller.claims!;
   const isAgent = kind === 'agent' || act !== undefined;
   if (action === 'approve') {
-    if (isAgent) return [403, 'ApproverNotAPerson'];
+    if (isAgent) return [403, 'ApproverNotHuman'];
     if (!caller.roles.some((role) => asked.includes(role))) return [403, 'ApproverLacksRole'];
   }
   const allowed = action === null || caller.roles.some((role) => may[role]!.includes(action));

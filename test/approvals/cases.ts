@@ -62,7 +62,7 @@ export function expected({ kind, roles, relation, state }: Case): Answers {
     return { requestErrors: 'ApprovalNotFound', inTheRun: inTheRun ?? 'DecisionMismatch' };
   if (relation === 'revoked')
     return { requestErrors: 'PrincipalRevoked', inTheRun: inTheRun ?? 'PrincipalRevoked' };
-  if (inTheRun) return { requestErrors: 'ApproverNotAPerson', inTheRun };
+  if (inTheRun) return { requestErrors: 'ApproverNotHuman', inTheRun };
   if (
     relation === 'requester' ||
     relation === 'behind the agent that asked' ||

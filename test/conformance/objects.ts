@@ -62,10 +62,10 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectS
       const store = await open();
       const writer = await store.create(scope);
       await writer.write(bytes);
-      await assert.rejects(store.get(scope, digest), { code: 'BatchMissing' });
+      await assert.rejects(store.get(scope, digest), { code: 'BatchNotFound' });
       await writer.abort();
       await writer.abort();
-      await assert.rejects(store.get(scope, digest), { code: 'BatchMissing' });
+      await assert.rejects(store.get(scope, digest), { code: 'BatchNotFound' });
     });
 
     it('keeps a finished object when it is aborted afterwards', async () => {
@@ -82,19 +82,19 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectS
       await store.put(scope, bytes);
       assert.equal(Buffer.from(await store.getRange(scope, digest, 15, 14)).toString(), '{"order_id":2}');
       assert.equal((await store.getRange(scope, digest, bytes.length - 1, 100)).length, 1);
-      await assert.rejects(store.getRange(scope, 'f'.repeat(64), 0, 1), { code: 'BatchMissing' });
+      await assert.rejects(store.getRange(scope, 'f'.repeat(64), 0, 1), { code: 'BatchNotFound' });
     });
 
     it('never finds an object of another tenant or run', async () => {
       const store = await open();
       await store.put(scope, bytes);
-      await assert.rejects(store.get({ ...scope, tenant: 'globex' }, digest), { code: 'BatchMissing' });
-      await assert.rejects(store.get({ ...scope, runId: 'orders-other' }, digest), { code: 'BatchMissing' });
+      await assert.rejects(store.get({ ...scope, tenant: 'globex' }, digest), { code: 'BatchNotFound' });
+      await assert.rejects(store.get({ ...scope, runId: 'orders-other' }, digest), { code: 'BatchNotFound' });
     });
 
     it('takes no path for a digest or a run', async () => {
       const store = await open();
-      await assert.rejects(store.get(scope, '../../../etc/passwd'), { code: 'BatchMissing' });
+      await assert.rejects(store.get(scope, '../../../etc/passwd'), { code: 'BatchNotFound' });
       await assert.rejects(store.get({ ...scope, runId: '../other' }, digest), { code: 'Internal' });
     });
 
@@ -102,7 +102,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectS
       const store = await open();
       await store.put(scope, bytes);
       await store.remove(scope, [digest, 'f'.repeat(64)]);
-      await assert.rejects(store.get(scope, digest), { code: 'BatchMissing' });
+      await assert.rejects(store.get(scope, digest), { code: 'BatchNotFound' });
     });
   });
 }

@@ -5,9 +5,17 @@ import { parseDuration } from '../../domain/duration.ts';
 import { applyTransform } from '../../domain/pipelines/applyTransform.ts';
 import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import { reject, skip } from '../../domain/pipelines/outcome.ts';
-import { definePipeline } from '../../domain/pipelines/pipeline.ts';
-import { postgres, rowDigest } from '../../domain/pipelines/target.ts';
-import { csv, file, http, inline, ndjson, upload } from '../../domain/sources/source.ts';
+import {
+  csv,
+  definePipeline,
+  file,
+  http,
+  inline,
+  ndjson,
+  postgres,
+  rowDigest,
+  upload,
+} from '../../sdk/index.ts';
 
 const plain = {
   id: 'plain',

@@ -3,9 +3,17 @@
  * not happen is an error itself. `test/domain/pipelineTypes.test.ts` checks what the messages say.
  */
 import { z } from 'zod';
-import { definePipeline } from '../../domain/pipelines/pipeline.ts';
-import { postgres, rowDigest } from '../../domain/pipelines/target.ts';
-import { csv, file, http, inline, ndjson, upload } from '../../domain/sources/source.ts';
+import {
+  csv,
+  definePipeline,
+  file,
+  http,
+  inline,
+  ndjson,
+  postgres,
+  rowDigest,
+  upload,
+} from '../../sdk/index.ts';
 
 const input = z.strictObject({
   id: z.string(),
@@ -70,7 +78,7 @@ export const emptyKey = postgres({ table: 'base', key: [] });
 
 const byKey = postgres({ table: 'base', key: ['key'] });
 
-// ERROR: An upload cannot be scheduled: nobody sends its data then.
+// ERROR: An upload cannot be scheduled: no caller sends its data then.
 // @ts-expect-error The data of an upload comes with the request.
 export const scheduled = definePipeline({ ...base, sink: byKey, schedule: { cron: '0 4 * * *' } });
 

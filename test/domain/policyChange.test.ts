@@ -4,7 +4,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { createPolicyEngine } from '../../adapters/policy/engine.ts';
 import { namesIn } from '../../adapters/policy/names.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
-import { changeLines } from '../../cli/output/policyChanges.ts';
+import { changeLines } from '../../cli/output/policyText.ts';
 import type { DefinitionFacts, PolicySet } from '../../domain/policies/policy.ts';
 import { changesBetween, type PolicyChange } from '../../domain/policies/policyChange.ts';
 

@@ -493,9 +493,9 @@ describe('runs that people have to let through', () => {
     await rows(`UPDATE waybill.approval SET state = 'approved', ended_at = now() WHERE run_id = $1`, [id]);
     // Something to make the run look.
     await temporal.workflow.getHandle(id).signal('decide', { token: '', comment: null, form: null });
-    await inState(id, 'failed', 'ApprovalMissing');
+    await inState(id, 'failed', 'ApprovalRequired');
     assert.equal(await paid(name), 0);
-    assert.ok((await audited(id)).includes('attempt.refused ApprovalMissing'));
+    assert.ok((await audited(id)).includes('attempt.refused ApprovalRequired'));
   });
 
   it('read nothing before enough people have let them, where that is their gate', async () => {
@@ -570,10 +570,10 @@ describe('runs that people have to let through', () => {
   });
 
   // The short form of `npm run chaos -- approvals`.
-  it('come to one end each, whatever comes at one moment: thirty races', {
+  it('come to one end each, whatever comes at one moment: a hundred races', {
     timeout: 300_000,
   }, async (t) => {
-    const said = await raceDecisions(stack, { races: 30, atOnce: 16 });
+    const said = await raceDecisions(stack, { races: 100, atOnce: 16 });
     const [seen, violations] = [said.filter(isRemark), said.filter((line) => !isRemark(line))];
     for (const line of seen) t.diagnostic(line);
     assert.deepEqual(violations, []);

@@ -146,7 +146,7 @@ function cut({ genuine }: Material): Forgery[] {
 function otherProtection({ claims, key, stranger }: Material): Forgery[] {
   const refused = (name: string, forge: Forgery['forge']): Forgery => ({
     name,
-    code: 'GrantAlgorithmRefused',
+    code: 'GrantAlgorithmUnsupported',
     forge,
   });
   const algorithms = [
@@ -212,7 +212,7 @@ function otherKinds({ claims, key, accessToken }: Material): Forgery[] {
         forge: (id) => signText(header(key, { typ }), text(id), key),
       }),
     ),
-    { name: 'her access token', code: 'GrantAlgorithmRefused', forge: () => accessToken },
+    { name: 'her access token', code: 'GrantAlgorithmUnsupported', forge: () => accessToken },
   ];
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { followRun } from '../../sdk/followRun.ts';
+import { followRun } from '../../sdk/client/followRun.ts';
 
 it('whoever follows a run can leave, although nothing comes of the connection any more', async () => {
   const left = new AbortController();

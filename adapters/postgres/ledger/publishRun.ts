@@ -69,14 +69,14 @@ async function findRecorded(client: ClientBase, { tenant, runId }: Publication):
   return rows.length > 0 ? sumOf(rows.map(({ counts }) => counts)) : undefined;
 }
 
-/** Nobody else can end it until we commit. Throws `ApprovalMissing`. */
+/** Nobody else can end it until we commit. Throws `ApprovalRequired`. */
 async function holdApproval(client: ClientBase, { runId, approval }: Publication): Promise<void> {
   const { rowCount } = await client.query(
     `SELECT FROM waybill.approval WHERE id = $1 AND run_id = $2 AND state IN ('approved', 'waived') FOR SHARE`,
     [approval, runId],
   );
   if (!rowCount)
-    throw new WaybillError('ApprovalMissing', { detail: `${approval} of ${runId} does not stand` });
+    throw new WaybillError('ApprovalRequired', { detail: `${approval} of ${runId} does not stand` });
 }
 
 async function isVoid(client: ClientBase, credential: Credential): Promise<boolean> {

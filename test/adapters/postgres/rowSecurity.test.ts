@@ -6,7 +6,7 @@ import pg from 'pg';
 import { connectPool } from '../../../adapters/postgres/connect.ts';
 import { applySinks } from '../../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
-import { things } from '../../support/sinkManifests.ts';
+import { defaultLimits, type Manifest } from '../../../domain/pipelines/manifest.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
 
 /** Relations whose rows belong to no tenant, why, and what each role may do there. Every other one must have a tenant. */
@@ -94,6 +94,21 @@ const rowsOf = (tenant: string) => {
     INSERT INTO public.things (_tenant, id, _run, _position) VALUES ('${tenant}', 1, '${run}', 0);`;
 };
 
+const thingsManifest: Manifest = {
+  id: 'things',
+  version: 1,
+  labels: {},
+  source: { kind: 'inline' },
+  sink: {
+    kind: 'postgres',
+    table: 'things',
+    key: ['id'],
+    columns: [{ name: 'id', type: 'integer', nullable: false }],
+  },
+  limits: defaultLimits,
+  deadlineMs: 1000,
+};
+
 interface Relation {
   name: string;
   kind: string;
@@ -110,7 +125,7 @@ describe('row-level security', () => {
 
   before(async () => {
     postgres = await startPostgresForTest();
-    await applySinks(postgres.migratorUrl, [things]);
+    await applySinks(postgres.migratorUrl, [thingsManifest]);
     admin = await connect(postgres.superuserUrl);
     await admin.query(rowsOf(ours));
     await admin.query(rowsOf(theirs));
@@ -380,7 +395,7 @@ describe('row-level security', () => {
   });
 
   describe('of a sink table', () => {
-    const manifests = [things];
+    const manifests = [thingsManifest];
 
     it('is made good where somebody took it away or altered it', async () => {
       for (const harm of [

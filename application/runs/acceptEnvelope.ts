@@ -1,0 +1,154 @@
+import { z } from 'zod';
+import { WaybillError } from '../../domain/errors.ts';
+import { runLinksOf } from '../../domain/links.ts';
+import type { Acceptance } from '../../domain/ports/acceptance.ts';
+import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
+import type { Run } from '../../domain/runs/run.ts';
+import { isPulled } from '../../domain/sources/source.ts';
+import { HttpUrl, SourceReference } from '../../domain/sources/sourceReference.ts';
+import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
+import { requestDigestOf, sameRun } from './idempotency.ts';
+import { checkParameters } from './parameters.ts';
+import { acceptanceOf, draftRun, mintGrant, type RunCaller, type RunDraft } from './runDraft.ts';
+
+/** The body of a call that hands over a reference or a few records. */
+export const Envelope = z.strictObject({
+  source: SourceReference.optional().describe(
+    'Where a pipeline with a file or http source reads; overrides the one of its definition.',
+  ),
+  parameters: z.record(z.string(), z.unknown()).optional(),
+  records: z
+    .array(z.record(z.string(), z.unknown()))
+    .max(100_000)
+    .optional()
+    .describe('The data itself, for pipelines with an inline source or an upload of NDJSON.'),
+  callback: z
+    .strictObject({ url: HttpUrl })
+    .optional()
+    .describe('Is told by signed webhooks when the run ends, is suspended or goes on. See docs/webhooks.md.'),
+});
+export type Envelope = z.infer<typeof Envelope>;
+
+/** What a request of this kind says. */
+export interface EnvelopeRequest {
+  envelope: Envelope;
+  /** Of the bytes as they came: a repeated request has the same. */
+  bodyDigest: string;
+  idempotencyKey: string | undefined;
+}
+
+type Ports = Pick<
+  ApplicationPorts,
+  'acceptance' | 'receiver' | 'objects' | 'policy' | 'grantSigner' | 'inputs' | 'checkCallback'
+>;
+
+/** Accepts a run whose whole request is here: resolve, draft, receive, mint, accept. */
+export async function acceptEnvelope(
+  ports: Ports,
+  options: ApplicationOptions,
+  caller: RunCaller,
+  { envelope, bodyDigest, idempotencyKey }: EnvelopeRequest,
+): Promise<Run> {
+  const draft = draftRun(caller, idempotencyKey, await resolveEnvelope(ports, caller.pipeline, envelope));
+  const requestDigest = requestDigestOf(draft, 'application/json', null, bodyDigest);
+  const callback = callbackOf(ports, options, draft, envelope);
+  const lines = linesOf(draft, envelope);
+
+  // Bytes are kept before the run is accepted, so a repeated request is better found out before that.
+  const known = draft.idempotency && (await ports.acceptance.findKey(draft.idempotency));
+  if (known) return sameRun(known, requestDigest);
+
+  const batches = lines ? await receive(ports, draft, lines) : [];
+  const minted = await mintGrant(ports, options, draft, { batches: lines && batches, callback });
+  const arrival = { batches, sealed: lines !== undefined, requestDigest, callback };
+  const accepted = await ports.acceptance.accept(acceptanceOf(draft, minted, arrival));
+  if (accepted.outcome === 'accepted') return accepted.run;
+  await forget(ports, draft, batches);
+  return sameRun(accepted.known, requestDigest);
+}
+
+/** Whether a request would get as far as being accepted. Throws what `acceptEnvelope` throws before it mints. */
+export async function checkEnvelope(
+  ports: Pick<ApplicationPorts, 'inputs' | 'checkCallback'>,
+  pipeline: LoadedPipeline,
+  envelope: Envelope,
+): Promise<void> {
+  await resolveEnvelope(ports, pipeline, envelope);
+  if (envelope.callback) checkUrl(ports, envelope.callback.url);
+}
+
+/** Step `resolve`. Throws `ParametersInvalid`, `SourceInvalid`, `SourceRefused`, `InputRequired`. */
+export async function resolveEnvelope(
+  { inputs }: Pick<ApplicationPorts, 'inputs'>,
+  pipeline: LoadedPipeline,
+  { source, parameters, records }: Envelope,
+): Promise<Pick<RunDraft, 'parameters' | 'source'>> {
+  const given = { source, records: records !== undefined };
+  const accepted = await inputs.accept(pipeline.manifest.source, given);
+  return { parameters: await checkParameters(pipeline, parameters), source: accepted };
+}
+
+/** The URL as it is written once it is parsed. Throws `CallbackRefused`. */
+export function callbackOf(
+  ports: Pick<ApplicationPorts, 'checkCallback'>,
+  options: ApplicationOptions,
+  { runId }: RunDraft,
+  { callback }: Envelope,
+): Acceptance['callback'] {
+  if (!callback) return null;
+  checkUrl(ports, callback.url);
+  return { url: new URL(callback.url).href, links: runLinksOf(runId, options.publicUrl) };
+}
+
+function checkUrl({ checkCallback }: Pick<ApplicationPorts, 'checkCallback'>, url: string): void {
+  try {
+    checkCallback(url);
+  } catch (error) {
+    if (!(error instanceof WaybillError) || error.code !== 'CallbackRefused') throw error;
+    throw new WaybillError('CallbackRefused', {
+      issues: [{ path: '/callback/url', message: 'Name a public host, by https and without credentials.' }],
+      cause: error,
+    });
+  }
+}
+
+/** Records as the NDJSON that an upload would have been, so that from here on there is one way only. */
+function linesOf({ source }: RunDraft, { records }: Envelope): Uint8Array | undefined {
+  if (isPulled(source)) return undefined;
+  if (!records?.length) throw new WaybillError('InputEmpty');
+  return Buffer.from(`${records.map((one) => JSON.stringify(one)).join('\n')}\n`);
+}
+
+async function receive({ receiver, inputs }: Ports, draft: RunDraft, lines: Uint8Array): Promise<Batch[]> {
+  const bytes = (async function* () {
+    yield lines;
+  })();
+  const batches: Batch[] = [];
+  const { source, limits } = draft.pipeline.manifest;
+  const format = inputs.format(source, undefined);
+  for await (const batch of receiver.receive(scopeOf(draft), format, limits, bytes)) batches.push(batch);
+  return batches;
+}
+
+/**
+ * Removes objects of a run that was not accepted; failing to do so does no harm. Never after an acceptance that failed: it may have
+ * committed all the same.
+ */
+export async function forget(
+  { objects }: Pick<ApplicationPorts, 'objects'>,
+  draft: RunDraft,
+  batches: readonly { digest: string }[],
+): Promise<void> {
+  if (batches.length === 0) return;
+  await objects
+    .remove(
+      scopeOf(draft),
+      batches.map(({ digest }) => digest),
+    )
+    .catch(() => {});
+}
+
+export function scopeOf({ principal, runId }: RunDraft) {
+  return { tenant: principal.tenant, runId, principal: principal.id };
+}

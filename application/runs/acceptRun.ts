@@ -1,0 +1,42 @@
+import type { Run } from '../../domain/runs/run.ts';
+import { singleFlight } from '../../domain/singleFlight.ts';
+import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
+import { acceptEnvelope, type EnvelopeRequest } from './acceptEnvelope.ts';
+import { acceptFiring, type FiringRequest } from './acceptFiring.ts';
+import { acceptUpload, type UploadRequest } from './acceptUpload.ts';
+import type { RunCaller } from './runDraft.ts';
+
+/** A request for a run: by an envelope, by the data itself, or by a time of a schedule. */
+export type RunRequest =
+  | ({ kind: 'envelope' } & EnvelopeRequest)
+  | ({ kind: 'upload' } & UploadRequest)
+  | ({ kind: 'firing' } & FiringRequest);
+
+/**
+ * The one way in which a run begins, for a caller whose right to all of its steps was authorized before (`authorizeRun`, or the
+ * standing consent of an owner). One transaction records run, grant, audit event and outbox entry; the relay starts the workflow.
+ * The signed grant is answered for a firing alone, whose workflow Temporal has started already.
+ *
+ * Throws `ParametersInvalid`, `SourceInvalid`, `SourceRefused`, `CallbackRefused`, `InputRequired`, `InputEmpty`, `HeaderInvalid`,
+ * `UnsupportedMediaType`, `UploadIncomplete`, `IdempotencyKeyInUse`, `IdempotencyKeyReused`, `PrincipalRevoked`,
+ * `FiringUnavailable`, `DatabaseUnavailable`, `StorageUnavailable`, `KeysUnavailable`.
+ */
+export async function acceptRun(
+  ports: Pick<
+    ApplicationPorts,
+    'acceptance' | 'uploads' | 'receiver' | 'objects' | 'policy' | 'grantSigner' | 'inputs' | 'checkCallback'
+  >,
+  options: ApplicationOptions,
+  caller: RunCaller,
+  request: RunRequest,
+): Promise<{ run: Run; grant?: string }> {
+  if (request.kind === 'firing') return acceptFiring(ports, options, caller, request);
+  if (request.kind === 'upload') return { run: await acceptUpload(ports, options, caller, request) };
+  const { principal, pipeline } = caller;
+  const accept = () => acceptEnvelope(ports, options, caller, request);
+  if (request.idempotencyKey === undefined) return { run: await accept() };
+  const key = [principal.tenant, principal.id, pipeline.manifest.id, request.idempotencyKey].join(' ');
+  return { run: await inTurn(key, accept) };
+}
+
+const inTurn = singleFlight();

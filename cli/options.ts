@@ -1,0 +1,26 @@
+import { type Command, InvalidArgumentError } from 'commander';
+
+/** A command about one thing of a kind. */
+export function byId(commands: Command, name: string, description: string): Command {
+  return commands.command(name).description(description).argument('<id>');
+}
+
+/** A list that is shown page by page. */
+export function paged(command: Command, limit = 20): Command {
+  return command
+    .option('--limit <n>', 'at most so many, up to 100', pageLimit, limit)
+    .option('--cursor <cursor>', 'go on where an earlier list ended');
+}
+
+/** How many items a list may show at once. */
+export function pageLimit(text: string): number {
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1 || n > 100)
+    throw new InvalidArgumentError('It is a number from 1 to 100.');
+  return n;
+}
+
+/** What `--source` names. */
+export function referenceOf(text: string): { url: string } | { path: string } {
+  return /^https?:\/\//i.test(text) ? { url: text } : { path: text };
+}

@@ -1,0 +1,15 @@
+import { connectorsOf } from '../domain/connectors/connectors.ts';
+import { csvFormat } from './formats/csv/index.ts';
+import { ndjsonFormat } from './formats/ndjson/index.ts';
+import { postgresSink } from './sinks/postgres/index.ts';
+import { fileSource } from './sources/file/index.ts';
+import { httpSource } from './sources/http/index.ts';
+import { inlineSource } from './sources/inline/index.ts';
+import { uploadSource } from './sources/upload/index.ts';
+
+/** The one list of kinds. What depends on the kinds that there are reads it: definitions, policies, the API, the engine. */
+export const connectors = connectorsOf({
+  sources: [uploadSource, inlineSource, fileSource, httpSource],
+  formats: [ndjsonFormat, csvFormat],
+  sinks: [postgresSink],
+});

@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import type { PulledSourceKind } from '../../../domain/connectors/sourceKind.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import { DefinitionError } from '../../../domain/pipelines/definitionError.ts';
+import type { FormatManifest } from '../../../domain/pipelines/manifest.ts';
+import { describeFieldCursor } from '../../../domain/sources/fieldCursor.ts';
+import type { Cursor } from '../../../domain/sources/source.ts';
+
+/**
+ * Waybill reads a URL by GET. Only public hosts are read, unless `WAYBILL_EGRESS_ALLOW` names the host.
+ * Without `url` the caller names it: `{ "source": { "url": … } }`.
+ * @param options.auth `'caller'`: the request carries a token of a few minutes that says for which principal the run is, and is
+ * good for the origin of the URL alone. Default: no credentials are sent.
+ * @param options.cursor each run asks for what came since the run before, by `<parameter>=<watermark>` in the query; see
+ * `Cursor`. Default: each run reads all of it.
+ */
+export function http<F extends FormatManifest, Field extends string = never>(
+  format: F,
+  options: { url?: string; auth?: 'caller'; cursor?: Cursor<Field> } = {},
+): { kind: 'http'; format: F; url?: string; auth?: 'caller'; cursor?: Cursor<Field> } {
+  return { kind: 'http', format, ...options };
+}
+
+export const httpSource: PulledSourceKind = {
+  kind: 'http',
+  summary: 'Waybill reads a URL by GET',
+  delivery: 'pulled',
+  format: 'chosen',
+  reference: 'url',
+  ranged: true,
+  cursors: ['field'],
+  options: z.object({
+    url: z
+      .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+      .max(4096)
+      .optional(),
+    auth: z.literal('caller', 'can only be “caller”').optional(),
+    cursor: z
+      .strictObject({
+        field: z.string().min(1),
+        parameter: z.string().regex(/^[A-Za-z0-9_.~-]{1,64}$/, 'must be 1 to 64 of A-Z, a-z, 0-9, _ . ~ -'),
+        initial: z.union([z.string(), z.number()]).optional(),
+      })
+      .optional(),
+  }),
+  describe(source, input) {
+    if (!source.cursor) return source;
+    const cursor = describeFieldCursor(source.cursor as Cursor, input);
+    if (source.url && new URL(source.url).searchParams.has(cursor.parameter)) {
+      const message = `holds “${cursor.parameter}” already, which the cursor sets`;
+      throw new DefinitionError('source', [{ path: 'url', message }]);
+    }
+    return { ...source, cursor };
+  },
+  accept({ cursor, auth }, accepted) {
+    const parameter = cursor && cursor !== 'bytes' ? cursor.parameter : undefined;
+    if (parameter !== undefined && new URL(accepted.url!).searchParams.has(parameter)) {
+      const message = `Leave “${parameter}” out: it is set to where the run before ended.`;
+      throw new WaybillError('SourceInvalid', { issues: [{ path: '/source/url', message }] });
+    }
+    return { ...accepted, ...(auth && { auth }) };
+  },
+  load: async () => (await import('./openUrl.ts')).urlReader,
+};

@@ -1,0 +1,200 @@
+import { Agent, type Dispatcher, request } from 'undici';
+import type { SourceReader, SourceSettings } from '../../../domain/connectors/sourceKind.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { OpenOptions, OpenSource } from '../../../domain/ports/sources.ts';
+import { checkUrl, type Egress, publicLookup } from '../../egress.ts';
+
+const redirectsMax = 5;
+const connectTimeoutMs = 10_000;
+/** Silence that counts as stalled, before the headers and between two chunks. */
+const stallTimeoutMs = 30_000;
+
+export const urlReader: SourceReader = {
+  open({ url }, settings, options) {
+    return openUrl(options.since ? sinceUrl(url!, options.since) : url!, egressOf(settings), options);
+  },
+  async check({ url, auth }, settings) {
+    checkUrl(new URL(url!), egressOf(settings), auth === 'caller');
+  },
+};
+
+function sinceUrl(text: string, { parameter, value }: NonNullable<OpenOptions['since']>): string {
+  const url = new URL(text);
+  url.searchParams.set(parameter, value);
+  return url.href;
+}
+
+function egressOf({ egressAllow, lookup }: SourceSettings): Egress {
+  return { allow: egressAllow, lookup: lookup as Egress['lookup'] };
+}
+
+/**
+ * Reads a URL by GET, without proxies, decompression or any credential but the token of its origin. Throws as
+ * `Sources.open` says.
+ */
+async function openUrl(text: string, egress: Egress, options: OpenOptions): Promise<OpenSource> {
+  let url = parse(text);
+  const bearer = bearerOf(url.origin, options.token);
+  for (let redirects = 0; redirects <= redirectsMax; redirects++) {
+    const { response, agent } = await get(url, egress, options, bearer);
+    try {
+      if (response.statusCode !== 401 || !bearer.renew()) {
+        const location = redirectOf(response);
+        if (location === undefined) return answer(response, agent, options);
+        url = parse(location, url);
+      }
+    } catch (error) {
+      await agent.destroy();
+      throw error;
+    }
+    await agent.destroy();
+  }
+  throw new WaybillError('SourceRefused', { detail: `more than ${redirectsMax} redirects` });
+}
+
+function parse(text: string, base?: URL): URL {
+  const url = URL.parse(text, base?.href);
+  if (!url) throw new WaybillError('SourceRefused', { detail: 'not a URL' });
+  return url;
+}
+
+interface Bearer {
+  isFor(url: URL): boolean;
+  token(): Promise<string>;
+  /** Whether it makes sense to ask once more, with a token that is newer than the one before. */
+  renew(): boolean;
+}
+
+/**
+ * The token of one origin. A redirect to another origin ends it for good: the way back from there is one that somebody
+ * else chose. It is renewed once, for a server that refuses it because what came before took so long.
+ */
+function bearerOf(origin: string, obtain: OpenOptions['token']): Bearer {
+  let current: string | undefined;
+  let ended = obtain === undefined;
+  let renewed = false;
+  return {
+    isFor(url) {
+      ended ||= url.origin !== origin;
+      return !ended;
+    },
+    async token() {
+      current ??= await obtain!(origin);
+      return current;
+    },
+    renew() {
+      if (ended || renewed) return false;
+      current = undefined;
+      renewed = true;
+      return true;
+    },
+  };
+}
+
+/** One request on a connection of its own, which ends with the stream: nothing is kept, nothing is shared. */
+async function get(url: URL, egress: Egress, options: OpenOptions, bearer: Bearer) {
+  const withToken = bearer.isFor(url);
+  const lookup = checkUrl(url, egress, withToken) === 'named' ? egress.lookup : publicLookup(egress);
+  const token = withToken && (await bearer.token());
+  const agent = new Agent({
+    connect: { timeout: connectTimeoutMs, ...(lookup && { lookup }) },
+    headersTimeout: stallTimeoutMs,
+    bodyTimeout: stallTimeoutMs,
+  });
+  const { fromByte = 0, signal, version } = options;
+  try {
+    const response = await request(url, {
+      dispatcher: agent,
+      headers: {
+        accept: '*/*',
+        'accept-encoding': 'identity',
+        'user-agent': 'waybill',
+        ...(token && { authorization: `Bearer ${token}` }),
+        ...(fromByte > 0 && { range: `bytes=${fromByte}-` }),
+        // The server sends the rest only if it is the rest of the same bytes, else all of the new ones.
+        ...(fromByte > 0 && version?.startsWith('"') && { 'if-range': version }),
+      },
+      signal,
+    });
+    return { response, agent };
+  } catch (error) {
+    await agent.destroy();
+    throw failure(error, signal);
+  }
+}
+
+function redirectOf({ statusCode, headers }: Dispatcher.ResponseData): string | undefined {
+  const { location } = headers;
+  return [301, 302, 303, 307, 308].includes(statusCode) && typeof location === 'string'
+    ? location
+    : undefined;
+}
+
+function answer(response: Dispatcher.ResponseData, agent: Agent, options: OpenOptions): OpenSource {
+  const { statusCode, headers } = response;
+  const { fromByte = 0 } = options;
+  const range = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(String(headers['content-range'] ?? ''));
+  const atEnd = statusCode === 416 && fromByte > 0 && range?.[3] === String(fromByte);
+  const nothing = statusCode === 204;
+  if (statusCode !== 200 && statusCode !== 206 && !nothing && !atEnd)
+    throw unavailable(`answered ${statusCode}`);
+  // Less than the rest would be taken for all of it.
+  const isRest = Number(range?.[1]) === fromByte && Number(range?.[2]) + 1 === Number(range?.[3]);
+  if (statusCode === 206 && !isRest) throw unavailable('answered another range');
+  if (!['identity', ''].includes(String(headers['content-encoding'] ?? ''))) {
+    throw unavailable('answered in an encoding that was not asked for');
+  }
+  const version = versionOf(headers, statusCode === 200 ? String(headers['content-length']) : range?.[3]);
+  if (options.version != null && options.version !== version) throw new WaybillError('SourceChanged');
+  const skipBytes = statusCode === 200 ? fromByte : 0;
+  return {
+    version,
+    stream: read(response.body, agent, { skipBytes, empty: atEnd || nothing, signal: options.signal }),
+  };
+}
+
+/** A strong entity tag, else date and length. A weak tag promises the same meaning, not the same bytes. */
+function versionOf(
+  headers: Dispatcher.ResponseData['headers'],
+  sizeBytes: string | undefined,
+): string | null {
+  const { etag, 'last-modified': modified } = headers;
+  if (typeof etag === 'string' && /^"[^"]*"$/.test(etag)) return etag;
+  return typeof modified === 'string' && sizeBytes && /^\d+$/.test(sizeBytes)
+    ? `${modified} ${sizeBytes}`
+    : null;
+}
+
+async function* read(
+  body: AsyncIterable<Uint8Array>,
+  agent: Agent,
+  { skipBytes, empty, signal }: { skipBytes: number; empty: boolean; signal: AbortSignal | undefined },
+): AsyncGenerator<Uint8Array, void, void> {
+  let toSkip = skipBytes;
+  try {
+    if (empty) return;
+    for await (const chunk of body) {
+      if (toSkip >= chunk.length) toSkip -= chunk.length;
+      else {
+        yield toSkip > 0 ? chunk.subarray(toSkip) : chunk;
+        toSkip = 0;
+      }
+    }
+  } catch (error) {
+    throw failure(error, signal);
+  } finally {
+    await agent.destroy();
+  }
+}
+
+/** What undici threw, as one of our codes. The guard’s refusal arrives as it is, or wrapped as a cause. */
+function failure(error: unknown, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted) return signal.reason;
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof WaybillError) return cause;
+  return new WaybillError('SourceUnavailable', { cause: error });
+}
+
+function unavailable(detail: string): WaybillError {
+  return new WaybillError('SourceUnavailable', { detail });
+}
