@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { Client, Connection, type WorkflowStartOptions } from '@temporalio/client';
-import { defaultPayloadConverter, type Headers } from '@temporalio/common';
+import { defaultPayloadConverter } from '@temporalio/common';
 import type { DevJson } from '../../cli/embedded/devJson.ts';
 import { obtainToken } from '../../cli/embedded/obtainToken.ts';
 import { grantHeader } from '../../domain/grants/grantHeader.ts';
 import type { Run } from '../../sdk/client.ts';
+import { clientWithGrant } from './clientWithGrant.ts';
 import { createForger, type Forger } from './forge.ts';
 import { type Ledger, openLedger } from './ledger.ts';
 
@@ -48,22 +49,7 @@ export async function openScene(dev: DevJson, victim: Run): Promise<Scene> {
       if (response.ok) return undefined;
       return ((await response.json()) as { code: string }).code;
     },
-    temporalWith(grant) {
-      const headers = grant === undefined ? {} : { [grantHeader]: defaultPayloadConverter.toPayload(grant)! };
-      const add = <T extends { headers: Headers }>(input: T): T => ({ ...input, headers });
-      return new Client({
-        connection,
-        interceptors: {
-          workflow: [
-            {
-              startWithDetails: (input, next) => next(add(input)),
-              startUpdate: (input, next) => next(add(input)),
-            },
-          ],
-          schedule: [{ create: (input, next) => next(add(input)) }],
-        },
-      });
-    },
+    temporalWith: (grant) => clientWithGrant(connection, grant),
     startOf(workflowId) {
       const copied = defaultPayloadConverter.fromPayload(input!.payloads![0]!) as object;
       const args = [{ ...copied, runId: workflowId }];

@@ -389,12 +389,16 @@ describe('docs/identity-providers.md', () => {
 });
 
 describe('keys that are rotated', () => {
+  function findKeys(issuerUrl: string, clock: () => number) {
+    const keys = createIssuerKeys(issuerUrl, clock);
+    return (kid: string) => keys({ alg: 'RS256', kid }, { payload: '', signature: '' });
+  }
+
   it('are learnt with the first token that needs them, at most once in 30 s; the old ones are gone then', async () => {
     const issuer = await startIssuer();
     try {
       let ms = 0;
-      const keys = createIssuerKeys(issuer.url, () => ms);
-      const find = (kid: string) => keys({ alg: 'RS256', kid }, { payload: '', signature: '' });
+      const find = findKeys(issuer.url, () => ms);
       await find('rsa');
       await issuer.rotate('second');
       ms += 31_000;
@@ -416,8 +420,7 @@ describe('keys that are rotated', () => {
     const issuer = await startIssuer();
     try {
       let ms = 0;
-      const keys = createIssuerKeys(issuer.url, () => ms);
-      const find = (kid: string) => keys({ alg: 'RS256', kid }, { payload: '', signature: '' });
+      const find = findKeys(issuer.url, () => ms);
       await find('rsa');
       ms += 601_000;
       issuer.setAway(true);

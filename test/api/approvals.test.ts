@@ -5,7 +5,7 @@ import { compactVerify, createLocalJWKSet } from 'jose';
 import { z } from 'zod';
 import { DecisionClaims } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { type Api, codeOf, json, startApi } from './startApi.ts';
+import { type Api, codeOf, json, startApi, tokensToDecide } from './startApi.ts';
 
 interface Shown {
   id: string;
@@ -38,9 +38,7 @@ describe('approvals over HTTP', () => {
     api = await startApi();
     const steward = { roles: ['data-steward'] };
     of = {
-      alice: await api.issuer.token(),
-      bob: await api.issuer.token({ sub: 'bob', ...steward }),
-      erin: await api.issuer.token({ sub: 'erin', ...steward }),
+      ...(await tokensToDecide(api)),
       ann: await api.issuer.token({ sub: 'ann', roles: ['auditor'] }),
       dave: await api.issuer.token({ sub: 'dave', tenant: 'globex', ...steward }),
       copilot: await api.issuer.token({ act: { sub: 'copilot' } }),

@@ -286,6 +286,16 @@ const awayTimetable: TemporalSchedules = {
 
 export type Api = Awaited<ReturnType<typeof startApi>>;
 
+/** The tokens of alice, who asks for runs, and of two stewards, who decide. */
+export async function tokensToDecide(api: Api): Promise<Record<'alice' | 'bob' | 'erin', string>> {
+  const steward = { roles: ['data-steward'] };
+  return {
+    alice: await api.issuer.token(),
+    bob: await api.issuer.token({ sub: 'bob', ...steward }),
+    erin: await api.issuer.token({ sub: 'erin', ...steward }),
+  };
+}
+
 /** The stable code of a refusal, once it is a proper problem. */
 export async function codeOf(response: Response): Promise<string> {
   const problem = (await response.json()) as { code: string; status: number; traceId: string };

@@ -4,26 +4,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fireTogether } from '../../bench/chaos/fireTogether.ts';
 import { killUnderLoad } from '../../bench/chaos/killUnderLoad.ts';
 import { killWorkers } from '../../bench/chaos/killWorkers.ts';
-import { benchProject } from '../../bench/project.ts';
 import { triggerSmall } from '../../bench/smallRun.ts';
 import { hasEnded, type RunState } from '../../domain/runs/run.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { makeProject, type TestProject } from '../support/makeProject.ts';
 
 // The short form of `npm run chaos`, which says more.
-
-describe('kill -9 of a worker in the middle of a run', () => {
-  let stack: DevStack;
-  before(async () => {
-    stack = await startDevStack();
-  });
-  after(() => stack?.stop());
-
-  it('loses nothing and stores nothing twice', async () => {
-    const { violations, killed } = await killWorkers(stack, { rows: 20_000, kills: 4, workers: 'own' });
-    assert.deepEqual(violations, []);
-    assert.ok(killed > 0);
-  });
-});
 
 describe('kill -9 of a worker between the commit of a batch and the answer', () => {
   let stack: DevStack;
@@ -33,33 +19,44 @@ describe('kill -9 of a worker between the commit of a batch and the answer', () 
   after(() => stack?.stop());
 
   it('changes nothing', async () => {
-    const { violations, killed } = await killWorkers(stack, { rows: 20_000, kills: 2, workers: 'guarded' });
+    const { violations, killed } = await killWorkers(stack, { rows: 8_000, kills: 2, workers: 'guarded' });
     assert.deepEqual(violations, []);
     assert.ok(killed > 0);
   });
 
   it('would be noticed without the ledger', async () => {
-    const { violations, killed } = await killWorkers(stack, { rows: 20_000, kills: 2, workers: 'unguarded' });
+    const { violations, killed } = await killWorkers(stack, { rows: 8_000, kills: 2, workers: 'unguarded' });
     assert.notDeepEqual(violations, []);
     assert.ok(killed > 0);
   });
 });
 
-describe('kill -9 while runs come in', () => {
+describe('kill -9', () => {
+  let project: TestProject;
   let stack: DevStack;
   before(async () => {
-    stack = await startDevStack({ project: benchProject });
+    project = await makeProject({ from: ['bench/project', 'examples/acme'] });
+    stack = await startDevStack({ project: project.path });
   });
-  after(() => stack?.stop());
+  after(async () => {
+    await stack?.stop();
+    await project?.remove();
+  });
+
+  it('of a worker in the middle of a run loses nothing and stores nothing twice', async () => {
+    const { violations, killed } = await killWorkers(stack, { rows: 8_000, kills: 2, workers: 'own' });
+    assert.deepEqual(violations, []);
+    assert.ok(killed > 0);
+  });
 
   for (const name of ['api', 'temporal', 'postgres']) {
-    it(`of ${name} breaks no promise that was made`, async () => {
+    it(`of ${name} while runs come in breaks no promise that was made`, async () => {
       assert.deepEqual(await killUnderLoad(stack, { name, kills: 1, perKill: 15 }), []);
     });
   }
 
   it('of api, worker and temporal around the firings of schedules: each has fired once', async () => {
-    const harm = { schedules: 12, kill: ['api', 'worker-1', 'temporal', 'worker-2'], jitter: '10s' };
+    const harm = { schedules: 12, kill: ['api', 'worker-1', 'temporal', 'worker-2'], jitter: '6s' };
     const lines = await fireTogether(stack, harm);
     assert.deepEqual(
       lines.filter((line) => !line.startsWith('(')),

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import type { Approval, ApprovalDetail, Decision, Page, Run } from '../../sdk/client.ts';
-import { type Api, json, startApi } from '../api/startApi.ts';
+import { type Api, json, startApi, tokensToDecide } from '../api/startApi.ts';
 import { documents, startCommand, startWaybill } from './waybillProcess.ts';
 
 type Who = 'alice' | 'bob' | 'erin';
@@ -14,12 +14,7 @@ describe('waybill approvals', () => {
 
   before(async () => {
     api = await startApi();
-    const steward = { roles: ['data-steward'] };
-    of = {
-      alice: await api.issuer.token(),
-      bob: await api.issuer.token({ sub: 'bob', ...steward }),
-      erin: await api.issuer.token({ sub: 'erin', ...steward }),
-    };
+    of = await tokensToDecide(api);
   });
   after(() => api?.stop());
 

@@ -1,38 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
-import { defaultPayloadConverter, type Headers } from '@temporalio/common';
 import pg from 'pg';
-import { grantHeader } from '../../domain/grants/grantHeader.ts';
+import { clientWithGrant } from '../../dev/attack/clientWithGrant.ts';
 import type { DevStack } from '../support/devStack.ts';
 
 export type Outsider = Awaited<ReturnType<typeof openOutsider>>;
 
-/** Somebody who reaches Temporal, and a look into the database at what came of it. */
+/** An attacker who reaches Temporal, and a look into the database at what came of the attack. */
 export async function openOutsider(stack: DevStack) {
   const connection = await Connection.connect({ address: stack.info().temporalAddress });
   const database = new pg.Pool({ connectionString: stack.info().databaseUrl });
   const bare = new Client({ connection });
 
-  /** Sends this grant with whatever it starts or sends. */
-  function clientWith(grant: unknown): Client {
-    const headers = { [grantHeader]: defaultPayloadConverter.toPayload(grant)! };
-    const add = <T extends { headers: Headers }>(input: T): T => ({ ...input, headers });
-    return new Client({
-      connection,
-      interceptors: {
-        workflow: [
-          {
-            startWithDetails: (input, next) => next(add(input)),
-            signalWithStart: (input, next) => next(add(input)),
-            startUpdate: (input, next) => next(add(input)),
-            startUpdateWithStart: (input, next) =>
-              next({ ...input, workflowStartHeaders: headers, updateHeaders: headers }),
-          },
-        ],
-        schedule: [{ create: (input, next) => next(add(input)) }],
-      },
-    });
-  }
+  const clientWith = (grant: unknown) => clientWithGrant(connection, grant);
 
   return {
     database,

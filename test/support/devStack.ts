@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,7 +23,7 @@ export interface DevStack {
   info(): DevInfo;
   /** `undefined` while the process is being started again. */
   pid(name: string): number | undefined;
-  /** A fetch that carries NAME’s token, against the API. */
+  /** A fetch that sends the token of NAME to the API. */
   as(name: string): Promise<(path: string, init?: RequestInit) => Promise<Response>>;
   /** What the supervisor printed. */
   output(): string;
@@ -33,6 +33,7 @@ export interface DevStack {
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
+const bundles = join(root, 'node_modules/.cache/waybill-bundles');
 const readyMs = 420_000;
 
 /**
@@ -47,6 +48,9 @@ export async function startDevStack(
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('WAYBILL_')),
   );
+  // The bundle of the workflows is named by its digest, so that any stack may use the one that another has made.
+  await mkdir(bundles, { recursive: true });
+  await cp(bundles, join(home, 'bundle'), { recursive: true });
   const ports = ['API', 'TEMPORAL', 'TEMPORAL_UI', 'DATABASE', 'ISSUER'].map((name) => [
     `WAYBILL_${name}_PORT`,
     '0',
@@ -90,6 +94,8 @@ export async function startDevStack(
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+
+  await cp(join(home, 'bundle'), bundles, { recursive: true });
 
   return {
     home,

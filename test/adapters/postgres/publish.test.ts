@@ -6,25 +6,13 @@ import { uuidv7 } from 'uuidv7';
 import { createLedger } from '../../../adapters/postgres/ledger/ledger.ts';
 import { applySinks } from '../../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
-import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import { defaultLimits } from '../../../domain/pipelines/manifest.ts';
 import type { Ledger, Publication } from '../../../domain/ports/ledger.ts';
 import type { Credential } from '../../../domain/revocation.ts';
 import { imbalance, zeroCounts } from '../../../domain/runs/run.ts';
 import { arrayLiteral } from '../../../engine/records/arrayLiteral.ts';
+import { type PeopleRow, people } from '../../support/sinkManifests.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
-
-type Row = [id: number, name: string | null];
-
-const people: SinkManifest = {
-  kind: 'postgres',
-  table: 'people',
-  key: ['id'],
-  columns: [
-    { name: 'id', type: 'integer', nullable: false },
-    { name: 'name', type: 'text', nullable: true },
-  ],
-};
 
 describe('publishing all rows of a run at once', () => {
   let postgres: TestPostgres;
@@ -75,7 +63,11 @@ describe('publishing all rows of a run at once', () => {
   }
 
   /** Rows by batches, in the order of the source. */
-  function publicationOf(runId: string, batches: Row[][], change: Partial<Publication> = {}): Publication {
+  function publicationOf(
+    runId: string,
+    batches: PeopleRow[][],
+    change: Partial<Publication> = {},
+  ): Publication {
     return {
       tenant,
       runId,
@@ -128,7 +120,7 @@ describe('publishing all rows of a run at once', () => {
     };
   }
 
-  async function published(runId: string, batches: Row[][], change?: Partial<Publication>) {
+  async function published(runId: string, batches: PeopleRow[][], change?: Partial<Publication>) {
     const outcome = await ledger.publishRun(publicationOf(runId, batches, change));
     if (outcome.outcome === 'published') await end(runId);
     return outcome;
@@ -137,7 +129,7 @@ describe('publishing all rows of a run at once', () => {
     admin.query('UPDATE waybill.run SET ended_at = now() WHERE id = $1', [runId]);
   const values = async () =>
     (await admin.query('SELECT id, name FROM people WHERE _tenant = $1 ORDER BY id', [tenant])).rows.map(
-      ({ id, name }): Row => [id, name],
+      ({ id, name }): PeopleRow => [id, name],
     );
   const traces = async (runId: string) =>
     (
@@ -160,7 +152,7 @@ describe('publishing all rows of a run at once', () => {
       ],
     ]);
     const run = await newRun();
-    const batches: Row[][] = [
+    const batches: PeopleRow[][] = [
       [
         [1, 'as it is'],
         [2, 'new'],
@@ -203,7 +195,7 @@ describe('publishing all rows of a run at once', () => {
       fc.asyncProperty(rows, rows, cuts, async (before, rows, cuts) => {
         fresh();
         await published(await newRun(), [before]);
-        const pieces: Row[][] = [[]];
+        const pieces: PeopleRow[][] = [[]];
         rows.forEach((row, i) => {
           if (cuts[i]) pieces.push([]);
           pieces.at(-1)!.push(row);
@@ -303,7 +295,7 @@ describe('publishing all rows of a run at once', () => {
   it('of several attempts at once happens once', async () => {
     fresh();
     const run = await newRun();
-    const rows: Row[] = Array.from({ length: 50 }, (_, i) => [i, 'a']);
+    const rows: PeopleRow[] = Array.from({ length: 50 }, (_, i) => [i, 'a']);
     const publishers = [1, 2, 3].map(() => createLedger(tenantsOf(pool)));
     await Promise.all(publishers.map((one) => one.publishRun(publicationOf(run, [rows, rows]))));
     assert.equal((await values()).length, 50);

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { connectPool } from '../../../adapters/postgres/connect.ts';
 import { applySinks } from '../../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
-import { defaultLimits, type Manifest } from '../../../domain/pipelines/manifest.ts';
+import { things } from '../../support/sinkManifests.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
 
 /** Relations whose rows belong to no tenant, why, and what each role may do there. Every other one must have a tenant. */
@@ -94,21 +94,6 @@ const rowsOf = (tenant: string) => {
     INSERT INTO public.things (_tenant, id, _run, _position) VALUES ('${tenant}', 1, '${run}', 0);`;
 };
 
-const thingsManifest: Manifest = {
-  id: 'things',
-  version: 1,
-  labels: {},
-  source: { kind: 'inline' },
-  sink: {
-    kind: 'postgres',
-    table: 'things',
-    key: ['id'],
-    columns: [{ name: 'id', type: 'integer', nullable: false }],
-  },
-  limits: defaultLimits,
-  deadlineMs: 1000,
-};
-
 interface Relation {
   name: string;
   kind: string;
@@ -125,7 +110,7 @@ describe('row-level security', () => {
 
   before(async () => {
     postgres = await startPostgresForTest();
-    await applySinks(postgres.migratorUrl, [thingsManifest]);
+    await applySinks(postgres.migratorUrl, [things]);
     admin = await connect(postgres.superuserUrl);
     await admin.query(rowsOf(ours));
     await admin.query(rowsOf(theirs));
@@ -395,7 +380,7 @@ describe('row-level security', () => {
   });
 
   describe('of a sink table', () => {
-    const manifests = [thingsManifest];
+    const manifests = [things];
 
     it('is made good where somebody took it away or altered it', async () => {
       for (const harm of [

@@ -13,19 +13,9 @@ import type { BatchToStore, Ledger } from '../../../domain/ports/ledger.ts';
 import { revocationKinds, type StandingRevocation, voids } from '../../../domain/revocation.ts';
 import { type Counts, imbalance, zeroCounts } from '../../../domain/runs/run.ts';
 import { arrayLiteral } from '../../../engine/records/arrayLiteral.ts';
+import { type PeopleRow, people } from '../../support/sinkManifests.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
 
-type Row = [id: number, name: string | null];
-
-const people: SinkManifest = {
-  kind: 'postgres',
-  table: 'people',
-  key: ['id'],
-  columns: [
-    { name: 'id', type: 'integer', nullable: false },
-    { name: 'name', type: 'text', nullable: true },
-  ],
-};
 const byDigest: SinkManifest = { ...people, table: 'names', key: 'row-digest' };
 
 describe('sink', () => {
@@ -90,7 +80,7 @@ describe('sink', () => {
     }
   }
 
-  const store = (runId: string, seq: number, rows: Row[], more: Partial<BatchToStore> = {}) =>
+  const store = (runId: string, seq: number, rows: PeopleRow[], more: Partial<BatchToStore> = {}) =>
     whileOpen(runId, () => ledger.storeBatch(loadOf(more.tenant ?? tenant, runId, seq, rows, more)));
 
   it('stores nothing for a run that has ended', async () => {
@@ -296,7 +286,7 @@ describe('sink', () => {
   it('lets a zombie and its retry race on one batch, and stores it once', async () => {
     fresh();
     const run = await newRun();
-    const batch: Row[] = Array.from({ length: 500 }, (_, i) => [i, `name ${i}`]);
+    const batch: PeopleRow[] = Array.from({ length: 500 }, (_, i) => [i, `name ${i}`]);
     const answers = await Promise.all([1, 2, 3, 4].map(() => store(run, 0, batch)));
     for (const answer of answers)
       assert.deepEqual(landed(answer), { stored: 500, unchanged: 0, deduplicated: 0 });
@@ -413,7 +403,7 @@ describe('sink', () => {
     fresh();
     const run = await newRun({ sink: byDigest });
     const digests = arrayLiteral(['d1', 'd2']);
-    const rows: Row[] = [
+    const rows: PeopleRow[] = [
       [1, 'a'],
       [2, 'b'],
     ];
@@ -642,7 +632,7 @@ function loadOf(
   tenant: string,
   runId: string,
   seq: number,
-  all: Row[],
+  all: PeopleRow[],
   more: Partial<BatchToStore> & { digests?: string } = {},
 ): BatchToStore {
   const { digests, ...rest } = more;

@@ -13,23 +13,8 @@ import { createRunStates } from '../../../adapters/postgres/runs/runStates.ts';
 import { applySinks } from '../../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
 import { ensureDatabase } from '../../../dev/stack/postgresRoles.ts';
-import { defaultLimits, type Manifest } from '../../../domain/pipelines/manifest.ts';
+import { things } from '../../support/sinkManifests.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
-
-const manifest: Manifest = {
-  id: 'things',
-  version: 1,
-  labels: {},
-  source: { kind: 'inline' },
-  sink: {
-    kind: 'postgres',
-    table: 'things',
-    key: ['id'],
-    columns: [{ name: 'id', type: 'integer', nullable: false }],
-  },
-  limits: defaultLimits,
-  deadlineMs: 1000,
-};
 
 const issuer = 'https://issuer.test';
 const requester = {
@@ -61,7 +46,7 @@ describe('a database of the first version', () => {
       ALTER TABLE public.things OWNER TO waybill_migrator;
       INSERT INTO public.things VALUES ('acme', 1, 'things-acme', 0), ('globex', 1, 'things-globex', 0)`);
     await migrate(at(postgres.migratorUrl));
-    await applySinks(at(postgres.migratorUrl), [manifest]);
+    await applySinks(at(postgres.migratorUrl), [things]);
   });
   after(async () => {
     await admin?.end();
@@ -133,7 +118,7 @@ describe('a database of the first version', () => {
 
   it('is left alone the second time', async () => {
     assert.deepEqual(await migrate(at(postgres.migratorUrl)), []);
-    await applySinks(at(postgres.migratorUrl), [manifest]);
+    await applySinks(at(postgres.migratorUrl), [things]);
   });
 });
 
