@@ -14,15 +14,20 @@ export interface PrivateKey {
 }
 
 /**
- * The folder with the private parts of the keys that sign grants, one file a key, `<kid>.jwk`, readable by nobody but
- * whoever runs the API. All APIs of a Waybill share one such folder.
+ * The folder with the private parts of the signing keys, one file a key, `<kid>.jwk`, and of the root that endorses them, `root.jwk`.
+ * Only the user of the API can read the files. All APIs of a Waybill share the folder.
  */
 export interface KeyFolder {
-  /** All that are there; those made meanwhile by other APIs as well. Throws where a file can be read by others. */
+  /** All signing keys, those of other APIs too. Throws where other users can read a file. */
   read(): Promise<readonly PrivateKey[]>;
-  /** Makes a key and keeps it. */
+  /** Makes a signing key and stores it. */
   make(): Promise<PrivateKey>;
+  findRoot(): Promise<PrivateKey | undefined>;
+  /** Makes a root and stores it, in place of any before it. */
+  makeRoot(): Promise<PrivateKey>;
 }
+
+const rootFile = 'root.jwk';
 
 const Jwk = z.object({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: z.string(), d: z.string() });
 type Jwk = z.infer<typeof Jwk>;
@@ -32,22 +37,29 @@ export async function openKeyFolder(path: string): Promise<KeyFolder> {
   const known = new Map<string, PrivateKey>();
 
   async function read(): Promise<readonly PrivateKey[]> {
-    const names = (await readdir(path)).filter((name) => name.endsWith('.jwk'));
+    const names = (await readdir(path)).filter((name) => name.endsWith('.jwk') && name !== rootFile);
     for (const name of names) if (!known.has(name)) known.set(name, await readKey(join(path, name)));
     return names.map((name) => known.get(name)!);
   }
 
-  // What is wrong with the folder is found out at the start.
+  /** Durable before the database names it: after a power loss no API could sign otherwise. */
+  async function store(nameOf: (kid: string) => string): Promise<PrivateKey> {
+    const { privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
+    const { kid, jwk } = await named((await exportJWK(privateKey)) as Jwk);
+    const file = join(path, nameOf(kid));
+    await keepSecret(file, jwk);
+    return readKey(file);
+  }
+
+  // An unusable folder fails at the start.
   await read();
   return {
     read,
-    async make() {
-      const { privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
-      const { kid, jwk } = await named((await exportJWK(privateKey)) as Jwk);
-      const file = join(path, `${kid}.jwk`);
-      // Before the database names it, or nobody could sign after a power loss.
-      await keepSecret(file, jwk);
-      return readKey(file);
+    make: () => store((kid) => `${kid}.jwk`),
+    makeRoot: () => store(() => rootFile),
+    async findRoot() {
+      const names = await readdir(path);
+      return names.includes(rootFile) ? readKey(join(path, rootFile)) : undefined;
     },
   };
 }

@@ -2,34 +2,34 @@ import { open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { WaybillError } from '../../domain/errors.ts';
 
-/** Which keys count for what they are, and not for who vouches for them. */
-export interface KeyAnchors {
-  /** Thumbprints (RFC 7638). */
+/** Where trust in the signing keys begins. All are thumbprints (RFC 7638). */
+export interface TrustAnchors {
+  /** Keys that endorse signing keys. */
   roots: ReadonlySet<string>;
-  /** Those that vouch for nobody, because they were revoked before they had vouched for a key. */
-  closed: ReadonlySet<string>;
+  /** Signing keys that count without an endorsement, such as those of a version without roots. */
+  keys: ReadonlySet<string>;
 }
 
 /**
- * The file that says where trust in the keys of the grants begins. It lies outside of the database, where neither the role of the
- * API nor the database’s administrator can write: APIs append to it, workers read it, and a person may keep a copy by hand. A
- * line says `root` or `closed` and a thumbprint; one that begins with `#` says nothing. All of it throws `KeysUnavailable`.
+ * The roots file. It lies outside of the database, so that write access to the database is not enough to add a key. The API appends to
+ * it; a worker reads it, or a copy of it. A line is `root` or `key` and a thumbprint; a line that begins with `#` is a comment. Each
+ * function throws `KeysUnavailable`.
  */
 export interface KeyRoots {
-  /** As the file is now. Throws where it cannot be read, or has no root: nobody could then tell a key from an invention. */
-  read(): Promise<KeyAnchors>;
+  /** Throws where the file cannot be read or names no root. */
+  read(): Promise<TrustAnchors>;
 }
 
 export interface WritableKeyRoots extends KeyRoots {
-  /** `undefined` where there is no such file yet. */
-  find(): Promise<KeyAnchors | undefined>;
-  /** Appends, durably and in one piece, so that several APIs may write at once and nobody reads half of a line. */
-  add(anchors: { roots?: readonly string[]; closed?: readonly string[] }): Promise<void>;
+  /** `undefined` where there is no file yet. */
+  find(): Promise<TrustAnchors | undefined>;
+  /** Appends durably and with one write, so that several APIs may append at once and a reader never sees half of a line. */
+  add(anchors: { roots?: readonly string[]; keys?: readonly string[] }): Promise<void>;
 }
 
-/** Read anew each time: it is small, and asked for once a minute and at each rotation. */
+/** Reads the file at each call: it is small, and needed once a minute and at each rotation. */
 export function openKeyRoots(file: string): WritableKeyRoots {
-  async function find(): Promise<KeyAnchors | undefined> {
+  async function find(): Promise<TrustAnchors | undefined> {
     const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
       throw unavailable(String(error));
@@ -41,12 +41,12 @@ export function openKeyRoots(file: string): WritableKeyRoots {
     find,
     async read() {
       const anchors = await find();
-      if (!anchors) throw unavailable(`${file} is not there; the first API writes it`);
+      if (!anchors) throw unavailable(`${file} does not exist; the first API writes it`);
       if (anchors.roots.size === 0) throw unavailable(`${file} names no root`);
       return anchors;
     },
-    async add({ roots = [], closed = [] }) {
-      const lines = [...roots.map((kid) => `root ${kid}\n`), ...closed.map((kid) => `closed ${kid}\n`)];
+    async add({ roots = [], keys = [] }) {
+      const lines = [...roots.map((kid) => `root ${kid}\n`), ...keys.map((kid) => `key ${kid}\n`)];
       if (lines.length === 0) return;
       await append(file, lines.join('')).catch((error) => {
         throw unavailable(String(error));
@@ -71,25 +71,25 @@ async function append(file: string, text: string): Promise<void> {
   }
 }
 
-/** Roots that are known already, such as from a setting. */
+/** Fixed trust anchors, such as from a setting: each counts as a root and as a signing key. */
 export function staticTrustAnchors(thumbprints: readonly string[]): KeyRoots {
-  const anchors = { roots: new Set(thumbprints), closed: new Set<string>() };
-  return { read: async () => anchors };
+  const kids = new Set(thumbprints);
+  return { read: async () => ({ roots: kids, keys: kids }) };
 }
 
-const line = /^(root|closed) ([\w-]{43})$/;
+const line = /^(root|key) ([\w-]{43})$/;
 
-function parse(file: string, text: string): KeyAnchors {
-  const found = { root: new Set<string>(), closed: new Set<string>() };
+function parse(file: string, text: string): TrustAnchors {
+  const found = { root: new Set<string>(), key: new Set<string>() };
   for (const [i, written] of text.split(/\r?\n/).entries()) {
-    const said = written.trim();
-    if (said === '' || said.startsWith('#')) continue;
-    const [, what, kid] = line.exec(said) ?? [];
-    if (what === undefined)
-      throw unavailable(`${file}:${i + 1}: write root or closed, and the thumbprint of a key`);
-    found[what as keyof typeof found].add(kid!);
+    const entry = written.trim();
+    if (entry === '' || entry.startsWith('#')) continue;
+    const [, kind, kid] = line.exec(entry) ?? [];
+    if (kind === undefined)
+      throw unavailable(`${file}:${i + 1} is no entry; write root or key, and the thumbprint of a key`);
+    found[kind as keyof typeof found].add(kid!);
   }
-  return { roots: found.root, closed: found.closed };
+  return { roots: found.root, keys: found.key };
 }
 
 function unavailable(detail: string): WaybillError {

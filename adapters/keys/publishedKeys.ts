@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import type { GrantKey } from '../../domain/grants/grantKey.ts';
 import { keepSet } from './cachedKeySet.ts';
+import { endorsedKeys } from './keyEndorsements.ts';
 import type { KeyRoots } from './keyRoots.ts';
-import { vouchedKeys } from './vouchers.ts';
 
 /** A public key that signs, or once signed, grants. */
 export interface PublishedKey {
@@ -37,7 +37,7 @@ const strangersMax = 1_000;
 /**
  * The keys at a URL, as a worker sees them. Nothing is fetched before the first grant. From then on the set is kept,
  * asked for again once a minute while it is in use, and serves as it is as long as nobody answers. With `roots`, a key of it counts
- * where one of those vouches for it, over however many others.
+ * where one of those has endorsed it.
  *
  * A key that the set lacks may be newer than the set, so its absence proves something only in a set that was fetched
  * after the key was first asked for. Until then it cannot be decided (`KeysUnavailable`), and the attempt is tried
@@ -100,7 +100,7 @@ const Jwk = z.object({
   iat: z.int().optional(),
   nbf: z.int().optional(),
   exp: z.int().optional(),
-  voucher: z.string().optional(),
+  endorsement: z.string().optional(),
 });
 type Jwk = z.infer<typeof Jwk>;
 
@@ -120,16 +120,16 @@ async function fetchKeys(url: URL, roots: KeyRoots | undefined): Promise<Map<str
   return new Map(imported.map((key) => [key.kid, key]));
 }
 
-/** The roots are read after the set: whoever adds a key that none before it vouches for writes it there first. */
+/** The roots are read after the set: the API writes a new root there before it publishes a key that the root endorses. */
 async function rooted(set: readonly Jwk[], roots: KeyRoots): Promise<Jwk[]> {
   const keys = await Promise.all(
-    set.map(async ({ kty, crv, x, iat, nbf, exp, voucher }): Promise<GrantKey> => {
+    set.map(async ({ kty, crv, x, iat, nbf, exp, endorsement }): Promise<GrantKey> => {
       const kid = await calculateJwkThumbprint({ kty, crv, x });
       const times = { createdAtS: iat ?? 0, signsFromS: nbf ?? 0, retiredAtS: exp ?? null };
-      return { kid, x, ...times, voucher: voucher ?? null };
+      return { kid, x, ...times, endorsement: endorsement ?? null };
     }),
   );
-  return (await vouchedKeys(keys, await roots.read())).map(({ x, retiredAtS }) => ({
+  return (await endorsedKeys(keys, await roots.read())).map(({ x, retiredAtS }) => ({
     kty: 'OKP',
     crv: 'Ed25519',
     x,

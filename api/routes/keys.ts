@@ -7,10 +7,10 @@ import type { ApiPorts } from '../ports.ts';
 const KeyView = z.object({
   kid: z.string().describe('RFC 7638 thumbprint, as in the header of each grant that it signed.'),
   state: z
-    .enum(['active', 'next', 'retired', 'revoked', 'unvouched'])
+    .enum(['active', 'next', 'retired', 'revoked', 'unendorsed'])
     .describe(
-      '`retired`: what it has signed stays valid; `revoked`: that is void as well; `unvouched`: somebody put it ' +
-        'into the database, no root stands behind it, and nothing that it signs counts.',
+      '`retired`: its signatures stay valid; `revoked`: they are void; `unendorsed`: no root has endorsed the row, so ' +
+        'its signatures count for nothing. Check who wrote to the database.',
     ),
   createdAt: z.iso.datetime(),
   signsFrom: z.iso.datetime(),

@@ -9,15 +9,15 @@ export interface GrantKey {
   signsFromS: number;
   /** What it signed before this stays genuine; nothing that says it was signed later does. */
   retiredAtS: number | null;
-  /** What the key before it signed for it; `null` for a root, which counts by its place outside of the database. */
-  voucher: string | null;
+  /** What a root signed for it (a JWS); `null` for a key that the roots file lists itself. */
+  endorsement: string | null;
 }
 
 /**
  * `next`: published, and soon to sign. `retired`: still verifies what it has signed. `revoked`: that is void as well.
- * `unvouched`: no root stands behind it, so that nothing it signs counts, and it is not published.
+ * `unendorsed`: no root has endorsed it, so that it is not published and its signatures count for nothing.
  */
-export type GrantKeyState = 'active' | 'next' | 'retired' | 'revoked' | 'unvouched';
+export type GrantKeyState = 'active' | 'next' | 'retired' | 'revoked' | 'unendorsed';
 
 /** How long a new key is published before it signs. Longer than any API may go on without hearing of it. */
 export const publishedAheadS = 30;
@@ -47,11 +47,11 @@ export function stateOf(key: GrantKey, atS: number, isRevoked: IsRevoked): Grant
 /**
  * The key as others see it (RFC 7517), with `iat`, `nbf` and `exp` as OpenID Federation 1.0 has them for keys of the
  * past. One that is revoked or retired long ago is for no operation any more (`key_ops`), so that a server which knows
- * nothing of revocations takes no new token for genuine; our own verifier knows better and needs it. `voucher` is ours: by it
- * whoever knows a root can tell that the key descends from it.
+ * nothing of revocations takes no new token for genuine; our own verifier knows better and needs it. `endorsement` is ours: a
+ * verifier that knows a root checks with it that the key belongs to this Waybill.
  */
 export function publicJwk(key: GrantKey, atS: number, isRevoked: IsRevoked): Record<string, unknown> {
-  const { kid, x, createdAtS, signsFromS, retiredAtS, voucher } = key;
+  const { kid, x, createdAtS, signsFromS, retiredAtS, endorsement } = key;
   const inUse = !isRevoked(kid) && !isRetired(key, atS - tokensOutliveKeyS);
   return {
     kty: 'OKP',
@@ -63,7 +63,7 @@ export function publicJwk(key: GrantKey, atS: number, isRevoked: IsRevoked): Rec
     iat: createdAtS,
     nbf: signsFromS,
     ...(retiredAtS !== null && { exp: retiredAtS }),
-    ...(voucher !== null && { voucher }),
+    ...(endorsement !== null && { endorsement }),
   };
 }
 

@@ -2686,10 +2686,10 @@ export interface operations {
                             /** @description RFC 7638 thumbprint, as in the header of each grant that it signed. */
                             kid: string;
                             /**
-                             * @description `retired`: what it has signed stays valid; `revoked`: that is void as well; `unvouched`: somebody put it into the database, no root stands behind it, and nothing that it signs counts.
+                             * @description `retired`: its signatures stay valid; `revoked`: they are void; `unendorsed`: no root has endorsed the row, so its signatures count for nothing. Check who wrote to the database.
                              * @enum {string}
                              */
-                            state: "active" | "next" | "retired" | "revoked" | "unvouched";
+                            state: "active" | "next" | "retired" | "revoked" | "unendorsed";
                             /** Format: date-time */
                             createdAt: string;
                             /** Format: date-time */
@@ -2730,10 +2730,10 @@ export interface operations {
                         /** @description RFC 7638 thumbprint, as in the header of each grant that it signed. */
                         kid: string;
                         /**
-                         * @description `retired`: what it has signed stays valid; `revoked`: that is void as well; `unvouched`: somebody put it into the database, no root stands behind it, and nothing that it signs counts.
+                         * @description `retired`: its signatures stay valid; `revoked`: they are void; `unendorsed`: no root has endorsed the row, so its signatures count for nothing. Check who wrote to the database.
                          * @enum {string}
                          */
-                        state: "active" | "next" | "retired" | "revoked" | "unvouched";
+                        state: "active" | "next" | "retired" | "revoked" | "unendorsed";
                         /** Format: date-time */
                         createdAt: string;
                         /** Format: date-time */

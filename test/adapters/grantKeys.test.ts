@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -16,11 +17,11 @@ import {
 import pg from 'pg';
 import { createGrantKeys } from '../../adapters/keys/grantKeys.ts';
 import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
+import { endorsedKeys, endorseKey } from '../../adapters/keys/keyEndorsements.ts';
 import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
 import { openKeyRoots, type WritableKeyRoots } from '../../adapters/keys/keyRoots.ts';
 import { createPublishedKeys } from '../../adapters/keys/publishedKeys.ts';
 import { signGrant } from '../../adapters/keys/signGrant.ts';
-import { signVoucher, vouchedKeys } from '../../adapters/keys/vouchers.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { listGrantKeys } from '../../adapters/postgres/rights/grantKeys.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
@@ -73,7 +74,7 @@ describe('keys of any number of APIs', () => {
     return keys;
   }
 
-  /** As if so much time had gone by, for all at one moment; everybody looks again. Those who vouch for a key have said it so. */
+  /** As if so much time had gone by, for all at one moment; each API reads again. The root has endorsed the keys with these times. */
   async function pass(seconds: number): Promise<void> {
     await database.query('BEGIN');
     await database.query(
@@ -81,28 +82,35 @@ describe('keys of any number of APIs', () => {
          signs_from = signs_from - $1 * interval '1 second', retired_at = retired_at - $1 * interval '1 second'`,
       [seconds],
     );
-    const held = await (await openKeyFolder(folder)).read();
+    const held = await Promise.all([folder, join(folder, 'elsewhere')].map(rootIn));
     for (const key of await rows()) {
-      const by = key.voucher && held.find(({ kid }) => kid === decodeProtectedHeader(key.voucher!).kid);
+      const by = held.find((root) => root && endorserOf(key) === root.x);
       if (!by) continue;
-      const voucher = await signVoucher(key, by);
-      await database.query('UPDATE waybill.grant_key SET voucher = $2 WHERE kid = $1', [key.kid, voucher]);
+      const endorsement = await endorseKey(key, by);
+      await database.query('UPDATE waybill.grant_key SET voucher = $2 WHERE kid = $1', [
+        key.kid,
+        endorsement,
+      ]);
     }
     await database.query('COMMIT');
     for (const { keys } of apis) await keys.list();
   }
+  const rootIn = async (at: string) => (existsSync(at) ? (await openKeyFolder(at)).findRoot() : undefined);
+  const rootOf = async (at = folder) => (await rootIn(at))!.kid;
+  const endorserOf = ({ endorsement }: GrantKey) =>
+    endorsement ? decodeProtectedHeader(endorsement).jwk?.x : undefined;
   const rows = async () => (await listGrantKeys(database)).keys;
-  /** What whoever may write to the database can put there. */
+  /** As a user with write access to the database can add it. */
   async function insertKey(change: Partial<GrantKey> = {}): Promise<{ kid: string; key: CryptoKey }> {
     const { kid, jwk, privateKey } = await makeKey();
     const createdAtS = Math.floor(Date.now() / 1000) - 1;
-    const key = { kid, x: jwk.x!, createdAtS, signsFromS: createdAtS, voucher: null, ...change };
+    const key = { kid, x: jwk.x!, createdAtS, signsFromS: createdAtS, endorsement: null, ...change };
     const api = new pg.Client({ connectionString: postgres.apiUrl });
     await api.connect();
     await api.query(
       `INSERT INTO waybill.grant_key (kid, x, created_at, signs_from, voucher)
        VALUES ($1, $2, to_timestamp($3), to_timestamp($4), $5)`,
-      [key.kid, key.x, key.createdAtS, key.signsFromS, key.voucher],
+      [key.kid, key.x, key.createdAtS, key.signsFromS, key.endorsement],
     );
     await api.end();
     return { kid, key: privateKey };
@@ -126,7 +134,8 @@ describe('keys of any number of APIs', () => {
     const all = await Promise.all(Array.from({ length: 4 }, () => startKeys()));
     const signers = await Promise.all(all.map((keys) => signerOf(keys)));
     assert.equal(new Set(signers).size, 1);
-    assert.deepEqual(await readdir(folder), [`${signers[0]}.jwk`]);
+    assert.deepEqual((await readdir(folder)).sort(), [`${signers[0]}.jwk`, 'root.jwk'].sort());
+    assert.equal((await stat(join(folder, 'root.jwk'))).mode & 0o777, 0o600);
     assert.equal((await stat(join(folder, `${signers[0]}.jwk`))).mode & 0o777, 0o600);
     assert.deepEqual(await states(all[0]!), ['active']);
     const { rows } = await database.query(
@@ -186,7 +195,7 @@ describe('keys of any number of APIs', () => {
     const { rows } = await database.query(
       `SELECT detail FROM waybill.audit_event WHERE action = 'key.rotated' ORDER BY id DESC LIMIT 1`,
     );
-    assert.deepEqual(rows[0].detail, { key: second, cause: 'revoked', root: true });
+    assert.deepEqual(rows[0].detail, { key: second, cause: 'revoked' });
   });
 
   it('do not sign while it cannot be known what is revoked', async () => {
@@ -231,7 +240,7 @@ describe('keys of any number of APIs', () => {
     );
   });
 
-  it('count where one that counts vouches for them; one that somebody writes into the database is a stranger', async () => {
+  it('count where the root has endorsed them; a row that is written into the database makes no signer', async () => {
     const keys = await startKeys();
     const first = (await signerOf(keys))!;
     const inserted = await insertKey();
@@ -239,17 +248,17 @@ describe('keys of any number of APIs', () => {
     await keys.list();
     assert.deepEqual(await publishedBy(keys), [first]);
     assert.equal(await verify(keys, forged), 'GrantKeyNotFound');
-    assert.equal(await signerOf(keys), first, 'nor does it keep anybody from signing');
-    assert.deepEqual((await states(keys)).sort(), ['active', 'unvouched']);
+    assert.equal(await signerOf(keys), first, 'nor does it stop the active key');
+    assert.deepEqual((await states(keys)).sort(), ['active', 'unendorsed']);
     // Nor does it where it claims the place of the next one.
     const next = await keys.rotate(operator);
-    const [heir] = await vouchedKeys(await rows(), await roots.read());
-    assert.equal(heir!.kid, next.kid);
-    assert.ok(heir!.voucher);
-    assert.deepEqual((await roots.read()).roots, new Set([first]));
+    const [newest] = await endorsedKeys(await rows(), await roots.read());
+    assert.equal(newest!.kid, next.kid);
+    assert.ok(newest!.endorsement);
+    assert.deepEqual(await roots.read(), { roots: new Set([await rootOf()]), keys: new Set() });
   });
 
-  it('count at a worker for who vouches for them, not for where they are published', async (t) => {
+  it('count at a worker by their endorsement, not by where they are published', async (t) => {
     const keys = await startKeys();
     await signerOf(keys);
     await keys.rotate(operator);
@@ -278,22 +287,49 @@ describe('keys of any number of APIs', () => {
     assert.equal(await codeBy(inTime, second), 'verified', 'what is known serves on');
   });
 
-  it('of which a stolen one names no other once it is revoked', async () => {
+  it('of which a stolen one endorses no other, revoked or not, and the roots file stays as it is', async () => {
     const keys = await startKeys();
     const stolen = (await signerOf(keys))!;
     const by = (await (await openKeyFolder(folder)).read()).find(({ kid }) => kid === stolen)!;
+    const file = await readFile(rootsFile, 'utf8');
     await pass(60);
+    const forge = async () => {
+      const { kid, jwk } = await makeKey();
+      const createdAtS = iat() - 30;
+      const key = { kid, x: jwk.x!, createdAtS, signsFromS: createdAtS };
+      await insertKey({ ...key, endorsement: await endorseKey(key, by) });
+      await keys.list();
+      assert.ok(!(await publishedBy(keys)).includes(kid));
+    };
+    await forge();
     revoked.add(stolen);
-    const second = (await signerOf(keys))!;
-    const { roots: counting, closed } = await roots.read();
-    assert.deepEqual([counting, closed], [new Set([stolen, second]), new Set([stolen])]);
-    // With the time turned back, as whoever holds it can.
-    const { kid, jwk } = await makeKey();
-    const createdAtS = iat() - 30;
-    const heir = { kid, x: jwk.x!, createdAtS, signsFromS: createdAtS };
-    await insertKey({ ...heir, voucher: await signVoucher(heir, by) });
+    assert.notEqual(await signerOf(keys), stolen);
+    await forge();
+    assert.equal(await readFile(rootsFile, 'utf8'), file, 'a worker with a copy needs no new line');
+  });
+
+  it('of which a stolen one that has retired does not sign again, whatever its row says', async () => {
+    const keys = await startKeys();
+    const first = (await signerOf(keys))!;
+    const next = await keys.rotate(operator);
+    await pass(31);
+    await database.query('UPDATE waybill.grant_key SET retired_at = NULL WHERE kid = $1', [first]);
+    assert.equal(await signerOf(keys), next.kid);
+    assert.deepEqual(await states(keys), ['active', 'retired']);
+  });
+
+  it('count under a new root once the old one is given up', async () => {
+    const keys = await startKeys();
+    const first = (await signerOf(keys))!;
+    const early = await sign(keys);
+    const old = await rootOf();
+    await rm(join(folder, 'root.jwk'));
+    await writeFile(rootsFile, '# the root was stolen\n');
+    assert.equal(await signerOf(await startKeys()), first);
+    assert.notEqual(await rootOf(), old);
+    assert.deepEqual(await roots.read(), { roots: new Set([await rootOf()]), keys: new Set([first]) });
     await keys.list();
-    assert.ok(!(await publishedBy(keys)).includes(kid));
+    assert.equal(await verify(keys, early), 'verified');
   });
 
   it('of an earlier version count where the API holds their private parts', async () => {
@@ -303,20 +339,26 @@ describe('keys of any number of APIs', () => {
     const keys = await startKeys();
     assert.equal(await signerOf(keys), kid);
     assert.deepEqual(await publishedBy(keys), [kid]);
-    assert.deepEqual(await roots.read(), { roots: new Set([kid]), closed: new Set() });
-    assert.ok((await keys.list()).some((key) => key.kid === stranger.kid && key.state === 'unvouched'));
+    assert.deepEqual(await roots.read(), { roots: new Set([await rootOf()]), keys: new Set([kid]) });
+    assert.ok((await keys.list()).some((key) => key.kid === stranger.kid && key.state === 'unendorsed'));
   });
 
-  it('become roots where none can vouch for them', async () => {
-    const first = (await signerOf(await startKeys()))!;
+  it('are endorsed by a new root where the folder has none', async () => {
+    await signerOf(await startKeys());
     const elsewhere = await startKeys(join(folder, 'elsewhere'));
     const next = await elsewhere.rotate(operator);
-    assert.deepEqual((await roots.read()).roots, new Set([first, next.kid]));
+    const both = new Set([await rootOf(), await rootOf(join(folder, 'elsewhere'))]);
+    assert.equal(both.size, 2);
+    assert.deepEqual(await roots.read(), { roots: both, keys: new Set() });
+    const { rows } = await database.query(
+      `SELECT detail FROM waybill.audit_event WHERE action = 'key.rotated' ORDER BY id DESC LIMIT 1`,
+    );
+    assert.deepEqual(rows[0].detail, { key: next.kid, cause: 'asked', root: true });
     await pass(31);
     assert.equal(await signerOf(elsewhere), next.kid);
   });
 
-  it('sign nothing while it cannot be said where trust begins', async () => {
+  it('sign nothing while the roots file cannot be read', async () => {
     const keys = await startKeys();
     await signerOf(keys);
     await writeFile(rootsFile, 'nonsense\n');

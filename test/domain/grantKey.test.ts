@@ -10,7 +10,7 @@ const key = (kid: string, signsFromS: number, retiredAtS: number | null = null):
   createdAtS: signsFromS - 30,
   signsFromS,
   retiredAtS,
-  voucher: null,
+  endorsement: null,
 });
 const none = () => false;
 

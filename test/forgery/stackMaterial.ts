@@ -54,7 +54,7 @@ export async function retireKey(
 ): Promise<Material['retired']> {
   const { kid, jwk, privateKey } = await makeKey();
   const retiredAtS = Math.floor(Date.now() / 1000) - 3_600;
-  await openKeyRoots(join(home, 'keys', 'grants.roots')).add({ roots: [kid] });
+  await openKeyRoots(join(home, 'keys', 'grants.roots')).add({ keys: [kid] });
   await database.query(
     `INSERT INTO waybill.grant_key (kid, x, created_at, signs_from, retired_at)
      VALUES ($1, $2, to_timestamp($3::bigint - 86400), to_timestamp($3::bigint - 86400), to_timestamp($3))`,

@@ -6,7 +6,7 @@ import type { Queries, TenantDatabase } from '../tenants.ts';
 /** Told to every API when a key was added. */
 export const keysChannel = 'waybill_keys';
 
-/** The public parts of all keys, whether anybody vouches for them or not, newest first, with the time by the clock of the database. */
+/** The public parts of all keys of the table, endorsed or not, newest first, and the time by the clock of the database. */
 export interface KeysNow {
   keys: GrantKey[];
   nowS: number;
@@ -33,7 +33,7 @@ export async function addGrantKey(
                INSERT INTO waybill.grant_key (kid, x, created_at, signs_from, voucher)
                VALUES ($1, $2, to_timestamp($3::bigint), to_timestamp($4::bigint), $5)
              ) SELECT pg_notify('${keysChannel}', '')`,
-      values: [added.kid, added.x, added.createdAtS, added.signsFromS, added.voucher, publishedAheadS],
+      values: [added.kid, added.x, added.createdAtS, added.signsFromS, added.endorsement, publishedAheadS],
     });
     await insertAudit(client, added.audit);
     return listGrantKeys(client);
@@ -44,7 +44,7 @@ export async function listGrantKeys(database: Queries): Promise<KeysNow> {
   const { rows } = await database.query<KeysNow>(
     `SELECT extract(epoch FROM clock_timestamp())::float8 AS "nowS", coalesce((
        SELECT jsonb_agg(jsonb_build_object('kid', kid, 'x', x, 'createdAtS', extract(epoch FROM created_at),
-         'signsFromS', extract(epoch FROM signs_from), 'retiredAtS', extract(epoch FROM retired_at), 'voucher', voucher)
+         'signsFromS', extract(epoch FROM signs_from), 'retiredAtS', extract(epoch FROM retired_at), 'endorsement', voucher)
          ORDER BY signs_from DESC, created_at DESC)
        FROM waybill.grant_key), '[]') AS keys`,
   );

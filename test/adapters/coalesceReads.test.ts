@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readAfterwards } from '../../adapters/keys/readAfterwards.ts';
+import { coalesceReads } from '../../adapters/keys/coalesceReads.ts';
 
-test('whoever asks gets what was there after they had asked, by few reads that follow one another', async () => {
+test('each call gets what was there after it began, by few reads that follow one another', async () => {
   let value = 0;
   let reads = 0;
   let atOnce = 0;
-  const read = readAfterwards(async () => {
+  const read = coalesceReads(async () => {
     assert.equal(++atOnce, 1);
     reads++;
     const seen = value;
