@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { createMemoryObjects } from '../adapters/objects/memory.ts';
 import { ndjson } from '../connectors/formats/ndjson/index.ts';
 import { connectors } from '../connectors/index.ts';
+import type { RowTexts } from '../domain/connectors/sinkKind.ts';
 import { applyTransform } from '../domain/pipelines/applyTransform.ts';
 import type { Pipeline } from '../domain/pipelines/pipeline.ts';
 import type { Batch } from '../domain/runs/batch.ts';
@@ -9,7 +10,6 @@ import { type Rejection, rejections } from '../domain/runs/rejection.ts';
 import { type Counts, zeroCounts } from '../domain/runs/run.ts';
 import { type PreparedDefinition, prepareDefinition } from '../engine/records/definition.ts';
 import { eachLine } from '../engine/records/eachLine.ts';
-import { encodeRows } from '../engine/records/encodeRows.ts';
 import { createReceiver } from '../engine/records/receiver.ts';
 import { transformBatch } from '../engine/records/transformBatch.ts';
 import { validateBatch } from '../engine/records/validateBatch.ts';
@@ -127,11 +127,12 @@ function outcomes(
 }
 
 /** Ordinals of the rows that the sink would keep. */
-function keptOf({ sink }: PreparedDefinition, lines: Buffer): number[] {
-  let numbered = '';
+function keptOf({ encoder: { keyOf } }: PreparedDefinition, lines: Buffer): number[] {
+  const kept = new Map<string | number, number>();
   let ordinal = 0;
   eachLine(lines, ([, , , , texts]) => {
-    numbered += `${JSON.stringify([ordinal++, 0, 0, 0, texts])}\n`;
+    kept.set(keyOf ? keyOf(texts as RowTexts) : ordinal, ordinal);
+    ordinal++;
   });
-  return JSON.parse(`[${encodeRows(sink, Buffer.from(numbered)).positions.slice(1, -1)}]`);
+  return [...kept.values()].sort((a, b) => a - b);
 }

@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { connectors } from '../../connectors/index.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import type { Definitions, LoadedPipeline } from '../../domain/ports/definitions.ts';
@@ -62,11 +63,9 @@ function checkTogether(
   for (const other of others.values()) {
     if (other.manifest.sink.table !== sink.table) continue;
     const differs =
-      JSON.stringify(other.manifest.sink.key) !== JSON.stringify(sink.key)
-        ? 'key'
-        : sink.columns.find((c) =>
-            other.manifest.sink.columns.some((o) => o.name === c.name && o.type !== c.type),
-          )?.name;
+      other.manifest.sink.kind === sink.kind
+        ? connectors.sink(sink.kind).conflict(sink, other.manifest.sink)
+        : 'kind of sink';
     if (differs === undefined) continue;
     const message = `pipeline ${other.manifest.id} writes to “${sink.table}” too, with another ${differs}`;
     throw new DefinitionError(loaded.modulePath, [{ path: 'sink', message }]);

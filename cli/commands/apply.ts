@@ -36,7 +36,7 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
   const { loadProject } = await import('../../adapters/project/loadProject.ts');
   const { migrate } = await import('../../adapters/postgres/migrate.ts');
   const { applyPolicySet } = await import('../../adapters/postgres/rights/policySets.ts');
-  const { applySinks } = await import('../../adapters/postgres/sink/sinkTable.ts');
+  const { applySinks } = await import('../../adapters/postgres/applySinks.ts');
   const { strayNames } = await import('../../adapters/policy/names.ts');
   const { createPolicyEngine } = await import('../../adapters/policy/engine.ts');
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');

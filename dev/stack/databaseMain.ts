@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
+import { applySinks } from '../../adapters/postgres/applySinks.ts';
 import { migrate } from '../../adapters/postgres/migrate.ts';
 import { applyPolicySet } from '../../adapters/postgres/rights/policySets.ts';
-import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { readSettings } from '../../domain/settings.ts';

@@ -1,5 +1,9 @@
 import type { z } from 'zod';
 import type { Column, SinkManifest } from '../pipelines/manifest.ts';
+import type { StagedRows, StagedRun } from '../ports/ledger.ts';
+import type { EncodedRows } from '../ports/sinkRows.ts';
+import type { RecordRejection } from '../runs/rejection.ts';
+import type { Counts } from '../runs/run.ts';
 
 /** One kind of sink: a folder of `connectors/sinks/`. */
 export interface SinkKind {
@@ -10,4 +14,73 @@ export interface SinkKind {
   readonly options: z.ZodObject;
   /** Checks the options together with the columns of the output. Throws `DefinitionError`. */
   describe(options: Record<string, unknown>, columns: readonly Column[]): SinkManifest;
+  /** In what two pipelines differ that write to the same table and must agree; `undefined` where they do agree. */
+  conflict(sink: SinkManifest, other: SinkManifest): string | undefined;
+  /** Encodes rows in the threads of the engine. */
+  encoder(sink: SinkManifest): RowEncoder;
+  /** Writes rows in the transaction of the ledger. */
+  readonly writer: SinkWriter;
+}
+
+/** A row between transform and store: the text of each column, in the order of the sink; `null` for no value. */
+export type RowTexts = readonly (string | null)[];
+
+/** Pure: the same rows give the same result. */
+export interface RowEncoder {
+  /** The texts of a row, or why the sink could not keep it. */
+  write(row: Record<string, unknown>): RowTexts | RecordRejection;
+  /** Of rows with one key the later stays; `undefined`: every row stays. */
+  readonly keyOf: ((texts: RowTexts) => string) | undefined;
+  /** Encodes the rows of a batch, which `each` visits in the order of the source. */
+  encode(each: (visit: (position: number, texts: RowTexts) => void) => void, sizeBytes: number): EncodedRows;
+}
+
+/**
+ * Writes rows in the caller’s transaction, so that they commit with the ledger, the dead letters and the audit event of
+ * their batch. The caller holds the lock of tenant and table; `SinkTransaction` is a connection of its driver.
+ */
+export interface SinkWriter {
+  /** Makes what rows are written to, or widens it. Repeating it changes nothing. Throws `SinkIncompatible`. */
+  prepare(transaction: SinkTransaction, sink: SinkManifest): Promise<void>;
+  write(transaction: SinkTransaction, rows: RowsToWrite): Promise<RowCounts>;
+  /** Keeps the rows of a run where only this transaction sees them. */
+  stage<Batch extends StagedRows>(
+    transaction: SinkTransaction,
+    run: Pick<StagedRun<Batch>, 'sink' | 'batches'>,
+    onBatch: (batch: Batch) => Promise<void> | void,
+  ): Promise<void>;
+  /** What publishing the staged rows would do now, and the version of the table: both as of one moment. */
+  preview(
+    transaction: SinkTransaction,
+    run: Pick<StagedRun, 'tenant' | 'runId' | 'sink'>,
+  ): Promise<{ outcomes: RowOutcome[]; baseVersion: number }>;
+  /** Brings the staged rows into the table. `stored`: how many were new or replaced another. */
+  publish(
+    transaction: SinkTransaction,
+    run: Pick<StagedRun, 'tenant' | 'runId' | 'sink'>,
+  ): Promise<{ stored: number; wrote: boolean }>;
+}
+
+export interface SinkTransaction {
+  query(...statement: never[]): unknown;
+}
+
+export interface RowsToWrite {
+  tenant: string;
+  runId: string;
+  sink: SinkManifest;
+  rows: EncodedRows;
+}
+
+export type RowCounts = Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'> & {
+  /** Whether a row of the table differs now, if only by its origin. */
+  wrote: boolean;
+};
+
+/** How a batch ends: its rows that are new, that replace one which differs, and that are there already. */
+export interface RowOutcome {
+  seq: number;
+  added: number;
+  changed: number;
+  unchanged: number;
 }

@@ -50,12 +50,15 @@ export interface FieldCursor {
   initial?: string;
 }
 
+/** A sink and its options; the ones named here mean the same for every kind. */
 export interface SinkManifest {
-  kind: 'postgres';
-  table: string;
-  /** Columns of the key (the tenant always comes first), or the digest of all columns. */
-  key: readonly string[] | 'row-digest';
-  columns: readonly Column[];
+  readonly kind: string;
+  /** Names what is written. Stores of one tenant to the same table wait for each other. */
+  readonly table: string;
+  /** Columns of the key (the tenant always comes first), or the digest of all columns; without it every row is kept. */
+  readonly key?: readonly string[] | 'row-digest';
+  readonly columns: readonly Column[];
+  readonly [option: string]: unknown;
 }
 
 export interface Column {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { connectors } from '../../connectors/index.ts';
 import type { Format } from '../../domain/connectors/formatKind.ts';
+import type { RowEncoder } from '../../domain/connectors/sinkKind.ts';
 import type { FieldCursor, SinkManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
 import type { AnyPipeline } from '../../domain/pipelines/pipeline.ts';
 import { traitsOf } from './schemaTraits.ts';
@@ -12,6 +13,7 @@ export interface PreparedDefinition {
   /** Of the source. */
   format: Format;
   sink: SinkManifest;
+  encoder: RowEncoder;
   /** By which field the source tells what is new. */
   cursor: FieldCursor | undefined;
   /** How a valid record travels from validation to the transform. */
@@ -27,6 +29,7 @@ export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
     pipeline: { ...pipeline, input: compiled(pipeline.input), output: compiled(pipeline.output) },
     format: formatOf(source),
     sink,
+    encoder: connectors.sink(sink.kind).encoder(sink),
     cursor: typeof source.cursor === 'object' ? source.cursor : undefined,
     codec: json ? plainJson : markedJson,
     preserving,

@@ -1,11 +1,12 @@
+import { LineWriter } from '../../connectors/lineWriter.ts';
+import type { RowTexts } from '../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { applyTransform, type TransformOutcome } from '../../domain/pipelines/applyTransform.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
-import { type Rejection, rejections } from '../../domain/runs/rejection.ts';
-import { columnText } from './columnText.ts';
+import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
+import type { RecordRejection, Rejection } from '../../domain/runs/rejection.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { eachLine } from './eachLine.ts';
-import { LineWriter } from './lineWriter.ts';
 
 /**
  * Calls the pipeline’s transform on each valid record. A row leaves as the texts of its columns, in the order of the
@@ -43,50 +44,19 @@ export function transformBatch(definition: PreparedDefinition, sent: unknown, by
 
 const messageMax = 500;
 
-/**
- * An entry of a B-tree has at most 2,704 bytes, tenant and overhead included; a key that is longer would fail the
- * batch. Source: PostgreSQL, `BTMaxItemSize`.
- */
-const keyBytesMax = 2_000;
-
-function writeRows({ sink }: PreparedDefinition, rows: readonly unknown[]): string[] | Refusal {
+/** JSON texts of the rows, or why one of them cannot be kept: then none is. */
+function writeRows({ encoder }: PreparedDefinition, rows: readonly unknown[]): string[] | RecordRejection {
   const written: string[] = [];
   for (const row of rows) {
-    const texts: (string | null)[] = [];
-    let keyUnits = 0;
-    for (const { name, type, nullable } of sink.columns) {
-      const text = columnText(type, (row as Record<string, unknown>)[name]);
-      if (text !== null && typeof text === 'object') return refusal(text.code, name, type);
-      if (text === null && !nullable) return refusal('OutputMismatch', name, type);
-      if (text !== null && sink.key !== 'row-digest' && sink.key.includes(name)) keyUnits += text.length;
-      texts.push(text);
-    }
-    if (keyUnits * 3 > keyBytesMax && keyBytes(sink, texts) > keyBytesMax) {
-      return {
-        code: 'OutputMismatch',
-        path: sink.key[0]!,
-        message: `The key has more than ${keyBytesMax} bytes.`,
-      };
-    }
+    const texts = encoder.write(row as Record<string, unknown>);
+    if (!isTexts(texts)) return texts;
     written.push(JSON.stringify(texts));
   }
   return written;
 }
 
-type Refusal = Pick<Rejection, 'code' | 'path' | 'message'>;
-
-function refusal(code: keyof typeof rejections, path: string, type: string): Refusal {
-  const message =
-    code === 'OutputMismatch' ? `The value does not fit a column of type ${type}.` : rejections[code];
-  return { code, path, message };
-}
-
-function keyBytes(sink: PreparedDefinition['sink'], texts: readonly (string | null)[]): number {
-  let sizeBytes = 0;
-  sink.columns.forEach((column, i) => {
-    if (sink.key.includes(column.name)) sizeBytes += Buffer.byteLength(texts[i] ?? '');
-  });
-  return sizeBytes;
+function isTexts(texts: RowTexts | RecordRejection): texts is RowTexts {
+  return Array.isArray(texts);
 }
 
 function parseParameters({ pipeline }: PreparedDefinition, sent: unknown): unknown {
@@ -103,4 +73,12 @@ function guarded(position: number, work: () => TransformOutcome): TransformOutco
     const detail = `position ${position}: ${cause instanceof Error ? cause.message : String(cause)}`;
     throw new WaybillError('TransformFailed', { detail, cause });
   }
+}
+
+/** Encodes the rows of a batch for its sink. */
+export function encodeBatch({ encoder }: PreparedDefinition, bytes: Buffer): EncodedRows {
+  return encoder.encode(
+    (visit) => eachLine(bytes, ([position, , , , texts]) => visit(position, texts as RowTexts)),
+    bytes.length,
+  );
 }

@@ -1,3 +1,4 @@
+import { LineWriter } from '../../connectors/lineWriter.ts';
 import type { Locator, ReadRecord } from '../../domain/connectors/formatKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
@@ -11,7 +12,6 @@ import {
 import { CursorMaximum } from './cursorMaximum.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { describeIssue } from './describeIssue.ts';
-import { LineWriter } from './lineWriter.ts';
 
 /**
  * Reads the records of a batch and checks each against the input schema. A record that does not fit is a rejection

@@ -6,8 +6,7 @@ import type { DefinitionRef, StageResult } from '../../domain/ports/compute.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
-import { encodeRows } from '../records/encodeRows.ts';
-import { transformBatch } from '../records/transformBatch.ts';
+import { encodeBatch, transformBatch } from '../records/transformBatch.ts';
 import { validateBatch } from '../records/validateBatch.ts';
 
 export type Task = { definition: DefinitionRef; bytes: Uint8Array } & (
@@ -37,7 +36,7 @@ export default async function run(task: Task): Promise<Answer> {
     const definition = await find(task.definition);
     if (!definition) return { outcome: 'stale' };
     const bytes = Buffer.from(task.bytes.buffer, task.bytes.byteOffset, task.bytes.byteLength);
-    if (task.kind === 'encode') return { outcome: 'done', result: encodeRows(definition.sink, bytes) };
+    if (task.kind === 'encode') return { outcome: 'done', result: encodeBatch(definition, bytes) };
     const result =
       task.kind === 'validate'
         ? await validateBatch(definition, task.batch, bytes)

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import pg from 'pg';
+import { arrayLiteral } from '../../connectors/sinks/postgres/arrayLiteral.ts';
+import { columnText } from '../../connectors/sinks/postgres/columnText.ts';
 import type { SqlType } from '../../domain/pipelines/manifest.ts';
-import { arrayLiteral } from '../../engine/records/arrayLiteral.ts';
-import { columnText } from '../../engine/records/columnText.ts';
 import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 const two = (n: number) => String(n).padStart(2, '0');

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { z } from 'zod';
+import type { PostgresRows } from '../../connectors/sinks/postgres/encodedRows.ts';
 import { prepareDefinition } from '../../engine/records/definition.ts';
-import { encodeRows } from '../../engine/records/encodeRows.ts';
-import { transformBatch } from '../../engine/records/transformBatch.ts';
+import { encodeBatch, transformBatch } from '../../engine/records/transformBatch.ts';
 import { validateBatch } from '../../engine/records/validateBatch.ts';
 import { definePipeline, ndjson, postgres, upload } from '../../sdk/index.ts';
 
@@ -164,7 +164,7 @@ describe('encoding', () => {
       { id: 2, n: 2 },
       { id: 1, n: 3 },
     ]);
-    const encoded = encodeRows(acting.sink, Buffer.from(result.bytes));
+    const encoded = encodeBatch(acting, Buffer.from(result.bytes));
     assert.deepEqual(encoded, {
       count: 2,
       deduplicated: 1,
@@ -179,7 +179,7 @@ describe('encoding', () => {
         input: columns,
         sink: postgres({ table: 'things', key: 'row-digest' as never }),
       });
-      return encodeRows(definition.sink, Buffer.from((await run(definition, records)).bytes));
+      return encodeBatch(definition, Buffer.from((await run(definition, records)).bytes)) as PostgresRows;
     };
     const one = await digestsOf(z.strictObject({ a: z.int(), b: z.record(z.string(), z.int()) }), [
       { a: 1, b: { x: 1, y: 2 } },

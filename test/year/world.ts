@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import pg from 'pg';
-import { applySinks } from '../../adapters/postgres/sink/sinkTable.ts';
+import { applySinks } from '../../adapters/postgres/applySinks.ts';
 import { loadProject } from '../../adapters/project/loadProject.ts';
 import { people } from '../../cli/embedded/people.ts';
 import { startApi } from '../api/startApi.ts';

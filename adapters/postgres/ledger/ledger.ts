@@ -1,11 +1,11 @@
 import type { ClientBase } from 'pg';
+import { connectors } from '../../../connectors/index.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { BatchToStore, Ledger } from '../../../domain/ports/ledger.ts';
 import type { Counts } from '../../../domain/runs/run.ts';
 import { auditValues, auditWhere } from '../audit.ts';
 import { fromSink } from '../failure.ts';
 import { voided, voidedValues } from '../rights/revokedSql.ts';
-import { upsertRows } from '../sink/upsertRows.ts';
 import type { Tenants } from '../tenants.ts';
 import { insertDeadLetters } from './deadLetters.ts';
 import { preview, publish } from './publishRun.ts';
@@ -64,7 +64,7 @@ async function store(client: ClientBase, load: BatchToStore): Promise<Counts> {
   const recorded = await findRecorded(client, load);
   if (recorded) return recorded;
   await holdOpen(client, load);
-  const { wrote, ...landed } = await upsertRows(client, load);
+  const { wrote, ...landed } = await connectors.sink(load.sink.kind).writer.write(client, load);
   const counts = { ...load.counts, ...landed };
   await insertDeadLetters(client, load);
   await record(client, load, counts, wrote);

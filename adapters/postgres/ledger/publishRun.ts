@@ -1,11 +1,12 @@
 import type { ClientBase } from 'pg';
+import { connectors } from '../../../connectors/index.ts';
+import type { RowOutcome } from '../../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Ledger, Preview, Publication, StagedRun } from '../../../domain/ports/ledger.ts';
 import type { Credential } from '../../../domain/revocation.ts';
 import { addCounts, type Counts, zeroCounts } from '../../../domain/runs/run.ts';
 import { auditValues, auditWhere } from '../audit.ts';
 import { voided, voidedValues } from '../rights/revokedSql.ts';
-import { previewChanges, type RowOutcome, stageRows, storeCounts, upsertStaged } from '../sink/stagedRows.ts';
 import { insertDeadLetters } from './deadLetters.ts';
 import { beginTurn, holdOpen, lockOf, nextVersion } from './sinkTurn.ts';
 import { moveWatermark } from './watermarks.ts';
@@ -17,11 +18,12 @@ const patience = `
 export async function preview(client: ClientBase, staged: StagedRun): Promise<Preview> {
   await client.query(patience);
   let emitted = 0;
-  await stageRows(client, staged, ({ rows }) => {
+  const { writer } = connectors.sink(staged.sink.kind);
+  await writer.stage(client, staged, ({ rows }) => {
     emitted += rows.count + rows.deduplicated;
   });
-  const { fates, baseVersion } = await previewChanges(client, staged);
-  return { baseVersion, changes: changesOf(fates, emitted) };
+  const { outcomes, baseVersion } = await writer.preview(client, staged);
+  return { baseVersion, changes: changesOf(outcomes, emitted) };
 }
 
 /**
@@ -34,27 +36,28 @@ export async function publish(
   publication: Publication,
 ): Promise<Awaited<ReturnType<Ledger['publishRun']>>> {
   const { tenant, runId, sink } = publication;
+  const { writer } = connectors.sink(sink.kind);
   await client.query(patience);
   await client.query('SELECT pg_advisory_xact_lock($1)', [lockOf(tenant, `run ${runId}`)]);
   const recorded = await findRecorded(client, publication);
   if (recorded) return { outcome: 'published', counts: recorded };
 
   const counts = new Map<number, Counts>();
-  await stageRows(client, publication, async (batch) => {
+  await writer.stage(client, publication, async (batch) => {
     counts.set(batch.seq, batch.counts);
     await insertDeadLetters(client, { ...publication, ...batch });
   });
   await beginTurn(client, { tenant, sink });
   await holdOpen(client, publication);
   await holdApproval(client, publication);
-  const { fates, baseVersion } = await previewChanges(client, publication);
+  const { outcomes, baseVersion } = await writer.preview(client, publication);
   const emitted = sumOf([...counts.values()]).emitted;
-  if (!publication.permits({ baseVersion, changes: changesOf(fates, emitted) })) return stale(client);
-  const { stored, wrote } = await upsertStaged(client, publication);
+  if (!publication.permits({ baseVersion, changes: changesOf(outcomes, emitted) })) return stale(client);
+  const { stored, wrote } = await writer.publish(client, publication);
   // Somebody else than Waybill wrote in between, whom no lock of ours holds.
-  if (stored !== fates.reduce((sum, { added, changed }) => sum + added + changed, 0)) return stale(client);
+  if (stored !== outcomes.reduce((sum, { added, changed }) => sum + added + changed, 0)) return stale(client);
   for (const credential of publication.approvers) if (await isVoid(client, credential)) return stale(client);
-  const landed = ledgerOf(counts, fates);
+  const landed = ledgerOf(counts, outcomes);
   const total = sumOf([...landed.values()]);
   await record(client, publication, landed, total, wrote);
   if (publication.movesWatermark) await moveWatermark(client, publication, publication.audit(total));
@@ -121,8 +124,8 @@ async function record(
   if (!rowCount) throw new WaybillError('GrantRevoked', { detail: `while ${runId} was published` });
 }
 
-function ledgerOf(counts: ReadonlyMap<number, Counts>, fates: readonly RowOutcome[]): Map<number, Counts> {
-  const bySeq = new Map(fates.map((fate) => [fate.seq, fate]));
+function ledgerOf(counts: ReadonlyMap<number, Counts>, outcomes: readonly RowOutcome[]): Map<number, Counts> {
+  const bySeq = new Map(outcomes.map((outcome) => [outcome.seq, outcome]));
   const none = { added: 0, changed: 0, unchanged: 0 };
   return new Map(
     [...counts].map(([seq, before]) => [
@@ -132,14 +135,23 @@ function ledgerOf(counts: ReadonlyMap<number, Counts>, fates: readonly RowOutcom
   );
 }
 
-function changesOf(fates: readonly RowOutcome[], emitted: number): Preview['changes'] {
+function changesOf(outcomes: readonly RowOutcome[], emitted: number): Preview['changes'] {
   const sum = { added: 0, changed: 0, unchanged: 0 };
-  for (const { added, changed, unchanged } of fates) {
+  for (const { added, changed, unchanged } of outcomes) {
     sum.added += added;
     sum.changed += changed;
     sum.unchanged += unchanged;
   }
   return { ...sum, deduplicated: storeCounts(sum, emitted).deduplicated };
+}
+
+/** Whatever was emitted and is neither stored nor there already was replaced by a later row, of this run or another. */
+function storeCounts(
+  { added, changed, unchanged }: Omit<RowOutcome, 'seq'>,
+  emitted: number,
+): Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'> {
+  const stored = added + changed;
+  return { stored, unchanged, deduplicated: emitted - stored - unchanged };
 }
 
 function sumOf(all: readonly Counts[]): Counts {

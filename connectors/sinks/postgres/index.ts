@@ -3,6 +3,10 @@ import type { SinkKind } from '../../../domain/connectors/sinkKind.ts';
 import { DefinitionError } from '../../../domain/pipelines/definitionError.ts';
 import type { Column } from '../../../domain/pipelines/manifest.ts';
 import type { Sink } from '../../../domain/pipelines/pipeline.ts';
+import { createEncoder } from './encodeRows.ts';
+import { prepareTable } from './sinkTable.ts';
+import { previewChanges, stageRows, upsertStaged } from './stagedRows.ts';
+import { upsertRows } from './upsertRows.ts';
 
 /**
  * Rows go to a PostgreSQL table by upsert: a row whose key is there already replaces it if it comes from a later
@@ -51,6 +55,18 @@ export const postgresSink: SinkKind = {
       throw new DefinitionError('output', [{ path: '', message: 'has more than 400 columns' }]);
     if (sink.key !== 'row-digest') for (const name of sink.key) checkKeyColumn(name, columns);
     return { ...sink, columns };
+  },
+  conflict: (sink, other) =>
+    JSON.stringify(other.key) !== JSON.stringify(sink.key)
+      ? 'key'
+      : sink.columns.find((c) => other.columns.some((o) => o.name === c.name && o.type !== c.type))?.name,
+  encoder: createEncoder,
+  writer: {
+    prepare: prepareTable,
+    write: upsertRows,
+    stage: stageRows,
+    preview: previewChanges,
+    publish: upsertStaged,
   },
 };
 

@@ -3,14 +3,14 @@ import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import pg from 'pg';
 import { uuidv7 } from 'uuidv7';
+import { applySinks } from '../../../adapters/postgres/applySinks.ts';
 import { createLedger } from '../../../adapters/postgres/ledger/ledger.ts';
-import { applySinks } from '../../../adapters/postgres/sink/sinkTable.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
+import { arrayLiteral } from '../../../connectors/sinks/postgres/arrayLiteral.ts';
 import { defaultLimits } from '../../../domain/pipelines/manifest.ts';
 import type { Ledger, Publication } from '../../../domain/ports/ledger.ts';
 import type { Credential } from '../../../domain/revocation.ts';
 import { imbalance, zeroCounts } from '../../../domain/runs/run.ts';
-import { arrayLiteral } from '../../../engine/records/arrayLiteral.ts';
 import { type PeopleRow, people } from '../../support/sinkManifests.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
 

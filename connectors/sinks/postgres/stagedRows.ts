@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
+import type { RowOutcome } from '../../../domain/connectors/sinkKind.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { StagedRows, StagedRun } from '../../../domain/ports/ledger.ts';
-import type { Counts } from '../../../domain/runs/run.ts';
 import { arraysOf } from './encodedRows.ts';
 import { keyOf, quoted } from './sinkColumns.ts';
 import { incomingOf, upsertFrom } from './upsertRows.ts';
@@ -12,14 +12,6 @@ import { incomingOf, upsertFrom } from './upsertRows.ts';
  * where its batches were cut.
  */
 const table = 'pg_temp.waybill_staged';
-
-/** How a batch ends: its rows that are new, that replace one which differs, and that are there already. */
-export interface RowOutcome {
-  seq: number;
-  added: number;
-  changed: number;
-  unchanged: number;
-}
 
 export async function stageRows<Batch extends StagedRows>(
   client: ClientBase,
@@ -43,13 +35,13 @@ export async function stageRows<Batch extends StagedRows>(
 export async function previewChanges(
   client: ClientBase,
   { tenant, runId, sink }: Pick<StagedRun, 'tenant' | 'runId' | 'sink'>,
-): Promise<{ fates: RowOutcome[]; baseVersion: number }> {
-  const { rows } = await client.query<{ fates: RowOutcome[]; version: number }>(foreseeSql(sink), [
+): Promise<{ outcomes: RowOutcome[]; baseVersion: number }> {
+  const { rows } = await client.query<{ outcomes: RowOutcome[]; version: number }>(previewSql(sink), [
     tenant,
     runId,
     sink.table,
   ]);
-  return { fates: rows[0]!.fates, baseVersion: rows[0]!.version };
+  return { outcomes: rows[0]!.outcomes, baseVersion: rows[0]!.version };
 }
 
 /** Brings the staged rows into the table of the sink. Resolves with how many of them were new or replaced another. */
@@ -71,15 +63,6 @@ export async function upsertStaged(
   return { stored: inserted + replaced, wrote: inserted + replaced + again + same > 0 };
 }
 
-/** Whatever was emitted and is neither stored nor there already was replaced by a later row, of this run or another. */
-export function storeCounts(
-  { added, changed, unchanged }: Omit<RowOutcome, 'seq'>,
-  emitted: number,
-): Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'> {
-  const stored = added + changed;
-  return { stored, unchanged, deduplicated: emitted - stored - unchanged };
-}
-
 function stagingSql(sink: SinkManifest): string {
   const columns = incomingOf(sink);
   const names = columns.map(({ name }) => name);
@@ -93,12 +76,12 @@ function stagingSql(sink: SinkManifest): string {
 }
 
 /** Compares as `upsertFrom` does; rows that a later run has written stay as they are. */
-function foreseeSql(sink: SinkManifest): string {
+function previewSql(sink: SinkManifest): string {
   const all = (alias: string) => `ROW(${sink.columns.map((c) => `${alias}.${quoted(c.name)}`).join(', ')})`;
   const same = `${all('t')} IS NOT DISTINCT FROM ${all('s')}`;
   const earlier = `right(t._run, 36) COLLATE "C" < right($2, 36) COLLATE "C"`;
   return `
-    WITH fate AS (
+    WITH outcome AS (
       SELECT s._seq AS seq, count(*) FILTER (WHERE t._tenant IS NULL) AS added,
              count(*) FILTER (WHERE ${earlier} AND NOT ${same}) AS changed,
              count(*) FILTER (WHERE ${earlier} AND ${same}) AS unchanged
@@ -109,7 +92,7 @@ function foreseeSql(sink: SinkManifest): string {
        GROUP BY s._seq
     )
     SELECT coalesce((SELECT version FROM waybill.sink_version WHERE tenant = $1 AND table_name = $3), 0)::float8 AS version,
-           coalesce((SELECT jsonb_agg(to_jsonb(fate) ORDER BY seq) FROM fate), '[]') AS fates`;
+           coalesce((SELECT jsonb_agg(to_jsonb(outcome) ORDER BY seq) FROM outcome), '[]') AS outcomes`;
 }
 
 /** The key within the tenant. */

@@ -1,47 +1,24 @@
-import type pg from 'pg';
+import type { ClientBase } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
-import type { Column, Manifest, SinkManifest, SqlType } from '../../../domain/pipelines/manifest.ts';
-import { clientAt, type DatabaseAddress } from '../address.ts';
-import { fromSink } from '../failure.ts';
-import { keyOf, quoted } from './sinkColumns.ts';
+import type { Column, SinkManifest, SqlType } from '../../../domain/pipelines/manifest.ts';
+import { keyColumns, keyOf, quoted } from './sinkColumns.ts';
 import { ensureSinkPolicy } from './sinkPolicy.ts';
 
 /**
- * Gives each pipeline the table that it writes to, in schema `public`; run as the migrator, whenever definitions
- * change. Creates what is missing, widens what is too narrow and sees to row-level security, in one transaction a table;
- * never drops a column, never narrows one. Doing it twice changes nothing.
- *
- * Throws `SinkIncompatible`, whose detail says what differs, and `DatabaseUnavailable`.
+ * Gives a pipeline the table that it writes to, in schema `public`; run as the migrator. Creates what is missing, widens
+ * what is too narrow and ensures row-level security; never drops a column, never narrows one. Repeating it changes nothing.
+ * Throws `SinkIncompatible`, whose detail says what differs.
  */
-export async function applySinks(migrator: DatabaseAddress, manifests: readonly Manifest[]): Promise<void> {
-  const client = clientAt(migrator, { application_name: 'waybill-sinks' });
-  try {
-    await client.connect();
-    for (const { sink } of manifests) await applySink(client, sink);
-  } catch (error) {
-    throw fromSink(error);
-  } finally {
-    await client.end().catch(() => {});
-  }
-}
-
-async function applySink(client: pg.ClientBase, sink: SinkManifest): Promise<void> {
-  await client.query('BEGIN');
-  try {
-    // Two processes that start at once take turns; the loser finds everything done.
-    await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('waybill.sink:' || $1, 0))`, [
-      sink.table,
-    ]);
-    const existing = await readTable(client, sink.table);
-    if (existing) await client.query(changes(sink, existing).join(';\n'));
-    else await client.query(creation(sink));
-    await client.query(`GRANT SELECT, INSERT, UPDATE ON public.${quoted(sink.table)} TO waybill_worker`);
-    await ensureSinkPolicy(client, sink.table);
-    await client.query('COMMIT');
-  } catch (error) {
-    await client.query('ROLLBACK').catch(() => {});
-    throw error;
-  }
+export async function prepareTable(client: ClientBase, sink: SinkManifest): Promise<void> {
+  // Two processes that start at once wait for each other; the second finds everything done.
+  await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('waybill.sink:' || $1, 0))`, [
+    sink.table,
+  ]);
+  const existing = await readTable(client, sink.table);
+  if (existing) await client.query(changes(sink, existing).join(';\n'));
+  else await client.query(creation(sink));
+  await client.query(`GRANT SELECT, INSERT, UPDATE ON public.${quoted(sink.table)} TO waybill_worker`);
+  await ensureSinkPolicy(client, sink.table);
 }
 
 /** Waybill’s own columns come around those of the output: the tenant first, the origin last. */
@@ -51,7 +28,7 @@ function creation(sink: SinkManifest): string {
     ...sink.columns.map((c) => `${quoted(c.name)} ${c.type}${c.nullable ? '' : ' NOT NULL'}`),
     `_run text COLLATE "C" NOT NULL`,
     `_position bigint NOT NULL`,
-    ...(sink.key === 'row-digest' ? [`_digest text COLLATE "C" NOT NULL`] : []),
+    ...(!keyColumns(sink) ? [`_digest text COLLATE "C" NOT NULL`] : []),
     `PRIMARY KEY (${keyOf(sink).map(quoted).join(', ')})`,
   ];
   return `CREATE TABLE public.${quoted(sink.table)} (\n${columns.join(',\n')}\n)`;
@@ -62,7 +39,7 @@ interface ExistingTable {
   key: string[];
 }
 
-async function readTable(client: pg.ClientBase, table: string): Promise<ExistingTable | undefined> {
+async function readTable(client: ClientBase, table: string): Promise<ExistingTable | undefined> {
   const { rows } = await client.query<{
     name: string;
     type: string;

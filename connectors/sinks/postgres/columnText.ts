@@ -1,6 +1,6 @@
-import { inspect, inspectText } from '../../connectors/formats/ndjson/readJson.ts';
-import type { SqlType } from '../../domain/pipelines/manifest.ts';
-import type { RejectionCode } from '../../domain/runs/rejection.ts';
+import type { SqlType } from '../../../domain/pipelines/manifest.ts';
+import type { RejectionCode } from '../../../domain/runs/rejection.ts';
+import { inspect, inspectText } from '../../formats/ndjson/readJson.ts';
 
 /** Why PostgreSQL would refuse a value, found here so that it costs one record and not the batch. */
 export interface Unstorable {

@@ -1,4 +1,4 @@
-import { LineWriter } from './lineWriter.ts';
+import { LineWriter } from '../../lineWriter.ts';
 
 /**
  * A PostgreSQL array literal of texts, to be cast to an array of the column’s type. Each text is quoted, so that

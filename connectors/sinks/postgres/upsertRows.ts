@@ -1,15 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
+import type { RowCounts, RowsToWrite } from '../../../domain/connectors/sinkKind.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
-import type { BatchToStore } from '../../../domain/ports/ledger.ts';
-import type { Counts } from '../../../domain/runs/run.ts';
 import { arraysOf, type PostgresRows } from './encodedRows.ts';
-import { keyOf, quoted } from './sinkColumns.ts';
-
-type Landed = Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'> & {
-  /** Whether a row of the table is another one now, if only by its origin. */
-  wrote: boolean;
-};
+import { keyColumns, keyOf, quoted } from './sinkColumns.ts';
 
 /**
  * Brings the rows of a batch into the table and says what became of each. Of two rows with one key the later wins:
@@ -22,7 +16,7 @@ type Landed = Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'> & {
  * So the sum over a run does not depend on where its batches were cut. Runs in the caller’s transaction, which
  * holds the lock of tenant and table.
  */
-export async function upsertRows(client: ClientBase, load: BatchToStore): Promise<Landed> {
+export async function upsertRows(client: ClientBase, load: RowsToWrite): Promise<RowCounts> {
   const { rows, tenant, runId, sink } = load;
   const { count, deduplicated } = rows;
   if (count === 0) return { stored: 0, unchanged: 0, deduplicated, wrote: false };
@@ -49,14 +43,13 @@ export async function upsertRows(client: ClientBase, load: BatchToStore): Promis
 /** Of the rows that were not written: what still comes from an earlier run must be equal, or it would be written. */
 async function countUnchanged(
   client: ClientBase,
-  { tenant, runId, sink, rows }: BatchToStore,
+  { tenant, runId, sink, rows }: RowsToWrite,
 ): Promise<number> {
   const { columns, digests } = rows as PostgresRows;
   const { text, name } = statement(sink, unchangedSql);
-  const keys =
-    sink.key === 'row-digest'
-      ? [digests]
-      : sink.key.map((key) => columns[sink.columns.findIndex((c) => c.name === key)]);
+  const keys = !keyColumns(sink)
+    ? [digests]
+    : keyColumns(sink)!.map((key) => columns[sink.columns.findIndex((c) => c.name === key)]);
   const { rows: answer } = await client.query<{ unchanged: string }>({
     name,
     text,
@@ -81,7 +74,7 @@ function upsertSql(sink: SinkManifest): string {
 /** The columns of a row on its way, in the order of `EncodedRows`. */
 export function incomingOf(sink: SinkManifest): { name: string; type: string }[] {
   const columns = sink.columns.map((c) => ({ name: quoted(c.name), type: c.type as string }));
-  const digest = sink.key === 'row-digest' ? [{ name: '_digest', type: 'text' }] : [];
+  const digest = !keyColumns(sink) ? [{ name: '_digest', type: 'text' }] : [];
   return [...columns, ...digest, { name: '_position', type: 'bigint' }];
 }
 
@@ -118,13 +111,12 @@ export function upsertFrom(sink: SinkManifest, rows: string): string {
 }
 
 function unchangedSql(sink: SinkManifest): string {
-  const key =
-    sink.key === 'row-digest'
-      ? [{ name: '_digest', type: 'text' }]
-      : sink.key.map((name) => ({
-          name: quoted(name),
-          type: sink.columns.find((c) => c.name === name)!.type,
-        }));
+  const key = !keyColumns(sink)
+    ? [{ name: '_digest', type: 'text' }]
+    : keyColumns(sink)!.map((name) => ({
+        name: quoted(name),
+        type: sink.columns.find((c) => c.name === name)!.type,
+      }));
   return `
     SELECT count(*) AS unchanged
       FROM unnest(${key.map((c, i) => `$${i + 3}::${c.type}[]`).join(', ')}) AS i (${key.map((c) => c.name).join(', ')})
