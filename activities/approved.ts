@@ -11,44 +11,44 @@ import type { StandingApproval } from '../domain/ports/approvals.ts';
 import { requesterOf } from '../domain/principal.ts';
 import type { Credential } from '../domain/revocation.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
-import type { Dependencies } from './index.ts';
+import { needsApproval, subjectBeforeIngest } from './approvalSubject.ts';
+import type { Dependencies } from './dependencies.ts';
 import { definitionOf, digestOf, runOf } from './run.ts';
-import { mustWait, shownBeforeIngest } from './shown.ts';
 
-/** Runs of which it is known that they were let through; that is never taken back. */
-const passed = new Set<string>();
-const passedMax = 1_000;
+/** Runs that are known to be approved; an approval is never taken back. */
+const approvedRuns = new Set<string>();
+const approvedRunsMax = 1_000;
 
 /**
- * The run at hand, for a step that a gate before `ingest` stands before: it works only once people have let the run through, which
- * is asked of what they have signed and not of the record of it. Throws `ApprovalRequired`.
+ * The current run, for a step behind a gate before `ingest`: the step works only once the run is approved, which
+ * the signatures prove and not the record. Throws `ApprovalRequired`.
  */
 export async function approvedRun(deps: Dependencies): Promise<RunFacts> {
   const run = await runOf(deps);
   const { manifest } = definitionOf(deps);
-  if (manifest.approval?.before !== 'ingest' || passed.has(run.runId)) return run;
+  if (manifest.approval?.before !== 'ingest' || approvedRuns.has(run.runId)) return run;
   const approval = await deps.approvals.find(run);
-  const shown = shownBeforeIngest(deps, run);
+  const shown = subjectBeforeIngest(deps, run);
   if (approval?.state === 'waived') {
-    if (mustWait(deps, run, shown)) throw missing(run, 'it was waived, and would be asked for');
+    if (needsApproval(deps, run, shown)) throw missing(run, 'it was waived, but is required');
   } else {
-    if (approval?.digest !== digestOf(canonicalJson(shown))) throw missing(run, 'another was given');
+    if (approval?.digest !== digestOf(canonicalJson(shown))) throw missing(run, 'it is for another subject');
     const given = await signedApproval(deps, run, approval);
     if (given.some((one) => deps.revocations.find(credentialOfDecision(one))))
-      throw missing(run, 'who gave it is revoked');
+      throw missing(run, 'an approver is revoked');
     if (!given.every(({ claims }) => mayApprove(deps, manifest, claims)))
-      throw missing(run, 'who gave it may not any more');
-    if (!isFilledIn(deps, approval)) throw missing(run, 'its form is not filled in');
+      throw missing(run, 'an approver is not permitted any more');
+    if (!hasValidForms(deps, approval)) throw missing(run, 'its form is not complete');
   }
-  if (passed.size >= passedMax) passed.delete(passed.values().next().value!);
-  passed.add(run.runId);
+  if (approvedRuns.size >= approvedRunsMax) approvedRuns.delete(approvedRuns.values().next().value!);
+  approvedRuns.add(run.runId);
   return run;
 }
 
 /**
- * What lets the run through, as each approver has signed it about exactly this digest: so many different people as the definition
- * asks for, each of them one that may decide, and nobody against it. Nothing that a table or a workflow says of a decision is
- * believed. Throws `ApprovalRequired`, and `KeysUnavailable` where it cannot be known.
+ * The signed decisions that approve the run: over exactly this digest, by as many distinct people as the definition
+ * asks for, each of them eligible, and no rejection. Nothing that a table or a workflow says about a decision is
+ * trusted. Throws `ApprovalRequired`, `KeysUnavailable`.
  */
 export async function signedApproval(
   deps: Dependencies,
@@ -62,17 +62,17 @@ export async function signedApproval(
   const votes = signed.map(({ claims }, i) => {
     const problem =
       mismatch(deps, run, claims, approval) ??
-      unfit(deps, terms, approval, claims) ??
+      ineligibility(deps, terms, approval, claims) ??
       (isDetail(claims, counted[i]!) ? undefined : 'comment or form');
     if (problem) throw missing(run, `${claims.jti}: ${problem}`);
     return { vote: claims.tctx.vote, by: requesterOf(approverOf(claims)), counted: true as const };
   });
   if (tally(votes, terms.quorum) !== 'approved')
-    throw missing(run, `${votes.length} signed votes do not suffice`);
+    throw missing(run, `${votes.length} signed votes are too few`);
   return signed;
 }
 
-/** What the policy of now says of `approve` on the run at hand, by its definition. Throws `PolicyUnavailable`. */
+/** Whether the current policy permits `approve` on the current run. Throws `PolicyUnavailable`. */
 export function mayApprove(deps: Dependencies, definition: DefinitionFacts, claims: DecisionClaims): boolean {
   const principal = approverOf(claims);
   const { kind: _, tenant, ...pipeline } = pipelineResourceOf(definition, principal.tenant);
@@ -82,12 +82,12 @@ export function mayApprove(deps: Dependencies, definition: DefinitionFacts, clai
 }
 
 /**
- * Whether all that counted was filled in as the code of the definition asks for: a worker that has other code by now has counted
- * it by its JSON Schema alone.
+ * Whether the form of every counted decision fits the schema in the definition’s code: a worker without that code has checked
+ * only its JSON Schema.
  */
-export function isFilledIn(deps: Dependencies, { decisions }: StandingApproval): boolean {
+export function hasValidForms(deps: Dependencies, { decisions }: StandingApproval): boolean {
   const { form: asked } = definitionOf(deps).approval;
-  return decisions.every(({ counted, vote, form }) => counted !== true || fits(asked, vote, form));
+  return decisions.every(({ counted, vote, form }) => counted !== true || isValidForm(asked, vote, form));
 }
 
 /** Whether comment and form are those that were signed. */
@@ -98,8 +98,8 @@ export function isDetail(
   return digestOf(canonicalJson({ comment, form })) === tctx.detailDigest;
 }
 
-/** Who rejects may leave it out. */
-export function fits(
+/** A rejection may omit the form. */
+export function isValidForm(
   asked: ApprovalCode['form'],
   vote: DecisionClaims['tctx']['vote'],
   form: DecisionMessage['form'] | undefined,
@@ -108,13 +108,13 @@ export function fits(
   return (vote === 'reject' && form == null) || asked.safeParse(form ?? {}).success;
 }
 
-/** All of a decision that somebody may have revoked. */
+/** The parts of a decision that may have been revoked. */
 export function credentialOfDecision({ claims, key }: VerifiedGrant<DecisionClaims>): Credential {
   const { sub, req, tctx } = claims;
   return { tenant: tctx.tenant, principals: [sub], issuedAtS: req.iat, outlastsSession: true, key };
 }
 
-/** In what a decision was signed for something else than this run and approval. */
+/** What differs between a decision and this run and approval, or `undefined`. */
 export function mismatch(
   deps: Dependencies,
   run: RunFacts,
@@ -125,12 +125,12 @@ export function mismatch(
   if (tctx.namespace !== deps.grant().claims.tctx.namespace) return 'namespace';
   if (tctx.workflowId !== run.runId) return 'workflow';
   if (approval && tctx.approval !== approval.id) return 'approval';
-  if (approval && tctx.shownDigest !== approval.digest) return 'what was shown';
+  if (approval && tctx.shownDigest !== approval.digest) return 'subject';
   return undefined;
 }
 
-/** After an escalation others may decide too; that is the one thing that only the record of the approval says. */
-function unfit(
+/** After an escalation more roles may decide. */
+function ineligibility(
   deps: Dependencies,
   terms: ApprovalManifest,
   { escalated }: StandingApproval,

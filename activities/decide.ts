@@ -8,14 +8,14 @@ import { principalOf } from '../domain/grants/grant.ts';
 import type { StandingApproval } from '../domain/ports/approvals.ts';
 import { requesterOf } from '../domain/principal.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
-import { type ApprovalStatus, approvalStatusOf } from './approvalStatus.ts';
-import { credentialOfDecision, fits, isDetail, mayApprove, mismatch } from './approved.ts';
-import type { Dependencies } from './index.ts';
+import { credentialOfDecision, isDetail, isValidForm, mayApprove, mismatch } from './approved.ts';
+import type { Dependencies } from './dependencies.ts';
+import { type ApprovalStatus, approvalStatusOf } from './processApprovalTimers.ts';
 import { audited, deployedOf, runOf } from './run.ts';
 
 /**
- * Counts a decision, or says why it counts for nothing; either is recorded. Housekeeping of the run: whoever decided acts by what
- * they have signed, not by the grant of the run. `null`: the run has no approval.
+ * Counts a decision or rejects it with a code; both are recorded. A housekeeping step: the approver acts by their signature, not by
+ * the grant of the run. `null`: the run has no approval.
  */
 export async function decideStep(
   deps: Dependencies,
@@ -32,26 +32,26 @@ export async function decideOn(
   sent: DecisionMessage,
 ): Promise<{ counted: true | string; approval: StandingApproval | undefined }> {
   const message = DecisionMessage.safeParse(sent);
-  if (!message.success) return refuse(deps, run, 'DecisionInvalid', 'malformed');
+  if (!message.success) return reject(deps, run, 'DecisionInvalid', 'malformed');
   const { token, comment, form } = message.data;
   const verified = await identify(deps, token);
-  if (typeof verified === 'string') return refuse(deps, run, 'DecisionInvalid', verified);
+  if (typeof verified === 'string') return reject(deps, run, 'DecisionInvalid', verified);
   const { claims } = verified;
   const other =
     mismatch(deps, run, claims) ?? (isDetail(claims, message.data) ? undefined : 'comment or form');
-  if (other) return refuse(deps, run, 'DecisionMismatch', other, claims.jti);
+  if (other) return reject(deps, run, 'DecisionMismatch', other, claims.jti);
   const by = requesterOf(approverOf(claims));
-  const refusal = judge(deps, run, verified, form);
+  const refusal = checkDecision(deps, run, verified, form);
   const made = { claims, jws: token, by, comment, form, refusal };
   const decided = await deps.approvals.decide(run, made, (action, detail, outcome = 'success') => ({
     ...audited(deps, action, detail),
     outcome,
     actor: { id: by.id, kind: by.kind },
   }));
-  return decided ?? refuse(deps, run, 'DecisionMismatch', 'approval', claims.jti);
+  return decided ?? reject(deps, run, 'DecisionMismatch', 'approval', claims.jti);
 }
 
-/** The verified decision, or the code of what is wrong with it. Throws `KeysUnavailable`, for then nobody knows. */
+/** The verified decision, or the code of its fault. Throws `KeysUnavailable`. */
 async function identify(
   { decisions }: Dependencies,
   token: string,
@@ -65,11 +65,11 @@ async function identify(
 }
 
 /**
- * Today’s answer, in the order in which every path asks. It needs no code of the pipeline, which may be deployed anew while people
- * think: the record of the run says what the policy asks, and that of the approval how the form looks. Whatever lets the run through
- * asks both again of the code. Throws `RevocationsUnavailable`, `PolicyUnavailable`.
+ * The current answer, in the order of checks on every path. It needs no code of the pipeline, which may be deployed again while
+ * approvers decide: the record of the run has what the policy needs, and the approval has the form’s JSON Schema. The publishing
+ * step checks both again with the code. Throws `RevocationsUnavailable`, `PolicyUnavailable`.
  */
-function judge(
+function checkDecision(
   deps: Dependencies,
   { definition }: RunFacts,
   verified: VerifiedGrant<DecisionClaims>,
@@ -88,12 +88,12 @@ function judge(
     if (refusal) return refusal;
     if (deps.nowS() >= claims.exp) return 'DecisionInvalid';
     const form = code ? code.form : formSchemaOf(approval.terms.form);
-    return fits(form, claims.tctx.vote, filledIn) ? undefined : 'FormInvalid';
+    return isValidForm(form, claims.tctx.vote, filledIn) ? undefined : 'FormInvalid';
   };
 }
 
-/** Of what does not verify nothing is believed, so nobody is named. */
-async function refuse(
+/** An unverified decision names no actor. */
+async function reject(
   deps: Dependencies,
   run: RunFacts,
   code: 'DecisionInvalid' | 'DecisionMismatch',

@@ -5,15 +5,15 @@ import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { redactSource } from '../domain/sources/redactSource.ts';
 import { isPulled } from '../domain/sources/source.ts';
 import { approvedRun } from './approved.ts';
-import type { Dependencies } from './index.ts';
+import type { Dependencies } from './dependencies.ts';
 import { audited, definitionOf, executionOf, scopeOf } from './run.ts';
 import { sinceOf, windowOf } from './window.ts';
 
 /**
- * Reads a file or a URL into batches, while those before are already being worked on. A retry reads on where the
+ * Reads a file or a URL into batches, while earlier batches are already processed. A retry continues where the
  * last batch ended if the source is provably the same version; otherwise it reads from the start again, and bytes
- * that differ from what was recorded end the run as `SourceChanged`. Of a source that is read bit by bit it reads what the
- * runs before have left, which may be nothing.
+ * that differ from the recorded ones end the run as `SourceChanged`. From an incremental source it reads what is new
+ * since the last run, which may be nothing.
  */
 export async function fetchStep(deps: Dependencies): Promise<void> {
   const run = await approvedRun(deps);
@@ -23,7 +23,7 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
 
   const asCaller = run.source.auth === 'caller';
   const signal = Context.current().cancellationSignal;
-  // Throws where the run has ended.
+  // Throws if the run has ended.
   await deps.batches.arrivals(run, executionOf(), 0, 0, signal);
   const window = await windowOf(deps, run);
   const growing = window?.kind === 'bytes' ? window : undefined;
@@ -49,7 +49,7 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   );
   let seen = last !== undefined;
   for await (const batch of batches) {
-    // Reading may take hours, and the right may be withdrawn meanwhile.
+    // Reading may take hours, in which the right may be revoked.
     await deps.recheck();
     await deps.batches.append(run, { ...batch, ...(version !== null && { sourceVersion: version }) });
     seen = true;
@@ -63,8 +63,8 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
 }
 
 /**
- * What a retry reads on behind. It is asked of the record and not of the attempt before: whoever reaches Temporal can send a
- * heartbeat in the name of that.
+ * The last batch, behind which a retry continues. It comes from the record and not from a heartbeat, which every client that
+ * reaches Temporal can send.
  */
 async function lastOfThisVersion(
   deps: Dependencies,

@@ -1,13 +1,13 @@
 import { WaybillError } from '../domain/errors.ts';
 import { imbalance } from '../domain/runs/run.ts';
 import type { RunOutcome } from '../domain/runs/runFacts.ts';
-import type { Dependencies } from './index.ts';
-import { knownReason } from './reason.ts';
+import type { Dependencies } from './dependencies.ts';
 import { audited, runOf, scopeOf } from './run.ts';
+import { knownReason } from './suspension.ts';
 
 /**
- * Records how a run ended, once, with counts summed from what is on record rather than from what the workflow believes.
- * A run that claims to be complete while a batch is missing or its counts do not add up fails as `CountsMismatch`.
+ * Records the end of a run, once, with counts from the record rather than from the workflow.
+ * A run that claims completion while a batch is missing or its counts do not add up fails as `CountsMismatch`.
  */
 export async function finalizeStep(
   deps: Dependencies,
@@ -18,7 +18,7 @@ export async function finalizeStep(
   let wrong: string | undefined;
   let completes = endOf(end.state) === 'completed';
   const recorded = await deps.runs.end(run, ({ counts, stored, batches, nothingNew }) => {
-    // All of it or nothing is in the ledger then, and readers of the table see it, whatever came too late to prevent it.
+    // The ledger then has all batches or none, and published rows are visible, whatever arrived too late to prevent it.
     const published = deps.grant().claims.tctx.steps.includes('publish') && batches > 0 && stored === batches;
     const state = published ? 'completed' : endOf(end.state);
     completes = state === 'completed';
@@ -44,7 +44,7 @@ export async function finalizeStep(
   return recorded;
 }
 
-/** What a workflow that somebody drives by hand calls an end need not be one. */
+/** A workflow that a client drives by hand may name a state that is no end. */
 function endOf(state: string): RunOutcome['state'] {
   return state === 'completed' || state === 'cancelled' ? state : 'failed';
 }

@@ -1,13 +1,13 @@
 import type { FiringAnswer, Scheduler } from '../domain/ports/scheduler.ts';
 import type { FiringRef } from '../domain/schedules/firing.ts';
 
-/** All that a firing needs of the world: who it is, and somebody to ask. */
+/** The ports of `fireSchedule`: which firing this is, and the API to ask. */
 export interface FirerDependencies {
   firing(): { schedule: string; execution: FiringRef };
   scheduler: Scheduler;
 }
 
-/** The activity of `fireSchedule`. It takes no argument: what it is about, Temporal says. */
+/** The activity of `fireSchedule`. It takes no argument: Temporal says which schedule and time it is. */
 export function createFirer({ firing, scheduler }: FirerDependencies) {
   return {
     fire(): Promise<FiringAnswer> {

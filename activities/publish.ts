@@ -6,18 +6,18 @@ import type { Publication } from '../domain/ports/ledger.ts';
 import type { StagedBatch } from '../domain/ports/stages.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
-import { credentialOfDecision, isFilledIn, mayApprove, signedApproval } from './approved.ts';
-import { encodedBatches } from './encodedBatches.ts';
-import type { Dependencies } from './index.ts';
+import { needsApproval, subjectBeforePublish } from './approvalSubject.ts';
+import { credentialOfDecision, hasValidForms, mayApprove, signedApproval } from './approved.ts';
+import type { Dependencies } from './dependencies.ts';
 import { audited, definitionOf, digestOf, runOf } from './run.ts';
-import { mustWait, shownBeforePublish } from './shown.ts';
+import { encodedBatches } from './stage.ts';
 import { deadLettersOf } from './store.ts';
 
 /**
- * Brings all rows of the run into the database at once, if people have let exactly this through: what would be shown to them now
- * is made again, in the very transaction, and must have the digest that they have signed, and each of them must still be one who
- * may. `stale`: that is not so, and people are to be asked anew. Throws `ApprovalRequired`, which is none of these: a workflow came
- * here without having been let.
+ * Publishes all rows of the run in one transaction, if approvers have signed exactly this: the step builds the subject again, in
+ * that transaction, and its digest must be the signed one, and each approver must still be permitted.
+ * `stale`: the digest differs, and approval is requested again. Throws `ApprovalRequired` where a workflow comes here without
+ * approval.
  */
 export async function publishStep(
   deps: Dependencies,
@@ -29,11 +29,11 @@ export async function publishStep(
   if (!approval) throw new WaybillError('ApprovalRequired', { detail: `${run.runId} was never asked about` });
   const waived = approval.state === 'waived';
   const given = waived ? [] : await signedApproval(deps, run, approval);
-  // Between the first vote and the last there may be days.
+  // Days may pass between the first vote and the last.
   const stillMay = () =>
-    given.every(({ claims }) => mayApprove(deps, manifest, claims)) && isFilledIn(deps, approval);
+    given.every(({ claims }) => mayApprove(deps, manifest, claims)) && hasValidForms(deps, approval);
   const staged = await deps.stages.listStaged(run);
-  const describe = await shownBeforePublish(deps, run, staged);
+  const describe = await subjectBeforePublish(deps, run, staged);
 
   const published = await deps.ledger.publishRun({
     tenant: run.tenant,
@@ -49,7 +49,7 @@ export async function publishStep(
     batches: () => batchesOf(deps, run, staged),
     permits: (found) => {
       const shown = describe(found);
-      if (waived) return !mustWait(deps, run, shown);
+      if (waived) return !needsApproval(deps, run, shown);
       return digestOf(canonicalJson(shown)) === approval.digest && stillMay();
     },
     audit: (counts) => {

@@ -8,11 +8,11 @@ import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { ObjectScope } from '../domain/ports/objects.ts';
 import type { Work } from '../domain/ports/stages.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
-import type { Dependencies } from './index.ts';
+import type { Dependencies } from './dependencies.ts';
 
 /**
  * The run that the verified grant names, never one that an argument names. The record must agree with the grant
- * on whose it is and what it runs; a difference means that one of the two was tampered with.
+ * on principal, definition and input; a difference means that one of the two was tampered with.
  */
 export async function runOf(deps: Dependencies): Promise<RunFacts> {
   const { claims } = deps.grant();
@@ -28,8 +28,8 @@ export async function runOf(deps: Dependencies): Promise<RunFacts> {
 }
 
 /**
- * All that is known of a batch. A step that was let in works, so a run that still counts as suspended does so no more: after
- * a reset, or where the run began anew, nobody else says so.
+ * The record of a batch and its stages. An authorized step works, so it also ends a recorded suspension: after
+ * a reset, or a restart of the run, no other step does.
  */
 export async function workOf(deps: Dependencies, run: RunFacts, seq: number): Promise<Work> {
   const work = await deps.stages.findWork(run, executionOf(), seq);
@@ -37,23 +37,23 @@ export async function workOf(deps: Dependencies, run: RunFacts, seq: number): Pr
   return work;
 }
 
-/** Temporal’s id of the execution at hand; a run has several where it continued as new, or was reset. */
+/** Temporal’s id of the current execution; a run has several if it continued as new or was reset. */
 export function executionOf(): string {
   return Context.current().info.workflowExecution!.runId;
 }
 
-/** Lower-case hex SHA-256, as grants have it. */
+/** Lower-case hex SHA-256, as in grants. */
 export function digestOf(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** Exactly the definition that was accepted; another worker may have it where this one does not. */
+/** Exactly the accepted definition. Throws `DefinitionUnavailable`; another worker may have it. */
 export function definitionOf(deps: Dependencies): LoadedPipeline {
   const { pipeline, definitionDigest } = deps.grant().claims.tctx;
   return deps.definitions.require(pipeline, definitionDigest);
 }
 
-/** The same, or `undefined` where this worker has another one, or none. */
+/** The same, or `undefined` if this worker has another one or none. */
 export function deployedOf(deps: Dependencies): LoadedPipeline | undefined {
   const { pipeline, definitionDigest } = deps.grant().claims.tctx;
   const found = deps.definitions.find(pipeline);
@@ -64,7 +64,7 @@ export function scopeOf(run: RunFacts): ObjectScope {
   return { tenant: run.tenant, runId: run.runId };
 }
 
-/** An audit event of the step at hand, by the person whose grant it acts under. */
+/** An audit event of the current step; the actor is the principal of its grant. */
 export function audited(deps: Dependencies, action: string, detail: AuditEvent['detail'] = {}): AuditEvent {
   const grant = deps.grant().claims;
   const decision = deps.decision();

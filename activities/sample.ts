@@ -1,13 +1,13 @@
 import type { StagedBatch } from '../domain/ports/stages.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
-import type { Dependencies } from './index.ts';
+import type { Dependencies } from './dependencies.ts';
 import { definitionOf, scopeOf } from './run.ts';
 
 const rowsMax = 20;
-/** Batches that are looked into; a run may filter everything that comes first. */
+/** How many batches are searched for rows; a run may filter all rows of the first ones. */
 const batchesMax = 16;
 
-/** Keeps the first rows that would be published, as an object of the run: a JSON array of rows, each with its columns by name. */
+/** Stores the first rows that the run would publish as an object of the run: a JSON array of rows, each with its columns by name. */
 export async function sampleOf(
   deps: Dependencies,
   run: RunFacts,

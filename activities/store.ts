@@ -6,14 +6,14 @@ import type { Batch, StageOutput } from '../domain/runs/batch.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { approvedRun } from './approved.ts';
-import type { Dependencies } from './index.ts';
+import type { Dependencies } from './dependencies.ts';
 import { audited, definitionOf, scopeOf, workOf } from './run.ts';
 import { readRejections } from './stage.ts';
 
-/** Bytes of a refused record that its dead letter keeps itself; of a larger one it names object and offset. */
+/** A dead letter keeps the raw bytes of a record up to this size; for a larger one it names object and offset. */
 const rawBytesMax = 64 * 1024;
 
-/** Brings the rows and the dead letters of a batch into the database, once. */
+/** Stores the rows and dead letters of a batch in the database, once. */
 export async function storeStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await approvedRun(deps);
   const definition = definitionOf(deps);
@@ -21,7 +21,9 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
   if (stored) return landed(stored);
 
   if (!validated || !transformed) {
-    throw new WaybillError('BatchNotFound', { detail: `batch ${seq} of ${run.runId} is not transformed` });
+    throw new WaybillError('StepResultInvalid', {
+      detail: `batch ${seq} of ${run.runId} is not transformed`,
+    });
   }
   const rows = await deps.compute.encode(
     { definition, bytes: await deps.objects.get(scopeOf(run), transformed.digest) },
@@ -46,7 +48,7 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
   return landed(counts);
 }
 
-/** The workflow has already counted what the stages before this one reported. */
+/** Only what this stage adds: the workflow has already counted the stages before it. */
 function landed({ stored, unchanged, deduplicated }: Counts): Partial<Counts> {
   return { stored, unchanged, deduplicated };
 }
@@ -58,13 +60,13 @@ export async function deadLettersOf(
   validated: StageOutput,
   transformed: StageOutput,
 ): Promise<DeadLetter[]> {
-  const refused = [
+  const rejected = [
     ...(await readRejections(deps, run, validated)).map((r) => ({ ...r, stage: 'validate' as const })),
     ...(await readRejections(deps, run, transformed)).map((r) => ({ ...r, stage: 'transform' as const })),
   ];
-  if (refused.length === 0) return [];
+  if (rejected.length === 0) return [];
   const bytes = batch.refused ? undefined : await deps.objects.get(scopeOf(run), batch.digest);
-  return refused.map((rejection) => {
+  return rejected.map((rejection) => {
     const offset = rejection.byteOffset - batch.firstByte;
     return bytes && rejection.byteLength <= rawBytesMax
       ? { ...rejection, raw: bytes.subarray(offset, offset + rejection.byteLength) }

@@ -2,11 +2,11 @@ import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import type { Counts } from '../domain/runs/run.ts';
 import { approvedRun } from './approved.ts';
-import type { Dependencies } from './index.ts';
+import type { Dependencies } from './dependencies.ts';
 import { audited, definitionOf, scopeOf, workOf } from './run.ts';
 import { recordStage } from './stage.ts';
 
-/** Runs the pipeline’s own code on each valid record of a batch, and checks what it returns. */
+/** Runs the pipeline’s transform on each valid record of a batch, and validates what it returns. */
 export async function transformStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await approvedRun(deps);
   const definition = definitionOf(deps);
@@ -14,7 +14,7 @@ export async function transformStep(deps: Dependencies, { seq }: { seq: number }
   if (transformed) return transformed.counts;
 
   if (!validated)
-    throw new WaybillError('BatchNotFound', { detail: `batch ${seq} of ${run.runId} is not validated` });
+    throw new WaybillError('StepResultInvalid', { detail: `batch ${seq} of ${run.runId} is not validated` });
   const result = await deps.compute.transform(
     { definition, parameters: run.parameters, bytes: await deps.objects.get(scopeOf(run), validated.digest) },
     Context.current().cancellationSignal,

@@ -1,11 +1,11 @@
 import { Context } from '@temporalio/activity';
 import type { Counts } from '../domain/runs/run.ts';
 import { approvedRun } from './approved.ts';
-import type { Dependencies } from './index.ts';
+import type { Dependencies } from './dependencies.ts';
 import { audited, definitionOf, scopeOf, workOf } from './run.ts';
-import { recordStage, refusedWhole } from './stage.ts';
+import { recordStage, rejectedWhole } from './stage.ts';
 
-/** Checks each record of a batch against the input schema. What does not fit becomes a rejection, not a failure. */
+/** Validates each record of a batch against the input schema. An invalid record is a rejection, not a failure. */
 export async function validateStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await approvedRun(deps);
   const definition = definitionOf(deps);
@@ -13,7 +13,7 @@ export async function validateStep(deps: Dependencies, { seq }: { seq: number })
   if (validated) return validated.counts;
 
   const result = batch.refused
-    ? refusedWhole(batch)
+    ? rejectedWhole(batch)
     : await deps.compute.validate(
         { definition, batch, bytes: await deps.objects.get(scopeOf(run), batch.digest) },
         Context.current().cancellationSignal,

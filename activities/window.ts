@@ -3,12 +3,12 @@ import type { FieldCursor, SourceManifest } from '../domain/pipelines/manifest.t
 import type { OpenOptions } from '../domain/ports/sources.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Mark, Window } from '../domain/sources/watermark.ts';
-import type { Dependencies } from './index.ts';
+import type { Dependencies } from './dependencies.ts';
 import { definitionOf, digestOf } from './run.ts';
 
 /**
- * What the run reads of a source that is read bit by bit: the watermark is read once, by the first attempt, so that whatever
- * repeats (a retry, a reset, another worker) reads the same. `undefined` where each run reads all there is.
+ * The window that the run reads of an incremental source. The first attempt reads the watermark once, so that every
+ * repetition (a retry, a reset, another worker) reads the same. `undefined` where each run reads everything.
  */
 export async function windowOf(deps: Dependencies, run: RunFacts): Promise<Window | undefined> {
   const { source } = definitionOf(deps).manifest;

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { delimiter } from 'node:path';
 import { z } from 'zod';
-import type { Dependencies } from '../activities/index.ts';
+import type { Dependencies } from '../activities/dependencies.ts';
 import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
 import { addressOf } from '../adapters/postgres/address.ts';
 import { WaybillError } from '../domain/errors.ts';

@@ -1,10 +1,11 @@
 import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
-import { createCourier } from '../activities/deliver.ts';
+import { createWebhookDelivery } from '../activities/deliver.ts';
+import type { Dependencies } from '../activities/dependencies.ts';
 import { createFirer } from '../activities/fire.ts';
-import { createActivities, type Dependencies } from '../activities/index.ts';
+import { createActivities } from '../activities/index.ts';
 import { createScheduler } from '../adapters/keys/scheduler.ts';
 import { payloadConverterPath, workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
-import { courierInterceptor } from '../adapters/temporal/courierInterceptor.ts';
+import { deliveryInterceptor } from '../adapters/temporal/courierInterceptor.ts';
 import { currentFiring, firingInterceptor } from '../adapters/temporal/firingInterceptor.ts';
 import type { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
@@ -49,8 +50,8 @@ export async function createPollers({ settings, connection, identity, dependenci
   const deliveries = await Worker.create({
     ...shared,
     taskQueue: deliveryQueueOf(taskQueue),
-    activities: createCourier(dependencies),
-    interceptors: { activity: [(context) => courierInterceptor(context, dependencies.audit)] },
+    activities: createWebhookDelivery(dependencies),
+    interceptors: { activity: [(context) => deliveryInterceptor(context, dependencies.audit)] },
     maxConcurrentActivityTaskExecutions: 64,
   });
   const firings = await Worker.create({

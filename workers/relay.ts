@@ -146,7 +146,7 @@ async function handOver({ client }: RelayOptions, entry: OutboxEntry): Promise<v
     client.withDeadline(Date.now() + acceptWithinMs, () =>
       carryingGrant(entry.grant, () =>
         handle.startUpdate(replaceGrant, {
-          updateId: `adopt-${entry.id}`,
+          updateId: `replace-grant-${entry.id}`,
           waitForStage: WorkflowUpdateStage.ACCEPTED,
         }),
       ),

@@ -1,6 +1,6 @@
 import { Client } from '@temporalio/client';
 import { pino } from 'pino';
-import type { Dependencies } from '../activities/index.ts';
+import type { Dependencies } from '../activities/dependencies.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
 import { createPublishedKeys } from '../adapters/keys/publishedKeys.ts';

@@ -4,39 +4,39 @@ import { suspends } from '../domain/grants/refusal.ts';
 import { addCounts, type Counts } from '../domain/runs/run.ts';
 import type { RunReason } from '../domain/runs/runFacts.ts';
 import { describeProgress } from './details.ts';
-import { reasonOf } from './failure.ts';
+import { invalidResult, reasonOf } from './failure.ts';
 import { isHistoryLong } from './history.ts';
 import type { Cursor, RunInput } from './messages.ts';
 import { stepsOf } from './steps.ts';
 
-/** Whatever the input says, which somebody may have written by hand. */
+/** The bound for the input’s value, which a client of Temporal may have chosen. */
 const concurrencyMax = 64;
 
 /**
- * How a movement ended: all is stored, or prepared where it is published as a whole; the history is so long that the rest belongs
- * into a new one; a right was withdrawn.
+ * Why the scheduler stopped: all batches are stored (or transformed, where the run publishes them as a whole); the history is so long
+ * that the run continues as new; a right was revoked.
  */
 export type StopReason = { cause: 'finished' } | Interruption;
-export type Interruption = { cause: 'history' } | { cause: 'withdrawn'; reason: RunReason };
+export type Interruption = { cause: 'history' } | { cause: 'revoked'; reason: RunReason };
 
 /**
- * What is under way, and what may begin next. Whenever something ends, `advance` begins all that has become
- * possible; when nothing is under way any more, the movement is over. It is a small state machine rather than lanes
- * that wait for conditions, because the SDK takes a stack trace of every promise that a workflow makes.
+ * Schedules the steps of the batches of one run. Whenever a step ends, `advance` starts every step that has become
+ * possible; the scheduler is done when no step is in flight. It is a state machine rather than concurrent loops,
+ * because the SDK takes a stack trace of every promise that a workflow makes.
  */
 export class BatchScheduler {
   private readonly steps: Activities;
-  /** Prepared batches at or beyond `cursor.prepared`. */
+  /** Transformed batches at or beyond `cursor.transformed`. */
   private readonly ready: Set<number>;
   private readonly arrivals = new CancellationScope();
   private next: number;
-  private underWay = 0;
-  private preparing = 0;
+  private inFlight = 0;
+  private transforming = 0;
   private storing = false;
-  private awaiting = false;
+  private ingesting = false;
   private fetching = false;
-  /** Why nothing more is begun, while what is under way ends. */
-  private halting: StopReason | undefined;
+  /** Set once no further step is started, while those in flight end. */
+  private stopping: StopReason | undefined;
   private failure: { error: unknown } | undefined;
   private readonly input: RunInput;
   private readonly cursor: Cursor;
@@ -48,7 +48,7 @@ export class BatchScheduler {
     input: RunInput,
     cursor: Cursor,
     scope: CancellationScope,
-    resolve: (halt: StopReason) => void,
+    resolve: (reason: StopReason) => void,
     reject: (error: unknown) => void,
   ) {
     this.input = input;
@@ -57,57 +57,58 @@ export class BatchScheduler {
     this.resolve = resolve;
     this.reject = reject;
     this.steps = stepsOf(input);
-    this.next = cursor.prepared;
+    this.next = cursor.transformed;
     this.ready = new Set(cursor.ahead);
   }
 
   advance(): void {
-    this.haltIfLong();
-    if (!this.failure && !this.halting) {
+    this.stopIfHistoryIsLong();
+    if (!this.failure && !this.stopping) {
       this.fetch();
-      this.awaitArrivals();
+      this.ingest();
       while (
-        this.preparing < Math.min(this.input.concurrency, concurrencyMax) &&
-        this.next < this.cursor.known
+        this.transforming < Math.min(this.input.concurrency, concurrencyMax) &&
+        this.next < this.cursor.received
       )
-        this.prepare(this.next++);
+        this.transform(this.next++);
       this.storeNext();
     }
-    if (this.underWay > 0) return;
+    if (this.inFlight > 0) return;
     if (this.failure) this.reject(this.failure.error);
     else this.resolve(this.end());
   }
 
   private end(): StopReason {
     this.settleCursor();
-    const { sealed, prepared, stored, known } = this.cursor;
-    const moved = this.input.gate === 'publish' ? prepared : stored;
-    return sealed && moved === known ? { cause: 'finished' } : this.halting!;
+    const { inputComplete, transformed, stored, received } = this.cursor;
+    const moved = this.input.gate === 'publish' ? transformed : stored;
+    return inputComplete && moved === received ? { cause: 'finished' } : this.stopping!;
   }
 
-  /** Everything has let go, and the cursor says again what is prepared: all up to the first batch that is not. */
+  /** No step is in flight: `cursor.transformed` covers all batches up to the first that is not transformed. */
   private settleCursor(): void {
     const { cursor, ready } = this;
-    while (ready.has(cursor.prepared) || cursor.prepared < cursor.stored) ready.delete(cursor.prepared++);
+    while (ready.has(cursor.transformed) || cursor.transformed < cursor.stored)
+      ready.delete(cursor.transformed++);
     if (ready.size > 0) cursor.ahead = [...ready].sort((a, b) => a - b);
     else delete cursor.ahead;
   }
 
-  private haltIfLong(): void {
-    if (isHistoryLong()) this.halt({ cause: 'history' });
+  private stopIfHistoryIsLong(): void {
+    if (isHistoryLong()) this.stop({ cause: 'history' });
   }
 
-  private halt(halt: StopReason): void {
-    if (this.halting) return;
-    this.halting = halt;
-    // Waiting for arrivals, or reading on, is taken up again where it stood.
+  private stop(reason: StopReason): void {
+    if (this.stopping) return;
+    this.stopping = reason;
+    // `ingest` and `fetch` resume where they stood.
     this.arrivals.cancel();
   }
 
   private fetch(): void {
     if (this.cursor.fetched || this.fetching) return;
     this.fetching = true;
-    this.begin(
+    this.start(
       this.arrivals.run(() => this.steps.fetch()),
       () => {
         this.cursor.fetched = true;
@@ -115,29 +116,31 @@ export class BatchScheduler {
     );
   }
 
-  private awaitArrivals(): void {
+  private ingest(): void {
     const { cursor } = this;
-    if (cursor.sealed || this.awaiting) return;
-    this.awaiting = true;
-    this.begin(
-      this.arrivals.run(() => this.steps.ingest({ after: cursor.known })),
-      ({ known, sealed }) => {
-        this.awaiting = false;
-        cursor.known = known;
-        cursor.sealed = sealed;
+    if (cursor.inputComplete || this.ingesting) return;
+    this.ingesting = true;
+    const fetchedBefore = cursor.fetched && this.input.pulled;
+    this.start(
+      this.arrivals.run(() => this.steps.ingest({ after: cursor.received })),
+      (arrived) => {
+        this.ingesting = false;
+        if (!isPossible(arrived, cursor, fetchedBefore)) throw invalidResult('ingest');
+        cursor.received = arrived.received;
+        cursor.inputComplete = arrived.inputComplete;
       },
     );
   }
 
-  private prepare(seq: number): void {
+  private transform(seq: number): void {
     if (this.ready.has(seq)) return;
-    this.preparing++;
-    this.begin(this.steps.validate({ seq }), (validated) => {
-      if (this.halting?.cause === 'withdrawn') return;
-      this.begin(this.steps.transform({ seq }), (transformed) => {
-        this.preparing--;
+    this.transforming++;
+    this.start(this.steps.validate({ seq }), (validated) => {
+      if (this.stopping?.cause === 'revoked') return;
+      this.start(this.steps.transform({ seq }), (transformed) => {
+        this.transforming--;
         this.ready.add(seq);
-        // Both at once: a batch that is refused in between is counted when it is prepared again.
+        // Count both together: a batch that is interrupted in between is counted when it is transformed again.
         this.count(validated);
         this.count(transformed);
       });
@@ -145,17 +148,17 @@ export class BatchScheduler {
   }
 
   /**
-   * One at a time and in the order of the source, and none before the last byte is durable. Where people are asked before
-   * anybody sees a row, all are stored at once, and not here.
+   * Stores one batch at a time, in source order, and none before the last byte is durable. A run that is gated before `publish`
+   * stores all batches at once instead.
    */
   private storeNext(): void {
     if (this.input.gate === 'publish') return;
     const { cursor } = this;
     const seq = cursor.stored;
-    const isReady = seq < cursor.prepared || this.ready.has(seq);
-    if (this.storing || !cursor.sealed || !isReady || seq >= cursor.known) return;
+    const isReady = seq < cursor.transformed || this.ready.has(seq);
+    if (this.storing || !cursor.inputComplete || !isReady || seq >= cursor.received) return;
     this.storing = true;
-    this.begin(this.steps.store({ seq }), (stored) => {
+    this.start(this.steps.store({ seq }), (stored) => {
       this.storing = false;
       this.ready.delete(seq);
       cursor.stored++;
@@ -163,21 +166,21 @@ export class BatchScheduler {
     });
   }
 
-  private begin<T>(work: Promise<T>, onDone: (result: T) => void): void {
-    this.underWay++;
+  private start<T>(work: Promise<T>, onDone: (result: T) => void): void {
+    this.inFlight++;
     work.then(
       (result) => {
-        this.underWay--;
+        this.inFlight--;
         try {
           onDone(result);
         } catch (error) {
-          // Whoever reaches Temporal can complete an activity as they like, and what nobody caught would stop the run for good.
+          // A client of Temporal can complete an activity with any result; an uncaught error would block the workflow for good.
           this.fail(error);
         }
         this.advance();
       },
       (error: unknown) => {
-        this.underWay--;
+        this.inFlight--;
         this.fail(error);
         this.advance();
       },
@@ -185,14 +188,14 @@ export class BatchScheduler {
   }
 
   /**
-   * A withdrawn right lets everything under way come to its end, for it has its own right or is refused by itself. The
-   * first failure of another kind ends the others before the run ends, so that nothing is written after its end.
+   * After a revocation the steps in flight end by themselves: each checks its own right. The first failure of another kind
+   * cancels the others before the run ends, so that no step writes after the end.
    */
   private fail(error: unknown): void {
-    const expected = this.halting && isCancellation(error) && !this.scope.consideredCancelled;
+    const expected = this.stopping && isCancellation(error) && !this.scope.consideredCancelled;
     if (expected || this.failure) return;
     const reason = reasonOf(error);
-    if (suspends(reason.code)) this.halt({ cause: 'withdrawn', reason });
+    if (suspends(reason.code)) this.stop({ cause: 'revoked', reason });
     else {
       this.failure = { error };
       this.scope.cancel();
@@ -203,4 +206,18 @@ export class BatchScheduler {
     this.cursor.counts = addCounts(this.cursor.counts, more);
     setCurrentDetails(describeProgress(this.input, this.cursor));
   }
+}
+
+/**
+ * Whether `ingest` can have returned this: it never takes batches back, and once the source was read to its end it says so. A
+ * batch that it invents ends the run as soon as `validate` does not find it.
+ */
+function isPossible(
+  { received, inputComplete }: { received: number; inputComplete: boolean },
+  cursor: Cursor,
+  fetchedBefore: boolean,
+): boolean {
+  if (!Number.isSafeInteger(received) || received < cursor.received || typeof inputComplete !== 'boolean')
+    return false;
+  return inputComplete || !fetchedBefore;
 }

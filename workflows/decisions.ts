@@ -3,11 +3,10 @@ import {
   CancellationScope,
   condition,
   log,
-  patched,
   setHandler,
   sleep,
 } from '@temporalio/workflow';
-import type { ApprovalStatus } from '../activities/approvalStatus.ts';
+import type { ApprovalStatus } from '../activities/processApprovalTimers.ts';
 import type { ApprovalState } from '../domain/approvals/approval.ts';
 import type { DecisionMessage } from '../domain/approvals/decision.ts';
 import { reasonOf } from './failure.ts';
@@ -17,36 +16,36 @@ import { stepsOf } from './steps.ts';
 const waitingMax = 100;
 const messageBytesMax = 16 * 1024;
 
-/** Signals that cannot be decisions and are recorded all the same, of those that come within a minute. */
-const unreadableMax = 10;
-/** Nothing of such a signal is passed on: the step finds that this is no decision, and records that. */
+/** How many unreadable signals are recorded per minute. */
+const unreadablePerMinuteMax = 10;
+/** Replaces an unreadable signal: the step finds that this is no decision, and records that. */
 const unreadable = {} as DecisionMessage;
 
 interface Waiting {
   message: DecisionMessage;
   counted(state: ApprovalState): void;
-  refused(code: string): void;
+  rejected(code: string): void;
 }
 
-/** Whoever sends a signal hears nothing back. */
-const nobody = { counted: () => {}, refused: () => {} };
+/** A signal has no answer. */
+const noAnswer = { counted: () => {}, rejected: () => {} };
 
 /**
- * What people have decided, one after the other in the order in which it came. Whoever reaches Temporal can send a message, and its
- * handler acts as its sender; so a handler only queues, and the run itself, under its own grant, has an activity verify what was
- * brought. That goes on for as long as the run does, wherever it stands, so that each decision is answered and recorded. What no
- * caller of Waybill would send, too large or of another shape, is refused where it comes as an update, and recorded where it comes
- * as a signal, so many in a minute. Dropped unseen is only what is more than can wait.
+ * The queue of decisions, in order of arrival. Every client that reaches Temporal can send a message, and its
+ * handler acts as its sender. So a handler only queues, and the run itself, under its own grant, has an activity verify the
+ * decision. This works in every state of the run, so that each decision is answered and recorded. A message that is too large or
+ * malformed is rejected as an update; as a signal it is recorded, up to ten a minute. The run drops only what exceeds the
+ * queue.
  */
 export class Decisions {
   private readonly waiting: Waiting[] = [];
   private working = false;
-  /** Signals of this minute that cannot be decisions. */
+  /** Unreadable signals recorded in this minute. */
   private recorded = 0;
   private readonly input: RunInput;
   private readonly onApproval: (approval: ApprovalStatus) => void;
 
-  /** @param onApproval hears how the approval stands after each decision that could be looked at */
+  /** @param onApproval receives the approval’s state after each verified decision */
   constructor(input: RunInput, onApproval: (approval: ApprovalStatus) => void) {
     this.input = input;
     this.onApproval = onApproval;
@@ -57,7 +56,7 @@ export class Decisions {
           this.waiting.push({
             message,
             counted: (state) => resolve({ counted: true, state }),
-            refused: (code) => reject(refusal(code)),
+            rejected: (code) => reject(rejection(code)),
           });
         }),
       { validator: (message) => this.check(message) },
@@ -65,30 +64,28 @@ export class Decisions {
     setHandler(decideBySignal, (message) => {
       try {
         this.check(message as DecisionMessage);
-        this.waiting.push({ message: message as DecisionMessage, ...nobody });
+        this.waiting.push({ message: message as DecisionMessage, ...noAnswer });
       } catch {
         log.warn('dropped a signal that cannot be a decision');
         this.record();
       }
     });
-    // A run that is cancelled still answers what was brought before.
+    // A cancelled run still answers the decisions that arrived before.
     if (input.gate) void CancellationScope.nonCancellable(() => this.work());
   }
 
-  /** Whether all that was brought is answered. */
+  /** Whether every decision is answered. */
   get idle(): boolean {
     return this.waiting.length === 0 && !this.working;
   }
 
   private record(): void {
-    // A run that had such a signal before they were recorded goes on as it began.
-    if (this.input.gate === undefined || this.waiting.length >= waitingMax || !patched('signals-recorded'))
-      return;
-    if (this.recorded === 0) void this.forgetInAMinute();
-    if (this.recorded++ < unreadableMax) this.waiting.push({ message: unreadable, ...nobody });
+    if (this.input.gate === undefined || this.waiting.length >= waitingMax) return;
+    if (this.recorded === 0) void this.resetAfterOneMinute();
+    if (this.recorded++ < unreadablePerMinuteMax) this.waiting.push({ message: unreadable, ...noAnswer });
   }
 
-  private async forgetInAMinute(): Promise<void> {
+  private async resetAfterOneMinute(): Promise<void> {
     await CancellationScope.nonCancellable(() => sleep('1 minute'));
     this.recorded = 0;
   }
@@ -102,27 +99,27 @@ export class Decisions {
     }
   }
 
-  private async take({ message, counted, refused }: Waiting): Promise<void> {
+  private async take({ message, counted, rejected }: Waiting): Promise<void> {
     try {
       const decided = await stepsOf(this.input).decide(message);
       if (decided.approval) this.onApproval(decided.approval);
       if (decided.counted === true) counted(decided.approval!.state);
-      else refused(decided.counted);
+      else rejected(decided.counted);
     } catch (error) {
-      // Whatever a message makes of the step, it ends no run.
-      refused(reasonOf(error).code);
+      // A message never ends the run.
+      rejected(reasonOf(error).code);
     }
   }
 
   private check(message: DecisionMessage): void {
-    if (this.input.gate === undefined) throw refusal('ApprovalNotFound');
-    if (this.waiting.length >= waitingMax) throw refusal('TooManyRequests');
+    if (this.input.gate === undefined) throw rejection('ApprovalNotFound');
+    if (this.waiting.length >= waitingMax) throw rejection('TooManyRequests');
     const { token, comment, form } = message ?? {};
     const shaped =
       typeof token === 'string' &&
       (comment == null || typeof comment === 'string') &&
       (form == null || (typeof form === 'object' && !Array.isArray(form)));
-    if (!shaped || bytesOf(message) > messageBytesMax) throw refusal('DecisionInvalid');
+    if (!shaped || bytesOf(message) > messageBytesMax) throw rejection('DecisionInvalid');
   }
 }
 
@@ -130,10 +127,10 @@ function bytesOf(message: unknown): number {
   return new TextEncoder().encode(JSON.stringify(message)).length;
 }
 
-function refusal(code: string): ApplicationFailure {
+function rejection(code: string): ApplicationFailure {
   return ApplicationFailure.create({
     type: code,
-    message: 'The decision counts for nothing.',
+    message: 'The run rejected the decision. Read the code, then decide again.',
     nonRetryable: true,
   });
 }

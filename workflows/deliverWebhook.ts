@@ -1,16 +1,16 @@
 import { CancellationScope, proxyActivities, workflowInfo } from '@temporalio/workflow';
-import type { Courier } from '../activities/deliver.ts';
+import type { WebhookDeliveryActivities } from '../activities/deliver.ts';
 import { deliveryQueueOf } from '../domain/taskQueues.ts';
-import { courierTimeouts } from './timeouts.ts';
+import { deliveryTimeouts } from './timeouts.ts';
 
 /**
- * One event to one receiver: tried until it is taken, for about three days, then given up, which is recorded. It is given
- * nothing but its id, by which its activities find the one row that they may touch.
+ * Delivers one event to one receiver: retries for about three days, then dead-letters it. Its only input is its workflow id, by which
+ * its activities find the one row that they may touch.
  */
 export async function deliverWebhook(): Promise<'delivered' | 'dead-lettered' | 'over'> {
   const taskQueue = deliveryQueueOf(workflowInfo().taskQueue);
-  const { deliver } = proxyActivities<Courier>({ ...courierTimeouts.deliver, taskQueue });
-  const { abandon } = proxyActivities<Courier>({ ...courierTimeouts.abandon, taskQueue });
+  const { deliver } = proxyActivities<WebhookDeliveryActivities>({ ...deliveryTimeouts.deliver, taskQueue });
+  const { abandon } = proxyActivities<WebhookDeliveryActivities>({ ...deliveryTimeouts.abandon, taskQueue });
   try {
     return await deliver();
   } catch {

@@ -19,8 +19,8 @@ export function describeProgress(
     );
   }
   if (cursor) {
-    const arrived = cursor.sealed ? `${cursor.known}` : `${cursor.known}, more to come`;
-    const moved = input.gate === 'publish' ? `${cursor.prepared} prepared` : `${cursor.stored} stored`;
+    const arrived = cursor.inputComplete ? `${cursor.received}` : `${cursor.received}, more to come`;
+    const moved = input.gate === 'publish' ? `${cursor.transformed} prepared` : `${cursor.stored} stored`;
     lines.push(`Batches: ${moved} of ${arrived}`);
   }
   if (counts) {

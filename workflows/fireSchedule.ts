@@ -21,19 +21,19 @@ import type { runPipeline } from './runPipeline.ts';
 import { firerTimeouts, workflowTaskTimeout } from './timeouts.ts';
 
 /**
- * One time of a schedule. It is told nothing and carries nothing; its activity asks the API, which finds out whether this is a
- * firing that is due and accepts the run in the owner’s name. The run is a child that is waited for, so that
- * Temporal’s policies about overlap and failure see how long it takes and how it ends. Cancelling this cancels the run;
- * ending it otherwise leaves the run alone.
+ * One firing of a schedule. It has no input and carries no grant: its activity asks the API, which checks that the firing is
+ * due and accepts the run in the owner’s name. This workflow waits for the run as its child, so that Temporal’s
+ * overlap and failure policies see its duration and outcome. Cancelling this workflow cancels the run;
+ * terminating it leaves the run alone.
  */
 export async function fireSchedule(): Promise<{ outcome: string; code?: string; run?: string }> {
   const taskQueue = firingQueueOf(workflowInfo().taskQueue);
   const { fire } = proxyActivities<Firer>({ ...firerTimeouts.fire, taskQueue });
   try {
-    // What was accepted has to be begun, or nobody would end it. So nothing comes in between, and then it is cancelled.
+    // An accepted run must start, or it would stay open. So a cancellation waits until the run has started, then reaches it.
     const answer = await CancellationScope.nonCancellable(() => fire());
     if (answer.outcome === 'fired') return await runToEnd(answer.run);
-    setCurrentDetails(`Nothing was begun: ${answer.outcome}, \`${answer.code}\``);
+    setCurrentDetails(`No run was started: ${answer.outcome}, \`${answer.code}\``);
     return answer;
   } catch (error) {
     throw isCancellation(error) ? error : toWorkflowFailure(rootOf(error));
@@ -64,14 +64,14 @@ async function runToEnd({ runId, tenant, principal, summary, grant, manifest }: 
     );
     return { outcome: 'completed', run: runId };
   } catch (error) {
-    // Somebody had this begin again after the run had begun, which goes on by itself.
+    // This workflow was reset after the run had started; the run continues by itself.
     if (error instanceof Error && error.name === 'WorkflowExecutionAlreadyStartedError')
-      return { outcome: 'begun before', run: runId };
+      return { outcome: 'already-started', run: runId };
     throw error;
   }
 }
 
-/** Starts the run whatever happens, and passes a cancellation on to it once it is there, also one that came before. */
+/** Starts the run in any case, and passes a cancellation on once it has started, also an earlier one. */
 async function toEnd(start: () => Promise<ChildWorkflowHandle<typeof runPipeline>>): Promise<void> {
   const { cancelRequested } = CancellationScope.current();
   await CancellationScope.nonCancellable(async () => {

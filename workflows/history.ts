@@ -1,7 +1,7 @@
 import { workflowInfo } from '@temporalio/workflow';
 import { historyEventsMax } from './timeouts.ts';
 
-/** Whether the rest belongs into a new execution. */
+/** Whether the run should continue as new. */
 export function isHistoryLong(): boolean {
   const { continueAsNewSuggested, historyLength } = workflowInfo();
   return continueAsNewSuggested || historyLength > historyEventsMax;

@@ -1,46 +1,46 @@
 import { defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { ApprovalStatus } from '../activities/approvalStatus.ts';
+import type { ApprovalStatus } from '../activities/processApprovalTimers.ts';
 import type { ApprovalState } from '../domain/approvals/approval.ts';
 import type { DecisionMessage } from '../domain/approvals/decision.ts';
 import type { Gate } from '../domain/approvals/gate.ts';
-import { adoptUpdate } from '../domain/grants/grantHeader.ts';
+import { replaceGrantUpdate } from '../domain/grants/grantHeader.ts';
 import type { Counts, RunState } from '../domain/runs/run.ts';
 
-/** What starts a run. Identity is not here: it travels signed in the header. */
+/** The input of `runPipeline`. Identity is not part of it: the header carries the signed grant. */
 export interface RunInput {
   runId: string;
   pipeline: string;
   version: number;
-  /** Whether a `fetch` activity must read the source, rather than an upload that arrives by itself. */
+  /** Whether a `fetch` activity reads the source; otherwise the caller uploads it. */
   pulled: boolean;
-  /** Whether all data is there and so little that the steps run inside workflow tasks, as local activities. */
+  /** Whether the whole input is there and so small that its steps run inside workflow tasks, as local activities. */
   useLocalActivities: boolean;
-  /** Where the run waits for people; absent: nowhere. */
+  /** Where the run waits for approval; absent: it does not wait. */
   gate?: Gate;
   /** Batches validated and transformed at once. */
   concurrency: number;
-  /** How long the grant of the run lasts from its acceptance; a run may stay suspended for as long again. */
+  /** Lifetime of the run’s grant from acceptance; the run may stay suspended for as long again. */
   deadlineMs: number;
   /** Where the execution before this one stopped, when the run continues as new. */
   cursor?: Cursor;
 }
 
-/** How far a run has come. Batches are dense, so a few numbers say it all, however long the input is. */
+/** Progress of a run. Batches are numbered densely, so a few numbers suffice for any input. */
 export interface Cursor {
-  /** Batches `0` to `known - 1` have arrived. */
-  known: number;
-  /** Whether these are all. */
-  sealed: boolean;
+  /** Batches `0` to `received - 1` have arrived. */
+  received: number;
+  /** Whether the received batches are all. */
+  inputComplete: boolean;
   /** Whether `fetch` has read its source to the end. */
   fetched: boolean;
-  /** Batches `0` to `prepared - 1` are validated and transformed. */
-  prepared: number;
-  /** Batches beyond those that are prepared too, where one before them was refused. */
+  /** Batches `0` to `transformed - 1` are validated and transformed. */
+  transformed: number;
+  /** Transformed batches beyond `transformed`, where an earlier batch is still missing. */
   ahead?: number[];
   /** Batches `0` to `stored - 1` are stored. */
   stored: number;
   counts: Counts;
-  /** The approval that was asked for last, of a run that has come to its gate. */
+  /** The approval that was requested last, once the run has reached its gate. */
   approval?: ApprovalStatus;
 }
 
@@ -49,14 +49,14 @@ export interface RunResult {
   counts: Counts;
 }
 
-/** Something may have given a right back: a revocation was lifted, a policy or a definition has changed. */
-export const recheckAuthorization = defineSignal('wake');
+/** A right may be restored: a revocation was lifted, a policy or a definition has changed. */
+export const recheckAuthorization = defineSignal('recheckAuthorization');
 
-/** Brings, in its header, a new grant of the same run. Fails with the code of the refusal where it is not one. */
-export const replaceGrant = defineUpdate<{ grant: string }>(adoptUpdate);
+/** Carries a new grant of the same run in its header. Fails with the code of the rejection. */
+export const replaceGrant = defineUpdate<{ grant: string }>(replaceGrantUpdate);
 
-/** A person has decided. The handler waits for the run to say what came of it; refused, it fails with the code of the refusal. */
+/** A signed decision. The handler waits until the run has verified it; a rejected one fails with the code of the rejection. */
 export const decide = defineUpdate<{ counted: true; state: ApprovalState }, [DecisionMessage]>('decide');
 
-/** The same from other systems, which hear nothing back. */
+/** The same from other systems, without an answer. */
 export const decideBySignal = defineSignal<[unknown]>('decide');

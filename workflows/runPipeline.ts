@@ -15,8 +15,8 @@ import { type Counts, zeroCounts } from '../domain/runs/run.ts';
 import { BatchScheduler, type StopReason } from './batchScheduler.ts';
 import { Decisions } from './decisions.ts';
 import { describeProgress } from './details.ts';
-import { overdue, reasonOf, toWorkflowFailure } from './failure.ts';
-import { type Declined, noteApproval, passGate, publish } from './gate.ts';
+import { deadlineExceeded, reasonOf, toWorkflowFailure } from './failure.ts';
+import { passGate, publish, type Rejected, updateApproval } from './gate.ts';
 import {
   type Cursor,
   type RunInput,
@@ -28,27 +28,26 @@ import { stepsOf } from './steps.ts';
 import { type RecheckRequest, waitUntilAuthorized } from './suspension.ts';
 
 /**
- * One run: batches arrive, each is validated and transformed beside others, and once the last byte is durable they
- * are stored in their order, so that of two records with one key the later in the source wins. A run that people have to let
- * through waits at its gate: before its first byte is read, or with all its rows prepared, which are then published at once. Where
- * a right is withdrawn meanwhile, the run waits, holding nothing, and goes on from where it stood. However it ends, `finalize`
- * records it. Only references and counts pass through here.
+ * One run: batches arrive, are validated and transformed concurrently, and are stored in source order once the last byte is
+ * durable, so that of two records with one key the later in the source wins. A gated run waits for approval before its first byte
+ * is read, or with all rows staged, which are then published at once. When a right is revoked, the run waits, holds nothing,
+ * and later continues from where it stood. `finalize` records every end. Only references and counts pass through the workflow.
  */
 export async function runPipeline(input: RunInput): Promise<RunResult> {
   const cursor = input.cursor ?? freshCursor(input);
-  const awakened = listen(input);
-  const decisions = new Decisions(input, (approval) => noteApproval(input, cursor, approval));
+  const recheck = handleMessages(input);
+  const decisions = new Decisions(input, (approval) => updateApproval(input, cursor, approval));
   const settled = () => condition(() => allHandlersFinished() && decisions.idle);
   try {
     for (;;) {
-      const halt = await goOn(input, cursor);
-      if (halt.cause === 'finished') return await complete(input, settled);
-      if (halt.cause === 'declined') return await decline(input, halt.code, settled);
-      // Continuing as new would lose a cancellation that came with the last thing that was under way.
+      const stop = await advance(input, cursor);
+      if (stop.cause === 'finished') return await complete(input, settled);
+      if (stop.cause === 'rejected') return await recordRejection(input, stop.code, settled);
+      // Continuing as new would lose a cancellation that arrived with the last step in flight.
       if (scopeIsCancelled()) throw new CancelledFailure('The run was cancelled.');
-      if (halt.cause === 'withdrawn') {
-        const outcome = await waitUntilAuthorized(input, cursor, halt.reason, awakened);
-        if (outcome === 'overdue') throw overdue();
+      if (stop.cause === 'revoked') {
+        const outcome = await waitUntilAuthorized(input, cursor, stop.reason, recheck);
+        if (outcome === 'deadline-exceeded') throw deadlineExceeded();
         if (outcome === 'resumed') continue;
       }
       await settled();
@@ -56,22 +55,24 @@ export async function runPipeline(input: RunInput): Promise<RunResult> {
     }
   } catch (error) {
     if (error instanceof ContinueAsNew) throw error;
-    const { state, counts } = await CancellationScope.nonCancellable(() => abandon(input, error, settled));
-    // What was published is published, and whatever came too late to prevent it changes nothing; but what begins again has ended.
+    const { state, counts } = await CancellationScope.nonCancellable(() =>
+      recordFailure(input, error, settled),
+    );
+    // Published rows stay published, whatever arrived too late to prevent it; but a run that starts again has ended.
     if (state === 'completed' && reasonOf(error).code !== 'RunEnded') return { state, counts };
     throw isCancellation(error) ? error : toWorkflowFailure(error);
   }
 }
 
-/** As far as it gets: through its gate and to its end. What is behind it already is passed by without a step. */
-async function goOn(input: RunInput, cursor: Cursor): Promise<StopReason | Declined> {
+/** Advances as far as possible: through the gate and to the end. It skips what the cursor says is done. */
+async function advance(input: RunInput, cursor: Cursor): Promise<StopReason | Rejected> {
   if (input.gate === 'ingest') {
     const at = await passGate(input, cursor);
     if (at.cause !== 'passed') return at;
   }
   const moved = await moveBatches(input, cursor);
-  // A source that holds nothing new leaves nothing to be asked about.
-  if (moved.cause !== 'finished' || input.gate !== 'publish' || cursor.known === 0) return moved;
+  // Without new data there is nothing to approve.
+  if (moved.cause !== 'finished' || input.gate !== 'publish' || cursor.received === 0) return moved;
   const at = await passGate(input, cursor);
   if (at.cause !== 'passed') return at;
   const published = await publish(input, cursor);
@@ -79,25 +80,25 @@ async function goOn(input: RunInput, cursor: Cursor): Promise<StopReason | Decli
 }
 
 /**
- * Two messages, both of which can only make a suspended run ask again: the signal, which anybody may send, and the update,
- * whose grant an activity verifies before the interceptor lets the run carry it.
+ * Two messages, which only make a suspended run check its right again: the signal, which any client may send, and the update,
+ * whose grant an activity verifies before the interceptor replaces the run’s grant.
  */
-function listen(input: RunInput): RecheckRequest {
-  const awakened = { due: false };
+function handleMessages(input: RunInput): RecheckRequest {
+  const recheck = { due: false };
   setHandler(recheckAuthorization, () => {
-    awakened.due = true;
+    recheck.due = true;
   });
   setHandler(
     replaceGrant,
     async () => {
-      const adopted = await stepsOf(input).adopt();
-      awakened.due = true;
-      return adopted;
+      const replaced = await stepsOf(input).replaceGrant();
+      recheck.due = true;
+      return replaced;
     },
-    // Registered so that interceptors of validation run; whose grant it is, only an activity can tell.
+    // Registered so that validation interceptors run; only an activity can verify the grant.
     { validator: () => {} },
   );
-  return awakened;
+  return recheck;
 }
 
 function moveBatches(input: RunInput, cursor: Cursor): Promise<StopReason> {
@@ -116,9 +117,9 @@ async function complete(input: RunInput, settled: () => Promise<void>): Promise<
   return { state: 'completed', counts: outcome.counts };
 }
 
-async function decline(
+async function recordRejection(
   input: RunInput,
-  code: Declined['code'],
+  code: Rejected['code'],
   settled: () => Promise<void>,
 ): Promise<RunResult> {
   const outcome = await recordEnd(input, { state: 'cancelled', reason: { code, message: '' } });
@@ -126,7 +127,7 @@ async function decline(
   return { state: 'cancelled', counts: outcome.counts };
 }
 
-async function abandon(
+async function recordFailure(
   input: RunInput,
   error: unknown,
   settled: () => Promise<void>,
@@ -149,7 +150,14 @@ async function recordEnd(
 }
 
 function freshCursor(input: RunInput): Cursor {
-  return { known: 0, sealed: false, fetched: !input.pulled, prepared: 0, stored: 0, counts: zeroCounts };
+  return {
+    received: 0,
+    inputComplete: false,
+    fetched: !input.pulled,
+    transformed: 0,
+    stored: 0,
+    counts: zeroCounts,
+  };
 }
 
 function scopeIsCancelled(): boolean {

@@ -1,13 +1,13 @@
 import { CancellationScope, proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import { fetchQueueOf } from '../domain/taskQueues.ts';
-import { asCancelled, mayPass } from './failure.ts';
+import { asCancelled, isRetryable } from './failure.ts';
 import type { RunInput } from './messages.ts';
 import { localTimeouts, timeouts } from './timeouts.ts';
 
 type Step = (argument: unknown) => Promise<unknown>;
 
-/** The steps of a run as it may call them: of a quick run near, inside the workflow task; of others as activities. */
+/** The steps of a run: local activities inside the workflow task where `useLocalActivities` is set, activities otherwise. */
 export function stepsOf(input: RunInput): Activities {
   function remote<K extends keyof typeof timeouts>(step: K): Activities[K] {
     const taskQueue = step === 'fetch' ? fetchQueueOf(workflowInfo().taskQueue) : undefined;
@@ -22,8 +22,8 @@ export function stepsOf(input: RunInput): Activities {
   function local<K extends keyof typeof timeouts & keyof typeof localTimeouts>(step: K): Activities[K] {
     const local = proxyLocalActivities<Activities>(localTimeouts[step])[step] as Step;
     const call: Step = (argument) =>
-      toItsEnd(() => local(argument)).catch((error: unknown) => {
-        if (!mayPass(error)) throw error;
+      uncancelled(() => local(argument)).catch((error: unknown) => {
+        if (!isRetryable(error)) throw error;
         return (remote(step) as Step)(argument);
       });
     return call as Activities[K];
@@ -37,22 +37,22 @@ export function stepsOf(input: RunInput): Activities {
     transform: step('transform'),
     store: step('store'),
     gate: step('gate'),
-    // Far: local activities side by side do not replay in the order in which they ended, and messages come when they like.
+    // Remote: concurrent local activities do not replay in the order in which they ended, and messages arrive at any time.
     decide: remote('decide'),
-    lapse: remote('lapse'),
+    processApprovalTimers: remote('processApprovalTimers'),
     publish: step('publish'),
     suspend: remote('suspend'),
-    // Never far: whoever reaches Temporal can complete an activity that waits there as they like.
-    adopt: proxyLocalActivities<Activities>(localTimeouts.adopt).adopt,
+    // Always local: every client that reaches Temporal can complete a waiting activity with a result of its choice.
+    replaceGrant: proxyLocalActivities<Activities>(localTimeouts.replaceGrant).replaceGrant,
     resume: remote('resume'),
     finalize: local('finalize'),
   };
 }
 
 /**
- * A near step that has begun is not asked to end, since it is short. Asked to after it has ended, which its workflow hears of a moment
- * later, the SDK (1.24) fails the workflow task, and its worker may then never go on with that run.
+ * Does not cancel a local step that has begun, since it is short. A cancellation between the end of the step and the moment in which
+ * the workflow learns of it makes the SDK (1.24) fail the workflow task, and its worker may then never continue that run.
  */
-function toItsEnd<T>(work: () => Promise<T>): Promise<T> {
+function uncancelled<T>(work: () => Promise<T>): Promise<T> {
   return CancellationScope.current().consideredCancelled ? work() : CancellationScope.nonCancellable(work);
 }

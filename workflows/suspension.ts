@@ -12,68 +12,68 @@ import { reasonOf } from './failure.ts';
 import { isHistoryLong } from './history.ts';
 import type { Cursor, RunInput } from './messages.ts';
 import { stepsOf } from './steps.ts';
-import { askAgainAfterMs } from './timeouts.ts';
+import { recheckAfterMs } from './timeouts.ts';
 
-/** Set by whatever may have given a right back. */
+/** Set by a message that may mean a restored right. */
 export interface RecheckRequest {
   due: boolean;
 }
 
 /**
- * Lifecycle of a suspension: recorded with its reason, then asleep, without a slot, a connection or an activity. It
- * asks again when it is woken, and by itself ever less often (`askAgainAfterMs`): what gave the right back may have come
- * before the suspension was recorded, and a wake-up may be lost. `resume` succeeds only with every right that the
- * steps to come need. It is given up after as long as the grant of the run would last, counted by the record of the run,
- * so that continuing as new does not begin it again.
+ * Lifecycle of a suspension: recorded with its reason, then asleep, without a slot, a connection or an activity. The run
+ * checks again on a signal, and by itself ever less often (`recheckAfterMs`): the right may have been restored
+ * before the suspension was recorded, and a signal may be lost. `resume` succeeds only with every right that the
+ * remaining steps need. The run gives up after as long as its grant would last, counted by the record of the run,
+ * so that continuing as new does not restart the count.
  *
- * `'history'`: the rest belongs into a new execution, which will ask by itself and be suspended again.
+ * `'history'`: the run continues as new, checks by itself and is suspended again.
  */
 export async function waitUntilAuthorized(
   input: RunInput,
   cursor: Cursor,
-  withdrawn: RunReason,
-  awakened: RecheckRequest,
-): Promise<'resumed' | 'overdue' | 'history'> {
-  const { suspendedForMs } = await stepsOf(input).suspend(withdrawn);
+  revoked: RunReason,
+  recheck: RecheckRequest,
+): Promise<'resumed' | 'deadline-exceeded' | 'history'> {
+  const { suspendedForMs } = await stepsOf(input).suspend(revoked);
   upsertSearchAttributes({ WaybillState: ['suspended'] });
-  const patience = patienceFor(input.deadlineMs - suspendedForMs);
+  const deadline = startDeadline(input.deadlineMs - Math.max(0, suspendedForMs));
   try {
-    const outcome = await askAgain(input, cursor, withdrawn, awakened, patience);
-    if (outcome !== 'overdue') upsertSearchAttributes({ WaybillState: ['running'] });
+    const outcome = await recheckUntilAuthorized(input, cursor, revoked, recheck, deadline);
+    if (outcome !== 'deadline-exceeded') upsertSearchAttributes({ WaybillState: ['running'] });
     return outcome;
   } finally {
-    patience.end();
+    deadline.cancel();
   }
 }
 
-async function askAgain(
+async function recheckUntilAuthorized(
   input: RunInput,
   cursor: Cursor,
-  withdrawn: RunReason,
-  awakened: RecheckRequest,
-  patience: { over: boolean },
-): Promise<'resumed' | 'overdue' | 'history'> {
+  revoked: RunReason,
+  recheck: RecheckRequest,
+  deadline: { passed: boolean },
+): Promise<'resumed' | 'deadline-exceeded' | 'history'> {
   const steps = stepsOf(input);
-  let reason = withdrawn;
+  let reason = revoked;
   for (let waits = 0; ; ) {
     const shown = { state: 'suspended', counts: cursor.counts, reason };
     setCurrentDetails(describeProgress(input, cursor, shown));
-    await condition(() => awakened.due || patience.over, askAgainAfterMs[waits] ?? askAgainAfterMs.at(-1)!);
-    waits = awakened.due ? 0 : waits + 1;
-    awakened.due = false;
-    const still = await refusalOf(steps.resume());
+    await condition(() => recheck.due || deadline.passed, recheckAfterMs[waits] ?? recheckAfterMs.at(-1)!);
+    waits = recheck.due ? 0 : waits + 1;
+    recheck.due = false;
+    const still = await rejectionOf(steps.resume());
     if (!still) break;
     if (still.code !== reason.code) await steps.suspend(still);
     reason = still;
-    if (patience.over) return 'overdue';
+    if (deadline.passed) return 'deadline-exceeded';
     if (isHistoryLong()) return 'history';
   }
   setCurrentDetails(describeProgress(input, cursor));
   return 'resumed';
 }
 
-/** Why the run may still not go on; `undefined` where it may. */
-async function refusalOf(resumed: Promise<void>): Promise<RunReason | undefined> {
+/** Why the run may not continue yet; `undefined` where it may. */
+async function rejectionOf(resumed: Promise<void>): Promise<RunReason | undefined> {
   try {
     await resumed;
     return undefined;
@@ -84,13 +84,13 @@ async function refusalOf(resumed: Promise<void>): Promise<RunReason | undefined>
   }
 }
 
-/** One timer for the whole of it, since nobody knows how long a sleep was from which one was woken. */
-function patienceFor(ms: number): { over: boolean; end(): void } {
+/** One timer for the whole suspension: after a wake-up the workflow does not know how long it slept. */
+function startDeadline(ms: number): { passed: boolean; cancel(): void } {
   const waiting = new CancellationScope();
-  const patience = { over: ms <= 0, end: () => waiting.cancel() };
-  const isOver = () => {
-    patience.over = true;
+  const deadline = { passed: ms <= 0, cancel: () => waiting.cancel() };
+  const pass = () => {
+    deadline.passed = true;
   };
-  if (ms > 0) waiting.run(() => sleep(ms)).then(isOver, () => {});
-  return patience;
+  if (ms > 0) waiting.run(() => sleep(ms)).then(pass, () => {});
+  return deadline;
 }

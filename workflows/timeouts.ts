@@ -7,16 +7,16 @@ import { retries } from '../domain/webhooks/webhookAnswer.ts';
 import { attemptMaxMs } from '../domain/webhooks/webhookDelivery.ts';
 
 /**
- * Every timeout and retry of every activity, in one place.
+ * All timeouts and retry policies of all activities.
  *
- * A heartbeat is due every 5 s (sent each second), so a worker that was killed is noticed within 5 s whatever the
- * step. Faults that may pass (a database away, a source that does not answer) are retried without limit: once
- * the grant of the run has expired, an attempt says so, and the run is suspended. What cannot pass is marked
- * non-retryable by the activity itself, from the table in `domain/errors.ts`.
+ * A heartbeat is due every 5 s (sent each second), so Temporal notices a killed worker within 5 s, whatever the
+ * step. Transient faults (an unavailable database or source) are retried without limit: once
+ * the grant of the run has expired, an attempt says so, and the run is suspended. The activity marks permanent faults
+ * non-retryable, from the table in `domain/errors.ts`.
  */
 const withoutLimit = { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s' } as const;
 
-/** A cancelled run ends only once its steps have let go, so that nothing is written after its end was recorded. */
+/** A cancelled run ends only after its steps have stopped, so no step writes after the recorded end. */
 const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
 
 export const timeouts = {
@@ -27,11 +27,16 @@ export const timeouts = {
   validate: { startToCloseTimeout: '5m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
   transform: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
   store: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
-  /** Looks at all rows of the run, however many there are. */
+  /** Reads all rows of the run. */
   gate: { startToCloseTimeout: '30m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
   decide: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
-  lapse: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
-  /** Writes all of them. */
+  processApprovalTimers: {
+    startToCloseTimeout: '60s',
+    heartbeatTimeout: '5s',
+    retry: withoutLimit,
+    cancellationType,
+  },
+  /** Writes all rows of the run. */
   publish: { startToCloseTimeout: '30m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
   suspend: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit },
   resume: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit },
@@ -39,32 +44,32 @@ export const timeouts = {
 } as const satisfies Record<string, ActivityOptions>;
 
 /**
- * The steps of a quick run, and `finalize` of every run, are local activities: they run inside the workflow task that
- * needs them, which saves the server most of its work for a small run. Such a task is kept alive while it takes long; one lost
- * with its worker is given to another after `workflowTaskTimeout`. What still fails
- * after a few attempts goes on as an activity of its own, since every local retry by a timer would lengthen the history.
+ * The steps of a small run, and `finalize` of every run, are local activities: they run inside the workflow task that
+ * needs them, which saves the server most of its work for a small run. The SDK keeps a long task alive; Temporal gives a task that was
+ * lost with its worker to another after `workflowTaskTimeout`. A step that still fails
+ * after a few attempts continues as a remote activity, since every local retry by a timer would lengthen the history.
  */
-const inPlace = {
+const localDefaults = {
   retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '1s', maximumAttempts: 4 },
   cancellationType,
 } as const;
 
 export const localTimeouts = {
-  ingest: { startToCloseTimeout: '60s', ...inPlace },
-  validate: { startToCloseTimeout: '5m', ...inPlace },
-  transform: { startToCloseTimeout: '15m', ...inPlace },
-  store: { startToCloseTimeout: '15m', ...inPlace },
-  gate: { startToCloseTimeout: '15m', ...inPlace },
-  publish: { startToCloseTimeout: '15m', ...inPlace },
-  finalize: { startToCloseTimeout: '60s', ...inPlace },
-  adopt: { startToCloseTimeout: '60s', retry: withoutLimit },
+  ingest: { startToCloseTimeout: '60s', ...localDefaults },
+  validate: { startToCloseTimeout: '5m', ...localDefaults },
+  transform: { startToCloseTimeout: '15m', ...localDefaults },
+  store: { startToCloseTimeout: '15m', ...localDefaults },
+  gate: { startToCloseTimeout: '15m', ...localDefaults },
+  publish: { startToCloseTimeout: '15m', ...localDefaults },
+  finalize: { startToCloseTimeout: '60s', ...localDefaults },
+  replaceGrant: { startToCloseTimeout: '60s', retry: withoutLimit },
 } as const satisfies Record<string, LocalActivityOptions>;
 
 /**
- * Of a delivery. An attempt that fails says when the next one is due (with jitter, which Temporal’s policies do not have), at
- * most `maximumInterval` later; the policy itself counts for one whose worker died. Temporal gives up after three days.
+ * Of a webhook delivery. A failed attempt says when the next one is due (with jitter, which Temporal’s policies lack), at
+ * most `maximumInterval` later; the policy applies to an attempt whose worker died. Temporal gives up after three days.
  */
-export const courierTimeouts = {
+export const deliveryTimeouts = {
   deliver: {
     scheduleToCloseTimeout: retries.giveUpAfterMs,
     startToCloseTimeout: attemptMaxMs,
@@ -77,7 +82,7 @@ export const courierTimeouts = {
   abandon: { startToCloseTimeout: '60s', retry: withoutLimit },
 } as const satisfies Record<string, ActivityOptions>;
 
-/** Of a firing. Without limit: an API that is away for a while delays it, and how late is too late is for the API to say. */
+/** Of a firing. Without limit: an unavailable API delays it, and the API decides how late is too late. */
 export const firerTimeouts = {
   fire: {
     startToCloseTimeout: '40s',
@@ -85,14 +90,17 @@ export const firerTimeouts = {
   },
 } as const satisfies Record<string, ActivityOptions>;
 
-/** A workflow task lost with its worker is given to another after this long. Temporal’s default is 10 s. */
+/** After this long Temporal gives a workflow task that was lost with its worker to another. Temporal’s default is 10 s. */
 export const workflowTaskTimeout = '5s';
 
-/** History at which a run continues as new, well below 4,000 events whatever is still in flight. */
+/** History length at which a run continues as new: well below 4,000 events, whatever is still in flight. */
 export const historyEventsMax = 3_000;
 
 /**
- * How long a suspended run waits before it asks by itself whether its right is back; the last is repeated. Soon at first
- * and after it was woken, for a worker that said no may have known only what held 10 s ago.
+ * How long a suspended run waits before it checks its right again by itself; the last value repeats. Short at first
+ * and after a signal, because the worker that rejected the step may have had revocations up to 10 s old.
  */
-export const askAgainAfterMs: readonly number[] = [2_000, 10_000, 60_000, 600_000, 3_600_000];
+export const recheckAfterMs: readonly number[] = [2_000, 10_000, 60_000, 600_000, 3_600_000];
+
+/** A gated run asks for the state of its approval at least this often, so that a wrong due time cannot make it wait for ever. */
+export const approvalCheckMaxMs = 3_600_000;

@@ -21,7 +21,7 @@ export function currentDelivery(): DeliveryRef {
  * the delivery which Temporal itself says its workflow is named after. Any other workflow is refused, whatever it carries, and
  * so is one that is named after a delivery that nobody recorded; both are audited.
  */
-export function courierInterceptor(context: Context, audit: AuditLog): ActivityInterceptors {
+export function deliveryInterceptor(context: Context, audit: AuditLog): ActivityInterceptors {
   return {
     inbound: {
       async execute(input, next) {

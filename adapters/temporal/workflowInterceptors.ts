@@ -2,7 +2,7 @@ import type { Headers } from '@temporalio/common';
 import { AsyncLocalStorage, log, type WorkflowInterceptorsFactory, workflowInfo } from '@temporalio/workflow';
 import { type CarriageFault, faultOfMessage, faultOfStart } from '../../domain/grants/carriage.ts';
 import { takeGrantOfChild } from '../../domain/grants/childGrant.ts';
-import { adoptActivity, adoptUpdate } from '../../domain/grants/grantHeader.ts';
+import { replaceGrantActivity, replaceGrantUpdate } from '../../domain/grants/grantHeader.ts';
 import { isRefusal } from '../../domain/grants/refusal.ts';
 import {
   type Carriage,
@@ -21,7 +21,7 @@ import {
  * signed for these arguments, this parent, this message; a fault goes along with the grant, and they refuse it.
  *
  * What the handler of a message starts carries what the message carried, and nothing where it carried nothing: its
- * sender acts there, not whoever started the workflow. Only the update `waybill-adopt` replaces the workflow’s own
+ * sender acts there, not whoever started the workflow. Only the update `waybill-replace-grant` replaces the workflow’s own
  * grant, and only once the local activity that verifies the new one has succeeded under it.
  */
 export const interceptors: WorkflowInterceptorsFactory = () => {
@@ -32,7 +32,8 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
   const current = (): Carriage => ofMessage.getStore()?.carriage ?? own;
 
   function messageOf(name: string, { args, headers }: { args: unknown[]; headers: Headers }): Message {
-    if (name === adoptUpdate) return { carriage: carriageOf(headers, () => undefined), adopts: true };
+    if (name === replaceGrantUpdate)
+      return { carriage: carriageOf(headers, () => undefined), replacesGrant: true };
     return {
       carriage: carriageOf(headers, (grant) => faultOfMessage(grant, { name, args }, own.grant, heard)),
     };
@@ -41,7 +42,7 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
   /** Of a local activity, since anybody who reaches Temporal can complete another as they like. */
   function verifying<T>(activityType: string, work: Promise<T>): Promise<T> {
     const message = ofMessage.getStore();
-    if (!message?.adopts || activityType !== adoptActivity) return work;
+    if (!message?.replacesGrant || activityType !== replaceGrantActivity) return work;
     return work.then((result) => {
       message.verified = true;
       return result;
@@ -102,7 +103,7 @@ function resetExecution(): string | undefined {
 interface Message {
   carriage: Carriage;
   /** Whether it is there to replace the workflow’s own grant, and whether that was verified. */
-  adopts?: true;
+  replacesGrant?: true;
   verified?: true;
 }
 

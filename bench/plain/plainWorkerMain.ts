@@ -1,6 +1,7 @@
 import { Client } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import { createActivities, type Dependencies } from '../../activities/index.ts';
+import type { Dependencies } from '../../activities/dependencies.ts';
+import { createActivities } from '../../activities/index.ts';
 import { credentialFrom } from '../../adapters/credentials/credentialFrom.ts';
 import { openDirectory } from '../../adapters/objects/directory.ts';
 import { addressOf } from '../../adapters/postgres/address.ts';

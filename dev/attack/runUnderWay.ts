@@ -51,7 +51,7 @@ async function begun(alice: WaybillClient, since: string): Promise<Run> {
 export function uponRun({ id }: OpenRun): readonly Attack[] {
   const adopted = async (scene: Scene, grant: string | undefined) => {
     const handle = scene.temporalWith(grant).workflow.getHandle(id);
-    return { code: await codeOf(handle.executeUpdate('waybill-adopt')), runId: id };
+    return { code: await codeOf(handle.executeUpdate('waybill-replace-grant')), runId: id };
   };
   return [
     {

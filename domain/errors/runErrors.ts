@@ -47,6 +47,11 @@ export const runErrors = {
     retryable: true,
     message: 'Too many events are in delivery to this receiver or from this tenant. The delivery is retried.',
   },
+  StepResultInvalid: {
+    status: 500,
+    retryable: false,
+    message: 'A step returned a result that contradicts the record of the run. Start a new run.',
+  },
   BatchNotFound: {
     status: 500,
     retryable: true,

@@ -4,7 +4,6 @@ import type { Manifest } from '../pipelines/manifest.ts';
 import type { Action } from '../policies/policy.ts';
 import type { Principal } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
-import { isPulled } from '../sources/source.ts';
 import {
   claimedKind,
   claimedPrincipal,
@@ -26,10 +25,10 @@ const stepActions = {
   store: ['store'],
   gate: ['ingest'],
   decide: [],
-  lapse: [],
+  processApprovalTimers: [],
   publish: ['publish'],
   suspend: [],
-  adopt: [],
+  replaceGrant: [],
   resume: ['ingest', 'validate', 'transform', 'store', 'publish'],
   finalize: [],
 } as const satisfies Record<string, readonly Action[]>;
@@ -42,8 +41,8 @@ const steps = Object.keys(stepActions) as Step[];
  */
 export function grantedSteps({ source, approval }: Pick<Manifest, 'source' | 'approval'>): Step[] {
   const left: readonly Step[] = [
-    ...(isPulled(source) ? [] : (['fetch'] as const)),
-    ...(approval ? [] : (['gate', 'decide', 'lapse'] as const)),
+    ...(source.kind === 'file' || source.kind === 'http' ? [] : (['fetch'] as const)),
+    ...(approval ? [] : (['gate', 'decide', 'processApprovalTimers'] as const)),
     approval?.before === 'publish' ? 'store' : 'publish',
   ];
   return steps.filter((step) => !left.includes(step));

@@ -22,8 +22,8 @@ export const resetHeader = 'waybill-reset';
  * The update that brings a workflow a new grant in place of its own, and the local activity by which its
  * handler has it verified. Only once that has succeeded under the new grant does the workflow carry it.
  */
-export const adoptUpdate = 'waybill-adopt';
-export const adoptActivity = 'adopt';
+export const replaceGrantUpdate = 'waybill-replace-grant';
+export const replaceGrantActivity = 'replaceGrant';
 
 /** The activity that tells a workflow whom a grant verifiably names; every worker with the plugin has it. */
 export const callerActivity = 'waybill-caller';

@@ -71,7 +71,7 @@ export interface RunApprovals {
     audit: GateAudit,
   ): Promise<{ counted: true | string; approval: StandingApproval } | undefined>;
   /** What time has brought by the clock of the database: a reminder, an escalation, the end. Early, it changes nothing. */
-  lapse(run: RunFacts, audit: GateAudit): Promise<StandingApproval | undefined>;
+  processTimers(run: RunFacts, audit: GateAudit): Promise<StandingApproval | undefined>;
 }
 
 /** Names the event, such as `approval.requested`; who acted and under what is for whoever asks. */

@@ -39,9 +39,9 @@ export interface Batches {
 
 export interface Arrivals {
   /** Batches `0` to `known - 1` have arrived. */
-  known: number;
+  received: number;
   /** Whether these are all. */
-  sealed: boolean;
+  inputComplete: boolean;
   /** Whether the upload broke off. */
   broken: boolean;
 }

@@ -4,11 +4,11 @@ import type { Counts, RunRef } from '../runs/run.ts';
 
 /** What the steps have made of the batches of a run. All of it throws `DatabaseUnavailable`. */
 export interface Stages {
-  /** A batch and all that has been made of it so far. Throws `BatchNotFound`, and `RunEnded` as `Batches.arrivals` does. */
+  /** A batch and all that has been made of it so far. Throws `StepResultInvalid`, and `RunEnded` as `Batches.arrivals` does. */
   findWork(run: RunRef, execution: string, seq: number): Promise<Work>;
   /** The first output of a stage stands; resolves with the one that stands. */
   record(run: RunRef, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
-  /** All that was made of a run, batch by batch. Throws `UploadIncomplete` before the last byte, and `BatchNotFound`, `RunEnded`. */
+  /** All that was made of a run, batch by batch. Throws `UploadIncomplete` before the last byte, and `StepResultInvalid`, `RunEnded`. */
   listStaged(run: RunRef): Promise<StagedBatch[]>;
   /** Digests of the objects that only the stages and the approval sample of the run need. */
   listObjects(run: RunRef): Promise<string[]>;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { createCourier } from '../../activities/deliver.ts';
+import { createWebhookDelivery } from '../../activities/deliver.ts';
 import { digestOf } from '../../activities/run.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { GrantClaims } from '../../domain/grants/grant.ts';
@@ -51,7 +51,7 @@ const consent: DelegationClaims = {
 async function deliver(row: Partial<Claim>, tctx: Partial<GrantClaims['tctx']> | WaybillError) {
   const sent: string[] = [];
   const givenUp: unknown[] = [];
-  const courier = createCourier({
+  const courier = createWebhookDelivery({
     delivery: () => claim,
     deliveries: {
       claim: async () => ({ outcome: 'claimed', claim: { ...claim, ...row } }),

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MockActivityEnvironment } from '@temporalio/testing';
+import type { Dependencies } from '../../activities/dependencies.ts';
 import { fetchStep } from '../../activities/fetch.ts';
-import type { Dependencies } from '../../activities/index.ts';
 import { digestOf } from '../../activities/run.ts';
 import type { AuditEvent } from '../../domain/audit.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { z } from 'zod';
-import type { Dependencies } from '../../activities/index.ts';
+import { subjectBeforePublish } from '../../activities/approvalSubject.ts';
+import type { Dependencies } from '../../activities/dependencies.ts';
 import { publishStep } from '../../activities/publish.ts';
 import { digestOf } from '../../activities/run.ts';
-import { shownBeforePublish } from '../../activities/shown.ts';
 import type { DecisionClaims } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import type { Question } from '../../domain/policies/policy.ts';
@@ -84,7 +84,7 @@ describe('what was approved', () => {
       },
     } as unknown as Dependencies;
     const run = await deps.runs.find({ tenant, runId });
-    const digest = digestOf(canonicalJson((await shownBeforePublish(deps, run, []))(found)));
+    const digest = digestOf(canonicalJson((await subjectBeforePublish(deps, run, []))(found)));
     signed = voteOf(digest, change);
     const decisions = [
       { id: 'dec_1', jws: 'signed', counted: true, vote: 'approve', comment: null, form: recorded },

@@ -118,7 +118,16 @@ describe('runs over HTTP', () => {
     assert.equal(claims.exp - claims.iat, 7 * 86_400);
     assert.equal(claims.txn, trace);
     assert.equal(row!.txn, trace);
-    const granted = ['ingest', 'validate', 'transform', 'store', 'suspend', 'adopt', 'resume', 'finalize'];
+    const granted = [
+      'ingest',
+      'validate',
+      'transform',
+      'store',
+      'suspend',
+      'replaceGrant',
+      'resume',
+      'finalize',
+    ];
     assert.equal(claims.scope, granted.join(' '));
     const { sourceDigest, parametersDigest, ...tctx } = claims.tctx;
     assert.match(sourceDigest, /^[0-9a-f]{64}$/);

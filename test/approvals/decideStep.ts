@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { decideStep } from '../../activities/decide.ts';
-import type { Dependencies } from '../../activities/index.ts';
+import type { Dependencies } from '../../activities/dependencies.ts';
 import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
 import { createRunApprovals } from '../../adapters/postgres/approvals/runApprovals.ts';
 import { createAuditLog } from '../../adapters/postgres/audit.ts';

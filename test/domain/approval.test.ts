@@ -116,13 +116,13 @@ describe('the steps of a grant', () => {
       'transform',
       'store',
       'suspend',
-      'adopt',
+      'replaceGrant',
       'resume',
       'finalize',
     ]);
     const before = (gate: 'ingest' | 'publish') =>
       grantedSteps({ source, approval: { ...terms, before: gate } });
-    for (const step of ['gate', 'decide', 'lapse'] as const)
+    for (const step of ['gate', 'decide', 'processApprovalTimers'] as const)
       for (const gate of ['ingest', 'publish'] as const) assert.ok(before(gate).includes(step));
     assert.deepEqual(
       (['ingest', 'publish'] as const).map((gate) =>
@@ -139,7 +139,7 @@ describe('the steps of a grant', () => {
     assert.deepEqual(rights('ingest'), ['ingest', 'validate', 'transform', 'store']);
     assert.deepEqual(rights('publish'), ['ingest', 'validate', 'transform', 'publish']);
     assert.deepEqual(
-      [actionsOf('decide', []), actionsOf('lapse', []), actionsOf('unheard', [])],
+      [actionsOf('decide', []), actionsOf('processApprovalTimers', []), actionsOf('unheard', [])],
       [[], [], []],
     );
   });

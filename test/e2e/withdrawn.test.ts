@@ -199,7 +199,7 @@ describe('rights that are withdrawn from a run', () => {
   it('wake of whoever has no right changes nothing', async () => {
     const { id, name, revocation } = await suspended();
     const asked = (await audited(id, 'attempt.refused')).length;
-    await temporal.workflow.getHandle(id).signal('wake');
+    await temporal.workflow.getHandle(id).signal('recheckAuthorization');
     await until('it asks again', async () => (await audited(id, 'attempt.refused')).length > asked);
     assert.equal((await get(id)).state, 'suspended');
     await revokedRunEnds(id, name, revocation);
@@ -212,15 +212,17 @@ describe('rights that are withdrawn from a run', () => {
       (await rows<{ grant_jws: string }>('SELECT grant_jws FROM waybill.run WHERE id = $1', [id]))[0]!
         .grant_jws;
     const before = (await audited(mine.id, 'attempt.refused')).length;
-    await assert.rejects(handle.executeUpdate('waybill-adopt'), WorkflowUpdateFailedError);
+    await assert.rejects(handle.executeUpdate('waybill-replace-grant'), WorkflowUpdateFailedError);
     for (const grant of [await grantOf(other.id), await grantOf(mine.id)])
       await assert.rejects(
-        carryingGrant(grant, () => handle.executeUpdate('waybill-adopt')),
+        carryingGrant(grant, () => handle.executeUpdate('waybill-replace-grant')),
         WorkflowUpdateFailedError,
       );
     const refusals = (await audited(mine.id, 'attempt.refused')).slice(before);
     assert.deepEqual(
-      refusals.filter(({ detail }) => detail.activityType === 'adopt').map(({ detail }) => detail.code),
+      refusals
+        .filter(({ detail }) => detail.activityType === 'replaceGrant')
+        .map(({ detail }) => detail.code),
       ['GrantMissing', 'GrantMismatch', 'GrantMismatch'],
     );
     assert.equal((await get(mine.id)).state, 'suspended');

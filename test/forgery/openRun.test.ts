@@ -107,7 +107,7 @@ describe('a run that is under way', () => {
           claims.jti,
         ]);
       const handle = outsider.clientWith(grant).workflow.getHandle(id);
-      assert.equal(await codeOf(handle.executeUpdate('waybill-adopt')), code, name);
+      assert.equal(await codeOf(handle.executeUpdate('waybill-replace-grant')), code, name);
     }
     const audited = await outsider.audited(id);
     assert.deepEqual(
@@ -126,7 +126,7 @@ describe('a run that is under way', () => {
   });
 
   it('wakes to nothing when a signal says so', async () => {
-    for (let i = 0; i < 3; i++) await outsider.handleOf(run.id).signal('wake');
+    for (let i = 0; i < 3; i++) await outsider.handleOf(run.id).signal('recheckAuthorization');
     await outsider.handleOf(run.id).signal('unheard of', { evil: true });
     await unharmed();
   });

@@ -149,7 +149,10 @@ describe('a run that is started past Waybill', () => {
     it('such as a signal that starts it, has none', async () => {
       const id = idOf('signal');
       const client = outsider.clientWith(victims[0]!.grant);
-      await client.workflow.signalWithStart('runPipeline', { ...startOf(id), signal: 'wake' });
+      await client.workflow.signalWithStart('runPipeline', {
+        ...startOf(id),
+        signal: 'recheckAuthorization',
+      });
       await isRefused(id, 'GrantMismatch');
     });
 
@@ -160,7 +163,9 @@ describe('a run that is started past Waybill', () => {
         workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
       });
       const client = outsider.clientWith(victims[0]!.grant);
-      const update = client.workflow.executeUpdateWithStart('waybill-adopt', { startWorkflowOperation });
+      const update = client.workflow.executeUpdateWithStart('waybill-replace-grant', {
+        startWorkflowOperation,
+      });
       assert.equal(await codeOf(update), 'GrantMismatch');
       await isRefused(id, 'GrantMismatch');
     });

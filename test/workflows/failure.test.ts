@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ActivityFailure, ApplicationFailure, CancelledFailure, TimeoutFailure } from '@temporalio/common';
-import { mayPass } from '../../workflows/failure.ts';
+import { isRetryable } from '../../workflows/failure.ts';
 
 describe('a step that has failed near', () => {
   it('goes on far where it was not answered in time, or where waiting helps', () => {
-    assert.ok(mayPass(around(new TimeoutFailure('Activity timed out', undefined, 'START_TO_CLOSE'))));
-    assert.ok(mayPass(ApplicationFailure.create({ type: 'DatabaseUnavailable' })));
+    assert.ok(isRetryable(around(new TimeoutFailure('Activity timed out', undefined, 'START_TO_CLOSE'))));
+    assert.ok(isRetryable(ApplicationFailure.create({ type: 'DatabaseUnavailable' })));
   });
 
   it('ends there where it was refused for good, or cancelled', () => {
-    assert.ok(!mayPass(ApplicationFailure.create({ type: 'GrantInvalid', nonRetryable: true })));
-    assert.ok(!mayPass(around(new CancelledFailure('The run was cancelled.'))));
+    assert.ok(!isRetryable(ApplicationFailure.create({ type: 'GrantInvalid', nonRetryable: true })));
+    assert.ok(!isRetryable(around(new CancelledFailure('The run was cancelled.'))));
   });
 
   /** As the SDK wraps what was not thrown by the step itself. */

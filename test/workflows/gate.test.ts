@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { Client, type WorkflowHandle, WorkflowUpdateFailedError } from '@temporalio/client';
 import { bundleWorkflowCode, DefaultLogger, Worker } from '@temporalio/worker';
-import type { ApprovalStatus as Approval } from '../../activities/approvalStatus.ts';
 import type { Activities } from '../../activities/index.ts';
+import type { ApprovalStatus as Approval } from '../../activities/processApprovalTimers.ts';
 import {
   payloadConverterPath,
   workflowInterceptorModules,
@@ -45,7 +45,7 @@ describe('a run at its gate', () => {
 
   /** What the steps do unless a test says otherwise: the tokens `yes` and `no` are decisions, others are none. */
   const usual: Partial<Activities> = {
-    ingest: async () => ({ known: 1, sealed: true }),
+    ingest: async () => ({ received: 1, inputComplete: true }),
     validate: async () => ({ read: 1 }),
     transform: async () => ({ passed: 1, emitted: 1 }),
     async gate({ after }) {
@@ -58,7 +58,7 @@ describe('a run at its gate', () => {
       else return { counted: 'DecisionInvalid', approval };
       return { counted: true, approval };
     },
-    lapse: async () => approval,
+    processApprovalTimers: async () => approval,
     publish: async () => ({ outcome: 'published', counts: { stored: 1 } }),
     finalize: async ({ state, reason }) => ({ state, counts: zeroCounts, ...(reason && { reason }) }),
   };
@@ -173,7 +173,7 @@ describe('a run at its gate', () => {
         approval = pending({ dueInMs: 50 });
         return approval;
       },
-      async lapse() {
+      async processApprovalTimers() {
         approval = ++lapses < 3 ? pending({ dueInMs: 50 }) : pending({ state: 'expired', dueInMs: 0 });
         return approval;
       },
@@ -254,7 +254,7 @@ describe('a run at its gate', () => {
       { data: Buffer.from('x') },
     ];
     for (const payload of unreadable)
-      for (const signalName of ['decide', 'wake'])
+      for (const signalName of ['decide', 'recheckAuthorization'])
         await client.workflowService.signalWorkflowExecution({
           namespace: 'default',
           workflowExecution: { workflowId: handle.workflowId },
@@ -267,7 +267,7 @@ describe('a run at its gate', () => {
   });
 
   it('fails, and does not stand still, where somebody has a step say what it cannot have said', async () => {
-    const { promise, resolve } = Promise.withResolvers<{ known: number; sealed: boolean }>();
+    const { promise, resolve } = Promise.withResolvers<{ received: number; inputComplete: boolean }>();
     for (const encoding of ['binary/null', 'nonsense']) {
       calls = [];
       steps = { ingest: () => promise };
@@ -283,16 +283,16 @@ describe('a run at its gate', () => {
       await assert.rejects(handle.result());
       assert.equal(calls.at(-1), 'finalize');
     }
-    resolve({ known: 0, sealed: true });
+    resolve({ received: 0, inputComplete: true });
   });
 
   it('lets nobody decide on a run that has no gate', async () => {
-    const { promise, resolve } = Promise.withResolvers<{ known: number; sealed: boolean }>();
+    const { promise, resolve } = Promise.withResolvers<{ received: number; inputComplete: boolean }>();
     steps = { ingest: () => promise };
     const handle = await begin(null);
     assert.equal(await codeOf(send(handle, 'yes')), 'ApprovalNotFound');
     await handle.signal('decide', message('yes'));
-    resolve({ known: 0, sealed: true });
+    resolve({ received: 0, inputComplete: true });
     assert.equal(((await handle.result()) as { state: string }).state, 'completed');
     assert.equal(calls.includes('decide'), false);
   });
@@ -306,11 +306,12 @@ describe('a run at its gate', () => {
       return runId !== first || historyLength > historyEventsMax;
     };
     // An event each, and nothing else.
-    while (!(await isLong())) await Promise.all(Array.from({ length: 100 }, () => handle.signal('wake')));
+    while (!(await isLong()))
+      await Promise.all(Array.from({ length: 100 }, () => handle.signal('recheckAuthorization')));
     // Only once nothing comes any more: Temporal begins no new execution over a message that nobody has heard.
     assert.equal(await codeOf(send(handle, 'forged')), 'DecisionInvalid');
     await until('it goes on in a new execution', async () => (await handle.describe()).runId !== first);
-    await until('its time is asked about', () => calls.includes('lapse'));
+    await until('its time is asked about', () => calls.includes('processApprovalTimers'));
     assert.deepEqual((await handle.describe()).searchAttributes.WaybillState, ['awaiting-approval']);
     assert.equal(calls.filter((name) => name === 'gate').length, 1);
     assert.deepEqual(await send(handle, 'yes'), { counted: true, state: 'approved' });
@@ -339,13 +340,13 @@ describe('a run at its gate', () => {
     let handle: WorkflowHandle | undefined;
     steps = {
       gate: async () => pending({ dueInMs: 1 }),
-      async lapse() {
+      async processApprovalTimers() {
         await until('it is told to end', async () => handle !== undefined && (await isToldToEnd(handle)));
         throw new Error('the database does not answer');
       },
     };
     handle = await begin();
-    await until('its time is asked about', () => calls.includes('lapse'));
+    await until('its time is asked about', () => calls.includes('processApprovalTimers'));
     await handle.cancel();
     await assert.rejects(handle.result());
     assert.equal((await handle.describe()).status.name, 'CANCELLED');

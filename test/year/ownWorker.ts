@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exportJWK } from 'jose';
-import type { Dependencies } from '../../activities/index.ts';
+import type { Dependencies } from '../../activities/dependencies.ts';
 import type { Revocations } from '../../domain/ports/revocations.ts';
 import { startWorker } from '../../workers/worker.ts';
 import type { Api } from '../api/startApi.ts';

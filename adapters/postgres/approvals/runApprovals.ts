@@ -75,7 +75,7 @@ export function createRunApprovals(tenants: Tenants, publicUrl?: string): RunApp
         return { counted: refused ?? true, approval: after };
       }),
 
-    lapse: (run, audit) =>
+    processTimers: (run, audit) =>
       holding(run, async (client, ended) => {
         const approval = await findStanding(client, run);
         if (approval?.state !== 'pending' || ended) return approval;

@@ -33,7 +33,7 @@ export function createBatches(tenants: Tenants, waitForRun: WaitForRun): Batches
         const broken = seen.arrival === 'broken';
         const leftMs = until - performance.now();
         const news = known > after || sealed || broken;
-        if (news || leftMs <= 0 || signal.aborted) return { known, sealed, broken };
+        if (news || leftMs <= 0 || signal.aborted) return { received: known, inputComplete: sealed, broken };
         await waitForRun(run.runId, Math.min(leftMs, 2_000), signal);
       }
     },

@@ -25,7 +25,7 @@ export function createStages(tenants: Tenants): Stages {
          LEFT JOIN waybill.ledger l ON l.tenant = r.tenant AND l.run_id = $1 AND l.seq = $2`,
         [seq, execution],
       );
-      if (!row) throw new WaybillError('BatchNotFound', { detail: `${run.runId} batch ${seq}` });
+      if (!row) throw new WaybillError('StepResultInvalid', { detail: `${run.runId} batch ${seq}` });
       const { batch, validated, transformed, stored, ended, suspended } = row;
       if (ended) throw new WaybillError('RunEnded', { detail: run.runId });
       return {
@@ -82,7 +82,7 @@ export function createStages(tenants: Tenants): Stages {
       if (found[0]?.arrival !== 'sealed') throw new WaybillError('UploadIncomplete', { detail: run.runId });
       return found.map(({ batch, validated, transformed }) => {
         if (!validated || !transformed)
-          throw new WaybillError('BatchNotFound', {
+          throw new WaybillError('StepResultInvalid', {
             detail: `batch ${batch.seq} of ${run.runId} is not transformed`,
           });
         return {

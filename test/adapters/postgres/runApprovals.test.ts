@@ -256,7 +256,7 @@ describe('gates', () => {
       notify,
     };
     const approval = await open(run, { terms: patient });
-    const lapse = async () => (await gates.lapse(run, audit(run)))!;
+    const lapse = async () => (await gates.processTimers(run, audit(run)))!;
     assert.equal((await lapse()).state, 'pending');
     await later(approval, 41_000);
     assert.equal((await lapse()).escalated, false);
@@ -329,7 +329,7 @@ describe('gates', () => {
       const racers: (() => Promise<unknown>)[] = [
         () => decide(run, approval, 'bob', 'approve'),
         () => decide(run, approval, 'erin', 'reject'),
-        () => later(approval, 61_000).then(() => gates.lapse(run, audit(run))),
+        () => later(approval, 61_000).then(() => gates.processTimers(run, audit(run))),
         () =>
           runs.end(run, () => ({
             outcome: {

@@ -206,9 +206,9 @@ describe('a header that is missing, copied or made up', () => {
     });
 
     it('is not taken for the workflow’s own, whatever the message is called', async () => {
-      await script.update(undefined, [], 'waybill-adopt');
-      await script.update(await script.byBob('waybill-adopt', []), [], 'waybill-adopt');
-      await script.update('made up', [], 'waybill-adopt');
+      await script.update(undefined, [], 'waybill-replace-grant');
+      await script.update(await script.byBob('waybill-replace-grant', []), [], 'waybill-replace-grant');
+      await script.update('made up', [], 'waybill-replace-grant');
       await unharmed([]);
     });
 

@@ -3,12 +3,12 @@ import type { PublishSummary } from '../domain/approvals/approvalTerms.ts';
 import type { StagedBatch } from '../domain/ports/stages.ts';
 import { addCounts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
-import type { Dependencies } from './index.ts';
+import type { Dependencies } from './dependencies.ts';
 import { definitionOf } from './run.ts';
 import { readRejections } from './stage.ts';
 
-/** What an approver is shown before a run reads its first byte: what was asked for, and by whom that is signed. */
-export function shownBeforeIngest(deps: Dependencies, run: RunFacts): ApprovalSubject {
+/** The subject of an approval before `ingest`: definition, source and parameters as the grant has them. */
+export function subjectBeforeIngest(deps: Dependencies, run: RunFacts): ApprovalSubject {
   const { definitionDigest, sourceDigest, parametersDigest } = deps.grant().claims.tctx;
   return {
     gate: 'ingest',
@@ -27,10 +27,10 @@ export function shownBeforeIngest(deps: Dependencies, run: RunFacts): ApprovalSu
 }
 
 /**
- * What an approver is shown before rows are published, but for what the sink says: that is asked of it in the transaction in which
- * they would be.
+ * The subject of an approval before `publish`, without the sink’s part: the sink computes that in the transaction that would
+ * publish the rows.
  */
-export async function shownBeforePublish(
+export async function subjectBeforePublish(
   deps: Dependencies,
   run: RunFacts,
   staged: readonly StagedBatch[],
@@ -46,7 +46,7 @@ export async function shownBeforePublish(
   }
   const stages = staged.map(({ transformed }) => transformed.digest);
   return ({ changes, baseVersion }) => ({
-    ...shownBeforeIngest(deps, run),
+    ...subjectBeforeIngest(deps, run),
     gate: 'publish',
     stages,
     counts,
@@ -57,10 +57,10 @@ export async function shownBeforePublish(
 }
 
 /**
- * Whether somebody has to be asked: always for an agent; else unless the definition’s own `when` says exactly `false`. What it
- * throws, or returns besides, is no reason to let a run through.
+ * Whether the run needs approval: always for an agent; otherwise unless the definition’s `when` returns exactly `false`. A `when` that
+ * throws or returns something else requires approval.
  */
-export function mustWait(deps: Dependencies, run: RunFacts, shown: ApprovalSubject): boolean {
+export function needsApproval(deps: Dependencies, run: RunFacts, shown: ApprovalSubject): boolean {
   const { req, act } = deps.grant().claims;
   if (req.kind === 'agent' || act?.kind === 'agent') return true;
   const { approval, parameters } = definitionOf(deps);

@@ -1,0 +1,62 @@
+import type { DecisionClaims } from '../domain/approvals/decision.ts';
+import type { VerifiedGrant } from '../domain/grants/grant.ts';
+import type { Policy } from '../domain/policies/policy.ts';
+import type { RunApprovals } from '../domain/ports/approvals.ts';
+import type { AuditLog } from '../domain/ports/audit.ts';
+import type { StepDecision } from '../domain/ports/authority.ts';
+import type { Batches } from '../domain/ports/batches.ts';
+import type { Compute } from '../domain/ports/compute.ts';
+import type { Definitions } from '../domain/ports/definitions.ts';
+import type { DeliveryLog, WebhookSender } from '../domain/ports/deliveries.ts';
+import type { GrantVerifier } from '../domain/ports/grants.ts';
+import type { Ledger } from '../domain/ports/ledger.ts';
+import type { ObjectStore } from '../domain/ports/objects.ts';
+import type { Receiver } from '../domain/ports/receiver.ts';
+import type { Revocations } from '../domain/ports/revocations.ts';
+import type { RunStates } from '../domain/ports/runs.ts';
+import type { Sources } from '../domain/ports/sources.ts';
+import type { Stages } from '../domain/ports/stages.ts';
+import type { StepTokens } from '../domain/ports/stepTokens.ts';
+import type { Watermarks } from '../domain/ports/watermarks.ts';
+import type { DelegationClaims } from '../domain/schedules/delegation.ts';
+import type { DeliveryRef } from '../domain/webhooks/webhookDelivery.ts';
+
+/** The ports that the steps use. `grant()` is the verified grant of the current attempt. */
+export interface Dependencies {
+  grant(): VerifiedGrant;
+  /** The policy decision that permits the attempt; housekeeping steps need none. */
+  decision(): StepDecision | undefined;
+  /** Checks the right of the attempt again, for long steps. Throws what a rejected attempt throws. */
+  recheck(): Promise<void>;
+  runs: RunStates;
+  batches: Batches;
+  stages: Stages;
+  watermarks: Watermarks;
+  objects: ObjectStore;
+  definitions: Definitions;
+  compute: Compute;
+  receiver: Receiver;
+  sources: Sources;
+  stepTokens: StepTokens;
+  ledger: Ledger;
+  approvals: RunApprovals;
+  /** Verifies signed decisions, with the keys that sign grants. */
+  decisions: GrantVerifier<DecisionClaims>;
+  /** The current policy, for approvers; the guard has already checked the attempt itself. */
+  policy: Policy;
+  revocations: Revocations;
+  audit: AuditLog;
+  /** The delivery of the current attempt, which carries no grant. */
+  delivery(): DeliveryRef;
+  deliveries: DeliveryLog;
+  /** Verifies the grant in the record of a run, where the attempt carries none. */
+  grants: GrantVerifier;
+  /** Verifies consents of schedules, for their webhooks. */
+  delegations: GrantVerifier<DelegationClaims>;
+  sender: WebhookSender;
+  /** The API’s URL for callers; links in events begin with it. */
+  publicUrl: string;
+  nowS(): number;
+  /** Aborts when this worker drains: a step that only waits returns, and another worker waits instead. */
+  draining: AbortSignal;
+}
