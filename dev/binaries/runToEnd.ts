@@ -31,10 +31,13 @@ export function runToEnd(
 /** A program ended otherwise than with 0. */
 export class ProgramFailed extends Error {
   override readonly name = 'ProgramFailed';
+  /** The exit code, or the signal. */
+  readonly end: number | string | null;
   readonly lastLine: string;
 
   constructor(program: string, end: number | string | null, lastLine: string) {
     super(`${basename(program)} ended with ${end}: ${lastLine}`);
+    this.end = end;
     this.lastLine = lastLine;
   }
 }

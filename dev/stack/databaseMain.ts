@@ -8,6 +8,8 @@ import { WaybillError } from '../../domain/errors.ts';
 import { readSettings } from '../../domain/settings.ts';
 import { type DatabaseRole, databaseUrl, ensurePasswords } from './passwords.ts';
 import { ensureDatabase, ensureRoles } from './postgresRoles.ts';
+import { projectFailedExit } from './prepareDatabase.ts';
+import { projectFiles } from './projectFiles.ts';
 
 /**
  * Brings the database of the embedded stack to where this version and this project want it: roles, database,
@@ -23,9 +25,12 @@ const settings = readSettings(
   process.env,
 );
 
+let ofProject = true;
 try {
   const project = await loadProject(settings.WAYBILL_PROJECT);
   const policies = await readPolicies(settings.WAYBILL_PROJECT);
+  const files = projectFiles(project.list().map(({ modulePath }) => modulePath));
+  ofProject = false;
   const passwords = ensurePasswords(settings.WAYBILL_PASSWORDS);
   const url = (role: DatabaseRole, database: string) =>
     databaseUrl(passwords, settings.WAYBILL_DATABASE_PORT, role, database);
@@ -33,12 +38,14 @@ try {
   await ensureDatabase(url('postgres', 'postgres'), 'waybill');
   const migrator = url('waybill_migrator', 'waybill');
   await migrate(migrator);
+  ofProject = true;
   await applySinks(
     migrator,
     project.list().map(({ manifest }) => manifest),
   );
   await applyPolicySet(migrator, policies);
+  console.log(JSON.stringify(files));
 } catch (error) {
   console.error(error instanceof WaybillError && error.detail ? error.detail : (error as Error).message);
-  process.exitCode = 1;
+  process.exitCode = ofProject ? projectFailedExit : 1;
 }

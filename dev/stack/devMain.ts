@@ -6,7 +6,7 @@ import './releaseMemory.ts';
 import { runProgram } from '../program.ts';
 import { readStackSettings } from './stackSettings.ts';
 import { type RunningStack, startStack } from './startStack.ts';
-import { watchProject } from './watchProject.ts';
+import { loadWhenMended, watchProject } from './watchProject.ts';
 
 /** What keeps the processes small while nothing runs. */
 const memoryEnv = {
@@ -49,7 +49,7 @@ async function dev(folder: string, watch: boolean, context: CliContext): Promise
     });
   }
   let askedAt = 0;
-  whenStarterIsGone(env, () => asked.abort(new Error('Whoever started this is gone.')));
+  whenStarterIsGone(env, () => asked.abort(new Error('The process that started this has ended.')));
   try {
     stack = await startStack({
       settings: readStackSettings(context),
@@ -59,6 +59,9 @@ async function dev(folder: string, watch: boolean, context: CliContext): Promise
         ...Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('WAYBILL_'))),
       },
       temporal: searchFromEnvironment(env),
+      ...(watch && {
+        loadProject: (load) => loadWhenMended(folder, load, say, asked.signal),
+      }),
       signal: asked.signal,
       say,
     });

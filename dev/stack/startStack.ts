@@ -4,12 +4,11 @@ import { join, resolve } from 'node:path';
 import { readDevJson } from '../../cli/embedded/devJson.ts';
 import { takeLock } from '../../cli/lock.ts';
 import { writeAtomically } from '../../cli/writeAtomically.ts';
-import { ProgramFailed, runToEnd } from '../binaries/runToEnd.ts';
 import { findTemporal, type TemporalSearch } from '../binaries/temporalBinary.ts';
 import { type Home, openHome, removeDevJson, writeDevJson } from './home.ts';
 import { ensureGrantKeys, ensureInstance, makeWorkloadKey } from './identityOfHome.ts';
-import { nodeFlags, packageFile } from './nodeService.ts';
 import { type Postgres, preparePostgres } from './postgres.ts';
+import { prepareDatabase } from './prepareDatabase.ts';
 import { endLeftovers } from './runRecords.ts';
 import { chooseStackPorts } from './stackPorts.ts';
 import {
@@ -33,7 +32,9 @@ export interface StackOptions {
   project: string;
   baseEnv: Stack['baseEnv'];
   temporal: Pick<TemporalSearch, 'cliPath' | 'searchPath' | 'cache' | 'indexUrl'>;
-  /** Aborted when whoever waits for the start no longer does. */
+  /** Wraps the first load of the project, for instance to try again once a broken one is mended. Default: no retry. */
+  loadProject?: <T>(load: () => Promise<T>) => Promise<T>;
+  /** Aborted when the caller no longer waits for the start. */
   signal: AbortSignal;
   say(line: string): void;
 }
@@ -44,6 +45,8 @@ export interface RunningStack {
   issuerUrl: string;
   temporalUiUrl: string;
   databasePort: number;
+  /** The files that the project loaded last. */
+  files(): ReadonlySet<string>;
   /** Serves the project as it is by now. */
   reload(): Promise<void>;
   /** Brings only the database to what the project is by now: policies need nothing started again. */
@@ -99,7 +102,9 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
     const timed = stopwatch(say);
 
     const postgres = await timed('PostgreSQL', () => startPostgres(stack, supervisor));
-    await timed('Database', () => prepareDatabase(stack, postgres, signal));
+    const { loadProject = (load) => load() } = options;
+    const load = () => prepareDatabase(stack, postgres, signal);
+    let files = await timed('Database', () => loadProject(load));
     signal.throwIfAborted();
     const [temporal, bundle] = await settled([
       timed('Temporal', async () => {
@@ -138,9 +143,12 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
       home,
       ...urls,
       databasePort: ports.database,
-      apply: () => prepareDatabase(stack, postgres, signal),
+      files: () => files,
+      async apply() {
+        files = await load();
+      },
       async reload() {
-        await prepareDatabase(stack, postgres, signal);
+        files = await load();
         for (const name of ['api', ...workerNames(stack)] as const) await supervisor.restart(name);
       },
       async stop() {
@@ -194,25 +202,6 @@ async function startPostgres({ home, ports }: Stack, supervisor: Supervisor): Pr
   const postgres = await preparePostgres(home, ports.database);
   await supervisor.start(postgresService(postgres));
   return postgres;
-}
-
-async function prepareDatabase(
-  { home, project, baseEnv }: Stack,
-  postgres: Postgres,
-  signal: AbortSignal,
-): Promise<void> {
-  await runToEnd(process.execPath, [...nodeFlags, packageFile('dev/stack/databaseMain.ts')], {
-    signal,
-    env: {
-      ...baseEnv,
-      WAYBILL_DATABASE_PORT: String(postgres.port),
-      WAYBILL_PASSWORDS: join(home.keys, 'database'),
-      WAYBILL_PROJECT: project,
-    },
-  }).catch((error) => {
-    // It says what is wrong with the project in one line; that it was a process of its own is no matter.
-    throw error instanceof ProgramFailed ? new Error(error.lastLine) : error;
-  });
 }
 
 function stopwatch(say: (line: string) => void) {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { ProjectError } from '../../dev/stack/prepareDatabase.ts';
 import { watchFolders } from '../../dev/stack/watchFolders.ts';
-import { watchProject } from '../../dev/stack/watchProject.ts';
+import { loadWhenMended, watchProject } from '../../dev/stack/watchProject.ts';
 
 describe('watching a folder', () => {
   it('sees files that are written, renamed over others, and written in folders that came later', async () => {
@@ -41,15 +42,20 @@ describe('watching a folder', () => {
     }
   });
 
-  it('loads a project again for its code and its policies, once for what is saved together', async () => {
-    const root = await mkdtemp(join(tmpdir(), 'waybill-watch-'));
+  it('loads a project again for the files that it loads and its policies, once for what is saved together', async () => {
+    const root = await realpath(await mkdtemp(join(tmpdir(), 'waybill-watch-')));
     await mkdir(join(root, 'policies'));
+    await mkdir(join(root, 'pipelines'));
     let reloads = 0;
     let applied = 0;
     let loaded = () => {};
     const watching = watchProject(
       root,
-      { reload: async () => void reloads++, apply: async () => void applied++ },
+      {
+        files: () => new Set([join(root, 'pipelines/a.ts'), join(root, 'rules.ts')]),
+        reload: async () => void reloads++,
+        apply: async () => void applied++,
+      },
       (line) => {
         if (line === 'Loaded.') loaded();
       },
@@ -57,17 +63,86 @@ describe('watching a folder', () => {
     const next = () => new Promise<void>((resolve) => (loaded = resolve));
     try {
       const first = next();
-      await writeFile(join(root, 'notes.txt'), 'no code');
-      await writeFile(join(root, 'a.ts'), '');
+      await writeFile(join(root, 'rules.ts'), '');
       await writeFile(join(root, 'policies/own.cedar'), '');
       await first;
       assert.deepEqual([reloads, applied], [1, 0]);
+
+      for (const name of ['notes.txt', 'pipelines/a.test.ts', 'rules.test.ts', 'test.ts', 'pipelines/a.d.ts'])
+        await writeFile(join(root, name), '');
       const second = next();
       await writeFile(join(root, 'policies/roles.json'), '{}');
       await second;
       assert.deepEqual([reloads, applied], [1, 1]);
+
+      const third = next();
+      await writeFile(join(root, 'pipelines/new.ts'), '');
+      await third;
+      assert.deepEqual([reloads, applied], [2, 1]);
     } finally {
       watching.close();
+      await rm(root, { recursive: true });
+    }
+  });
+
+  it('takes any source as the mending of a project that did not load', async () => {
+    const root = await realpath(await mkdtemp(join(tmpdir(), 'waybill-watch-')));
+    await mkdir(join(root, 'pipelines'));
+    let fails = true;
+    let said = (_line: string) => {};
+    const watching = watchProject(
+      root,
+      {
+        files: () => new Set(),
+        reload: async () => {
+          if (fails) throw new Error('no ./missing.ts');
+        },
+        apply: async () => {},
+      },
+      (line) => said(line),
+    );
+    const says = (start: string) =>
+      new Promise<void>((resolve) => {
+        said = (line) => line.startsWith(start) && resolve();
+      });
+    try {
+      const failed = says('Not loaded: no ./missing.ts');
+      await writeFile(join(root, 'pipelines/a.ts'), '');
+      await failed;
+      fails = false;
+      const mended = says('Loaded.');
+      await writeFile(join(root, 'missing.ts'), '');
+      await mended;
+    } finally {
+      watching.close();
+      await rm(root, { recursive: true });
+    }
+  });
+
+  it('waits at the start until a broken project is mended, and says what is wrong', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'waybill-watch-'));
+    const said: string[] = [];
+    let asked = () => {};
+    const waits = new Promise<void>((resolve) => (asked = resolve));
+    let loads = 0;
+    try {
+      const loading = loadWhenMended(
+        root,
+        async () => {
+          if (++loads === 1) throw new ProjectError('a.ts: does not load');
+          return 'loaded';
+        },
+        (line) => {
+          said.push(line);
+          if (line.startsWith('Mend it')) asked();
+        },
+        new AbortController().signal,
+      );
+      await waits;
+      await writeFile(join(root, 'a.ts'), '');
+      assert.equal(await loading, 'loaded');
+      assert.equal(said[0], 'The project does not load: a.ts: does not load');
+    } finally {
       await rm(root, { recursive: true });
     }
   });

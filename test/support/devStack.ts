@@ -41,7 +41,13 @@ const readyMs = 420_000;
  * the first on a machine may have to build Temporal, which takes minutes.
  */
 export async function startDevStack(
-  options: { project?: string; home?: string; env?: Record<string, string>; watch?: boolean } = {},
+  options: {
+    project?: string;
+    home?: string;
+    env?: Record<string, string>;
+    watch?: boolean;
+    onOutput?: (text: string) => void;
+  } = {},
 ): Promise<DevStack> {
   const home = options.home ?? (await mkdtemp(join(tmpdir(), 'waybill-stack-')));
   const file = join(home, 'dev.json');
@@ -74,6 +80,7 @@ export async function startDevStack(
   for (const stream of [supervisor.stdout, supervisor.stderr]) {
     stream!.setEncoding('utf8').on('data', (text: string) => {
       output += text;
+      options.onOutput?.(text);
     });
   }
 
