@@ -7,6 +7,7 @@ import {
   workflowInterceptorModules,
   workflowsPath,
 } from '../adapters/temporal/bundleWorkflows.ts';
+import { errors } from '../domain/errors.ts';
 import {
   codeFiles,
   codeOf,
@@ -124,14 +125,17 @@ const filesInCirclesLeft: Record<string, number> = {
   sdk: 2,
   workers: 2,
 };
-const namesTwiceLeft = 56;
-const shortFilesLeft = 110;
+const namesTwiceLeft = 18;
+const wordsNotUsedLeft = 14;
+const shortFilesLeft = 90;
 
 const production = codeFiles.filter((file) => !/^(test|bench|examples)\//.test(file));
 
-/** The same resource: the domain's entity, and what `waybill/client` returns for it. */
-const sharedWithClient = (files: readonly string[]) =>
-  files.length === 2 && files.some((file) => file.startsWith('sdk/'));
+/** A use case, its route, its port, its workflow and its method of the client are one idea, and so have one name. */
+const oneIdea = ['domain', 'application', 'adapters', 'workflows', 'api', 'sdk'];
+const nameOneIdea = (files: readonly string[]) =>
+  files.every((file) => oneIdea.includes(folderOf(file))) &&
+  new Set(files.map(folderOf)).size === files.length;
 
 /** Short files that are a file of their own for a reason. */
 const shortOnPurpose: Record<string, string> = {};
@@ -146,6 +150,72 @@ function countBy<T>(items: readonly T[], keyOf: (item: T) => string): Record<str
 function above(counts: Record<string, number>, max: Record<string, number>): Record<string, number> {
   return Object.fromEntries(Object.entries(counts).filter(([key, count]) => count > (max[key] ?? 0)));
 }
+
+const glossary = textOf('docs/glossary.md');
+const rowsOf = (heading: string) =>
+  [
+    ...glossary
+      .split(`## ${heading}\n`)[1]!
+      .split('\n## ')[0]!
+      .matchAll(/^\| ([^|]+?) +\|/gm),
+  ]
+    .map(([, cell]) => cell!)
+    .filter((cell) => !/^(term|word|-+)$/.test(cell));
+
+/** The words of a name, in lower case: `startRun`, `RunEnded` and `dead-letters` have two. */
+const wordsOf = (name: string) =>
+  name
+    .replaceAll(/([a-z\d])([A-Z])/g, '$1 $2')
+    .toLowerCase()
+    .split(/[^a-z\d]+/);
+
+/** `runs` is a run, `deliveries` are deliveries. */
+const singular = (word: string) => word.replace(/ies$/, 'y').replace(/([^s])s$/, '$1');
+
+/** Words of codes and commands that name no idea of Waybill: what HTTP says, and verbs that every command line has. */
+const ordinary = [
+  ...['not', 'found', 'internal', 'forbidden', 'unauthenticated', 'method', 'media', 'too', 'signed', 'self'],
+  ...['paused', 'create', 'list', 'test', 'update', 'delete', 'get'],
+];
+
+describe('docs/glossary.md', () => {
+  const terms = new Set(rowsOf('Terms').flatMap((term) => wordsOf(term).map(singular)));
+  const commands = codeFiles
+    .filter((file) => file.startsWith('cli/'))
+    .flatMap((file) => [...textOf(file).matchAll(/\.command\('([a-z-]+)'/g)].map(([, name]) => name!));
+  const exported = [...exportedNames(production).keys()];
+
+  it('lists each term once, in order', () => {
+    for (const heading of ['Terms', 'Not used'])
+      assert.deepEqual(
+        rowsOf(heading),
+        [...new Set(rowsOf(heading))].sort((a, b) => a.localeCompare(b)),
+      );
+  });
+
+  it('has a term for what each error code is about', () => {
+    const missing = Object.keys(errors).filter(
+      (code) => !wordsOf(code).some((word) => terms.has(singular(word)) || ordinary.includes(word)),
+    );
+    assert.deepEqual(missing, []);
+  });
+
+  it('has a term for each command of the CLI', () => {
+    assert.ok(commands.length > 15);
+    const missing = commands.filter(
+      (name) => !wordsOf(name).some((word) => terms.has(singular(word)) || ordinary.includes(word)),
+    );
+    assert.deepEqual(missing, []);
+  });
+
+  it('forbids words that no exported name, error code or command uses', () => {
+    const forbidden = new Set(rowsOf('Not used'));
+    const used = [...exported, ...Object.keys(errors), ...commands].filter((name) =>
+      wordsOf(name).some((word) => forbidden.has(word)),
+    );
+    assert.ok(used.length <= wordsNotUsedLeft, used.join('\n'));
+  });
+});
 
 describe('the repository', () => {
   it('keeps every source file in a folder that the layers know', () => {
@@ -200,10 +270,10 @@ describe('the repository', () => {
     assert.deepEqual(unused, []);
   });
 
-  it('exports a name from one file only', () => {
+  it('exports a name once, or once in each layer of one idea', () => {
     const twice = [...exportedNames(production)]
       .map(([name, files]) => ({ name, files: files.filter((file) => !file.includes('/migrations/')) }))
-      .filter(({ files }) => files.length > 1 && !sharedWithClient(files))
+      .filter(({ files }) => files.length > 1 && !nameOneIdea(files))
       .map(({ name, files }) => `${name}: ${files.join(', ')}`);
     assert.ok(twice.length <= namesTwiceLeft, twice.join('\n'));
   });
