@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { Client, type WorkflowHandle, WorkflowUpdateFailedError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
 import { bundleWorkflowCode, DefaultLogger, Worker } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
 import type { ApprovalStatus as Approval } from '../../activities/processApprovalTimers.ts';
@@ -13,6 +14,7 @@ import {
 import { searchAttributeNames, searchAttributesOf } from '../../adapters/temporal/searchAttributes.ts';
 import type { DecisionMessage } from '../../domain/approvals/decision.ts';
 import { zeroCounts } from '../../domain/runs/run.ts';
+import { fetchQueueOf } from '../../domain/taskQueues.ts';
 import { decide, type RunInput } from '../../workflows/messages.ts';
 import { historyEventsMax } from '../../workflows/timeouts.ts';
 import { startTemporalForTest } from '../adapters/temporal/server.ts';
@@ -26,7 +28,8 @@ describe('a run at its gate', () => {
   let env: Awaited<ReturnType<typeof startTemporalForTest>>['env'];
   let worker: Worker;
   let workflowBundle: { code: string };
-  let running: Promise<void>;
+  let fetches: Worker;
+  let running: Promise<unknown>;
   let client: Client;
   let calls: string[] = [];
   let steps: Partial<Activities>;
@@ -92,10 +95,16 @@ describe('a run at its gate', () => {
         ]),
       ),
     });
-    running = worker.run();
+    fetches = await Worker.create({
+      connection: env.nativeConnection,
+      taskQueue: fetchQueueOf('gates'),
+      activities: { fetch: async () => {} },
+    });
+    running = Promise.all([worker.run(), fetches.run()]);
   });
   after(async () => {
     worker?.shutdown();
+    fetches?.shutdown();
     await running;
     await env?.teardown();
   });
@@ -104,7 +113,11 @@ describe('a run at its gate', () => {
     steps = {};
   });
 
-  async function begin(gate: RunInput['gate'] | null = 'publish', quick = false): Promise<WorkflowHandle> {
+  async function begin(
+    gate: RunInput['gate'] | null = 'publish',
+    quick = false,
+    more: Partial<RunInput> = {},
+  ): Promise<WorkflowHandle> {
     const runId = `payouts-${randomUUID()}`;
     const input: RunInput = {
       runId,
@@ -115,6 +128,7 @@ describe('a run at its gate', () => {
       concurrency: 1,
       deadlineMs: 60_000,
       ...(gate && { gate }),
+      ...more,
     };
     return client.workflow.start('runPipeline', {
       workflowId: runId,
@@ -125,6 +139,11 @@ describe('a run at its gate', () => {
       typedSearchAttributes: searchAttributesOf({ tenant: 'acme', principal: 'prn_1', pipeline: 'payouts' }),
     });
   }
+  const failureTypeOf = (handle: WorkflowHandle) =>
+    handle.result().then(
+      () => 'completed',
+      ({ cause }: { cause?: ApplicationFailure }) => cause?.type,
+    );
   const message = (token: string): DecisionMessage => ({ token, comment: null, form: null });
   const send = (handle: WorkflowHandle, token: string) =>
     handle.executeUpdate(decide, { args: [message(token)] });
@@ -266,7 +285,7 @@ describe('a run at its gate', () => {
     await handle.result();
   });
 
-  it('fails, and does not stand still, where somebody has a step say what it cannot have said', async () => {
+  it('fails instead of blocking when a client completes a step with an unreadable result', async () => {
     const { promise, resolve } = Promise.withResolvers<{ received: number; inputComplete: boolean }>();
     for (const encoding of ['binary/null', 'nonsense']) {
       calls = [];
@@ -284,6 +303,41 @@ describe('a run at its gate', () => {
       assert.equal(calls.at(-1), 'finalize');
     }
     resolve({ received: 0, inputComplete: true });
+  });
+
+  it('fails at once when a step returns a result that contradicts the record', async () => {
+    const impossible: [string, Partial<Activities>, Partial<RunInput>?][] = [
+      ['batches that go back', { ingest: async () => ({ received: -1, inputComplete: true }) }],
+      ['half a batch', { ingest: async () => ({ received: 1.5, inputComplete: true }) }],
+      ['no number', { ingest: async () => ({ received: '9' as never, inputComplete: true }) }],
+      ['no answer', { ingest: async () => ({ received: 1, inputComplete: undefined as never }) }],
+      [
+        'a source read to its end, and more to come',
+        { ingest: async () => ({ received: 0, inputComplete: false }) },
+        { pulled: true },
+      ],
+      [
+        'an approval that is not on record',
+        { processApprovalTimers: async () => null, gate: async () => pending({ dueInMs: 0 }) },
+      ],
+    ];
+    for (const [what, made, input] of impossible) {
+      steps = made;
+      const handle = await begin('publish', false, input);
+      assert.equal(await failureTypeOf(handle), 'StepResultInvalid', what);
+    }
+  });
+
+  it('fails at once when ingest invents batches, as soon as one of them is not found', async () => {
+    steps = {
+      ingest: async () => ({ received: 1_000_000_000, inputComplete: true }),
+      validate: async () => {
+        throw ApplicationFailure.nonRetryable('not found', 'StepResultInvalid');
+      },
+    };
+    const handle = await begin();
+    assert.equal(await failureTypeOf(handle), 'StepResultInvalid');
+    assert.ok(calls.filter((name) => name === 'validate').length <= 1);
   });
 
   it('lets nobody decide on a run that has no gate', async () => {
