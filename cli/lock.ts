@@ -5,7 +5,7 @@ export type Lock = { held: true; release(): Promise<void> } | { held: false; by:
 
 /**
  * A lock between processes of one machine: a file that names its holder. It is free when the file is missing or
- * its holder no longer runs, so that a killed holder locks nobody out.
+ * its holder no longer runs, so that a killed holder does not lock the others out.
  */
 export async function takeLock(file: string): Promise<Lock> {
   const mine = JSON.stringify(recordOf(process.pid));

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 mkdir -p secrets
-# The containers run as other users than whoever runs this, so the folder guards the files.
+# The containers run as other users than the operator who runs this, so the folder guards the files.
 chmod 700 secrets
 word() { node -p 'require("node:crypto").randomBytes(24).toString("hex")'; }
 for name in postgres_password idp_admin_password migrator_password api_password worker_password relay_password; do

@@ -2,7 +2,7 @@ import type { PrincipalKind } from '../../domain/principal.ts';
 
 /** One who can be `--as NAME` in the embedded stack. */
 export interface DevPerson {
-  /** Becomes `sub`; the agent's is the person for whom it acts. */
+  /** Becomes `sub`; the agent's is the person that it acts for. */
   subject: string;
   kind: PrincipalKind;
   tenant: string;
@@ -11,7 +11,7 @@ export interface DevPerson {
   act?: { sub: string; kind: PrincipalKind };
 }
 
-/** Whoever the examples speak of. None of them exists outside of development. */
+/** The people of the examples. None of them exists outside of development. */
 export const people: Readonly<Record<string, DevPerson>> = {
   alice: { subject: 'alice', kind: 'person', tenant: 'acme', roles: ['data-engineer'] },
   bob: { subject: 'bob', kind: 'person', tenant: 'acme', roles: ['data-steward'] },

@@ -1,7 +1,7 @@
 import { obtainToken } from '../../cli/embedded/obtainToken.ts';
 import type { Attack } from './attack.ts';
 
-/** Whoever reaches the API, with tokens that are not theirs, or for what is not theirs. */
+/** An attacker who reaches the API, with the tokens of others or for the runs of others. */
 export const requestErrors: readonly Attack[] = [
   {
     tried: 'no access token',
@@ -18,7 +18,7 @@ export const requestErrors: readonly Attack[] = [
       ),
   },
   {
-    tried: 'a token with her name, signed by somebody else',
+    tried: 'a token with her name, signed with another key',
     code: 'Unauthenticated',
     attempt: async ({ ask, forger, token }) => ask('/v1/runs', await forger.resigned(token)),
   },

@@ -5,7 +5,7 @@ import type { Scene } from './scene.ts';
 export interface Attack {
   tried: string;
   code: ErrorCode;
-  /** What became of it: the code of the refusal, or none; and the run whose audit has to show it, where there is one. */
+  /** Returns the code of the rejection, or none, and the run of which the audit has to show it, if there is one. */
   attempt(scene: Scene): Promise<Outcome | string | undefined>;
 }
 

@@ -9,13 +9,13 @@ import { withdrawnRight } from './withdrawnRight.ts';
 
 export interface Report {
   attempts: Attempted[];
-  /** A run that was under way meanwhile, as it ended. */
+  /** The run that was open during the attacks, as it ended. */
   underWay: Pick<Run, 'id' | 'state' | 'counts'>;
   /** Whether all of it was refused and nothing was touched. */
   held: boolean;
 }
 
-/** The people as whom it asks what an honest caller may. */
+/** The people that make the requests of an honest caller. */
 export interface Cast {
   alice: WaybillClient;
   carol: WaybillClient;
@@ -37,9 +37,9 @@ export async function attackStack(
   const attempts: Attempted[] = [];
   try {
     const places: [string, readonly Attack[]][] = [
-      ['At the door', [...requestErrors, withdrawnRight(carol, erin)]],
+      ['At the API', [...requestErrors, withdrawnRight(carol, erin)]],
       ['Into Temporal', intoTemporal],
-      ['At a run that is under way', uponRun(open)],
+      ['At an open run', uponRun(open)],
     ];
     for (const [place, attacks] of places) {
       for (const attack of attacks) {

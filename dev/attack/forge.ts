@@ -7,13 +7,13 @@ import {
   UnsecuredJWT,
 } from 'jose';
 
-/** What a forger makes of a token that is genuine, be it an access token or a grant. */
+/** What a forger makes of a valid token: an access token or a grant. */
 export interface Forger {
   /** Other claims, under the signature that was there. */
   altered(token: string, change: (claims: object) => object): string;
-  /** The same claims, signed by a key of the forger’s in the name of the one that the token names. */
+  /** The same claims, signed with the forger’s key under the key id of the token. */
   resigned(token: string, change?: (claims: object) => object): Promise<string>;
-  /** The same claims, signed by nobody. */
+  /** The same claims without a signature. */
   unsigned(token: string): string;
 }
 

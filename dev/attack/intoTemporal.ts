@@ -2,7 +2,7 @@ import type { Attack } from './attack.ts';
 import { codeOf } from './codeOf.ts';
 import type { Scene } from './scene.ts';
 
-/** Whoever reaches Temporal, and asks nobody. Each starts the workflow by hand, with a copy of what alice’s run was given. */
+/** An attacker who reaches Temporal. Each attack starts the workflow directly, with a copy of the input of alice’s run. */
 export const intoTemporal: readonly Attack[] = [
   {
     tried: 'a run started in Temporal, with no grant',
@@ -15,17 +15,17 @@ export const intoTemporal: readonly Attack[] = [
     ...starting(({ grant }) => grant),
   },
   {
-    tried: 'with that grant made out to bob',
+    tried: 'with that grant issued to bob',
     code: 'GrantInvalid',
     ...starting(({ forger, grant }) => forger.altered(grant, (claims) => ({ ...claims, sub: 'prn_bob' }))),
   },
   {
-    tried: 'with that grant made out to this run, signed by somebody else in the name of the key',
+    tried: 'with that grant bound to this run, signed with another key under the same key id',
     code: 'GrantInvalid',
     ...starting(({ forger, grant }, id) => forger.resigned(grant, boundTo(id))),
   },
   {
-    tried: 'with that grant made out to this run, signed by nobody',
+    tried: 'with that grant bound to this run, without a signature',
     code: 'GrantAlgorithmUnsupported',
     ...starting(({ forger, grant }) => forger.unsigned(grant)),
   },
@@ -63,7 +63,7 @@ export const intoTemporal: readonly Attack[] = [
     },
   },
   {
-    tried: 'a true copy of everything, under the id of alice’s run, which has ended',
+    tried: 'an exact copy under the id of alice’s run, which has ended',
     code: 'RunEnded',
     ...starting(
       ({ grant }) => grant,

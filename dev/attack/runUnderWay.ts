@@ -47,7 +47,7 @@ async function begun(alice: WaybillClient, since: string): Promise<Run> {
   }
 }
 
-/** What somebody does to it who reaches Temporal. Afterwards it has to end as if nothing had been. */
+/** What an attacker who reaches Temporal does to it. It has to end as if nothing had happened. */
 export function uponRun({ id }: OpenRun): readonly Attack[] {
   const adopted = async (scene: Scene, grant: string | undefined) => {
     const handle = scene.temporalWith(grant).workflow.getHandle(id);
@@ -55,7 +55,7 @@ export function uponRun({ id }: OpenRun): readonly Attack[] {
   };
   return [
     {
-      tried: 'an unsigned update that has a run under way adopt another grant',
+      tried: 'an unsigned update that replaces the grant of an open run',
       code: 'GrantMissing',
       attempt: (scene) => adopted(scene, undefined),
     },

@@ -9,7 +9,7 @@ import { clientWithGrant } from './clientWithGrant.ts';
 import { createForger, type Forger } from './forge.ts';
 import { type Ledger, openLedger } from './ledger.ts';
 
-/** What an attacker in the embedded stack has: the API, Temporal, a run of alice’s that has ended, and copies of its papers. */
+/** What an attacker in the embedded stack has: the API, Temporal, an ended run of alice’s, and copies of its grant and input. */
 export interface Scene {
   dev: DevJson;
   forger: Forger;
@@ -19,13 +19,13 @@ export interface Scene {
   grant: string;
   /** Alice’s access token, for the forger to work on. */
   token: string;
-  /** What the API answers: the code of its refusal, or `undefined`. */
+  /** What the API answers: the code of its rejection, or `undefined`. */
   ask(path: string, token: string | undefined, init?: RequestInit): Promise<string | undefined>;
   /** A client of Temporal’s that sends this grant with everything. */
   temporalWith(grant: unknown): Client;
   /** Starts the workflow as Waybill would, under that id, with a copy of the victim’s input. */
   startOf(workflowId: string): WorkflowStartOptions & { workflowId: string; args: unknown[] };
-  /** A workflow id for one attack, whose traces are looked for afterwards. */
+  /** A workflow id for one attack. The ledger looks for its traces afterwards. */
   freshId(): string;
   close(): Promise<void>;
 }

@@ -2,13 +2,13 @@ import { principalId } from '../../adapters/oidc/callerOf.ts';
 import { ProblemError, type WaybillClient } from '../../sdk/client.ts';
 import type { Attack } from './attack.ts';
 
-/** How long a withdrawal may take to be known everywhere. */
+/** How long a revocation may take to reach every process. */
 const knownWithinMs = 10_000;
 
-/** Somebody whose right is withdrawn, with the token that they still have. */
+/** A revoked principal, with the token that it still has. */
 export function withdrawnRight(operator: WaybillClient, erin: WaybillClient): Attack {
   return {
-    tried: 'the runs of her tenant, as erin, whose right carol has just withdrawn',
+    tried: 'the runs of her tenant, as erin, right after carol revoked her',
     code: 'PrincipalRevoked',
     async attempt({ dev }) {
       const target = principalId(dev.issuerUrl, 'erin');

@@ -4,32 +4,32 @@ import { approvalOf } from '../../cli/output/runText.ts';
 import type { ApprovalDetail, Run, WaybillClient } from '../../sdk/client.ts';
 import { followUntil, refusalOf } from './followUntil.ts';
 
-/** How a run was let through. */
-export interface LetThrough {
+/** How a run was approved. */
+export interface Approved {
   approval: string;
-  /** The code that met the requester who tried to do it alone; `undefined` where nothing did. */
+  /** The code with which the requester’s own decision was rejected; `undefined` if it was not. */
   byRequester: string | undefined;
-  /** The signed decision of somebody else. */
+  /** The signed decision of the other person. */
   decision: string;
   ended: Run;
 }
 
 /**
- * Waits until the run waits, has its requester try to let it through, then has `steward` look at what it would do and approve exactly that.
- * `say` is told what has just happened.
+ * Waits until the run awaits approval, has its requester try to approve it, then has `steward` look at what it would do
+ * and approve exactly that. Reports each step to `say`.
  */
 export async function approve(
   requester: WaybillClient,
   steward: WaybillClient,
   runId: string,
   say: (line: string) => void,
-): Promise<LetThrough> {
+): Promise<Approved> {
   const run = await followUntil(requester, runId, ({ state }) => state === 'awaiting-approval');
   const id = approvalOf(run);
-  if (id === undefined) throw new CliError(`${runId} waited for nobody.`);
+  if (id === undefined) throw new CliError(`${runId} ended without an approval.`);
   const approval = await steward.getApproval(id);
   say(
-    `All of it is read and checked, and nobody sees a row yet: the run waits for a ${approval.by.join(' or ')}.`,
+    `All of it is read and checked, and no row is visible yet: the run waits for a ${approval.by.join(' or ')}.`,
   );
   const { digest } = approval;
   const byRequester = await refusalOf(requester.decide(id, { decision: 'approve', digest }));

@@ -8,7 +8,7 @@ export interface DeadLetter {
   message: string;
 }
 
-/** What became of the records that a run refused. */
+/** The records that a run rejected. */
 export function deadLettersOf(stack: DevJson, runId: string): Promise<DeadLetter[]> {
   return query(
     stack,

@@ -66,7 +66,7 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
   say(
     heading(
       3,
-      'somebody starts runs in Temporal itself, past Waybill, with copies of what alice’s was given',
+      'an attacker starts runs in Temporal itself, past Waybill, with copies of the input of alice’s run',
     ),
   );
   const forgeries = await startByHand(dev, orders, (attempted) => {
@@ -74,7 +74,7 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
   });
   say('  No step of them has touched any data, and each is in the audit. npx waybill attack tries more.');
 
-  say(heading(4, 'alice’s right is withdrawn while her data is on its way'));
+  say(heading(4, 'carol revokes alice while her data is on its way'));
   const carol = connect(context, { as: 'carol' });
   const withdrawal = await withdrawRight(client, carol, (line) => say(`  ${line}`));
   for (const line of endLines(withdrawal.ended)) say(line);
@@ -92,10 +92,11 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
     );
   process.exitCode = exitCodeOf(birdstrikes) || exitCodeOf(orders) || exitCodeOf(withdrawal.ended);
   if (approved.byRequester !== 'ApproverIsRequester')
-    throw new CliError('Somebody could approve their own run.', 'tampered');
+    throw new CliError('The requester could approve her own run.', 'tampered');
   if (withdrawal.suspended.state !== 'suspended' || withdrawal.requestErrors !== 'PrincipalRevoked')
-    throw new CliError('A run whose right was withdrawn went on.', 'tampered');
-  if (!forgeries.every(({ held }) => held)) throw new CliError('A forged run was not refused.', 'tampered');
+    throw new CliError('A run went on after its requester was revoked.', 'tampered');
+  if (!forgeries.every(({ held }) => held))
+    throw new CliError('An invalid grant was not rejected.', 'tampered');
 }
 
 async function send(client: WaybillClient, pipeline: string, file: string): Promise<Run> {
@@ -124,7 +125,7 @@ function birdstrikesLines({ counts: { unchanged } }: Run): string[] {
 
 function ordersLines(deadLetters: readonly DeadLetter[]): string[] {
   return [
-    'The shop’s own test order is filtered. One order came twice: the later one counts. What was refused is kept',
+    'The shop’s own test order is filtered. One order came twice: the later one counts. Each rejected record is kept',
     'with the reason and its bytes (table waybill.dead_letter):',
     ...table<DeadLetter>(
       [
@@ -178,7 +179,7 @@ function refuse(): never {
   throw new CliError('Interrupted.', 'incomplete');
 }
 
-/** On a terminal there is somebody who may want to look around first. */
+/** On a terminal the user may want to look around first. */
 async function farewell(json: boolean, interrupted: Promise<void>): Promise<void> {
   if (json) return;
   if (!process.stdin.isTTY || !process.stdout.isTTY)

@@ -11,7 +11,7 @@ export async function followUntil(
   throw new Error(`${id} can no longer be followed.`);
 }
 
-/** The code of the refusal; `undefined` where nothing was refused. */
+/** The code of the rejection; `undefined` if there was none. */
 export async function refusalOf(request: Promise<unknown>): Promise<string | undefined> {
   try {
     await request;

@@ -16,7 +16,7 @@ export interface DemoStack {
   end(): Promise<void>;
 }
 
-/** `interrupted` ends a start that nobody waits for any more. */
+/** `interrupted` ends the start. */
 export async function stackForDemo(context: CliContext, interrupted: Promise<void>): Promise<DemoStack> {
   const running = readDevJson(join(readClientSettings(context).WAYBILL_HOME, 'dev.json'));
   if (running && (await answers(running.apiUrl))) return { started: false, end: async () => {} };

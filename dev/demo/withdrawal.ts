@@ -4,14 +4,14 @@ import type { Run, WaybillClient } from '../../sdk/client.ts';
 import { nodeFlags, packageFile } from '../stack/nodeService.ts';
 import { followUntil, refusalOf } from './followUntil.ts';
 
-/** What became of a run whose requester lost their right while it was under way. */
+/** What became of a run when its requester was revoked before its end. */
 export interface Withdrawal {
-  /** The run as it was when the right was gone, and as it ended once it was back. */
+  /** The run when it was suspended, and as it ended once the requester was restored. */
   suspended: Run;
   ended: Run;
   /** From the revocation to the moment at which the run was seen suspended. */
   suspendedAfterMs: number;
-  /** The code that met the requester at the door meanwhile; `undefined` where nothing did. */
+  /** The code with which the API rejected the requester during that time; `undefined` if it did not. */
   requestErrors: string | undefined;
 }
 
@@ -19,7 +19,7 @@ const orders = 80_000;
 
 /**
  * `requester` sends so many orders that the run takes some seconds; as soon as it is accepted, `operator` revokes them,
- * waits until the run is suspended, and restores them. `say` is told what has just happened.
+ * waits until the run is suspended, and restores them. Reports each step to `say`.
  */
 export async function withdrawRight(
   requester: WaybillClient,
@@ -39,21 +39,21 @@ export async function withdrawRight(
     const suspendedAfterMs = performance.now() - revokedAt;
     for (const line of suspendedLines(suspended, suspendedAfterMs)) say(line);
     const requestErrors = await refusalOf(requester.listRuns());
-    say(`alice herself is refused at the door: ${requestErrors ?? 'not at all'}.`);
+    say(`the API rejects alice herself: ${requestErrors ?? 'it does not'}.`);
     await operator.restore(revocation.id);
     restored = true;
     say('carol restores alice, and the run goes on from where it stood.');
     const ended = await followUntil(operator, id, () => false);
     return { suspended, suspendedAfterMs, requestErrors, ended };
   } finally {
-    // Whatever went wrong, alice is to be herself again.
+    // Whatever went wrong, alice is restored.
     if (!restored) await operator.restore(revocation.id).catch(() => {});
   }
 }
 
 function suspendedLines({ state, reason, counts: { stored, unchanged } }: Run, afterMs: number): string[] {
   return [
-    `After ${(afterMs / 1000).toFixed(1)} s her next task is refused, and the run is ${state}:`,
+    `After ${(afterMs / 1000).toFixed(1)} s her next task is rejected, and the run is ${state}:`,
     `  ${reason?.code}: ${reason?.message}`,
     `  ${count(stored + unchanged)} of its rows are in the table; it holds no worker while it waits.`,
   ];

@@ -80,8 +80,8 @@ async function dev(folder: string, watch: boolean, context: CliContext): Promise
 }
 
 /**
- * npm (or our own `bin.js`) that is killed cannot pass that on, and nobody would know of this process any more.
- * Started by hand or by a service manager, it is its own.
+ * npm (or our own `bin.js`) cannot pass on that it is killed, and then nothing would ever end this process. Started by
+ * hand or by a service manager, it has no such parent.
  */
 function whenStarterIsGone(env: CliContext['env'], stop: () => void): void {
   process.once('disconnect', stop);

@@ -15,7 +15,7 @@ export function createIdp(
   issuer: string,
   audience: string,
   keys: IdpKeys,
-  /** Where it says that somebody has signed out (OpenID Connect Back-Channel Logout 1.0). Default: nowhere. */
+  /** Where it reports that a user has signed out (OpenID Connect Back-Channel Logout 1.0). Default: nowhere. */
   logoutUrl?: string,
 ): Provider {
   const resourceServer = {
@@ -50,7 +50,7 @@ export function createIdp(
         redirect_uris: [],
       },
     ],
-    // Without `offline_access`: a refresh token ends with the session in which somebody signed in.
+    // Without `offline_access`: a refresh token ends with the session of its login.
     scopes: ['openid', 'waybill'],
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     ttl: { AccessToken: accessTokenTtlS, ClientCredentials: accessTokenTtlS, IdToken: accessTokenTtlS },
@@ -70,7 +70,7 @@ export function createIdp(
         },
       },
     },
-    // By itself it would not speak to this machine; nobody but us says whom it calls.
+    // By default it refuses to call this machine. Only our configuration names the addresses.
     fetch: (url, { dispatcher: _, ...options }: RequestInit & { dispatcher?: unknown } = {}) =>
       fetch(url, options),
     findAccount: (_ctx, id) => {
@@ -99,7 +99,7 @@ function claimsOf({ tenant, roles, kind, act }: DevPerson): Record<string, unkno
   return { tenant, roles, kind, ...(act && { act }) };
 }
 
-/** DEVELOPMENT ONLY: `name` is believed. Whoever can reach the port already owns this machine's Waybill. */
+/** DEVELOPMENT ONLY: `name` is believed. A caller who reaches the port already owns this machine's Waybill. */
 function registerDevGrant(
   provider: Provider,
   resourceServer: ConstructorParameters<Provider['ResourceServer']>[1],

@@ -21,8 +21,8 @@ export async function clusterFolder(
 
 /**
  * Makes the cluster if there is none yet: UTF-8, the builtin C.UTF-8 locale (the same order on every machine),
- * SCRAM for every connection. An initialisation that was interrupted is begun anew; so is a cluster elsewhere whose
- * home was deleted, because nobody has its passwords.
+ * SCRAM for every connection. An initialisation that was interrupted starts again; so does a cluster elsewhere of
+ * which the home was deleted, because its passwords are gone.
  */
 export async function ensureCluster(
   folder: string,
@@ -37,7 +37,7 @@ export async function ensureCluster(
   if (known && made) return ensurePasswords(passwordFolder);
   if (made && !folder.startsWith(elsewhere)) {
     throw new Error(
-      `${passwordFolder} is gone, so nobody can open the database of this home. Delete the home to begin anew.`,
+      `${passwordFolder} is gone, so the database of this home cannot be opened. Delete the home to start again from nothing.`,
     );
   }
   await rm(folder, { recursive: true, force: true });

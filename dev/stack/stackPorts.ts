@@ -16,7 +16,7 @@ const parts = {
 export type StackPorts = Record<keyof typeof parts, number>;
 
 /**
- * Chooses all ports before anything starts. The issuer’s port is part of everybody’s identity (a principal is an
+ * Chooses all ports before anything starts. The issuer’s port is part of every identity (a principal is an
  * issuer and a subject), so the one that a home once had is preferred for good.
  */
 export async function chooseStackPorts(
@@ -40,7 +40,7 @@ export async function chooseStackPorts(
   }
   if (remembered && remembered !== chosen.issuer) {
     say(
-      'The identity provider has another address now, so everybody is somebody else until its old port is free.',
+      'The identity provider has another address now, so every user is a new principal. Free its old port and start again to get the old ones back.',
     );
   } else {
     writeAtomically(issuerFile, String(chosen.issuer));

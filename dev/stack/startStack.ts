@@ -162,7 +162,7 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
   }
 }
 
-/** One supervisor a home. Whoever is on the way out is waited for; whoever is not, is not disturbed. */
+/** One supervisor a home. Waits for one that is stopping, and fails for one that serves. */
 async function takeHome(home: Home, signal: AbortSignal): Promise<{ release(): Promise<void> }> {
   for (const start = performance.now(); ; ) {
     signal.throwIfAborted();
@@ -188,7 +188,7 @@ function stoppingFile(home: Home): string {
 
 /** As long as all graces together. */
 const stoppingMs = 60_000;
-/** A supervisor whose npm was killed notices within this. */
+/** A supervisor notices within this time that its npm was killed. */
 const noticeMs = 1_500;
 
 async function existingProject(folder: string): Promise<string> {

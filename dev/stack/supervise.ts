@@ -24,7 +24,7 @@ interface Watched {
   /** How often it has died lately. */
   deaths: number;
   readyAt: number;
-  /** Whoever wants it to end says so first, so that its end is not taken for a death. */
+  /** Set before the supervisor stops it, so that its end does not count as a crash. */
   expected: boolean;
   /** While it is being started again. */
   reviving?: Promise<void> | undefined;

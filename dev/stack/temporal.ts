@@ -51,18 +51,21 @@ export const searchAttributes = [
 // what the server acknowledged survives a power loss.
 const pragmas = ['journal_mode=WAL', 'synchronous=FULL'];
 
-const dynamicConfig = [
-  // By default each shard reads its queue of transfers at most 20 times a second; the development server has one
-  // shard, which makes four activities in a row take 440 ms. With this they take 86 ms.
+/** Each key was looked up in server 1.32.0; docs/embedded.md gives the figures. */
+export const dynamicConfig = [
+  // Each shard reads its queue of transfers at most 20 times a second by default, and the development server has one
+  // shard: four activities in a row would take 440 ms. With this they take 86 ms.
   'history.transferProcessorMaxPollRPS=2000',
-  // Without it a fairness key (the tenant) is accepted and ignored.
+  // Fairness between tenants needs the new matcher. It is the default from server 1.31; older ones have it off.
+  'matching.useNewMatcher=true',
+  // Off by default. Without it the server accepts a fairness key (the tenant) and ignores it.
   'matching.enableFairness=true',
-  // All that the server writes goes through one connection to SQLite, one after the other. By default 512 tasks of each kind may
-  // wait for it at once, and each gives up after 3 s: with 100 schedules due at once most of the work was work done again.
+  // The server writes through one connection to SQLite. By default 512 tasks of each kind may wait for it at once, and
+  // each gives up after 3 s: with 100 schedules due at once most of the work was work done again.
   'history.transferProcessorSchedulerWorkerCount=8',
   'history.timerProcessorSchedulerWorkerCount=4',
   'history.visibilityProcessorSchedulerWorkerCount=2',
-  // So many firings a second as two processors get done; the others wait their turn in the schedules.
+  // The default of 30 is more than two processors can start. The others wait their turn in the schedules.
   'worker.schedulerNamespaceStartWorkflowRPS=10',
 ];
 

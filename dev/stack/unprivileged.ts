@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** The user as whom a server that refuses root runs instead. */
+/** The user that runs a server that refuses root. */
 export interface UnprivilegedUser {
   name: string;
   uid: number;

@@ -101,8 +101,8 @@ describe('waybill', () => {
     });
 
     it('shows a right withdrawn mid-run, the next task refused, and the run finished once it is back', () => {
-      assert.match(ended.stdout, /her next task is refused, and the run is suspended:\n +GrantRevoked/);
-      assert.match(ended.stdout, /refused at the door: PrincipalRevoked/);
+      assert.match(ended.stdout, /her next task is rejected, and the run is suspended:\n +GrantRevoked/);
+      assert.match(ended.stdout, /the API rejects alice herself: PrincipalRevoked/);
       assert.match(ended.stdout, /goes on from where it stood\.\n +✓ orders-\S+ completed/);
       assert.match(ended.stdout, /read +80,000 = passed [\d,]+ \+ filtered +[\d,]+ \+ rejected [\d,]+/);
     });

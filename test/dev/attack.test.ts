@@ -41,7 +41,7 @@ describe('an attack', () => {
     assert.deepEqual((await lines(scene('a', 'a', false), 'GrantMissing'))[1], '  it is not in the audit');
   });
 
-  it('at the door has no run whose audit could show it', async () => {
+  it('at the API has no run of which the audit could show it', async () => {
     const attempted = await attempt(scene('a', 'a', false), {
       ...tried,
       attempt: async () => 'GrantMissing',

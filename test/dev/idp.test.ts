@@ -17,7 +17,7 @@ const server = createServer();
 let issuer: string;
 let folder: string;
 let keys: IdpKeys;
-/** What the provider told Waybill, whose address this is. */
+/** What the provider told Waybill at this address. */
 const told: URLSearchParams[] = [];
 const waybill = createServer(async (request, response) => {
   told.push(new URLSearchParams(await text(request)));
@@ -124,7 +124,7 @@ test('another key, a secret, or no proof at all is refused', async () => {
     });
 });
 
-test('whoever signs in by the device flow has a session; with it ends what came of it, and Waybill is told', async () => {
+test('a login by the device flow has a session; when it ends, its tokens end and Waybill is told', async () => {
   const config = await discover(cliClientId, client.None());
   const device = await client.initiateDeviceAuthorization(config, { scope: 'openid' });
   const browser = openBrowser();

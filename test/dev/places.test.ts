@@ -23,7 +23,7 @@ beforeEach(async () => {
 
 afterEach(() => rm(folder, { recursive: true }));
 
-const asRoot = { skip: process.getuid?.() === 0 ? false : 'only root starts PostgreSQL as somebody else' };
+const asRoot = { skip: process.getuid?.() === 0 ? false : 'only root starts PostgreSQL as another user' };
 
 test('a cluster lies in its home where its user can get there', asRoot, async () => {
   await chmod(folder, 0o711);
@@ -32,7 +32,7 @@ test('a cluster lies in its home where its user can get there', asRoot, async ()
 });
 
 test(
-  'a cluster whose home is out of its user’s reach lies elsewhere, one place for each home',
+  'a cluster lies elsewhere if its user cannot reach the home, one place for each home',
   asRoot,
   async () => {
     const user = unprivilegedUser()!;
@@ -48,7 +48,7 @@ test(
   },
 );
 
-test('whoever is not root stays who they are, and reaches what they reach', async () => {
+test('a user who is not root stays the same and reaches the same', async () => {
   assert.ok(await canReach(join(folder, 'anything'), undefined));
 });
 

@@ -138,7 +138,7 @@ test('the stack starts, mends itself, survives its supervisor and leaves nothing
       t.diagnostic(`second start: ${((performance.now() - started) / 1000).toFixed(1)} s`);
       assert.match(next.said.join('\n'), /Ended what an earlier start left behind: .*postgres.*temporal/);
       for (const { name, pid } of before.processes) assert.equal(recordOf(pid), undefined, name);
-      assert.equal(devJson().issuerUrl, before.issuerUrl, 'everybody is who they were');
+      assert.equal(devJson().issuerUrl, before.issuerUrl, 'every identity is the same');
     },
   );
 

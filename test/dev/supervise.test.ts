@@ -107,7 +107,7 @@ test('one that fails to start says what it wrote last', async () => {
   await assert.rejects(supervisor.start(failing), /idp ended while it started.*no such issuer/);
 });
 
-test('a restart on purpose stops gracefully and starts anew', async () => {
+test('a restart on purpose stops gracefully and starts again', async () => {
   await supervisor.start(service('worker-1'));
   await supervisor.restart('worker-1');
   assert.equal(started.length, 2);
@@ -121,7 +121,7 @@ test('the next start ends what is provably its own, and nothing else', async () 
   const foreign = idle();
   started.push({ name: 'api', child: ours }, { name: 'idp', child: foreign });
   rememberProcess(home.run, 'api', ours.pid!);
-  // The pid of a process of ours that ended long ago was given to somebody else.
+  // The pid of a process of ours that ended long ago was given to another process.
   await writeFile(join(home.run, 'idp.pid'), JSON.stringify({ pid: foreign.pid, startedAt: 'earlier' }));
   await writeFile(join(home.run, 'temporal.pid'), 'not a record');
   const gone = once(ours, 'exit');

@@ -1,0 +1,2 @@
+/** A workflow of one task. */
+export async function nothing(): Promise<void> {}
