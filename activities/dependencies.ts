@@ -3,7 +3,7 @@ import type { VerifiedGrant } from '../domain/grants/grant.ts';
 import type { Policy } from '../domain/policies/policy.ts';
 import type { RunApprovals } from '../domain/ports/approvals.ts';
 import type { AuditLog } from '../domain/ports/audit.ts';
-import type { StepDecision } from '../domain/ports/authority.ts';
+import type { StepDecision } from '../domain/ports/authorizer.ts';
 import type { Batches } from '../domain/ports/batches.ts';
 import type { Compute } from '../domain/ports/compute.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';

@@ -10,7 +10,7 @@ import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openKeyFolder } from '../adapters/keys/keyFolder.ts';
 import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
 import { openWorkloads } from '../adapters/keys/workloads.ts';
-import { openDirectory } from '../adapters/objects/directory.ts';
+import { openFileObjectStore } from '../adapters/objects/fileObjectStore.ts';
 import { schedulerOf } from '../adapters/oidc/callerOf.ts';
 import { onlyIssuer, readIssuers } from '../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../adapters/oidc/verifyAccessToken.ts';
@@ -40,7 +40,7 @@ import { ensureRoot } from '../adapters/webhooks/rootFolder.ts';
 import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
 import { createInputs } from '../connectors/sources/createSources.ts';
 import { WaybillError } from '../domain/errors.ts';
-import { createAuthority } from '../domain/grants/authority.ts';
+import { createAuthorizer } from '../domain/grants/authorizer.ts';
 import { ofKey } from '../domain/revocation.ts';
 import { DelegationClaims, delegationType } from '../domain/schedules/delegation.ts';
 import { readSettings, SettingsError } from '../domain/settings.ts';
@@ -130,7 +130,7 @@ const revocations = watchRevocations({
   onError: (error) => log.warn({ err: error }, 'revocations not read; will try again'),
 });
 await ensureRoot(settings.WAYBILL_WEBHOOK_KEYS, Math.floor(Date.now() / 1000));
-const objects = await openDirectory(settings.WAYBILL_OBJECTS);
+const objects = await openFileObjectStore(settings.WAYBILL_OBJECTS);
 const grantKeys = createGrantKeys({
   tenants,
   database,
@@ -163,7 +163,7 @@ const app = await buildServer(
     grantSigner: grantKeys,
     grantKeys,
     grantVerifier: createGrantVerifier({ keys: grantKeys, issuer }),
-    authority: createAuthority({ definitions, revocations, policy }),
+    authorizer: createAuthorizer({ definitions, revocations, policy }),
     workloads: await openWorkloads({
       file: settings.WAYBILL_WORKLOADS,
       audience: issuer,

@@ -3,7 +3,7 @@ import type { RunAcceptance } from '../domain/ports/acceptance.ts';
 import type { Approvals } from '../domain/ports/approvals.ts';
 import type { AuditLog, AuditTrail } from '../domain/ports/audit.ts';
 import type { Authenticator } from '../domain/ports/authenticator.ts';
-import type { Authority } from '../domain/ports/authority.ts';
+import type { Authorizer } from '../domain/ports/authorizer.ts';
 import type { Uploads } from '../domain/ports/batches.ts';
 import type { DeadLetters } from '../domain/ports/deadLetters.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
@@ -44,7 +44,7 @@ export interface ApplicationPorts {
   grantKeys: GrantKeys;
   grantVerifier: GrantVerifier;
   /** What holds today for a run. */
-  authority: Authority;
+  authorizer: Authorizer;
   workloads: Workloads;
   objects: ObjectStore;
   receiver: Receiver;

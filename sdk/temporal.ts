@@ -8,7 +8,7 @@ import { staticTrustAnchors } from '../adapters/keys/keyRoots.ts';
 import { knownKeys } from '../adapters/keys/knownKeys.ts';
 import { currentClaims } from '../adapters/temporal/activityInterceptor.ts';
 import { principalOf, WorkflowGrantClaims } from '../domain/grants/grant.ts';
-import type { Authority } from '../domain/ports/authority.ts';
+import type { Authorizer } from '../domain/ports/authorizer.ts';
 import type { GrantVerifier } from '../domain/ports/grants.ts';
 import type { Principal } from '../domain/principal.ts';
 
@@ -21,7 +21,7 @@ export type { AuditEvent } from '../domain/audit.ts';
 export type { WorkflowGrantClaims } from '../domain/grants/grant.ts';
 export type { GrantTerms } from '../domain/grants/workflowGrant.ts';
 export type { AuditLog } from '../domain/ports/audit.ts';
-export type { Authority, GrantVerifier, Principal };
+export type { Authorizer, GrantVerifier, Principal };
 
 /** Who the activity that asks acts for, as its grant verifiably says. Throws `GrantMissing` outside of an activity. */
 export function currentCaller(): Principal {
@@ -32,7 +32,7 @@ export function currentCaller(): Principal {
  * Verifies grants by public keys alone.
  * @param options.issuer `iss` of the grants, compared with `===`
  * @param options.keys where the minter’s `publicKeys` are published, or the set itself
- * @param options.roots thumbprints (RFC 7638) of keys from which those at the URL must descend, each vouched for by the one before it
+ * @param options.roots thumbprints (RFC 7638) of roots: a key at the URL counts where it is one of them, or one of them has endorsed it
  *   (docs/keys.md); default: whatever is published there counts
  */
 export function createVerifier(options: {
@@ -49,7 +49,7 @@ export function createVerifier(options: {
  * What a grant names is allowed for as long as it lasts: nothing is revoked, no policy decides. Spread it and replace
  * what you can answer: `{ ...allowAll, isRevoked: ({ claims }) => blocked.has(claims.sub) }`.
  */
-export const allowAll: Authority<WorkflowGrantClaims> = Object.freeze({
+export const allowAll: Authorizer<WorkflowGrantClaims> = Object.freeze({
   hasDefinition: () => true,
   isRevoked: () => false,
   decide: () => ({ allowed: true, policies: [], digest: null }),

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { createMemoryObjects } from '../adapters/objects/memory.ts';
+import { createMemoryObjects } from '../adapters/objects/memoryObjectStore.ts';
 import { ndjson } from '../connectors/formats/ndjson/index.ts';
 import { connectors } from '../connectors/index.ts';
 import type { RowTexts } from '../domain/connectors/sinkKind.ts';

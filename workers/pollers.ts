@@ -5,10 +5,10 @@ import { createFirer } from '../activities/fire.ts';
 import { createActivities } from '../activities/index.ts';
 import { createScheduler } from '../adapters/keys/scheduler.ts';
 import { payloadConverterPath, workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
-import { deliveryInterceptor } from '../adapters/temporal/courierInterceptor.ts';
 import { currentFiring, firingInterceptor } from '../adapters/temporal/firingInterceptor.ts';
 import type { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
+import { deliveryInterceptor } from '../adapters/temporal/webhookDeliveryInterceptor.ts';
 import { deliveryQueueOf, fetchQueueOf, firingQueueOf } from '../domain/taskQueues.ts';
 import type { WorkerSettings } from './worker.ts';
 

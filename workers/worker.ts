@@ -5,7 +5,7 @@ import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
 import { createPublishedKeys } from '../adapters/keys/publishedKeys.ts';
 import { createStepTokens } from '../adapters/keys/stepTokens.ts';
-import { openDirectory } from '../adapters/objects/directory.ts';
+import { openFileObjectStore } from '../adapters/objects/fileObjectStore.ts';
 import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 import { createRunApprovals } from '../adapters/postgres/approvals/runApprovals.ts';
@@ -31,14 +31,14 @@ import {
   currentSignedGrant,
   recheckGrant,
 } from '../adapters/temporal/activityInterceptor.ts';
-import { currentDelivery } from '../adapters/temporal/courierInterceptor.ts';
 import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { createTemporalSchedules } from '../adapters/temporal/temporalSchedules.ts';
+import { currentDelivery } from '../adapters/temporal/webhookDeliveryInterceptor.ts';
 import { createWebhookSender } from '../adapters/webhooks/sendWebhook.ts';
 import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
 import { createSources } from '../connectors/sources/createSources.ts';
 import { DecisionClaims, decisionType } from '../domain/approvals/decision.ts';
-import { createAuthority } from '../domain/grants/authority.ts';
+import { createAuthorizer } from '../domain/grants/authorizer.ts';
 import { DelegationClaims, delegationType } from '../domain/schedules/delegation.ts';
 import { createReceiver } from '../engine/records/receiver.ts';
 import { createComputePool } from '../engine/threads/pool.ts';
@@ -92,7 +92,7 @@ export async function startWorker(
   const relayPool = connectPool(settings.relayDatabase, { connectionsMax: 6, name: 'waybill-relay' });
   const changes = watchRuns(settings.database);
   const definitions = await loadProject(settings.project);
-  const objects = await openDirectory(settings.objects);
+  const objects = await openFileObjectStore(settings.objects);
   const compute = createComputePool({ threadsMax: 1 });
   const runs = createRunStates(tenants, settings.publicUrl);
   const stages = createStages(tenants);
@@ -165,7 +165,7 @@ export async function startWorker(
   };
   const identity = identityPlugin({
     verifier,
-    authority: createAuthority({ definitions, revocations, policy }),
+    authorizer: createAuthorizer({ definitions, revocations, policy }),
     audit,
   });
 

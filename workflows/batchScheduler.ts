@@ -1,6 +1,6 @@
 import { CancellationScope, isCancellation, setCurrentDetails } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
-import { suspends } from '../domain/grants/refusal.ts';
+import { suspends } from '../domain/grants/attemptRejection.ts';
 import { addCounts, type Counts } from '../domain/runs/run.ts';
 import type { RunReason } from '../domain/runs/runFacts.ts';
 import { describeProgress } from './details.ts';

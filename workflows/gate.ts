@@ -1,6 +1,6 @@
 import { condition, setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import type { ApprovalStatus } from '../activities/processApprovalTimers.ts';
-import { suspends } from '../domain/grants/refusal.ts';
+import { suspends } from '../domain/grants/attemptRejection.ts';
 import { addCounts } from '../domain/runs/run.ts';
 import type { Interruption } from './batchScheduler.ts';
 import { describeProgress } from './details.ts';

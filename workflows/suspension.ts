@@ -5,7 +5,7 @@ import {
   sleep,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
-import { suspends } from '../domain/grants/refusal.ts';
+import { suspends } from '../domain/grants/attemptRejection.ts';
 import type { RunReason } from '../domain/runs/runFacts.ts';
 import { describeProgress } from './details.ts';
 import { reasonOf } from './failure.ts';

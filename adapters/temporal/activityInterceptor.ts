@@ -4,12 +4,12 @@ import type { Headers } from '@temporalio/common';
 import type { ActivityInterceptors } from '@temporalio/worker';
 import type { AuditEvent } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
+import { rejectsAttempt } from '../../domain/grants/attemptRejection.ts';
 import type { VerifiedGrant } from '../../domain/grants/grant.ts';
 import { actorOf, type GrantClaims, type WorkflowGrantClaims } from '../../domain/grants/grant.ts';
 import { type AttemptInfo, asksNoPolicy, failedCheck } from '../../domain/grants/grantChecks.ts';
-import { isRefusal } from '../../domain/grants/refusal.ts';
 import type { AuditLog } from '../../domain/ports/audit.ts';
-import type { Authority, StepDecision } from '../../domain/ports/authority.ts';
+import type { Authorizer, StepDecision } from '../../domain/ports/authorizer.ts';
 import type { GrantVerifier } from '../../domain/ports/grants.ts';
 import { activityFailureOf } from './activityFailure.ts';
 import { faultOf, grantOf, resetOf } from './grantHeader.ts';
@@ -62,7 +62,7 @@ function currentAttempt(): Attempt {
 
 export interface Guard<Claims extends AnyClaims> {
   verifier: GrantVerifier<Claims>;
-  authority: Authority<Claims>;
+  authorizer: Authorizer<Claims>;
   audit: AuditLog;
   /** Milliseconds since 1970. Default: the clock of this machine. */
   now?(): number;
@@ -167,18 +167,18 @@ async function identify<Claims extends AnyClaims>(
 async function admit<Claims extends AnyClaims>(
   grant: VerifiedGrant<Claims>,
   attempt: AttemptInfo,
-  { authority, now = Date.now }: Guard<Claims>,
+  { authorizer, now = Date.now }: Guard<Claims>,
 ): Promise<StepDecision | undefined> {
-  const failed = failedCheck({ grant, attempt, nowS: Math.floor(now() / 1000), authority });
+  const failed = failedCheck({ grant, attempt, nowS: Math.floor(now() / 1000), authorizer });
   if (failed) throw new WaybillError(failed.code, { detail: `the check of ${failed.name} failed` });
-  return asksNoPolicy(attempt) ? undefined : authority.decide(grant.claims, attempt.activityType);
+  return asksNoPolicy(attempt) ? undefined : authorizer.decide(grant.claims, attempt.activityType);
 }
 
 type Audited = <T>(work: () => T | Promise<T>) => Promise<T>;
 
 /** A refusal that stands is recorded, once, before anybody hears of it; one that is only undecidable leaves no trace. */
 function auditing<Claims extends AnyClaims>(
-  { audit, authority }: Guard<Claims>,
+  { audit, authorizer }: Guard<Claims>,
   attempt: AttemptInfo,
   grant?: VerifiedGrant<Claims>,
 ): Audited {
@@ -187,8 +187,8 @@ function auditing<Claims extends AnyClaims>(
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof WaybillError) || !isRefusal(error.code) || told.has(error)) throw error;
-      await audit.append(refusalOf(error, attempt, grant?.claims, authority));
+      if (!(error instanceof WaybillError) || !rejectsAttempt(error.code) || told.has(error)) throw error;
+      await audit.append(refusalOf(error, attempt, grant?.claims, authorizer));
       told.add(error);
       throw error;
     }
@@ -199,9 +199,9 @@ function refusalOf<Claims extends AnyClaims>(
   { code, detail }: WaybillError,
   attempt: AttemptInfo,
   claims: Claims | undefined,
-  authority: Authority<Claims>,
+  authorizer: Authorizer<Claims>,
 ): AuditEvent {
-  const decision = code === 'PolicyDenied' && claims && authority.decide(claims, attempt.activityType);
+  const decision = code === 'PolicyDenied' && claims && authorizer.decide(claims, attempt.activityType);
   return {
     action: 'attempt.refused',
     outcome: 'denied',

@@ -1,11 +1,11 @@
 import { defaultPayloadConverter, type Headers } from '@temporalio/common';
-import type { CarriageFault } from '../../domain/grants/carriage.ts';
+import type { BindingFault } from '../../domain/grants/grantBinding.ts';
 import { continuedHeader, faultHeader, grantHeader, resetHeader } from '../../domain/grants/grantHeader.ts';
 
 /** What a workflow, or the handler of a message to it, carries: nothing, a grant, or one that was signed for something else. */
-export interface Carriage {
+export interface CarriedGrant {
   grant?: string;
-  fault?: CarriageFault;
+  fault?: BindingFault;
 }
 
 /** Headers are never encoded by a payload codec, so the default converter reads them everywhere. */
@@ -29,7 +29,7 @@ export function resetOf(headers: Headers): string | undefined {
 }
 
 /** An activity sees the fault and refuses, which is audited with whom the grant names; a reset it audits and goes on. */
-export function forActivity({ grant, fault }: Carriage, reset: string | undefined): Headers {
+export function forActivity({ grant, fault }: CarriedGrant, reset: string | undefined): Headers {
   if (grant === undefined) return {};
   return {
     ...withGrant({}, grant),
@@ -39,13 +39,13 @@ export function forActivity({ grant, fault }: Carriage, reset: string | undefine
 }
 
 /** Nobody else is handed a grant that has a fault, for they could not see it. */
-export function forOthers({ grant, fault }: Carriage): Headers {
+export function forOthers({ grant, fault }: CarriedGrant): Headers {
   return grant === undefined || fault ? {} : withGrant({}, grant);
 }
 
-export function forContinuation(carriage: Carriage, firstExecutionRunId: string): Headers {
+export function forContinuation(carried: CarriedGrant, firstExecutionRunId: string): Headers {
   const continued = { [continuedHeader]: defaultPayloadConverter.toPayload(firstExecutionRunId) };
-  return { ...forOthers(carriage), ...continued };
+  return { ...forOthers(carried), ...continued };
 }
 
 export function isContinued(headers: Headers, firstExecutionRunId: string): boolean {

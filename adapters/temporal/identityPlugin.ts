@@ -27,7 +27,7 @@ export function identityPlugin<Claims extends WorkflowGrantClaims | GrantClaims>
       },
     }),
     configureWorker({ interceptors, ...options }) {
-      if (!guard) throw new TypeError('identityPlugin() for a worker needs a verifier and an authority.');
+      if (!guard) throw new TypeError('identityPlugin() for a worker needs a verifier and an authorizer.');
       return {
         ...options,
         ...withCaller(options),

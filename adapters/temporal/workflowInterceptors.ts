@@ -1,11 +1,11 @@
 import type { Headers } from '@temporalio/common';
 import { AsyncLocalStorage, log, type WorkflowInterceptorsFactory, workflowInfo } from '@temporalio/workflow';
-import { type CarriageFault, faultOfMessage, faultOfStart } from '../../domain/grants/carriage.ts';
+import { rejectsAttempt } from '../../domain/grants/attemptRejection.ts';
 import { takeGrantOfChild } from '../../domain/grants/childGrant.ts';
+import { type BindingFault, findMessageFault, findStartFault } from '../../domain/grants/grantBinding.ts';
 import { replaceGrantActivity, replaceGrantUpdate } from '../../domain/grants/grantHeader.ts';
-import { isRefusal } from '../../domain/grants/refusal.ts';
 import {
-  type Carriage,
+  type CarriedGrant,
   forActivity,
   forContinuation,
   forOthers,
@@ -25,17 +25,17 @@ import {
  * grant, and only once the local activity that verifies the new one has succeeded under it.
  */
 export const interceptors: WorkflowInterceptorsFactory = () => {
-  let own: Carriage = {};
+  let own: CarriedGrant = {};
   const heard = new Set<unknown>();
   const ofMessage = new AsyncLocalStorage<Message>();
 
-  const current = (): Carriage => ofMessage.getStore()?.carriage ?? own;
+  const current = (): CarriedGrant => ofMessage.getStore()?.carried ?? own;
 
   function messageOf(name: string, { args, headers }: { args: unknown[]; headers: Headers }): Message {
     if (name === replaceGrantUpdate)
-      return { carriage: carriageOf(headers, () => undefined), replacesGrant: true };
+      return { carried: carriedGrantOf(headers, () => undefined), replacesGrant: true };
     return {
-      carriage: carriageOf(headers, (grant) => faultOfMessage(grant, { name, args }, own.grant, heard)),
+      carried: carriedGrantOf(headers, (grant) => findMessageFault(grant, { name, args }, own.grant, heard)),
     };
   }
 
@@ -56,7 +56,7 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
           const { namespace, workflowId, parent, firstExecutionRunId } = workflowInfo();
           const continued = isContinued(input.headers, firstExecutionRunId);
           const beginning = { namespace, workflowId, parent, continued, args: input.args };
-          own = carriageOf(input.headers, (grant) => faultOfStart(grant, beginning));
+          own = carriedGrantOf(input.headers, (grant) => findStartFault(grant, beginning));
           return next(input);
         },
         handleSignal: (input, next) =>
@@ -67,11 +67,11 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
               dropRefused(input.signalName, error);
             }
           }),
-        handleQuery: (input, next) => ofMessage.run({ carriage: {} }, () => next(input)),
+        handleQuery: (input, next) => ofMessage.run({ carried: {} }, () => next(input)),
         handleUpdate: async (input, next) => {
           const message = messageOf(input.name, input);
           const answer = await ofMessage.run(message, () => next(input));
-          if (message.verified) own = message.carriage;
+          if (message.verified) own = message.carried;
           return answer;
         },
       },
@@ -101,13 +101,16 @@ function resetExecution(): string | undefined {
 }
 
 interface Message {
-  carriage: Carriage;
+  carried: CarriedGrant;
   /** Whether it is there to replace the workflow’s own grant, and whether that was verified. */
   replacesGrant?: true;
   verified?: true;
 }
 
-function carriageOf(headers: Headers, faultOf: (grant: string) => CarriageFault | undefined): Carriage {
+function carriedGrantOf(
+  headers: Headers,
+  faultOf: (grant: string) => BindingFault | undefined,
+): CarriedGrant {
   const grant = grantOf(headers);
   if (grant === undefined) return {};
   const fault = faultOf(grant);
@@ -124,7 +127,7 @@ function carrying<T extends { headers: Headers }>(input: T, carried: Headers): T
  */
 function dropRefused(signal: string, error: unknown): void {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ('type' in cause && isRefusal(cause.type)) {
+    if ('type' in cause && rejectsAttempt(cause.type)) {
       log.warn('dropped a signal whose sender was refused', { signal, code: cause.type });
       return;
     }

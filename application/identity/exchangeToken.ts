@@ -34,7 +34,7 @@ export interface TokenRequest {
 
 type Ports = Pick<
   ApplicationPorts,
-  'workloads' | 'grantVerifier' | 'runs' | 'authority' | 'grantSigner' | 'auditLog'
+  'workloads' | 'grantVerifier' | 'runs' | 'authorizer' | 'grantSigner' | 'auditLog'
 >;
 
 /** The answer of a token exchange (RFC 8693, section 2.2.1). */
@@ -100,26 +100,26 @@ function checkAudience({ audience, scope }: TokenRequest, { source }: RunFacts):
 
 /** What would stand before an attempt of the step in the run’s own workflow. */
 function admit(
-  { authority }: Ports,
+  { authorizer }: Ports,
   { namespace }: Pick<ApplicationOptions, 'namespace'>,
   grant: VerifiedGrant,
   step: string,
 ): void {
   const { workflowId, workflowType } = grant.claims.tctx;
   const attempt = { namespace, workflowId, workflowType, activityType: step };
-  const failed = failedCheck({ grant, attempt, nowS: nowS(), authority });
+  const failed = failedCheck({ grant, attempt, nowS: nowS(), authorizer });
   if (failed) throw new WaybillError(failed.code, { detail: `the check of ${failed.name} failed` });
 }
 
 async function issue(
-  { grantSigner, auditLog, authority }: Ports,
+  { grantSigner, auditLog, authorizer }: Ports,
   { claims: grant }: VerifiedGrant,
   { audience, scope: step }: TokenRequest,
   workload: string,
 ): Promise<IssuedToken> {
   const claims = stepTokenClaims(grant, { audience, step, workload, jti: uuidv7(), nowS: nowS() });
   const token = await grantSigner.sign(claims, stepTokenType);
-  const { policies, digest } = authority.decide(grant, step);
+  const { policies, digest } = authorizer.decide(grant, step);
   await auditLog.append({
     action: 'step-token.issued',
     outcome: 'success',

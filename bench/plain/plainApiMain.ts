@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { credentialFrom } from '../../adapters/credentials/credentialFrom.ts';
-import { openDirectory } from '../../adapters/objects/directory.ts';
+import { openFileObjectStore } from '../../adapters/objects/fileObjectStore.ts';
 import { addressOf } from '../../adapters/postgres/address.ts';
 import { createAuditLog, createAuditTrail } from '../../adapters/postgres/audit.ts';
 import { createUploads } from '../../adapters/postgres/batches/uploads.ts';
@@ -27,7 +27,7 @@ const database = addressOf(url, credentialFrom({ file: passwordFile, value: unde
 const tenants = tenantsOf(
   connectPool(database, { connectionsMax: 10, name: 'plain-api', answerWithinMs: 5_000 }),
 );
-const objects = await openDirectory(folder);
+const objects = await openFileObjectStore(folder);
 const { sub: id, req, tctx } = grantOfRun;
 const { iss: issuer, sub: subject, kind, roles } = req;
 const everybody = {

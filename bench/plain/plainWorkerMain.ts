@@ -3,7 +3,7 @@ import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/wo
 import type { Dependencies } from '../../activities/dependencies.ts';
 import { createActivities } from '../../activities/index.ts';
 import { credentialFrom } from '../../adapters/credentials/credentialFrom.ts';
-import { openDirectory } from '../../adapters/objects/directory.ts';
+import { openFileObjectStore } from '../../adapters/objects/fileObjectStore.ts';
 import { addressOf } from '../../adapters/postgres/address.ts';
 import { createBatches } from '../../adapters/postgres/batches/batches.ts';
 import { createStages } from '../../adapters/postgres/batches/stages.ts';
@@ -47,7 +47,7 @@ const dependencies: Partial<Dependencies> = {
   batches: createBatches(tenants, (runId, timeoutMs, signal) => changes.wait(runId, timeoutMs, signal)),
   stages: createStages(tenants),
   watermarks: createWatermarks(tenants),
-  objects: await openDirectory(settings.objects),
+  objects: await openFileObjectStore(settings.objects),
   definitions: await loadProject(settings.project),
   compute: createComputePool({ threadsMax: 1 }),
   ledger: createLedger(tenants),

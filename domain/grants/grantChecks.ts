@@ -1,9 +1,9 @@
 import type { ErrorCode } from '../errors.ts';
-import type { Authority } from '../ports/authority.ts';
+import type { Authorizer } from '../ports/authorizer.ts';
+import type { CheckOutcome } from './attemptRejection.ts';
 import type { VerifiedGrant } from './grant.ts';
 import { type GrantClaims, isHousekeeping, type WorkflowGrantClaims } from './grant.ts';
 import { callerActivity } from './grantHeader.ts';
-import type { Refusal } from './refusal.ts';
 
 /** What Temporal itself says of the activity attempt at hand. */
 export interface AttemptInfo {
@@ -11,7 +11,7 @@ export interface AttemptInfo {
   workflowId: string;
   workflowType: string;
   activityType: string;
-  /** What its workflow found wrong with how the grant came to it (`CarriageFault`). */
+  /** What its workflow found wrong with how the grant came to it (`BindingFault`). */
   fault?: string;
 }
 
@@ -19,7 +19,7 @@ export interface Evidence<Claims extends AnyClaims = GrantClaims> {
   grant: VerifiedGrant<Claims>;
   attempt: AttemptInfo;
   nowS: number;
-  authority: Authority<Claims>;
+  authorizer: Authorizer<Claims>;
 }
 
 type AnyClaims = WorkflowGrantClaims | GrantClaims;
@@ -27,7 +27,7 @@ type AnyClaims = WorkflowGrantClaims | GrantClaims;
 interface Check {
   name: string;
   code: ErrorCode;
-  refusal: Refusal;
+  outcome: CheckOutcome;
   /** Of housekeeping only signature and binding are asked. */
   always: boolean;
   passes<Claims extends AnyClaims>(evidence: Evidence<Claims>): boolean;
@@ -36,7 +36,7 @@ interface Check {
 /**
  * The checks between a verified signature and the first effect of a step, in their order. Claims are compared
  * with `===` only, and an absent claim never gets this far (the schema of claims is strict). Before them, the verifier
- * has checked form, algorithm, type, key, signature and issuer (all *forged*; without keys *undecidable*); after
+ * has checked form, algorithm, type, key, signature and issuer (all *invalid*; without keys *unavailable*); after
  * them, the digest of a batch is compared where its bytes are read, and store and publish ask for revocations once more in
  * their own transaction.
  */
@@ -44,59 +44,59 @@ export const grantChecks: readonly Check[] = [
   {
     name: 'namespace',
     code: 'GrantMismatch',
-    refusal: 'forged',
+    outcome: 'invalid',
     always: true,
     passes: ({ grant, attempt }) => grant.claims.tctx.namespace === attempt.namespace,
   },
   {
     name: 'workflow',
     code: 'GrantMismatch',
-    refusal: 'forged',
+    outcome: 'invalid',
     always: true,
     passes: ({ grant, attempt }) => isOf(grant.claims.tctx, attempt),
   },
   {
-    name: 'carriage',
+    name: 'start or message',
     code: 'GrantMismatch',
-    refusal: 'forged',
+    outcome: 'invalid',
     always: true,
     passes: ({ attempt }) => attempt.fault === undefined,
   },
   {
     name: 'step',
     code: 'StepNotGranted',
-    refusal: 'forged',
+    outcome: 'invalid',
     always: true,
     passes: ({ grant, attempt }) => grant.claims.tctx.steps.some((step) => step === attempt.activityType),
   },
   {
     name: 'definition digest',
     code: 'DefinitionUnavailable',
-    refusal: 'undecidable',
+    outcome: 'unavailable',
     always: false,
-    passes: ({ grant, authority }) => authority.hasDefinition(grant.claims),
+    passes: ({ grant, authorizer }) => authorizer.hasDefinition(grant.claims),
   },
   {
     name: 'time',
     code: 'GrantExpired',
-    refusal: 'withdrawn',
+    outcome: 'revoked',
     always: false,
     passes: ({ grant, nowS }) => nowS < grant.claims.exp,
   },
   {
     name: 'revocation',
     code: 'GrantRevoked',
-    refusal: 'withdrawn',
+    outcome: 'revoked',
     always: false,
-    passes: ({ grant, authority }) => !authority.isRevoked(grant),
+    passes: ({ grant, authorizer }) => !authorizer.isRevoked(grant),
   },
   {
     name: 'policy',
     code: 'PolicyDenied',
-    refusal: 'withdrawn',
+    outcome: 'revoked',
     always: false,
-    passes: ({ grant, attempt, authority }) =>
-      asksNoPolicy(attempt) || authority.decide(grant.claims, attempt.activityType).allowed,
+    passes: ({ grant, attempt, authorizer }) =>
+      asksNoPolicy(attempt) || authorizer.decide(grant.claims, attempt.activityType).allowed,
   },
 ];
 
@@ -105,7 +105,7 @@ export function asksNoPolicy({ activityType }: AttemptInfo): boolean {
   return isHousekeeping(activityType) || activityType === callerActivity;
 }
 
-/** The first check that fails, or `undefined`. Throws what `Authority` throws. */
+/** The first check that fails, or `undefined`. Throws what `Authorizer` throws. */
 export function failedCheck<Claims extends AnyClaims>(evidence: Evidence<Claims>): Check | undefined {
   const housekeeping = isHousekeeping(evidence.attempt.activityType);
   return grantChecks.find((check) => (check.always || !housekeeping) && !check.passes(evidence));

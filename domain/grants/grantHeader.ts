@@ -6,7 +6,7 @@
 /** The Temporal header that carries the grant. It is plaintext in history, so a grant is never a bearer credential. */
 export const grantHeader = 'waybill-grant';
 
-/** On an activity: why the workflow finds that its grant was signed for something else (`CarriageFault`). */
+/** On an activity: why the workflow finds that its grant was signed for something else (`BindingFault`). */
 export const faultHeader = 'waybill-fault';
 
 /**

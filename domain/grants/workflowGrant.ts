@@ -1,6 +1,6 @@
 import type { Principal } from '../principal.ts';
-import { digestOfArguments } from './carriage.ts';
 import type { WorkflowGrantClaims } from './grant.ts';
+import { digestOfArguments } from './grantBinding.ts';
 import { callerActivity } from './grantHeader.ts';
 
 /** What one workflow may do in somebody’s name, without pipelines. Whatever is not named is not granted. */

@@ -12,7 +12,7 @@ export function createWorker(options: {
 }): Promise<Worker> {
   const identity = identityPlugin({
     verifier: createVerifier({ issuer: options.issuer, keys: options.keys }),
-    authority: allowAll,
+    authorizer: allowAll,
     audit: { append: options.audit },
   });
   return Worker.create({

@@ -10,7 +10,7 @@ import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
 import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
 import { openKeyRoots } from '../../adapters/keys/keyRoots.ts';
 import { openWorkloads } from '../../adapters/keys/workloads.ts';
-import { openDirectory } from '../../adapters/objects/directory.ts';
+import { openFileObjectStore } from '../../adapters/objects/fileObjectStore.ts';
 import { schedulerOf } from '../../adapters/oidc/callerOf.ts';
 import { onlyIssuer } from '../../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../../adapters/oidc/verifyAccessToken.ts';
@@ -42,7 +42,7 @@ import { createInputs } from '../../connectors/sources/createSources.ts';
 import type { ApprovalState, ApprovalSubject } from '../../domain/approvals/approval.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import { createAuthority } from '../../domain/grants/authority.ts';
+import { createAuthorizer } from '../../domain/grants/authorizer.ts';
 import type { TemporalSchedules } from '../../domain/ports/temporalSchedules.ts';
 import { ofKey } from '../../domain/revocation.ts';
 import { zeroCounts } from '../../domain/runs/run.ts';
@@ -78,7 +78,7 @@ export async function startApi({
   const runs = createRuns(tenants, cable.url);
   const revocations = watchRevocations({ database: cable.url, onError: () => {} });
   await revocations.ready;
-  const objects = await openDirectory(join(folder, 'objects'));
+  const objects = await openFileObjectStore(join(folder, 'objects'));
   const grantKeys = createGrantKeys({
     tenants,
     database: cable.url,
@@ -111,7 +111,7 @@ export async function startApi({
     grantSigner: grantKeys,
     grantKeys,
     grantVerifier: createGrantVerifier({ keys: grantKeys, issuer: 'urn:waybill:test' }),
-    authority: createAuthority({ definitions, revocations, policy }),
+    authorizer: createAuthorizer({ definitions, revocations, policy }),
     workloads: await openWorkloads({
       file: workloadsFile,
       audience: 'urn:waybill:test',

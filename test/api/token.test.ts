@@ -19,7 +19,7 @@ import { signGrant } from '../../adapters/keys/signGrant.ts';
 import { openWorkloads } from '../../adapters/keys/workloads.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { GrantClaims } from '../../domain/grants/grant.ts';
-import type { Authority } from '../../domain/ports/authority.ts';
+import type { Authorizer } from '../../domain/ports/authorizer.ts';
 import { makeKey } from '../support/keys.ts';
 import { type Api, json, startApi } from './startApi.ts';
 
@@ -38,19 +38,19 @@ describe('the token endpoint', () => {
   let run: { id: string };
   let grant: string;
   /** What holds today, where it is not what the API knows. */
-  let authority: Partial<Authority>;
+  let authorizer: Partial<Authorizer>;
 
   before(async () => {
     api = await startApi({
       change: (ports) => ({
-        authority: {
-          hasDefinition: (claims) => (authority.hasDefinition ?? ports.authority.hasDefinition)(claims),
-          isRevoked: (granted) => (authority.isRevoked ?? ports.authority.isRevoked)(granted),
-          decide: (claims, step) => (authority.decide ?? ports.authority.decide)(claims, step),
+        authorizer: {
+          hasDefinition: (claims) => (authorizer.hasDefinition ?? ports.authorizer.hasDefinition)(claims),
+          isRevoked: (granted) => (authorizer.isRevoked ?? ports.authorizer.isRevoked)(granted),
+          decide: (claims, step) => (authorizer.decide ?? ports.authorizer.decide)(claims, step),
         },
       }),
     });
-    authority = {};
+    authorizer = {};
     run = await begin('own');
     grant = await grantOf(run.id);
     key = (await (await openKeyFolder(api.keysFolder)).read())[0]!;
@@ -450,10 +450,10 @@ describe('the token endpoint', () => {
       ],
       [{ decide: () => refuse('PolicyUnavailable') }, 503, 'temporarily_unavailable', 'PolicyUnavailable'],
     ] as const) {
-      authority = today;
+      authorizer = today;
       await refused(ask(), status, error, code);
     }
-    authority = {};
+    authorizer = {};
     const events = await api.rows<{ code: string; tenant: string; run_id: string }>(
       `SELECT detail->>'code' AS code, tenant, run_id FROM waybill.audit_event
        WHERE action = 'step-token.refused' AND detail->>'code' IN ('GrantRevoked', 'PolicyDenied', 'PolicyUnavailable')`,

@@ -6,7 +6,7 @@ import { GrantClaims } from '../../domain/grants/grant.ts';
 import { grantChecks } from '../../domain/grants/grantChecks.ts';
 
 const page = readFileSync(new URL('../../docs/identity.md', import.meta.url), 'utf8');
-const rows = [...page.matchAll(/^\| (.+?) +\| `(\w+)` +\| (forged|withdrawn|undecidable) +\|$/gm)].map(
+const rows = [...page.matchAll(/^\| (.+?) +\| `(\w+)` +\| (invalid|revoked|unavailable) +\|$/gm)].map(
   ([, asked, code, follows]) => ({ asked: asked!, code: code!, follows: follows! }),
 );
 
@@ -15,13 +15,13 @@ describe('docs/identity.md', () => {
     const names = new Set(grantChecks.map(({ name }) => name));
     assert.deepEqual(
       rows.filter(({ asked }) => names.has(asked)),
-      grantChecks.map(({ name, code, refusal }) => ({ asked: name, code, follows: refusal })),
+      grantChecks.map(({ name, code, outcome }) => ({ asked: name, code, follows: outcome })),
     );
   });
 
-  it('calls undecidable exactly what may succeed later', () => {
+  it('calls unavailable exactly what may succeed later', () => {
     for (const { code, follows } of rows)
-      assert.equal(errors[code as keyof typeof errors].retryable, follows === 'undecidable', code);
+      assert.equal(errors[code as keyof typeof errors].retryable, follows === 'unavailable', code);
   });
 
   it('explains every claim that a grant has', () => {

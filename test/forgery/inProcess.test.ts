@@ -65,7 +65,7 @@ describe('a forged grant', () => {
       .run(() => {
         const { inbound } = grantActivityInterceptor(Context.current(), {
           verifier,
-          authority: {
+          authorizer: {
             hasDefinition: () => true,
             isRevoked: () => false,
             decide: () => ({ allowed: true, policies: [], digest: null }),

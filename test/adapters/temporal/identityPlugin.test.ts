@@ -9,7 +9,7 @@ import { callerActivity } from '../../../domain/grants/grantHeader.ts';
 describe('the plugin', () => {
   const plugin = identityPlugin({
     verifier: createGrantVerifier({ keys: knownKeys({ keys: [] }), issuer: 'urn:test' }),
-    authority: { hasDefinition: () => true, isRevoked: () => false, decide: () => assert.fail() },
+    authorizer: { hasDefinition: () => true, isRevoked: () => false, decide: () => assert.fail() },
     audit: { append: async () => {} },
   });
   const configured = (options: Partial<WorkerOptions>) =>

@@ -47,7 +47,7 @@ export async function startScripted() {
 
   const plugin = identityPlugin({
     verifier: createVerifier({ issuer, keys: minter.publicKeys }),
-    authority: { ...allowAll, isRevoked: ({ claims }) => revoked.has(claims.sub) },
+    authorizer: { ...allowAll, isRevoked: ({ claims }) => revoked.has(claims.sub) },
     audit: { append: async (event) => void audited.push(event) },
   });
   const bundle = await bundleWorkflowCode({

@@ -10,7 +10,7 @@ import { sha256 } from '../sha256.ts';
  * and because an activity verifies the signature of this very text before it believes any of it. Free of imports
  * of Node and of schemas, since it runs in the sandbox of workflows.
  */
-export type CarriageFault =
+export type BindingFault =
   /** A grant for a message alone starts a workflow. */
   | 'start'
   /** The workflow was not given the arguments that were signed. */
@@ -34,7 +34,7 @@ export interface Beginning {
   args: readonly unknown[];
 }
 
-export function faultOfStart(grant: string, at: Beginning): CarriageFault | undefined {
+export function findStartFault(grant: string, at: Beginning): BindingFault | undefined {
   const tctx = contextIn(grant);
   if (!tctx) return undefined;
   if (at.workflowId !== tctx.workflowId) return isChild(at, tctx.workflowId) ? undefined : 'parent';
@@ -47,12 +47,12 @@ export function faultOfStart(grant: string, at: Beginning): CarriageFault | unde
  * `own` is the grant of the workflow that receives the message, where it has one. `heard` holds the ids of the grants
  * that messages to this execution have brought; this one is added.
  */
-export function faultOfMessage(
+export function findMessageFault(
   grant: string,
   message: { name: string; args: readonly unknown[] },
   own: string | undefined,
   heard: Set<unknown>,
-): CarriageFault | undefined {
+): BindingFault | undefined {
   const tctx = contextIn(grant);
   if (!tctx) return undefined;
   const signed = tctx.message;

@@ -15,21 +15,21 @@ import {
   jwtVerify,
 } from 'jose';
 import pg from 'pg';
-import { createGrantKeys } from '../../adapters/keys/grantKeys.ts';
-import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
-import { endorsedKeys, endorseKey } from '../../adapters/keys/keyEndorsements.ts';
-import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
-import { openKeyRoots, type WritableKeyRoots } from '../../adapters/keys/keyRoots.ts';
-import { createPublishedKeys } from '../../adapters/keys/publishedKeys.ts';
-import { signGrant } from '../../adapters/keys/signGrant.ts';
-import { connectPool } from '../../adapters/postgres/connect.ts';
-import { listGrantKeys } from '../../adapters/postgres/rights/grantKeys.ts';
-import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { WaybillError } from '../../domain/errors.ts';
-import type { GrantKey } from '../../domain/grants/grantKey.ts';
-import type { GrantVerifier } from '../../domain/ports/grants.ts';
-import { grantOfRun, makeKey, publishKeys } from '../support/keys.ts';
-import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
+import { createGrantKeys } from '../../../adapters/keys/grantKeys.ts';
+import { createGrantVerifier } from '../../../adapters/keys/grantVerifier.ts';
+import { endorsedKeys, endorseKey } from '../../../adapters/keys/keyEndorsements.ts';
+import { openKeyFolder } from '../../../adapters/keys/keyFolder.ts';
+import { openKeyRoots, type WritableKeyRoots } from '../../../adapters/keys/keyRoots.ts';
+import { createPublishedKeys } from '../../../adapters/keys/publishedKeys.ts';
+import { signGrant } from '../../../adapters/keys/signGrant.ts';
+import { connectPool } from '../../../adapters/postgres/connect.ts';
+import { listGrantKeys } from '../../../adapters/postgres/rights/grantKeys.ts';
+import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { GrantKey } from '../../../domain/grants/grantKey.ts';
+import type { GrantVerifier } from '../../../domain/ports/grants.ts';
+import { grantOfRun, makeKey, publishKeys } from '../../support/keys.ts';
+import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
 
 type Keys = ReturnType<typeof createGrantKeys>;
 

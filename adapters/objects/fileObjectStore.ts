@@ -12,7 +12,7 @@ import type { ObjectScope, ObjectStore, ObjectWriter } from '../../domain/ports/
  * has a digest is complete, and a crash leaves nothing but a temporary file, which a later start sweeps.
  * Tenants appear as hashes: their names need not be safe as file names.
  */
-export async function openDirectory(root: string): Promise<ObjectStore> {
+export async function openFileObjectStore(root: string): Promise<ObjectStore> {
   const base = resolve(root);
   const temporary = join(base, 'tmp');
   await storing(async () => {

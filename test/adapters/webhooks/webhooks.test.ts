@@ -5,12 +5,12 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { createCallbackCheck } from '../../adapters/webhooks/checkCallback.ts';
-import { addRoot, ensureRoot } from '../../adapters/webhooks/rootFolder.ts';
-import { createWebhookSender } from '../../adapters/webhooks/sendWebhook.ts';
-import { openWebhookKeys } from '../../adapters/webhooks/webhookKeys.ts';
-import { overlapS } from '../../domain/webhooks/webhookKey.ts';
-import { startReceiver, verifies } from '../webhooks/receiver.ts';
+import { createCallbackCheck } from '../../../adapters/webhooks/checkCallback.ts';
+import { addRoot, ensureRoot } from '../../../adapters/webhooks/rootFolder.ts';
+import { createWebhookSender } from '../../../adapters/webhooks/sendWebhook.ts';
+import { openWebhookKeys } from '../../../adapters/webhooks/webhookKeys.ts';
+import { overlapS } from '../../../domain/webhooks/webhookKey.ts';
+import { startReceiver, verifies } from '../../webhooks/receiver.ts';
 
 const event = {
   id: 'dlv_0197f3a0-1c2d-7e3f-8a4b-5c6d7e8f9a0b',

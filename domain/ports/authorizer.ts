@@ -2,10 +2,10 @@ import type { GrantClaims, VerifiedGrant, WorkflowGrantClaims } from '../grants/
 
 /**
  * What holds today, beside what a grant says. Answers at once, from knowledge of at most 10 s of age; where that is
- * older, it throws a retryable `WaybillError` (`RevocationsUnavailable`, `PolicyUnavailable`), which makes the attempt
- * undecidable.
+ * older, it throws a retryable `WaybillError` (`RevocationsUnavailable`, `PolicyUnavailable`), and the attempt is
+ * retried.
  */
-export interface Authority<Claims extends WorkflowGrantClaims | GrantClaims = GrantClaims> {
+export interface Authorizer<Claims extends WorkflowGrantClaims | GrantClaims = GrantClaims> {
   /** Whether this process has exactly the definition that was granted. */
   hasDefinition(claims: Claims): boolean;
   isRevoked(grant: VerifiedGrant<Claims>): boolean;

@@ -3,11 +3,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { createIssuerKeys } from '../../adapters/oidc/issuerKeys.ts';
-import { readIssuers } from '../../adapters/oidc/trustedIssuers.ts';
-import { createAuthenticator, withKeys } from '../../adapters/oidc/verifyAccessToken.ts';
-import type { Identified } from '../../domain/ports/authenticator.ts';
-import { startIssuer } from '../api/issuer.ts';
+import { createIssuerKeys } from '../../../adapters/oidc/issuerKeys.ts';
+import { readIssuers } from '../../../adapters/oidc/trustedIssuers.ts';
+import { createAuthenticator, withKeys } from '../../../adapters/oidc/verifyAccessToken.ts';
+import type { Identified } from '../../../domain/ports/authenticator.ts';
+import { startIssuer } from '../../api/issuer.ts';
 
 type Issuer = Awaited<ReturnType<typeof startIssuer>>;
 
@@ -378,7 +378,7 @@ describe('a file of issuers', () => {
 
 describe('docs/identity-providers.md', () => {
   it('shows a file that is one', async () => {
-    const page = await readFile(new URL('../../docs/identity-providers.md', import.meta.url), 'utf8');
+    const page = await readFile(new URL('../../../docs/identity-providers.md', import.meta.url), 'utf8');
     const [, shown] = /```json\n([\s\S]*?)```/.exec(page)!;
     const file = join(folder, 'shown.json');
     await writeFile(file, shown!);

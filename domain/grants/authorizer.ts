@@ -1,15 +1,15 @@
 import { type Policy, pipelineResourceOf } from '../policies/policy.ts';
-import type { Authority } from '../ports/authority.ts';
+import type { Authorizer } from '../ports/authorizer.ts';
 import type { Definitions } from '../ports/definitions.ts';
 import type { Revocations } from '../ports/revocations.ts';
 import { actionsOf, credentialOf, type GrantClaims, principalOf } from './grant.ts';
 
 /** What holds today for a run, of all that this process knows: its definitions, what was revoked, the policy in force. */
-export function createAuthority(knowledge: {
+export function createAuthorizer(knowledge: {
   definitions: Definitions;
   revocations: Revocations;
   policy: Policy;
-}): Authority {
+}): Authorizer {
   const { definitions, revocations, policy } = knowledge;
 
   function definitionOf({ tctx }: GrantClaims) {

@@ -4,19 +4,19 @@ import { CompleteAsyncError, Context } from '@temporalio/activity';
 import { ApplicationFailure, defaultPayloadConverter, type Headers } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
-import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
-import { signGrant } from '../../adapters/keys/signGrant.ts';
+import { createGrantVerifier } from '../../../adapters/keys/grantVerifier.ts';
+import { signGrant } from '../../../adapters/keys/signGrant.ts';
 import {
   currentGrant,
   type Guard,
   grantActivityInterceptor,
-} from '../../adapters/temporal/activityInterceptor.ts';
-import type { AuditEvent } from '../../domain/audit.ts';
-import type { GrantClaims } from '../../domain/grants/grant.ts';
-import { faultHeader, grantHeader } from '../../domain/grants/grantHeader.ts';
-import type { Authority } from '../../domain/ports/authority.ts';
-import type { GrantVerifier } from '../../domain/ports/grants.ts';
-import { grantOfRun, makeKey } from '../support/keys.ts';
+} from '../../../adapters/temporal/activityInterceptor.ts';
+import type { AuditEvent } from '../../../domain/audit.ts';
+import type { GrantClaims } from '../../../domain/grants/grant.ts';
+import { faultHeader, grantHeader } from '../../../domain/grants/grantHeader.ts';
+import type { Authorizer } from '../../../domain/ports/authorizer.ts';
+import type { GrantVerifier } from '../../../domain/ports/grants.ts';
+import { grantOfRun, makeKey } from '../../support/keys.ts';
 
 const attempt = {
   namespace: 'default',
@@ -28,7 +28,7 @@ const claims = grantOfRun;
 const nowS = claims.iat;
 
 /** Everything that is granted still holds. */
-const authority: Authority = {
+const authorizer: Authorizer = {
   hasDefinition: () => true,
   isRevoked: () => false,
   decide: () => ({ allowed: true, policies: ['test'], digest: 'p' }),
@@ -68,7 +68,7 @@ describe('the check before every attempt of a step', () => {
       .run(async () => {
         const { inbound } = grantActivityInterceptor(Context.current(), {
           verifier,
-          authority,
+          authorizer,
           audit: { append: async (event) => void audited.push(event) },
           now: () => atS * 1000,
         });
@@ -159,7 +159,7 @@ describe('the check before every attempt of a step', () => {
       const headers = { [grantHeader]: defaultPayloadConverter.toPayload(await signed(claims))! };
       return environment.run(() => {
         const { inbound } = grantActivityInterceptor(Context.current(), {
-          ...{ verifier, authority, audit: { append: async () => {} }, now: () => nowS * 1000 },
+          ...{ verifier, authorizer, audit: { append: async () => {} }, now: () => nowS * 1000 },
           ...guard,
         });
         return inbound!.execute!({ args: [], headers }, work);

@@ -3,10 +3,10 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { createPolicyEngine } from '../../adapters/policy/engine.ts';
-import { strayNames } from '../../adapters/policy/names.ts';
-import { readPolicies } from '../../adapters/policy/readPolicies.ts';
-import type { WaybillError } from '../../domain/errors.ts';
+import { createPolicyEngine } from '../../../adapters/policy/engine.ts';
+import { strayNames } from '../../../adapters/policy/names.ts';
+import { readPolicies } from '../../../adapters/policy/readPolicies.ts';
+import type { WaybillError } from '../../../domain/errors.ts';
 import {
   type Action,
   actionResources,
@@ -15,9 +15,9 @@ import {
   type PolicySet,
   type Resource,
   taskActions,
-} from '../../domain/policies/policy.ts';
-import { rolesWithoutPermit } from '../../domain/policies/rolesWithoutPermit.ts';
-import type { Principal } from '../../domain/principal.ts';
+} from '../../../domain/policies/policy.ts';
+import { rolesWithoutPermit } from '../../../domain/policies/rolesWithoutPermit.ts';
+import type { Principal } from '../../../domain/principal.ts';
 
 const alice: Principal = {
   id: 'prn_alice',

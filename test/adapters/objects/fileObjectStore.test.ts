@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { openDirectory } from '../../adapters/objects/directory.ts';
-import { objectStoreConformance } from '../conformance/objects.ts';
+import { openFileObjectStore } from '../../../adapters/objects/fileObjectStore.ts';
+import { objectStoreConformance } from '../../conformance/objects.ts';
 
 const homes: string[] = [];
 after(() => Promise.all(homes.map((home) => rm(home, { recursive: true, force: true }))));
@@ -17,7 +17,7 @@ async function newHome(): Promise<string> {
   return home;
 }
 
-objectStoreConformance('directory', async () => openDirectory(await newHome()));
+objectStoreConformance('directory', async () => openFileObjectStore(await newHome()));
 
 describe('directory of objects', () => {
   const scope = { tenant: '../acme', runId: 'orders-1' };
@@ -29,7 +29,7 @@ describe('directory of objects', () => {
 
   it('notices bytes that were changed on disk', async () => {
     const home = await newHome();
-    const store = await openDirectory(home);
+    const store = await openFileObjectStore(home);
     const digest = await store.put(scope, Buffer.from('genuine'));
     await writeFile((await paths(home))[0]!, 'altered');
     await assert.rejects(store.get(scope, digest), { code: 'BatchCorrupt' });
@@ -37,7 +37,7 @@ describe('directory of objects', () => {
 
   it('is readable by its owner alone, and holds no tenant’s name', async () => {
     const home = await newHome();
-    const store = await openDirectory(join(home, 'objects'));
+    const store = await openFileObjectStore(join(home, 'objects'));
     await store.put(scope, Buffer.from('x'));
     const [path] = await paths(home);
     assert.equal((await stat(path!)).mode & 0o777, 0o600);
@@ -47,7 +47,7 @@ describe('directory of objects', () => {
 
   it('leaves no temporary file behind an abort', async () => {
     const home = await newHome();
-    const store = await openDirectory(home);
+    const store = await openFileObjectStore(home);
     const writer = await store.create(scope);
     await writer.write(Buffer.alloc(300_000));
     await writer.abort();
@@ -60,21 +60,21 @@ describe('directory of objects', () => {
     await writeFile(join(home, 'tmp', 'old'), '');
     await writeFile(join(home, 'tmp', 'young'), '');
     await utimes(join(home, 'tmp', 'old'), 0, 0);
-    await openDirectory(home);
+    await openFileObjectStore(home);
     assert.deepEqual(await readdir(join(home, 'tmp')), ['young']);
   });
 
   it('says StorageUnavailable where it cannot write', async () => {
     const home = await newHome();
     await writeFile(join(home, 'file'), '');
-    await assert.rejects(openDirectory(join(home, 'file')), { code: 'StorageUnavailable' });
+    await assert.rejects(openFileObjectStore(join(home, 'file')), { code: 'StorageUnavailable' });
   });
 
   it('says StorageUnavailable when a file cannot grow, and leaves nothing behind', async () => {
     const home = await newHome();
-    const module = new URL('../../adapters/objects/directory.ts', import.meta.url).href;
-    const script = `import { openDirectory } from '${module}';
-      const store = await openDirectory(${JSON.stringify(home)});
+    const module = new URL('../../../adapters/objects/fileObjectStore.ts', import.meta.url).href;
+    const script = `import { openFileObjectStore } from '${module}';
+      const store = await openFileObjectStore(${JSON.stringify(home)});
       const put = store.put({ tenant: 'acme', runId: 'orders-1' }, Buffer.alloc(1_000_000));
       console.log(await put.catch((error) => error.code));`;
     // A limit of the shell on file sizes stands in for a full disk.

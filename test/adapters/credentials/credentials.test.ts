@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import pg from 'pg';
-import { credentialFrom } from '../../adapters/credentials/credentialFrom.ts';
-import { addressOf, type DatabaseAddress } from '../../adapters/postgres/address.ts';
-import { connectPool, inTransaction } from '../../adapters/postgres/connect.ts';
-import { listen } from '../../adapters/postgres/listen.ts';
-import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
+import { credentialFrom } from '../../../adapters/credentials/credentialFrom.ts';
+import { addressOf, type DatabaseAddress } from '../../../adapters/postgres/address.ts';
+import { connectPool, inTransaction } from '../../../adapters/postgres/connect.ts';
+import { listen } from '../../../adapters/postgres/listen.ts';
+import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
 
 describe('a credential', () => {
   let folder: string;

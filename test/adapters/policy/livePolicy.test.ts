@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import pg from 'pg';
-import { policyDigest } from '../../adapters/policy/digest.ts';
-import { type LivePolicy, startLivePolicy } from '../../adapters/policy/livePolicy.ts';
-import { readPolicies } from '../../adapters/policy/readPolicies.ts';
-import { createAuditLog } from '../../adapters/postgres/audit.ts';
-import { connectPool } from '../../adapters/postgres/connect.ts';
-import { applyPolicySet } from '../../adapters/postgres/rights/policySets.ts';
-import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import type { PolicySet, Question } from '../../domain/policies/policy.ts';
-import { layCable } from '../api/cable.ts';
-import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
-import { until } from '../support/until.ts';
+import { policyDigest } from '../../../adapters/policy/digest.ts';
+import { type LivePolicy, startLivePolicy } from '../../../adapters/policy/livePolicy.ts';
+import { readPolicies } from '../../../adapters/policy/readPolicies.ts';
+import { createAuditLog } from '../../../adapters/postgres/audit.ts';
+import { connectPool } from '../../../adapters/postgres/connect.ts';
+import { applyPolicySet } from '../../../adapters/postgres/rights/policySets.ts';
+import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
+import type { PolicySet, Question } from '../../../domain/policies/policy.ts';
+import { layCable } from '../../api/cable.ts';
+import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
+import { until } from '../../support/until.ts';
 
 const question: Question = {
   principal: {

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { SignJWT } from 'jose';
-import { endorsedKeys, endorseKey } from '../../adapters/keys/keyEndorsements.ts';
-import { openKeyRoots } from '../../adapters/keys/keyRoots.ts';
-import { signGrant } from '../../adapters/keys/signGrant.ts';
-import type { GrantKey } from '../../domain/grants/grantKey.ts';
-import { makeKey } from '../support/keys.ts';
+import { endorsedKeys, endorseKey } from '../../../adapters/keys/keyEndorsements.ts';
+import { openKeyRoots } from '../../../adapters/keys/keyRoots.ts';
+import { signGrant } from '../../../adapters/keys/signGrant.ts';
+import type { GrantKey } from '../../../domain/grants/grantKey.ts';
+import { makeKey } from '../../support/keys.ts';
 
 async function makeRoot() {
   const { kid, jwk, privateKey } = await makeKey();

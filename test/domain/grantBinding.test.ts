@@ -5,9 +5,9 @@ import fc from 'fast-check';
 import {
   type Beginning,
   digestOfArguments,
-  faultOfMessage,
-  faultOfStart,
-} from '../../domain/grants/carriage.ts';
+  findMessageFault,
+  findStartFault,
+} from '../../domain/grants/grantBinding.ts';
 
 const args = [{ b: 1, a: ['ü', null] }, 7];
 const argumentsDigest = digestOfArguments(args)!;
@@ -23,21 +23,21 @@ const message = { name: 'approve', args };
 
 describe('what carries a grant', () => {
   it('is its own start, with the arguments that were signed', () => {
-    assert.equal(faultOfStart(grantWith({}), at), undefined);
-    assert.equal(faultOfStart(grantWith({ argumentsDigest }), at), undefined);
-    assert.equal(faultOfStart(grantWith({ argumentsDigest }), { ...at, args: [7] }), 'arguments');
-    assert.equal(faultOfStart(grantWith({ argumentsDigest: '' }), at), 'arguments');
-    assert.equal(faultOfStart(grantWith({ argumentsDigest: null }), at), 'arguments');
+    assert.equal(findStartFault(grantWith({}), at), undefined);
+    assert.equal(findStartFault(grantWith({ argumentsDigest }), at), undefined);
+    assert.equal(findStartFault(grantWith({ argumentsDigest }), { ...at, args: [7] }), 'arguments');
+    assert.equal(findStartFault(grantWith({ argumentsDigest: '' }), at), 'arguments');
+    assert.equal(findStartFault(grantWith({ argumentsDigest: null }), at), 'arguments');
   });
 
   it('is a continuation, whatever its arguments are', () => {
     const continued = { ...at, continued: true, args: [] };
-    assert.equal(faultOfStart(grantWith({ argumentsDigest }), continued), undefined);
+    assert.equal(findStartFault(grantWith({ argumentsDigest }), continued), undefined);
   });
 
   it('is a child of the workflow, or one of theirs', () => {
     const child = { ...at, workflowId: 'w/1' };
-    assert.equal(faultOfStart(grantWith({}), child), 'parent');
+    assert.equal(findStartFault(grantWith({}), child), 'parent');
     for (const [workflowId, fault] of [
       ['w', undefined],
       ['w/0', undefined],
@@ -45,37 +45,40 @@ describe('what carries a grant', () => {
       ['', 'parent'],
     ] as const)
       assert.equal(
-        faultOfStart(grantWith({}), { ...child, parent: { namespace: 'default', workflowId } }),
+        findStartFault(grantWith({}), { ...child, parent: { namespace: 'default', workflowId } }),
         fault,
       );
     const elsewhere = { ...child, parent: { namespace: 'other', workflowId: 'w' } };
-    assert.equal(faultOfStart(grantWith({}), elsewhere), 'parent');
+    assert.equal(findStartFault(grantWith({}), elsewhere), 'parent');
   });
 
   it('is no start where the grant is for a message alone', () => {
     const tctx = { message: { name: 'approve', argumentsDigest } };
-    assert.equal(faultOfStart(grantWith(tctx), at), 'start');
-    assert.equal(faultOfStart(grantWith({ ...tctx, argumentsDigest }), at), undefined);
+    assert.equal(findStartFault(grantWith(tctx), at), 'start');
+    assert.equal(findStartFault(grantWith({ ...tctx, argumentsDigest }), at), undefined);
   });
 
   it('is the message that was signed, of the tenant, once', () => {
     const tctx = { message: { name: 'approve', argumentsDigest } };
     const heard = new Set<unknown>();
     const own = grantWith({});
-    assert.equal(faultOfMessage(own, message, own, heard), 'message');
-    assert.equal(faultOfMessage(grantWith(tctx), { ...message, name: 'Approve' }, own, heard), 'message');
-    assert.equal(faultOfMessage(grantWith(tctx), { ...message, args: [] }, own, heard), 'message');
-    assert.equal(faultOfMessage(grantWith({ message: { name: 'approve' } }), message, own, heard), 'message');
-    assert.equal(faultOfMessage(grantWith({ ...tctx, tenant: 'globex' }), message, own, heard), 'tenant');
-    assert.equal(faultOfMessage(grantWith(tctx), message, own, heard), undefined);
-    assert.equal(faultOfMessage(grantWith(tctx), message, own, heard), 'repeated');
-    assert.equal(faultOfMessage(grantWith(tctx, 'g2'), message, undefined, heard), undefined);
+    assert.equal(findMessageFault(own, message, own, heard), 'message');
+    assert.equal(findMessageFault(grantWith(tctx), { ...message, name: 'Approve' }, own, heard), 'message');
+    assert.equal(findMessageFault(grantWith(tctx), { ...message, args: [] }, own, heard), 'message');
+    assert.equal(
+      findMessageFault(grantWith({ message: { name: 'approve' } }), message, own, heard),
+      'message',
+    );
+    assert.equal(findMessageFault(grantWith({ ...tctx, tenant: 'globex' }), message, own, heard), 'tenant');
+    assert.equal(findMessageFault(grantWith(tctx), message, own, heard), undefined);
+    assert.equal(findMessageFault(grantWith(tctx), message, own, heard), 'repeated');
+    assert.equal(findMessageFault(grantWith(tctx, 'g2'), message, undefined, heard), undefined);
   });
 
   it('is left to the activity where the grant cannot be read', () => {
     for (const text of ['', '.', 'a.b.c', 'a.e30.c', 'a.bnVsbA.c', 'a.eyJ0Y3R4IjpudWxsfQ.c', 'x.ü.y']) {
-      assert.equal(faultOfStart(text, at), undefined, text);
-      assert.equal(faultOfMessage(text, message, undefined, new Set()), undefined, text);
+      assert.equal(findStartFault(text, at), undefined, text);
+      assert.equal(findMessageFault(text, message, undefined, new Set()), undefined, text);
     }
   });
 });

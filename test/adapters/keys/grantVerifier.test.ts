@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { type CryptoKey, SignJWT, UnsecuredJWT } from 'jose';
-import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
-import { createPublishedKeys } from '../../adapters/keys/publishedKeys.ts';
-import { signGrant } from '../../adapters/keys/signGrant.ts';
-import type { GrantVerifier } from '../../domain/ports/grants.ts';
-import { grantOfRun as claims, makeKey, publishKeys } from '../support/keys.ts';
+import { createGrantVerifier } from '../../../adapters/keys/grantVerifier.ts';
+import { createPublishedKeys } from '../../../adapters/keys/publishedKeys.ts';
+import { signGrant } from '../../../adapters/keys/signGrant.ts';
+import type { GrantVerifier } from '../../../domain/ports/grants.ts';
+import { grantOfRun as claims, makeKey, publishKeys } from '../../support/keys.ts';
 
 const issuer = 'urn:waybill:test';
 
