@@ -20,3 +20,10 @@ export const note = z
   .string()
   .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, 'Up to 500 characters, without control characters.')
   .nullable();
+
+export const shownRevision = z
+  .int()
+  .min(1)
+  .describe(
+    'Of the schedule as you were shown it. Rejected (`ScheduleChanged`) where it has another by now.',
+  );

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { SavedSchedule } from '../application/schedules/scheduleDraft.ts';
 import { runLinksOf, scheduleLinksOf } from '../domain/links.ts';
 import type { ShownFiring } from '../domain/ports/firings.ts';
 import { runStates } from '../domain/runs/run.ts';
@@ -54,6 +55,21 @@ export function scheduleViewOf(
 ): z.infer<typeof ScheduleView> {
   const temporal = temporalLinkOf(options, 'schedules', temporalScheduleId(schedule));
   return { ...schedule, links: { ...scheduleLinksOf(schedule.id, options.publicUrl), temporal } };
+}
+
+/** A schedule that was saved with a consent. */
+export const SavedScheduleView = ScheduleView.extend({
+  notice: z
+    .string()
+    .nullable()
+    .describe('What to know of it, such as that the consent ends before the first time.'),
+});
+
+export function savedViewOf(
+  { schedule, notice }: SavedSchedule,
+  options: ApiOptions,
+): z.infer<typeof SavedScheduleView> {
+  return { ...scheduleViewOf(schedule, options), notice };
 }
 
 const count = z.int().min(0);

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import { type Authorization, authorize } from '../application/authorize.ts';
@@ -127,6 +128,7 @@ async function authorizeRoute(
     id,
     txn: request.traceId,
     route: path,
+    signal: signalOf(request.raw.socket),
   });
 }
 
@@ -137,6 +139,18 @@ function accessTokenOf({ headersDistinct }: IncomingMessage): string {
   if (token && more.length === 0) return token;
   throw new WaybillError('Unauthenticated', { detail: 'not one bearer token' });
 }
+
+/** Aborts once the connection is closed: a caller who leaves gives up all requests on it. */
+function signalOf(socket: Socket): AbortSignal {
+  const known = connections.get(socket);
+  if (known) return known;
+  const gone = new AbortController();
+  connections.set(socket, gone.signal);
+  socket.once('close', () => gone.abort(new WaybillError('RequestTimeout', { detail: 'the caller left' })));
+  return gone.signal;
+}
+
+const connections = new WeakMap<Socket, AbortSignal>();
 
 const bearer = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
 

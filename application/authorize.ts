@@ -29,6 +29,8 @@ export interface AccessRequest {
   txn: string;
   /** Where the request came in, for the audit. */
   route: string;
+  /** Aborts when the caller gives the request up. */
+  signal: AbortSignal;
 }
 
 /** A request that may go on: who asks, about what, and which policies allow it. */
@@ -38,6 +40,8 @@ export interface Authorization extends FoundResource {
   credential: Credential;
   /** W3C trace id of the request. */
   txn: string;
+  /** Aborts when the caller gives the request up. */
+  signal: AbortSignal;
   policies: readonly string[];
   /** Of the set that these are of. */
   policyDigest: string;
@@ -62,13 +66,13 @@ export async function authorize(
   access: AccessRequest,
 ): Promise<Authorization> {
   const { principal, issuedAtS, expiresAtS } = await identify(ports, access);
-  const { txn } = access;
+  const { txn, signal } = access;
   const credential = credentialOf(principal, issuedAtS);
   const find = () => findRevocation(ports, access, principal, credential);
   const revocation = await find();
   if (revocation) throw new WaybillError(revocation.issuedUntil === null ? 'PrincipalRevoked' : 'SignedOut');
   const isRevoked = async () => (await find()) !== undefined;
-  const caller = { principal, credential, txn, isRevoked, expiresAtS };
+  const caller = { principal, credential, txn, signal, isRevoked, expiresAtS };
   // The pipeline that a body names is authorized by the use case, which reads the body.
   if (access.resource === 'self' || access.resource === 'named pipeline')
     return { ...caller, policies: [], policyDigest: ports.policy.digest };

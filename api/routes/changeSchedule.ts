@@ -6,7 +6,7 @@ import { ScheduleTerms, scheduleId } from '../../domain/schedules/schedule.ts';
 import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { lifetime, lifetimeOf, note } from '../scheduleBodies.ts';
-import { ScheduleView, scheduleViewOf } from '../scheduleView.ts';
+import { SavedScheduleView, savedViewOf } from '../scheduleView.ts';
 
 export function createSchedule(ports: ApiPorts, options: ApiOptions) {
   return handler(
@@ -25,12 +25,12 @@ export function createSchedule(ports: ApiPorts, options: ApiOptions) {
         paused: z.boolean().default(false),
         lifetime,
       }),
-      response: { 201: ScheduleView },
+      response: { 201: SavedScheduleView },
     },
     async ({ body, authorization, reply }) => {
       const { note = null, lifetime, ...rest } = body;
       const wanted = { ...rest, note, ...lifetimeOf(lifetime) };
-      const view = scheduleViewOf(await create(ports, options, authorization, wanted), options);
+      const view = savedViewOf(await create(ports, options, authorization, wanted), options);
       return reply.code(201).header('location', view.links.self).send(view);
     },
   );
@@ -57,11 +57,11 @@ export function updateSchedule(ports: ApiPorts, options: ApiOptions) {
         owner: z.literal('me').optional(),
         lifetime,
       }),
-      response: { 200: ScheduleView },
+      response: { 200: SavedScheduleView },
     },
     async ({ body: { owner, lifetime, ...change }, authorization }) => {
       const wanted = { ...change, takeOwnership: owner === 'me', ...lifetimeOf(lifetime) };
-      return scheduleViewOf(await update(ports, options, authorization, wanted), options);
+      return savedViewOf(await update(ports, options, authorization, wanted), options);
     },
   );
 }

@@ -17,7 +17,7 @@ export function listFirings(ports: ApiPorts, options: ApiOptions) {
       querystring: z.strictObject({ ...Page.shape, cursor: z.iso.datetime().optional() }),
       response: { 200: pageOf(FiringView) },
     },
-    async ({ query: { limit, cursor }, authorization: { schedule, principal } }) => {
+    async ({ query: { limit, cursor }, authorization: { schedule, principal, signal } }) => {
       const { tenant, id } = schedule!;
       const page = await firings.list(tenant, id, {
         limit,
@@ -26,7 +26,7 @@ export function listFirings(ports: ApiPorts, options: ApiOptions) {
       const runs = page.items.flatMap(({ firing: { nominalAt }, run }) =>
         run ? [{ nominalAt, endedAt: run.endedAt }] : [],
       );
-      const skipped = await skippedBy(ports, schedule!, runs);
+      const skipped = await skippedBy(ports, schedule!, runs, signal);
       const items = page.items.map(({ firing, run }) => {
         const readable = run && mayReadRun(policy, principal, run) ? run : null;
         return firingViewOf({ firing, run: readable }, skipped.get(firing.nominalAt), options);

@@ -8,15 +8,17 @@ import { byId, handler } from '../handler.ts';
 import { parseIdempotencyKey } from '../idempotencyKey.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
+import { shownRevision } from '../scheduleBodies.ts';
 
 export function runSchedule(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
       summary: 'Begins a run as the schedule would, now and in your name',
       description:
-        'Not in the owner’s: it is your run, by your right. The times of the schedule are left as they are.',
+        'Not in the owner’s: it is your run, by your right. While the owner has still to consent to a change, there is none (`ConsentRequired`). The times of the schedule are left as they are.',
       tags: ['schedules'],
       params: byId,
+      body: z.strictObject({ revision: shownRevision }),
       headers: z.looseObject({
         'idempotency-key': z
           .string()
@@ -25,9 +27,9 @@ export function runSchedule(ports: ApiPorts, options: ApiOptions) {
       }),
       response: { 202: RunView },
     },
-    async ({ authorization, request, reply }) => {
+    async ({ body: { revision }, authorization, request, reply }) => {
       const idempotencyKey = parseIdempotencyKey(request.headers['idempotency-key']);
-      const view = runViewOf(await run(ports, options, authorization, { idempotencyKey }), options);
+      const view = runViewOf(await run(ports, options, authorization, { revision, idempotencyKey }), options);
       return reply.code(202).header('location', view.links.self).send(view);
     },
   );
@@ -44,6 +46,7 @@ export function backfillSchedule(ports: ApiPorts, options: ApiOptions) {
       params: byId,
       body: z
         .strictObject({
+          revision: shownRevision,
           from: z.iso.datetime({ offset: true }),
           to: z.iso.datetime({ offset: true }),
           mode: z.enum(['missing', 'failed', 'all']).default('missing'),

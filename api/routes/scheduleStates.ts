@@ -6,8 +6,8 @@ import {
 import { renewConsent } from '../../application/schedules/renewConsent.ts';
 import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { lifetime, lifetimeOf, note } from '../scheduleBodies.ts';
-import { ScheduleView, scheduleViewOf } from '../scheduleView.ts';
+import { lifetime, lifetimeOf, note, shownRevision } from '../scheduleBodies.ts';
+import { SavedScheduleView, ScheduleView, savedViewOf, scheduleViewOf } from '../scheduleView.ts';
 
 export function pauseSchedule(ports: ApiPorts, options: ApiOptions) {
   return handler(
@@ -48,18 +48,15 @@ export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
       tags: ['schedules'],
       params: byId,
       body: z.strictObject({
-        revision: z
-          .int()
-          .min(1)
-          .describe('Of the schedule as you were shown it; refused (`ScheduleChanged`) where it is another.'),
+        revision: shownRevision,
         lifetime,
         dryRun: z.boolean().default(false).describe('Only says whether you may; changes nothing.'),
       }),
-      response: { 200: ScheduleView },
+      response: { 200: SavedScheduleView },
     },
     async ({ body: { lifetime, ...shown }, authorization }) => {
       const wanted = { ...shown, ...lifetimeOf(lifetime) };
-      return scheduleViewOf(await renewConsent(ports, options, authorization, wanted), options);
+      return savedViewOf(await renewConsent(ports, options, authorization, wanted), options);
     },
   );
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { mayReadPipeline, mayReadRun, readablePage } from '../../application/readable.ts';
-import { previewSchedule as times } from '../../application/schedules/previewSchedule.ts';
+import { previewSchedule as preview } from '../../application/schedules/previewSchedule.ts';
 import { skippedBy } from '../../application/schedules/skippedTimes.ts';
 import { runLinksOf } from '../../domain/links.ts';
 import type { Principal } from '../../domain/principal.ts';
@@ -51,9 +51,9 @@ export function getSchedule(ports: ApiPorts, options: ApiOptions) {
       params: byId,
       response: { 200: ScheduleDetail },
     },
-    async ({ authorization: { schedule, principal } }) => ({
+    async ({ authorization: { schedule, principal, signal } }) => ({
       ...scheduleViewOf(schedule!, options),
-      waitsFor: await waitsFor(ports, options, schedule!, principal),
+      waitsFor: await waitsFor(ports, options, schedule!, principal, signal),
     }),
   );
 }
@@ -63,6 +63,7 @@ async function waitsFor(
   options: ApiOptions,
   schedule: Schedule,
   principal: Principal,
+  signal: AbortSignal,
 ): Promise<WaitsFor | null> {
   const { tenant, id, terms } = schedule;
   if (terms.overlap === 'allow-all' || terms.overlap === 'cancel-other') return null;
@@ -70,7 +71,7 @@ async function waitsFor(
   if (!last || last.endedAt !== null) return null;
   const [run, skipped] = await Promise.all([
     ports.runs.find(tenant, last.runId),
-    skippedBy(ports, schedule, [last]),
+    skippedBy(ports, schedule, [last], signal),
   ]);
   const readable = run && mayReadRun(ports.policy, principal, run) ? run : undefined;
   return {
@@ -95,10 +96,19 @@ export function previewSchedule(ports: ApiPorts) {
         draft: z
           .strictObject({ pipeline: z.string(), terms: ScheduleTerms })
           .optional()
-          .describe('What is to be saved: refused as saving it would be.'),
+          .describe('What is to be saved: rejected as saving it would be.'),
       }),
-      response: { 200: z.object({ times: z.array(z.iso.datetime()) }) },
+      response: {
+        200: z.object({
+          times: z.array(z.iso.datetime()),
+          disputed: z
+            .array(z.iso.datetime())
+            .describe(
+              'Times on which the time zone data of Temporal and of Waybill differ. Nothing is fired then.',
+            ),
+        }),
+      },
     },
-    async ({ body, authorization }) => ({ times: await times(ports, authorization, body) }),
+    async ({ body, authorization }) => preview(ports, authorization, body),
   );
 }

@@ -11,9 +11,9 @@ import type { Principal } from '../../domain/principal.ts';
 import type { Credential } from '../../domain/revocation.ts';
 import { consentFailure } from '../../domain/schedules/consent.ts';
 import {
+  delegationMaxS as consentMaxS,
   credentialUnder,
   type DelegationClaims,
-  delegationMaxS,
   delegationType,
   describeTerms,
   principalUnder,
@@ -49,7 +49,7 @@ export async function giveConsent(
     pipeline: LoadedPipeline;
     draft: Pick<ScheduleDraft, 'id' | 'terms'>;
   },
-  { sinceS, lifetimeS = delegationMaxS }: { sinceS?: number | undefined; lifetimeS?: number | undefined },
+  { sinceS, lifetimeS }: { sinceS?: number | undefined; lifetimeS?: number | undefined },
 ): Promise<GivenDelegation> {
   const nowS = Math.floor(Date.now() / 1000);
   const callback = callbackOf(draft, options);
@@ -58,7 +58,7 @@ export async function giveConsent(
     aud: 'waybill',
     iat: nowS,
     nbf: Math.min(sinceS ?? nowS, nowS),
-    exp: nowS + Math.min(lifetimeS, delegationMaxS),
+    exp: nowS + consentLifetimeS(lifetimeS),
     jti: `dlg_${uuidv7()}`,
     sub: principal.id,
     req: claimsOf(principal, credential, policy.roles),
@@ -78,6 +78,13 @@ export async function giveConsent(
     expiresAtS: claims.exp,
     definitionDigest: claims.definitionDigest,
   };
+}
+
+export { consentMaxS };
+
+/** How long a consent lasts: as long as is asked for, and 90 days at most. */
+export function consentLifetimeS(wantedS: number = consentMaxS): number {
+  return Math.min(wantedS, consentMaxS);
 }
 
 /** Where the events of a schedule go, and the links in them; `null`: nowhere. */

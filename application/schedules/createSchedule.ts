@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ScheduleDraft } from '../../domain/ports/schedules.ts';
 import { requesterOf } from '../../domain/principal.ts';
-import type { Schedule, ScheduleTerms } from '../../domain/schedules/schedule.ts';
+import type { ScheduleTerms } from '../../domain/schedules/schedule.ts';
 import type { Authorization } from '../authorize.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { giveConsent, mayConsent } from './consent.ts';
@@ -12,6 +12,7 @@ import {
   checkDraft,
   factsOf,
   pausedBy,
+  type SavedSchedule,
   type TermsPorts,
 } from './scheduleDraft.ts';
 
@@ -36,10 +37,9 @@ export async function createSchedule(
   options: ApplicationOptions,
   authorization: Authorization,
   wanted: NewSchedule,
-  signal?: AbortSignal,
-): Promise<Schedule> {
+): Promise<SavedSchedule> {
   const { principal, credential } = authorization;
-  const { pipeline, allowed } = await checkDraft(ports, authorization, wanted, signal);
+  const { pipeline, allowed } = await checkDraft(ports, authorization, wanted);
   const draft: ScheduleDraft = {
     tenant: principal.tenant,
     id: wanted.id ?? `${wanted.pipeline}-${randomBytes(4).toString('hex')}`,
@@ -57,5 +57,6 @@ export async function createSchedule(
     : null;
   const saved = consented || wanted.paused ? draft : { ...draft, ...blockedBy('ConsentRequired') };
   const audit = changeOf('schedule.created', authorization, saved, consented, allowed);
-  return ports.schedules.create(saved, consented, audit);
+  const schedule = await ports.schedules.create(saved, consented, audit);
+  return { schedule, notice: consented && allowed.notice };
 }

@@ -1,6 +1,7 @@
 import type { ScheduleTerms, ScheduleTiming } from '../../domain/schedules/schedule.ts';
 import type { Authorization } from '../authorize.ts';
 import type { ApplicationPorts } from '../ports.ts';
+import { nextTimes } from './nextTimes.ts';
 import { checkDraft, type TermsPorts } from './scheduleDraft.ts';
 
 export interface PreviewRequest {
@@ -10,23 +11,24 @@ export interface PreviewRequest {
   draft?: { pipeline: string; terms: ScheduleTerms } | undefined;
 }
 
-const dayMs = 86_400_000;
-/** Asked one after the other until there are enough times, since Temporal lists a thousand at most. */
-const previewDays = [1, 31, 366 * 4];
+export interface Preview {
+  /** RFC 3339, without jitter. */
+  times: string[];
+  /** Times at which Temporal would start it and that are none by the time zone data of this process: nothing fires then. */
+  disputed: string[];
+}
 
-/** When a schedule would be due, without jitter; RFC 3339. Throws `ScheduleInvalid`, `TemporalUnavailable`, and what `checkDraft` throws. */
+/** When a schedule would be due. Throws `ScheduleInvalid`, `TemporalUnavailable`, and what `checkDraft` throws. */
 export async function previewSchedule(
   ports: TermsPorts & Pick<ApplicationPorts, 'definitions'>,
   authorization: Authorization,
   { timing, count, draft }: PreviewRequest,
-  signal?: AbortSignal,
-): Promise<string[]> {
-  if (draft) await checkDraft(ports, authorization, draft, signal);
-  const fromMs = Date.now();
-  let timesMs: number[] = [];
-  for (const days of previewDays) {
-    ({ timesMs } = await ports.temporalSchedules.times(timing, { fromMs, toMs: fromMs + days * dayMs }));
-    if (timesMs.length >= count) break;
-  }
-  return timesMs.slice(0, count).map((ms) => new Date(ms).toISOString());
+): Promise<Preview> {
+  if (draft) await checkDraft(ports, authorization, draft);
+  const { timesMs, disputedMs } = await nextTimes(ports, authorization, timing, count);
+  return { times: timesMs.slice(0, count).map(timeOf), disputed: disputedMs.slice(0, count).map(timeOf) };
+}
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString();
 }

@@ -1,5 +1,4 @@
 import type { ScheduleDraft } from '../../domain/ports/schedules.ts';
-import type { Schedule } from '../../domain/schedules/schedule.ts';
 import type { Authorization } from '../authorize.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { giveConsent, mayConsent } from './consent.ts';
@@ -12,6 +11,7 @@ import {
   draftOf,
   factsOf,
   pipelineOf,
+  type SavedSchedule,
   type TermsPorts,
 } from './scheduleDraft.ts';
 
@@ -24,15 +24,14 @@ export async function renewConsent(
   options: ApplicationOptions,
   authorization: Authorization,
   { revision, lifetimeS, dryRun }: { revision: number; lifetimeS?: number; dryRun: boolean },
-  signal?: AbortSignal,
-): Promise<Schedule> {
+): Promise<SavedSchedule> {
   const { principal, credential } = authorization;
   const schedule = authorization.schedule!;
   if (!mayConsent(principal, schedule.owner)) await rejectOther(ports, authorization, 'OwnerOnly');
   checkRevision(schedule, revision);
   const pipeline = pipelineOf(authorization);
-  const allowed = await checkTerms(ports, authorization, pipeline, schedule.terms, signal);
-  if (dryRun) return schedule;
+  const allowed = await checkTerms(ports, authorization, pipeline, schedule.terms, lifetimeS);
+  if (dryRun) return { schedule, notice: allowed.notice };
   const wasBlocked = schedule.state === 'blocked';
   const draft: ScheduleDraft = {
     ...draftOf(schedule),
@@ -48,5 +47,6 @@ export async function renewConsent(
     { ...since, ...(lifetimeS !== undefined && { lifetimeS }) },
   );
   const audit = changeOf('schedule.renewed', authorization, draft, consented, allowed);
-  return ports.schedules.change(draft, schedule.revision, consented, audit);
+  const renewed = await ports.schedules.change(draft, schedule.revision, consented, audit);
+  return { schedule: renewed, notice: allowed.notice };
 }

@@ -1,22 +1,28 @@
+import { WaybillError } from '../../domain/errors.ts';
 import type { Attempt } from '../../domain/ports/firings.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import { describeTerms } from '../../domain/schedules/delegation.ts';
+import type { Schedule } from '../../domain/schedules/schedule.ts';
 import type { Authorization } from '../authorize.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { acceptRun } from '../runs/acceptRun.ts';
 import { authorizeRun } from '../runs/authorizeRun.ts';
 import { sha256 } from '../sha256.ts';
-import { envelopeOf, pipelineOf } from './scheduleDraft.ts';
+import { checkRevision, envelopeOf, pipelineOf } from './scheduleDraft.ts';
 
 type Ports = Parameters<typeof acceptRun>[0] & Parameters<typeof authorizeRun>[0];
 
-/** Begins a run as the schedule would, now and in the caller’s name. The times of the schedule are left as they are. */
+/**
+ * Begins a run as the schedule would, now and in the caller’s name. The times of the schedule are left as they are. Throws
+ * `ScheduleChanged` where the caller was shown another revision, and `ConsentRequired` while the owner has not consented to it.
+ */
 export async function runSchedule(
   ports: Ports,
   options: ApplicationOptions,
   authorization: Authorization,
-  { idempotencyKey }: { idempotencyKey: string | undefined },
+  { revision, idempotencyKey }: { revision: number; idempotencyKey: string | undefined },
 ): Promise<Run> {
+  checkShown(authorization.schedule!, revision);
   await authorizeRun(ports, { ...authorization, pipeline: pipelineOf(authorization) });
   const key = idempotencyKey && `run/${authorization.schedule!.id}/${sha256(idempotencyKey)}`;
   // To the second, as times of schedules are.
@@ -24,9 +30,17 @@ export async function runSchedule(
   return begin(ports, options, authorization, key, at, 'run');
 }
 
+/** No caller runs terms that they have not seen, or that the owner has still to consent to. */
+function checkShown(schedule: Schedule, revision: number): void {
+  checkRevision(schedule, revision);
+  if (schedule.reason?.code === 'ConsentRequired') throw new WaybillError('ConsentRequired');
+}
+
 export const backfillMax = 100;
 
 export interface BackfillRequest {
+  /** Which the caller was shown. */
+  revision: number;
   /** RFC 3339, both inclusive. */
   from: string;
   to: string;
@@ -44,19 +58,20 @@ export interface Backfill {
   more: boolean;
 }
 
-/** Begins runs for times that have passed, in the caller’s name: at most 100, oldest first. Repeated, the same runs are the answer. */
+/** Begins runs for times that have passed, in the caller’s name: at most 100, oldest first. Repeated, the same runs are the answer. Throws as `runSchedule`. */
 export async function backfillSchedule(
   ports: Ports & Pick<ApplicationPorts, 'temporalSchedules' | 'firings'>,
   options: ApplicationOptions,
   authorization: Authorization,
-  { from, to, mode, dryRun }: BackfillRequest,
-  _signal?: AbortSignal,
+  { revision, from, to, mode, dryRun }: BackfillRequest,
 ): Promise<Backfill> {
+  checkShown(authorization.schedule!, revision);
   await authorizeRun(ports, { ...authorization, pipeline: pipelineOf(authorization) });
   const schedule = authorization.schedule!;
   const toMs = Math.min(Date.parse(to), Date.now());
   const range = { fromMs: Date.parse(from), toMs };
-  const { timesMs, complete } = await ports.temporalSchedules.times(schedule.terms, range);
+  const reader = { tenant: schedule.tenant, signal: authorization.signal };
+  const { timesMs, complete } = await ports.temporalSchedules.times(schedule.terms, range, reader);
   const attempts = await ports.firings.listAttempts(schedule.tenant, schedule.id, {
     from,
     to: new Date(toMs).toISOString(),

@@ -10,9 +10,16 @@ import type { ApplicationPorts } from '../ports.ts';
 import { pipelineNotFound } from '../readable.ts';
 import { checkEnvelope, type Envelope } from '../runs/acceptEnvelope.ts';
 import { authorizeRun } from '../runs/authorizeRun.ts';
+import { checkTimes } from './nextTimes.ts';
 
 /** Under which policies a change was allowed. */
 export type Allowed = Pick<Authorization, 'policies' | 'policyDigest'>;
+
+/** `notice`: what the caller should know of what was saved, such as that the consent ends before the first time. */
+export interface SavedSchedule {
+  schedule: Schedule;
+  notice: string | null;
+}
 
 export type TermsPorts = Pick<
   ApplicationPorts,
@@ -63,35 +70,33 @@ export function envelopeOf({ terms }: Pick<Schedule, 'terms'>, at: string): Enve
 export async function checkDraft(
   ports: TermsPorts & Pick<ApplicationPorts, 'definitions'>,
   authorization: Authorization,
-  { pipeline: id, terms }: { pipeline: string; terms: ScheduleTerms },
-  signal?: AbortSignal,
-): Promise<{ pipeline: LoadedPipeline; allowed: Allowed }> {
+  { pipeline: id, terms, lifetimeS }: { pipeline: string; terms: ScheduleTerms; lifetimeS?: number },
+): Promise<{ pipeline: LoadedPipeline; allowed: Allowed & { notice: string | null } }> {
   const pipeline = ports.definitions.find(id);
   if (!pipeline) throw pipelineNotFound(ports, authorization.principal, id, '/pipeline');
-  return { pipeline, allowed: await checkTerms(ports, authorization, pipeline, terms, signal) };
+  return { pipeline, allowed: await checkTerms(ports, authorization, pipeline, terms, lifetimeS) };
 }
 
 /**
- * Rejects now what a firing would be rejected for; resolves with the policies that allow it. Without Temporal the times are not known,
- * and the schedule is saved all the same; once Temporal is back it says what is wrong with them.
+ * Rejects now what a firing would be rejected for; resolves with the policies that allow it. Throws `Forbidden`, `SourceInvalid`,
+ * `SourceRefused`, `ParametersInvalid`, `CallbackRefused`, and `ScheduleInvalid` where `checkTimes` does.
  */
 export async function checkTerms(
   ports: TermsPorts,
   authorization: Authorization,
   pipeline: LoadedPipeline,
   terms: ScheduleTerms,
-  _signal?: AbortSignal,
-): Promise<Allowed> {
+  lifetimeS?: number,
+): Promise<Allowed & { notice: string | null }> {
   const decisions = await authorizeRun(ports, { ...authorization, pipeline }, ['schedule']);
   checkReads(pipeline);
   const nowMs = Date.now();
   await checkEnvelope(ports, pipeline, envelopeOf({ terms }, new Date(nowMs).toISOString()));
-  await ports.temporalSchedules.times(terms, { fromMs: nowMs, toMs: nowMs }).catch((error) => {
-    if (!(error instanceof WaybillError) || error.code !== 'TemporalUnavailable') throw error;
-  });
+  const notice = await checkTimes(ports, authorization, terms, lifetimeS);
   return {
     policies: [...new Set(decisions.flatMap(({ policies }) => policies))],
     policyDigest: decisions[0]!.digest,
+    notice,
   };
 }
 

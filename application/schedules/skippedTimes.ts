@@ -17,6 +17,7 @@ export async function skippedBy(
   { temporalSchedules, firings }: Pick<ApplicationPorts, 'temporalSchedules' | 'firings'>,
   schedule: Schedule,
   runs: readonly Ongoing[],
+  signal: AbortSignal,
 ): Promise<ReadonlyMap<string, Skipped>> {
   const nowMs = Date.now();
   const kept = runs.flatMap((run) => {
@@ -35,7 +36,10 @@ export async function skippedBy(
   }
 
   async function counted(range: Range) {
-    const { timesMs, complete } = await temporalSchedules.times(schedule.terms, range);
+    const { timesMs, complete } = await temporalSchedules.times(schedule.terms, range, {
+      tenant: schedule.tenant,
+      signal,
+    });
     const decided = new Set((await firings.decidedTimes(schedule, range)).map((at) => Date.parse(at)));
     const within = (some: typeof kept) =>
       new Map(

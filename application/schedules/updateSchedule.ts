@@ -2,7 +2,7 @@ import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { ScheduleDraft } from '../../domain/ports/schedules.ts';
 import { requesterOf } from '../../domain/principal.ts';
-import type { Schedule, ScheduleTerms } from '../../domain/schedules/schedule.ts';
+import type { ScheduleTerms } from '../../domain/schedules/schedule.ts';
 import type { Authorization } from '../authorize.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { giveConsent, mayConsent } from './consent.ts';
@@ -15,6 +15,7 @@ import {
   draftOf,
   factsOf,
   pipelineOf,
+  type SavedSchedule,
   type TermsPorts,
 } from './scheduleDraft.ts';
 
@@ -41,17 +42,17 @@ export async function updateSchedule(
   options: ApplicationOptions,
   authorization: Authorization,
   wanted: ScheduleChange,
-  signal?: AbortSignal,
-): Promise<Schedule> {
+): Promise<SavedSchedule> {
   const schedule = authorization.schedule!;
   checkRevision(schedule, wanted.revision);
   const draft = mergedWith(authorization, wanted);
-  if (canonicalJson(draft) === canonicalJson(draftOf(schedule))) return schedule;
+  if (canonicalJson(draft) === canonicalJson(draftOf(schedule))) return { schedule, notice: null };
   const concernsConsent =
     canonicalJson(draft.terms) !== canonicalJson(schedule.terms) || draft.owner.id !== schedule.owner.id;
-  if (concernsConsent) return changeTerms(ports, options, authorization, draft, wanted, signal);
+  if (concernsConsent) return changeTerms(ports, options, authorization, draft, wanted);
   const audit = changeOf('schedule.changed', authorization, draft, null, authorization);
-  return ports.schedules.change(draft, schedule.revision, 'stands', audit);
+  const changed = await ports.schedules.change(draft, schedule.revision, 'stands', audit);
+  return { schedule: changed, notice: null };
 }
 
 function mergedWith({ principal, schedule }: Authorization, wanted: ScheduleChange): ScheduleDraft {
@@ -76,12 +77,11 @@ async function changeTerms(
   authorization: Authorization,
   draft: ScheduleDraft,
   wanted: ScheduleChange,
-  signal: AbortSignal | undefined,
-): Promise<Schedule> {
+): Promise<SavedSchedule> {
   const { principal, credential } = authorization;
   const { state, revision } = authorization.schedule!;
   const pipeline = pipelineOf(authorization);
-  const allowed = await checkTerms(ports, authorization, pipeline, draft.terms, signal);
+  const allowed = await checkTerms(ports, authorization, pipeline, draft.terms, wanted.lifetimeS);
   const consented = mayConsent(principal, draft.owner)
     ? await giveConsent(ports, options, { principal, credential, pipeline, draft }, wanted)
     : null;
@@ -92,5 +92,6 @@ async function changeTerms(
     fresh: true,
   };
   const audit = changeOf('schedule.changed', authorization, saved, consented, allowed);
-  return ports.schedules.change(saved, revision, consented ?? 'ends', audit);
+  const changed = await ports.schedules.change(saved, revision, consented ?? 'ends', audit);
+  return { schedule: changed, notice: consented && allowed.notice };
 }

@@ -28,7 +28,8 @@ export function addScheduleRuns(schedules: Command, context: CliContext): void {
       const options = command.optsWithGlobals<RunOptions>();
       const { idempotencyKey } = options;
       const client = connect(context, options);
-      const accepted = await client.runSchedule(id, {
+      const { revision } = await client.getSchedule(id);
+      const accepted = await client.runSchedule(id, revision, {
         ...(idempotencyKey !== undefined && { idempotencyKey }),
       });
       if (!options.wait) return printResult(options.json, accepted, () => [`Accepted as ${accepted.id}.`]);
@@ -50,8 +51,9 @@ export function addScheduleRuns(schedules: Command, context: CliContext): void {
 async function backfill(id: string, options: BackfillOptions, context: CliContext): Promise<void> {
   const { from, to = new Date().toISOString(), mode, dryRun = false, json } = options;
   const client = connect(context, options);
-  const filled = await client.backfillSchedule(id, { from, to, mode, dryRun });
-  const { timeZone } = (await client.getSchedule(id)).terms;
+  const { revision, terms } = await client.getSchedule(id);
+  const filled = await client.backfillSchedule(id, { revision, from, to, mode, dryRun });
+  const { timeZone } = terms;
   printResult(json, filled, () =>
     filled.items.length === 0
       ? ['There is no such time.']

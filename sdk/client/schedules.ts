@@ -44,7 +44,7 @@ export interface SchedulesClient {
     options?: { lifetime?: string; dryRun?: boolean },
   ): Promise<Schedule>;
   /** Begins a run as the schedule would, now and in your own name. */
-  runSchedule(id: string, options?: { idempotencyKey?: string }): Promise<Run>;
+  runSchedule(id: string, revision: number, options?: { idempotencyKey?: string }): Promise<Run>;
   /** Begins runs for times that have passed, in your own name. */
   backfillSchedule(id: string, request: BackfillRequest): Promise<Backfill>;
   /** What became of its times, newest first. */
@@ -83,10 +83,11 @@ export function schedulesClient({ http }: Connection): SchedulesClient {
           body: { revision, dryRun, ...(lifetime !== undefined && { lifetime }) },
         }),
       ),
-    runSchedule: async (id, { idempotencyKey } = {}) =>
+    runSchedule: async (id, revision, { idempotencyKey } = {}) =>
       answered(
         await http.POST('/v1/schedules/{id}/run', {
           params: { path: { id }, header: keyHeader(idempotencyKey) },
+          body: { revision },
         }),
       ),
     backfillSchedule: async (id, body) =>

@@ -637,7 +637,7 @@ export interface paths {
         put?: never;
         /**
          * Begins a run as the schedule would, now and in your name
-         * @description Not in the owner’s: it is your run, by your right. The times of the schedule are left as they are.
+         * @description Not in the owner’s: it is your run, by your right. While the owner has still to consent to a change, there is none (`ConsentRequired`). The times of the schedule are left as they are.
          */
         post: operations["runSchedule"];
         delete?: never;
@@ -3625,7 +3625,142 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Schedule"];
+                    "application/json": {
+                        id: string;
+                        pipeline: string;
+                        tenant: string;
+                        /**
+                         * @description `paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.
+                         * @enum {string}
+                         */
+                        state: "active" | "paused" | "blocked";
+                        reason: {
+                            code: string;
+                            message: string;
+                        } | null;
+                        /** @description What its owner has paused, only they resume. */
+                        pausedBy: {
+                            id: string;
+                            issuer: string;
+                            subject: string;
+                            /** @enum {string} */
+                            kind: "person" | "service" | "agent";
+                            actor?: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                            };
+                        } | null;
+                        /** @description What its owner consents to. */
+                        terms: {
+                            cron?: string;
+                            /** @description Since 1970, shifted by `offset`. */
+                            every?: string;
+                            offset?: string;
+                            calendars?: {
+                                /** @default 0 */
+                                second: string;
+                                /** @default 0 */
+                                minute: string;
+                                /** @default 0 */
+                                hour: string;
+                                /** @default * */
+                                dayOfMonth: string;
+                                /** @default * */
+                                month: string;
+                                /** @default * */
+                                dayOfWeek: string;
+                                /** @default * */
+                                year: string;
+                            }[];
+                            /**
+                             * @description Of `cron` and `calendars`.
+                             * @default UTC
+                             */
+                            timeZone: string;
+                            /** @description Each start is put off by a part of this. */
+                            jitter?: string;
+                            /** Format: date-time */
+                            startAt?: string;
+                            /** Format: date-time */
+                            endAt?: string;
+                            /**
+                             * @description What becomes of a time that comes while the run before goes on.
+                             * @default skip
+                             * @enum {string}
+                             */
+                            overlap: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
+                            /**
+                             * @description How late a run may still begin that was missed, such as in an outage.
+                             * @default 1h
+                             */
+                            catchUp: string;
+                            /** @default false */
+                            pauseOnFailure: boolean;
+                            /** @default {} */
+                            parameters: {
+                                [key: string]: unknown;
+                            };
+                            /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
+                            timeParameter?: string;
+                            /** @description Overrides the one of the definition. */
+                            source?: {
+                                path: string;
+                            } | {
+                                /** Format: uri */
+                                url: string;
+                            };
+                            /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
+                            callback?: {
+                                /** Format: uri */
+                                url: string;
+                            };
+                        };
+                        note: string | null;
+                        /** @description Whether it came with the definition of its pipeline. */
+                        declared: boolean;
+                        /** @description In whose name its runs are. */
+                        owner: {
+                            id: string;
+                            issuer: string;
+                            subject: string;
+                            /** @enum {string} */
+                            kind: "person" | "service" | "agent";
+                            actor?: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                            };
+                        };
+                        /** @description The owner’s consent; `null` until they have given one. */
+                        delegation: {
+                            id: string;
+                            /** Format: date-time */
+                            givenAt: string;
+                            /** Format: date-time */
+                            expiresAt: string;
+                            /** @description Of the pipeline as it was consented to; another one blocks the schedule. */
+                            definitionDigest: string;
+                        } | null;
+                        revision: number;
+                        /** @description Whether Temporal has this revision already. */
+                        applied: boolean;
+                        /** Format: date-time */
+                        createdAt: string;
+                        /** Format: date-time */
+                        updatedAt: string;
+                        links: {
+                            self: string;
+                            firings: string;
+                            temporal: string | null;
+                        };
+                        /** @description What to know of it, such as that the consent ends before the first time. */
+                        notice: string | null;
+                    };
                 };
             };
             /** @description Rejected; `code` says why. */
@@ -3684,7 +3819,7 @@ export interface operations {
                     };
                     /** @default 10 */
                     count?: number;
-                    /** @description What is to be saved: refused as saving it would be. */
+                    /** @description What is to be saved: rejected as saving it would be. */
                     draft?: {
                         pipeline: string;
                         terms: {
@@ -3764,6 +3899,8 @@ export interface operations {
                 content: {
                     "application/json": {
                         times: string[];
+                        /** @description Times on which the time zone data of Temporal and of Waybill differ. Nothing is fired then. */
+                        disputed: string[];
                     };
                 };
             };
@@ -3933,7 +4070,142 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Schedule"];
+                    "application/json": {
+                        id: string;
+                        pipeline: string;
+                        tenant: string;
+                        /**
+                         * @description `paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.
+                         * @enum {string}
+                         */
+                        state: "active" | "paused" | "blocked";
+                        reason: {
+                            code: string;
+                            message: string;
+                        } | null;
+                        /** @description What its owner has paused, only they resume. */
+                        pausedBy: {
+                            id: string;
+                            issuer: string;
+                            subject: string;
+                            /** @enum {string} */
+                            kind: "person" | "service" | "agent";
+                            actor?: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                            };
+                        } | null;
+                        /** @description What its owner consents to. */
+                        terms: {
+                            cron?: string;
+                            /** @description Since 1970, shifted by `offset`. */
+                            every?: string;
+                            offset?: string;
+                            calendars?: {
+                                /** @default 0 */
+                                second: string;
+                                /** @default 0 */
+                                minute: string;
+                                /** @default 0 */
+                                hour: string;
+                                /** @default * */
+                                dayOfMonth: string;
+                                /** @default * */
+                                month: string;
+                                /** @default * */
+                                dayOfWeek: string;
+                                /** @default * */
+                                year: string;
+                            }[];
+                            /**
+                             * @description Of `cron` and `calendars`.
+                             * @default UTC
+                             */
+                            timeZone: string;
+                            /** @description Each start is put off by a part of this. */
+                            jitter?: string;
+                            /** Format: date-time */
+                            startAt?: string;
+                            /** Format: date-time */
+                            endAt?: string;
+                            /**
+                             * @description What becomes of a time that comes while the run before goes on.
+                             * @default skip
+                             * @enum {string}
+                             */
+                            overlap: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
+                            /**
+                             * @description How late a run may still begin that was missed, such as in an outage.
+                             * @default 1h
+                             */
+                            catchUp: string;
+                            /** @default false */
+                            pauseOnFailure: boolean;
+                            /** @default {} */
+                            parameters: {
+                                [key: string]: unknown;
+                            };
+                            /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
+                            timeParameter?: string;
+                            /** @description Overrides the one of the definition. */
+                            source?: {
+                                path: string;
+                            } | {
+                                /** Format: uri */
+                                url: string;
+                            };
+                            /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
+                            callback?: {
+                                /** Format: uri */
+                                url: string;
+                            };
+                        };
+                        note: string | null;
+                        /** @description Whether it came with the definition of its pipeline. */
+                        declared: boolean;
+                        /** @description In whose name its runs are. */
+                        owner: {
+                            id: string;
+                            issuer: string;
+                            subject: string;
+                            /** @enum {string} */
+                            kind: "person" | "service" | "agent";
+                            actor?: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                            };
+                        };
+                        /** @description The owner’s consent; `null` until they have given one. */
+                        delegation: {
+                            id: string;
+                            /** Format: date-time */
+                            givenAt: string;
+                            /** Format: date-time */
+                            expiresAt: string;
+                            /** @description Of the pipeline as it was consented to; another one blocks the schedule. */
+                            definitionDigest: string;
+                        } | null;
+                        revision: number;
+                        /** @description Whether Temporal has this revision already. */
+                        applied: boolean;
+                        /** Format: date-time */
+                        createdAt: string;
+                        /** Format: date-time */
+                        updatedAt: string;
+                        links: {
+                            self: string;
+                            firings: string;
+                            temporal: string | null;
+                        };
+                        /** @description What to know of it, such as that the consent ends before the first time. */
+                        notice: string | null;
+                    };
                 };
             };
             /** @description Rejected; `code` says why. */
@@ -4027,7 +4299,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description Of the schedule as you were shown it; refused (`ScheduleChanged`) where it is another. */
+                    /** @description Of the schedule as you were shown it. Rejected (`ScheduleChanged`) where it has another by now. */
                     revision: number;
                     /** @description How long the consent lasts; 90d at most, and by default. */
                     lifetime?: string;
@@ -4046,7 +4318,142 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Schedule"];
+                    "application/json": {
+                        id: string;
+                        pipeline: string;
+                        tenant: string;
+                        /**
+                         * @description `paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.
+                         * @enum {string}
+                         */
+                        state: "active" | "paused" | "blocked";
+                        reason: {
+                            code: string;
+                            message: string;
+                        } | null;
+                        /** @description What its owner has paused, only they resume. */
+                        pausedBy: {
+                            id: string;
+                            issuer: string;
+                            subject: string;
+                            /** @enum {string} */
+                            kind: "person" | "service" | "agent";
+                            actor?: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                            };
+                        } | null;
+                        /** @description What its owner consents to. */
+                        terms: {
+                            cron?: string;
+                            /** @description Since 1970, shifted by `offset`. */
+                            every?: string;
+                            offset?: string;
+                            calendars?: {
+                                /** @default 0 */
+                                second: string;
+                                /** @default 0 */
+                                minute: string;
+                                /** @default 0 */
+                                hour: string;
+                                /** @default * */
+                                dayOfMonth: string;
+                                /** @default * */
+                                month: string;
+                                /** @default * */
+                                dayOfWeek: string;
+                                /** @default * */
+                                year: string;
+                            }[];
+                            /**
+                             * @description Of `cron` and `calendars`.
+                             * @default UTC
+                             */
+                            timeZone: string;
+                            /** @description Each start is put off by a part of this. */
+                            jitter?: string;
+                            /** Format: date-time */
+                            startAt?: string;
+                            /** Format: date-time */
+                            endAt?: string;
+                            /**
+                             * @description What becomes of a time that comes while the run before goes on.
+                             * @default skip
+                             * @enum {string}
+                             */
+                            overlap: "skip" | "buffer-one" | "buffer-all" | "cancel-other" | "allow-all";
+                            /**
+                             * @description How late a run may still begin that was missed, such as in an outage.
+                             * @default 1h
+                             */
+                            catchUp: string;
+                            /** @default false */
+                            pauseOnFailure: boolean;
+                            /** @default {} */
+                            parameters: {
+                                [key: string]: unknown;
+                            };
+                            /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
+                            timeParameter?: string;
+                            /** @description Overrides the one of the definition. */
+                            source?: {
+                                path: string;
+                            } | {
+                                /** Format: uri */
+                                url: string;
+                            };
+                            /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
+                            callback?: {
+                                /** Format: uri */
+                                url: string;
+                            };
+                        };
+                        note: string | null;
+                        /** @description Whether it came with the definition of its pipeline. */
+                        declared: boolean;
+                        /** @description In whose name its runs are. */
+                        owner: {
+                            id: string;
+                            issuer: string;
+                            subject: string;
+                            /** @enum {string} */
+                            kind: "person" | "service" | "agent";
+                            actor?: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                            };
+                        };
+                        /** @description The owner’s consent; `null` until they have given one. */
+                        delegation: {
+                            id: string;
+                            /** Format: date-time */
+                            givenAt: string;
+                            /** Format: date-time */
+                            expiresAt: string;
+                            /** @description Of the pipeline as it was consented to; another one blocks the schedule. */
+                            definitionDigest: string;
+                        } | null;
+                        revision: number;
+                        /** @description Whether Temporal has this revision already. */
+                        applied: boolean;
+                        /** Format: date-time */
+                        createdAt: string;
+                        /** Format: date-time */
+                        updatedAt: string;
+                        links: {
+                            self: string;
+                            firings: string;
+                            temporal: string | null;
+                        };
+                        /** @description What to know of it, such as that the consent ends before the first time. */
+                        notice: string | null;
+                    };
                 };
             };
             /** @description Rejected; `code` says why. */
@@ -4072,7 +4479,14 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Of the schedule as you were shown it. Rejected (`ScheduleChanged`) where it has another by now. */
+                    revision: number;
+                };
+            };
+        };
         responses: {
             /** @description Default Response */
             202: {
@@ -4106,6 +4520,8 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
+                    /** @description Of the schedule as you were shown it. Rejected (`ScheduleChanged`) where it has another by now. */
+                    revision: number;
                     /** Format: date-time */
                     from: string;
                     /** Format: date-time */

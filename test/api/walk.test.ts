@@ -127,11 +127,16 @@ const granted: Record<
     init: json({ revision: 1 }),
     answers: [403, 'OwnerOnly'],
   },
-  runSchedule: { path: '/v1/schedules/{schedule}/run', init: { method: 'POST' }, answers: 202 },
+  // The walk itself changes the schedule; test/api/scheduleTerms.test.ts runs one as it was shown.
+  runSchedule: {
+    path: '/v1/schedules/{schedule}/run',
+    init: json({ revision: 1_000_000 }),
+    answers: [409, 'ScheduleChanged'],
+  },
   backfillSchedule: {
     path: '/v1/schedules/{schedule}/backfill',
-    init: json({ from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z' }),
-    answers: [503, 'TemporalUnavailable'],
+    init: json({ revision: 1_000_000, from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z' }),
+    answers: [409, 'ScheduleChanged'],
   },
   listFirings: { path: '/v1/schedules/{schedule}/firings', answers: 200 },
   fire: {

@@ -268,12 +268,13 @@ describe('schedules of the embedded stack', () => {
 
   it('give people runs of their own', async () => {
     await create('asked', { cron: '0 6 * * *', source: { url: served('asked') } });
-    const { id, requestedBy } = await ask<ShownRun>(alice, 'POST', '/v1/schedules/asked/run');
+    const { revision } = await get('asked');
+    const { id, requestedBy } = await ask<ShownRun>(alice, 'POST', '/v1/schedules/asked/run', { revision });
     assert.deepEqual([requestedBy.subject, requestedBy.actor], ['alice', undefined]);
     assert.equal((await endOf(id)).state, 'completed');
     assert.deepEqual(await firings('asked'), []);
 
-    const range = { from: '2026-01-01T00:00:00Z', to: '2026-01-03T00:00:00Z' };
+    const range = { revision, from: '2026-01-01T00:00:00Z', to: '2026-01-03T00:00:00Z' };
     const dry = await ask<{ items: { at: string; run: string | null }[] }>(
       alice,
       'POST',
@@ -332,7 +333,9 @@ describe('schedules of the embedded stack', () => {
   it('fire beside a run that somebody asks for in the very same second', async () => {
     await create('beside', { every: '1s', overlap: 'allow-all', source: { url: served('beside') } });
     await firingWith('beside', 'fired');
-    const { id } = await ask<ShownRun>(alice, 'POST', '/v1/schedules/beside/run');
+    const { id } = await ask<ShownRun>(alice, 'POST', '/v1/schedules/beside/run', {
+      revision: (await get('beside')).revision,
+    });
     await ask(alice, 'POST', '/v1/schedules/beside/pause');
     const own = await endOf(id);
     assert.equal(own.state, 'completed');
