@@ -9,18 +9,15 @@ export interface JsonBody {
 }
 
 const depthMax = 64;
+/** Each value takes memory of its own, however short it is. */
+const valuesMax = 500_000;
 
 /**
- * Reads a JSON body of at most `bytesMax` within `withinMs`. Throws `RequestTooLarge`, `RequestTimeout`, and
- * `InvalidJson` for what is not UTF-8, not JSON, nested deeper than 64, has a key `__proto__`, or a number that is too
- * large, which would otherwise be written down as `null`.
+ * Parses a JSON body; an empty one is `undefined`. Throws `RequestTooLarge` for more than 500,000 values, and `InvalidJson` for what
+ * is not UTF-8, not JSON, nested deeper than 64, has a key `__proto__`, or a number that is too large, which would otherwise be
+ * stored as `null`.
  */
-export async function readJsonBody(
-  stream: Readable,
-  bytesMax: number,
-  withinMs: number,
-): Promise<JsonBody | undefined> {
-  const bytes = await readBytes(stream, bytesMax, withinMs);
+export function parseJsonBody(bytes: Uint8Array): JsonBody | undefined {
   if (bytes.length === 0) return undefined;
   return { value: parseJson(bytes), digest: sha256(bytes) };
 }
@@ -28,9 +25,9 @@ export async function readJsonBody(
 function parseJson(bytes: Uint8Array): unknown {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    refuseDeep(text);
+    checkShape(text);
     const value: unknown = JSON.parse(text);
-    if (suspicious.test(text)) refuseUnsafe(value);
+    if (suspicious.test(text)) checkValue(value);
     return value;
   } catch (error) {
     if (error instanceof WaybillError) throw error;
@@ -39,8 +36,9 @@ function parseJson(bytes: Uint8Array): unknown {
 }
 
 /** Before parsing, and without recursion: a parser that recurses must never see what is too deep. */
-function refuseDeep(text: string): void {
+function checkShape(text: string): void {
   let depth = 0;
+  let values = 1;
   let quoted = false;
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i);
@@ -51,41 +49,52 @@ function refuseDeep(text: string): void {
     else if (c === 0x7b || c === 0x5b) {
       if (++depth > depthMax) throw new WaybillError('InvalidJson', { detail: 'too deep' });
     } else if (c === 0x7d || c === 0x5d) depth--;
+    else if (c === 0x2c && ++values > valuesMax) throw new WaybillError('RequestTooLarge');
   }
 }
 
-/** Text in which alone a value can hide that `refuseUnsafe` refuses. */
+/** Text in which alone a value can hide that `checkValue` rejects. */
 const suspicious = /__proto__|\\u|\d[eE]\+?\d\d|\d{300}/;
 
-function refuseUnsafe(value: unknown): void {
+function checkValue(value: unknown): void {
   if (value === Infinity || value === -Infinity)
     throw new WaybillError('InvalidJson', { detail: 'a number is too large' });
   if (typeof value !== 'object' || value === null) return;
   if (Object.hasOwn(value, '__proto__')) throw new WaybillError('InvalidJson', { detail: '__proto__' });
-  for (const inner of Object.values(value)) refuseUnsafe(inner);
+  for (const inner of Object.values(value)) checkValue(inner);
 }
 
-/** Throws `RequestTooLarge`, `RequestTimeout`, or `InvalidRequest` where the body ends early. */
-export async function readBytes(stream: Readable, bytesMax: number, withinMs: number): Promise<Buffer> {
+/** `onChunk`: told of the size of each. Throws `RequestTooLarge`, `RequestTimeout`, or `InvalidRequest` where the body ends early. */
+export async function readBytes(
+  stream: Readable,
+  bytesMax: number,
+  withinMs: number,
+  onChunk: (sizeBytes: number) => void = () => {},
+): Promise<Buffer> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new WaybillError('RequestTimeout')), withinMs);
   });
   try {
-    return await Promise.race([gather(stream, bytesMax), late]);
+    return await Promise.race([gather(stream, bytesMax, onChunk), late]);
   } finally {
     clearTimeout(timer);
   }
 }
 
-async function gather(stream: Readable, bytesMax: number): Promise<Buffer> {
+async function gather(
+  stream: Readable,
+  bytesMax: number,
+  onChunk: (sizeBytes: number) => void,
+): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
-  // The stream is left alone on refusal, because destroying it would take the connection with it, and the answer.
+  // A rejected stream is not destroyed: that would close the connection, and the answer would be lost.
   try {
     for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
       sizeBytes += chunk.length;
       if (sizeBytes > bytesMax) throw new WaybillError('RequestTooLarge');
+      onChunk(chunk.length);
       chunks.push(chunk);
     }
   } catch (error) {

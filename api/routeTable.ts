@@ -2,7 +2,7 @@ import type { ResourceKind } from '../application/findResource.ts';
 import type { Action } from '../domain/policies/policy.ts';
 
 /**
- * Every route and what stands before its handler. The router is driven by this table and serves nothing else, so
+ * Every route and the checks before its handler. The router is driven by this table and serves nothing else, so
  * that a missing check shows as a gap here. Order of the checks: identity, resource, policy, body, idempotency.
  */
 // biome-ignore format: a row a route, so that a gap is seen.
@@ -17,37 +17,37 @@ export const routeTable = {
   followRun:         { ...get('/v1/runs/:id/events'),                   identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   listRunAudit:      { ...get('/v1/runs/:id/audit'),                    identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   countRejections:   { ...get('/v1/runs/:id/rejections'),               identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
-  cancelRun:         { ...post('/v1/runs/:id/cancel'),                  identity: 'token', action: 'cancel',  resource: 'run',      bodyMaxBytes: 1_024,     body: 'json',         repeat: 'changes nothing', audit: 'run.cancel-requested' },
-  resumeRun:         { ...post('/v1/runs/:id/resume'),                  identity: 'token', action: 'resume',  resource: 'run',      bodyMaxBytes: 1_024,     body: 'json',         repeat: 'changes nothing', audit: 'run.resume-requested' },
+  cancelRun:         { ...post('/v1/runs/:id/cancel'),                  identity: 'token', action: 'cancel',  resource: 'run',      bodyMaxBytes: 1_024,     body: 'json',         repeat: 'idempotent', audit: 'run.cancel-requested' },
+  resumeRun:         { ...post('/v1/runs/:id/resume'),                  identity: 'token', action: 'resume',  resource: 'run',      bodyMaxBytes: 1_024,     body: 'json',         repeat: 'idempotent', audit: 'run.resume-requested' },
   listKeys:          { ...get('/v1/keys'),                              identity: 'token', action: 'administer', resource: 'instance', bodyMaxBytes: 0,      body: 'none',         repeat: 'safe',            audit: null },
-  rotateKeys:        { ...post('/v1/keys/rotations'),                   identity: 'token', action: 'administer', resource: 'instance', bodyMaxBytes: 1_024,  body: 'json',         repeat: 'changes nothing', audit: 'key.rotated' },
-  rotateWebhookKeys: { ...post('/v1/webhook-keys/rotations'),           identity: 'token', action: 'administer', resource: 'instance', bodyMaxBytes: 1_024,  body: 'json',         repeat: 'changes nothing', audit: 'webhook-key.rotated' },
-  revoke:            { ...post('/v1/revocations'),                      identity: 'token', action: 'revoke',  resource: 'tenant',   bodyMaxBytes: 16_384,    body: 'json',         repeat: 'changes nothing', audit: 'revocation.created' },
+  rotateKeys:        { ...post('/v1/keys/rotations'),                   identity: 'token', action: 'administer', resource: 'instance', bodyMaxBytes: 1_024,  body: 'json',         repeat: 'idempotent', audit: 'key.rotated' },
+  rotateWebhookKeys: { ...post('/v1/webhook-keys/rotations'),           identity: 'token', action: 'administer', resource: 'instance', bodyMaxBytes: 1_024,  body: 'json',         repeat: 'idempotent', audit: 'webhook-key.rotated' },
+  revoke:            { ...post('/v1/revocations'),                      identity: 'token', action: 'revoke',  resource: 'tenant',   bodyMaxBytes: 16_384,    body: 'json',         repeat: 'idempotent', audit: 'revocation.created' },
   listRevocations:   { ...get('/v1/revocations'),                       identity: 'token', action: 'revoke',  resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
-  restore:           { ...del('/v1/revocations/:id'),                   identity: 'token', action: 'revoke',  resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'changes nothing', audit: 'revocation.lifted' },
-  backchannelLogout: { ...post('/v1/backchannel-logout'),               identity: 'body',  action: null,      resource: null,       bodyMaxBytes: 16_384,    body: 'form',         repeat: 'is refused',      audit: 'principal.signed-out' },
-  token:             { ...post('/token'),                               identity: 'body',  action: null,      resource: null,       bodyMaxBytes: 32_768,    body: 'form',         repeat: 'is refused',      audit: 'step-token.issued' },
+  restore:           { ...del('/v1/revocations/:id'),                   identity: 'token', action: 'revoke',  resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'idempotent', audit: 'revocation.lifted' },
+  backchannelLogout: { ...post('/v1/backchannel-logout'),               identity: 'body',  action: null,      resource: null,       bodyMaxBytes: 16_384,    body: 'form',         repeat: 'rejected',      audit: 'principal.signed-out' },
+  token:             { ...post('/token'),                               identity: 'body',  action: null,      resource: null,       bodyMaxBytes: 32_768,    body: 'form',         repeat: 'rejected',      audit: 'step-token.issued' },
   explain:           { ...post('/v1/policy/explanations'),              identity: 'token', action: 'administer', resource: 'tenant', bodyMaxBytes: 16_384,   body: 'json',         repeat: 'safe',            audit: null },
   listDeliveries:    { ...get('/v1/deliveries'),                        identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   getDelivery:       { ...get('/v1/deliveries/:id'),                    identity: 'token', action: 'read',    resource: 'delivery', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
-  redeliver:         { ...post('/v1/deliveries/:id/redeliver'),         identity: 'token', action: 'resume',  resource: 'delivery', bodyMaxBytes: 1_024,     body: 'json',         repeat: 'changes nothing', audit: 'delivery.redelivery-requested' },
+  redeliver:         { ...post('/v1/deliveries/:id/redeliver'),         identity: 'token', action: 'resume',  resource: 'delivery', bodyMaxBytes: 1_024,     body: 'json',         repeat: 'idempotent', audit: 'delivery.redelivery-requested' },
   listApprovals:     { ...get('/v1/approvals'),                         identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   getApproval:       { ...get('/v1/approvals/:id'),                     identity: 'token', action: 'read',    resource: 'approval', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   approvalSample:    { ...get('/v1/approvals/:id/sample'),              identity: 'token', action: 'reveal',  resource: 'approval', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: 'approval.sample-revealed' },
-  decide:            { ...post('/v1/approvals/:id/decisions'),          identity: 'token', action: 'approve', resource: 'approval', bodyMaxBytes: 8_192,     body: 'json',         repeat: 'changes nothing', audit: 'decision.submitted' },
+  decide:            { ...post('/v1/approvals/:id/decisions'),          identity: 'token', action: 'approve', resource: 'approval', bodyMaxBytes: 8_192,     body: 'json',         repeat: 'idempotent', audit: 'decision.submitted' },
   listSchedules:     { ...get('/v1/schedules'),                         identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
-  createSchedule:    { ...post('/v1/schedules'),                        identity: 'token', action: 'schedule', resource: 'named pipeline', bodyMaxBytes: 65_536, body: 'json',   repeat: 'is refused',      audit: 'schedule.created' },
+  createSchedule:    { ...post('/v1/schedules'),                        identity: 'token', action: 'schedule', resource: 'named pipeline', bodyMaxBytes: 65_536, body: 'json',   repeat: 'rejected',      audit: 'schedule.created' },
   previewSchedule:   { ...post('/v1/schedule-previews'),                identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 65_536,    body: 'json',         repeat: 'safe',            audit: null },
   getSchedule:       { ...get('/v1/schedules/:id'),                     identity: 'token', action: 'read',    resource: 'schedule', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
-  updateSchedule:    { ...patch('/v1/schedules/:id'),                   identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 65_536,   body: 'json',         repeat: 'changes nothing', audit: 'schedule.changed' },
-  deleteSchedule:    { ...del('/v1/schedules/:id'),                     identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 0,        body: 'none',         repeat: 'is refused',      audit: 'schedule.deleted' },
-  pauseSchedule:     { ...post('/v1/schedules/:id/pause'),              identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 1_024,    body: 'json',         repeat: 'changes nothing', audit: 'schedule.paused' },
-  resumeSchedule:    { ...post('/v1/schedules/:id/resume'),             identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 1_024,    body: 'json',         repeat: 'changes nothing', audit: 'schedule.resumed' },
-  renewSchedule:     { ...post('/v1/schedules/:id/renew'),              identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 1_024,    body: 'json',         repeat: 'changes nothing', audit: 'schedule.renewed' },
+  updateSchedule:    { ...patch('/v1/schedules/:id'),                   identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 65_536,   body: 'json',         repeat: 'idempotent', audit: 'schedule.changed' },
+  deleteSchedule:    { ...del('/v1/schedules/:id'),                     identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 0,        body: 'none',         repeat: 'rejected',      audit: 'schedule.deleted' },
+  pauseSchedule:     { ...post('/v1/schedules/:id/pause'),              identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 1_024,    body: 'json',         repeat: 'idempotent', audit: 'schedule.paused' },
+  resumeSchedule:    { ...post('/v1/schedules/:id/resume'),             identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 1_024,    body: 'json',         repeat: 'idempotent', audit: 'schedule.resumed' },
+  renewSchedule:     { ...post('/v1/schedules/:id/renew'),              identity: 'token', action: 'schedule', resource: 'schedule', bodyMaxBytes: 1_024,    body: 'json',         repeat: 'idempotent', audit: 'schedule.renewed' },
   runSchedule:       { ...post('/v1/schedules/:id/run'),                identity: 'token', action: 'trigger', resource: 'schedule', bodyMaxBytes: 1_024,     body: 'json',         repeat: 'idempotency-key', audit: 'run.accepted' },
-  backfillSchedule:  { ...post('/v1/schedules/:id/backfill'),           identity: 'token', action: 'trigger', resource: 'schedule', bodyMaxBytes: 4_096,     body: 'json',         repeat: 'changes nothing', audit: 'run.accepted' },
+  backfillSchedule:  { ...post('/v1/schedules/:id/backfill'),           identity: 'token', action: 'trigger', resource: 'schedule', bodyMaxBytes: 4_096,     body: 'json',         repeat: 'idempotent', audit: 'run.accepted' },
   listFirings:       { ...get('/v1/schedules/:id/firings'),             identity: 'token', action: 'read',    resource: 'schedule', bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
-  fire:              { ...post('/v1/schedules/:id/firings'),            identity: 'body',  action: null,      resource: null,       bodyMaxBytes: 16_384,    body: 'json',         repeat: 'changes nothing', audit: 'run.accepted' },
+  fire:              { ...post('/v1/schedules/:id/firings'),            identity: 'body',  action: null,      resource: null,       bodyMaxBytes: 16_384,    body: 'json',         repeat: 'idempotent', audit: 'run.accepted' },
   health:            { ...get('/healthz'),                              identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   ready:             { ...get('/readyz'),                               identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   openapi:           { ...get('/openapi.json'),                         identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
@@ -56,21 +56,33 @@ export const routeTable = {
   protectedResource: { ...get('/.well-known/oauth-protected-resource'), identity: 'none',  action: null,      resource: null,       bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
 } as const satisfies Record<string, Route>;
 
+/** Whether a path, as it was sent, is one of the route: with no empty id, no other spelling and no slash at its end. */
+export function isPathOf({ path }: Route, sent: string): boolean {
+  let pattern = patterns.get(path);
+  if (!pattern) {
+    pattern = new RegExp(`^${path.replaceAll('.', '\\.').replace(/:\w+/g, '[^/]+')}$`);
+    patterns.set(path, pattern);
+  }
+  return pattern.test(sent);
+}
+
+const patterns = new Map<string, RegExp>();
+
 export type RouteName = keyof typeof routeTable;
 
 export interface Route {
   method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   path: string;
-  /** `body`: what it holds proves who asks, which the handler verifies. */
+  /** `body`: what it holds proves the caller’s identity, which the handler verifies. */
   identity: 'token' | 'body' | 'none';
-  /** `null` where nothing is touched that is anybody else’s. */
+  /** `null` where the request touches nothing of others. */
   action: Action | null;
   /** What the policy is asked about; `:id` names it. `null` where the body proves the identity. */
   resource: ResourceKind | null;
   bodyMaxBytes: number;
-  /** Anything else is refused unread. Data may be of any length, and is streamed. */
+  /** Anything else is rejected unread. Data may be of any length, and is streamed. */
   body: 'none' | 'json' | 'json or data' | 'form';
-  repeat: 'safe' | 'changes nothing' | 'is refused' | 'idempotency-key';
+  repeat: 'safe' | 'idempotent' | 'rejected' | 'idempotency-key';
   /** The audit event that commits with the effect. Denials are audited as `access.denied` on every route. */
   audit: string | null;
 }

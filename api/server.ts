@@ -8,7 +8,7 @@ import { readBodies } from './bodies.ts';
 import { documented } from './document.ts';
 import type { Handler } from './handler.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
-import { allowedMethods, refuse, refuseConnection, trace } from './refuse.ts';
+import { allowedMethods, prepareAnswer, reject, rejectConnection } from './reject.ts';
 import { approvalSample, getApproval, listApprovals } from './routes/approvals.ts';
 import { createSchedule, deleteSchedule, updateSchedule } from './routes/changeSchedule.ts';
 import { createRun } from './routes/createRun.ts';
@@ -31,11 +31,11 @@ import { pauseSchedule, renewSchedule, resumeSchedule } from './routes/scheduleS
 import { getSchedule, listSchedules, previewSchedule } from './routes/schedules.ts';
 import { token } from './routes/token.ts';
 import { rotateEventKeys, webhookKeys } from './routes/webhookKeys.ts';
-import { type Route, type RouteName, routeTable } from './routeTable.ts';
+import { isPathOf, type Route, type RouteName, routeTable } from './routeTable.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** W3C trace id; `txn` of whatever the request brings about. */
+    /** W3C trace id; `txn` of all that the request causes. */
     traceId: string;
     /** Set once all checks of the route have passed; `undefined` where the route asks for no identity. */
     authorization: Authorization | undefined;
@@ -61,33 +61,30 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
     return503OnClosing: false,
     logController: new LogController({ disableRequestLogging: true }),
     routerOptions: { maxParamLength: 300 },
-    frameworkErrors: (error, request, reply) => refuse(error, request, reply),
-    clientErrorHandler: refuseConnection,
+    frameworkErrors: (error, request, reply) => reject(error, request, reply),
+    clientErrorHandler: rejectConnection,
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.decorateRequest('traceId', '');
   app.decorateRequest('authorization', undefined);
-  app.setErrorHandler(refuse);
+  app.setErrorHandler(reject);
   app.setNotFoundHandler((request) => {
     throw new WaybillError(allowedMethods(request).length > 0 ? 'MethodNotAllowed' : 'NotFound');
   });
-  app.addHook('onRequest', async (request, reply) => trace(request, reply));
+  app.addHook('onRequest', async (request, reply) => prepareAnswer(request, reply));
   app.addHook('onSend', async (_, reply) => {
-    // Answers are private, unless their handler says how long anyone may keep them.
-    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
-    reply.header('x-content-type-options', 'nosniff');
     if (stopping.signal.aborted) reply.header('connection', 'close');
   });
   app.addHook('preClose', async () => stopping.abort());
   await documented(app, options);
 
   await app.register(async (guarded) => {
-    readBodies(guarded);
+    readBodies(guarded, ports);
     // Default deny by the route object: what has no row in the table is not served.
     guarded.addHook('onRequest', async (request) => {
       const { route } = request.routeOptions.config;
-      if (!route) throw new WaybillError('NotFound');
+      if (!route || !isPathOf(route, request.url.split('?', 1)[0]!)) throw new WaybillError('NotFound');
       request.authorization = await authorizeRoute(ports, options, route, request);
     });
     const handlers = handlersOf(ports, options, stopping.signal);

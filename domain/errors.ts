@@ -22,6 +22,8 @@ export class WaybillError extends Error {
   readonly detail: string | undefined;
   /** Public: the fields of the request that are wrong. */
   readonly issues: readonly Issue[] | undefined;
+  /** How many there are, where `issues` are the first of many. */
+  readonly issueCount: number | undefined;
   /** Public: what the policy denies the caller. */
   readonly denied: Denied | undefined;
   /** When to retry, where it is known better than the table of retries knows it. */
@@ -32,6 +34,7 @@ export class WaybillError extends Error {
     options: {
       detail?: string;
       issues?: readonly Issue[];
+      issueCount?: number;
       denied?: Denied;
       cause?: unknown;
       retryAfterMs?: number;
@@ -42,6 +45,7 @@ export class WaybillError extends Error {
     this.code = code;
     this.detail = options.detail;
     this.issues = options.issues;
+    this.issueCount = options.issueCount;
     this.denied = options.denied;
     this.retryAfterMs = options.retryAfterMs;
   }

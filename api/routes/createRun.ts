@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Envelope } from '../../application/runs/acceptEnvelope.ts';
+import { parseEnvelope } from '../../application/runs/acceptEnvelope.ts';
 import { acceptRun } from '../../application/runs/acceptRun.ts';
 import { authorizeRun } from '../../application/runs/authorizeRun.ts';
 import { WaybillError } from '../../domain/errors.ts';
@@ -43,12 +43,8 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
 function requestOf(body: Body | undefined, query: Record<string, unknown>) {
   if (body?.kind === 'upload') return { ...body, query };
   rejectQuery(query);
-  const envelope = Envelope.safeParse(body ? body.json.value : {});
-  if (!envelope.success)
-    throw new WaybillError('InvalidRequest', {
-      issues: envelope.error.issues.map(({ path, message }) => ({ path: `/${path.join('/')}`, message })),
-    });
-  return { kind: 'envelope' as const, envelope: envelope.data, bodyDigest: body?.json.digest ?? '' };
+  const envelope = parseEnvelope(body ? body.json.value : {});
+  return { kind: 'envelope' as const, envelope, bodyDigest: body?.json.digest ?? '' };
 }
 
 /** A parameter that is ignored would be a silent mistake. */

@@ -3,13 +3,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Authorization } from '../../application/authorize.ts';
 import { mayReadRun } from '../../application/readable.ts';
-import { WaybillError } from '../../domain/errors.ts';
 import { hasEnded } from '../../domain/runs/run.ts';
+import { EventStreams } from '../eventStreams.ts';
 import { byId, handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { runViewOf } from '../runView.ts';
 
-const streamsMax = 1_000;
 /** Proxies cut what is silent for a minute. */
 const heartbeatMs = 15_000;
 /** What changes all the time is shown ever less often: a short run at once, a long one twice a second. */
@@ -19,11 +18,11 @@ const streamMs = 3_600_000;
 
 /**
  * Server-sent events (WHATWG HTML, section 9.2): `event: run` whose data is the run, first as it is now, then
- * whenever it has changed. The stream ends after an end state, and once whoever follows is revoked. Ids go up from `Last-Event-ID`; since each event is
- * the whole run, whoever reconnects misses nothing that still matters.
+ * whenever it has changed. The stream ends after an end state, and once the caller is revoked. Ids go up from `Last-Event-ID`; since
+ * each event is the whole run, a client that reconnects misses nothing that still matters.
  */
 export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal) {
-  let streams = 0;
+  const streams = new EventStreams();
   return handler(
     {
       summary: 'Follows a run by server-sent events',
@@ -34,23 +33,20 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
       },
     },
     async ({ authorization, request, reply }) => {
-      if (streams >= streamsMax) throw new WaybillError('TooManyRequests');
-      streams++;
-      const gone = new AbortController();
-      gone.signal.addEventListener('abort', () => streams--, { once: true });
-      // A response that still waits behind another on its connection never closes, and one whose client left while
-      // we looked for the run has closed already; so the connection is asked too.
-      const { socket } = request.raw;
-      for (const end of [reply.raw, socket]) end.once('close', () => gone.abort());
-      if (socket.destroyed) gone.abort();
-      const signal = AbortSignal.any([gone.signal, stopping, until(authorization)]);
+      const leave = streams.enter(authorization.principal);
+      const ended = new AbortController();
+      reply.raw.once('close', () => ended.abort());
+      // A response that waits behind another on its connection never closes: the connection counts too.
+      const gone = AbortSignal.any([ended.signal, authorization.signal]);
+      gone.addEventListener('abort', leave, { once: true });
+      if (gone.aborted) leave();
+      const signal = AbortSignal.any([gone, stopping, until(authorization)]);
       const after = Number(request.headers['last-event-id']);
       const events = follow(ports, options, authorization, Number.isSafeInteger(after) ? after : 0, signal);
       return (
         reply
           .header('content-type', 'text/event-stream')
-          .header('cache-control', 'no-store')
-          // The stream ends when the server stops, and then nobody shall wait for the connection to time out.
+          // The stream ends when the server stops, which must not wait for the connection to time out.
           .header('connection', 'close')
           .header('x-accel-buffering', 'no')
           .send(Readable.from(events))
@@ -78,14 +74,14 @@ async function* follow(
   let gap = gapMs.first;
   let saidAt = performance.now();
   while (!signal.aborted) {
-    // While the database is away, or it cannot be known who is revoked, nothing is shown; the watch looks again by itself.
+    // While the database is away, or revocations are unavailable, nothing is shown; the watch looks again by itself.
     const run = await isRevoked()
       .then(async (revoked) => {
         const found = revoked ? null : await runs.find(tenant, runId);
         return found && !mayReadRun(policy, principal, found) ? null : found;
       })
       .catch(() => undefined);
-    // The right to read it is gone, and whoever connects again hears why.
+    // The right to read it is gone: a client that connects again is told why.
     if (run === null) return;
     const data = run ? JSON.stringify(runViewOf(run, options)) : shown;
     if (data !== shown) {
@@ -104,7 +100,7 @@ async function* follow(
   }
 }
 
-/** Remembers a ring until somebody waits for it. */
+/** Remembers a ring until it is waited for. */
 function asyncSignal(signal: AbortSignal) {
   let rung = false;
   let wake = () => {};

@@ -1,6 +1,7 @@
 import type { Approval } from '../../domain/approvals/approval.ts';
 import { formSchemaOf } from '../../domain/approvals/approvalForm.ts';
 import { WaybillError } from '../../domain/errors.ts';
+import { issuesError } from '../issues.ts';
 import type { DecisionInput } from './mintDecision.ts';
 
 /**
@@ -21,9 +22,7 @@ export function checkForm(
     throw invalid([{ path: '/form', message: 'Text may hold neither NUL nor half of a surrogate pair.' }]);
   const parsed = formSchemaOf(asked).safeParse(form ?? {});
   if (parsed.success) return;
-  throw invalid(
-    parsed.error.issues.map(({ path, message }) => ({ path: `/${['form', ...path].join('/')}`, message })),
-  );
+  throw issuesError('FormInvalid', parsed.error.issues, ['form']);
 }
 
 function invalid(issues: { path: string; message: string }[]): WaybillError {

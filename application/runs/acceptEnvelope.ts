@@ -7,6 +7,7 @@ import type { Batch } from '../../domain/runs/batch.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import { isPulled } from '../../domain/sources/source.ts';
 import { HttpUrl, SourceReference } from '../../domain/sources/sourceReference.ts';
+import { issuesError } from '../issues.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
 import { checkParameters } from './parameters.ts';
@@ -29,6 +30,22 @@ export const Envelope = z.strictObject({
     .describe('Is told by signed webhooks when the run ends, is suspended or goes on. See docs/webhooks.md.'),
 });
 export type Envelope = z.infer<typeof Envelope>;
+
+/** Throws `InvalidRequest`. Records are looked at first: a hundred thousand wrong ones would become as many issues. */
+export function parseEnvelope(value: unknown): Envelope {
+  const records = (value as { records?: unknown } | null)?.records;
+  const wrong: { path: PropertyKey[]; message: string }[] = [];
+  let wrongCount = 0;
+  if (Array.isArray(records))
+    for (const [i, record] of records.entries()) {
+      if (typeof record === 'object' && record !== null && !Array.isArray(record)) continue;
+      if (wrongCount++ < 100) wrong.push({ path: ['records', i], message: 'A record is an object.' });
+    }
+  if (wrongCount > 0) throw issuesError('InvalidRequest', wrong, [], wrongCount);
+  const parsed = Envelope.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw issuesError('InvalidRequest', parsed.error.issues);
+}
 
 /** What a request of this kind says. */
 export interface EnvelopeRequest {

@@ -1,13 +1,18 @@
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
+import { issuesError } from '../issues.ts';
 
 /**
  * The parameters as they were sent, once the pipeline’s schema has accepted them. Defaults and coercions are left
- * to whoever runs the transform, since they belong to the definition. Throws `ParametersInvalid`.
+ * to the worker that runs the transform, since they belong to the definition. Throws `ParametersInvalid`.
  */
 export async function checkParameters({ parameters }: LoadedPipeline, given: unknown = {}): Promise<unknown> {
   const text = JSON.stringify(given);
+  if (text.length > parametersMax) {
+    const message = `Parameters have at most ${parametersMax} characters of JSON. Send data as records, or as the body.`;
+    throw new WaybillError('ParametersInvalid', { issues: [{ path: '/parameters', message }] });
+  }
   if (text.includes('\\u0000') || /\\ud[89a-f]/i.test(text)) {
     const issues = [
       { path: '/parameters', message: 'Text may hold neither NUL nor half of a surrogate pair.' },
@@ -16,13 +21,11 @@ export async function checkParameters({ parameters }: LoadedPipeline, given: unk
   }
   const parsed = await parameters.safeParseAsync(given);
   if (parsed.success) return given;
-  throw new WaybillError('ParametersInvalid', {
-    issues: parsed.error.issues.map(({ path, message }) => ({
-      path: `/${['parameters', ...path].join('/')}`,
-      message,
-    })),
-  });
+  throw issuesError('ParametersInvalid', parsed.error.issues, ['parameters']);
 }
+
+/** They are part of the record of a run and of its history in Temporal. */
+const parametersMax = 262_144;
 
 /**
  * A query string knows only strings. Where the schema asks for a number, a boolean or a list, and the string is

@@ -248,6 +248,11 @@ export const requestErrors = {
     retryable: true,
     message: 'Too many requests. Wait as long as Retry-After says.',
   },
+  Overloaded: {
+    status: 503,
+    retryable: true,
+    message: 'The API holds as many large requests as it can. Send the request again after Retry-After.',
+  },
   Internal: {
     status: 500,
     retryable: true,

@@ -3,31 +3,36 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { errors, WaybillError } from '../domain/errors.ts';
 import { oauthErrorOf, oauthStatusOf } from './oauthError.ts';
 import { problemOf, toWaybillError } from './problem.ts';
-import { type Route, routeTable } from './routeTable.ts';
+import { isPathOf, type Route, routeTable } from './routeTable.ts';
 import { traceIdOf, traceResponseOf } from './trace.ts';
 
-/** Every refusal is a problem (RFC 9457); what is private stays in the log. */
-export function refuse(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
+/** Answers every rejection as a problem (RFC 9457); what is private stays in the log. */
+export function reject(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = toWaybillError(thrown);
   // Malformed requests get here before any hook has run.
-  if (!request.traceId) trace(request, reply);
+  if (!request.traceId) prepareAnswer(request, reply);
   const status = isToken(request) ? oauthStatusOf(error) : errors[error.code].status;
   const level = status >= 500 ? 'error' : 'info';
   request.log[level](
     { code: error.code, detail: error.detail, traceId: request.traceId, cause: error.cause },
-    `${request.method} refused`,
+    `${request.method} rejected`,
   );
   reply.code(status);
   if (status === 401) reply.header('www-authenticate', challengeOf(error, request));
   if (status === 405) reply.header('allow', allowedMethods(request).join(', '));
-  if (errors[error.code].retryable) reply.header('retry-after', '1');
+  if (errors[error.code].retryable) reply.header('retry-after', retryAfterOf(error));
   closeUnread(request);
   // What asks for tokens speaks OAuth.
   if (isToken(request)) {
-    reply.type('application/json').header('cache-control', 'no-store');
+    reply.type('application/json');
     return void reply.send(JSON.stringify(oauthErrorOf(error, request.traceId)));
   }
   reply.type('application/problem+json').send(JSON.stringify(problemOf(error, request.traceId)));
+}
+
+/** Whole seconds. */
+function retryAfterOf({ retryAfterMs = 1_000 }: WaybillError): string {
+  return String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
 }
 
 function isToken({ routeOptions }: FastifyRequest): boolean {
@@ -35,10 +40,14 @@ function isToken({ routeOptions }: FastifyRequest): boolean {
   return routeOptions?.config?.route?.path === routeTable.token.path;
 }
 
-/** The trace of a request, and the headers that tell it. */
-export function trace(request: FastifyRequest, reply: FastifyReply): void {
+/** The headers of every answer: its trace, and that it is private unless the handler says how long it may be kept. */
+export function prepareAnswer(request: FastifyRequest, reply: FastifyReply): void {
   request.traceId = traceIdOf(request.headers.traceparent);
-  reply.header('x-trace-id', request.traceId).header('traceresponse', traceResponseOf(request.traceId));
+  reply
+    .header('x-trace-id', request.traceId)
+    .header('traceresponse', traceResponseOf(request.traceId))
+    .header('cache-control', 'no-store')
+    .header('x-content-type-options', 'nosniff');
 }
 
 /** RFC 6750, section 3: without a token the challenge names no error. */
@@ -48,7 +57,7 @@ function challengeOf({ code }: WaybillError, { headers }: FastifyRequest): strin
 }
 
 /**
- * Who is still sending a body gets the answer and has 5 s to read it, while what arrives is thrown away; then the
+ * A caller who is still sending a body gets the answer and has 5 s to read it, while what arrives is dropped; then the
  * connection is closed. `Connection: close` would let Node close it at once, and the answer would be lost with it.
  */
 function closeUnread({ raw }: FastifyRequest): void {
@@ -62,15 +71,11 @@ function closeUnread({ raw }: FastifyRequest): void {
 export function allowedMethods({ url }: FastifyRequest): string[] {
   const path = url.split('?', 1)[0]!;
   const rows: Route[] = Object.values(routeTable);
-  return rows.filter((row) => patternOf(row).test(path)).map(({ method }) => method);
-}
-
-function patternOf({ path }: Route): RegExp {
-  return new RegExp(`^${path.replaceAll('.', '\\.').replace(/:\w+/g, '[^/]+')}$`);
+  return rows.filter((row) => isPathOf(row, path)).map(({ method }) => method);
 }
 
 /** Before there is a request: what is not HTTP, headers that are too large or too slow. */
-export function refuseConnection(error: Error & { code?: string }, socket: Socket): void {
+export function rejectConnection(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
   const slow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
   const problem = problemOf(
@@ -80,6 +85,6 @@ export function refuseConnection(error: Error & { code?: string }, socket: Socke
   const body = JSON.stringify(problem);
   socket.end(
     `HTTP/1.1 ${problem.status} ${slow ? 'Request Timeout' : 'Bad Request'}\r\nconnection: close\r\n` +
-      `content-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      `content-type: application/problem+json\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
 }
