@@ -1,7 +1,7 @@
-import { fingerprint } from '../test/forgery/fingerprint.ts';
-import { forgeries } from '../test/forgery/forgeries.ts';
-import { openOutsider } from '../test/forgery/outsider.ts';
-import { materialOf, retireKey, runOf } from '../test/forgery/stackMaterial.ts';
+import { fingerprint } from '../test/e2e/forgery/fingerprint.ts';
+import { forgeries } from '../test/e2e/forgery/forgeries.ts';
+import { openOutsider } from '../test/e2e/forgery/outsider.ts';
+import { materialOf, retireKey, runOf } from '../test/e2e/forgery/stackMaterial.ts';
 import type { DevStack } from '../test/support/devStack.ts';
 import type { Figure } from './main.ts';
 

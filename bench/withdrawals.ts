@@ -19,7 +19,7 @@ const batchEveryMs = 50;
 export async function withdrawals(): Promise<Figure[]> {
   const feed = await serveHeldFeed();
   const stack = await startDevStack({
-    project: fileURLToPath(new URL('../test/project', import.meta.url)),
+    project: fileURLToPath(new URL('../test/support/project', import.meta.url)),
     env: { WAYBILL_EGRESS_ALLOW: feed.host },
   });
   const database = new pg.Client({ connectionString: stack.info().databaseUrl });

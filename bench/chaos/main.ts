@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { liveThrough } from '../../test/e2e/year/year.ts';
 import { type DevStack, startDevStack } from '../../test/support/devStack.ts';
 import { serveHeldFeed } from '../../test/support/heldFeed.ts';
-import { liveThrough } from '../../test/year/year.ts';
 import { benchProject, gatedProject } from '../project.ts';
 import { killBeforePublish, raceDecisions } from './approvals.ts';
 import { fireTogether } from './fireTogether.ts';
@@ -64,7 +64,7 @@ const campaigns: Record<string, () => Promise<string[]>> = {
   },
   async outage() {
     const feed = await serveHeldFeed();
-    const project = fileURLToPath(new URL('../../test/project', import.meta.url));
+    const project = fileURLToPath(new URL('../../test/support/project', import.meta.url));
     return withStack({ project, env: { WAYBILL_EGRESS_ALLOW: feed.host } }, async (stack) => {
       const lines: string[] = [];
       for (const what of ['database', 'answers', 'policy'] as const) {

@@ -6,7 +6,7 @@ import type { serveHeldFeed } from '../../test/support/heldFeed.ts';
 import { connectPatiently } from './connectPatiently.ts';
 import { type Absence, absences } from './takeAway.ts';
 
-/** Of a stack that serves test/project and may read from the feed. */
+/** Of a stack that serves test/support/project and may read from the feed. */
 export interface Scene {
   stack: DevStack;
   feed: Awaited<ReturnType<typeof serveHeldFeed>>;

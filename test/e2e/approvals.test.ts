@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
-import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { signGrant } from '../../adapters/keys/signGrant.ts';
@@ -13,19 +11,19 @@ import { type DecisionClaims, decisionType } from '../../domain/approvals/decisi
 import { hasEnded, zeroCounts } from '../../domain/runs/run.ts';
 import { ApprovalEventData } from '../../domain/webhooks/webhookEvent.ts';
 import type { Run } from '../../sdk/client.ts';
-import { approvalOf, claimsOf, instanceOf, type ShownApprovalRow, signerOf } from '../approvals/decisions.ts';
-import { codeOf, type Outsider, openOutsider } from '../forgery/outsider.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { serveHeldFeed } from '../support/heldFeed.ts';
 import { makeKey } from '../support/keys.ts';
+import { makeProject, type TestProject } from '../support/makeProject.ts';
 import { until } from '../support/until.ts';
-import { type Received, startReceiver, verifies } from '../webhooks/receiver.ts';
+import { type Received, startReceiver, verifies } from '../support/webhookReceiver.ts';
+import { approvalOf, claimsOf, instanceOf, type ShownApprovalRow, signerOf } from './deciding/decisions.ts';
+import { codeOf, type Outsider, openOutsider } from './forgery/outsider.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
 type Change = Parameters<typeof claimsOf>[5];
 
 const steward = (name: string) => ({ name, roles: ['data-steward'] });
-const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 /** What a campaign says that broke nothing. */
 const isRemark = (line: string) => line.startsWith('(');
@@ -52,22 +50,9 @@ export default definePipeline({
 });
 `;
 
-/** The pipelines of the tests, that of the races, and one that tells a receiver. */
-async function makeProject(notify: string): Promise<string> {
-  const project = await mkdtemp(join(tmpdir(), 'waybill-gates-'));
-  await cp(join(repository, 'test/project'), project, { recursive: true });
-  await cp(join(gatedProject, 'pipelines/wires.ts'), join(project, 'pipelines/wires.ts'));
-  await writeFile(join(project, 'pipelines/patient.ts'), patient(notify));
-  await mkdir(join(project, 'node_modules'));
-  await writeFile(join(project, 'package.json'), '{ "type": "module" }');
-  await symlink(repository, join(project, 'node_modules/waybill'));
-  await symlink(join(repository, 'node_modules/zod'), join(project, 'node_modules/zod'));
-  return project;
-}
-
 describe('runs that people have to let through', () => {
   let receiver: Awaited<ReturnType<typeof startReceiver>>;
-  let project: string;
+  let project: TestProject;
   let stack: DevStack;
   let database: pg.Pool;
   let connection: Connection;
@@ -83,9 +68,13 @@ describe('runs that people have to let through', () => {
   before(async () => {
     feed = await serveHeldFeed();
     receiver = await startReceiver();
-    project = await makeProject(`${receiver.url}/stewards`);
+    const wires = await readFile(join(gatedProject, 'pipelines/wires.ts'), 'utf8');
+    project = await makeProject({
+      from: ['test/support/project'],
+      files: { 'pipelines/wires.ts': wires, 'pipelines/patient.ts': patient(`${receiver.url}/stewards`) },
+    });
     stack = await startDevStack({
-      project,
+      project: project.path,
       env: { WAYBILL_EGRESS_ALLOW: feed.host, WAYBILL_CALLBACK_ALLOW: receiver.host },
     });
     database = new pg.Pool({ connectionString: stack.info().databaseUrl, max: 4 });
@@ -105,7 +94,7 @@ describe('runs that people have to let through', () => {
     await stack?.stop();
     feed?.close();
     await receiver?.stop();
-    if (project) await rm(project, { recursive: true });
+    await project?.remove();
   });
 
   const rows = async <T = Record<string, unknown>>(text: string, values: unknown[] = []) =>

@@ -71,7 +71,7 @@ describe('a source that is read bit by bit', () => {
     feed = await serveChanges();
     roots = await mkdtemp(join(tmpdir(), 'waybill-grows-'));
     stack = await startDevStack({
-      project: fileURLToPath(new URL('../project', import.meta.url)),
+      project: fileURLToPath(new URL('../support/project', import.meta.url)),
       env: { WAYBILL_EGRESS_ALLOW: feed.host, WAYBILL_FILE_ROOTS: roots },
     });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });

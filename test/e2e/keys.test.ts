@@ -36,7 +36,7 @@ describe('keys and tokens of the embedded stack', () => {
     guarded = await serve((request, response) => answerGuarded(request, response));
     open = await serve((request, response) => answerOpen(request, response));
     stack = await startDevStack({
-      project: fileURLToPath(new URL('../project', import.meta.url)),
+      project: fileURLToPath(new URL('../support/project', import.meta.url)),
       env: { WAYBILL_EGRESS_ALLOW: `${guarded.host},${open.host}` },
     });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });

@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { startWaybill } from '../cli/waybillProcess.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { makeProject } from '../support/makeProject.ts';
 import { until } from '../support/until.ts';
-
-const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 interface Run {
   id: string;
@@ -21,21 +18,15 @@ interface Run {
 }
 
 describe('a policy that changes while everything runs', () => {
-  let folder: string;
   let project: string;
+  let remove: () => Promise<void>;
   let stack: DevStack;
   let database: pg.Client;
   let alice: Awaited<ReturnType<DevStack['as']>>;
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'waybill-policy-'));
-    project = join(folder, 'project');
-    await cp(join(repository, 'test/project'), project, { recursive: true });
+    ({ path: project, remove } = await makeProject({ from: ['test/support/project'] }));
     await mkdir(join(project, 'policies'));
-    await mkdir(join(project, 'node_modules'));
-    await writeFile(join(project, 'package.json'), '{ "type": "module" }');
-    await symlink(repository, join(project, 'node_modules/waybill'));
-    await symlink(join(repository, 'node_modules/zod'), join(project, 'node_modules/zod'));
     stack = await startDevStack({ project });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });
     await database.connect();
@@ -45,7 +36,7 @@ describe('a policy that changes while everything runs', () => {
   after(async () => {
     await database?.end();
     await stack?.stop();
-    await rm(folder, { recursive: true });
+    await remove?.();
   });
 
   /** `waybill apply` with one policy more, or without it again. */

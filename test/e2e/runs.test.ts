@@ -42,7 +42,7 @@ describe('runs of the embedded stack', () => {
     roots = await mkdtemp(join(tmpdir(), 'waybill-files-'));
     feed = await serveFeed(() => feedBody);
     stack = await startDevStack({
-      project: fileURLToPath(new URL('../project', import.meta.url)),
+      project: fileURLToPath(new URL('../support/project', import.meta.url)),
       env: { WAYBILL_FILE_ROOTS: roots, WAYBILL_EGRESS_ALLOW: `127.0.0.1:${feed.port}` },
     });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });

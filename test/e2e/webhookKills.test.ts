@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
-import { startReceiver } from '../webhooks/receiver.ts';
+import { startReceiver } from '../support/webhookReceiver.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -20,7 +20,7 @@ describe('kill -9 of a worker', () => {
   before(async () => {
     receiver = await startReceiver();
     stack = await startDevStack({
-      project: join(root, 'test/project'),
+      project: join(root, 'test/support/project'),
       env: { WAYBILL_CALLBACK_ALLOW: receiver.host, WAYBILL_WORKERS: '0' },
     });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });
@@ -71,7 +71,7 @@ describe('kill -9 of a worker', () => {
   it('between sending an event and writing that down sends it once more, under the same id', {
     timeout: 180_000,
   }, async () => {
-    const dawdling = await startWorker('test/webhooks/dawdlingWorkerMain.ts');
+    const dawdling = await startWorker('test/support/dawdlingWorkerMain.ts');
     const runId = await trigger();
     const first = await receiver.until(({ body }) => body.includes(runId));
     await kill(dawdling);

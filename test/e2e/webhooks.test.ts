@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
-import { startReceiver, verifies } from '../webhooks/receiver.ts';
+import { startReceiver, verifies } from '../support/webhookReceiver.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
 type Receiver = Awaited<ReturnType<typeof startReceiver>>;
@@ -29,7 +29,7 @@ describe('callbacks of the embedded stack', () => {
     receiver = await startReceiver();
     away = await startReceiver();
     stack = await startDevStack({
-      project: fileURLToPath(new URL('../project', import.meta.url)),
+      project: fileURLToPath(new URL('../support/project', import.meta.url)),
       env: { WAYBILL_CALLBACK_ALLOW: `${receiver.host},${away.host}` },
     });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });

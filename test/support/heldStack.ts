@@ -16,7 +16,7 @@ export interface HeldStack extends DevStack {
 export async function startHeldStack(interceptors?: ClientInterceptors): Promise<HeldStack> {
   const feed = await serveHeldFeed();
   const stack = await startDevStack({
-    project: fileURLToPath(new URL('../project', import.meta.url)),
+    project: fileURLToPath(new URL('./project', import.meta.url)),
     env: { WAYBILL_EGRESS_ALLOW: feed.host },
   });
   const database = new pg.Client({ connectionString: stack.info().databaseUrl });

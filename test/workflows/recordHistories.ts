@@ -5,7 +5,7 @@ import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { deliveryWorkflowId } from '../../domain/webhooks/webhookDelivery.ts';
 import { startDevStack } from '../support/devStack.ts';
-import { startReceiver } from '../webhooks/receiver.ts';
+import { startReceiver } from '../support/webhookReceiver.ts';
 
 /*
  * `node test/workflows/recordHistories.ts`: runs the workflow as it is now in each of its ways and keeps the histories.
@@ -15,7 +15,7 @@ const receiver = await startReceiver((response, { path }) => {
   response.writeHead(path === '/away' ? 503 : 204).end();
 });
 const stack = await startDevStack({
-  project: fileURLToPath(new URL('../project', import.meta.url)),
+  project: fileURLToPath(new URL('../support/project', import.meta.url)),
   env: { WAYBILL_CALLBACK_ALLOW: receiver.host },
 });
 try {

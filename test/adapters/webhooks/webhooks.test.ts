@@ -10,7 +10,7 @@ import { addRoot, ensureRoot } from '../../../adapters/webhooks/rootFolder.ts';
 import { createWebhookSender } from '../../../adapters/webhooks/sendWebhook.ts';
 import { openWebhookKeys } from '../../../adapters/webhooks/webhookKeys.ts';
 import { overlapS } from '../../../domain/webhooks/webhookKey.ts';
-import { startReceiver, verifies } from '../../webhooks/receiver.ts';
+import { startReceiver, verifies } from '../../support/webhookReceiver.ts';
 
 const event = {
   id: 'dlv_0197f3a0-1c2d-7e3f-8a4b-5c6d7e8f9a0b',

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { untilEnded } from '../../bench/smallRun.ts';
-import { type DevStack, startDevStack } from '../support/devStack.ts';
-import { makeKey } from '../support/keys.ts';
-import { until } from '../support/until.ts';
+import { untilEnded } from '../../../bench/smallRun.ts';
+import { type DevStack, startDevStack } from '../../support/devStack.ts';
+import { makeKey } from '../../support/keys.ts';
+import { until } from '../../support/until.ts';
 import { change } from './claims.ts';
 import { header, type Material } from './forgeries.ts';
 import { codeOf, type Outsider, openOutsider } from './outsider.ts';
@@ -20,7 +20,9 @@ describe('a run that is under way', () => {
   let material: Material;
 
   before(async () => {
-    stack = await startDevStack({ project: fileURLToPath(new URL('../project', import.meta.url)) });
+    stack = await startDevStack({
+      project: fileURLToPath(new URL('../../support/project', import.meta.url)),
+    });
     outsider = await openOutsider(stack);
     other = await runOf(stack, outsider, 'alice');
     material = await materialOf(stack, other, await retireKey(outsider.database, stack), {});

@@ -1,11 +1,11 @@
 import { Client } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType, TypedSearchAttributes } from '@temporalio/common';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import { searchAttributeNames } from '../../adapters/temporal/searchAttributes.ts';
-import { createTemporalSchedules } from '../../adapters/temporal/temporalSchedules.ts';
-import type { KnownSchedule, TemporalSchedules } from '../../domain/ports/temporalSchedules.ts';
-import { firingWorkflow, firingWorkflowId } from '../../domain/schedules/firing.ts';
-import { temporalScheduleId } from '../../domain/schedules/schedule.ts';
+import { searchAttributeNames } from '../../../adapters/temporal/searchAttributes.ts';
+import { createTemporalSchedules } from '../../../adapters/temporal/temporalSchedules.ts';
+import type { KnownSchedule, TemporalSchedules } from '../../../domain/ports/temporalSchedules.ts';
+import { firingWorkflow, firingWorkflowId } from '../../../domain/schedules/firing.ts';
+import { temporalScheduleId } from '../../../domain/schedules/schedule.ts';
 
 /** As Temporal itself sets them on what a schedule starts. */
 const scheduledBy = defineSearchAttributeKey('TemporalScheduledById', SearchAttributeType.KEYWORD);

@@ -7,12 +7,12 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import ts from 'typescript';
-import { errors } from '../../domain/errors.ts';
-import type { ApprovalDetail, Run } from '../../sdk/client.ts';
-import { type Ended, startCommand } from '../cli/waybillProcess.ts';
-import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { errors } from '../../../domain/errors.ts';
+import type { ApprovalDetail, Run } from '../../../sdk/client.ts';
+import { type Ended, startCommand } from '../../cli/waybillProcess.ts';
+import { type DevStack, startDevStack } from '../../support/devStack.ts';
 
-const repository = fileURLToPath(new URL('../..', import.meta.url));
+const repository = fileURLToPath(new URL('../../..', import.meta.url));
 const page = readFileSync('docs/approvals.md', 'utf8');
 const blocks = (language: string) =>
   [...page.matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, block]) => block!);

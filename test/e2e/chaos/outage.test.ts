@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { outage, type Scene } from '../../bench/chaos/outage.ts';
-import { startDevStack } from '../support/devStack.ts';
-import { serveHeldFeed } from '../support/heldFeed.ts';
+import { outage, type Scene } from '../../../bench/chaos/outage.ts';
+import { startDevStack } from '../../support/devStack.ts';
+import { serveHeldFeed } from '../../support/heldFeed.ts';
 
 const load = { feeds: 2, longRecords: 300, smallRuns: 10 };
 
@@ -13,7 +13,7 @@ describe('an outage under runs in flight ends none of them, loses nothing and st
   before(async () => {
     const feed = await serveHeldFeed();
     const stack = await startDevStack({
-      project: fileURLToPath(new URL('../project', import.meta.url)),
+      project: fileURLToPath(new URL('../../support/project', import.meta.url)),
       env: { WAYBILL_EGRESS_ALLOW: feed.host },
     });
     scene = { stack, feed };

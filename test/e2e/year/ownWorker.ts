@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exportJWK } from 'jose';
-import type { Dependencies } from '../../activities/dependencies.ts';
-import type { Revocations } from '../../domain/ports/revocations.ts';
-import { startWorker } from '../../workers/worker.ts';
-import type { Api } from '../api/startApi.ts';
+import type { Dependencies } from '../../../activities/dependencies.ts';
+import type { Revocations } from '../../../domain/ports/revocations.ts';
+import { startWorker } from '../../../workers/worker.ts';
+import type { Api } from '../../api/startApi.ts';
 
 /** A worker of that API, as `workers/main.ts` starts one, but in this process, since its clock is put forward too. */
 export async function startOwnWorker(

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { addApprovals } from '../../cli/commands/approvals.ts';
-import { failureOf } from '../../cli/failure.ts';
+import { addApprovals } from '../../../cli/commands/approvals.ts';
+import { failureOf } from '../../../cli/failure.ts';
 
 /*
  * The command line as a process that is given one command after the other, each with a token of its own, and answers with how it

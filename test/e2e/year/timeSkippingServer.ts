@@ -1,5 +1,5 @@
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { findTimeSkippingServer, searchFromEnvironment } from '../../dev/binaries/temporalBinary.ts';
+import { findTimeSkippingServer, searchFromEnvironment } from '../../../dev/binaries/temporalBinary.ts';
 
 /** Bounded: a machine without network learns that only by waiting. */
 const installMs = 180_000;

@@ -3,9 +3,9 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
-import { principalId } from '../../adapters/oidc/callerOf.ts';
-import type { ApprovalState } from '../../domain/approvals/approval.ts';
-import { type Api, json, startApi } from '../api/startApi.ts';
+import { principalId } from '../../../adapters/oidc/callerOf.ts';
+import type { ApprovalState } from '../../../domain/approvals/approval.ts';
+import { type Api, json, startApi } from '../../api/startApi.ts';
 import { asked, type Case, cases, expected, states } from './cases.ts';
 import { type DecideStep, openDecideStep } from './decideStep.ts';
 

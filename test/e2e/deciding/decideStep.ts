@@ -1,18 +1,18 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { decideStep } from '../../activities/decide.ts';
-import type { Dependencies } from '../../activities/dependencies.ts';
-import { createGrantVerifier } from '../../adapters/keys/grantVerifier.ts';
-import { createRunApprovals } from '../../adapters/postgres/approvals/runApprovals.ts';
-import { createAuditLog } from '../../adapters/postgres/audit.ts';
-import { connectPool } from '../../adapters/postgres/connect.ts';
-import { createRunStates } from '../../adapters/postgres/runs/runStates.ts';
-import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { DecisionClaims, decisionType } from '../../domain/approvals/decision.ts';
-import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { WaybillError } from '../../domain/errors.ts';
-import type { VerifiedGrant } from '../../domain/grants/grant.ts';
-import type { Definitions } from '../../domain/ports/definitions.ts';
-import type { Api } from '../api/startApi.ts';
+import { decideStep } from '../../../activities/decide.ts';
+import type { Dependencies } from '../../../activities/dependencies.ts';
+import { createGrantVerifier } from '../../../adapters/keys/grantVerifier.ts';
+import { createRunApprovals } from '../../../adapters/postgres/approvals/runApprovals.ts';
+import { createAuditLog } from '../../../adapters/postgres/audit.ts';
+import { connectPool } from '../../../adapters/postgres/connect.ts';
+import { createRunStates } from '../../../adapters/postgres/runs/runStates.ts';
+import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
+import { DecisionClaims, decisionType } from '../../../domain/approvals/decision.ts';
+import { canonicalJson } from '../../../domain/canonicalJson.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { VerifiedGrant } from '../../../domain/grants/grant.ts';
+import type { Definitions } from '../../../domain/ports/definitions.ts';
+import type { Api } from '../../api/startApi.ts';
 
 /** The step of a run that looks at what update and signal brought, against the database of an API, as a worker has it. */
 export interface DecideStep {

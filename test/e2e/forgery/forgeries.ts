@@ -1,6 +1,6 @@
 import { UnsecuredJWT } from 'jose';
-import type { ErrorCode } from '../../domain/errors.ts';
-import type { GrantClaims } from '../../domain/grants/grant.ts';
+import type { ErrorCode } from '../../../domain/errors.ts';
+import type { GrantClaims } from '../../../domain/grants/grant.ts';
 import { boundTo, type Claims, change, leavesOf } from './claims.ts';
 import { type Signer, signedText, signText } from './signText.ts';
 

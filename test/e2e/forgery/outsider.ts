@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import pg from 'pg';
-import { clientWithGrant } from '../../dev/attack/clientWithGrant.ts';
-import type { DevStack } from '../support/devStack.ts';
+import { clientWithGrant } from '../../../dev/attack/clientWithGrant.ts';
+import type { DevStack } from '../../support/devStack.ts';
 
 export type Outsider = Awaited<ReturnType<typeof openOutsider>>;
 

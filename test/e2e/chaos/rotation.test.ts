@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
-import { benchProject } from '../../bench/project.ts';
-import { writeAtomically } from '../../cli/writeAtomically.ts';
-import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { benchProject } from '../../../bench/project.ts';
+import { writeAtomically } from '../../../cli/writeAtomically.ts';
+import { type DevStack, startDevStack } from '../../support/devStack.ts';
 
 const roles = ['waybill_api', 'waybill_worker', 'waybill_relay'] as const;
 type Role = (typeof roles)[number];

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Approval, Schedule, SignedDecision } from '../../sdk/client.ts';
-import { until } from '../support/until.ts';
+import type { Approval, Schedule, SignedDecision } from '../../../sdk/client.ts';
+import { until } from '../../support/until.ts';
 import { type Course, courses, dayOf } from './days.ts';
 import type { World } from './world.ts';
 

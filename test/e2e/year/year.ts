@@ -1,6 +1,6 @@
 import { Client } from '@temporalio/client';
-import { createTemporalSchedules } from '../../adapters/temporal/temporalSchedules.ts';
-import { startTemporalForTest } from '../adapters/temporal/server.ts';
+import { createTemporalSchedules } from '../../../adapters/temporal/temporalSchedules.ts';
+import { startTemporalForTest } from '../../adapters/temporal/server.ts';
 import { courses } from './days.ts';
 import { judge } from './judge.ts';
 import { Life, type LivedDay, schedule, terms } from './live.ts';

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fireTogether } from '../../bench/chaos/fireTogether.ts';
-import { killUnderLoad } from '../../bench/chaos/killUnderLoad.ts';
-import { killWorkers } from '../../bench/chaos/killWorkers.ts';
-import { triggerSmall } from '../../bench/smallRun.ts';
-import { hasEnded, type RunState } from '../../domain/runs/run.ts';
-import { type DevStack, startDevStack } from '../support/devStack.ts';
-import { makeProject, type TestProject } from '../support/makeProject.ts';
+import { fireTogether } from '../../../bench/chaos/fireTogether.ts';
+import { killUnderLoad } from '../../../bench/chaos/killUnderLoad.ts';
+import { killWorkers } from '../../../bench/chaos/killWorkers.ts';
+import { triggerSmall } from '../../../bench/smallRun.ts';
+import { hasEnded, type RunState } from '../../../domain/runs/run.ts';
+import { type DevStack, startDevStack } from '../../support/devStack.ts';
+import { makeProject, type TestProject } from '../../support/makeProject.ts';
 
 // The short form of `npm run chaos`, which says more.
 

@@ -5,9 +5,9 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { WithStartWorkflowOperation, WorkflowIdConflictPolicy } from '@temporalio/client';
-import { findTemporalForTest } from '../adapters/temporal/server.ts';
-import { type DevStack, startDevStack } from '../support/devStack.ts';
-import { until } from '../support/until.ts';
+import { findTemporalForTest } from '../../adapters/temporal/server.ts';
+import { type DevStack, startDevStack } from '../../support/devStack.ts';
+import { until } from '../../support/until.ts';
 import { change } from './claims.ts';
 import { fingerprint } from './fingerprint.ts';
 import { forgeries, header, lookAlikes, type Material } from './forgeries.ts';
@@ -31,7 +31,9 @@ describe('a run that is started past Waybill', () => {
   let untouched: Awaited<ReturnType<typeof fingerprint>>;
 
   before(async () => {
-    stack = await startDevStack({ project: fileURLToPath(new URL('../project', import.meta.url)) });
+    stack = await startDevStack({
+      project: fileURLToPath(new URL('../../support/project', import.meta.url)),
+    });
     outsider = await openOutsider(stack);
     const retired = await retireKey(outsider.database, stack);
     victims = [];

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { ApprovalSubject, Changes } from '../../domain/approvals/approval.ts';
-import type { Counts } from '../../domain/runs/run.ts';
+import type { ApprovalSubject, Changes } from '../../../domain/approvals/approval.ts';
+import type { Counts } from '../../../domain/runs/run.ts';
 import type { Course } from './days.ts';
 import type { Entry, LivedDay } from './live.ts';
 import type { World } from './world.ts';

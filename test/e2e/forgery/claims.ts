@@ -1,4 +1,4 @@
-import type { GrantClaims } from '../../domain/grants/grant.ts';
+import type { GrantClaims } from '../../../domain/grants/grant.ts';
 
 export type Claims = GrantClaims & Record<string, unknown>;
 

@@ -1,21 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
-import { principalId } from '../../adapters/oidc/callerOf.ts';
-import { codeOf } from '../../dev/attack/codeOf.ts';
-import type { DecisionMessage } from '../../domain/approvals/decision.ts';
-import type { Run } from '../../sdk/client.ts';
-import { untilItWaits } from '../support/approveRun.ts';
-import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { principalId } from '../../../adapters/oidc/callerOf.ts';
+import { codeOf } from '../../../dev/attack/codeOf.ts';
+import type { DecisionMessage } from '../../../domain/approvals/decision.ts';
+import type { Run } from '../../../sdk/client.ts';
+import { untilItWaits } from '../../support/approveRun.ts';
+import { type DevStack, startDevStack } from '../../support/devStack.ts';
+import { makeProject, type TestProject } from '../../support/makeProject.ts';
 import { asked, type Case, cases, expected } from './cases.ts';
 import { approvalOf, claimsOf, instanceOf, type ShownApprovalRow, signerOf } from './decisions.ts';
-
-const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 /** More have to agree than decide here, so that the run goes on waiting. */
 const pipeline = `
@@ -38,7 +33,7 @@ const sent = cases.filter(
 );
 
 describe('who may decide by a message to the run', () => {
-  let project: string;
+  let project: TestProject;
   let stack: DevStack;
   let database: pg.Client;
   let connection: Connection;
@@ -48,14 +43,8 @@ describe('who may decide by a message to the run', () => {
   const approvals = {} as Record<'alice' | 'copilot', ShownApprovalRow>;
 
   before(async () => {
-    project = await mkdtemp(join(tmpdir(), 'waybill-messages-'));
-    await mkdir(join(project, 'node_modules'));
-    await mkdir(join(project, 'pipelines'));
-    await writeFile(join(project, 'package.json'), '{ "type": "module" }');
-    await writeFile(join(project, 'pipelines/council.ts'), pipeline);
-    await symlink(repository, join(project, 'node_modules/waybill'));
-    await symlink(join(repository, 'node_modules/zod'), join(project, 'node_modules/zod'));
-    stack = await startDevStack({ project });
+    project = await makeProject({ files: { 'pipelines/council.ts': pipeline } });
+    stack = await startDevStack({ project: project.path });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });
     await database.connect();
     connection = await Connection.connect({ address: stack.info().temporalAddress });
@@ -91,7 +80,7 @@ describe('who may decide by a message to the run', () => {
     await connection?.close();
     await database?.end();
     await stack?.stop();
-    await rm(project, { recursive: true });
+    await project?.remove();
   });
 
   const approvalFor = ({ relation }: Case) =>

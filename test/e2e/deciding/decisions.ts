@@ -2,12 +2,16 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
-import { openKeyFolder } from '../../adapters/keys/keyFolder.ts';
-import { signGrant } from '../../adapters/keys/signGrant.ts';
-import { principalId } from '../../adapters/oidc/callerOf.ts';
-import { type DecisionClaims, type DecisionMessage, decisionType } from '../../domain/approvals/decision.ts';
-import { canonicalJson } from '../../domain/canonicalJson.ts';
-import type { DevStack } from '../support/devStack.ts';
+import { openKeyFolder } from '../../../adapters/keys/keyFolder.ts';
+import { signGrant } from '../../../adapters/keys/signGrant.ts';
+import { principalId } from '../../../adapters/oidc/callerOf.ts';
+import {
+  type DecisionClaims,
+  type DecisionMessage,
+  decisionType,
+} from '../../../domain/approvals/decision.ts';
+import { canonicalJson } from '../../../domain/canonicalJson.ts';
+import type { DevStack } from '../../support/devStack.ts';
 
 export interface ShownApprovalRow {
   id: string;
