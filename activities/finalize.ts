@@ -17,7 +17,7 @@ export async function finalizeStep(
   const mismatch = new WaybillError('CountsMismatch');
   let wrong: string | undefined;
   let completes = endOf(end.state) === 'completed';
-  const recorded = await deps.runs.end(run, ({ counts, stored, batches, nothingNew }) => {
+  const recorded = await deps.runs.end(run, ({ counts, stored, batches, nothingNew }, failed) => {
     // The ledger then has all batches or none, and published rows are visible, whatever arrived too late to prevent it.
     const published = deps.grant().claims.tctx.steps.includes('publish') && batches > 0 && stored === batches;
     const state = published ? 'completed' : endOf(end.state);
@@ -30,7 +30,7 @@ export async function finalizeStep(
           : `${stored} of ${batches} batches are stored`));
     const outcome: RunOutcome = wrong
       ? { state: 'failed', counts, reason: { code: mismatch.code, message: mismatch.message } }
-      : { state, counts, ...(!completes && { reason: knownReason(end.reason) }) };
+      : { state, counts, ...(!completes && { reason: knownReason(end.reason, failed) }) };
     const audit = audited(deps, `run.${outcome.state}`, {
       ...counts,
       ...outcome.reason,

@@ -1,4 +1,5 @@
 import { type ErrorCode, errors } from '../domain/errors.ts';
+import type { FailedAttempt } from '../domain/runs/run.ts';
 import type { RunFacts, RunReason } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './dependencies.ts';
 import { audited, runOf } from './run.ts';
@@ -21,13 +22,14 @@ export async function resumeStep(deps: Dependencies): Promise<void> {
 }
 
 /**
- * The reason to record for a workflow’s reason: one of our codes with its public message. A client that drives a workflow by
- * hand chooses the arguments of its steps, and other users see the reason.
+ * The reason to record for a workflow’s reason: one of our codes. Its message is that of the recorded failed attempt, which may name the
+ * position of a record, else the code’s own. A client that drives a workflow by hand chooses the arguments of its steps, and
+ * other users see the reason.
  */
-export function knownReason(given: RunReason | undefined): RunReason {
+export function knownReason(given: RunReason | undefined, failed?: FailedAttempt): RunReason {
   const code: unknown = given?.code;
   const known = typeof code === 'string' && Object.hasOwn(errors, code) ? (code as ErrorCode) : 'Internal';
-  return { code: known, message: errors[known].message };
+  return { code: known, message: failed?.code === known ? failed.message : errors[known].message };
 }
 
 /** Names the missing definition, so that an operator can deploy it again. */

@@ -33,6 +33,18 @@ export const RunView = z.object({
   startedAt: z.iso.datetime().nullable(),
   endedAt: z.iso.datetime().nullable(),
   reason: z.object({ code: z.string(), message: z.string() }).optional(),
+  retrying: z
+    .object({
+      step: z.string(),
+      code: z.string(),
+      message: z.string(),
+      attempt: z.int().min(1).describe('The attempt that failed.'),
+      nextAttemptAt: z.iso.datetime(),
+    })
+    .optional()
+    .describe(
+      'Why an open run makes no progress: the last failed attempt of a step, and when it is retried.',
+    ),
   gate: z
     .enum(gates)
     .optional()

@@ -19,6 +19,7 @@ import { createLedger } from '../adapters/postgres/ledger/ledger.ts';
 import { createWatermarks } from '../adapters/postgres/ledger/watermarks.ts';
 import { createOutbox } from '../adapters/postgres/outbox.ts';
 import { watchRevocations } from '../adapters/postgres/rights/liveRevocations.ts';
+import { createFailedAttempts } from '../adapters/postgres/runs/failedAttempts.ts';
 import { createOpenRuns } from '../adapters/postgres/runs/openRuns.ts';
 import { createRunStates } from '../adapters/postgres/runs/runStates.ts';
 import { watchRuns } from '../adapters/postgres/runs/watchRuns.ts';
@@ -32,6 +33,7 @@ import {
   recheckGrant,
 } from '../adapters/temporal/activityInterceptor.ts';
 import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
+import { reportAttempts } from '../adapters/temporal/reportAttempts.ts';
 import { createTemporalSchedules } from '../adapters/temporal/temporalSchedules.ts';
 import { currentDelivery } from '../adapters/temporal/webhookDeliveryInterceptor.ts';
 import { createWebhookSender } from '../adapters/webhooks/sendWebhook.ts';
@@ -167,6 +169,7 @@ export async function startWorker(
     verifier,
     authorizer: createAuthorizer({ definitions, revocations, policy }),
     audit,
+    reports: reportAttempts(createFailedAttempts(tenants)),
   });
 
   // Not a single task is taken before it is known what was revoked.

@@ -20,6 +20,7 @@ import * as scheduleEvents from './migrations/0013_schedule_events.ts';
 import * as endedConsents from './migrations/0015_ended_consents.ts';
 import * as principals from './migrations/0016_principals.ts';
 import * as sourceVersions from './migrations/0016_source_versions.ts';
+import * as failedAttempts from './migrations/0017_failed_attempts.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -40,6 +41,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0015_ended_consents': endedConsents,
   '0016_principals': principals,
   '0016_source_versions': sourceVersions,
+  '0017_failed_attempts': failedAttempts,
 };
 
 /**

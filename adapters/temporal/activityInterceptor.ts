@@ -11,8 +11,10 @@ import { type AttemptInfo, asksNoPolicy, failedCheck } from '../../domain/grants
 import type { AuditLog } from '../../domain/ports/audit.ts';
 import type { Authorizer, StepDecision } from '../../domain/ports/authorizer.ts';
 import type { GrantVerifier } from '../../domain/ports/grants.ts';
+import type { RunRef } from '../../domain/runs/run.ts';
 import { activityFailureOf } from './activityFailure.ts';
 import { faultOf, grantOf, resetOf } from './grantHeader.ts';
+import type { AttemptReports } from './reportAttempts.ts';
 
 type AnyClaims = WorkflowGrantClaims | GrantClaims;
 
@@ -64,6 +66,8 @@ export interface Guard<Claims extends AnyClaims> {
   verifier: GrantVerifier<Claims>;
   authorizer: Authorizer<Claims>;
   audit: AuditLog;
+  /** Learns of failed attempts once the grant is verified, and of attempts that succeed. Default: nothing does. */
+  reports?: AttemptReports;
   /** Milliseconds since 1970. Default: the clock of this machine. */
   now?(): number;
 }
@@ -80,15 +84,23 @@ export function grantActivityInterceptor<Claims extends AnyClaims>(
   return {
     inbound: {
       async execute(input, next) {
-        const attempt = await begin(context, input.headers, guard).catch((error: unknown) => {
-          const known =
-            error instanceof WaybillError ? error : new WaybillError('Internal', { cause: error });
-          throw activityFailureOf(known, context);
-        });
+        const { reports } = guard;
+        let run: RunRef | undefined;
         try {
-          return await attempt.audited(() => attempts.run(attempt, () => next(input)));
+          const attempt = await begin(context, input.headers, guard, ({ tctx: { tenant, workflowId } }) => {
+            // A grant of another workflow must not write into the record of that one.
+            if (workflowId === context.info.workflowExecution?.workflowId)
+              run = { tenant, runId: workflowId };
+          }).catch((error: unknown) => {
+            throw error instanceof WaybillError ? error : new WaybillError('Internal', { cause: error });
+          });
+          const result = await attempt.audited(() => attempts.run(attempt, () => next(input)));
+          if (run) await reports?.succeeded(run, context);
+          return result;
         } catch (error) {
-          throw error instanceof WaybillError ? activityFailureOf(error, context) : error;
+          const failure = error instanceof WaybillError ? activityFailureOf(error, context) : error;
+          if (run) await reports?.failed(run, failure, context);
+          throw failure;
         }
       },
     },
@@ -99,10 +111,12 @@ async function begin<Claims extends AnyClaims>(
   context: Context,
   headers: Headers,
   guard: Guard<Claims>,
+  onVerified: (claims: Claims) => void,
 ): Promise<Attempt & { audited: Audited }> {
   const at = attemptInfoOf(context, faultOf(headers));
   const signed = grantOf(headers) ?? '';
   const grant = await auditing(guard, at)(() => identify(signed, guard));
+  onVerified(grant.claims);
   const audited = auditing(guard, at, grant);
   const ask = () => audited(() => admit(grant, at, guard));
   const attempt: Attempt & { audited: Audited } = {

@@ -31,6 +31,10 @@ export function outcomeText(run: Run): string {
 
 const tense: Partial<Record<State, string>> = { completed: 'in' };
 
+function retryingText({ step, code, message, attempt, nextAttemptAt }: NonNullable<Run['retrying']>): string {
+  return plain(`${step} failed ${attempt}×, again at ${localTime(nextAttemptAt)}: ${code}: ${message}`);
+}
+
 /** The two sums that every ended run satisfies, aligned below each other. Until then more is read than has come through. */
 export function countLines({ counts: c }: Pick<Run, 'counts'>): string[] {
   const wide = (...numbers: number[]) => Math.max(...numbers.map((n) => count(n).length));
@@ -84,6 +88,7 @@ function refusedLines({ counts }: Run, rejections: Rejections | undefined): stri
 export function runLines(run: Run, rejections: Rejections | undefined, now: number): string[] {
   const rows: [string, string][] = [
     ['state', stateText(run.state)],
+    ...(run.retrying ? [['retrying', retryingText(run.retrying)] as [string, string]] : []),
     ...(run.reason
       ? [['reason', plain(`${run.reason.code}: ${run.reason.message}`)] as [string, string]]
       : []),

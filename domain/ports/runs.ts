@@ -1,5 +1,5 @@
 import type { AuditEvent } from '../audit.ts';
-import type { Run, RunRef, RunState } from '../runs/run.ts';
+import type { FailedAttempt, Run, RunRef, RunState } from '../runs/run.ts';
 import type { RunFacts, RunOutcome, RunReason } from '../runs/runFacts.ts';
 import type { RunTotals } from './ledger.ts';
 
@@ -50,12 +50,15 @@ export interface RunStates {
   resume(run: RunRef, audit: AuditEvent): Promise<void>;
   /**
    * Ends the run, once. One transaction locks the run, counts what the ledger and the stages hold, asks `settle` for the outcome
-   * and records it, so that nothing can be stored between the count and the end. Later calls change nothing and resolve with the
+   * by these and the last failed attempt, and records it, so that nothing can be stored between the count and the end. Later calls change nothing and resolve with the
    * recorded outcome. Throws `RunNotFound`.
    */
   end(
     run: RunRef,
-    settle: (totals: RunTotals) => { outcome: RunOutcome; audit: AuditEvent },
+    settle: (
+      totals: RunTotals,
+      failed: FailedAttempt | undefined,
+    ) => { outcome: RunOutcome; audit: AuditEvent },
   ): Promise<RunOutcome>;
 }
 

@@ -83,6 +83,20 @@ export interface Run {
   startedAt: string | null;
   endedAt: string | null;
   reason?: { code: string; message: string };
+  /** The failed attempt whose retry it waits for. */
+  retrying?: FailedAttempt & { nextAttemptAt: string };
   /** The approval that it waits for. */
   approval?: string;
+}
+
+/** A failed attempt of a step. */
+export interface FailedAttempt {
+  step: string;
+  code: string;
+  /** Public. */
+  message: string;
+  /** From 1. */
+  attempt: number;
+  /** RFC 3339; `null`: Temporal does not retry it. */
+  nextAttemptAt: string | null;
 }

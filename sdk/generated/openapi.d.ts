@@ -1267,6 +1267,16 @@ export interface components {
                 code: string;
                 message: string;
             };
+            /** @description Why an open run makes no progress: the last failed attempt of a step, and when it is retried. */
+            retrying?: {
+                step: string;
+                code: string;
+                message: string;
+                /** @description The attempt that failed. */
+                attempt: number;
+                /** Format: date-time */
+                nextAttemptAt: string;
+            };
             /**
              * @description Before what it waits for people, where its definition says so; it may not have come there yet.
              * @enum {string}

@@ -10,6 +10,7 @@ import { auditValues, auditWhere } from '../audit.ts';
 import { calledBackBy, newDeliveryId, runEventSql } from '../deliveries/runEvent.ts';
 import { countRun } from '../ledger/runTotals.ts';
 import type { Tenants } from '../tenants.ts';
+import { findFailedAttempt } from './failedAttempts.ts';
 import { queryRun } from './queryRun.ts';
 import { factColumns } from './runFacts.ts';
 
@@ -98,7 +99,10 @@ export function createRunStates(tenants: Tenants, publicUrl?: string): RunStates
       return tenants.for(tenant, principal).transaction(async (client) => {
         const recorded = await lockRun(client, runId);
         if (recorded) return recorded;
-        const { outcome, audit } = settle(await countRun(client, runId));
+        const { outcome, audit } = settle(
+          await countRun(client, runId),
+          await findFailedAttempt(client, run),
+        );
         await recordEnd(client, runId, outcome, audit, base);
         return outcome;
       });

@@ -2,6 +2,7 @@ import { WaybillError } from '../../../domain/errors.ts';
 import type { Runs } from '../../../domain/ports/runs.ts';
 import { type Counts, type Run, zeroCounts } from '../../../domain/runs/run.ts';
 import type { Tenants } from '../tenants.ts';
+import { retryingSql } from './failedAttempts.ts';
 import { definitionOf } from './runFacts.ts';
 
 export async function findRun(tenants: Tenants, tenant: string, runId: string): Promise<Run | undefined> {
@@ -40,7 +41,8 @@ export const runColumns = `r.id, r.pipeline, r.state, r.tenant, r.requested_by, 
   r.created_at, r.started_at, r.ended_at,
   ${definitionOf('r.manifest')} AS definition,
   CASE WHEN r.state = 'awaiting-approval' THEN (SELECT a.id FROM waybill.approval a
-    WHERE a.tenant = r.tenant AND a.run_id = r.id AND a.state = 'pending') END AS approval`;
+    WHERE a.tenant = r.tenant AND a.run_id = r.id AND a.state = 'pending') END AS approval,
+  ${retryingSql} AS retrying`;
 
 /**
  * While a run goes on its counts are summed up: what the stages saw, and what the ledger says was stored.
@@ -72,8 +74,13 @@ export function runFromRow(row: any): Run {
     startedAt: row.started_at?.toISOString() ?? null,
     endedAt: row.ended_at?.toISOString() ?? null,
     ...(row.reason && { reason: row.reason }),
+    ...(row.retrying && { retrying: retryingOf(row.retrying) }),
     ...(row.approval && { approval: row.approval }),
   };
+}
+
+function retryingOf(retrying: NonNullable<Run['retrying']>): Run['retrying'] {
+  return { ...retrying, nextAttemptAt: new Date(retrying.nextAttemptAt).toISOString() };
 }
 
 function countsOf(known: Partial<Counts>): Counts {

@@ -86,6 +86,8 @@ const rowsOf = (tenant: string) => {
     INSERT INTO waybill.decision (id, tenant, approval_id, run_id, principal, by, vote, jws)
       VALUES ('dec-${tenant}', '${tenant}', 'apr-${tenant}', '${run}', 'prn_2', '{}', 'approve', 'jws');
     INSERT INTO waybill.sink_version (tenant, table_name, version) VALUES ('${tenant}', 'things', 1);
+    INSERT INTO waybill.failed_attempt (tenant, run_id, step, code, message, attempt)
+      VALUES ('${tenant}', '${run}', 'store', 'c', 'm', 1);
     INSERT INTO waybill.source_window (tenant, run_id, key, extent) VALUES ('${tenant}', '${run}', 'k', '{}');
     INSERT INTO waybill.watermark (tenant, pipeline, key, source, mark, run_id)
       VALUES ('${tenant}', 'things', 'k', '{}', '{}', '${run}');

@@ -11,7 +11,9 @@ import {
   type Guard,
   grantActivityInterceptor,
 } from '../../../adapters/temporal/activityInterceptor.ts';
+import type { AttemptReports } from '../../../adapters/temporal/reportAttempts.ts';
 import type { AuditEvent } from '../../../domain/audit.ts';
+import { WaybillError } from '../../../domain/errors.ts';
 import type { GrantClaims } from '../../../domain/grants/grant.ts';
 import { faultHeader, grantHeader } from '../../../domain/grants/grantHeader.ts';
 import type { Authorizer } from '../../../domain/ports/authorizer.ts';
@@ -151,6 +153,46 @@ describe('the check before every attempt of a step', () => {
       assert.equal(outcome, 'GrantMismatch', String(fault));
     }
     assert.ok(audited.every(({ actor, detail }) => actor?.id === 'prn_alice' && detail.fault));
+  });
+
+  it('reports a failed attempt of its own run, also one that its checks stop, and none of another run', async () => {
+    const reported: unknown[] = [];
+    const reports: AttemptReports = {
+      failed: async (run, error) => void reported.push([run, (error as ApplicationFailure).type]),
+      succeeded: async (run) => void reported.push([run, 'succeeded']),
+    };
+    const grant = await signed(claims);
+    const under = (
+      info: Partial<typeof attempt>,
+      guard: Partial<Guard<GrantClaims>>,
+      work = async () => {},
+    ) => {
+      const headers = { [grantHeader]: defaultPayloadConverter.toPayload(grant)! };
+      return new MockActivityEnvironment({ ...attempt, ...info })
+        .run(() => {
+          const { inbound } = grantActivityInterceptor(Context.current(), {
+            ...{ verifier, authorizer, audit: { append: async () => {} }, now: () => nowS * 1000, reports },
+            ...guard,
+          });
+          return inbound!.execute!({ args: [], headers }, work);
+        })
+        .catch(() => {});
+    };
+    const unavailable = () => {
+      throw new WaybillError('RevocationsUnavailable');
+    };
+    await under({}, {}, async () => {
+      throw new WaybillError('DatabaseUnavailable');
+    });
+    await under({}, { authorizer: { ...authorizer, isRevoked: unavailable } });
+    await under({}, {});
+    await under({ workflowExecution: { workflowId: 'orders-2', runId: 'run' } }, {});
+    const run = { tenant: claims.tctx.tenant, runId: claims.tctx.workflowId };
+    assert.deepEqual(reported, [
+      [run, 'DatabaseUnavailable'],
+      [run, 'RevocationsUnavailable'],
+      [run, 'succeeded'],
+    ]);
   });
 
   it('leaves the failures of an application as they are, and hides its own', async () => {
