@@ -16,10 +16,14 @@ export const errors = {
 
 export type ErrorCode = keyof typeof errors;
 
-/** A failure with a stable code. `detail` is private: it goes to the log, never into a response. */
+/**
+ * A failure with a stable code. `detail` is private: it goes to the log, never into a response. `publicDetail` ends the message,
+ * which runs and responses show: bounded, and without values of records.
+ */
 export class WaybillError extends Error {
   readonly code: ErrorCode;
   readonly detail: string | undefined;
+  readonly publicDetail: string | undefined;
   /** Public: the fields of the request that are wrong. */
   readonly issues: readonly Issue[] | undefined;
   /** How many there are, where `issues` are the first of many. */
@@ -33,6 +37,7 @@ export class WaybillError extends Error {
     code: ErrorCode,
     options: {
       detail?: string;
+      publicDetail?: string;
       issues?: readonly Issue[];
       issueCount?: number;
       denied?: Denied;
@@ -40,10 +45,14 @@ export class WaybillError extends Error {
       retryAfterMs?: number;
     } = {},
   ) {
-    super(errors[code].message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      messageOf(code, options.publicDetail),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.name = code;
     this.code = code;
-    this.detail = options.detail;
+    this.detail = options.detail ?? options.publicDetail;
+    this.publicDetail = options.publicDetail?.slice(0, publicDetailMax);
     this.issues = options.issues;
     this.issueCount = options.issueCount;
     this.denied = options.denied;
@@ -53,6 +62,13 @@ export class WaybillError extends Error {
   get retryable(): boolean {
     return errors[this.code].retryable;
   }
+}
+
+const publicDetailMax = 500;
+
+function messageOf(code: ErrorCode, publicDetail: string | undefined): string {
+  const { message } = errors[code];
+  return publicDetail ? `${message} ${publicDetail.slice(0, publicDetailMax)}` : message;
 }
 
 export interface Issue {

@@ -17,22 +17,29 @@ import { validateBatch } from '../engine/records/validateBatch.ts';
 /**
  * Runs a pipeline without Temporal, database or identity: the same code reads, validates and transforms as in a run,
  * and rows of one key are told apart as the sink tells them, on a table that is empty at first.
- * @param input the records as a caller would send them, or `{ bytes }` in the format of the source
+ * @param input the records as a caller would send them, or text or bytes in the format of the source
  * @param options.parameters as a caller would send them, default none
  *
  * Throws `ParametersInvalid`, `HeaderInvalid` (CSV) and `TransformFailed` as a run would end with them.
  */
 export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject, P extends z.ZodObject>(
   pipeline: Pipeline<I, O, P>,
-  input: readonly unknown[] | { bytes: Uint8Array | string },
+  input: readonly unknown[] | string | Uint8Array | { bytes: Uint8Array | string },
   options: { parameters?: Record<string, unknown> } = {},
 ): Promise<TestedRun<z.output<O>>> {
   const definition = prepareDefinition(pipeline);
+  const data = dataOf(input);
   const bytes = Buffer.from(
-    'bytes' in input ? input.bytes : input.map((r) => `${JSON.stringify(r)}\n`).join(''),
+    data ??
+      (input as unknown[])
+        .map(
+          (r) => `${JSON.stringify(r)}
+`,
+        )
+        .join(''),
   );
   const validated = await validate(
-    'bytes' in input ? definition : { ...definition, format: connectors.format(ndjson()) },
+    data !== undefined ? definition : { ...definition, format: connectors.format(ndjson()) },
     bytes,
   );
   const transformed = transformBatch(definition, options.parameters, validated.lines);
@@ -66,6 +73,17 @@ export interface TestedRun<Row> {
   /** What `skip` left out: the ordinal of the record, from 0, and the code. */
   filtered: { position: number; code: string }[];
   counts: Counts;
+}
+
+/** `undefined` for records. Throws `TypeError` for anything else. */
+function dataOf(input: unknown): string | Uint8Array | undefined {
+  if (typeof input === 'string' || input instanceof Uint8Array) return input;
+  if (Array.isArray(input)) return undefined;
+  const { bytes } = (input ?? {}) as { bytes?: unknown };
+  if (typeof bytes === 'string' || bytes instanceof Uint8Array) return bytes;
+  throw new TypeError(
+    'testPipeline takes an array of records, or text or bytes in the format of the source.',
+  );
 }
 
 async function validate(definition: PreparedDefinition, bytes: Buffer) {

@@ -10,6 +10,7 @@ export function textLayout(
   return {
     access: 'stream',
     ignoredStart: byteOrderMark,
+    mistakenFor,
     boundaries,
     // One byte more than the empty line has: its newline.
     isBlank: (bytes, start, end) => isEmptyLine(bytes, start, bytes[end - 1] === 0x0a ? end - 1 : end),
@@ -19,6 +20,15 @@ export function textLayout(
 
 /** U+FEFF says nothing in UTF-8, but many tools write it. */
 const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
+
+/** Compressed data and web pages, such as those of a login, come where text was expected. */
+function mistakenFor(head: Uint8Array): string | undefined {
+  const text = Buffer.from(head).toString('latin1');
+  if (/^\s*<(!doctype\s+html|html|head|body)[\s>]/i.test(text)) return 'HTML';
+  if (text.startsWith('\x1f\x8b')) return 'gzip';
+  if (text.startsWith('\x28\xb5\x2f\xfd')) return 'zstd';
+  return text.startsWith('PK\x03\x04') ? 'ZIP' : undefined;
+}
 
 /** Visits the records of a batch, each as text; `undefined` where it is not valid UTF-8. */
 export function readText(

@@ -55,6 +55,8 @@ export interface StreamLayout {
   readonly access: 'stream';
   /** Bytes that mean nothing where they are the first of the source, such as a byte-order mark. */
   readonly ignoredStart?: Uint8Array;
+  /** What the first bytes of a source are instead, where they plainly are another format: `HTML`. */
+  mistakenFor?(head: Uint8Array): string | undefined;
   boundaries(): Boundaries;
   /** Whether bytes that `boundaries` found hold no record, such as an empty line or the end of an array. */
   isBlank(bytes: Uint8Array, start: number, end: number): boolean;

@@ -25,10 +25,21 @@ export const runErrors = {
     retryable: false,
     message: 'Waybill may not read this source. Use a source that the configuration allows.',
   },
+  SourceRejected: {
+    status: 422,
+    retryable: false,
+    message: 'The source rejected the request. Check its URL and who may read it, then start a new run.',
+  },
+  FormatMismatch: {
+    status: 422,
+    retryable: false,
+    message: 'The data is not of the format that the pipeline declares. Send or name data of that format.',
+  },
   SourceChanged: {
     status: 422,
     retryable: false,
-    message: 'The source changed while it was read, or since the last run. Start a new run.',
+    message:
+      'The source is not the one that was read before. Start a new run; if a growing file was replaced, restore it or raise the version of the pipeline.',
   },
   SourceEmpty: { status: 422, retryable: false, message: 'The source holds no data. Check its path or URL.' },
   CallbackFailed: {
@@ -76,6 +87,11 @@ export const runErrors = {
     status: 500,
     retryable: false,
     message: 'The transform threw on a record. Correct the transform.',
+  },
+  TransformTimedOut: {
+    status: 500,
+    retryable: false,
+    message: 'The code of the pipeline did not end in time. Look for a loop that does not end.',
   },
   CountsMismatch: {
     status: 500,

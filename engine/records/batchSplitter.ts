@@ -214,5 +214,5 @@ const blankBytesMax = 64;
 const noBytes = Buffer.alloc(0);
 
 function invalid(message: string): WaybillError {
-  return new WaybillError('HeaderInvalid', { detail: message, issues: [{ path: 'header', message }] });
+  return new WaybillError('HeaderInvalid', { publicDetail: message, issues: [{ path: 'header', message }] });
 }

@@ -11,7 +11,14 @@ export function describeIssue(
     const at = [...path, issue.keys[0] ?? ''];
     return { code: 'UnknownField', path: pathText(at), message: rejections.UnknownField };
   }
-  const message = repeats(issue.message, valueAt(record, path)) ? rejections.SchemaMismatch : issue.message;
+  const value = valueAt(record, path);
+  // The messages of zod say that a value is wrong; the author’s own ones stay.
+  const missing = value === undefined && path.length > 0 && issue.message.startsWith('Invalid ');
+  const message = missing
+    ? 'The field is missing.'
+    : repeats(issue.message, value)
+      ? rejections.SchemaMismatch
+      : issue.message;
   return { code: 'SchemaMismatch', path: pathText(path), message: message.slice(0, messageMax) };
 }
 

@@ -1,5 +1,6 @@
 import { connectors } from '../../connectors/index.ts';
 import type { FileLayout, Format, RandomAccess, StreamLayout } from '../../domain/connectors/formatKind.ts';
+import { WaybillError } from '../../domain/errors.ts';
 import type { Limits } from '../../domain/pipelines/manifest.ts';
 import type { ObjectScope, ObjectStore, ObjectWriter } from '../../domain/ports/objects.ts';
 import type { Receiver } from '../../domain/ports/receiver.ts';
@@ -21,7 +22,7 @@ export function createReceiver(objects: ObjectStore): Receiver {
       const start = after ? await positionAfter(objects, scope, format, after) : { ...beginning, ...growing };
       const splitter = new BatchSplitter(layout, limits, start);
       const chunks =
-        start.firstByte === 0 ? withoutStart(buffers(unpacked), layout, splitter) : buffers(unpacked);
+        start.firstByte === 0 ? fromStart(buffers(unpacked), layout, splitter) : buffers(unpacked);
       yield* kept(objects, scope, splitStream(chunks, splitter, growing !== undefined));
     },
   };
@@ -143,25 +144,46 @@ async function* buffers(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer
   }
 }
 
-/** Leaves out bytes that mean nothing at the very start, such as a byte-order mark. */
-async function* withoutStart(
+/** So many first bytes show whether the data is of another format. */
+const headBytes = 64;
+
+/**
+ * Checks the first bytes and leaves out those that mean nothing, such as a byte-order mark. Nothing waits for more
+ * than the length of that mark. Throws `FormatMismatch`.
+ */
+async function* fromStart(
   chunks: AsyncGenerator<Buffer, void, void>,
-  { ignoredStart: mark = new Uint8Array() }: StreamLayout,
+  layout: StreamLayout,
   splitter: BatchSplitter,
 ): AsyncGenerator<Buffer, void, void> {
-  let head: Buffer | undefined = Buffer.alloc(0);
+  const mark = layout.ignoredStart ?? new Uint8Array();
+  let head = Buffer.alloc(0);
+  let begun = false;
   for await (const chunk of chunks) {
-    if (!head) {
+    if (begun && head.length >= headBytes) {
       yield chunk;
       continue;
     }
     head = Buffer.concat([head, chunk]);
+    if (begun) {
+      checkStart(head, layout);
+      yield chunk;
+      continue;
+    }
     if (head.length < mark.length && head.equals(mark.subarray(0, head.length))) continue;
     const marked: boolean = mark.length > 0 && head.subarray(0, mark.length).equals(mark);
-    if (marked) splitter.skip(mark.length);
-    const rest: Buffer = marked ? head.subarray(mark.length) : head;
-    head = undefined;
-    if (rest.length > 0) yield rest;
+    if (marked) {
+      splitter.skip(mark.length);
+      head = head.subarray(mark.length);
+    }
+    begun = true;
+    checkStart(head, layout);
+    if (head.length > 0) yield head;
   }
-  if (head && head.length > 0) yield head;
+  if (!begun && head.length > 0) yield head;
+}
+
+function checkStart(head: Buffer, layout: StreamLayout): void {
+  const other = layout.mistakenFor?.(head);
+  if (other) throw new WaybillError('FormatMismatch', { publicDetail: `The data is ${other}.` });
 }

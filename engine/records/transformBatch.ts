@@ -5,6 +5,7 @@ import { applyTransform, type TransformOutcome } from '../../domain/pipelines/ap
 import type { StageResult } from '../../domain/ports/compute.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import type { RecordRejection, Rejection } from '../../domain/runs/rejection.ts';
+import { codeFailure, type Progress } from './codeFailure.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { eachLine } from './eachLine.ts';
 
@@ -13,7 +14,12 @@ import { eachLine } from './eachLine.ts';
  * sink, `null` for NULL. A record whose rows the table could not take is refused as a whole.
  * Throws `TransformFailed` where the pipeline’s code throws, `ParametersInvalid` where the parameters do not fit.
  */
-export function transformBatch(definition: PreparedDefinition, sent: unknown, bytes: Buffer): StageResult {
+export function transformBatch(
+  definition: PreparedDefinition,
+  sent: unknown,
+  bytes: Buffer,
+  progress?: Progress,
+): StageResult {
   const { pipeline, codec } = definition;
   const parameters = parseParameters(definition, sent);
   const rejected: Rejection[] = [];
@@ -22,7 +28,9 @@ export function transformBatch(definition: PreparedDefinition, sent: unknown, by
 
   eachLine(bytes, ([position, line, byteOffset, byteLength, value]) => {
     const place = { position, line, byteOffset, byteLength };
-    const outcome = guarded(position, () => applyTransform(pipeline, codec.restore(value), parameters));
+    progress?.set([position, line]);
+    const record = codec.restore(value);
+    const outcome = transformOne(place, record, () => applyTransform(pipeline, record, parameters));
     if (outcome.kind === 'filtered') {
       counts.filtered++;
       return;
@@ -44,6 +52,18 @@ export function transformBatch(definition: PreparedDefinition, sent: unknown, by
 
 const messageMax = 500;
 
+function transformOne(
+  place: { position: number; line: number },
+  record: unknown,
+  work: () => TransformOutcome,
+): TransformOutcome {
+  try {
+    return work();
+  } catch (cause) {
+    throw codeFailure('The transform', place, cause, record);
+  }
+}
+
 /** JSON texts of the rows, or why one of them cannot be kept: then none is. */
 function writeRows({ encoder }: PreparedDefinition, rows: readonly unknown[]): string[] | RecordRejection {
   const written: string[] = [];
@@ -64,15 +84,6 @@ function parseParameters({ pipeline }: PreparedDefinition, sent: unknown): unkno
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues.map((i) => ({ path: i.path.join('.'), message: i.message }));
   throw new WaybillError('ParametersInvalid', { issues });
-}
-
-function guarded(position: number, work: () => TransformOutcome): TransformOutcome {
-  try {
-    return work();
-  } catch (cause) {
-    const detail = `position ${position}: ${cause instanceof Error ? cause.message : String(cause)}`;
-    throw new WaybillError('TransformFailed', { detail, cause });
-  }
 }
 
 /** Encodes the rows of a batch for its sink. */

@@ -9,6 +9,7 @@ import {
   type RejectionCode,
   rejections,
 } from '../../domain/runs/rejection.ts';
+import { codeFailure, type Progress } from './codeFailure.ts';
 import { CursorMaximum } from './cursorMaximum.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { describeIssue } from './describeIssue.ts';
@@ -22,6 +23,7 @@ export async function validateBatch(
   definition: PreparedDefinition,
   batch: Batch,
   bytes: Buffer,
+  progress?: Progress,
 ): Promise<StageResult> {
   const { format, cursor } = definition;
   const { input } = definition.pipeline;
@@ -51,17 +53,17 @@ export async function validateBatch(
     rejected.push({ position, line: at as number, byteOffset, byteLength: end - start, ...why });
   }
 
-  try {
-    await format.read(batch, bytes, (start, end, at, record) => {
+  await format.read(batch, bytes, (start, end, at, record) => {
+    const place = { position: batch.firstRecord + records, line: at as number };
+    progress?.set([place.position, place.line]);
+    try {
       check(start, end, at, record);
-      records++;
-    });
-  } catch (cause) {
-    // What a check or a transform inside the schema throws is a mistake in the pipeline, not in the record.
-    const message = cause instanceof Error ? cause.message : String(cause);
-    const detail = `the input schema threw at position ${batch.firstRecord + records}: ${message}`;
-    throw new WaybillError('TransformFailed', { detail, cause });
-  }
+    } catch (cause) {
+      // What a check or a transform inside the schema throws is a mistake in the pipeline, not in the record.
+      throw codeFailure('The input schema', place, cause, record);
+    }
+    records++;
+  });
   if (records !== batch.records) {
     throw new WaybillError('BatchCorrupt', { detail: `${records} records, not ${batch.records}` });
   }

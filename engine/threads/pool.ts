@@ -3,6 +3,7 @@ import { WaybillError } from '../../domain/errors.ts';
 import type { Compute, StageResult } from '../../domain/ports/compute.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import { Semaphore } from '../../domain/semaphore.ts';
+import { describePlace } from '../records/codeFailure.ts';
 import type { Answer, Task } from './thread.ts';
 
 export interface ComputePool extends Compute {
@@ -14,7 +15,7 @@ export interface ComputePool extends Compute {
  * Work on records, in threads that are started when needed and ended when idle.
  *
  * A thread that dies (out of memory, `process.exit` in a pipeline) or does not end in time takes only its task with
- * it, as `TransformFailed`: the same bytes would end the next thread too. A thread that still holds an older version
+ * it, as `TransformFailed` or `TransformTimedOut`: the same bytes would end the next thread too. A thread that still holds an older version
  * of a module is replaced, for code once imported stays.
  *
  * @param options.threadsMax default 1: a worker has two or more processes beside it
@@ -32,7 +33,8 @@ export function createComputePool(
   async function compute<R extends StageResult | EncodedRows>(task: Task, signal?: AbortSignal): Promise<R> {
     // A loaded pipeline also satisfies the reference, but its schemas cannot be sent.
     const { modulePath, digest } = task.definition;
-    const sent = { ...task, definition: { modulePath, digest } };
+    const progress = new Float64Array(new SharedArrayBuffer(16));
+    const sent = { ...task, definition: { modulePath, digest }, progress };
     const giveBack = await turns.take(signal);
     try {
       const used = threads;
@@ -47,8 +49,12 @@ export function createComputePool(
       if (answer.outcome === 'done') return answer.result as R;
       if (answer.outcome === 'stale')
         throw new WaybillError('DefinitionUnavailable', { detail: 'changed twice' });
-      const { code, detail, issues } = answer;
-      throw new WaybillError(code, { ...(detail && { detail }), ...(issues && { issues }) });
+      const { code, detail, publicDetail, issues } = answer;
+      throw new WaybillError(code, {
+        ...(detail && { detail }),
+        ...(publicDetail && { publicDetail }),
+        ...(issues && { issues }),
+      });
     } finally {
       giveBack();
     }
@@ -88,7 +94,18 @@ async function ask(
     return await threads.run(task, { signal: signal ? AbortSignal.any([signal, late]) : late });
   } catch (cause) {
     signal?.throwIfAborted();
-    const detail = late.aborted ? `${task.kind} took longer than ${taskMs} ms` : `the thread died: ${cause}`;
-    throw new WaybillError('TransformFailed', { detail, cause });
+    const [position = 0, line = 0] = task.progress ?? [];
+    // Lines count from 1: before the first record there is no place to name.
+    const where = line > 0 ? ` at ${describePlace({ position, line })}` : '';
+    throw late.aborted
+      ? new WaybillError('TransformTimedOut', {
+          publicDetail: `Step ${task.kind} stopped after ${taskMs / 1000} s${where}.`,
+          cause,
+        })
+      : new WaybillError('TransformFailed', {
+          detail: `the thread died: ${cause}`,
+          publicDetail: `The thread of step ${task.kind} ended${where}: it ran out of memory or exited.`,
+          cause,
+        });
   }
 }

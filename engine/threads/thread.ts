@@ -5,11 +5,12 @@ import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import type { DefinitionRef, StageResult } from '../../domain/ports/compute.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
+import type { Progress } from '../records/codeFailure.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
 import { encodeBatch, transformBatch } from '../records/transformBatch.ts';
 import { validateBatch } from '../records/validateBatch.ts';
 
-export type Task = { definition: DefinitionRef; bytes: Uint8Array } & (
+export type Task = { definition: DefinitionRef; bytes: Uint8Array; progress?: Progress } & (
   | { kind: 'validate'; batch: Batch }
   | { kind: 'transform'; parameters: unknown }
   | { kind: 'encode' }
@@ -24,6 +25,7 @@ export type Answer =
       outcome: 'failed';
       code: ErrorCode;
       detail?: string | undefined;
+      publicDetail?: string | undefined;
       issues?: readonly Issue[] | undefined;
     };
 
@@ -39,8 +41,8 @@ export default async function run(task: Task): Promise<Answer> {
     if (task.kind === 'encode') return { outcome: 'done', result: encodeBatch(definition, bytes) };
     const result =
       task.kind === 'validate'
-        ? await validateBatch(definition, task.batch, bytes)
-        : transformBatch(definition, task.parameters, bytes);
+        ? await validateBatch(definition, task.batch, bytes, task.progress)
+        : transformBatch(definition, task.parameters, bytes, task.progress);
     return handOver({ outcome: 'done', result }, result.bytes);
   } catch (error) {
     return failed(error);
@@ -67,7 +69,13 @@ function handOver(answer: Answer, bytes: Uint8Array): Answer {
 
 function failed(error: unknown): Answer {
   if (error instanceof WaybillError) {
-    return { outcome: 'failed', code: error.code, detail: error.detail, issues: error.issues };
+    return {
+      outcome: 'failed',
+      code: error.code,
+      detail: error.detail,
+      publicDetail: error.publicDetail,
+      issues: error.issues,
+    };
   }
   const detail = error instanceof Error ? error.message : String(error);
   return {

@@ -222,8 +222,8 @@ describe('URLs', () => {
     await assert.rejects(sources.open(at('/'), { fromByte: 2, version: '"1"' }), { code: 'SourceChanged' });
   });
 
-  test('an error of the server, a broken body and a compressed answer are unavailable', async () => {
-    for (const status of [404, 500, 206, 304]) {
+  test('an error of the server and a broken body are unavailable; an encoding that was not requested is rejected', async () => {
+    for (const status of [408, 425, 429, 500, 503, 206, 304]) {
       const sources = setUp((_, response) => response.writeHead(status).end());
       await assert.rejects(sources.open(at('/')), { code: 'SourceUnavailable' });
     }
@@ -233,7 +233,18 @@ describe('URLs', () => {
     });
     await assert.rejects(readAll(broken, at('/')), { code: 'SourceUnavailable' });
     const zipped = setUp((_, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end('x'));
-    await assert.rejects(zipped.open(at('/')), { code: 'SourceUnavailable' });
+    await assert.rejects(zipped.open(at('/')), {
+      code: 'SourceRejected',
+      publicDetail: 'It answered with the content encoding gzip, which was not requested.',
+    });
+  });
+
+  test('a status that no retry changes is a rejection, which names it', async () => {
+    for (const status of [400, 401, 403, 404, 410, 416, 451]) {
+      const sources = setUp((_, response) => response.writeHead(status).end());
+      const rejected = { code: 'SourceRejected', publicDetail: `It answered ${status}.` };
+      await assert.rejects(sources.open(at('/')), rejected);
+    }
   });
 
   test('an aborted read ends with the reason', async () => {
@@ -443,10 +454,10 @@ describe('a URL that is read as the caller', () => {
     answers = { 'a/': (_, response) => response.writeHead(401).end() };
     seen.length = 0;
     given = ['t4', 't5', 't6'];
-    await assert.rejects(read(), { code: 'SourceUnavailable' });
+    await assert.rejects(read(), { code: 'SourceRejected' });
     assert.deepEqual(sent(), ['a/ Bearer t4', 'a/ Bearer t5']);
     seen.length = 0;
-    await assert.rejects(read({}), { code: 'SourceUnavailable' });
+    await assert.rejects(read({}), { code: 'SourceRejected' });
     assert.equal(seen.length, 1);
   });
 

@@ -67,6 +67,21 @@ async function grow(
 const texts = (batches: Received[]) => batches.map((b) => b.bytes.toString());
 
 describe('receiver', () => {
+  it('says at once that the data is plainly of another format', async () => {
+    const pages = ['<!DOCTYPE html><p>Sign in</p>', '\n<html lang="en">', '\ufeff<HTML>\n'];
+    const cases: [string, Buffer][] = [
+      ...pages.map((page): [string, Buffer] => ['HTML', Buffer.from(page)]),
+      ['gzip', Buffer.from([0x1f, 0x8b, 8, 0, 0x0a])],
+      ['ZIP', Buffer.from('PK\x03\x04\n')],
+    ];
+    for (const format of [ndjson, csv])
+      for (const [other, bytes] of cases)
+        await assert.rejects(receive(format, [bytes]), {
+          code: 'FormatMismatch',
+          publicDetail: `The data is ${other}.`,
+        });
+  });
+
   it('leaves what is not complete of a growing file for the next time, and reads on there', async () => {
     const text = '\ufeffid,name\r\n1,"a\nb"\r\n2,c\r\n3,"d"\r\n4,last\r\n';
     const bytes = Buffer.from(text);

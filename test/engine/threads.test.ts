@@ -66,11 +66,11 @@ describe('threads', () => {
     assert.ok(bytes.length > 0 && valid.bytes.length > 0 && rows.bytes.length > 0);
   });
 
-  it('carry an error with its code and detail', async () => {
+  it('carry an error with its code and its place', async () => {
     const definition = await define('throwing', `throw new Error('broken');`);
     await assert.rejects(pool.transform({ definition, parameters: {}, bytes: line() }), {
       code: 'TransformFailed',
-      detail: 'position 0: broken',
+      publicDetail: 'The transform threw Error: broken (position 0, line 1).',
     });
   });
 
@@ -93,7 +93,8 @@ describe('threads', () => {
     const impatient = createComputePool({ taskMs: 3_000 });
     const definition = await define('endless', 'for (;;);');
     await assert.rejects(impatient.transform({ definition, parameters: {}, bytes: line() }), {
-      code: 'TransformFailed',
+      code: 'TransformTimedOut',
+      publicDetail: 'Step transform stopped after 3 s at position 0, line 1.',
     });
     await impatient.close();
   });

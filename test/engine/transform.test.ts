@@ -106,7 +106,7 @@ describe('transform', () => {
   it('fails the run where the code of the pipeline throws, naming the position', async () => {
     await assert.rejects(run(acting, [{ id: 1 }, { id: 2, act: 'throw' }]), {
       code: 'TransformFailed',
-      detail: 'position 1: broken',
+      publicDetail: 'The transform threw Error: broken (position 1, line 2).',
     });
   });
 

@@ -153,6 +153,20 @@ describe('validation of NDJSON', () => {
     assert.equal((await shown('{"id":1,"kind":{"a":1,"b":"x"}}'))[0], 'SchemaMismatch');
   });
 
+  it('says that a required field is missing, of whatever type it is', async () => {
+    const types = [z.string(), z.enum(['a', 'b']), z.literal('a'), z.int(), z.strictObject({ a: z.int() })];
+    for (const type of [...types, z.union([z.string(), z.int()]), z.array(z.int()), z.iso.date()]) {
+      const bytes = Buffer.from('{}');
+      const { rejections } = await validateBatch(
+        prepare(z.strictObject({ x: type })),
+        batchOf(bytes, 1),
+        bytes,
+      );
+      const { code, path, message } = rejections[0]!;
+      assert.deepEqual([code, path, message], ['SchemaMismatch', 'x', 'The field is missing.']);
+    }
+  });
+
   it('passes the text of a record on where the schema changes nothing, else what it made of it', async () => {
     const bytes = Buffer.from('{"id": 1}\n\n{"name":"\u00e9","id":2}');
     const kept = await validateBatch(prepare(Item), batchOf(bytes, 2), bytes);

@@ -149,4 +149,15 @@ describe('testPipeline', () => {
     });
     await assert.rejects(testPipeline(throwing, [{ id: 'a' }]), { code: 'TransformFailed' });
   });
+
+  test('takes text and bytes in the format of the source, and names what it takes', async () => {
+    const lines = '{"id":"a"}\n{"id":"b"}\n';
+    for (const input of [lines, Buffer.from(lines), { bytes: lines }])
+      assert.equal((await testPipeline(plain, input)).counts.read, 2);
+    for (const input of [undefined, 7, { records: [] }])
+      await assert.rejects(
+        testPipeline(plain, input as never),
+        /takes an array of records, or text or bytes/,
+      );
+  });
 });

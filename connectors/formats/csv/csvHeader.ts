@@ -25,5 +25,5 @@ export function readHeader(record: Buffer, delimiter: string): readonly string[]
 }
 
 export function invalid(message: string): WaybillError {
-  return new WaybillError('HeaderInvalid', { detail: message, issues: [{ path: 'header', message }] });
+  return new WaybillError('HeaderInvalid', { publicDetail: message, issues: [{ path: 'header', message }] });
 }

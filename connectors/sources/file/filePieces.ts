@@ -18,7 +18,9 @@ export async function extentOf(
   for (const piece of known) {
     const read = await digestOf(handle, piece);
     if (read?.digest !== piece.digest)
-      throw new WaybillError('SourceChanged', { detail: `bytes from ${piece.firstByte} on are others` });
+      throw new WaybillError('SourceChanged', {
+        publicDetail: `The bytes of the file from ${piece.firstByte} on are not those that an earlier run read.`,
+      });
     lines.push(read.lines);
   }
   const head = { firstByte: 0, sizeBytes: Math.min(sizeBytes, headBytesMax) };

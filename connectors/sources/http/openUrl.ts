@@ -136,13 +136,15 @@ function answer(response: Dispatcher.ResponseData, agent: Agent, options: OpenOp
   const range = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(String(headers['content-range'] ?? ''));
   const atEnd = statusCode === 416 && fromByte > 0 && range?.[3] === String(fromByte);
   const nothing = statusCode === 204;
-  if (statusCode !== 200 && statusCode !== 206 && !nothing && !atEnd)
-    throw unavailable(`answered ${statusCode}`);
+  if (statusCode !== 200 && statusCode !== 206 && !nothing && !atEnd) throw statusError(statusCode, fromByte);
   // Less than the rest would be taken for all of it.
   const isRest = Number(range?.[1]) === fromByte && Number(range?.[2]) + 1 === Number(range?.[3]);
-  if (statusCode === 206 && !isRest) throw unavailable('answered another range');
+  if (statusCode === 206 && !isRest)
+    throw unavailable('It answered with another range than the one requested.');
   if (!['identity', ''].includes(String(headers['content-encoding'] ?? ''))) {
-    throw unavailable('answered in an encoding that was not asked for');
+    throw rejected(
+      `It answered with the content encoding ${headers['content-encoding']}, which was not requested.`,
+    );
   }
   const version = versionOf(headers, statusCode === 200 ? String(headers['content-length']) : range?.[3]);
   if (options.version != null && options.version !== version) throw new WaybillError('SourceChanged');
@@ -195,6 +197,21 @@ function failure(error: unknown, signal: AbortSignal | undefined): unknown {
   return new WaybillError('SourceUnavailable', { cause: error });
 }
 
-function unavailable(detail: string): WaybillError {
-  return new WaybillError('SourceUnavailable', { detail });
+/** Of all 4xx only these may pass by themselves: too slow, too early, too many. */
+const passing: readonly number[] = [408, 425, 429];
+
+function statusError(statusCode: number, fromByte: number): WaybillError {
+  // What is left of the source begins behind its end.
+  if (statusCode === 416 && fromByte > 0) return new WaybillError('SourceChanged');
+  if (statusCode < 400 || statusCode > 499 || passing.includes(statusCode))
+    return unavailable(`It answered ${statusCode}.`);
+  return rejected(`It answered ${statusCode}.`);
+}
+
+function rejected(publicDetail: string): WaybillError {
+  return new WaybillError('SourceRejected', { publicDetail });
+}
+
+function unavailable(publicDetail: string): WaybillError {
+  return new WaybillError('SourceUnavailable', { publicDetail });
 }
