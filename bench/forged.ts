@@ -8,7 +8,7 @@ import type { Figure } from './main.ts';
 const lanes = 12;
 
 /**
- * Every forged grant that the tests know, each in a run that somebody starts in Temporal by hand. An effect is a table, or the
+ * Every forged grant that the tests know, each in a run that is started in Temporal by hand. An effect is a table, or the
  * folder of objects, in which anything has come, gone or changed.
  */
 export async function forged(stack: DevStack): Promise<Figure[]> {

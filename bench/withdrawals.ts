@@ -15,7 +15,7 @@ const goalMs = 10_000;
 /** A batch comes this often, so that there is a next task at any moment. */
 const batchEveryMs = 50;
 
-/** What becomes of a right that is withdrawn, or that nobody ever had, against one embedded stack. */
+/** What becomes of a right that is revoked, or was never given, against one embedded stack. */
 export async function withdrawals(): Promise<Figure[]> {
   const feed = await serveHeldFeed();
   const stack = await startDevStack({

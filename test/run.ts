@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { sharedServerVariable, shareServer } from './support/stack.ts';
 
 /*
- * `npm test [-- PART …]` runs every test file whose path holds each PART in a process of its own, against one PostgreSQL
+ * `npm test [-- PART …]` runs every test file with each PART in its path in a process of its own, against one PostgreSQL
  * server with a database for each file. `npm run test:quick` runs what needs no server. Both end with the ten slowest
  * files and one plain line that counts.
  */

@@ -114,7 +114,7 @@ const vagueWords =
  * How many vague words, files in import circles, names exported twice and files under 25 lines are left. These numbers
  * only go down; `code` is every folder that is not named.
  */
-const vagueWordsLeft: Record<string, number> = { code: 770, docs: 285, test: 412, bench: 28, examples: 14 };
+const vagueWordsLeft: Record<string, number> = { code: 450, docs: 155, test: 302 };
 const areaOf = (file: string) =>
   folderOf(file) in vagueWordsLeft ? folderOf(file) : file.endsWith('.md') ? 'docs' : 'code';
 const filesInCirclesLeft: Record<string, number> = {

@@ -11,7 +11,7 @@ const withinMs = 4_000;
 
 /**
  * Runs that wait for people, each of which is approved by one, rejected by another, cancelled and left to its deadline, all at about
- * the same moment, in any order. Resolves with each that did not come to exactly one end, or whose rows are not what its end says.
+ * the same moment, in any order. Resolves with each race that did not come to exactly one end, or has rows other than its end says.
  */
 export async function raceDecisions(
   stack: DevStack,
@@ -85,7 +85,7 @@ const ends: Readonly<Record<string, { approvals: readonly string[]; rows: number
   RunCancelled: { approvals: ['cancelled', 'approved', 'rejected', 'expired'], rows: 0 },
 };
 
-/** The last approval of each run is judged; where another run was published meanwhile, there are void ones before it. */
+/** The last approval of each run is judged; where another run was published in between, there are void ones before it. */
 async function judge(database: pg.Pool, races: number): Promise<string[]> {
   const { rows } = await database.query(`
     SELECT r.id, coalesce(r.reason->>'code', r.state) AS run, a.state AS approval,
@@ -119,7 +119,7 @@ async function judge(database: pg.Pool, races: number): Promise<string[]> {
     if (!right) violations.push(JSON.stringify(one));
   }
   const outcomes = [...seen].sort(([, a], [, b]) => b - a).map(([what, n]) => `${n} × ${what}`);
-  return [...violations, `(${rows.length} races, ${askedAnew} asked anew: ${outcomes.join('; ')})`];
+  return [...violations, `(${rows.length} races, ${askedAnew} asked again: ${outcomes.join('; ')})`];
 }
 
 /**
@@ -182,7 +182,7 @@ export async function killBeforePublish(stack: DevStack, rows: number): Promise<
     ...same('rows', stored, rows),
     ...same('keys', published.keys, rows),
     ...same('times published', published.times, 1),
-    `(${rows} rows published once; killed meanwhile: ${killed.join(', ')})`,
+    `(${rows} rows published once; killed during that: ${killed.join(', ')})`,
   ];
 }
 

@@ -143,7 +143,7 @@ function killWhile(
         kill(all.filter((_, i) => i === Math.floor(Math.random() * all.length)));
         continue;
       }
-      // Every worker at once, for nobody knows which of them has just committed.
+      // Every worker at once, because the harness cannot know which of them has just committed.
       const rang = new Promise<boolean>((resolve) => {
         committed = () => resolve(true);
       });

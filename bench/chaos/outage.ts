@@ -13,7 +13,7 @@ export interface Scene {
 }
 
 export interface Outage {
-  /** What is away: PostgreSQL, killed; PostgreSQL, which neither answers nor hangs up; the policy, which nobody can read. */
+  /** What is away: PostgreSQL, killed; PostgreSQL, which neither answers nor hangs up; the policy, which no process can read. */
   of: keyof typeof absences;
   forMs: number;
   /** How much is in flight. */
@@ -22,7 +22,7 @@ export interface Outage {
 
 /** Of each feed; a batch has ten. */
 const feedRecords = 60;
-/** After this long nobody may still decide by what was known before. */
+/** After this long no process may decide by what it knew before. */
 const knownForMs = 15_000;
 
 /**

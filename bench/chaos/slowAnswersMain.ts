@@ -4,7 +4,7 @@ import { workerFromEnvironment } from '../../workers/main.ts';
 
 /*
  * A worker that dawdles between the commit of a batch and telling Temporal of it, so that a kill at that moment is
- * certain to hit. With `unguarded` its ledger also always looks empty, and a batch whose answer was lost is stored again:
+ * certain to hit. With `unguarded` its ledger also always looks empty, and a batch is stored again where its answer was lost:
  * the control, which shows that the check would notice.
  */
 const [databaseUrl, guard] = process.argv.slice(2);

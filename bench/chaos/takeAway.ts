@@ -5,7 +5,7 @@ import { connectPatiently } from './connectPatiently.ts';
 
 /** Something that is away, until `end`. */
 export interface Absence {
-  /** What the tasks have brought about so far, as far as anybody can look. */
+  /** What the tasks have brought about so far, as far as a test can see. */
   progress(): Promise<string>;
   /** What is not as it has to be while it is away. */
   stillAway(): Promise<string[]>;
@@ -14,7 +14,7 @@ export interface Absence {
 
 type TakeAway = (stack: DevStack) => Promise<Absence>;
 
-/** How to take away what; each is real, and nobody of the stack is told. */
+/** How to take away what; each is real, and no part of the stack is told. */
 export const absences = { database, answers, policy } satisfies Record<string, TakeAway>;
 
 /** PostgreSQL is killed, and the supervisor held, so that it does not come back: connections break, and new ones are refused. */
@@ -41,7 +41,7 @@ async function answers(stack: DevStack): Promise<Absence> {
       try {
         process.kill(one, name);
       } catch {
-        // A backend whose client has just left.
+        // The client of this backend has just left.
       }
     }
   };

@@ -52,7 +52,7 @@ const ports: Partial<ApiPorts> = {
     roles: [],
     decide: () => yes,
     explain: () => {
-      throw new Error('nobody asks for explanations here');
+      throw new Error('explanations are not asked for here');
     },
   },
   revocations: { find: () => undefined },

@@ -61,7 +61,7 @@ export async function startPlain(stack: DevStack, project: string): Promise<Plai
   const url = `http://127.0.0.1:${(api.message as { port: number }).port}`;
   return {
     call: (path, init = {}) =>
-      fetch(new URL(path, url), { ...init, headers: { ...init.headers, authorization: 'Bearer anybody' } }),
+      fetch(new URL(path, url), { ...init, headers: { ...init.headers, authorization: 'Bearer anything' } }),
     databaseUrl: Object.assign(new URL(superuser), { pathname: `/${database}` }).href,
     pids: { api: [api.child.pid!], workers: working.map(({ child }) => child.pid!) },
     stop: () => end([api, ...working]),

@@ -136,7 +136,7 @@ describe('the embedded stack with the project acme', () => {
     assert.notEqual(byBob[0], byAlice[0]);
   });
 
-  describe('a workflow that somebody starts in Temporal by hand', () => {
+  describe('a workflow that is started in Temporal by hand', () => {
     let connection: Connection;
     let client: Client;
 
@@ -190,7 +190,7 @@ describe('the embedded stack with the project acme', () => {
       assert.equal(await codeOf(run), 'GrantMismatch');
     });
 
-    it('cannot use a grant that somebody altered', async () => {
+    it('cannot use a grant that was altered', async () => {
       const [{ grant_jws: grant }] = await rowsOf('SELECT grant_jws FROM waybill.run LIMIT 1');
       const [header, payload, signature] = grant.split('.');
       const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());

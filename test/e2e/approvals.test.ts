@@ -201,7 +201,7 @@ describe('runs that people have to let through', () => {
     });
     return response.status;
   }
-  /** How the approval of a run stands in each view of somebody’s inbox that it is in. */
+  /** How the approval of a run stands in each view of an inbox that it is in. */
   async function inbox(call: Call, run: string) {
     const holds = async (view: string) => {
       const response = await call(`/v1/approvals?view=${view}&run=${run}`);
@@ -236,7 +236,7 @@ describe('runs that people have to let through', () => {
     assert.equal(await objectsOf(id), 2);
   });
 
-  describe('that nobody decides about in time', () => {
+  describe('that are not decided in time', () => {
     let taken: string;
     let left: string;
 
@@ -274,7 +274,7 @@ describe('runs that people have to let through', () => {
         ),
       );
 
-    it('remind, and ask others: whoever could not decide then can', async () => {
+    it('remind, and ask others, who could not decide before', async () => {
       const approval = await asked(taken);
       const { token } = await decisionOf(approval, steward('bob'));
       assert.equal(await codeOf(update(taken, token)), 'ApproverLacksRole');
@@ -298,7 +298,7 @@ describe('runs that people have to let through', () => {
 
     it('expire then: time never approves', async () => {
       await inState(left, 'cancelled', 'ApprovalExpired');
-      // How often somebody was reminded is a matter of how busy this machine is.
+      // How often an approver was reminded is a matter of how busy this machine is.
       assert.deepEqual(
         (await audited(left, 'approval.%')).filter((action) => action !== 'approval.reminded'),
         ['approval.requested', 'approval.escalated', 'approval.expired'],
@@ -310,7 +310,7 @@ describe('runs that people have to let through', () => {
       assert.equal(data.state, 'expired');
     });
 
-    it('tell whom their pipeline names and whom the run calls back: signed, with a link and nothing to decide by', async () => {
+    it('tell the URLs of their pipeline and of the run: signed, with a link and nothing to decide by', async () => {
       const whpksOf = async (tenant: string) => {
         const response = await fetch(`${stack.info().apiUrl}/.well-known/webhook-keys/${tenant}`);
         return ((await response.json()) as { keys: { whpk: string }[] }).keys.map(({ whpk }) => whpk);
@@ -341,7 +341,7 @@ describe('runs that people have to let through', () => {
       assert.equal((await fetch(self)).status, 401, 'a link is no key');
     });
 
-    it('send again what a receiver did not take, and once more when somebody asks after it was given up', async () => {
+    it('send again what a receiver did not take, and once more on request after it was given up', async () => {
       const deliveries = async (state: string) => {
         const response = await alice(`/v1/deliveries?run=${taken}&state=${state}`);
         return ((await response.json()) as { items: { id: string; type: string; attempts: number }[] }).items;
@@ -361,7 +361,7 @@ describe('runs that people have to let through', () => {
     });
   });
 
-  it('are asked about anew where the table has changed meanwhile, and no vote of before counts', async () => {
+  it('ask for approval again where the table has changed, and no earlier vote counts', async () => {
     const name = fresh();
     const [late, early] = [await pay(name, 10), await pay(name, 5)];
     const first = await asked(late);
@@ -511,7 +511,7 @@ describe('runs that people have to let through', () => {
     assert.equal(feed.wasAsked(name), true);
   });
 
-  it('are suspended where a right is withdrawn meanwhile, and are published once it is back', async () => {
+  it('are suspended where a right is revoked while they wait, and are published once it is restored', async () => {
     const name = fresh();
     const id = await pay(name, 2);
     const approval = await asked(id);
@@ -545,7 +545,7 @@ describe('runs that people have to let through', () => {
     await until('what was staged is dropped', async () => (await objectsOf(terminated)) === 1);
   });
 
-  it('store nothing batch by batch, whoever drives their workflow: their grant does not name that step', async () => {
+  it('store nothing batch by batch, even if an attacker drives their workflow: their grant does not name that step', async () => {
     const id = await pay(fresh(), 2);
     await asked(id);
     const [{ grant }] = (await rows('SELECT grant_jws AS grant FROM waybill.run WHERE id = $1', [id])) as [
@@ -568,7 +568,7 @@ describe('runs that people have to let through', () => {
     assert.deepEqual(violations, []);
   });
 
-  it('are published once, whoever is killed between the vote and that', async () => {
+  it('are published once, even if the workers are killed after the vote', async () => {
     const name = fresh();
     const id = await pay(name, 200);
     const approval = await asked(id);

@@ -120,7 +120,7 @@ describe('keys and tokens of the embedded stack', () => {
         }),
       );
 
-    it('is sent a token that it can verify and that says for whom', async () => {
+    it('is sent a token that it can verify and that names the caller', async () => {
       const run = await ended(await read('/rows'));
       assert.equal(run.state, 'completed', JSON.stringify(run.reason));
       const [claims] = verified;
@@ -240,7 +240,7 @@ describe('keys and tokens of the embedded stack', () => {
         for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
           if (!entry.isFile()) continue;
           const name = join(entry.parentPath, entry.name);
-          // What PostgreSQL takes away meanwhile is not there any more.
+          // PostgreSQL may have removed the file in between.
           const bytes = await readFile(name).catch(() => Buffer.alloc(0));
           places.push({ name, bytes });
         }
@@ -293,7 +293,7 @@ describe('keys and tokens of the embedded stack', () => {
         ]),
       );
     }
-    /** The id of a run whose upload still goes on. */
+    /** The id of a run that still receives its upload. */
     async function newestRun(): Promise<string> {
       for (;;) {
         const [row] = await rowsOf<{ id: string }>(
@@ -304,7 +304,7 @@ describe('keys and tokens of the embedded stack', () => {
       }
     }
 
-    it('rotate under load: runs from before, meanwhile and after, and none fails', async (t) => {
+    it('rotate under load: runs from before, during and after, and none fails', async (t) => {
       const before = await keysBy<Page<Key>>('list');
       assert.deepEqual(
         before.items.map(({ state }) => state),
@@ -354,7 +354,7 @@ describe('keys and tokens of the embedded stack', () => {
         if (kid === first) assert.ok(iat * 1000 < signsFromMs, `${id} for ${iat}`);
         else assert.ok(Date.parse(createdAt) >= signsFromMs, `${id} of ${createdAt}`);
       }
-      // A workflow task that takes too long on a busy machine is given to another worker, and whoever comes second finds the run
+      // A workflow task that takes too long on a busy machine is given to another worker, and the second finds the run
       // ended; that has nothing to do with keys.
       assert.deepEqual(
         await rowsOf(

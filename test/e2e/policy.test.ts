@@ -86,9 +86,9 @@ describe('a policy that changes while everything runs', () => {
   it('is another at the API within 10 s, and nothing is started again', async () => {
     const { processes } = stack.info();
     await apply(forbid('closed', 'trigger'));
-    await until('nobody may', async () => (await trigger('closed')).status === 403, 10_000);
+    await until('the trigger is refused', async () => (await trigger('closed')).status === 403, 10_000);
     await apply(undefined);
-    await until('everybody may again', async () => (await trigger('open')).status === 202, 10_000);
+    await until('the trigger is allowed again', async () => (await trigger('open')).status === 202, 10_000);
     assert.deepEqual(stack.info().processes, processes);
   });
 
@@ -116,7 +116,7 @@ describe('a policy that changes while everything runs', () => {
     const { policy } = await apply(forbid('no-store', 'store'));
     await until('every worker has taken it', () => taken(policy.digest), 10_000);
     const refusedAtOnce = await trigger('suspended');
-    assert.equal(refusedAtOnce.status, 403, 'nobody begins what may not be stored');
+    assert.equal(refusedAtOnce.status, 403, 'a run that may not be stored does not begin');
     rest.resolve();
     assert.equal((await sent).status, 202);
     await until('it is suspended', async () => (await runOf(id)).state === 'suspended', 30_000);

@@ -232,7 +232,7 @@ describe('runs of the embedded stack', () => {
     }
   });
 
-  it('fails a run whose source does not hold what its name says', async () => {
+  it('fails a run when its source does not hold what its name says', async () => {
     feedBody = '';
     const run = await ended(
       await envelope('feed', { source: { url: `http://127.0.0.1:${feed.port}/feed` } }),

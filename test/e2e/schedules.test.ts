@@ -125,7 +125,7 @@ describe('schedules of the embedded stack', () => {
     assert.equal(new Set(times).size, times.length);
   });
 
-  it('are blocked before anything happens once their owner is revoked, and go on only when somebody says so', async () => {
+  it('are blocked before anything happens once their owner is revoked, and go on only when they are resumed', async () => {
     const { owner } = await create('revoked', {
       every: '2s',
       overlap: 'allow-all',
@@ -221,7 +221,7 @@ describe('schedules of the embedded stack', () => {
     await ask(alice, 'DELETE', '/v1/schedules/still');
   });
 
-  it('move nothing for a workflow that somebody started by hand, whatever it says of itself', async () => {
+  it('move nothing for a workflow that was started by hand, whatever it claims', async () => {
     await create('forged', { cron: '0 0 1 1 *', source: { url: served('forged') } });
     const scheduleId = temporalScheduleId({ tenant: 'acme', id: 'forged' });
     const nominal = new Date(Math.floor(Date.now() / 1000) * 1000);
@@ -252,7 +252,7 @@ describe('schedules of the embedded stack', () => {
     await ask(alice, 'DELETE', '/v1/schedules/forged');
   });
 
-  it('wait for their owner when somebody else has changed them', async () => {
+  it('wait for their owner when another principal has changed them', async () => {
     await create('shared', { cron: '0 6 * * *', source: { url: served('shared') } });
     const terms = { cron: '0 7 * * *', source: { url: feed.urlOf('shared') } };
     const copilot = await stack.as('copilot');
@@ -330,7 +330,7 @@ describe('schedules of the embedded stack', () => {
     await ask(alice, 'DELETE', '/v1/schedules/failing');
   });
 
-  it('fire beside a run that somebody asks for in the very same second', async () => {
+  it('fire beside a run that is asked for in the same second', async () => {
     await create('beside', { every: '1s', overlap: 'allow-all', source: { url: served('beside') } });
     await firingWith('beside', 'fired');
     const { id } = await ask<ShownRun>(alice, 'POST', '/v1/schedules/beside/run', {
@@ -346,7 +346,7 @@ describe('schedules of the embedded stack', () => {
     await ask(alice, 'DELETE', '/v1/schedules/beside');
   });
 
-  it('stay paused where somebody has paused them in Temporal, and come back where somebody has deleted them there', async () => {
+  it('stay paused after they are paused in Temporal, and come back after they are deleted there', async () => {
     await create('outside', { cron: '0 0 1 1 *', source: { url: served('outside') } });
     await applied('outside');
     await handleOf('outside').pause('by hand');

@@ -90,7 +90,7 @@ describe('kill -9 of a worker', () => {
   it('between the end of a run and the start of its delivery loses nothing', {
     timeout: 180_000,
   }, async () => {
-    // With nobody to relay, the event stays where the end of the run was recorded.
+    // Without a relay, the event stays where the end of the run was recorded.
     for (const worker of workers.splice(0)) await kill(worker);
     const runId = await trigger();
     await database.query(`CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

@@ -140,7 +140,7 @@ describe('callbacks of the embedded stack', () => {
     await delivery(runId, inState('delivered'));
   });
 
-  it('are dead-lettered where the receiver is gone for good, and go out once more when somebody asks', async () => {
+  it('are dead-lettered where the receiver is gone for good, and go out once more on request', async () => {
     receiver.answerBy((response) => void response.writeHead(410).end());
     const runId = await trigger(receiver.url);
     const dead = await delivery(runId, inState('dead-lettered'));
@@ -165,7 +165,7 @@ describe('callbacks of the embedded stack', () => {
     );
   });
 
-  it('go to nobody whom the grant of the run does not name, although the database does', async () => {
+  it('do not go to a URL that the grant of the run does not name, although the database does', async () => {
     const runId = await trigger(receiver.url);
     const { id } = await delivery(runId, inState('delivered'));
     await database.query('UPDATE waybill.delivery SET url = $2 WHERE id = $1', [
@@ -193,7 +193,7 @@ describe('callbacks of the embedded stack', () => {
     assert.deepEqual([failed.type, failed.data.reason.code], ['run.failed', 'RunTerminated']);
   });
 
-  it('a slow receiver keeps nobody else waiting', { timeout: 120_000 }, async () => {
+  it('a slow receiver does not delay others', { timeout: 120_000 }, async () => {
     receiver.answerBy((response, { path }) => {
       if (path !== '/slow') response.writeHead(204).end();
     });
@@ -218,7 +218,7 @@ describe('callbacks of the embedded stack', () => {
     const begin = (type: string, workflowId: string, taskQueue = 'waybill', args: unknown[] = []) =>
       client.workflow.execute(type, { workflowId, taskQueue, args, workflowExecutionTimeout: '90s' });
 
-    it('send nothing for an id that nobody recorded, whatever they are given', async () => {
+    it('send nothing for an id that was not recorded, whatever they are given', async () => {
       const id = 'dlv_0197f3a0-1c2d-7e3f-8a4b-5c6d7e8f9a0b';
       const made = { url: receiver.url, payload: '{}', tenant: 'acme' };
       await begin('deliverWebhook', `deliver-${id}-1`, 'waybill', [made]);

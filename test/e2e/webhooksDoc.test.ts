@@ -50,7 +50,7 @@ describe('docs/webhooks.md', () => {
     );
   });
 
-  it('begins a run whose events its receiver takes, and takes no others', async () => {
+  it('begins a run; its receiver takes the events of it, and no others', async () => {
     const alice = await stack.as('alice');
     const { token } = JSON.parse(
       (

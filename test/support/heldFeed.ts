@@ -3,7 +3,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /**
- * A source over HTTP whose bytes come when a test says so. Each request gets all that was sent for its path so far, and
+ * A source over HTTP that sends bytes when a test says so. Each request gets all that was sent for its path so far, and
  * then what follows; so a run can be held in the midst of its reading.
  */
 export async function serveHeldFeed() {
@@ -30,7 +30,7 @@ export async function serveHeldFeed() {
   return {
     host: `127.0.0.1:${port}`,
     urlOf: (name: string) => `http://127.0.0.1:${port}/${name}`,
-    /** Whether anybody has asked for it yet. */
+    /** Whether a request for it has come. */
     wasAsked: (name: string) => asked.has(name),
     /** One record a line. */
     send(name: string, records: readonly object[]): void {

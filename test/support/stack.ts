@@ -113,7 +113,7 @@ const closingMs = 5_000;
 async function dropDatabase(superuserUrl: string, name: string): Promise<void> {
   const client = new pg.Client({ connectionString: superuserUrl });
   await client.connect();
-  // Whoever is cut off while it says goodbye would be told so, when nobody listens any more.
+  // A client that is cut off while it disconnects raises an error that no listener takes any more.
   for (const until = performance.now() + closingMs; performance.now() < until; ) {
     const { rowCount } = await client.query('SELECT FROM pg_stat_activity WHERE datname = $1', [name]);
     if (!rowCount) break;

@@ -27,7 +27,7 @@ describe('an outage under runs in flight ends none of them, loses nothing and st
     assert.deepEqual(await outage(scene, { of: 'database', forMs: 12_000, load }), []);
   });
 
-  it('of the policy, which nobody can read', async () => {
+  it('of the policy, which no process can read', async () => {
     assert.deepEqual(await outage(scene, { of: 'policy', forMs: 18_000, load }), []);
   });
 });

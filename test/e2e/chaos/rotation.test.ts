@@ -27,7 +27,7 @@ describe('rotating the passwords of the database while runs come in', () => {
 
   /**
    * Between server and file there is always a moment in which they differ. All connections of the role are ended in it,
-   * so that everybody has to connect anew by a password that is wrong, and has to go on by the one that is right.
+   * so that every process has to connect again with the wrong password, and go on with the right one.
    */
   async function rotate(role: Role, first: 'server' | 'file'): Promise<void> {
     const password = randomBytes(24).toString('base64url');

@@ -161,7 +161,7 @@ describe('docs/approvals.md', () => {
     assert.equal(rowCount, 1);
   });
 
-  it('asks nobody whom its policy would refuse', async () => {
+  it('asks no role that its policy would deny', async () => {
     const said = await works('npx waybill policy test --json');
     assert.deepEqual((JSON.parse(said) as { powerless: object[] }).powerless, []);
     await rm(join(project, 'policies'), { recursive: true });

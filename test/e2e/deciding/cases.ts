@@ -56,7 +56,7 @@ export const cases: Case[] = kinds.flatMap((kind) =>
 /** What docs/approvals.md says, once more and by itself. */
 export function expected({ kind, roles, relation, state }: Case): Answers {
   const both = (code: string | null): Answers => ({ requestErrors: code, inTheRun: code });
-  // A decision of somebody who is no person cannot even be written down as one.
+  // A decision of a principal that is no human cannot be recorded.
   const inTheRun = kind === 'person' ? undefined : 'DecisionInvalid';
   if (relation === 'of another tenant')
     return { requestErrors: 'ApprovalNotFound', inTheRun: inTheRun ?? 'DecisionMismatch' };

@@ -31,7 +31,7 @@ export interface DecideStep {
 
 type Form = Readonly<Record<string, unknown>> | null;
 
-/** The project of a worker once its pipelines were deployed anew. */
+/** The project of a worker once its pipelines were deployed again. */
 const another: Pick<Definitions, 'find' | 'require'> = {
   find: () => undefined,
   require: () => {

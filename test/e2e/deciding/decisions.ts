@@ -36,7 +36,7 @@ export async function approvalOf(
   return rows[0];
 }
 
-/** What the API would sign for somebody of the embedded stack, with anything in it changed. */
+/** What the API would sign for a person of the embedded stack, with anything in it changed. */
 export function claimsOf(
   stack: DevStack,
   issuer: string,
@@ -74,7 +74,7 @@ export function detailDigestOf(detail: Pick<DecisionMessage, 'comment' | 'form'>
   return createHash('sha256').update(canonicalJson(detail)).digest('hex');
 }
 
-/** Signs as the API of the stack would; whoever has this machine can read its key. */
+/** Signs as the API of the stack would; an owner of this machine can read its key. */
 export async function signerOf({
   home,
 }: DevStack): Promise<(claims: object, typ?: string) => Promise<string>> {

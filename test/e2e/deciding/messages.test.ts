@@ -26,7 +26,7 @@ export default definePipeline({
 });
 `;
 
-/** Of a run that has ended Temporal itself says that there is nobody to tell; the step alone is asked about those. */
+/** Of a run that has ended Temporal itself says that no workflow takes messages; the step alone is asked about those. */
 const sent = cases.filter(
   ({ kind, roles, state }) =>
     state === 'changed' || (state === 'as shown' && (kind === 'person' || roles.includes('data-steward'))),

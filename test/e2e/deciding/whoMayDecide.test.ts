@@ -18,7 +18,7 @@ describe('who may decide', () => {
   let api: Api;
   let cli: ChildProcess;
   let step: DecideStep;
-  /** The same of a worker whose pipelines were deployed anew while the runs waited. */
+  /** The same of a worker with pipelines that were deployed again while the runs waited. */
   let redeployed: DecideStep;
   /** Approvals by who asked for their run and by their state. */
   const approvals = new Map<string, { id: string; digest: string; run: string }>();
@@ -35,7 +35,7 @@ describe('who may decide', () => {
         });
         const run = (await response.json()) as { id: string; tenant: string };
         const standing = state === 'as shown' || state === 'changed' ? 'pending' : (state as ApprovalState);
-        // More than can come together, so that it still waits whoever has decided.
+        // More than can come together, so that it still waits after any decision.
         const approval = await api.addApproval(run, { by: asked, quorum: 1_000, state: standing });
         approvals.set(`${act ? 'agent' : 'person'} ${state}`, { ...approval, run: run.id });
       }
@@ -63,7 +63,7 @@ describe('who may decide', () => {
   };
   const digestOf = (one: Case) => (one.state === 'changed' ? '0'.repeat(64) : approvalOf(one).digest);
 
-  /** Somebody new for each case and path, unless it is about who they are. */
+  /** A new person for each case and path, unless it is about who they are. */
   function subjectOf({ relation }: Case, path: string, i: number): string {
     if (relation === 'requester' || relation === 'behind the agent that asked') return 'alice';
     if (relation === 'the agent that asked') return 'copilot';

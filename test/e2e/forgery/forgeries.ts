@@ -13,7 +13,7 @@ export interface Material {
   key: Signer;
   retired: Signer & { retiredAtS: number };
   stranger: Signer;
-  /** Genuine grants of others, by whose they are. */
+  /** Genuine grants of other principals, by their owner. */
   others: Record<string, string>;
   /** Tokens of other kinds that are genuine too. */
   accessToken: string;
@@ -37,8 +37,8 @@ export function forgeries(material: Material): Forgery[] {
     ...otherKinds(material),
     ...otherKeys(material),
     ...otherBindings(material),
-    ...Object.entries(material.others).map(([whose, grant]) => ({
-      name: `the grant of ${whose}`,
+    ...Object.entries(material.others).map(([owner, grant]) => ({
+      name: `the grant of ${owner}`,
       code: 'GrantMismatch' as const,
       forge: () => grant,
     })),
@@ -76,7 +76,7 @@ function unfit({ claims, key }: Material): Forgery[] {
   });
   const cases = leavesOf(claims).flatMap(([path, value]) => {
     const name = path.join('.');
-    // Whose grant it is, is asked before anything else that it says.
+    // The run of the grant is checked before anything else that it says.
     const code = name === 'iss' || name === 'aud' ? 'GrantIssuerMismatch' : 'GrantMalformed';
     return [
       signed(`${name} missing`, code, (fitting) => JSON.stringify(change(fitting, path, undefined))),

@@ -51,7 +51,7 @@ describe('a forged grant', () => {
   });
   after(() => server.stop());
 
-  /** What becomes of an attempt whose one effect is to have worked. */
+  /** What becomes of an attempt with one effect: to have worked. */
   async function attempted(grant: string): Promise<{ code: unknown; audited: AuditEvent[] }> {
     const audited: AuditEvent[] = [];
     const environment = new MockActivityEnvironment({

@@ -11,7 +11,7 @@ import { codeOf, type Outsider, openOutsider } from './outsider.ts';
 import { signText } from './signText.ts';
 import { grantOf, materialOf, retireKey, runOf, type Victim } from './stackMaterial.ts';
 
-/** What somebody who reaches Temporal can do to a run that is under way, and what the run does then. */
+/** What an attacker who reaches Temporal can do to a run that is under way, and what the run does then. */
 describe('a run that is under way', () => {
   let stack: DevStack;
   let outsider: Outsider;
@@ -99,7 +99,7 @@ describe('a run that is under way', () => {
       ['of a tenant', await signed(change(claims, ['tctx', 'tenant'], 'globex')), 'GrantMismatch'],
       ['for other code', await signed(change(claims, ['tctx', 'definitionDigest'], 'x')), 'GrantMismatch'],
       ['for other data', await signed(change(claims, ['tctx', 'parametersDigest'], 'x')), 'GrantMismatch'],
-      ['one of its own that nobody named as the successor', await signed(claims), 'GrantMismatch'],
+      ['one of its own that was never named as the successor', await signed(claims), 'GrantMismatch'],
       ['expired', await signed({ ...claims, exp: claims.iat }), 'GrantExpired'],
     ];
     for (const [name, grant, code] of tries) {

@@ -18,7 +18,7 @@ import { materialOf, retireKey, runOf, type Victim } from './stackMaterial.ts';
 const lanes = 12;
 
 /**
- * Whoever reaches Temporal, and there is nobody to stop them, starts the workflow by hand with a forged grant: real
+ * An attacker who reaches Temporal starts the workflow by hand with a forged grant: real
  * workers, PostgreSQL and Temporal, with all that the run would need to succeed.
  */
 describe('a run that is started past Waybill', () => {
@@ -109,7 +109,7 @@ describe('a run that is started past Waybill', () => {
     assert.deepEqual(wrong, []);
   });
 
-  it('has no effect with a true copy of everything, nor does a reset; nobody is said to have done it', async () => {
+  it('has no effect with a true copy of everything, nor does a reset; the record names no actor', async () => {
     const { id, grant } = victims[0]!;
     assert.equal(await outsider.start(id, grant), 'RunEnded');
     await outsider.reset(outsider.handleOf(id));

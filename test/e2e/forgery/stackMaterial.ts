@@ -19,7 +19,7 @@ export interface Victim {
   claims: GrantClaims;
 }
 
-/** Sends readings as somebody, and waits until the run has cleaned up after itself. */
+/** Sends readings as this person, and waits until the run has cleaned up after itself. */
 export async function runOf(stack: DevStack, outsider: Outsider, name: string): Promise<Victim> {
   const call = await stack.as(name);
   const lines = Array.from({ length: 25 }, (_, i) => `{"sensor":"${name}-${i}","value":${i}}`);
@@ -47,7 +47,7 @@ export async function grantOf(database: pg.Pool, id: string): Promise<Omit<Victi
   return { grant, claims: JSON.parse(Buffer.from(grant.split('.')[1]!, 'base64url').toString()) };
 }
 
-/** A key that was in use until an hour ago, of which somebody has kept the private part; for as long a root. */
+/** A key that was in use until an hour ago, of which an attacker has kept the private part; for as long a root. */
 export async function retireKey(
   database: pg.Pool,
   { home }: Pick<DevStack, 'home'>,
@@ -77,12 +77,12 @@ export async function materialOf(
     key: await signingKeyOf(stack, victim.grant),
     retired,
     stranger: { ...stranger, x: stranger.jwk.x! },
-    others: Object.fromEntries(Object.entries(others).map(([whose, { grant }]) => [whose, grant])),
+    others: Object.fromEntries(Object.entries(others).map(([owner, { grant }]) => [owner, grant])),
     accessToken: token,
   };
 }
 
-/** The private part lies where only the API of the stack reads it; whoever has this machine has it too. */
+/** The private part lies where only the API of the stack reads it; an owner of this machine has it too. */
 async function signingKeyOf({ home }: DevStack, grant: string): Promise<Signer> {
   const { kid } = JSON.parse(Buffer.from(grant.split('.')[0]!, 'base64url').toString());
   const folder = join(home, 'keys', 'grants');

@@ -3,7 +3,7 @@ import type pg from 'pg';
 const machine = Date;
 
 /**
- * The clocks beside Temporal’s, which a test can put forward: that of this process (`Date`), and that of one database, whose
+ * The clocks beside Temporal’s, which a test can put forward: that of this process (`Date`), and that of one database: its
  * `now()` and `clock_timestamp()` are found before PostgreSQL’s own. Both go on as the machine’s does; neither goes back. What is
  * measured rather than dated, by `performance.now()` and by timers, is not touched.
  */
@@ -15,7 +15,7 @@ export interface Clocks {
   restore(): void;
 }
 
-/** Before anybody else connects, for where names are looked up is settled then. */
+/** Before any other client connects, for where names are looked up is settled then. */
 export async function takeClocks(database: pg.ClientBase): Promise<Clocks> {
   await database.query(inDatabase);
   const { rows } = await database.query(askingOtherwise);

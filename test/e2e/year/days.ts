@@ -11,7 +11,7 @@ export type Day =
 
 type Vote = { afterHours: number; who: 'bob' | 'erin' | 'frank'; vote: 'approve' | 'reject' };
 
-/** How a gated day goes: who says what when, what time brings meanwhile, and the end. */
+/** How a gated day goes: who says what when, what time brings in between, and the end. */
 export interface Course {
   votes: readonly Vote[];
   lapses: readonly ('reminded' | 'escalated' | 'expired')[];

@@ -16,7 +16,7 @@ interface Recorded {
   approval: { state: string; shown: ApprovalSubject } | null;
   approvals: number;
   votes: readonly { who: string; vote: string }[];
-  /** What the audit has of it, in its order; of what nobody has done, without a name. */
+  /** What the audit has of it, in its order; events without an actor, without a name. */
   lapses: readonly string[];
   states: readonly string[];
 }

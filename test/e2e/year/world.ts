@@ -27,7 +27,7 @@ const staff = {
 
 export type World = Awaited<ReturnType<typeof startWorld>>;
 
-/** The API and a worker, as they are, around a server of Temporal whose time goes on when it is told to, and theirs with it. */
+/** The API and a worker, unchanged, around a Temporal server with a clock that a test moves; theirs move with it. */
 export async function startWorld(
   temporal: TestWorkflowEnvironment,
   { schedule: id, startMs, timesMs }: { schedule: string; startMs: number; timesMs: readonly number[] },
@@ -98,7 +98,7 @@ export async function startWorld(
       return (text ? JSON.parse(text) : undefined) as T;
     },
 
-    /** Whether somebody’s right is withdrawn, to the knowledge of the API and of the worker. */
+    /** Whether the right of a principal is revoked, to the knowledge of the API and of the worker. */
     isRevoked: (principal: string): boolean[] =>
       [api.ports.revocations, worker.revocations].map((known) => {
         const credential = { tenant: 'acme', principals: [principal], issuedAtS: clocks.nowMs() / 1000 };

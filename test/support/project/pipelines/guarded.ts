@@ -1,7 +1,7 @@
 import { definePipeline, http, ndjson, postgres } from 'waybill';
 import { z } from 'zod';
 
-/** Reads a URL that each run names, as the person whose run it is. */
+/** Reads a URL that each run names, as the person who asked for the run. */
 export default definePipeline({
   id: 'guarded',
   source: http(ndjson(), { auth: 'caller' }),

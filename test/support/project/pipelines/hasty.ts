@@ -1,7 +1,7 @@
 import { definePipeline, inline, postgres } from 'waybill';
 import { z } from 'zod';
 
-/** Waits for a moment only, then for somebody else as long. */
+/** Waits for a moment only, then for another role as long. */
 export default definePipeline({
   id: 'hasty',
   source: inline(),

@@ -1,7 +1,7 @@
 import { definePipeline, ndjson, postgres, upload } from 'waybill';
 import { z } from 'zod';
 
-/** Waits before anybody sees a row, unless it is small and said to be routine. */
+/** Waits before a row is visible, unless it is small and said to be routine. */
 export default definePipeline({
   id: 'payouts',
   parameters: z.strictObject({ routine: z.boolean().default(false) }),
@@ -10,7 +10,9 @@ export default definePipeline({
   output: z.strictObject({ account: z.string(), cents: z.int() }),
   transform: (payout, { reject, skip }) => {
     if (payout.cents === 0) return skip('NothingToPay');
-    return payout.cents < 0 ? reject('Negative', { path: 'cents', message: 'Nobody pays us.' }) : payout;
+    return payout.cents < 0
+      ? reject('Negative', { path: 'cents', message: 'An amount is never negative.' })
+      : payout;
   },
   sink: postgres({ table: 'payouts', key: ['account'] }),
   approval: {

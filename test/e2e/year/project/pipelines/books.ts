@@ -1,7 +1,7 @@
 import { definePipeline, file, ndjson, postgres } from 'waybill';
 import { z } from 'zod';
 
-/** What was entered since the day before. Nobody sees it until two people have said so. */
+/** What was entered since the day before. No row is visible until two people approve. */
 export default definePipeline({
   id: 'books',
   source: file(ndjson(), { cursor: 'bytes' }),

@@ -46,7 +46,7 @@ describe('rights that are withdrawn from a run', () => {
     );
 
   let feeds = 0;
-  /** A run of alice’s, unless somebody else begins it, whose source the test holds in its hands. */
+  /** A run of alice, or of `as`, with a source that the test controls. */
   async function begin(pipeline = 'feed', as = alice): Promise<{ id: string; name: string }> {
     const name = `f${++feeds}`;
     const response = await as(`/v1/pipelines/${pipeline}/runs`, {
@@ -123,7 +123,7 @@ describe('rights that are withdrawn from a run', () => {
     const tookMs = refused.at.getTime() - Date.parse(revocation.createdAt);
     assert.ok(tookMs < withinMs, `${tookMs} ms`);
     assert.equal(refused.detail.code, 'GrantRevoked');
-    // Alice herself is out, too; whoever else may read it sees why it stands.
+    // The API rejects alice, too; bob may read the run and sees why it waits.
     assert.equal((await alice(`/v1/runs/${id}`)).status, 403);
     const shown = await until('carol sees it suspended', async () => {
       const run = (await (await carol(`/v1/runs/${id}`)).json()) as Run;
@@ -196,7 +196,7 @@ describe('rights that are withdrawn from a run', () => {
     }
   });
 
-  it('wake of whoever has no right changes nothing', async () => {
+  it('wake changes nothing for a caller without rights', async () => {
     const { id, name, revocation } = await suspended();
     const asked = (await audited(id, 'attempt.refused')).length;
     await temporal.workflow.getHandle(id).signal('recheckAuthorization');
@@ -328,7 +328,7 @@ describe('rights that are withdrawn from a run', () => {
     assert.equal((await audited(id, 'batch.stored')).length, 5);
   });
 
-  it('a reset in the midst goes on under the run’s own grant, stores nothing twice, and nobody is its actor', async () => {
+  it('a reset in the midst goes on under the run’s own grant, stores nothing twice, and has no actor', async () => {
     const { id, name, revocation } = await suspended();
     const refusals = (await audited(id, 'attempt.refused')).length;
     const execution = await reset(id);
@@ -343,7 +343,7 @@ describe('rights that are withdrawn from a run', () => {
     assert.equal((await audited(id, 'batch.stored')).length, 3);
   });
 
-  it('a run that is terminated and begun anew from outside goes on under its own grant, and nobody is its actor', async () => {
+  it('a run that is terminated and started again from outside goes on under its own grant, and has no actor', async () => {
     const { id, name } = await begin();
     feed.send(name, records(name, 0, 10));
     await prepared(id, 1);
@@ -353,7 +353,7 @@ describe('rights that are withdrawn from a run', () => {
     const input = defaultPayloadConverter.fromPayload(begun.input!.payloads![0]!);
     const grant = defaultPayloadConverter.fromPayload<string>(begun.header!.fields![grantHeader]!);
     await handle.terminate();
-    const anew = await carryingGrant(grant, () =>
+    const restarted = await carryingGrant(grant, () =>
       temporal.workflow.start('runPipeline', { workflowId: id, taskQueue: 'waybill', args: [input] }),
     );
     // Runs are held against Temporal’s record once they are a minute old.
@@ -362,7 +362,10 @@ describe('rights that are withdrawn from a run', () => {
       const found = await audited(id, 'run.restarted');
       return found.length > 0 && found;
     });
-    assert.deepEqual([event!.actor, event!.detail.execution, more], [null, anew.firstExecutionRunId, []]);
+    assert.deepEqual(
+      [event!.actor, event!.detail.execution, more],
+      [null, restarted.firstExecutionRunId, []],
+    );
     feed.send(name, records(name, 10, 30));
     feed.end(name);
     const { counts } = await inState(id, 'completed');
