@@ -43,6 +43,12 @@ export interface SinkWriter {
   /** Makes what rows are written to, or widens it. Repeating it changes nothing. Throws `SinkIncompatible`. */
   prepare(transaction: SinkTransaction, sink: SinkManifest): Promise<void>;
   write(transaction: SinkTransaction, rows: RowsToWrite): Promise<RowCounts>;
+  /** For pipelines that wait for an approval before `publish`; without it such a pipeline does not load. */
+  readonly staged?: StagedWriter;
+}
+
+/** Writes all rows of a run at once, after it says what that would change. */
+export interface StagedWriter {
   /** Keeps the rows of a run where only this transaction sees them. */
   stage<Batch extends StagedRows>(
     transaction: SinkTransaction,

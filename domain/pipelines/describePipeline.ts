@@ -29,6 +29,10 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
     if (output !== input) checkStrict('output', output);
     const deadlineMs = parseDuration(deadline)!;
     const gate = approval && describeApproval(approval, deadlineMs);
+    if (gate?.terms.before === 'publish' && !connectors.sink(sink.kind).writer.staged) {
+      const message = `cannot be “publish”: a sink ${sink.kind} does not publish all rows at once`;
+      throw new DefinitionError('approval', [{ path: 'before', message }]);
+    }
     const read = describeSource(source, input, connectors);
     const { schedule } = written.data;
     const { delivery, ...kind } = connectors.source(source.kind);

@@ -19,7 +19,9 @@ export function createReceiver(objects: ObjectStore): Receiver {
         yield* kept(objects, scope, cutFile(layout, file, limits, after));
         return;
       }
-      const start = after ? await positionAfter(objects, scope, format, after) : { ...beginning, ...growing };
+      const start = after
+        ? await positionAfter(objects, scope, format, after)
+        : { ...beginning, ...(format.kind.locates !== 'line' && { firstLine: 0 }), ...growing };
       const splitter = new BatchSplitter(layout, limits, start);
       const chunks =
         start.firstByte === 0 ? fromStart(buffers(unpacked), layout, splitter) : buffers(unpacked);

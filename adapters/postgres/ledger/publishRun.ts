@@ -18,7 +18,7 @@ const patience = `
 export async function preview(client: ClientBase, staged: StagedRun): Promise<Preview> {
   await client.query(patience);
   let emitted = 0;
-  const { writer } = connectors.sink(staged.sink.kind);
+  const writer = connectors.sink(staged.sink.kind).writer.staged!;
   await writer.stage(client, staged, ({ rows }) => {
     emitted += rows.count + rows.deduplicated;
   });
@@ -36,7 +36,7 @@ export async function publish(
   publication: Publication,
 ): Promise<Awaited<ReturnType<Ledger['publishRun']>>> {
   const { tenant, runId, sink } = publication;
-  const { writer } = connectors.sink(sink.kind);
+  const writer = connectors.sink(sink.kind).writer.staged!;
   await client.query(patience);
   await client.query('SELECT pg_advisory_xact_lock($1)', [lockOf(tenant, `run ${runId}`)]);
   const recorded = await findRecorded(client, publication);

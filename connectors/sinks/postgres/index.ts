@@ -64,9 +64,7 @@ export const postgresSink: SinkKind = {
   writer: {
     prepare: prepareTable,
     write: upsertRows,
-    stage: stageRows,
-    preview: previewChanges,
-    publish: upsertStaged,
+    staged: { stage: stageRows, preview: previewChanges, publish: upsertStaged },
   },
 };
 
