@@ -5,6 +5,7 @@ import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
 import pg from 'pg';
 import { carryingGrant, grantClientInterceptor } from '../../adapters/temporal/clientInterceptors.ts';
 import { untilEnded } from '../../bench/smallRun.ts';
+import { startCommand } from '../cli/waybillProcess.ts';
 import { approveRun } from '../support/approveRun.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 
@@ -206,6 +207,38 @@ describe('the embedded stack with the project acme', () => {
         }),
       );
       assert.equal(await codeOf(run), 'GrantInvalid');
+    });
+  });
+
+  describe('docs/upload-with-curl.md and docs/changing-a-pipeline.md', () => {
+    const blocksOf = (page: string) =>
+      [...readFileSync(page, 'utf8').matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block!);
+    const npx = `npx() { shift; "${process.execPath}" cli/bin.js "$@"; }`;
+    const shell = async (text: string) => {
+      const { code, stdout, stderr } = await startCommand('sh', ['-e', '-c', `${npx}\n${text}`], {
+        WAYBILL_HOME: stack.home,
+      }).ended;
+      assert.equal(code, 0, stderr);
+      return stdout;
+    };
+
+    it('start a run by each curl command', async () => {
+      const [settings, ...commands] = blocksOf('docs/upload-with-curl.md');
+      const prefix = settings!.replace('http://127.0.0.1:8080', stack.info().apiUrl);
+      const answers: { id?: string; items?: { pipeline: string }[] }[] = [];
+      for (const command of commands) answers.push(JSON.parse(await shell(`${prefix}\n${command}`)));
+      assert.deepEqual(
+        answers.map(
+          ({ id, items }) => id?.slice(0, id.indexOf('-')) ?? items?.map(({ pipeline }) => pipeline),
+        ),
+        ['orders', 'birdstrikes', 'orders', 'countries', ['orders']],
+        JSON.stringify(answers),
+      );
+    });
+
+    it('show the plan of a project', async () => {
+      for (const command of blocksOf('docs/changing-a-pipeline.md'))
+        assert.notEqual(await shell(command), '');
     });
   });
 });
