@@ -12,7 +12,8 @@ export function reject(thrown: unknown, request: FastifyRequest, reply: FastifyR
   // Malformed requests get here before any hook has run.
   if (!request.traceId) prepareAnswer(request, reply);
   const status = isToken(request) ? oauthStatusOf(error) : errors[error.code].status;
-  const level = status >= 500 ? 'error' : 'info';
+  // A caller that closes the connection ends its request, which is no fault of the API.
+  const level = status >= 500 && !request.signal?.aborted ? 'error' : 'info';
   request.log[level](
     { code: error.code, detail: error.detail, traceId: request.traceId, cause: error.cause },
     `${request.method} rejected`,

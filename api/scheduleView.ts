@@ -10,10 +10,21 @@ import {
   scheduleStates,
   temporalScheduleId,
 } from '../domain/schedules/schedule.ts';
+import { scheduleWarningCodes } from '../domain/schedules/scheduleWarnings.ts';
 import type { Skipped } from '../domain/schedules/skipped.ts';
 import type { ApiOptions } from './ports.ts';
 import { RequesterView, RunView } from './runView.ts';
 import { temporalLinkOf } from './temporalLink.ts';
+
+export const ScheduleWarningView = z.object({
+  code: z
+    .enum(scheduleWarningCodes)
+    .describe(
+      '`NeverDue`: it has no time; `ConsentEndsFirst`: the consent ends before the first time; `BothDaysMatch`: day of month ' +
+        'and day of week must both match; `ZoneDataDiffers`: Temporal and Waybill know the time zone by different rules.',
+    ),
+  message: z.string(),
+});
 
 /** A schedule as HTTP shows it. */
 export const ScheduleView = z.object({
@@ -94,6 +105,10 @@ const stateOfRun = z
 
 /** A schedule by itself, with the run that it waits for. */
 export const ScheduleDetail = ScheduleView.extend({
+  warnings: z
+    .array(ScheduleWarningView)
+    .nullable()
+    .describe('What may surprise about its times; `null` while Temporal does not tell them.'),
   waitsFor: z
     .object({
       run: z.string(),

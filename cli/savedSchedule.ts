@@ -1,13 +1,19 @@
-import type { Schedule, ScheduleTerms, ScheduleTiming, WaybillClient } from '../sdk/client.ts';
+import type {
+  Schedule,
+  SchedulePreview,
+  ScheduleTerms,
+  ScheduleTiming,
+  WaybillClient,
+} from '../sdk/client.ts';
 import { asOwner, type GlobalOptions } from './connect.ts';
 
-/** What a schedule is once it was saved, and whose turn it is where it waits. */
+/** The schedule as it was saved, and who has to act next. */
 export function savedLines(schedule: Schedule, options: GlobalOptions): string[] {
   const { id, state, reason, owner, delegation } = schedule;
   const who = owner.subject;
   if (state === 'blocked' && reason?.code === 'ConsentRequired')
     return [
-      `Saved as ${id}. It waits for the consent of ${who}: npx waybill schedules renew ${id}${asOwner(owner, options)}`,
+      `Saved as ${id}. It waits for the consent of ${who}. Renew it: npx waybill schedules renew ${id}${asOwner(owner, options)}`,
     ];
   if (state !== 'active') return [`Saved as ${id}, which is ${state}.`];
   return [
@@ -15,15 +21,15 @@ export function savedLines(schedule: Schedule, options: GlobalOptions): string[]
   ];
 }
 
-/** How many of the times to come are shown before something is saved. */
+/** A command that saves a schedule shows this many of its next times first. */
 const shownTimes = 5;
 
-export async function nextTimes(
+export function previewTerms(
   client: WaybillClient,
   terms: ScheduleTerms,
   draft?: Parameters<WaybillClient['previewSchedule']>[2],
-): Promise<string[]> {
-  return (await client.previewSchedule(timingOf(terms), shownTimes, draft)).times;
+): Promise<SchedulePreview> {
+  return client.previewSchedule(timingOf(terms), shownTimes, draft);
 }
 
 function timingOf(terms: ScheduleTerms): ScheduleTiming {

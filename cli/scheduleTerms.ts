@@ -5,7 +5,7 @@ import { CliError } from './context.ts';
 import { referenceOf } from './options.ts';
 import { rawParameters, typedParameters } from './parameters.ts';
 
-/** When it is due, as options say it. */
+/** The times of a schedule, as options. */
 export interface TimingOptions {
   cron?: string;
   every?: string;
@@ -25,7 +25,7 @@ export interface TermsOptions extends TimingOptions {
   timeParameter?: string;
   source?: string;
   callback?: string;
-  without?: Optional[];
+  unset?: Optional[];
 }
 
 type Calendar = NonNullable<ScheduleTiming['calendars']>[number];
@@ -47,50 +47,56 @@ type Optional = (typeof optional)[number];
 
 export function addTiming(command: Command): Command {
   return command
-    .option('--cron <fields>', 'minute, hour, day of month, month, day of week')
+    .option('--cron <fields>', 'five fields: minute, hour, day of month, month, day of week')
     .option('--every <duration>', 'such as 15m or 1d, counted from 1970')
     .option('--offset <duration>', 'shifts --every')
     .option('--calendar <name=value,…>', 'such as hour=6,dayOfWeek=1-5; may be repeated', calendars)
-    .option('--time-zone <name>', 'of --cron and --calendar, such as Europe/Vienna; default UTC')
-    .option('--jitter <duration>', 'each start is put off by a part of this')
-    .option('--start <time>', 'not before: RFC 3339')
-    .option('--end <time>', 'not after: RFC 3339');
+    .option(
+      '--time-zone <name>',
+      'the time zone of --cron and --calendar, such as Europe/Vienna; default UTC',
+    )
+    .option('--jitter <duration>', 'delays each start by a random part of this')
+    .option('--start <time>', 'no time before this is due; RFC 3339')
+    .option('--end <time>', 'no time after this is due; RFC 3339');
 }
 
 export function addTerms(command: Command): Command {
   return addTiming(command)
     .addOption(
-      new Option('--overlap <policy>', 'while the run before goes on; default skip').choices(overlaps),
+      new Option(
+        '--overlap <policy>',
+        'what happens at a time while the previous run is open; default skip',
+      ).choices(overlaps),
     )
-    .option('--catch-up <duration>', 'how late a run may begin that was missed; default 1h')
-    .option('--pause-on-failure', 'begin nothing more once a run has failed')
+    .option('--catch-up <duration>', 'how late a missed run may still start; default 1h')
+    .option('--pause-on-failure', 'a failed run pauses the schedule')
     .option('--no-pause-on-failure')
-    .option('--param <name=value>', 'a parameter of its runs; may be repeated', collect)
-    .option('--time-parameter <name>', 'the parameter in which a run gets the time that it is for')
-    .option('--source <url-or-path>', 'what its runs read, instead of what the pipeline names')
-    .option('--callback <url>', 'is told of its runs, and when the schedule is blocked');
+    .option('--param <name=value>', 'a parameter of each run; may be repeated', collect)
+    .option('--time-parameter <name>', 'the parameter that receives the time of the run')
+    .option('--source <url-or-path>', 'what each run reads instead of the source of the pipeline')
+    .option('--callback <url>', 'receives events about the runs, and when the schedule is blocked');
 }
 
-export function addWithout(command: Command): Command {
+export function addUnset(command: Command): Command {
   return command.addOption(
-    new Option('--without <option>', 'take away what was said by that option').argParser(
+    new Option('--unset <option>', 'remove what this option set').argParser(
       (one: string, all: Optional[] = []) => {
         const name = one.replace(/^--/, '');
         if (!(optional as readonly string[]).includes(name))
-          throw new InvalidArgumentError(`It is one of ${optional.join(', ')}.`);
+          throw new InvalidArgumentError(`Name one of ${optional.join(', ')}.`);
         return [...all, name as Optional];
       },
     ),
   );
 }
 
-/** What options say of the terms; `before` stays where they say nothing. */
+/** The terms that the options set; the rest stays as `before` has it. */
 export function termsFrom(
   options: TermsOptions,
   pipeline: Pick<PipelineDetail, 'schemas'>,
   before: Partial<ScheduleTerms> = {},
 ): ScheduleTerms {
-  const { overlap, catchUp, pauseOnFailure, param, timeParameter, source, callback, without = [] } = options;
+  const { overlap, catchUp, pauseOnFailure, param, timeParameter, source, callback, unset = [] } = options;
   const terms = {
     ...before,
     ...timingFrom(options),
@@ -102,9 +108,9 @@ export function termsFrom(
     ...(source && { source: referenceOf(source) }),
     ...(callback && { callback: { url: callback } }),
   };
-  for (const name of without) delete terms[fieldOf[name]];
+  for (const name of unset) delete terms[fieldOf[name]];
   if (!terms.cron && !terms.every && !terms.calendars)
-    throw new CliError('Say when: --cron, --every or --calendar.', 'usage');
+    throw new CliError('The schedule has no times. Set --cron, --every or --calendar.', 'usage');
   return terms;
 }
 
@@ -143,7 +149,9 @@ function calendars(text: string, all: Calendar[] = []): Calendar[] {
   const fields = text.split(',').map((part) => part.split('='));
   const wrong = fields.find(([name, value]) => !calendarFields.includes(name!) || !value);
   if (wrong)
-    throw new InvalidArgumentError(`Write it as hour=6,dayOfWeek=1-5, of ${calendarFields.join(', ')}.`);
+    throw new InvalidArgumentError(
+      `Write it as hour=6,dayOfWeek=1-5. The fields are ${calendarFields.join(', ')}.`,
+    );
   return [...all, Object.fromEntries(fields.map(([name, value]) => [name, value!.replaceAll('+', ',')]))];
 }
 

@@ -38,6 +38,7 @@ export type {
   ScheduleChange,
   ScheduleDetail,
   ScheduleFilter,
+  SchedulePreview,
   ScheduleRequest,
   ScheduleTerms,
   ScheduleTiming,

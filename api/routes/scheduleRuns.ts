@@ -4,6 +4,7 @@ import {
   backfillMax,
   runSchedule as run,
 } from '../../application/schedules/runSchedule.ts';
+import { runStates } from '../../domain/runs/run.ts';
 import { byId, handler } from '../handler.ts';
 import { parseIdempotencyKey } from '../idempotencyKey.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
@@ -60,6 +61,15 @@ export function backfillSchedule(ports: ApiPorts, options: ApiOptions) {
         200: z.object({
           items: z.array(z.object({ at: z.iso.datetime(), run: z.string().nullable() })),
           more: z.boolean().describe('There are more times in the range. Ask again from after the last.'),
+          leftOut: z
+            .partialRecord(z.enum(runStates), z.int().min(1))
+            .describe('How many times the mode leaves out, by the state of their last run.'),
+          disputed: z
+            .int()
+            .min(0)
+            .describe(
+              'Times on which Temporal and Waybill disagree, as their zone data differ; no run begins.',
+            ),
         }),
       },
     },

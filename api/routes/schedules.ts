@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { mayReadPipeline, mayReadRun, readablePage } from '../../application/readable.ts';
-import { previewSchedule as preview } from '../../application/schedules/previewSchedule.ts';
+import { previewSchedule as preview, warningsOf } from '../../application/schedules/previewSchedule.ts';
 import { skippedBy } from '../../application/schedules/skippedTimes.ts';
 import { runLinksOf } from '../../domain/links.ts';
 import type { Principal } from '../../domain/principal.ts';
@@ -12,7 +12,14 @@ import {
 } from '../../domain/schedules/schedule.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
-import { ScheduleDetail, ScheduleView, scheduleViewOf, type WaitsFor } from '../scheduleView.ts';
+import { lifetime, lifetimeOf } from '../scheduleBodies.ts';
+import {
+  ScheduleDetail,
+  ScheduleView,
+  ScheduleWarningView,
+  scheduleViewOf,
+  type WaitsFor,
+} from '../scheduleView.ts';
 
 export function listSchedules({ schedules, policy, definitions }: ApiPorts, options: ApiOptions) {
   return handler(
@@ -51,10 +58,14 @@ export function getSchedule(ports: ApiPorts, options: ApiOptions) {
       params: byId,
       response: { 200: ScheduleDetail },
     },
-    async ({ authorization: { schedule, principal, signal } }) => ({
-      ...scheduleViewOf(schedule!, options),
-      waitsFor: await waitsFor(ports, options, schedule!, principal, signal),
-    }),
+    async ({ authorization }) => {
+      const { schedule, principal, signal } = authorization;
+      return {
+        ...scheduleViewOf(schedule!, options),
+        warnings: await warningsOf(ports, authorization, schedule!),
+        waitsFor: await waitsFor(ports, options, schedule!, principal, signal),
+      };
+    },
   );
 }
 
@@ -88,19 +99,21 @@ export function previewSchedule(ports: ApiPorts) {
   return handler(
     {
       summary: 'Says when a schedule would be due, before there is one',
-      description: 'By Temporal, which knows zones and when clocks change. Without jitter.',
+      description:
+        'From `startAt` on, by Temporal, which knows time zones. Without jitter. `warnings` says what may surprise.',
       tags: ['schedules'],
       body: z.strictObject({
         timing: ScheduleTiming,
         count: z.int().min(1).max(100).default(10),
         draft: z
-          .strictObject({ pipeline: z.string(), terms: ScheduleTerms })
+          .strictObject({ pipeline: z.string(), terms: ScheduleTerms, lifetime })
           .optional()
           .describe('What is to be saved: rejected as saving it would be.'),
       }),
       response: {
         200: z.object({
           times: z.array(z.iso.datetime()),
+          warnings: z.array(ScheduleWarningView),
           disputed: z
             .array(z.iso.datetime())
             .describe(
@@ -109,6 +122,7 @@ export function previewSchedule(ports: ApiPorts) {
         }),
       },
     },
-    async ({ body, authorization }) => preview(ports, authorization, body),
+    async ({ body: { draft, ...body }, authorization }) =>
+      preview(ports, authorization, { ...body, draft: draft && { ...draft, ...lifetimeOf(draft.lifetime) } }),
   );
 }

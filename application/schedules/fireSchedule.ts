@@ -102,7 +102,8 @@ async function check(
   const { temporalSchedules, schedules, firings } = asked.ports;
   const { tenant, id } = schedule;
   const nominalMs = Date.parse(execution.nominalAt);
-  const { timesMs } = await temporalSchedules.times(schedule.terms, { fromMs: nominalMs, toMs: nominalMs });
+  const range = { fromMs: nominalMs, toMs: nominalMs };
+  const { timesMs, disputedMs } = await temporalSchedules.times(schedule.terms, range);
   const [known, last, hasFailed] = await Promise.all([
     temporalSchedules.describe(schedule),
     firings.last(tenant, id),
@@ -114,7 +115,8 @@ async function check(
     nominalMs,
     nowMs: Date.now(),
     asRecorded: known?.asRecorded ?? false,
-    due: timesMs.some((ms) => ms === nominalMs),
+    due: timesMs.includes(nominalMs),
+    disputed: disputedMs.includes(nominalMs),
     previous: last
       ? {
           nominalMs: Date.parse(last.nominalAt),

@@ -1,15 +1,12 @@
 import { WaybillError } from '../../domain/errors.ts';
 import type { ScheduleTimes } from '../../domain/ports/temporalSchedules.ts';
 import type { ScheduleTerms, ScheduleTiming } from '../../domain/schedules/schedule.ts';
+import { horizonMs } from '../../domain/schedules/scheduleWarnings.ts';
 import type { Authorization } from '../authorize.ts';
 import type { ApplicationPorts } from '../ports.ts';
 import { consentLifetimeS, consentMaxS } from './consent.ts';
 
-const dayMs = 86_400_000;
-/** Asked one after the other until there are enough times, since Temporal lists a thousand at most. */
-const rangesDays = [1, 31, 366 * 4];
-
-/** The next times of a timing within four years from `fromMs`, for a user: at least `count`, unless there are fewer. */
+/** The next times of a timing, for a user: at least `count`, unless there are fewer until the end of 2100. */
 export async function nextTimes(
   { temporalSchedules }: Pick<ApplicationPorts, 'temporalSchedules'>,
   { principal: { tenant }, signal }: Pick<Authorization, 'principal' | 'signal'>,
@@ -17,13 +14,7 @@ export async function nextTimes(
   count: number,
   fromMs = Date.now(),
 ): Promise<ScheduleTimes> {
-  let found: ScheduleTimes = { timesMs: [], complete: true, disputedMs: [] };
-  for (const days of rangesDays) {
-    const range = { fromMs, toMs: fromMs + days * dayMs, count };
-    found = await temporalSchedules.times(timing, range, { tenant, signal });
-    if (found.timesMs.length >= count) break;
-  }
-  return found;
+  return temporalSchedules.times(timing, { fromMs, toMs: horizonMs, count }, { tenant, signal });
 }
 
 /**
@@ -55,7 +46,7 @@ export async function checkTimes(
   if (firstMs === undefined)
     throw timesInvalid(
       '/terms',
-      'There is no such time within four years. Correct cron, every, calendars, startAt or endAt.',
+      'There is no such time until the end of 2100. Correct cron, every, calendars, startAt or endAt.',
     );
   const consentEndsMs = nowMs + consentLifetimeS(lifetimeS) * 1000;
   if (firstMs < consentEndsMs) return null;

@@ -1,6 +1,6 @@
 import { WaybillError } from '../../domain/errors.ts';
 import type { Attempt } from '../../domain/ports/firings.ts';
-import type { Run } from '../../domain/runs/run.ts';
+import type { Run, RunState } from '../../domain/runs/run.ts';
 import { describeTerms } from '../../domain/schedules/delegation.ts';
 import type { Schedule } from '../../domain/schedules/schedule.ts';
 import type { Authorization } from '../authorize.ts';
@@ -56,6 +56,10 @@ export interface Backfill {
   items: { at: string; run: string | null }[];
   /** There are more times in the range than these. */
   more: boolean;
+  /** How many times the mode leaves out, by the state of their last run. */
+  leftOut: Partial<Record<RunState, number>>;
+  /** How many times there are on which Temporal and Waybill disagree, since their zone data differ. */
+  disputed: number;
 }
 
 /** Begins runs for times that have passed, in the caller’s name: at most 100, oldest first. Repeated, the same runs are the answer. Throws as `runSchedule`. */
@@ -71,21 +75,34 @@ export async function backfillSchedule(
   const toMs = Math.min(Date.parse(to), Date.now());
   const range = { fromMs: Date.parse(from), toMs };
   const reader = { tenant: schedule.tenant, signal: authorization.signal };
-  const { timesMs, complete } = await ports.temporalSchedules.times(schedule.terms, range, reader);
+  const { timesMs, complete, disputedMs } = await ports.temporalSchedules.times(
+    schedule.terms,
+    range,
+    reader,
+  );
   const attempts = await ports.firings.listAttempts(schedule.tenant, schedule.id, {
     from,
     to: new Date(toMs).toISOString(),
   });
-  const wanted = timesMs
+  const times = timesMs
     .map((ms) => new Date(ms).toISOString())
-    .map((at) => ({ at, last: attempts.findLast(({ nominalAt }) => nominalAt === at) }))
-    .filter(({ last }) => isWanted(mode, last));
+    .map((at) => ({ at, last: attempts.findLast(({ nominalAt }) => nominalAt === at) }));
+  const wanted = times.filter(({ last }) => isWanted(mode, last));
+  const others = Map.groupBy(
+    times.flatMap(({ last }) => (last && !isWanted(mode, last) ? [last.state] : [])),
+    (state) => state,
+  );
   const items: Backfill['items'] = [];
   for (const { at, last } of wanted.slice(0, backfillMax)) {
     const run = dryRun ? null : await fill(ports, options, authorization, { at, mode, last });
     items.push({ at, run: run?.id ?? null });
   }
-  return { items, more: !complete || wanted.length > backfillMax };
+  return {
+    items,
+    more: !complete || wanted.length > backfillMax,
+    leftOut: Object.fromEntries([...others].map(([state, runs]) => [state, runs.length])),
+    disputed: disputedMs.length,
+  };
 }
 
 function isWanted(mode: BackfillMode, last: Attempt | undefined): boolean {

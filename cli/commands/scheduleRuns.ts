@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander';
-import type { BackfillRequest } from '../../sdk/client.ts';
+import type { Backfill, BackfillRequest, ScheduleDetail, WaybillClient } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import type { CliContext } from '../context.ts';
 import { waitForEnd } from '../followToEnd.ts';
 import { byId } from '../options.ts';
-import { zonedTime } from '../output/scheduleText.ts';
-import { printResult } from '../output/terminal.ts';
+import { changedLines, zonedTime } from '../output/scheduleText.ts';
+import { printResult, tell } from '../output/terminal.ts';
 
 interface RunOptions extends GlobalOptions {
   idempotencyKey?: string;
@@ -15,28 +15,20 @@ interface RunOptions extends GlobalOptions {
 interface BackfillOptions extends GlobalOptions {
   from: string;
   to: string;
-  mode: NonNullable<BackfillRequest['mode']>;
+  mode: Mode;
   dryRun?: boolean;
 }
 
-/** `waybill schedules [run|backfill]`: runs of whoever asks, not of the owner. */
-export function addScheduleRuns(schedules: Command, context: CliContext): void {
-  byId(schedules, 'run', 'begin a run as it would, now and in your own name')
-    .option('--idempotency-key <key>', 'the same request with the same key is the same run')
-    .option('--wait', 'follow the run to its end; exit code 4 where it fails or is cancelled')
-    .action(async (id: string, _, command: Command) => {
-      const options = command.optsWithGlobals<RunOptions>();
-      const { idempotencyKey } = options;
-      const client = connect(context, options);
-      const { revision } = await client.getSchedule(id);
-      const accepted = await client.runSchedule(id, revision, {
-        ...(idempotencyKey !== undefined && { idempotencyKey }),
-      });
-      if (!options.wait) return printResult(options.json, accepted, () => [`Accepted as ${accepted.id}.`]);
-      await waitForEnd(client, accepted, options);
-    });
+type Mode = NonNullable<BackfillRequest['mode']>;
 
-  byId(schedules, 'backfill', 'begin runs for times that have passed, in your own name')
+/** `waybill schedules [run|backfill]`: runs of the caller, not of the owner. */
+export function addScheduleRuns(schedules: Command, context: CliContext): void {
+  byId(schedules, 'run', 'start a run as the schedule would, now and in your own name')
+    .option('--idempotency-key <key>', 'the same request with the same key is the same run')
+    .option('--wait', 'follow the run to its end; exit code 4 if it fails or is cancelled')
+    .action((id: string, _, command: Command) => run(id, command.optsWithGlobals(), context));
+
+  byId(schedules, 'backfill', 'start runs for past times, in your own name')
     .requiredOption('--from <time>', 'RFC 3339')
     .option('--to <time>', 'RFC 3339; default now')
     .addOption(
@@ -44,22 +36,64 @@ export function addScheduleRuns(schedules: Command, context: CliContext): void {
         .choices(['missing', 'failed', 'all'])
         .default('missing'),
     )
-    .option('--dry-run', 'only say which times')
+    .option('--dry-run', 'only list the times')
     .action((id: string, _, command: Command) => backfill(id, command.optsWithGlobals(), context));
+}
+
+async function run(id: string, options: RunOptions, context: CliContext): Promise<void> {
+  const { idempotencyKey } = options;
+  const client = connect(context, options);
+  const { revision } = await shownSchedule(client, id);
+  const accepted = await client.runSchedule(id, revision, {
+    ...(idempotencyKey !== undefined && { idempotencyKey }),
+  });
+  if (!options.wait) return printResult(options.json, accepted, () => [`Accepted as ${accepted.id}.`]);
+  await waitForEnd(client, accepted, options);
 }
 
 async function backfill(id: string, options: BackfillOptions, context: CliContext): Promise<void> {
   const { from, to = new Date().toISOString(), mode, dryRun = false, json } = options;
   const client = connect(context, options);
-  const { revision, terms } = await client.getSchedule(id);
-  const filled = await client.backfillSchedule(id, { revision, from, to, mode, dryRun });
-  const { timeZone } = terms;
-  printResult(json, filled, () =>
-    filled.items.length === 0
-      ? ['There is no such time.']
-      : [
-          ...filled.items.map(({ at, run }) => `${zonedTime(at, timeZone)}  ${run ?? 'would be run'}`),
-          ...(filled.more ? ['', `There are more: --from after ${filled.items.at(-1)!.at}`] : []),
-        ],
-  );
+  const { revision, terms } = await shownSchedule(client, id);
+  const filled = await client.backfillSchedule(id, { from, to, mode, dryRun, revision });
+  printResult(json, filled, () => filledLines(filled, mode, terms.timeZone));
+}
+
+/**
+ * The schedule, whose revision the request then names. The API rejects what the owner has not consented to; the command shows
+ * what another caller has made of it.
+ */
+async function shownSchedule(client: WaybillClient, id: string): Promise<ScheduleDetail> {
+  const schedule = await client.getSchedule(id);
+  if (schedule.reason?.code === 'ConsentRequired') for (const line of changedLines(schedule)) tell(line);
+  return schedule;
+}
+
+function filledLines(
+  { items, more, leftOut, disputed }: Backfill,
+  mode: Mode,
+  timeZone: string | undefined,
+): string[] {
+  const others = Object.entries(leftOut).map(([state, times]) => `${times} ${state}`);
+  const ended = (leftOut.failed ?? 0) + (leftOut.cancelled ?? 0) > 0;
+  const hint =
+    mode === 'missing' && ended ? ' Use --mode failed to run failed and cancelled times again.' : '';
+  return [
+    ...(items.length === 0
+      ? [
+          others.length === 0
+            ? 'The schedule has no time in this range.'
+            : 'No time of the range matches the mode.',
+        ]
+      : items.map(({ at, run }) => `${zonedTime(at, timeZone)}  ${run ?? 'would run'}`)),
+    ...(others.length > 0
+      ? [`Other times of the range, by the state of their last run: ${others.join(', ')}.${hint}`]
+      : []),
+    ...(disputed > 0
+      ? [
+          `Left out: ${disputed} times on which Temporal and Waybill disagree, because their rules for ${timeZone} differ.`,
+        ]
+      : []),
+    ...(more ? [`There are more times. Continue with --from after ${items.at(-1)?.at}.`] : []),
+  ];
 }

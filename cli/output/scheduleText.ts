@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import type { Firing, Schedule, ScheduleDetail, ScheduleTerms } from '../../sdk/client.ts';
+import type { Firing, Schedule, ScheduleDetail, SchedulePreview, ScheduleTerms } from '../../sdk/client.ts';
 import { count, localTime, since } from './quantities.ts';
 import { stateText as runStateText } from './runText.ts';
 import { table } from './table.ts';
@@ -32,7 +32,7 @@ export function scheduleTable(schedules: readonly Schedule[], now: number): stri
   );
 }
 
-/** Everything about one schedule, and when it is due next. */
+/** All of one schedule, with its next times. */
 export function scheduleLines(schedule: ScheduleDetail, next: readonly string[], now: number): string[] {
   const {
     id,
@@ -63,16 +63,17 @@ export function scheduleLines(schedule: ScheduleDetail, next: readonly string[],
     ],
     ...waitingRows(schedule),
     ...nextRows(schedule.state === 'active' ? next : [], terms.timeZone),
+    ...warningRows(schedule.warnings),
     ...(links.temporal ? [['temporal', links.temporal] as [string, string]] : []),
   ];
   return [styleText('bold', id), ...rows.map(row)];
 }
 
-/** What somebody is about to consent to, before there is any of it. */
+/** What a user is about to consent to. */
 export function draftLines(
   pipeline: string,
   terms: ScheduleTerms,
-  next: readonly string[],
+  { times, warnings }: SchedulePreview,
   note: string | null | undefined,
 ): string[] {
   return [
@@ -80,12 +81,21 @@ export function draftLines(
     ...[
       ...termRows(terms),
       ...(note ? [['note', plain(note)] as [string, string]] : []),
-      ...nextRows(next, terms.timeZone),
+      ...nextRows(times, terms.timeZone),
+      ...warningRows(warnings),
     ].map(row),
   ];
 }
 
-/** What became of its times; those that a run kept from beginning are one line above it, since it was the earlier one. */
+/** What a run would do now, to which the owner has not consented. */
+export function changedLines({ id, owner, pipeline, revision, terms, note }: Schedule): string[] {
+  return [
+    `${plain(owner.subject)} has not consented to ${styleText('bold', id)} as it is now: another caller has changed it. Revision ${revision} runs ${pipeline}:`,
+    ...[...termRows(terms), ...(note ? [['note', plain(note)] as [string, string]] : [])].map(row),
+  ];
+}
+
+/** The outcome of each time. Times that an open run skipped are one line above that run. */
 export function firingTable(firings: readonly Firing[]): string[] {
   return table<FiringRow>(
     [
@@ -114,7 +124,7 @@ function skippedText({ times, first, more }: NonNullable<Firing['skipped']>): st
   return `${more ? 'more than ' : ''}${count(times)} times since ${localTime(first)}`;
 }
 
-/** Why nothing more begins, and what shows more of it. */
+/** The run that the schedule waits for, and the command that shows it. */
 function waitingRows({ waitsFor }: ScheduleDetail): [string, string][] {
   if (!waitsFor) return [];
   const { run, at, state, reason, skipped } = waitsFor;
@@ -125,7 +135,7 @@ function waitingRows({ waitsFor }: ScheduleDetail): [string, string][] {
   ];
 }
 
-/** A time in the zone of the schedule, with its distance to UTC that day: whoever reads it sees when clocks change. */
+/** A time in the zone of the schedule, with its offset on that day, so that a reader sees when clocks change. */
 export function zonedTime(time: string, timeZone = 'UTC'): string {
   const parts = new Intl.DateTimeFormat('en-CA', {
     timeZone,
@@ -194,6 +204,15 @@ export function whenText({ cron, every, offset, calendars = [] }: ScheduleTerms)
     ),
   ];
   return parts.join('; ');
+}
+
+/** What may surprise, as lines of their own. */
+export function warningLines(warnings: SchedulePreview['warnings']): string[] {
+  return warnings.map(({ code, message }) => `${styleText('yellow', '!')} ${plain(`${code}: ${message}`)}`);
+}
+
+function warningRows(warnings: ScheduleDetail['warnings']): [string, string][] {
+  return warningLines(warnings ?? []).map((line) => ['', line]);
 }
 
 function nextRows(times: readonly string[], timeZone: string | undefined): [string, string][] {

@@ -26,6 +26,12 @@ export const scheduleErrors = {
     retryable: false,
     message: 'The pipeline has changed since the owner consented. Ask the owner to renew.',
   },
+  ZoneDataDiffers: {
+    status: 409,
+    retryable: false,
+    message:
+      'Temporal and Waybill have different rules for the time zone. Update the older zone data, or schedule by UTC.',
+  },
   ScheduleNotActive: {
     status: 409,
     retryable: false,

@@ -51,6 +51,8 @@ export interface FiringEvidence {
   asRecorded: boolean;
   /** Whether the time is one of the schedule’s, as Temporal computes them from the record. */
   due: boolean;
+  /** Whether it is due by the zone data of Temporal and not by ours. */
+  disputed: boolean;
   /** The firing before, where it began a run: for when, and when that ended (`null`: not yet). */
   previous: { nominalMs: number; endedMs: number | null } | null;
   /** Whether a run that it began has failed since it was last resumed. */
@@ -91,6 +93,7 @@ const firingChecks: readonly FiringCheck[] = [
     code: 'ScheduleDrifted',
     passes: ({ asRecorded }) => asRecorded,
   },
+  { name: 'zone', verdict: 'blocked', code: 'ZoneDataDiffers', passes: ({ disputed }) => !disputed },
   { name: 'time', verdict: 'refused', code: 'FiringRefused', passes: ({ due }) => due },
   {
     name: 'future',

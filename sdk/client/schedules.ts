@@ -12,7 +12,9 @@ export type ScheduleRequest = operations['createSchedule']['requestBody']['conte
 export type ScheduleTerms = ScheduleRequest['terms'];
 export type ScheduleTiming =
   operations['previewSchedule']['requestBody']['content']['application/json']['timing'];
-type ScheduleDraft = Pick<ScheduleRequest, 'pipeline' | 'terms'>;
+type ScheduleDraft = Pick<ScheduleRequest, 'pipeline' | 'terms' | 'lifetime'>;
+/** The next times, and what may surprise. */
+export type SchedulePreview = operations['previewSchedule']['responses'][200]['content']['application/json'];
 export type ScheduleChange = operations['updateSchedule']['requestBody']['content']['application/json'];
 /** What became of one time of a schedule. */
 export type Firing =
@@ -25,11 +27,7 @@ export interface SchedulesClient {
   listSchedules(filter?: ScheduleFilter): Promise<Page<Schedule>>;
   getSchedule(id: string): Promise<ScheduleDetail>;
   /** When a schedule would be due, before there is one. `count`: up to 100; `draft`: what is to be saved, refused as saving it would be. */
-  previewSchedule(
-    timing: ScheduleTiming,
-    count?: number,
-    draft?: ScheduleDraft,
-  ): Promise<{ times: string[] }>;
+  previewSchedule(timing: ScheduleTiming, count?: number, draft?: ScheduleDraft): Promise<SchedulePreview>;
   /** Has a pipeline run again and again in your name; with this you consent to it. */
   createSchedule(schedule: ScheduleRequest): Promise<Schedule>;
   /** What somebody else than its owner changes waits for their consent. With `revision`, only what was seen is changed. */

@@ -532,7 +532,7 @@ export interface paths {
         put?: never;
         /**
          * Says when a schedule would be due, before there is one
-         * @description By Temporal, which knows zones and when clocks change. Without jitter.
+         * @description From `startAt` on, by Temporal, which knows time zones. Without jitter. `warnings` says what may surprise.
          */
         post: operations["previewSchedule"];
         delete?: never;
@@ -1982,6 +1982,15 @@ export interface components {
                 firings: string;
                 temporal: string | null;
             };
+            /** @description What may surprise about its times; `null` while Temporal does not tell them. */
+            warnings: {
+                /**
+                 * @description `NeverDue`: it has no time; `ConsentEndsFirst`: the consent ends before the first time; `BothDaysMatch`: day of month and day of week must both match; `ZoneDataDiffers`: Temporal and Waybill know the time zone by different rules.
+                 * @enum {string}
+                 */
+                code: "NeverDue" | "ConsentEndsFirst" | "BothDaysMatch" | "ZoneDataDiffers";
+                message: string;
+            }[] | null;
             /** @description The run that has to end before another begins, by the `overlap` of the terms. */
             waitsFor: {
                 run: string;
@@ -3899,6 +3908,8 @@ export interface operations {
                                 url: string;
                             };
                         };
+                        /** @description How long the consent lasts; 90d at most, and by default. */
+                        lifetime?: string;
                     };
                 };
             };
@@ -3912,6 +3923,14 @@ export interface operations {
                 content: {
                     "application/json": {
                         times: string[];
+                        warnings: {
+                            /**
+                             * @description `NeverDue`: it has no time; `ConsentEndsFirst`: the consent ends before the first time; `BothDaysMatch`: day of month and day of week must both match; `ZoneDataDiffers`: Temporal and Waybill know the time zone by different rules.
+                             * @enum {string}
+                             */
+                            code: "NeverDue" | "ConsentEndsFirst" | "BothDaysMatch" | "ZoneDataDiffers";
+                            message: string;
+                        }[];
                         /** @description Times on which the time zone data of Temporal and of Waybill differ. Nothing is fired then. */
                         disputed: string[];
                     };
@@ -4567,6 +4586,12 @@ export interface operations {
                         }[];
                         /** @description There are more times in the range. Ask again from after the last. */
                         more: boolean;
+                        /** @description How many times the mode leaves out, by the state of their last run. */
+                        leftOut: {
+                            [key: string]: number;
+                        };
+                        /** @description Times on which Temporal and Waybill disagree, as their zone data differ; no run begins. */
+                        disputed: number;
                     };
                 };
             };
@@ -4665,7 +4690,7 @@ export interface operations {
                         /** @enum {string} */
                         outcome: "blocked" | "missed" | "skipped" | "refused";
                         /** @enum {string} */
-                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "SinkRejected" | "SinkIncompatible" | "TransformFailed" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled";
+                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "SinkRejected" | "SinkIncompatible" | "TransformFailed" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled";
                     };
                 };
             };

@@ -25,6 +25,8 @@ describe('a worker that asks whether a schedule may fire', () => {
   let due: boolean;
   /** Other times than the one that is asked about. */
   let times: number[];
+  /** Whether Temporal lists the time, and our zone data does not have it. */
+  let disputed: boolean;
   let id: string;
   let nominalMs: number;
 
@@ -32,7 +34,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     times: async (_, { fromMs }) => ({
       timesMs: times.length > 0 ? times : due ? [fromMs] : [],
       complete: true,
-      disputedMs: [],
+      disputedMs: disputed ? [fromMs] : [],
     }),
     describe: async () => known,
     execution: async () => execution,
@@ -47,6 +49,7 @@ describe('a worker that asks whether a schedule may fire', () => {
   /** A schedule of alice’s, and an execution of it that is due in this second, as Temporal would show both. */
   beforeEach(async () => {
     due = true;
+    disputed = false;
     times = [];
     id = `daily-${randomUUID().slice(0, 8)}`;
     await create({});
@@ -328,6 +331,30 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.deepEqual(await history(), [
       { run: runId, state: 'completed', outcome: 'fired', skipped: before },
     ]);
+  });
+
+  it('blocks a schedule at a time that Temporal and Waybill read differently, since their zone data differ', async () => {
+    [due, disputed] = [false, true];
+    assert.deepEqual(await fire(), { outcome: 'blocked', code: 'ZoneDataDiffers' });
+    assert.deepEqual(await state(), ['blocked', 'ZoneDataDiffers']);
+    assert.deepEqual(await runs(), []);
+  });
+
+  it('is told with the schedule what may surprise about its times', async () => {
+    const warningsOf = async () =>
+      (
+        (await (await api.call(`/v1/schedules/${id}`)).json()) as { warnings: { code: string }[] }
+      ).warnings.map(({ code }) => code);
+    assert.deepEqual(await warningsOf(), []);
+    times = [Date.now() + 100 * 86_400_000];
+    assert.deepEqual(await warningsOf(), ['ConsentEndsFirst']);
+    id = `odd-${randomUUID().slice(0, 8)}`;
+    await create({ cron: '0 6 1 * MON' });
+    disputed = true;
+    assert.deepEqual(await warningsOf(), ['ConsentEndsFirst', 'BothDaysMatch', 'ZoneDataDiffers']);
+    [due, times] = [false, []];
+    disputed = false;
+    assert.deepEqual(await warningsOf(), ['NeverDue', 'BothDaysMatch']);
   });
 
   it('begins nothing beside a run that goes on, though somebody has Temporal fill the time in', async () => {

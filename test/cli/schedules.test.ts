@@ -130,7 +130,7 @@ describe('waybill schedules', () => {
     assert.equal(stdout, 'Sat 2027-03-13 05:30:00 -05:00\nSun 2027-03-14 05:30:00 -04:00\n');
     const silent = await waybill('schedules', 'create', 'countries', '--every', '1h', '--as', 'alice');
     assert.deepEqual([silent.code, silent.stdout], [2, '']);
-    assert.match(silent.stderr, /There is nobody to ask: say --yes/);
+    assert.match(silent.stderr, /There is no terminal to ask on. Add --yes/);
     assert.equal((await waybill('schedules', 'create', 'countries', '--as', 'alice', '--yes')).code, 2);
     assert.equal(await codeOf(1, 'schedules', 'get', 'nowhere', '--as', 'alice'), 'ScheduleNotFound');
     assert.equal(
@@ -187,17 +187,7 @@ describe('waybill schedules', () => {
     );
     const changed = await json<Schedule>(
       0,
-      ...[
-        'schedules',
-        'update',
-        'by-hand',
-        '--every',
-        '1d',
-        '--without',
-        'calendar',
-        '--without',
-        '--jitter',
-      ],
+      ...['schedules', 'update', 'by-hand', '--every', '1d', '--unset', 'calendar', '--unset', '--jitter'],
       ...['--no-pause-on-failure', '--yes', '--as', 'alice'],
     );
     const { calendars, jitter, every, pauseOnFailure, catchUp } = changed.terms;
@@ -206,11 +196,23 @@ describe('waybill schedules', () => {
       [undefined, undefined, '1d', false, '2h'],
     );
     assert.equal(changed.revision, 2);
+    const unlikely = ['schedules', 'preview', '--cron', '0 0 30 2 MON', '--as', 'alice'];
+    assert.match((await waybill(...unlikely)).stdout, /^! NeverDue: .*\n! BothDaysMatch: .*\n$/);
+    const far = ['schedules', 'preview', '--every', '1d', '--start', '2031-01-01T00:00:00Z', '--count', '1'];
+    assert.equal((await waybill(...far, '--as', 'alice')).stdout, 'Wed 2031-01-01 00:00:00 +00:00\n');
 
     // Somebody else's change waits for its owner, who is named; and nobody else is asked to agree to it.
     const others = ['schedules', 'update', 'by-hand', '--every', '2d', '--yes', '--as', 'bob'];
     const waits = await waybill(...others);
-    assert.match(waits.stdout, /the consent of alice: npx waybill schedules renew by-hand --as alice\n$/);
+    assert.match(
+      waits.stdout,
+      /the consent of alice\. Renew it: npx waybill schedules renew by-hand --as alice\n$/,
+    );
+    // The owner is shown what another caller made of it and no run executes it without their consent.
+    const unseen = await waybill('schedules', 'run', 'by-hand', '--as', 'alice');
+    assert.deepEqual([unseen.code, unseen.stdout], [1, '']);
+    assert.match(unseen.stderr, /alice has not consented .* Revision 3 runs countries:\n +when +every 2d\n/);
+    assert.match(unseen.stderr, /\nConsentRequired: /);
     const notTheirs = await waybill('schedules', 'renew', 'by-hand', '--yes', '--as', 'bob');
     assert.deepEqual([notTheirs.code, notTheirs.stdout], [3, '']);
     assert.match(notTheirs.stderr, /^OwnerOnly: /);
@@ -240,7 +242,7 @@ describe('waybill schedules', () => {
     assert.equal((await waybill('schedules', 'delete', 'by-hand', '--as', 'alice')).code, 2);
     assert.equal(
       (await waybill('schedules', 'delete', 'by-hand', '--yes', '--as', 'alice')).stdout,
-      'by-hand has ended.\n',
+      'by-hand is deleted.\n',
     );
   });
 
@@ -276,14 +278,19 @@ describe('waybill schedules', () => {
     const dry = await waybill('schedules', 'backfill', 'often', '--dry-run', ...range);
     assert.equal(
       dry.stdout,
-      'Thu 2026-01-01 00:00:00 +00:00  would be run\nFri 2026-01-02 00:00:00 +00:00  would be run\n',
+      'Thu 2026-01-01 00:00:00 +00:00  would run\nFri 2026-01-02 00:00:00 +00:00  would run\n',
     );
     const { items } = await json<Backfill>(0, 'schedules', 'backfill', 'often', ...range);
     assert.equal(items.length, 2);
     for (const { run } of items) assert.equal((await waybill('runs', 'watch', run!, '--as', 'bob')).code, 0);
     assert.equal(
       (await waybill('schedules', 'backfill', 'often', ...range)).stdout,
-      'There is no such time.\n',
+      'No time of the range matches the mode.\nOther times of the range, by the state of their last run: 2 completed.\n',
+    );
+    const before = ['--from', '2025-01-01T00:00:01Z', '--to', '2025-01-01T12:00:00Z', '--as', 'bob'];
+    assert.equal(
+      (await waybill('schedules', 'backfill', 'often', ...before)).stdout,
+      'The schedule has no time in this range.\n',
     );
     await json(0, 'schedules', 'delete', 'often', '--yes', '--as', 'alice');
   });

@@ -288,7 +288,7 @@ describe('schedules of the embedded stack', () => {
     const filled = await ask<typeof dry>(alice, 'POST', '/v1/schedules/asked/backfill', range);
     for (const { run } of filled.items) assert.equal((await endOf(run!)).state, 'completed');
     const again = await ask<typeof dry>(alice, 'POST', '/v1/schedules/asked/backfill', range);
-    assert.deepEqual(again.items, []);
+    assert.deepEqual(again, { items: [], more: false, leftOut: { completed: 2 }, disputed: 0 });
     await ask(alice, 'DELETE', '/v1/schedules/asked');
   });
 
@@ -383,6 +383,11 @@ describe('schedules of the embedded stack', () => {
       '2027-03-28T04:00:00.000Z',
       '2027-03-29T04:00:00.000Z',
     ]);
+    const later = await ask<object>(alice, 'POST', '/v1/schedule-previews', {
+      timing: { every: '1d', startAt: '2031-01-01T00:00:00Z' },
+      count: 1,
+    });
+    assert.deepEqual(later, { times: ['2031-01-01T00:00:00.000Z'], disputed: [], warnings: [] });
     const code = await codeOf(alice, 'POST', '/v1/schedule-previews', { timing: { cron: '99 6 * * *' } });
     assert.equal(code, 'ScheduleInvalid');
   });
