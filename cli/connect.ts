@@ -67,7 +67,7 @@ function kept(context: CliContext, apiUrl: string): () => Promise<string> {
       const login = find(apiUrl);
       const token = usable(login);
       if (token !== undefined) return token;
-      if (!login) throw new CliError('You have signed out meanwhile.', 'refused');
+      if (!login) throw new CliError('You have signed out meanwhile.', 'denied');
       const { renew } = await import('./signIn.ts');
       const next = await renew(login);
       keep(apiUrl, next);

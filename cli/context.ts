@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 
-/** What every command is given: nothing else of the process is read outside of `main.ts`. */
+/** The input of every command; only `main.ts` reads more of the process. */
 export interface CliContext {
   env: Readonly<Record<string, string | undefined>>;
 }
@@ -13,13 +13,13 @@ export const exitCode = {
   fine: 0,
   failed: 1,
   usage: 2,
-  refused: 3,
+  denied: 3,
   runFailed: 4,
   tampered: 5,
   incomplete: 6,
 } as const;
 
-/** Ends the command with one line for the person who gave it. */
+/** Ends the command with one line for its user. */
 export class CliError extends Error {
   readonly exitCode: number;
 

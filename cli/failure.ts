@@ -5,14 +5,14 @@ import { ApiUnreachable, ProblemError } from '../sdk/client.ts';
 import { CliError, exitCode } from './context.ts';
 import { plain } from './output/terminal.ts';
 
-/** What a command that failed says: one line for a person, `json` for a program, and the code it ends with. */
+/** What a failed command prints, as a line and as JSON, and its exit code. */
 export interface Failure {
   exitCode: number;
   line: string;
   json: { code: string; message: string; [more: string]: unknown };
 }
 
-/** No failure shows its stack: what a person can do about it is in the line. */
+/** Without a stack: the line says what is wrong and what to do. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof ProblemError) return ofProblem(error);
   if (error instanceof WaybillError) return named(error.code, error.detail ?? error.message, exitCode.failed);
@@ -43,7 +43,7 @@ function named(code: string, message: string, exit: number, unnamed = false): Fa
 function ofProblem({ problem }: ProblemError): Failure {
   const { status, code, title, traceId, issues = [], denied } = problem;
   const where = issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; ');
-  // Only whoever looks into the logs has a use for it.
+  // Only an operator who reads the logs needs it.
   const trace = status >= 500 && traceId ? ` (trace ${traceId})` : '';
   const what = denied ? `You may not ${denied.action} ${denied.resource}. Ask ${denied.ask}.` : title;
   return {
@@ -62,5 +62,6 @@ function ofProblem({ problem }: ProblemError): Failure {
 
 function exitOf({ status, code }: ProblemError['problem']): number {
   if (code === 'ApprovalTampered') return exitCode.tampered;
-  return status === 401 || status === 403 ? exitCode.refused : exitCode.failed;
+  // The API answers 404 for what belongs to another tenant, too, so that it does not tell whether it exists.
+  return status === 401 || status === 403 || status === 404 ? exitCode.denied : exitCode.failed;
 }

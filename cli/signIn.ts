@@ -123,15 +123,15 @@ function errorIn(error: unknown): string | undefined {
 }
 
 function ended(): CliError {
-  return new CliError('Your login has ended. Sign in again: waybill login.', 'refused');
+  return new CliError('Your login has ended. Sign in again: waybill login.', 'denied');
 }
 
 function failureOf(issuer: string, error: unknown): CliError {
   const code = errorIn(error);
-  if (code === 'access_denied') return new CliError('The sign-in was declined.', 'refused');
+  if (code === 'access_denied') return new CliError('The sign-in was declined.', 'denied');
   if (code === 'expired_token') return new CliError('Nobody signed in with the code in time. Try again.');
   const { error_description: said } = error as { error_description?: string };
-  if (code !== undefined) return new CliError(`${issuer} refuses: ${said ?? code}.`, 'refused');
+  if (code !== undefined) return new CliError(`${issuer} refuses: ${said ?? code}.`, 'denied');
   const cause = (error as Error).cause;
   const why = cause instanceof Error ? cause.message : (error as Error).message;
   return new CliError(`${issuer} does not answer as an OpenID provider: ${why}.`);

@@ -71,7 +71,7 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
     ...appliedLines(declared, plan, applied, options),
   ]);
   if (applied.some(({ code }) => code === 'NotServed')) process.exitCode = exitCode.incomplete;
-  if (applied.some(({ code }) => code !== null && code !== 'NotServed')) process.exitCode = exitCode.refused;
+  if (applied.some(({ code }) => code !== null && code !== 'NotServed')) process.exitCode = exitCode.denied;
 }
 
 /** One clear line, without the password, where there is no such database for us. */

@@ -100,7 +100,7 @@ async function decide(vote: Vote, id: string, options: DecideOptions, context: C
   });
   const after = options.wait ? await untilCounted(client, approvalId, decision) : decision;
   printResult(options.json, after, () => decidedLines(after, approvalId, options));
-  if (after.code !== null) process.exitCode = exitCode.refused;
+  if (after.code !== null) process.exitCode = exitCode.denied;
 }
 
 type Vote = Decision['decision'];

@@ -39,7 +39,7 @@ export const addPlan: AddCommand = (program, context) => {
         ...planLines(plan),
         ...plannedLines(schedules.declared, schedules.plan, options),
       ]);
-      if (plan.changes.some(({ change }) => change === 'gains')) process.exitCode = exitCode.refused;
+      if (plan.changes.some(({ change }) => change === 'gains')) process.exitCode = exitCode.denied;
     });
 };
 

@@ -114,15 +114,20 @@ function stateText({ state }: Approval): string {
   return styleText(colours[state], state);
 }
 
-function formText(form: Readonly<Record<string, unknown>>): string {
+/** The fields of a form (JSON Schema), each with its constraints. */
+export function formText(form: Readonly<Record<string, unknown>>): string {
   const { properties = {}, required = [] } = form as {
-    properties?: Record<string, { type?: string; enum?: unknown[] }>;
+    properties?: Record<string, Record<string, unknown>>;
     required?: string[];
   };
   return Object.entries(properties)
-    .map(([name, { type, enum: choices }]) => {
-      const what = choices?.join(' | ') ?? type ?? 'any';
-      return `${name} (${what}${required.includes(name) ? '' : ', optional'})`;
+    .map(([name, { type, enum: choices, const: only, ...rest }]) => {
+      const what = Array.isArray(choices) ? choices.join(' | ') : (only ?? type ?? 'any');
+      const constraints = Object.entries(rest)
+        .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
+        .map(([constraint, value]) => `${constraint} ${value}`);
+      const optional = required.includes(name) ? [] : ['optional'];
+      return `${name} (${[what, ...constraints, ...optional].join(', ')})`;
     })
     .join(', ');
 }

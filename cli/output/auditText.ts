@@ -11,7 +11,7 @@ const colours: Record<AuditEvent['outcome'], Parameters<typeof styleText>[0]> = 
   failure: 'red',
 };
 
-/** What happened to a run, oldest first, and who they are that had a part in it. */
+/** The events of a run, oldest first, and below them the principals that took part. */
 export function auditLines(events: readonly AuditEvent[]): string[] {
   const { name, lines } = namesOf(events.map(({ who }) => who));
   const happened = table<AuditEvent>(
@@ -19,7 +19,7 @@ export function auditLines(events: readonly AuditEvent[]): string[] {
       { title: 'AT', cell: ({ at }) => localTime(at) },
       { title: 'WHAT', cell: ({ action }) => plain(action) },
       { title: 'OUTCOME', cell: ({ outcome }) => styleText(colours[outcome], outcome) },
-      { title: 'BY', cell: ({ actor, who }) => (actor ? name(who, actor.id) : 'nobody known') },
+      { title: 'BY', cell: ({ action, actor, who }) => (actor ? name(who, actor.id) : systemText(action)) },
       { title: 'DETAIL', cell: ({ detail }) => detailText(detail) },
     ],
     events,
@@ -27,7 +27,12 @@ export function auditLines(events: readonly AuditEvent[]): string[] {
   return [...happened, ...lines];
 }
 
-/** What fits a line: numbers, codes and the like; `--json` has it all. */
+/** Timers of an approval act for Waybill; all else without an actor came from outside, such as from Temporal’s command line. */
+function systemText(action: string): string {
+  return action.startsWith('approval.') ? 'Waybill (timer)' : 'unknown';
+}
+
+/** The numbers and codes that fit a line; `--json` has all of it. */
 function detailText(detail: Readonly<Record<string, unknown>>): string {
   return Object.entries(detail)
     .filter(([name, value]) => shown(name) && (typeof value === 'string' || typeof value === 'number'))

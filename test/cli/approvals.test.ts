@@ -163,8 +163,8 @@ describe('waybill approvals', () => {
   it('is refused to whoever asked for the run', async () => {
     const { id } = await wait({ by: ['data-engineer'] });
     assert.equal(await codeOf(3, 'alice', 'approve', id, '--yes'), 'ApproverIsRequester');
-    assert.equal(await codeOf(1, 'alice', 'approve', 'apr_none', '--yes'), 'ApprovalNotFound');
-    assert.equal(await codeOf(1, 'bob', 'approve', 'few-none', '--yes'), 'RunNotFound');
+    assert.equal(await codeOf(3, 'alice', 'approve', 'apr_none', '--yes'), 'ApprovalNotFound');
+    assert.equal(await codeOf(3, 'bob', 'approve', 'few-none', '--yes'), 'RunNotFound');
   });
 
   it('fills in a form by what its schema asks for', async () => {

@@ -303,7 +303,7 @@ describe('waybill', () => {
           (await waybill('runs', 'get', id, '--as', 'bob')).stdout,
           new RegExp(`^${id}\n +state +completed\n`),
         );
-        assert.equal((await json<Refusal>(1, 'runs', 'get', id, '--as', 'dave')).error.code, 'RunNotFound');
+        assert.equal((await json<Refusal>(3, 'runs', 'get', id, '--as', 'dave')).error.code, 'RunNotFound');
       });
 
       describe('whose data is still arriving', () => {
@@ -524,11 +524,11 @@ describe('waybill', () => {
         assert.match(stderr, /^Unauthenticated: .*\n$/);
       });
 
-      it('ends with 1 for what is not there', async () => {
+      it('ends with 3 for what is not there, or not the caller’s', async () => {
         const args = ['trigger', 'none', '--file', orders, '--as', 'alice'];
-        assert.equal((await json<Refusal>(1, ...args)).error.code, 'PipelineNotFound');
+        assert.equal((await json<Refusal>(3, ...args)).error.code, 'PipelineNotFound');
         assert.equal(
-          (await json<Refusal>(1, 'runs', 'watch', 'none', '--as', 'alice')).error.code,
+          (await json<Refusal>(3, 'runs', 'watch', 'none', '--as', 'alice')).error.code,
           'RunNotFound',
         );
       });

@@ -3,6 +3,8 @@ import { describe, it } from 'node:test';
 import { CommanderError } from 'commander';
 import { CliError } from '../../cli/context.ts';
 import { failureOf } from '../../cli/failure.ts';
+import { formText } from '../../cli/output/approvalText.ts';
+import { auditLines } from '../../cli/output/auditText.ts';
 import { bytes, count, duration, localTime, since } from '../../cli/output/quantities.ts';
 import { countLines } from '../../cli/output/runText.ts';
 import { firingTable } from '../../cli/output/scheduleText.ts';
@@ -31,6 +33,9 @@ describe('a failure', () => {
       problem(422, 'InputEmpty'),
       problem(401, 'TokenExpired'),
       problem(403, 'Forbidden'),
+      // What another tenant has is not found.
+      problem(404, 'RunNotFound'),
+      problem(404, 'ApprovalNotFound'),
       new ApiUnreachable('http://127.0.0.1:1'),
       new SettingsError('X is not a setting.'),
       new CommanderError(1, 'commander.x', 'error: x'),
@@ -41,7 +46,7 @@ describe('a failure', () => {
       new Error('x'),
       'x',
     ].map((error) => failureOf(error).exitCode);
-    assert.deepEqual(codes, [1, 3, 3, 1, 2, 2, 2, 4, 5, 6, 1, 1]);
+    assert.deepEqual(codes, [1, 3, 3, 3, 3, 1, 2, 2, 2, 4, 5, 6, 1, 1]);
   });
 
   it('is one line with its code, what to do and where', () => {
@@ -193,6 +198,41 @@ describe('people', () => {
     );
     assert.equal(namesOf([alice, other]).name(other, 'prn_b'), 'alice prn_b');
     assert.deepEqual(namesOf([null]).lines, []);
+  });
+});
+
+describe('an audit', () => {
+  const event = {
+    id: '1',
+    at: '2026-11-26T06:00:00.000Z',
+    outcome: 'success',
+    who: null,
+    txn: null,
+  } as const;
+  const byOf = (action: string) =>
+    auditLines([{ ...event, action, actor: null, detail: {} }])[1]!.split(/ {2,}/)[3];
+
+  it('names the system where a timer acted, and says where the actor is unknown', () => {
+    assert.equal(byOf('approval.expired'), 'Waybill (timer)');
+    assert.equal(byOf('approval.escalated'), 'Waybill (timer)');
+    assert.equal(byOf('run.terminated'), 'unknown');
+  });
+});
+
+describe('the form of an approval', () => {
+  it('shows the constraints of each field', () => {
+    const properties = {
+      ticket: { type: 'string', pattern: '^OPS-[0-9]+$', maxLength: 12 },
+      rows: { type: 'integer', minimum: 1, exclusiveMaximum: 100 },
+      risk: { enum: ['low', 'high'] },
+      until: { type: 'string', format: 'date' },
+      sure: { const: true },
+    };
+    assert.equal(
+      formText({ properties, required: ['ticket', 'risk', 'sure'] }),
+      'ticket (string, pattern ^OPS-[0-9]+$, maxLength 12), rows (integer, minimum 1, exclusiveMaximum 100, optional), ' +
+        'risk (low | high), until (string, format date, optional), sure (true)',
+    );
   });
 });
 

@@ -132,7 +132,7 @@ describe('waybill schedules', () => {
     assert.deepEqual([silent.code, silent.stdout], [2, '']);
     assert.match(silent.stderr, /There is no terminal to ask on. Add --yes/);
     assert.equal((await waybill('schedules', 'create', 'countries', '--as', 'alice', '--yes')).code, 2);
-    assert.equal(await codeOf(1, 'schedules', 'get', 'nowhere', '--as', 'alice'), 'ScheduleNotFound');
+    assert.equal(await codeOf(3, 'schedules', 'get', 'nowhere', '--as', 'alice'), 'ScheduleNotFound');
     assert.equal(
       await codeOf(1, 'schedules', 'create', 'countries', '--cron', '99 * * * *', '--yes', '--as', 'alice'),
       'ScheduleInvalid',
@@ -390,7 +390,7 @@ describe('waybill schedules', () => {
         [['delete', 'Forbidden']],
       );
       assert.deepEqual(changesOf(await apply('bob')), ['delete countries']);
-      assert.equal(await codeOf(1, 'schedules', 'get', 'countries', '--as', 'alice'), 'ScheduleNotFound');
+      assert.equal(await codeOf(3, 'schedules', 'get', 'countries', '--as', 'alice'), 'ScheduleNotFound');
       assert.deepEqual((await plan('alice')).schedules, { changes: [], waiting: [] });
     });
   });
