@@ -1,7 +1,7 @@
 import { createPolicyEngine } from '../adapters/policy/engine.ts';
 import { readPolicies } from '../adapters/policy/readPolicies.ts';
 import type { Policy, PolicySet, Question } from '../domain/policies/policy.ts';
-import type { Figure } from './main.ts';
+import type { Figure } from './figure.ts';
 
 const forMs = 2_000;
 

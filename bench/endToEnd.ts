@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { type DevStack, startDevStack } from '../test/support/devStack.ts';
-import type { Figure } from './main.ts';
-import { percentile } from './percentile.ts';
+import type { Figure } from './figure.ts';
+import { percentile } from './figure.ts';
 import { startPlain } from './plain/startPlain.ts';
 import { processorMs } from './processorTime.ts';
 import { benchProject } from './project.ts';

@@ -3,7 +3,7 @@ import { forgeries } from '../test/e2e/forgery/forgeries.ts';
 import { openOutsider } from '../test/e2e/forgery/outsider.ts';
 import { materialOf, retireKey, runOf } from '../test/e2e/forgery/stackMaterial.ts';
 import type { DevStack } from '../test/support/devStack.ts';
-import type { Figure } from './main.ts';
+import type { Figure } from './figure.ts';
 
 const lanes = 12;
 

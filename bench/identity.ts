@@ -1,6 +1,6 @@
 import { decisions } from './decisions.ts';
 import { endToEnd } from './endToEnd.ts';
-import type { Figure } from './main.ts';
+import type { Figure } from './figure.ts';
 import { verifications } from './verifications.ts';
 import { withdrawals } from './withdrawals.ts';
 

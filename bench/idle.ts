@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { startDevStack } from '../test/support/devStack.ts';
-import type { Figure } from './main.ts';
+import type { Figure } from './figure.ts';
 import { stackMiB } from './memory.ts';
 
 const settleMs = 20_000;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { decisions } from './decisions.ts';
+import type { Figure } from './figure.ts';
 import { identity } from './identity.ts';
 import { idle } from './idle.ts';
 import { records } from './records.ts';
@@ -15,16 +16,6 @@ import { trigger } from './trigger.ts';
  * `npm run bench [-- NAME …]`: each benchmark brings up the embedded stack in a temporary home, measures, prints a
  * table and writes bench/results/NAME.json. Ratios are taken within one run, on one server.
  */
-
-/** A figure: its name, its value, and its goal where there is one. */
-export interface Figure {
-  name: string;
-  value: number;
-  unit: string;
-  goal?: string;
-  /** Whether the goal is met; absent without a goal. */
-  met?: boolean;
-}
 
 const benchmarks: Record<string, () => Promise<Figure[]>> = {
   trigger,

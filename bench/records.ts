@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { startDevStack } from '../test/support/devStack.ts';
+import type { Figure } from './figure.ts';
 import { generateOrders } from './generateOrders.ts';
-import type { Figure } from './main.ts';
 import { stackMiB } from './memory.ts';
 import { untilEnded } from './smallRun.ts';
 

@@ -1,5 +1,5 @@
 import { type DevStack, startDevStack } from '../test/support/devStack.ts';
-import type { Figure } from './main.ts';
+import type { Figure } from './figure.ts';
 import { benchProject } from './project.ts';
 import { triggerSmall, untilEnded } from './smallRun.ts';
 

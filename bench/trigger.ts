@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { startDevStack } from '../test/support/devStack.ts';
 import { bareQueue, startBare } from './bare.ts';
-import type { Figure } from './main.ts';
-import { percentile } from './percentile.ts';
+import type { Figure } from './figure.ts';
+import { percentile } from './figure.ts';
 import { benchProject } from './project.ts';
 import { triggerSmall } from './smallRun.ts';
 

@@ -2,7 +2,7 @@ import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { knownKeys } from '../adapters/keys/knownKeys.ts';
 import { signGrant } from '../adapters/keys/signGrant.ts';
 import { grantOfRun, makeKey } from '../test/support/keys.ts';
-import type { Figure } from './main.ts';
+import type { Figure } from './figure.ts';
 
 const forMs = 2_000;
 

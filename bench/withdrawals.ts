@@ -6,9 +6,9 @@ import { hasEnded } from '../domain/runs/run.ts';
 import type { Run } from '../sdk/client.ts';
 import { type DevStack, startDevStack } from '../test/support/devStack.ts';
 import { serveHeldFeed } from '../test/support/heldFeed.ts';
+import type { Figure } from './figure.ts';
+import { percentile } from './figure.ts';
 import { forged } from './forged.ts';
-import type { Figure } from './main.ts';
-import { percentile } from './percentile.ts';
 
 const trials = 50;
 const goalMs = 10_000;

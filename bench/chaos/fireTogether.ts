@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type pg from 'pg';
 import type { DevStack } from '../../test/support/devStack.ts';
-import { percentile } from '../percentile.ts';
+import { percentile } from '../figure.ts';
 import { connectPatiently } from './connectPatiently.ts';
 import { untilRunning } from './untilRunning.ts';
 

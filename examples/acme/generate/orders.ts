@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Random } from './random.ts';
-import { spoilers } from './spoil.ts';
+import { type Order, spoilers } from './spoil.ts';
 
 /**
  * Orders for the pipeline beside: NDJSON of about 350 bytes a line. Half a per cent are the shop’s own test orders,
@@ -44,18 +44,6 @@ export interface Expected {
   /** Lower-case hex SHA-256 of the file. */
   digest: string;
   sizeBytes: number;
-}
-
-export interface Order {
-  order_id: string;
-  placed_at: string;
-  customer: { id: string; country: string; email: string | null };
-  currency: string;
-  lines: { sku: string; quantity: number; unit_price_cents: number }[];
-  channel: string;
-  status: string;
-  test: boolean;
-  note?: string;
 }
 
 const recentMax = 512;

@@ -1,5 +1,3 @@
-import type { Order } from './orders.ts';
-
 /** Each way in which a line goes wrong, with the code of the dead letter that it becomes: one fault a line. */
 export const spoilers: readonly Spoiler[] = [
   // What is no JSON, or no record.
@@ -74,4 +72,16 @@ function field(kind: string, code: string, spoil: (order: Order) => object): Spo
 
 function withLine(order: Order, change: object): object {
   return { ...order, lines: [{ ...order.lines[0], ...change }, ...order.lines.slice(1)] };
+}
+
+export interface Order {
+  order_id: string;
+  placed_at: string;
+  customer: { id: string; country: string; email: string | null };
+  currency: string;
+  lines: { sku: string; quantity: number; unit_price_cents: number }[];
+  channel: string;
+  status: string;
+  test: boolean;
+  note?: string;
 }
