@@ -11,6 +11,7 @@ import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { until } from '../support/until.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
 interface Ended {
@@ -18,13 +19,17 @@ interface Ended {
   state: string;
   counts: Record<string, number>;
   reason?: { code: string };
+  retrying?: { step: string; code: string; message: string; attempt: number; nextAttemptAt: string };
 }
 
 /** Serves `body` at `/feed`, and a redirect to it at `/moved`. */
-async function serveFeed(body: () => string): Promise<{ server: Server; port: number }> {
+async function serveFeed(
+  body: () => string,
+  status: () => number,
+): Promise<{ server: Server; port: number }> {
   const server = createServer((request, response) => {
     if (request.url === '/moved') return response.writeHead(302, { location: '/feed' }).end();
-    response.writeHead(200, { 'content-type': 'application/x-ndjson' }).end(body());
+    response.writeHead(status(), { 'content-type': 'application/x-ndjson' }).end(body());
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   return { server, port: (server.address() as AddressInfo).port };
@@ -37,10 +42,14 @@ describe('runs of the embedded stack', () => {
   let roots: string;
   let feed: Awaited<ReturnType<typeof serveFeed>>;
   let feedBody = '';
+  let feedStatus = 200;
 
   before(async () => {
     roots = await mkdtemp(join(tmpdir(), 'waybill-files-'));
-    feed = await serveFeed(() => feedBody);
+    feed = await serveFeed(
+      () => feedBody,
+      () => feedStatus,
+    );
     stack = await startDevStack({
       project: fileURLToPath(new URL('../support/project', import.meta.url)),
       env: { WAYBILL_FILE_ROOTS: roots, WAYBILL_EGRESS_ALLOW: `127.0.0.1:${feed.port}` },
@@ -213,6 +222,33 @@ describe('runs of the embedded stack', () => {
     assert.equal(run.counts.stored, 25);
     const [row] = await rowsOf(`SELECT at FROM feed WHERE id = 'f3'`);
     assert.equal(row.at.toISOString(), '2026-01-02T03:04:05.000Z');
+  });
+
+  it('says why a run stands still and when it is retried, and shows no secret of its URL', async () => {
+    feedBody = '{"id":"late","at":"2026-01-02T03:04:05Z","size":1}';
+    feedStatus = 503;
+    const url = `http://127.0.0.1:${feed.port}/feed?key=s3cret`;
+    const { id } = (await (await envelope('feed', { source: { url } })).json()) as Ended;
+    const shown = async () => (await (await alice(`/v1/runs/${id}`)).json()) as Ended;
+    try {
+      const { retrying } = await until('the run says why it stands still', async () => {
+        const run = await shown();
+        return (run.retrying?.attempt ?? 0) > 1 && run;
+      });
+      const { step, code, message, nextAttemptAt } = retrying!;
+      assert.deepEqual([step, code], ['fetch', 'SourceUnavailable']);
+      assert.match(message, /503/);
+      assert.ok(Math.abs(Date.parse(nextAttemptAt) - Date.now()) < 30_000, nextAttemptAt);
+    } finally {
+      feedStatus = 200;
+    }
+    await untilEnded(alice, id);
+    const run = await shown();
+    assert.equal(run.state, 'completed', JSON.stringify(run));
+    assert.equal(run.retrying, undefined);
+    const audit = await (await alice(`/v1/runs/${id}/audit`)).text();
+    assert.match(audit, /feed\?key=\*\*\*/);
+    assert.doesNotMatch(audit, /s3cret/);
   });
 
   it('refuses a URL of this machine in every spelling', async () => {
