@@ -49,16 +49,16 @@ const Settings = z.object({
 });
 
 /**
- * Runs a worker as its environment says, until SIGTERM, SIGINT or the end of whoever started it. `adjust` lets a test
+ * Runs a worker as its environment says, until SIGTERM, SIGINT or the end of its parent process. `adjust` lets a test
  * harness put something else in the place of a dependency; nothing in the environment can.
  */
 export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dependencies): Promise<void> {
   const settings = readSettings(Settings, process.env);
   const stopping = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
-  // Started by a supervisor that is gone: nobody would ever stop this process.
+  // The supervisor is gone: no process would stop this one.
   process.once('disconnect', () => stopping.abort());
-  // A drain takes 10 s at most; what still hangs after 15 s (a connection that nobody answers on) is left behind.
+  // A drain takes 10 s at most; what still hangs after 15 s (a connection without an answer) is left behind.
   stopping.signal.addEventListener('abort', () => setTimeout(() => process.exit(1), 15_000).unref());
   const ended = startWorker(
     {

@@ -10,7 +10,7 @@ import type { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
 import { deliveryInterceptor } from '../adapters/temporal/webhookDeliveryInterceptor.ts';
 import { deliveryQueueOf, fetchQueueOf, firingQueueOf } from '../domain/taskQueues.ts';
-import type { WorkerSettings } from './worker.ts';
+import type { WorkerSettings } from './settings.ts';
 
 /** After SIGTERM, how long steps under way may go on before they are handed to another worker. */
 const drainMs = 10_000;

@@ -127,7 +127,7 @@ async function reconcile(
   await objects.remove(run, await stages.listObjects(run));
 }
 
-/** It goes on under its own grant, or not at all. Who had it begin anew, after a loss or from outside, nobody knows. */
+/** It continues under its own grant, or not at all. The actor of the restart, a loss or a client of Temporal, is unknown. */
 function restarted({ tenant, runId, txn, firstExecution }: OpenRun, execution: string): AuditEvent {
   return {
     action: 'run.restarted',

@@ -7,7 +7,7 @@ const deliveriesMax = 50;
 
 /**
  * Looks at a page of pending deliveries after `afterId` and returns where the next begins. One that Temporal has lost is
- * started again; one that was ended there from outside is given up, as whoever ended it wanted.
+ * started again; one that was ended there from outside is abandoned, as that user wanted.
  */
 export async function reconcileDeliveries(
   {

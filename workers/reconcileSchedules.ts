@@ -12,7 +12,7 @@ export const firstPlace: Place = { tenant: '', id: '' };
 /**
  * Looks at a page of schedules after `after` and returns where the next begins. One that Temporal has lost, or that was
  * changed there from outside, is made again what the record says; one that was paused there stays paused, since
- * nobody is harmed by that, and the record says so. What is paused on record and runs there is paused again.
+ * a pause harms no tenant, and the record says so. A schedule that is paused on record and runs there is paused again.
  */
 export async function reconcileSchedules(
   { dueSchedules, temporalSchedules }: { dueSchedules: DueSchedules; temporalSchedules: TemporalSchedules },

@@ -134,7 +134,7 @@ async function cancel({ client }: RelayOptions, entry: OutboxEntry): Promise<voi
   await client.workflow.getHandle(entry.runId).cancel();
 }
 
-/** A run that Temporal does not know any more is started again by whoever reconciles, and asks then. */
+/** Reconciliation starts a run again that Temporal does not know any more; it checks its right then. */
 async function wakeUp({ client }: RelayOptions, entry: OutboxEntry): Promise<void> {
   await unlessGone(client.workflow.getHandle(entry.runId).signal(recheckAuthorization));
 }

@@ -15,7 +15,7 @@ const attemptsMax = 8;
 
 /**
  * Brings Temporal’s schedule to what the record says: all of it, whether it is there or not, so that doing it twice, or
- * after somebody has changed it, comes to the same. Throws `ScheduleInvalid` where Temporal does not understand its times.
+ * after a change from outside, has the same result. Throws `ScheduleInvalid` where Temporal does not understand its times.
  */
 export async function syncSchedule(
   { client, taskQueue }: { client: Client; taskQueue: string },

@@ -1,0 +1,149 @@
+import type { Pool } from 'pg';
+import type { Logger } from 'pino';
+import type { Dependencies } from '../activities/dependencies.ts';
+import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
+import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
+import { createPublishedKeys } from '../adapters/keys/publishedKeys.ts';
+import { createStepTokens } from '../adapters/keys/stepTokens.ts';
+import { openFileObjectStore } from '../adapters/objects/fileObjectStore.ts';
+import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
+import { createRunApprovals } from '../adapters/postgres/approvals/runApprovals.ts';
+import { createAuditLog } from '../adapters/postgres/audit.ts';
+import { createBatches } from '../adapters/postgres/batches/batches.ts';
+import { createStages } from '../adapters/postgres/batches/stages.ts';
+import { createDeliveryLog } from '../adapters/postgres/deliveries/deliveryLog.ts';
+import { createLedger } from '../adapters/postgres/ledger/ledger.ts';
+import { createWatermarks } from '../adapters/postgres/ledger/watermarks.ts';
+import { watchRevocations } from '../adapters/postgres/rights/liveRevocations.ts';
+import { createFailedAttempts } from '../adapters/postgres/runs/failedAttempts.ts';
+import { createRunStates } from '../adapters/postgres/runs/runStates.ts';
+import { watchRuns } from '../adapters/postgres/runs/watchRuns.ts';
+import type { Tenants } from '../adapters/postgres/tenants.ts';
+import { loadProject } from '../adapters/project/loadProject.ts';
+import {
+  currentDecision,
+  currentGrant,
+  currentSignedGrant,
+  recheckGrant,
+} from '../adapters/temporal/activityInterceptor.ts';
+import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
+import { reportAttempts } from '../adapters/temporal/reportAttempts.ts';
+import { currentDelivery } from '../adapters/temporal/webhookDeliveryInterceptor.ts';
+import { createWebhookSender } from '../adapters/webhooks/sendWebhook.ts';
+import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
+import { createSources } from '../connectors/sources/createSources.ts';
+import { DecisionClaims, decisionType } from '../domain/approvals/decision.ts';
+import { createAuthorizer } from '../domain/grants/authorizer.ts';
+import { DelegationClaims, delegationType } from '../domain/schedules/delegation.ts';
+import { createReceiver } from '../engine/records/receiver.ts';
+import { createComputePool } from '../engine/threads/pool.ts';
+import type { WorkerSettings } from './settings.ts';
+
+/** The connections of one worker, as its two roles. */
+export interface WorkerPools {
+  /** As the role `waybill_worker`. */
+  tenants: Tenants;
+  /** As the role `waybill_relay`. */
+  relay: Pool;
+}
+
+/**
+ * Opens the ports of the steps, and the plugin that verifies each attempt. Resolves with `undefined` if the signal aborts before the policy is
+ * loaded.
+ */
+export async function openDependencies(
+  settings: WorkerSettings,
+  { tenants, relay }: WorkerPools,
+  { log, signal, onError }: { log: Logger; signal: AbortSignal; onError: (error: unknown) => void },
+): Promise<OpenDependencies | undefined> {
+  const changes = watchRuns(settings.database);
+  const definitions = await loadProject(settings.project);
+  const objects = await openFileObjectStore(settings.objects);
+  const compute = createComputePool({ threadsMax: 1 });
+  const runs = createRunStates(tenants, settings.publicUrl);
+  const stages = createStages(tenants);
+  const keys = createPublishedKeys(settings.jwksUrl, { roots: openKeyRoots(settings.keyRoots) });
+  const verifier = createGrantVerifier({ keys, issuer: settings.issuer });
+  const decisions = createGrantVerifier({
+    keys,
+    issuer: settings.issuer,
+    schema: DecisionClaims,
+    type: decisionType,
+  });
+  const audit = createAuditLog(tenants);
+  const policy = await startLivePolicy({
+    database: settings.database,
+    process: settings.identity,
+    audit,
+    onLoaded: (change) => log.info(change, 'policy loaded'),
+    onError,
+    signal: signal,
+  }).catch((error) => {
+    if (!signal.aborted) throw error;
+  });
+  if (!policy) return;
+  const revocations = watchRevocations({ database: settings.database, onError });
+  const deliveries = createDeliveryLog(relay);
+  const dependencies: Dependencies = {
+    grant: currentGrant,
+    decision: currentDecision,
+    recheck: recheckGrant,
+    runs,
+    batches: createBatches(tenants, (runId, timeoutMs, signal) => changes.wait(runId, timeoutMs, signal)),
+    stages,
+    watermarks: createWatermarks(tenants),
+    objects,
+    definitions,
+    compute,
+    receiver: createReceiver(objects),
+    sources: createSources({ fileRoots: settings.fileRoots, egressAllow: settings.egressAllow }),
+    ledger: createLedger(tenants),
+    approvals: createRunApprovals(tenants, settings.publicUrl),
+    decisions,
+    policy,
+    revocations,
+    audit,
+    stepTokens: createStepTokens({
+      url: settings.tokenUrl,
+      issuer: settings.issuer,
+      workload: settings.workload,
+      grant: currentSignedGrant,
+    }),
+    nowS: () => Math.floor(Date.now() / 1000),
+    draining: signal,
+    delivery: currentDelivery,
+    deliveries,
+    grants: verifier,
+    delegations: createGrantVerifier({
+      keys,
+      issuer: settings.issuer,
+      schema: DelegationClaims,
+      type: delegationType,
+    }),
+    sender: createWebhookSender({
+      keys: openWebhookKeys(settings.webhookKeys),
+      callbackAllow: settings.callbackAllow,
+    }),
+    publicUrl: settings.publicUrl ?? '',
+  };
+  const identity = identityPlugin({
+    verifier,
+    authorizer: createAuthorizer({ definitions, revocations, policy }),
+    audit,
+    reports: reportAttempts(createFailedAttempts(tenants)),
+  });
+  return {
+    dependencies,
+    identity,
+    revocationsReady: revocations.ready,
+    close: () => Promise.allSettled([changes.close(), compute.close(), policy.close(), revocations.close()]),
+  };
+}
+
+export interface OpenDependencies {
+  dependencies: Dependencies;
+  identity: ReturnType<typeof identityPlugin>;
+  /** Resolves once the worker knows what is revoked. */
+  revocationsReady: Promise<unknown>;
+  close(): Promise<unknown>;
+}

@@ -1,0 +1,30 @@
+import type { DatabaseAddress } from '../adapters/postgres/address.ts';
+
+export interface WorkerSettings {
+  /** As the role `waybill_worker`, which sees the tenant that it names. */
+  database: DatabaseAddress;
+  /** As the role `waybill_relay`. */
+  relayDatabase: DatabaseAddress;
+  project: string;
+  objects: string;
+  jwksUrl: URL;
+  /** The file that says where trust in the keys there begins. */
+  keyRoots: string;
+  issuer: string;
+  temporalAddress: string;
+  namespace: string;
+  taskQueue: string;
+  workflowBundle?: string;
+  healthPort: number;
+  fileRoots: readonly string[];
+  egressAllow: readonly string[];
+  callbackAllow: readonly string[];
+  webhookKeys: string;
+  identity: string;
+  /** The token endpoint of the API. */
+  tokenUrl: URL;
+  /** Where callers find the API; links in events lead there. Default: links without a host. */
+  publicUrl?: string;
+  /** Who this worker is to it; without, no source can be read as the caller. */
+  workload?: { id: string; keyFile: string };
+}
