@@ -57,6 +57,9 @@ export async function signedApproval(
 ): Promise<VerifiedGrant<DecisionClaims>[]> {
   const terms = definitionOf(deps).manifest.approval!;
   if (approval.state !== 'approved') throw missing(run, `${approval.id} is ${approval.state}`);
+  // The database escalated it by these terms and its own clock; no other process can write when.
+  if (canonicalJson(approval.terms) !== canonicalJson(terms))
+    throw missing(run, `${approval.id} was opened with other terms`);
   const counted = approval.decisions.filter(({ counted }) => counted === true);
   const signed = await Promise.all(counted.map(({ jws }) => verify(deps, run, jws)));
   const votes = signed.map(({ claims }, i) => {
@@ -129,7 +132,7 @@ export function mismatch(
   return undefined;
 }
 
-/** After an escalation more roles may decide. */
+/** After an escalation more roles may decide. Only the database writes that an approval is escalated (`process_approval_timers`). */
 function ineligibility(
   deps: Dependencies,
   terms: ApprovalManifest,

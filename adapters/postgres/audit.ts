@@ -1,52 +1,47 @@
 import type { AuditEvent } from '../../domain/audit.ts';
 import type { AuditLog, AuditRecord, AuditTrail } from '../../domain/ports/audit.ts';
+import { type Params, sql } from './sql.ts';
 import type { Queries, Tenants } from './tenants.ts';
 
-/** Appends an event within the transaction of its effect. Errors of `pg` pass through to whoever owns that transaction. */
+/** Appends an event within the transaction of its effect. Errors of `pg` pass through to the owner of that transaction. */
 export async function insertAudit(client: Queries, event: AuditEvent): Promise<void> {
-  await client.query({
-    name: 'insert-audit',
-    text: auditWhere('(SELECT) AS always', 1),
-    values: auditValues(event),
-  });
-}
-
-/** Several who notice the same thing at once come one after the other. */
-async function insertAuditOnce(client: Queries, event: AuditEvent): Promise<void> {
-  const about = [event.runId, event.action, String(event.detail.execution)];
-  await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [about.join(' ')]);
-  const { rowCount } = await client.query(
-    `SELECT FROM waybill.audit_event WHERE run_id = $1 AND action = $2 AND detail ->> 'execution' = $3 LIMIT 1`,
-    about,
-  );
-  if (!rowCount) await insertAudit(client, event);
+  await client.query(sql(auditSql('(SELECT) AS always'), auditParams(event), 'insert-audit'));
 }
 
 /**
  * The same as part of a larger statement: an insert that happens where the CTE `effect` has a row, so that effect and
- * event take one round trip and one commit. Its parameters begin at `$first`; give them by `auditValues`.
+ * event take one round trip and one commit. Give its parameters by `auditParams`, with the same `prefix`.
  */
-export function auditWhere(effect: string, first: number): string {
-  const p = (i: number, type: string) => `$${first + i}::${type}`;
-  return `INSERT INTO waybill.audit_event (tenant, run_id, txn, action, outcome, actor, detail)
-          SELECT ${p(0, 'text')}, ${p(1, 'text')}, ${p(2, 'text')}, ${p(3, 'text')}, ${p(4, 'text')},
-                 ${p(5, 'jsonb')}, ${p(6, 'jsonb')} FROM ${effect}`;
+export function auditSql(effect: string, prefix = 'audit'): string {
+  const columns = ['tenant', 'run_id', 'txn', 'action', 'outcome', 'actor', 'detail'];
+  const values = columns.map(
+    (name) => `:${prefix}_${name}::${/^(actor|detail)$/.test(name) ? 'jsonb' : 'text'}`,
+  );
+  return `INSERT INTO waybill.audit_event (${columns.join(', ')}) SELECT ${values.join(', ')} FROM ${effect}`;
 }
 
-export function auditValues({ tenant, runId, txn, action, outcome, actor, detail }: AuditEvent): unknown[] {
-  const [tenantText, runText] = [tenant, runId].map((text) => text && keepable(text));
-  return [tenantText, runText, txn, action, outcome, actor && json(actor), json(detail)];
+export function auditParams(event: AuditEvent, prefix = 'audit'): Params {
+  const { tenant, runId, txn, action, outcome, actor, detail } = event;
+  return {
+    [`${prefix}_tenant`]: tenant && storable(tenant),
+    [`${prefix}_run_id`]: runId && storable(runId),
+    [`${prefix}_txn`]: txn,
+    [`${prefix}_action`]: action,
+    [`${prefix}_outcome`]: outcome,
+    [`${prefix}_actor`]: actor && storableJson(actor),
+    [`${prefix}_detail`]: storableJson(detail),
+  };
 }
 
-function json(value: object): string {
-  return JSON.stringify(value, (_, one) => (typeof one === 'string' ? keepable(one) : one));
+function storableJson(value: object): string | null {
+  return JSON.stringify(value, (_, one) => (typeof one === 'string' ? storable(one) : one));
 }
 
 /**
- * Without what PostgreSQL keeps in no text (a zero byte) or no JSON (half a surrogate pair). Whoever is refused chose some
- * of these texts, and must not choose one by which the refusal cannot be recorded.
+ * Without what PostgreSQL keeps in no text (a zero byte) or no JSON (half a surrogate pair). Some of these texts come from a caller
+ * who is rejected, and none of them may prevent the record of the rejection.
  */
-function keepable(text: string): string {
+function storable(text: string): string {
   return text.replaceAll('\0', '\ufffd').toWellFormed();
 }
 
@@ -54,7 +49,7 @@ function keepable(text: string): string {
 export function createAuditLog(tenants: Tenants): AuditLog {
   return {
     async append(event, once) {
-      const tenant = tenants.for(event.tenant && keepable(event.tenant));
+      const tenant = tenants.for(event.tenant && storable(event.tenant));
       if (once) await tenant.transaction((client) => insertAuditOnce(client, event));
       else await insertAudit(tenant, event);
     },
@@ -72,13 +67,14 @@ async function listRunAudit(
   runId: string,
   { limit, cursor }: Parameters<AuditTrail['listOfRun']>[2],
 ): ReturnType<AuditTrail['listOfRun']> {
-  const { rows } = await tenants.for(tenant).query({
-    name: 'list-run-audit',
-    text: `
-      SELECT id, at, tenant, run_id, txn, action, outcome, actor, detail FROM waybill.audit_event
-      WHERE tenant = $1 AND run_id = $2 AND id > $3 ORDER BY id LIMIT $4`,
-    values: [tenant, runId, cursor ?? '0', limit + 1],
-  });
+  const { rows } = await tenants.for(tenant).query(
+    sql(
+      `SELECT id, at, tenant, run_id, txn, action, outcome, actor, detail FROM waybill.audit_event
+       WHERE tenant = :tenant AND run_id = :runId AND id > :after ORDER BY id LIMIT :limit`,
+      { tenant, runId, after: cursor ?? '0', limit: limit + 1 },
+      'list-run-audit',
+    ),
+  );
   const items = rows.slice(0, limit).map(
     (row): AuditRecord => ({
       id: row.id,
@@ -93,4 +89,22 @@ async function listRunAudit(
     }),
   );
   return { items, nextCursor: rows.length > limit ? items.at(-1)!.id : null };
+}
+
+/** When several processes notice the same thing at once, one records it. */
+async function insertAuditOnce(client: Queries, event: AuditEvent): Promise<void> {
+  const about = { runId: event.runId, action: event.action, execution: String(event.detail.execution) };
+  await client.query(
+    sql('SELECT pg_advisory_xact_lock(hashtextextended(:about, 0))', {
+      about: Object.values(about).join(' '),
+    }),
+  );
+  const { rowCount } = await client.query(
+    sql(
+      `SELECT FROM waybill.audit_event
+       WHERE run_id = :runId AND action = :action AND detail ->> 'execution' = :execution LIMIT 1`,
+      about,
+    ),
+  );
+  if (!rowCount) await insertAudit(client, event);
 }

@@ -1,57 +1,53 @@
-import { Kysely, PostgresDialect } from 'kysely';
+import { Kysely, PostgresDialect, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import pg from 'pg';
 import { type DatabaseAddress, reach } from './address.ts';
 import { survivingBreaks } from './connect.ts';
-import * as runs from './migrations/0001_runs.ts';
-import * as policy from './migrations/0002_policy.ts';
-import * as revocation from './migrations/0003_revocation.ts';
-import * as keys from './migrations/0004_keys.ts';
-import * as tenants from './migrations/0005_tenants.ts';
-import * as logout from './migrations/0006_logout.ts';
-import * as webhooks from './migrations/0006_webhooks.ts';
-import * as suspension from './migrations/0007_suspension.ts';
-import * as keysVouched from './migrations/0008_keys_vouched.ts';
-import * as approvals from './migrations/0009_approvals.ts';
-import * as schedules from './migrations/0010_schedules.ts';
-import * as watermarks from './migrations/0011_watermarks.ts';
-import * as consents from './migrations/0012_consents.ts';
-import * as scheduleEvents from './migrations/0013_schedule_events.ts';
-import * as endedConsents from './migrations/0015_ended_consents.ts';
-import * as principals from './migrations/0016_principals.ts';
-import * as sourceVersions from './migrations/0016_source_versions.ts';
-import * as failedAttempts from './migrations/0017_failed_attempts.ts';
+import * as baseline from './migrations/0001_baseline.ts';
+import * as acceptanceOrder from './migrations/0002_acceptance_order.ts';
+import * as narrowRoles from './migrations/0003_narrow_roles.ts';
+import * as failedAttempts from './migrations/0004_failed_attempts.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
-  '0001_runs': runs,
-  '0002_policy': policy,
-  '0003_revocation': revocation,
-  '0004_keys': keys,
-  '0005_tenants': tenants,
-  '0006_logout': logout,
-  '0006_webhooks': webhooks,
-  '0007_suspension': suspension,
-  '0008_keys_vouched': keysVouched,
-  '0009_approvals': approvals,
-  '0010_schedules': schedules,
-  '0011_watermarks': watermarks,
-  '0012_consents': consents,
-  '0013_schedule_events': scheduleEvents,
-  '0015_ended_consents': endedConsents,
-  '0016_principals': principals,
-  '0016_source_versions': sourceVersions,
-  '0017_failed_attempts': failedAttempts,
+  '0001_baseline': baseline,
+  '0002_acceptance_order': acceptanceOrder,
+  '0003_narrow_roles': narrowRoles,
+  '0004_failed_attempts': failedAttempts,
 };
+
+/** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */
+const beforeBaseline = [
+  '0001_runs',
+  '0002_policy',
+  '0003_revocation',
+  '0004_keys',
+  '0005_tenants',
+  '0006_logout',
+  '0006_webhooks',
+  '0007_suspension',
+  '0008_keys_vouched',
+  '0009_approvals',
+  '0010_schedules',
+  '0011_watermarks',
+  '0012_consents',
+  '0013_schedule_events',
+  '0015_ended_consents',
+  '0016_principals',
+  '0016_source_versions',
+];
 
 /**
  * Brings the schema `waybill` to this version, as the migrator (never as the API or a worker). All of it or
  * nothing; several at once wait for one another. Returns the names of the migrations that it ran.
+ *
+ * It upgrades a database of the version before the baseline; from an older one it throws.
  */
 export async function migrate(address: DatabaseAddress): Promise<string[]> {
   const pool = survivingBreaks(new pg.Pool({ ...reach(address), max: 1 }));
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   try {
+    await recognizeBaseline(db);
     const migrator = new Migrator({
       db,
       provider: { getMigrations: async () => ({ ...migrations }) },
@@ -65,4 +61,27 @@ export async function migrate(address: DatabaseAddress): Promise<string[]> {
   } finally {
     await db.destroy();
   }
+}
+
+/** Where the 17 migrations of the version before have run, the baseline has: it is recorded in their place. */
+async function recognizeBaseline(db: Kysely<unknown>): Promise<void> {
+  await db.transaction().execute(async (tx) => {
+    const table = await sql<{ exists: boolean }>`
+      SELECT to_regclass('waybill.kysely_migration') IS NOT NULL AS exists`.execute(tx);
+    if (!table.rows[0]!.exists) return;
+    await sql`LOCK TABLE waybill.kysely_migration IN SHARE ROW EXCLUSIVE MODE`.execute(tx);
+    const { rows } = await sql<{
+      name: string;
+    }>`SELECT name FROM waybill.kysely_migration ORDER BY name`.execute(tx);
+    const old = rows.map(({ name }) => name).filter((name) => beforeBaseline.includes(name));
+    if (old.length === 0) return;
+    if (old.length < beforeBaseline.length)
+      throw new Error(
+        'This database is older than the version before. Upgrade it with that version first (migration 0016), then again.',
+      );
+    await sql`DELETE FROM waybill.kysely_migration`.execute(tx);
+    await sql`
+      INSERT INTO waybill.kysely_migration (name, timestamp) VALUES ('0001_baseline', ${new Date().toISOString()})
+    `.execute(tx);
+  });
 }

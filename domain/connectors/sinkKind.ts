@@ -42,7 +42,11 @@ export interface RowEncoder {
 export interface SinkWriter {
   /** Makes what rows are written to, or widens it. Repeating it changes nothing. Throws `SinkIncompatible`. */
   prepare(transaction: SinkTransaction, sink: SinkManifest): Promise<void>;
-  write(transaction: SinkTransaction, rows: RowsToWrite): Promise<RowCounts>;
+  /**
+   * Brings the rows of a batch into the table and says what became of them. Of two rows with one key the later wins: first by the
+   * order in which their runs were accepted, then by position in the source.
+   */
+  write(transaction: SinkTransaction, batch: SinkRun & { rows: EncodedRows }): Promise<RowCounts>;
   /** For pipelines that wait for an approval before `publish`; without it such a pipeline does not load. */
   readonly staged?: StagedWriter;
 }
@@ -55,27 +59,25 @@ export interface StagedWriter {
     run: Pick<StagedRun<Batch>, 'sink' | 'batches'>,
     onBatch: (batch: Batch) => Promise<void> | void,
   ): Promise<void>;
-  /** What publishing the staged rows would do now, and the version of the table: both as of one moment. */
-  preview(
-    transaction: SinkTransaction,
-    run: Pick<StagedRun, 'tenant' | 'runId' | 'sink'>,
-  ): Promise<{ outcomes: RowOutcome[]; baseVersion: number }>;
+  /** What publishing the staged rows would do now, by batches. */
+  preview(transaction: SinkTransaction, run: SinkRun): Promise<RowOutcome[]>;
   /** Brings the staged rows into the table. `stored`: how many were new or replaced another. */
-  publish(
-    transaction: SinkTransaction,
-    run: Pick<StagedRun, 'tenant' | 'runId' | 'sink'>,
-  ): Promise<{ stored: number; wrote: boolean }>;
+  publish(transaction: SinkTransaction, run: SinkRun): Promise<{ stored: number; wrote: boolean }>;
+}
+
+/** The run that writes, and where. */
+export interface SinkRun {
+  tenant: string;
+  runId: string;
+  sink: SinkManifest;
+  /** Position of the run in the order of acceptance. */
+  order: string;
+  /** An earlier run of the tenant is still open on the table: unchanged rows then change their origin too. */
+  earlierOpen: boolean;
 }
 
 export interface SinkTransaction {
   query(...statement: never[]): unknown;
-}
-
-export interface RowsToWrite {
-  tenant: string;
-  runId: string;
-  sink: SinkManifest;
-  rows: EncodedRows;
 }
 
 export type RowCounts = Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'> & {

@@ -15,7 +15,8 @@ export interface RunAcceptance {
   /**
    * One transaction: the run, its grant, the batches received so far, the audit event, the key and the outbox
    * entry from which the relay starts the workflow. Of two acceptances with one key one wins, and the other gets what is known of
-   * the key. Throws `PrincipalRevoked` where the credential was revoked while the request was under way.
+   * the key. Throws `PrincipalRevoked` where the credential was revoked while the request was under way,
+   * and `ScheduleChanged` where `schedule` has another revision now.
    */
   accept(
     acceptance: Acceptance,
@@ -50,6 +51,8 @@ export interface Acceptance {
   batches: readonly Batch[];
   /** Whether these are all batches there will be. Pulled sources are never sealed at acceptance. */
   sealed: boolean;
+  /** The schedule in which a user asked for the run, and its revision as the user was shown it. */
+  schedule?: { id: string; revision: number };
   audit: AuditEvent;
 }
 

@@ -89,7 +89,7 @@ describe('what was approved', () => {
     const decisions = [
       { id: 'dec_1', jws: 'signed', counted: true, vote: 'approve', comment: null, form: recorded },
     ];
-    approval = { id: 'apr_1', state: 'approved', digest, decisions } as unknown as StandingApproval;
+    approval = { id: 'apr_1', state: 'approved', terms, digest, decisions } as unknown as StandingApproval;
     const environment = new MockActivityEnvironment();
     const { outcome } = (await environment.run(() => publishStep(deps))) as { outcome: string };
     return { outcome, published: published.length };

@@ -1,13 +1,13 @@
 /**
- * As part of a larger statement: tells of approvals that have changed, in the very transaction of the change, whoever wanted to be
- * called back about the run and whoever the pipeline names. `changed` is a CTE with rows of `waybill.approval`; `type` is SQL for
- * the type of the event; `base` is the number of the parameter with the address of the API, without a slash at its end. Then the CTE
+ * As part of a larger statement: reports approvals that have changed, in the transaction of the change, to the callback of the run
+ * and to the receiver that the pipeline names. `changed` is a CTE with rows of `waybill.approval`; `type` is SQL for
+ * the type of the event; the parameter `:base` is the address of the API, without a slash at its end. Then the CTE
  * `told` has a row for each event: notify `waybill_outbox` from it.
  *
- * Links are those of the run: whoever sends the event compares them with what was signed, or makes them again (`runLinksOf`).
+ * Links are those of the run: the sender compares them with what was signed, or makes them again (`runLinksOf`).
  */
-export function approvalEventSql(changed: string, type: string, base: number): string {
-  const self = `$${base}::text || '/v1/runs/' || a.run_id`;
+export function approvalEventSql(changed: string, type: string): string {
+  const self = `:base::text || '/v1/runs/' || a.run_id`;
   return `told AS (
             INSERT INTO waybill.delivery (id, tenant, run_id, type, url, data)
             SELECT 'dlv_' || uuidv7(), a.tenant, a.run_id, ${type}, receiver.url,

@@ -12,6 +12,7 @@ import type {
 } from '../../../domain/ports/approvals.ts';
 import type { RunFacts } from '../../../domain/runs/runFacts.ts';
 import { insertAudit } from '../audit.ts';
+import { json, sql } from '../sql.ts';
 import type { Tenants } from '../tenants.ts';
 import { approvalEventSql } from './approvalEvent.ts';
 import { type FoundApproval, findStanding, recordDecision } from './standingApproval.ts';
@@ -29,11 +30,13 @@ export function createRunApprovals(tenants: Tenants, publicUrl?: string): RunApp
     work: (client: ClientBase, ended: boolean) => Promise<T>,
   ): Promise<T> {
     return tenants.for(tenant, principal).transaction(async (client) => {
-      const { rows } = await client.query<{ ended: boolean }>({
-        name: 'gate-hold',
-        text: 'SELECT ended_at IS NOT NULL AS ended FROM waybill.run WHERE id = $1 FOR UPDATE',
-        values: [runId],
-      });
+      const { rows } = await client.query<{ ended: boolean }>(
+        sql(
+          'SELECT ended_at IS NOT NULL AS ended FROM waybill.run WHERE id = :runId FOR UPDATE',
+          { runId },
+          'gate-hold',
+        ),
+      );
       if (!rows[0]) throw new WaybillError('RunNotFound', { detail: runId });
       return work(client, rows[0].ended);
     });
@@ -79,30 +82,20 @@ export function createRunApprovals(tenants: Tenants, publicUrl?: string): RunApp
       holding(run, async (client, ended) => {
         const approval = await findStanding(client, run);
         if (approval?.state !== 'pending' || ended) return approval;
-        const { rows } = await client.query<{ what: 'reminded' | 'escalated' | 'expired' }>({
-          name: 'gate-lapse',
-          text: `
-            WITH due AS (
-              SELECT id, CASE WHEN expires_at > clock_timestamp() THEN 'reminded'
-                              WHEN terms->>'onTimeout' = 'escalate' AND escalated_at IS NULL THEN 'escalated'
-                              ELSE 'expired' END AS what
-              FROM waybill.approval
-              WHERE id = $1 AND state = 'pending' AND least(remind_at, expires_at) <= clock_timestamp()
-            ), lapsed AS (
-              UPDATE waybill.approval a SET
-                state = CASE WHEN what = 'expired' THEN what ELSE state END,
-                ended_at = CASE WHEN what = 'expired' THEN clock_timestamp() END,
-                escalated_at = CASE WHEN what = 'escalated' THEN clock_timestamp() ELSE escalated_at END,
-                by = CASE WHEN what = 'escalated' THEN a.by || (a.terms->'escalateTo') ELSE a.by END,
-                expires_at = CASE WHEN what = 'escalated'
-                  THEN clock_timestamp() + (a.terms->>'withinMs')::bigint * interval '1 millisecond' ELSE expires_at END,
-                remind_at = clock_timestamp() + (a.terms->>'remindMs')::bigint * interval '1 millisecond'
-              FROM due WHERE a.id = due.id RETURNING a.*, what
-            ), ${approvalEventSql('lapsed', `'approval.' || CASE what WHEN 'expired' THEN 'ended' ELSE what END`, 2)}
-            SELECT what, pg_notify('waybill_run', run_id), (SELECT count(pg_notify('waybill_outbox', '')) FROM told)
-            FROM lapsed`,
-          values: [approval.id, base],
-        });
+        const { rows } = await client.query<{ what: 'reminded' | 'escalated' | 'expired' }>(
+          sql(
+            `WITH lapsed AS (
+               SELECT *, CASE WHEN state = 'expired' THEN state
+                              WHEN escalated_at IS NOT NULL AND NOT :escalated::boolean THEN 'escalated'
+                              ELSE 'reminded' END AS what
+               FROM waybill.process_approval_timers(:id)
+             ), ${approvalEventSql('lapsed', `'approval.' || CASE what WHEN 'expired' THEN 'ended' ELSE what END`)}
+             SELECT what, pg_notify('waybill_run', run_id), (SELECT count(pg_notify('waybill_outbox', '')) FROM told)
+             FROM lapsed`,
+            { id: approval.id, escalated: approval.escalated, base },
+            'gate-lapse',
+          ),
+        );
         const [lapsed] = rows;
         if (lapsed) await insertAudit(client, audit(`approval.${lapsed.what}`, { approval: approval.id }));
         return findStanding(client, run);
@@ -132,49 +125,45 @@ async function insertApproval(
   base: string,
 ): Promise<string> {
   const id = `apr_${uuidv7()}`;
-  await client.query({
-    name: 'gate-open',
-    text: `
-      WITH opened AS (
-        INSERT INTO waybill.approval (id, run_id, pipeline, gate, round, state, digest, shown, sample, terms, by,
-                                      created_at, expires_at, remind_at, ended_at)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp(),
-               clock_timestamp() + $12::bigint * interval '1 millisecond',
-               clock_timestamp() + $13::bigint * interval '1 millisecond',
-               CASE $6 WHEN 'waived' THEN clock_timestamp() END
-        RETURNING *
-      ), asked AS (
-        SELECT * FROM opened WHERE state = 'pending'
-      ), ${approvalEventSql('asked', `'approval.requested'`, 14)}
-      SELECT pg_notify('waybill_run', run_id), (SELECT count(pg_notify('waybill_outbox', '')) FROM told) FROM opened`,
-    values: [
-      id,
-      runId,
-      pipeline,
-      terms.before,
-      round,
-      waived ? 'waived' : 'pending',
-      digest,
-      JSON.stringify(shown),
-      sample && JSON.stringify(sample),
-      JSON.stringify(terms),
-      JSON.stringify(terms.by),
-      terms.withinMs,
-      terms.remindMs ?? null,
-      base,
-    ],
-  });
+  // The database dates it, from the terms.
+  await client.query(
+    sql(
+      `WITH opened AS (
+         INSERT INTO waybill.approval (id, run_id, pipeline, gate, round, state, digest, shown, sample, terms)
+         VALUES (:id, :runId, :pipeline, :gate, :round, :state, :digest, :shown, :sample, :terms) RETURNING *
+       ), asked AS (
+         SELECT * FROM opened WHERE state = 'pending'
+       ), ${approvalEventSql('asked', `'approval.requested'`)}
+       SELECT pg_notify('waybill_run', run_id), (SELECT count(pg_notify('waybill_outbox', '')) FROM told) FROM opened`,
+      {
+        id,
+        runId,
+        pipeline,
+        gate: terms.before,
+        round,
+        state: waived ? 'waived' : 'pending',
+        digest,
+        shown: json(shown),
+        sample: json(sample),
+        terms: json(terms),
+        base,
+      },
+      'gate-open',
+    ),
+  );
   return id;
 }
 
 /** The run shows that it waits; whatever held it before does so no more. */
 async function awaitApproval(client: ClientBase, { runId }: RunFacts): Promise<void> {
-  await client.query({
-    name: 'gate-await',
-    text: `UPDATE waybill.run SET state = 'awaiting-approval', reason = NULL, suspended_at = NULL,
-             started_at = coalesce(started_at, now()) WHERE id = $1`,
-    values: [runId],
-  });
+  await client.query(
+    sql(
+      `UPDATE waybill.run SET state = 'awaiting-approval', reason = NULL, suspended_at = NULL,
+             started_at = coalesce(started_at, now()) WHERE id = :runId`,
+      { runId },
+      'gate-await',
+    ),
+  );
 }
 
 /** What was shown is not what would be published any more, and so no vote on it counts. */
@@ -184,11 +173,13 @@ async function makeVoid(
   audit: GateAudit,
 ): Promise<void> {
   if (state === 'void') return;
-  await client.query({
-    name: 'gate-void',
-    text: `UPDATE waybill.approval SET state = 'void', ended_at = coalesce(ended_at, clock_timestamp()) WHERE id = $1`,
-    values: [id],
-  });
+  await client.query(
+    sql(
+      `UPDATE waybill.approval SET state = 'void', ended_at = coalesce(ended_at, clock_timestamp()) WHERE id = :id`,
+      { id },
+      'gate-void',
+    ),
+  );
   await insertAudit(client, audit('approval.voided', { approval: id, was: state }));
 }
 
@@ -217,18 +208,19 @@ async function settle(
   const approval = (await findStanding(client, { ...run, id }))!;
   const outcome = tally(approval.decisions, approval.terms.quorum);
   if (outcome === 'pending') return;
-  await client.query({
-    name: 'gate-settle',
-    text: `
-      WITH settled AS (
-        UPDATE waybill.approval SET state = $2, ended_at = clock_timestamp() WHERE id = $1 RETURNING *
-      ), going AS (
-        UPDATE waybill.run r SET state = 'running' FROM settled
-        WHERE r.id = settled.run_id AND settled.state = 'approved' AND r.state = 'awaiting-approval' RETURNING r.id
-      ), ${approvalEventSql('settled', `'approval.ended'`, 3)}
-      SELECT pg_notify('waybill_run', run_id), (SELECT count(pg_notify('waybill_outbox', '')) FROM told) FROM settled`,
-    values: [id, outcome, base],
-  });
+  await client.query(
+    sql(
+      `WITH settled AS (
+         UPDATE waybill.approval SET state = :outcome, ended_at = clock_timestamp() WHERE id = :id RETURNING *
+       ), going AS (
+         UPDATE waybill.run r SET state = 'running' FROM settled
+         WHERE r.id = settled.run_id AND settled.state = 'approved' AND r.state = 'awaiting-approval' RETURNING r.id
+       ), ${approvalEventSql('settled', `'approval.ended'`)}
+       SELECT pg_notify('waybill_run', run_id), (SELECT count(pg_notify('waybill_outbox', '')) FROM told) FROM settled`,
+      { id, outcome, base },
+      'gate-settle',
+    ),
+  );
   const decisions = approval.decisions.flatMap((one) => (one.counted === true ? [one.id] : []));
   await insertAudit(client, audit(`approval.${outcome}`, { approval: id, decisions }));
 }

@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { DecisionMade, StandingApproval } from '../../../domain/ports/approvals.ts';
 import type { RunFacts } from '../../../domain/runs/runFacts.ts';
+import { json, sql } from '../sql.ts';
 import type { Queries } from '../tenants.ts';
 
 export interface FoundApproval extends StandingApproval {
@@ -13,10 +14,9 @@ export async function findStanding(
   client: Queries,
   { runId, id }: { runId: string; id?: string },
 ): Promise<FoundApproval | undefined> {
-  const { rows } = await client.query({
-    name: 'gate-standing',
-    text: `
-      SELECT a.id, a.round, a.state, a.digest, a.shown, a.terms, a.by, a.escalated_at IS NOT NULL AS escalated, a.expires_at,
+  const { rows } = await client.query(
+    sql(
+      `SELECT a.id, a.round, a.state, a.digest, a.shown, a.terms, a.by, a.escalated_at IS NOT NULL AS escalated, a.expires_at,
              a.expires_at <= clock_timestamp() AS overdue,
              CASE WHEN a.state = 'pending' THEN greatest(0, ceil(1000 *
                extract(epoch FROM least(a.remind_at, a.expires_at) - clock_timestamp())))::float8 ELSE 0 END AS due_in_ms,
@@ -25,10 +25,12 @@ export async function findStanding(
                  'counted', CASE WHEN d.refused IS NOT NULL THEN to_jsonb(d.refused) ELSE to_jsonb(d.counted) END)
                  ORDER BY d.at, d.id)
                FROM waybill.decision d WHERE d.approval_id = a.id), '[]') AS decisions
-      FROM waybill.approval a WHERE a.run_id = $1 AND ($2::text IS NULL OR a.id = $2)
+      FROM waybill.approval a WHERE a.run_id = :runId AND (:id::text IS NULL OR a.id = :id)
       ORDER BY a.round DESC LIMIT 1`,
-    values: [runId, id ?? null],
-  });
+      { runId, id: id ?? null },
+      'gate-standing',
+    ),
+  );
   const [row] = rows;
   if (!row) return undefined;
   const { expires_at, due_in_ms, ...approval } = row;
@@ -42,25 +44,27 @@ export async function recordDecision(
   { claims, jws, by, comment, form }: DecisionMade,
   refused: string | undefined,
 ): Promise<void> {
-  await client.query({
-    name: 'gate-decision',
-    text: `INSERT INTO waybill.decision AS d
-             (id, approval_id, run_id, principal, by, vote, comment, form, jws, counted, refused)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-           ON CONFLICT (id) DO UPDATE SET counted = EXCLUDED.counted, refused = EXCLUDED.refused
-           WHERE d.counted IS NULL AND d.refused IS NULL`,
-    values: [
-      claims.jti,
-      claims.tctx.approval,
-      runId,
-      claims.sub,
-      JSON.stringify(by),
-      claims.tctx.vote,
-      comment,
-      form && JSON.stringify(form),
-      jws,
-      refused === undefined,
-      refused ?? null,
-    ],
-  });
+  await client.query(
+    sql(
+      `INSERT INTO waybill.decision AS d
+         (id, approval_id, run_id, principal, by, vote, comment, form, jws, counted, refused)
+       VALUES (:id, :approval, :runId, :principal, :by, :vote, :comment, :form, :jws, :counted, :refused)
+       ON CONFLICT (id) DO UPDATE SET counted = EXCLUDED.counted, refused = EXCLUDED.refused
+       WHERE d.counted IS NULL AND d.refused IS NULL`,
+      {
+        id: claims.jti,
+        approval: claims.tctx.approval,
+        runId,
+        principal: claims.sub,
+        by: json(by),
+        vote: claims.tctx.vote,
+        comment,
+        form: json(form),
+        jws,
+        counted: refused === undefined,
+        refused: refused ?? null,
+      },
+      'gate-decision',
+    ),
+  );
 }

@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Batch } from '../../../domain/runs/batch.ts';
+import { json, sql } from '../sql.ts';
 
 /**
  * Appends a batch and wakes who waits for the run. The same batch again changes nothing; another one under the
@@ -9,43 +10,45 @@ import type { Batch } from '../../../domain/runs/batch.ts';
 export async function insertBatch(client: ClientBase, runId: string, batch: Batch): Promise<void> {
   const { seq, digest, sizeBytes, firstByte, firstRecord, firstLine, records } = batch;
   const { header, refused, sourceVersion } = batch;
-  const { rowCount } = await client.query({
-    name: 'insert-batch',
-    text: `INSERT INTO waybill.batch
+  const { rowCount } = await client.query(
+    sql(
+      `INSERT INTO waybill.batch
              (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records, header, refused,
               source_version)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11) ON CONFLICT DO NOTHING`,
-    values: [
-      runId,
-      seq,
-      digest,
-      sizeBytes,
-      firstByte,
-      firstRecord,
-      firstLine,
-      records,
-      header ? JSON.stringify(header) : null,
-      refused ?? null,
-      sourceVersion ?? null,
-    ],
-  });
+           VALUES (:runId, :seq, :digest, :sizeBytes, :firstByte, :firstRecord, :firstLine, :records, :header::jsonb,
+                 :refused, :sourceVersion) ON CONFLICT DO NOTHING`,
+      {
+        runId,
+        seq,
+        digest,
+        sizeBytes,
+        firstByte,
+        firstRecord,
+        firstLine,
+        records,
+        header: json(header),
+        refused: refused ?? null,
+        sourceVersion: sourceVersion ?? null,
+      },
+      'insert-batch',
+    ),
+  );
   if (rowCount) {
-    await client.query({ name: 'notify-run', text: `SELECT pg_notify('waybill_run', $1)`, values: [runId] });
+    await client.query(sql(`SELECT pg_notify('waybill_run', :runId)`, { runId }, 'notify-run'));
     return;
   }
   const standing = await client.query<{ digest: string }>(
-    'SELECT digest FROM waybill.batch WHERE run_id = $1 AND seq = $2',
-    [runId, seq],
+    sql('SELECT digest FROM waybill.batch WHERE run_id = :runId AND seq = :seq', { runId, seq }),
   );
   if (standing.rows[0]?.digest !== digest)
     throw new WaybillError('SourceChanged', { detail: `${runId} batch ${seq}` });
 }
 
-/** The batches of the run `$1`. */
+/** The batches of the run `:runId`. */
 export const selectBatch = `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte AS "firstByte",
   first_record AS "firstRecord", first_line AS "firstLine", records, header, refused,
   source_version AS "sourceVersion"
-  FROM waybill.batch WHERE run_id = $1`;
+  FROM waybill.batch WHERE run_id = :runId`;
 
 /** `bigint` columns arrive as strings; none of these exceeds 2^53. */
 export function batchFromRow(row: Record<string, unknown>): Batch {

@@ -1,7 +1,7 @@
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Batches } from '../../../domain/ports/batches.ts';
-import { auditValues, auditWhere } from '../audit.ts';
-import { isOver, queryRun } from '../runs/queryRun.ts';
+import { auditParams, auditSql } from '../audit.ts';
+import { isOverSql, queryRun } from '../runs/queryRun.ts';
 import type { Tenants } from '../tenants.ts';
 import { batchFromRow, insertBatch, selectBatch } from './batchRows.ts';
 
@@ -21,10 +21,10 @@ export function createBatches(tenants: Tenants, waitForRun: WaitForRun): Batches
         const [seen] = await ask<{ known: number; arrival: string; ended: boolean }>(
           run,
           'progress-arrivals',
-          `SELECT arrival, ${isOver('run', 2)} AS ended,
-                  (SELECT coalesce(max(seq) + 1, 0) FROM waybill.batch WHERE run_id = $1) AS known
-           FROM waybill.run WHERE id = $1`,
-          [execution],
+          `SELECT arrival, ${isOverSql('run')} AS ended,
+                  (SELECT coalesce(max(seq) + 1, 0) FROM waybill.batch WHERE run_id = :runId) AS known
+           FROM waybill.run WHERE id = :runId`,
+          { execution },
         );
         if (!seen) throw new WaybillError('RunNotFound', { detail: run.runId });
         if (seen.ended) throw new WaybillError('RunEnded', { detail: run.runId });
@@ -42,7 +42,7 @@ export function createBatches(tenants: Tenants, waitForRun: WaitForRun): Batches
       const found = await ask<{ digest: string }>(
         run,
         'progress-batch-digests',
-        'SELECT digest FROM waybill.batch WHERE run_id = $1 ORDER BY seq',
+        'SELECT digest FROM waybill.batch WHERE run_id = :runId ORDER BY seq',
       );
       return found.map(({ digest }) => digest);
     },
@@ -66,10 +66,10 @@ export function createBatches(tenants: Tenants, waitForRun: WaitForRun): Batches
         run,
         'progress-seal',
         `WITH sealed AS (
-           UPDATE waybill.run SET arrival = 'sealed' WHERE id = $1 AND arrival = 'open' RETURNING id
-         ), audited AS (${auditWhere('sealed', 2)})
+           UPDATE waybill.run SET arrival = 'sealed' WHERE id = :runId AND arrival = 'open' RETURNING id
+         ), audited AS (${auditSql('sealed')})
          SELECT pg_notify('waybill_run', id) FROM sealed`,
-        auditValues(audit),
+        auditParams(audit),
       );
     },
   };

@@ -2,8 +2,8 @@ import { WaybillError } from '../../../domain/errors.ts';
 import type { Stages, Work } from '../../../domain/ports/stages.ts';
 import type { StageOutput } from '../../../domain/runs/batch.ts';
 import type { Counts } from '../../../domain/runs/run.ts';
-import { auditValues, auditWhere } from '../audit.ts';
-import { isOver, queryRun } from '../runs/queryRun.ts';
+import { auditParams, auditSql } from '../audit.ts';
+import { isOverSql, queryRun } from '../runs/queryRun.ts';
 import type { Tenants } from '../tenants.ts';
 import { batchFromRow, selectBatch } from './batchRows.ts';
 
@@ -16,14 +16,14 @@ export function createStages(tenants: Tenants): Stages {
         run,
         'progress-work',
         `SELECT to_jsonb(b) AS batch, l.counts AS stored,
-                ${isOver('r', 3)} AS ended, r.state = 'suspended' AS suspended,
+                ${isOverSql('r')} AS ended, r.state = 'suspended' AS suspended,
                 (SELECT to_jsonb(s) FROM waybill.stage s
-                  WHERE s.run_id = $1 AND s.seq = $2 AND s.stage = 'validate') AS validated,
+                  WHERE s.run_id = :runId AND s.seq = :seq AND s.stage = 'validate') AS validated,
                 (SELECT to_jsonb(s) FROM waybill.stage s
-                  WHERE s.run_id = $1 AND s.seq = $2 AND s.stage = 'transform') AS transformed
-         FROM (${selectBatch} AND seq = $2) b JOIN waybill.run r ON r.id = $1
-         LEFT JOIN waybill.ledger l ON l.tenant = r.tenant AND l.run_id = $1 AND l.seq = $2`,
-        [seq, execution],
+                  WHERE s.run_id = :runId AND s.seq = :seq AND s.stage = 'transform') AS transformed
+         FROM (${selectBatch} AND seq = :seq) b JOIN waybill.run r ON r.id = :runId
+         LEFT JOIN waybill.ledger l ON l.tenant = r.tenant AND l.run_id = :runId AND l.seq = :seq`,
+        { seq, execution },
       );
       if (!row) throw new WaybillError('StepResultInvalid', { detail: `${run.runId} batch ${seq}` });
       const { batch, validated, transformed, stored, ended, suspended } = row;
@@ -44,26 +44,26 @@ export function createStages(tenants: Tenants): Stages {
         'progress-record-stage',
         `WITH recorded AS (
            INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, rejected_digest, counts, highest)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING seq
-         ), audited AS (${auditWhere('recorded', 9)})
+           VALUES (:runId, :seq, :stage, :digest, :sizeBytes, :rejectedDigest, :counts, :highest) ON CONFLICT DO NOTHING RETURNING seq
+         ), audited AS (${auditSql('recorded')})
          SELECT seq FROM recorded`,
-        [
+        {
           seq,
           stage,
           digest,
           sizeBytes,
-          rejectedDigest ?? null,
+          rejectedDigest: rejectedDigest ?? null,
           counts,
-          highest ?? null,
-          ...auditValues(audit),
-        ],
+          highest: highest ?? null,
+          ...auditParams(audit),
+        },
       );
       if (recorded) return output;
       const [standing] = await ask<StageRow>(
         run,
         'progress-standing-stage',
-        'SELECT * FROM waybill.stage WHERE run_id = $1 AND seq = $2 AND stage = $3',
-        [seq, stage],
+        'SELECT * FROM waybill.stage WHERE run_id = :runId AND seq = :seq AND stage = :stage',
+        { seq, stage },
       );
       return stageFromRow(standing!);
     },
@@ -74,9 +74,9 @@ export function createStages(tenants: Tenants): Stages {
         'progress-staged',
         `SELECT r.arrival, r.ended_at IS NOT NULL AS ended, to_jsonb(b) AS batch, to_jsonb(v) AS validated, to_jsonb(t) AS transformed
          FROM waybill.run r JOIN (${selectBatch}) b ON true
-         LEFT JOIN waybill.stage v ON v.run_id = $1 AND v.seq = b.seq AND v.stage = 'validate'
-         LEFT JOIN waybill.stage t ON t.run_id = $1 AND t.seq = b.seq AND t.stage = 'transform'
-         WHERE r.id = $1 ORDER BY b.seq`,
+         LEFT JOIN waybill.stage v ON v.run_id = :runId AND v.seq = b.seq AND v.stage = 'validate'
+         LEFT JOIN waybill.stage t ON t.run_id = :runId AND t.seq = b.seq AND t.stage = 'transform'
+         WHERE r.id = :runId ORDER BY b.seq`,
       );
       if (found[0]?.ended) throw new WaybillError('RunEnded', { detail: run.runId });
       if (found[0]?.arrival !== 'sealed') throw new WaybillError('UploadIncomplete', { detail: run.runId });
@@ -97,8 +97,8 @@ export function createStages(tenants: Tenants): Stages {
       const found = await ask<{ digest: string; rejected_digest: string | null }>(
         run,
         'progress-stage-objects',
-        `SELECT digest, rejected_digest FROM waybill.stage WHERE run_id = $1
-         UNION ALL SELECT sample->>'digest', NULL FROM waybill.approval WHERE run_id = $1 AND sample IS NOT NULL`,
+        `SELECT digest, rejected_digest FROM waybill.stage WHERE run_id = :runId
+         UNION ALL SELECT sample->>'digest', NULL FROM waybill.approval WHERE run_id = :runId AND sample IS NOT NULL`,
       );
       return found.flatMap((row) => (row.rejected_digest ? [row.digest, row.rejected_digest] : [row.digest]));
     },

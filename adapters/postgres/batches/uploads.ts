@@ -5,6 +5,7 @@ import type { Batch } from '../../../domain/runs/batch.ts';
 import type { Run, RunRef } from '../../../domain/runs/run.ts';
 import { insertAudit } from '../audit.ts';
 import { runColumns, runFromRow } from '../runs/runs.ts';
+import { sql } from '../sql.ts';
 import type { Tenants } from '../tenants.ts';
 import { insertBatch } from './batchRows.ts';
 
@@ -26,17 +27,17 @@ export function createUploads(tenants: Tenants): Uploads {
 async function appendBatch(tenants: Tenants, run: RunRef, batch: Batch): Promise<void> {
   const { tenant, runId, principal } = run;
   await tenants.for(tenant, principal).transaction(async (client) => {
-    const { rowCount } = await client.query({ name: 'touch-arrival', text: touch, values: [runId] });
+    const { rowCount } = await client.query(sql(touch, { runId }, 'touch-upload'));
     if (!rowCount) throw new WaybillError('UploadIncomplete', { detail: `${runId} is no longer open` });
     await insertBatch(client, runId, batch);
   });
 }
 
 async function touchUpload(tenants: Tenants, { tenant, runId }: RunRef): Promise<void> {
-  await tenants.for(tenant).query({ name: 'touch-arrival', text: touch, values: [runId] });
+  await tenants.for(tenant).query(sql(touch, { runId }, 'touch-upload'));
 }
 
-const touch = `UPDATE waybill.run SET touched_at = now() WHERE id = $1 AND arrival = 'open'`;
+const touch = `UPDATE waybill.run SET touched_at = now() WHERE id = :runId AND arrival = 'open'`;
 
 async function sealUpload(
   tenants: Tenants,
@@ -45,17 +46,18 @@ async function sealUpload(
   audit: AuditEvent,
 ): Promise<Run> {
   return tenants.for(tenant, principal).transaction(async (client) => {
-    const { rows } = await client.query({
-      name: 'seal-arrival',
-      text: `
-        WITH r AS (
-          UPDATE waybill.run SET arrival = 'sealed', touched_at = now() WHERE id = $1 AND arrival = 'open'
-          RETURNING *, NULL::jsonb AS live
-        ), settled AS (
-          UPDATE waybill.idempotency SET request_digest = $2 WHERE run_id IN (SELECT id FROM r)
-        ) SELECT ${runColumns}, pg_notify('waybill_run', r.id) FROM r`,
-      values: [runId, requestDigest],
-    });
+    const { rows } = await client.query(
+      sql(
+        `WITH r AS (
+           UPDATE waybill.run SET arrival = 'sealed', touched_at = now() WHERE id = :runId AND arrival = 'open'
+           RETURNING *, NULL::jsonb AS live
+         ), settled AS (
+           UPDATE waybill.idempotency SET request_digest = :requestDigest WHERE run_id IN (SELECT id FROM r)
+         ) SELECT ${runColumns}, pg_notify('waybill_run', r.id) FROM r`,
+        { runId, requestDigest },
+        'seal-upload',
+      ),
+    );
     if (!rows[0]) throw new WaybillError('UploadIncomplete', { detail: `${runId} is no longer open` });
     await insertAudit(client, audit);
     return runFromRow(rows[0]);
@@ -65,16 +67,16 @@ async function sealUpload(
 async function breakOffUpload(tenants: Tenants, run: RunRef, audit: AuditEvent): Promise<void> {
   const { tenant, runId, principal } = run;
   await tenants.for(tenant, principal).transaction(async (client) => {
-    const { rowCount } = await client.query({
-      name: 'break-arrival',
-      text: `
-        WITH r AS (
-          UPDATE waybill.run SET arrival = 'broken' WHERE id = $1 AND arrival = 'open' RETURNING id
-        ), freed AS (
-          DELETE FROM waybill.idempotency WHERE run_id IN (SELECT id FROM r)
-        ) SELECT pg_notify('waybill_run', r.id) FROM r`,
-      values: [runId],
-    });
+    // Its idempotency key becomes free by a trigger.
+    const { rowCount } = await client.query(
+      sql(
+        `WITH r AS (
+           UPDATE waybill.run SET arrival = 'broken' WHERE id = :runId AND arrival = 'open' RETURNING id
+         ) SELECT pg_notify('waybill_run', r.id) FROM r`,
+        { runId },
+        'break-upload',
+      ),
+    );
     if (rowCount) await insertAudit(client, audit);
   });
 }

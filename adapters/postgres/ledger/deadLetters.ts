@@ -1,43 +1,74 @@
 import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
-import type { DeadLetters } from '../../../domain/ports/deadLetters.ts';
+import type { DeadLetter, DeadLetters } from '../../../domain/ports/deadLetters.ts';
 import type { BatchToStore } from '../../../domain/ports/ledger.ts';
+import { sql } from '../sql.ts';
 import type { Tenants } from '../tenants.ts';
 
+/** A pipeline may give any code; more of them are of no use in an answer. */
+const codesMax = 1_000;
+
 export function createDeadLetters(tenants: Tenants): DeadLetters {
-  return { countByCode: (tenant, runId) => countRejections(tenants, tenant, runId) };
+  return {
+    async countByCode(tenant, runId) {
+      // Summed by batches, as they were counted when the batch was stored: a run may have millions of dead letters.
+      const { rows } = await tenants.for(tenant).query<{ code: string; records: number }>(
+        sql(
+          `SELECT c.key AS code, sum(c.value::bigint)::float8 AS records
+           FROM waybill.ledger l, jsonb_each_text(l.rejected_by_code) c
+           WHERE l.tenant = :tenant AND l.run_id = :runId GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT :codesMax`,
+          { tenant, runId, codesMax },
+          'count-rejections',
+        ),
+      );
+      return Object.fromEntries(rows.map(({ code, records }) => [code, records]));
+    },
+  };
 }
 
-/** Writes the dead letters of a batch by one statement. A record is refused once, so run and position name it. */
+/** Writes the dead letters of a batch by one statement. A record is rejected once, so run and position name it. */
 export async function insertDeadLetters(
   client: ClientBase,
-  load: Pick<BatchToStore, 'tenant' | 'runId' | 'pipeline' | 'version' | 'principal' | 'seq' | 'deadLetters'>,
+  batch: Pick<
+    BatchToStore,
+    'tenant' | 'runId' | 'pipeline' | 'version' | 'principal' | 'seq' | 'deadLetters'
+  >,
 ): Promise<void> {
-  const { tenant, runId, pipeline, version, principal, seq, deadLetters } = load;
+  const { tenant, runId, pipeline, version, principal, seq, deadLetters } = batch;
   if (deadLetters.length === 0) return;
-  const of = <T>(pick: (d: (typeof deadLetters)[number]) => T) => deadLetters.map(pick);
-  await client.query({
-    name: 'insert-dead-letters',
-    text: `INSERT INTO waybill.dead_letter (tenant, run_id, pipeline, version, principal, seq, id, position, line,
-                                            byte_offset, byte_length, stage, code, path, message, raw, object)
-           SELECT $1, $2, $3, $4, $5, $6, *
-             FROM unnest($7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[],
-                         $13::text[], $14::text[], $15::text[], $16::bytea[], $17::jsonb[])`,
-    values: [
-      ...[tenant, runId, pipeline, version, principal, seq],
-      of((d) => deadLetterId(runId, d.position)),
-      of((d) => d.position),
-      of((d) => d.line),
-      of((d) => d.byteOffset),
-      of((d) => d.byteLength),
-      of((d) => d.stage),
-      of((d) => d.code),
-      of((d) => storable(d.path)),
-      of((d) => storable(d.message)),
-      of((d) => (d.raw ? Buffer.from(d.raw.buffer, d.raw.byteOffset, d.raw.byteLength) : null)),
-      of((d) => (d.raw || !d.object ? null : JSON.stringify(d.object))),
-    ],
-  });
+  const of = <T>(pick: (d: DeadLetter) => T) => deadLetters.map(pick);
+  await client.query(
+    sql(
+      `INSERT INTO waybill.dead_letter (tenant, run_id, pipeline, version, principal, seq, id, position, line,
+                                        byte_offset, byte_length, stage, code, path, message, raw, object)
+       SELECT :tenant, :runId, :pipeline, :version, :principal, :seq, *
+       FROM unnest(:ids::text[], :positions::bigint[], :lines::bigint[], :offsets::bigint[], :lengths::bigint[],
+                   :stages::text[], :codes::text[], :paths::text[], :messages::text[], :raws::bytea[],
+                   :objects::jsonb[])`,
+      {
+        ...{ tenant, runId, pipeline, version, principal, seq },
+        ids: of((d) => deadLetterId(runId, d.position)),
+        positions: of((d) => d.position),
+        lines: of((d) => d.line),
+        offsets: of((d) => d.byteOffset),
+        lengths: of((d) => d.byteLength),
+        stages: of((d) => d.stage),
+        codes: of((d) => d.code),
+        paths: of((d) => storable(d.path)),
+        messages: of((d) => storable(d.message)),
+        raws: of((d) => (d.raw ? Buffer.from(d.raw.buffer, d.raw.byteOffset, d.raw.byteLength) : null)),
+        objects: of((d) => (d.raw || !d.object ? null : JSON.stringify(d.object))),
+      },
+      'insert-dead-letters',
+    ),
+  );
+}
+
+/** How many of them have which code, for the ledger. */
+export function countCodes(deadLetters: readonly DeadLetter[]): Record<string, number> {
+  const counts = new Map<string, number>();
+  for (const { code } of deadLetters) counts.set(code, (counts.get(code) ?? 0) + 1);
+  return Object.fromEntries(counts);
 }
 
 /** Deterministic, so that two looks at one record speak of the same dead letter. */
@@ -48,24 +79,4 @@ function deadLetterId(runId: string, position: number): string {
 /** A pipeline’s own message may hold anything; PostgreSQL takes no NUL. */
 function storable(text: string): string {
   return text.replaceAll('\0', '\u{FFFD}').toWellFormed();
-}
-
-/** More are not looked at: what is wrong with most of them shows in these. */
-const deadLettersMax = 10_000;
-
-/** How many records of a run were refused with which code, of the first so many. */
-async function countRejections(
-  tenants: Tenants,
-  tenant: string,
-  runId: string,
-): Promise<Record<string, number>> {
-  const { rows } = await tenants.for(tenant).query<{ code: string; records: number }>({
-    name: 'count-rejections',
-    text: `
-      SELECT code, count(*)::integer AS records
-      FROM (SELECT code FROM waybill.dead_letter WHERE tenant = $1 AND run_id = $2 ORDER BY position LIMIT $3) d
-      GROUP BY code ORDER BY 2 DESC, 1`,
-    values: [tenant, runId, deadLettersMax],
-  });
-  return Object.fromEntries(rows.map(({ code, records }) => [code, records]));
 }

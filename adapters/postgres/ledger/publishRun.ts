@@ -5,133 +5,161 @@ import { WaybillError } from '../../../domain/errors.ts';
 import type { Ledger, Preview, Publication, StagedRun } from '../../../domain/ports/ledger.ts';
 import type { Credential } from '../../../domain/revocation.ts';
 import { addCounts, type Counts, zeroCounts } from '../../../domain/runs/run.ts';
-import { auditValues, auditWhere } from '../audit.ts';
-import { voided, voidedValues } from '../rights/revokedSql.ts';
-import { insertDeadLetters } from './deadLetters.ts';
-import { beginTurn, holdOpen, lockOf, nextVersion } from './sinkTurn.ts';
+import { auditParams, auditSql } from '../audit.ts';
+import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
+import { sql } from '../sql.ts';
+import { countCodes, insertDeadLetters } from './deadLetters.ts';
+import { beginTurn, lockOf, lockOpenRun, nextVersionSql, readVersion } from './storeTurn.ts';
 import { moveWatermark } from './watermarks.ts';
 
 /** A million rows take a minute or two, of which most goes by between the statements, while the next batch is read. */
 const patience = `
   SELECT set_config('statement_timeout', '10min', true), set_config('idle_in_transaction_session_timeout', '3min', true)`;
 
-export async function preview(client: ClientBase, staged: StagedRun): Promise<Preview> {
+export async function previewRun(client: ClientBase, staged: StagedRun): Promise<Preview> {
+  const writer = connectors.sink(staged.sink.kind).writer.staged!;
   await client.query(patience);
   let emitted = 0;
-  const writer = connectors.sink(staged.sink.kind).writer.staged!;
   await writer.stage(client, staged, ({ rows }) => {
     emitted += rows.count + rows.deduplicated;
   });
-  const { outcomes, baseVersion } = await writer.preview(client, staged);
-  return { baseVersion, changes: changesOf(outcomes, emitted) };
+  // Before the comparison: a change in between then makes the preview stale, and never a newer one than it is.
+  const baseVersion = await readVersion(client, staged);
+  const { tenant, runId, sink } = staged;
+  const run = { tenant, runId, sink, order: await readOrder(client, staged), earlierOpen: false };
+  return { baseVersion, changes: changesOf(await writer.preview(client, run), emitted) };
 }
 
 /**
  * In this order: publications of one run take turns, so that a zombie and its retry meet before either writes; the rows are staged,
- * which takes long and stands in nobody’s way; the table is locked for the tenant; it is asked whether what would happen now is what
- * was permitted; all is written; and last what was revoked is asked, so that what was withdrawn meanwhile counts too.
+ * which takes long and blocks no other transaction; the table is locked for the tenant; `permits` decides whether what would happen
+ * now is what was permitted; all is written; and last the revocations are checked, so that a right revoked in between counts too.
  */
-export async function publish(
+export async function publishRun(
   client: ClientBase,
   publication: Publication,
 ): Promise<Awaited<ReturnType<Ledger['publishRun']>>> {
-  const { tenant, runId, sink } = publication;
-  const writer = connectors.sink(sink.kind).writer.staged!;
+  const { tenant, runId } = publication;
+  const writer = connectors.sink(publication.sink.kind).writer.staged!;
   await client.query(patience);
-  await client.query('SELECT pg_advisory_xact_lock($1)', [lockOf(tenant, `run ${runId}`)]);
+  await client.query(sql('SELECT pg_advisory_xact_lock(:lock)', { lock: lockOf(tenant, `run ${runId}`) }));
   const recorded = await findRecorded(client, publication);
   if (recorded) return { outcome: 'published', counts: recorded };
 
-  const counts = new Map<number, Counts>();
+  const entries = new Map<number, Entry>();
   await writer.stage(client, publication, async (batch) => {
-    counts.set(batch.seq, batch.counts);
+    entries.set(batch.seq, { counts: batch.counts, rejectedByCode: countCodes(batch.deadLetters) });
     await insertDeadLetters(client, { ...publication, ...batch });
   });
-  await beginTurn(client, { tenant, sink });
-  await holdOpen(client, publication);
-  await holdApproval(client, publication);
-  const { outcomes, baseVersion } = await writer.preview(client, publication);
-  const emitted = sumOf([...counts.values()]).emitted;
-  if (!publication.permits({ baseVersion, changes: changesOf(outcomes, emitted) })) return stale(client);
-  const { stored, wrote } = await writer.publish(client, publication);
-  // Somebody else than Waybill wrote in between, whom no lock of ours holds.
-  if (stored !== outcomes.reduce((sum, { added, changed }) => sum + added + changed, 0)) return stale(client);
-  for (const credential of publication.approvers) if (await isVoid(client, credential)) return stale(client);
-  const landed = ledgerOf(counts, outcomes);
-  const total = sumOf([...landed.values()]);
-  await record(client, publication, landed, total, wrote);
+  await beginTurn(client, publication);
+  const run = await lockOpenRun(client, publication);
+  await lockApproval(client, publication);
+  const outcomes = await writer.preview(client, run);
+  const { emitted } = sumOf([...entries.values()].map(({ counts }) => counts));
+  const baseVersion = await readVersion(client, publication);
+  if (!publication.permits({ baseVersion, changes: changesOf(outcomes, emitted) })) return rollBack(client);
+  const { stored, wrote } = await writer.publish(client, run);
+  // Another program than Waybill wrote in between; no lock of ours holds it.
+  if (stored !== outcomes.reduce((sum, { added, changed }) => sum + added + changed, 0))
+    return rollBack(client);
+  for (const credential of publication.approvers)
+    if (await isRevoked(client, credential)) return rollBack(client);
+  const total = await recordEntries(client, publication, entriesOf(entries, outcomes), wrote);
   if (publication.movesWatermark) await moveWatermark(client, publication, publication.audit(total));
   return { outcome: 'published', counts: total };
 }
 
 async function findRecorded(client: ClientBase, { tenant, runId }: Publication): Promise<Counts | undefined> {
   const { rows } = await client.query<{ counts: Counts }>(
-    'SELECT counts FROM waybill.ledger WHERE tenant = $1 AND run_id = $2',
-    [tenant, runId],
+    sql('SELECT counts FROM waybill.ledger WHERE tenant = :tenant AND run_id = :runId', { tenant, runId }),
   );
   return rows.length > 0 ? sumOf(rows.map(({ counts }) => counts)) : undefined;
 }
 
-/** Nobody else can end it until we commit. Throws `ApprovalRequired`. */
-async function holdApproval(client: ClientBase, { runId, approval }: Publication): Promise<void> {
-  const { rowCount } = await client.query(
-    `SELECT FROM waybill.approval WHERE id = $1 AND run_id = $2 AND state IN ('approved', 'waived') FOR SHARE`,
-    [approval, runId],
+async function readOrder(client: ClientBase, { runId }: StagedRun): Promise<string> {
+  const { rows } = await client.query<{ order: string }>(
+    sql('SELECT accepted_order AS order FROM waybill.run WHERE id = :runId', { runId }),
   );
-  if (!rowCount)
-    throw new WaybillError('ApprovalRequired', { detail: `${approval} of ${runId} does not stand` });
+  if (!rows[0]) throw new WaybillError('RunNotFound', { detail: runId });
+  return rows[0].order;
 }
 
-async function isVoid(client: ClientBase, credential: Credential): Promise<boolean> {
-  const { rows } = await client.query<{ void: boolean }>(
-    `SELECT ${voided(1)} AS void`,
-    voidedValues(credential),
+/** No other transaction can end it until we commit. Throws `ApprovalRequired`. */
+async function lockApproval(client: ClientBase, { runId, approval }: Publication): Promise<void> {
+  const { rowCount } = await client.query(
+    sql(
+      `SELECT FROM waybill.approval
+       WHERE id = :approval AND run_id = :runId AND state IN ('approved', 'waived') FOR SHARE`,
+      { approval, runId },
+    ),
   );
-  return rows[0]!.void;
+  if (!rowCount)
+    throw new WaybillError('ApprovalRequired', { detail: `${approval} of ${runId} is not approved` });
+}
+
+async function isRevoked(client: ClientBase, credential: Credential): Promise<boolean> {
+  const { rows } = await client.query<{ revoked: boolean }>(
+    sql(`SELECT ${isRevokedSql} AS revoked`, credentialParams(credential)),
+  );
+  return rows[0]!.revoked;
 }
 
 /** What was written so far must not stay. The commit that follows finds nothing to do. */
-async function stale(client: ClientBase): Promise<{ outcome: 'stale' }> {
+async function rollBack(client: ClientBase): Promise<{ outcome: 'stale' }> {
   await client.query('ROLLBACK');
   return { outcome: 'stale' };
 }
 
-/** Ledger entries, version of the table and audit event, unless the grant is revoked. Throws `GrantRevoked`. */
-async function record(
-  client: ClientBase,
-  publication: Publication,
-  landed: ReadonlyMap<number, Counts>,
-  total: Counts,
-  wrote: boolean,
-): Promise<void> {
-  const { tenant, runId, sink, credential } = publication;
-  const { rowCount } = await client.query(
-    `WITH entry AS (
-       INSERT INTO waybill.ledger (tenant, run_id, seq, counts)
-       SELECT $1, $2, seq, counts FROM unnest($3::integer[], $4::jsonb[]) AS e (seq, counts)
-       WHERE NOT ${voided(5)} RETURNING run_id
-     ), once AS (
-       SELECT run_id FROM entry LIMIT 1
-     ), versioned AS (${nextVersion('once', 18)}), audited AS (${auditWhere('once', 11)})
-     SELECT pg_notify('waybill_run', run_id) FROM once`,
-    [
-      ...[tenant, runId, [...landed.keys()], [...landed.values()].map((counts) => JSON.stringify(counts))],
-      ...voidedValues(credential),
-      ...auditValues(publication.audit(total)),
-      ...[sink.table, wrote],
-    ],
-  );
-  if (!rowCount) throw new WaybillError('GrantRevoked', { detail: `while ${runId} was published` });
+interface Entry {
+  counts: Counts;
+  rejectedByCode: Readonly<Record<string, number>>;
 }
 
-function ledgerOf(counts: ReadonlyMap<number, Counts>, outcomes: readonly RowOutcome[]): Map<number, Counts> {
+/** Ledger entries, version of the table and audit event, unless the grant is revoked. Throws `GrantRevoked`. */
+async function recordEntries(
+  client: ClientBase,
+  publication: Publication,
+  entries: ReadonlyMap<number, Entry>,
+  wrote: boolean,
+): Promise<Counts> {
+  const { tenant, runId, sink, credential } = publication;
+  const total = sumOf([...entries.values()].map(({ counts }) => counts));
+  const { rowCount } = await client.query(
+    sql(
+      `WITH entry AS (
+         INSERT INTO waybill.ledger (tenant, run_id, seq, counts, rejected_by_code)
+         SELECT :tenant, :runId, seq, counts, rejected
+         FROM unnest(:seqs::integer[], :counts::jsonb[], :rejected::jsonb[]) AS e (seq, counts, rejected)
+         WHERE NOT ${isRevokedSql} RETURNING run_id
+       ), once AS (
+         SELECT run_id FROM entry LIMIT 1
+       ), versioned AS (${nextVersionSql('once')}), audited AS (${auditSql('once')})
+       SELECT pg_notify('waybill_run', run_id) FROM once`,
+      {
+        tenant,
+        runId,
+        seqs: [...entries.keys()],
+        counts: [...entries.values()].map(({ counts }) => JSON.stringify(counts)),
+        rejected: [...entries.values()].map(({ rejectedByCode }) => JSON.stringify(rejectedByCode)),
+        ...credentialParams(credential),
+        table: sink.table,
+        wrote,
+        ...auditParams(publication.audit(total)),
+      },
+    ),
+  );
+  if (!rowCount) throw new WaybillError('GrantRevoked', { detail: `while ${runId} was published` });
+  return total;
+}
+
+function entriesOf(before: ReadonlyMap<number, Entry>, outcomes: readonly RowOutcome[]): Map<number, Entry> {
   const bySeq = new Map(outcomes.map((outcome) => [outcome.seq, outcome]));
   const none = { added: 0, changed: 0, unchanged: 0 };
   return new Map(
-    [...counts].map(([seq, before]) => [
-      seq,
-      { ...before, ...storeCounts(bySeq.get(seq) ?? none, before.emitted) },
-    ]),
+    [...before].map(([seq, { counts, rejectedByCode }]) => {
+      const stored = storeCounts(bySeq.get(seq) ?? none, counts.emitted);
+      return [seq, { counts: { ...counts, ...stored }, rejectedByCode }];
+    }),
   );
 }
 
@@ -145,7 +173,7 @@ function changesOf(outcomes: readonly RowOutcome[], emitted: number): Preview['c
   return { ...sum, deduplicated: storeCounts(sum, emitted).deduplicated };
 }
 
-/** Whatever was emitted and is neither stored nor there already was replaced by a later row, of this run or another. */
+/** An emitted row that is neither stored nor there already was replaced by a later row, of this run or another. */
 function storeCounts(
   { added, changed, unchanged }: Omit<RowOutcome, 'seq'>,
   emitted: number,

@@ -1,26 +1,31 @@
 import type { RunTotals } from '../../../domain/ports/ledger.ts';
 import { addCounts, type Counts, zeroCounts } from '../../../domain/runs/run.ts';
+import { sql } from '../sql.ts';
 import type { Queries } from '../tenants.ts';
 
 /** To be called in a transaction that holds the run, if nothing may be stored after the count. */
 export async function countRun(client: Queries, runId: string): Promise<RunTotals> {
-  const counted = await client.query<{ counts: Partial<Counts>; stored: boolean }>({
-    name: 'count-run',
+  const counted = await client.query<{ counts: Partial<Counts>; stored: boolean }>(
     // What was made of a batch that was never stored counts as read, and nothing of it as emitted.
-    text: `SELECT counts, true AS stored FROM waybill.ledger WHERE run_id = $1
+    sql(
+      `SELECT counts, true AS stored FROM waybill.ledger WHERE run_id = :runId
            UNION ALL
            SELECT s.counts - 'emitted', false FROM waybill.stage s
-           JOIN waybill.stage t ON t.run_id = $1 AND t.seq = s.seq AND t.stage = 'transform'
-           WHERE s.run_id = $1 AND NOT EXISTS (SELECT FROM waybill.ledger l WHERE l.run_id = $1 AND l.seq = s.seq)`,
-    values: [runId],
-  });
-  const arrived = await client.query<{ batches: number; readToEnd: boolean }>({
-    name: 'count-batches',
-    text: `SELECT (SELECT count(*)::integer FROM waybill.batch WHERE run_id = $1) AS batches,
+           JOIN waybill.stage t ON t.run_id = :runId AND t.seq = s.seq AND t.stage = 'transform'
+           WHERE s.run_id = :runId AND NOT EXISTS (SELECT FROM waybill.ledger l WHERE l.run_id = :runId AND l.seq = s.seq)`,
+      { runId },
+      'count-run',
+    ),
+  );
+  const arrived = await client.query<{ batches: number; readToEnd: boolean }>(
+    sql(
+      `SELECT (SELECT count(*)::integer FROM waybill.batch WHERE run_id = :runId) AS batches,
                   arrival = 'sealed' AND manifest -> 'source' ? 'cursor' AS "readToEnd"
-           FROM waybill.run WHERE id = $1`,
-    values: [runId],
-  });
+           FROM waybill.run WHERE id = :runId`,
+      { runId },
+      'count-batches',
+    ),
+  );
   const { batches, readToEnd } = arrived.rows[0]!;
   return {
     counts: counted.rows.reduce((sum, { counts }) => addCounts(sum, counts), zeroCounts),

@@ -12,6 +12,7 @@ import {
 } from '../../../domain/sources/watermark.ts';
 import { insertAudit } from '../audit.ts';
 import { batchFromRow } from '../batches/batchRows.ts';
+import { sql } from '../sql.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 
 export function createWatermarks(tenants: Tenants): Watermarks {
@@ -27,32 +28,42 @@ async function findWatermark(
   { tenant, pipeline }: RunFacts,
   key: string,
 ): Promise<Mark | undefined> {
-  const { rows } = await tenants.for(tenant).query<{ mark: Mark }>({
-    name: 'find-watermark',
-    text: 'SELECT mark FROM waybill.watermark WHERE tenant = $1 AND pipeline = $2 AND key = $3',
-    values: [tenant, pipeline, key],
-  });
+  const { rows } = await tenants
+    .for(tenant)
+    .query<{ mark: Mark }>(
+      sql(
+        'SELECT mark FROM waybill.watermark WHERE tenant = :tenant AND pipeline = :pipeline AND key = :key',
+        { tenant, pipeline, key },
+        'find-watermark',
+      ),
+    );
   return rows[0]?.mark;
 }
 
 async function findWindow(tenants: Tenants, { tenant, runId }: RunRef): Promise<Window | undefined> {
-  const { rows } = await tenants.for(tenant).query<{ extent: Window }>({
-    name: 'find-window',
-    text: 'SELECT extent FROM waybill.source_window WHERE tenant = $1 AND run_id = $2',
-    values: [tenant, runId],
-  });
+  const { rows } = await tenants
+    .for(tenant)
+    .query<{ extent: Window }>(
+      sql(
+        'SELECT extent FROM waybill.source_window WHERE tenant = :tenant AND run_id = :runId',
+        { tenant, runId },
+        'find-window',
+      ),
+    );
   return rows[0]?.extent;
 }
 
 /** Of several attempts that come at once, the first decides. */
 async function openWindow(tenants: Tenants, run: RunRef, key: string, window: Window): Promise<Window> {
   const { tenant, runId, principal } = run;
-  await tenants.for(tenant, principal).query({
-    name: 'open-window',
-    text: `INSERT INTO waybill.source_window (tenant, run_id, key, extent)
-           VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-    values: [tenant, runId, key, JSON.stringify(window)],
-  });
+  await tenants.for(tenant, principal).query(
+    sql(
+      `INSERT INTO waybill.source_window (tenant, run_id, key, extent)
+           VALUES (:tenant, :runId, :key, :extent) ON CONFLICT DO NOTHING`,
+      { tenant, runId, key, extent: JSON.stringify(window) },
+      'open-window',
+    ),
+  );
   return (await findWindow(tenants, run))!;
 }
 
@@ -72,13 +83,22 @@ export async function moveWatermark(
   if (!reached) return;
   const standing = await lockWatermark(client, tenant, read);
   if (standing && !isBeyond(read.extent, reached, standing)) return;
-  await client.query({
-    name: 'move-watermark',
-    text: `INSERT INTO waybill.watermark (tenant, pipeline, key, source, mark, run_id)
-           VALUES ($1, $2, $3, $4, $5, $6)
-           ON CONFLICT (tenant, pipeline, key) DO UPDATE SET mark = $5, run_id = $6, moved_at = now()`,
-    values: [tenant, read.pipeline, read.key, read.source, JSON.stringify(reached), runId],
-  });
+  await client.query(
+    sql(
+      `INSERT INTO waybill.watermark (tenant, pipeline, key, source, mark, run_id)
+           VALUES (:tenant, :pipeline, :key, :source, :mark, :runId)
+           ON CONFLICT (tenant, pipeline, key) DO UPDATE SET mark = :mark, run_id = :runId, moved_at = now()`,
+      {
+        tenant,
+        pipeline: read.pipeline,
+        key: read.key,
+        source: read.source,
+        mark: JSON.stringify(reached),
+        runId,
+      },
+      'move-watermark',
+    ),
+  );
   const { grant } = base.detail;
   await insertAudit(client, {
     ...base,
@@ -97,26 +117,31 @@ interface Read {
 }
 
 async function findRead(client: Queries, tenant: string, runId: string): Promise<Read | undefined> {
-  const { rows } = await client.query<Read>({
-    name: 'watermark-read',
-    text: `SELECT w.key, w.extent, r.pipeline, r.source,
-                  (SELECT count(*) FROM waybill.batch WHERE run_id = $2)
-                    = (SELECT count(*) FROM waybill.ledger WHERE tenant = $1 AND run_id = $2) AS complete
+  const { rows } = await client.query<Read>(
+    sql(
+      `SELECT w.key, w.extent, r.pipeline, r.source,
+                  (SELECT count(*) FROM waybill.batch WHERE run_id = :runId)
+                    = (SELECT count(*) FROM waybill.ledger WHERE tenant = :tenant AND run_id = :runId) AS complete
            FROM waybill.source_window w JOIN waybill.run r ON r.tenant = w.tenant AND r.id = w.run_id
-           WHERE w.tenant = $1 AND w.run_id = $2`,
-    values: [tenant, runId],
-  });
+           WHERE w.tenant = :tenant AND w.run_id = :runId`,
+      { tenant, runId },
+      'watermark-read',
+    ),
+  );
   return rows[0];
 }
 
 /** Runs of one pipeline store in turns anyway (they share a table); this holds where two versions of it do not. */
 async function lockWatermark(client: Queries, tenant: string, read: Read): Promise<Mark | undefined> {
-  await client.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [
-    ['waybill.watermark', tenant, read.pipeline, read.key].join(' '),
-  ]);
+  const { pipeline, key } = read;
+  const name = ['waybill.watermark', tenant, pipeline, key].join(' ');
+  await client.query(sql('SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))', { name }));
   const { rows } = await client.query<{ mark: Mark }>(
-    'SELECT mark FROM waybill.watermark WHERE tenant = $1 AND pipeline = $2 AND key = $3',
-    [tenant, read.pipeline, read.key],
+    sql('SELECT mark FROM waybill.watermark WHERE tenant = :tenant AND pipeline = :pipeline AND key = :key', {
+      tenant,
+      pipeline,
+      key,
+    }),
   );
   return rows[0]?.mark;
 }
@@ -124,8 +149,10 @@ async function lockWatermark(client: Queries, tenant: string, read: Read): Promi
 async function markOf(client: Queries, window: Window, runId: string): Promise<Mark | undefined> {
   if (window.kind === 'field') {
     const { rows } = await client.query<{ highest: string }>(
-      `SELECT highest FROM waybill.stage WHERE run_id = $1 AND stage = 'validate' AND highest IS NOT NULL`,
-      [runId],
+      sql(
+        `SELECT highest FROM waybill.stage WHERE run_id = :runId AND stage = 'validate' AND highest IS NOT NULL`,
+        { runId },
+      ),
     );
     const highest = rows.reduce<string | null>(
       (max, row) => laterOf(window.order, max, row.highest),
@@ -134,10 +161,12 @@ async function markOf(client: Queries, window: Window, runId: string): Promise<M
     return highest === null ? undefined : { kind: 'field', value: highest };
   }
   const { rows } = await client.query(
-    `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte AS "firstByte", first_record AS "firstRecord",
+    sql(
+      `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte AS "firstByte", first_record AS "firstRecord",
             first_line AS "firstLine", records, header
-     FROM waybill.batch WHERE run_id = $1 ORDER BY seq DESC LIMIT 1`,
-    [runId],
+     FROM waybill.batch WHERE run_id = :runId ORDER BY seq DESC LIMIT 1`,
+      { runId },
+    ),
   );
   if (!rows[0]) return undefined;
   const { firstByte, sizeBytes, digest, firstLine, header } = batchFromRow(rows[0]);

@@ -1,29 +1,26 @@
 import type { Credential } from '../../../domain/revocation.ts';
+import type { Params } from '../sql.ts';
 
 /**
- * The rule `voids` of the domain as a condition within a statement: whether a revocation that has committed makes the
- * credential void. Its parameters begin at `$first`; give them by `voidedValues`.
+ * The rule `voids` of the domain as a condition within a statement: whether a committed revocation revokes the
+ * credential. Give its parameters by `credentialParams`.
  */
-export function voided(first: number): string {
-  const [tenant, principals, issuedAtS, grants, key, delegation] = [0, 1, 2, 3, 4, 5].map(
-    (i) => `$${first + i}`,
-  );
-  return `EXISTS (
+export const isRevokedSql = `EXISTS (
     SELECT FROM waybill.revoked v
-     WHERE v.lifted_at IS NULL AND v.target = ANY(${principals}::text[] || ${grants}::text[] || ${key}::text || ${delegation}::text)
+     WHERE v.lifted_at IS NULL
+       AND v.target = ANY(:ofPrincipals::text[] || :ofGrants::text[] || :ofKey::text || :ofDelegation::text)
        AND CASE v.kind
-         WHEN 'key' THEN v.target = ${key}
-         WHEN 'principal' THEN v.target = ANY(${principals})
-         WHEN 'grant' THEN v.target = ANY(${grants})
-         WHEN 'delegation' THEN v.target = ${delegation}
+         WHEN 'key' THEN v.target = :ofKey
+         WHEN 'principal' THEN v.target = ANY(:ofPrincipals)
+         WHEN 'grant' THEN v.target = ANY(:ofGrants)
+         WHEN 'delegation' THEN v.target = :ofDelegation
          ELSE false
        END
-       AND (v.tenant IS NULL OR v.tenant = ${tenant}::text)
+       AND (v.tenant IS NULL OR v.tenant = :ofTenant::text)
        AND (v.issued_until IS NULL
-         OR v.issued_until >= to_timestamp(${issuedAtS}::double precision)))`;
-}
+         OR v.issued_until >= to_timestamp(:issuedAtS::double precision)))`;
 
-export function voidedValues({
+export function credentialParams({
   tenant,
   principals,
   issuedAtS,
@@ -31,6 +28,13 @@ export function voidedValues({
   grants = [],
   key,
   delegation,
-}: Credential): unknown[] {
-  return [tenant, principals, outlastsSession ? null : issuedAtS, grants, key ?? null, delegation ?? null];
+}: Credential): Params {
+  return {
+    ofTenant: tenant,
+    ofPrincipals: principals,
+    issuedAtS: outlastsSession ? null : issuedAtS,
+    ofGrants: grants,
+    ofKey: key ?? null,
+    ofDelegation: delegation ?? null,
+  };
 }

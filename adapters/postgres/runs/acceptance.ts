@@ -10,7 +10,9 @@ import type {
 import type { Batch } from '../../../domain/runs/batch.ts';
 import { type Run, zeroCounts } from '../../../domain/runs/run.ts';
 import { insertAudit } from '../audit.ts';
-import { voided, voidedValues } from '../rights/revokedSql.ts';
+import { acceptingLock } from '../ledger/storeTurn.ts';
+import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
+import { json, sql } from '../sql.ts';
 import type { Tenants } from '../tenants.ts';
 import { runColumns, runFromRow } from './runs.ts';
 
@@ -39,8 +41,9 @@ async function acceptRun(tenants: Tenants, acceptance: Acceptance): ReturnType<R
       return accepted;
     });
     if (run) return { outcome: 'accepted', run };
-    const known = await findKey(tenants, acceptance.idempotency!);
+    const known = acceptance.idempotency && (await findKey(tenants, acceptance.idempotency));
     if (known) return { outcome: 'known', known };
+    if (acceptance.schedule) throw new WaybillError('ScheduleChanged');
   }
   throw new WaybillError('IdempotencyKeyInUse', { detail: 'the key was taken and freed again and again' });
 }
@@ -69,110 +72,123 @@ async function insertRun(
   a: Acceptance,
   firing?: AcceptedFiring,
 ): Promise<Run | undefined> {
-  const { rows } = await client.query({
-    name: 'accept-run',
-    text: `
-      WITH admitted AS (
-        SELECT WHERE NOT ${voided(19)}
-      ), claimed AS (
-        INSERT INTO waybill.idempotency (tenant, principal, pipeline, key, run_id, request_digest)
-        SELECT $2, $8, $3, $16, $1, $17 FROM admitted WHERE $16::text IS NOT NULL
-        ON CONFLICT DO NOTHING RETURNING 1
-      ), scheduled AS (
-        SELECT FROM waybill.schedule s
-        WHERE s.tenant = $2 AND s.id = $25::text AND s.revision = $29::bigint AND s.state = 'active' FOR SHARE
-      ), fired AS (
-        INSERT INTO waybill.firing (tenant, schedule_id, nominal_at, outcome, run_id, workflow_id, first_run_id)
-        SELECT $2, $25, $26::timestamptz, 'fired', $1, $27, $28 FROM admitted, scheduled
-        ON CONFLICT DO NOTHING RETURNING 1
-      ), r AS (
-        INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal,
-          requested_by, parameters, source, callback, grant_jws, txn, arrival)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 FROM admitted
-        WHERE ($16::text IS NULL OR EXISTS (SELECT FROM claimed))
-          AND ($25::text IS NULL OR EXISTS (SELECT FROM fired))
-        RETURNING *, NULL::jsonb AS live
-      ), arrived AS (
-        INSERT INTO waybill.batch
-          (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records, header, refused)
-        SELECT r.id, b."seq", b."digest", b."sizeBytes", b."firstByte", b."firstRecord", b."firstLine",
-               b."records", b."header", b."refused"
-        FROM r, jsonb_to_recordset($18) AS b("seq" integer, "digest" text, "sizeBytes" bigint, "firstByte" bigint,
-          "firstRecord" bigint, "firstLine" bigint, "records" bigint, "header" jsonb, "refused" text)
-      ), due AS (
-        INSERT INTO waybill.outbox (kind, run_id) SELECT 'start', r.id FROM r WHERE $25::text IS NULL
-      )
-      SELECT EXISTS (SELECT FROM admitted) AS admitted, ${runColumns}, pg_notify('waybill_outbox', '')
-      FROM (SELECT) once LEFT JOIN r ON true`,
-    values: [
-      ...recordOf(a, 'accepted'),
-      a.sealed ? 'sealed' : 'open',
-      a.idempotency?.key ?? null,
-      a.requestDigest ?? null,
-      JSON.stringify(a.batches satisfies readonly Batch[]),
-      ...voidedValues(a.credential),
-      firing?.schedule ?? null,
-      firing?.nominalAt ?? null,
-      firing?.execution.workflowId ?? null,
-      firing?.execution.firstRunId ?? null,
-      firing?.revision ?? null,
-    ],
-  });
-  if (!rows[0].admitted) throw new WaybillError('PrincipalRevoked');
+  const of = firing ? { id: firing.schedule, revision: firing.revision } : a.schedule;
+  const { rows } = await client.query(
+    sql(
+      `WITH authorized AS MATERIALIZED (
+         -- Before the run gets its place in the order; stores wait for it (storeTurn.ts).
+         SELECT pg_advisory_xact_lock_shared(:accepting::bigint) WHERE NOT ${isRevokedSql}
+       ), scheduled AS (
+         SELECT FROM waybill.schedule s
+         WHERE s.tenant = :tenant AND s.id = :schedule::text AND s.revision = :revision::bigint
+           AND (:nominalAt::timestamptz IS NULL OR s.state = 'active') FOR SHARE
+       ), claimed AS (
+         INSERT INTO waybill.idempotency (tenant, principal, pipeline, key, run_id, request_digest)
+         SELECT :tenant, :principal, :pipeline, :key, :id, :requestDigest FROM authorized
+         WHERE :key::text IS NOT NULL AND (:schedule::text IS NULL OR EXISTS (SELECT FROM scheduled))
+         ON CONFLICT DO NOTHING RETURNING 1
+       ), fired AS (
+         INSERT INTO waybill.firing (tenant, schedule_id, nominal_at, outcome, run_id, workflow_id, first_run_id)
+         SELECT :tenant, :schedule, :nominalAt::timestamptz, 'fired', :id, :workflowId, :firstRunId
+         FROM authorized, scheduled WHERE :nominalAt::timestamptz IS NOT NULL
+         ON CONFLICT DO NOTHING RETURNING 1
+       ), r AS (
+         INSERT INTO waybill.run (${recordColumns})
+         SELECT ${recordValues} FROM authorized
+         WHERE (:key::text IS NULL OR EXISTS (SELECT FROM claimed))
+           AND (:schedule::text IS NULL OR EXISTS (SELECT FROM scheduled))
+           AND (:nominalAt::timestamptz IS NULL OR EXISTS (SELECT FROM fired))
+         RETURNING *, NULL::jsonb AS live
+       ), arrived AS (
+         INSERT INTO waybill.batch
+           (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records, header, refused)
+         SELECT r.id, b."seq", b."digest", b."sizeBytes", b."firstByte", b."firstRecord", b."firstLine",
+                b."records", b."header", b."refused"
+         FROM r, jsonb_to_recordset(:batches) AS b("seq" integer, "digest" text, "sizeBytes" bigint, "firstByte" bigint,
+           "firstRecord" bigint, "firstLine" bigint, "records" bigint, "header" jsonb, "refused" text)
+       ), due AS (
+         INSERT INTO waybill.outbox (kind, run_id) SELECT 'start', r.id FROM r WHERE :nominalAt::timestamptz IS NULL
+       )
+       SELECT EXISTS (SELECT FROM authorized) AS authorized, ${runColumns}, pg_notify('waybill_outbox', '')
+       FROM (SELECT) once LEFT JOIN r ON true`,
+      {
+        ...recordOf(a, 'accepted', a.sealed ? 'sealed' : 'open'),
+        accepting: acceptingLock(a.tenant, a.manifest.sink.table),
+        key: a.idempotency?.key ?? null,
+        requestDigest: a.requestDigest ?? null,
+        batches: JSON.stringify(a.batches satisfies readonly Batch[]),
+        ...credentialParams(a.credential),
+        schedule: of?.id ?? null,
+        revision: of?.revision ?? null,
+        nominalAt: firing?.nominalAt ?? null,
+        workflowId: firing?.execution.workflowId ?? null,
+        firstRunId: firing?.execution.firstRunId ?? null,
+      },
+      'accept-run',
+    ),
+  );
+  if (!rows[0].authorized) throw new WaybillError('PrincipalRevoked');
   return rows[0].id === null ? undefined : runFromRow(rows[0]);
 }
 
-/** The columns of a run from `id` to `txn`. */
-function recordOf(a: Acceptance, state: 'accepted' | 'failed'): unknown[] {
-  return [
-    a.runId,
-    a.tenant,
-    a.manifest.id,
-    a.manifest.version,
-    a.definitionDigest,
-    JSON.stringify(a.manifest),
+const recordColumns = `id, tenant, pipeline, version, definition_digest, manifest, state, principal, requested_by, parameters,
+  source, callback, grant_jws, txn, arrival`;
+
+const recordValues = `:id, :tenant, :pipeline, :version, :definitionDigest, :manifest, :state, :principal, :requestedBy,
+  :parameters, :source, :callback, :grant, :txn, :arrival`;
+
+function recordOf(a: Acceptance, state: 'accepted' | 'failed', arrival: 'open' | 'sealed' | 'broken') {
+  return {
+    id: a.runId,
+    tenant: a.tenant,
+    pipeline: a.manifest.id,
+    version: a.manifest.version,
+    definitionDigest: a.definitionDigest,
+    manifest: json(a.manifest),
     state,
-    a.requestedBy.id,
-    JSON.stringify(a.requestedBy),
-    JSON.stringify(a.parameters ?? {}),
-    JSON.stringify(a.source),
-    a.callback && JSON.stringify(a.callback),
-    a.grant,
-    a.txn,
-  ];
+    principal: a.requestedBy.id,
+    requestedBy: json(a.requestedBy),
+    parameters: json(a.parameters ?? {}),
+    source: json(a.source),
+    callback: json(a.callback),
+    grant: a.grant,
+    txn: a.txn,
+    arrival,
+  };
 }
 
 /** Nothing is to be started, so nothing goes to the outbox, and the key stays free for the next attempt. */
 async function recordFailedRun(tenants: Tenants, a: Acceptance, code: 'UploadIncomplete'): Promise<Run> {
   return tenants.for(a.tenant, a.requestedBy.id).transaction(async (client) => {
-    const { rows } = await client.query({
-      text: `
-        WITH r AS (
-          INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal,
-            requested_by, parameters, source, callback, grant_jws, txn, arrival, counts, reason, ended_at)
-          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'broken', $15, $16, now())
-          RETURNING *, NULL::jsonb AS live
-        ) SELECT ${runColumns} FROM r`,
-      values: [
-        ...recordOf(a, 'failed'),
-        JSON.stringify(zeroCounts),
-        JSON.stringify({ code, message: errors[code].message }),
-      ],
-    });
+    const { rows } = await client.query(
+      sql(
+        `WITH r AS (
+           INSERT INTO waybill.run (${recordColumns}, counts, reason, ended_at)
+           VALUES (${recordValues}, :counts, :reason, now()) RETURNING *, NULL::jsonb AS live
+         ) SELECT ${runColumns} FROM r`,
+        {
+          ...recordOf(a, 'failed', 'broken'),
+          counts: json(zeroCounts),
+          reason: json({ code, message: errors[code].message }),
+        },
+      ),
+    );
     await insertAudit(client, a.audit);
     return runFromRow(rows[0]);
   });
 }
 
 async function findKey(tenants: Tenants, scope: IdempotencyScope): Promise<KnownKey | undefined> {
-  const { rows } = await tenants.for(scope.tenant).query({
-    name: 'find-key',
-    text: `
-      SELECT k.request_digest, ${runColumns}
-      FROM waybill.idempotency k JOIN (SELECT *, NULL::jsonb AS live FROM waybill.run) r ON r.id = k.run_id
-      WHERE k.tenant = $1 AND k.principal = $2 AND k.pipeline = $3 AND k.key = $4`,
-    values: [scope.tenant, scope.principal, scope.pipeline, scope.key],
-  });
+  const { tenant, principal, pipeline, key } = scope;
+  const { rows } = await tenants.for(tenant).query(
+    sql(
+      `SELECT k.request_digest, ${runColumns}
+       FROM waybill.idempotency k JOIN (SELECT *, NULL::jsonb AS live FROM waybill.run) r ON r.id = k.run_id
+       WHERE k.tenant = :tenant AND k.principal = :principal AND k.pipeline = :pipeline AND k.key = :key`,
+      { tenant, principal, pipeline, key },
+      'find-key',
+    ),
+  );
   const row = rows[0];
   if (!row) return undefined;
   if (row.request_digest === null) return { state: 'receiving', runId: row.id };

@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import type { OpenRun, OpenRuns } from '../../../domain/ports/runs.ts';
 import type { RunRef } from '../../../domain/runs/run.ts';
 import { asked } from '../failure.ts';
+import { sql } from '../sql.ts';
 
 export function createOpenRuns(pool: Pool): OpenRuns {
   return {
@@ -15,13 +16,15 @@ export function createOpenRuns(pool: Pool): OpenRuns {
 async function listOpenRuns(pool: Pool, afterId: string, runsMax: number): Promise<OpenRun[]> {
   const { rows } = await asked(
     pool.query<OpenRun>(
-      `SELECT id AS "runId", tenant, txn, first_execution AS "firstExecution",
+      sql(
+        `SELECT id AS "runId", tenant, txn, first_execution AS "firstExecution",
               (SELECT workflow_id FROM waybill.firing f WHERE f.tenant = r.tenant AND f.run_id = r.id) AS "firedBy"
        FROM waybill.run r
-       WHERE ended_at IS NULL AND id > $1 AND created_at < now() - interval '1 minute'
+       WHERE ended_at IS NULL AND id > :afterId AND created_at < now() - interval '1 minute'
          AND NOT EXISTS (SELECT FROM waybill.outbox o WHERE o.run_id = r.id AND o.kind = 'start')
-       ORDER BY id LIMIT $2`,
-      [afterId, runsMax],
+       ORDER BY id LIMIT :runsMax`,
+        { afterId, runsMax },
+      ),
     ),
   );
   return rows;
@@ -31,23 +34,23 @@ async function listOpenRuns(pool: Pool, afterId: string, runsMax: number): Promi
 async function listWaitingFor(pool: Pool, digests: readonly string[]): Promise<RunRef[]> {
   const { rows } = await asked(
     pool.query<RunRef>(
-      `SELECT id AS "runId", tenant FROM waybill.run
-       WHERE state = 'suspended' AND reason ->> 'code' = 'DefinitionUnavailable' AND definition_digest = ANY($1)`,
-      [digests],
+      sql(
+        `SELECT id AS "runId", tenant FROM waybill.run
+       WHERE state = 'suspended' AND reason ->> 'code' = 'DefinitionUnavailable' AND definition_digest = ANY(:digests)`,
+        { digests },
+      ),
     ),
   );
   return rows;
 }
 
-/** Uploads whose receiver has not been heard of for 30 s are broken; their idempotency keys become free. */
 async function breakSilentUploads(pool: Pool): Promise<number> {
   const { rows } = await asked(
     pool.query<{ broken: number }>(
       `WITH broken AS (
          UPDATE waybill.run SET arrival = 'broken'
          WHERE arrival = 'open' AND ended_at IS NULL AND source->>'kind' IN ('upload', 'inline')
-           AND touched_at < now() - interval '30 seconds' RETURNING id),
-       freed AS (DELETE FROM waybill.idempotency WHERE run_id IN (SELECT id FROM broken))
+           AND touched_at < now() - interval '30 seconds' RETURNING id)
        SELECT count(pg_notify('waybill_run', id))::integer AS broken FROM broken`,
     ),
   );

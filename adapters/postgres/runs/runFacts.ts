@@ -1,4 +1,5 @@
 import type { RunFacts } from '../../../domain/runs/runFacts.ts';
+import { sql } from '../sql.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** Columns that make a `RunFacts` of a row of `waybill.run`. */
@@ -18,10 +19,14 @@ export async function findOpenRun(
   tenant: string,
   runId: string,
 ): Promise<RunFacts | undefined> {
-  const { rows } = await tenants.for(tenant).query<RunFacts>({
-    name: 'find-open-run',
-    text: `SELECT ${factColumns} FROM waybill.run WHERE tenant = $1 AND id = $2 AND ended_at IS NULL`,
-    values: [tenant, runId],
-  });
+  const { rows } = await tenants
+    .for(tenant)
+    .query<RunFacts>(
+      sql(
+        `SELECT ${factColumns} FROM waybill.run WHERE tenant = :tenant AND id = :runId AND ended_at IS NULL`,
+        { tenant, runId },
+        'find-open-run',
+      ),
+    );
   return rows[0];
 }

@@ -6,9 +6,10 @@ import type { RunStates } from '../../../domain/ports/runs.ts';
 import { zeroCounts } from '../../../domain/runs/run.ts';
 import type { RunFacts, RunOutcome } from '../../../domain/runs/runFacts.ts';
 import { approvalEventSql } from '../approvals/approvalEvent.ts';
-import { auditValues, auditWhere } from '../audit.ts';
-import { calledBackBy, newDeliveryId, runEventSql } from '../deliveries/runEvent.ts';
+import { auditParams, auditSql } from '../audit.ts';
+import { newDeliveryId, runEventColumns, runEventSql } from '../deliveries/runEvent.ts';
 import { countRun } from '../ledger/runTotals.ts';
+import { json, sql } from '../sql.ts';
 import type { Tenants } from '../tenants.ts';
 import { findFailedAttempt } from './failedAttempts.ts';
 import { queryRun } from './queryRun.ts';
@@ -34,7 +35,7 @@ export function createRunStates(tenants: Tenants, publicUrl?: string): RunStates
       const [found] = await ask<RunFacts>(
         run,
         'progress-run',
-        `SELECT ${factColumns} FROM waybill.run WHERE id = $1`,
+        `SELECT ${factColumns} FROM waybill.run WHERE id = :runId`,
       );
       if (!found) throw new WaybillError('RunNotFound', { detail: runId });
       if (facts.size >= factsMax) facts.delete(facts.keys().next().value!);
@@ -47,11 +48,11 @@ export function createRunStates(tenants: Tenants, publicUrl?: string): RunStates
         run,
         'progress-begin',
         `WITH begun AS (
-           UPDATE waybill.run SET state = 'running', started_at = now(), first_execution = $2
-           WHERE id = $1 AND state = 'accepted' RETURNING id
-         ), audited AS (${auditWhere('begun', 3)})
+           UPDATE waybill.run SET state = 'running', started_at = now(), first_execution = :execution
+           WHERE id = :runId AND state = 'accepted' RETURNING id
+         ), audited AS (${auditSql('begun')})
          SELECT pg_notify('waybill_run', id) FROM begun`,
-        [execution, ...auditValues(audit)],
+        { execution, ...auditParams(audit) },
       );
     },
 
@@ -60,12 +61,12 @@ export function createRunStates(tenants: Tenants, publicUrl?: string): RunStates
         run,
         'progress-suspend',
         `WITH suspended AS (
-           UPDATE waybill.run SET state = 'suspended', reason = $2, suspended_at = coalesce(suspended_at, now())
-           WHERE id = $1 AND ended_at IS NULL RETURNING ${calledBackBy}, suspended_at
-         ), ${runEventSql('suspended', 3)}, audited AS (${auditWhere('suspended', 4)})
+           UPDATE waybill.run SET state = 'suspended', reason = :reason, suspended_at = coalesce(suspended_at, now())
+           WHERE id = :runId AND ended_at IS NULL RETURNING ${runEventColumns}, suspended_at
+         ), ${runEventSql('suspended')}, audited AS (${auditSql('suspended')})
          SELECT (extract(epoch FROM now() - suspended_at) * 1000)::float8 AS "forMs",
                 pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM suspended`,
-        [reason, newDeliveryId(), ...auditValues(audit)],
+        { reason: json(reason), delivery: newDeliveryId(), ...auditParams(audit) },
       );
       if (!suspended) throw new WaybillError('RunEnded', { detail: run.runId });
       return suspended.forMs;
@@ -78,10 +79,10 @@ export function createRunStates(tenants: Tenants, publicUrl?: string): RunStates
         `WITH resumed AS (
            UPDATE waybill.run SET state = 'running', reason = NULL, suspended_at = NULL,
              started_at = coalesce(started_at, now())
-           WHERE id = $1 AND state = 'suspended' AND ended_at IS NULL RETURNING ${calledBackBy}
-         ), ${runEventSql('resumed', 2)}, audited AS (${auditWhere('resumed', 3)})
+           WHERE id = :runId AND state = 'suspended' AND ended_at IS NULL RETURNING ${runEventColumns}
+         ), ${runEventSql('resumed')}, audited AS (${auditSql('resumed')})
          SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM resumed`,
-        [newDeliveryId(), ...auditValues(audit)],
+        { delivery: newDeliveryId(), ...auditParams(audit) },
       );
     },
 
@@ -89,7 +90,7 @@ export function createRunStates(tenants: Tenants, publicUrl?: string): RunStates
       const [row] = await ask<{ id: string | null }>(
         run,
         'progress-successor',
-        'SELECT successor_id AS id FROM waybill.run WHERE id = $1',
+        'SELECT successor_id AS id FROM waybill.run WHERE id = :runId',
       );
       return row?.id ?? null;
     },
@@ -112,11 +113,13 @@ export function createRunStates(tenants: Tenants, publicUrl?: string): RunStates
 
 /** Waits for a store of the run that is under way; after this lock none can commit. Resolves with how the run ended, if it has. */
 async function lockRun(client: ClientBase, runId: string): Promise<RunOutcome | undefined> {
-  const { rows } = await client.query({
-    name: 'lock-run',
-    text: 'SELECT state, counts, reason, ended_at IS NOT NULL AS ended FROM waybill.run WHERE id = $1 FOR UPDATE',
-    values: [runId],
-  });
+  const { rows } = await client.query(
+    sql(
+      `SELECT state, counts, reason, ended_at IS NOT NULL AS ended FROM waybill.run WHERE id = :runId FOR UPDATE`,
+      { runId },
+      'lock-run',
+    ),
+  );
   if (!rows[0]) throw new WaybillError('RunNotFound', { detail: runId });
   const { state, counts, reason, ended } = rows[0];
   return ended ? { state, counts: counts ?? zeroCounts, ...(reason && { reason }) } : undefined;
@@ -129,28 +132,35 @@ async function recordEnd(
   audit: AuditEvent,
   base: string,
 ): Promise<void> {
-  await client.query({
-    name: 'end-run',
-    text: `WITH ended AS (
-             UPDATE waybill.run SET state = $2, counts = $3, reason = $4, ended_at = now(),
-               arrival = CASE arrival WHEN 'open' THEN 'broken' ELSE arrival END
-             WHERE id = $1 RETURNING ${calledBackBy}
-           ), freed AS (
-             -- An upload that still goes on ends with the run; its key was never settled.
-             DELETE FROM waybill.idempotency WHERE request_digest IS NULL AND run_id IN (SELECT id FROM ended)
-           ), unanswered AS (
-             UPDATE waybill.approval a SET state = 'cancelled', ended_at = now() FROM ended
-             WHERE a.run_id = ended.id AND a.state = 'pending' RETURNING a.*
-           ), ${approvalEventSql('unanswered', `'approval.ended'`, 13)},
-           ${runEventSql('ended', 5)}, audited AS (${auditWhere('ended', 6)}),
-           unanswered_audited AS (${auditWhere('unanswered', 14)})
-           SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called),
-                  (SELECT count(pg_notify('waybill_outbox', '')) FROM told) FROM ended`,
-    values: [
-      ...[runId, outcome.state, outcome.counts, outcome.reason ?? null, newDeliveryId()],
-      ...auditValues(audit),
-      base,
-      ...auditValues({ ...audit, action: 'approval.cancelled', outcome: 'success', detail: {} }),
-    ],
-  });
+  await client.query(
+    sql(
+      // An upload that still goes on ends with the run, and a trigger frees its key.
+      `WITH ended AS (
+         UPDATE waybill.run SET state = :state, counts = :counts, reason = :reason, ended_at = now(),
+           arrival = CASE arrival WHEN 'open' THEN 'broken' ELSE arrival END
+         WHERE id = :runId RETURNING ${runEventColumns}
+       ), unanswered AS (
+         UPDATE waybill.approval a SET state = 'cancelled', ended_at = now() FROM ended
+         WHERE a.run_id = ended.id AND a.state = 'pending' RETURNING a.*
+       ), ${approvalEventSql('unanswered', `'approval.ended'`)},
+       ${runEventSql('ended')}, audited AS (${auditSql('ended')}),
+       unanswered_audited AS (${auditSql('unanswered', 'cancelled')})
+       SELECT pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called),
+              (SELECT count(pg_notify('waybill_outbox', '')) FROM told) FROM ended`,
+      {
+        runId,
+        state: outcome.state,
+        counts: json(outcome.counts),
+        reason: json(outcome.reason),
+        delivery: newDeliveryId(),
+        base,
+        ...auditParams(audit),
+        ...auditParams(
+          { ...audit, action: 'approval.cancelled', outcome: 'success', detail: {} },
+          'cancelled',
+        ),
+      },
+      'end-run',
+    ),
+  );
 }

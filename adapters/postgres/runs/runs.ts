@@ -1,16 +1,21 @@
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Runs } from '../../../domain/ports/runs.ts';
 import { type Counts, type Run, zeroCounts } from '../../../domain/runs/run.ts';
+import { sql } from '../sql.ts';
 import type { Tenants } from '../tenants.ts';
 import { retryingSql } from './failedAttempts.ts';
 import { definitionOf } from './runFacts.ts';
 
 export async function findRun(tenants: Tenants, tenant: string, runId: string): Promise<Run | undefined> {
-  const { rows } = await tenants.for(tenant).query({
-    name: 'find-run',
-    text: `SELECT ${runColumns} FROM ${runWithLiveCounts} WHERE r.tenant = $1 AND r.id = $2`,
-    values: [tenant, runId],
-  });
+  const { rows } = await tenants
+    .for(tenant)
+    .query(
+      sql(
+        `SELECT ${runColumns} FROM ${runWithLiveCounts} WHERE r.tenant = :tenant AND r.id = :runId`,
+        { tenant, runId },
+        'find-run',
+      ),
+    );
   return rows[0] && runFromRow(rows[0]);
 }
 
@@ -20,16 +25,18 @@ export async function listRuns(
   tenant: string,
   { pipeline, state, limit, cursor }: Parameters<Runs['list']>[1],
 ): ReturnType<Runs['list']> {
-  const { rows } = await tenants.for(tenant).query({
-    name: 'list-runs',
-    text: `
-      SELECT ${runColumns} FROM ${runWithLiveCounts}
-      WHERE r.tenant = $1 AND ($2::text IS NULL OR r.pipeline = $2) AND ($3::text IS NULL OR r.state = $3)
-        AND ($4::text IS NULL
-          OR (r.created_at, r.id) < (SELECT c.created_at, c.id FROM waybill.run c WHERE c.tenant = $1 AND c.id = $4))
-      ORDER BY r.created_at DESC, r.id DESC LIMIT $5`,
-    values: [tenant, pipeline ?? null, state ?? null, cursor ?? null, limit + 1],
-  });
+  const { rows } = await tenants.for(tenant).query(
+    sql(
+      `SELECT ${runColumns} FROM ${runWithLiveCounts}
+      WHERE r.tenant = :tenant AND (:pipeline::text IS NULL OR r.pipeline = :pipeline)
+        AND (:state::text IS NULL OR r.state = :state)
+        AND (:cursor::text IS NULL
+          OR (r.created_at, r.id) < (SELECT c.created_at, c.id FROM waybill.run c WHERE c.tenant = :tenant AND c.id = :cursor))
+      ORDER BY r.created_at DESC, r.id DESC LIMIT :limit`,
+      { tenant, pipeline: pipeline ?? null, state: state ?? null, cursor: cursor ?? null, limit: limit + 1 },
+      'list-runs',
+    ),
+  );
   if (rows.length === 0 && cursor !== undefined && !(await findRun(tenants, tenant, cursor)))
     throw new WaybillError('InvalidRequest', { issues: [{ path: '/cursor', message: 'Unknown cursor.' }] });
   const items = rows.slice(0, limit).map(runFromRow);

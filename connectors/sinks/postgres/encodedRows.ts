@@ -9,9 +9,3 @@ export interface PostgresRows extends EncodedRows {
   /** Array literal of the digest of each row, where the key is `row-digest`. */
   digests?: string;
 }
-
-/** The arrays in the order of `incomingOf`. */
-export function arraysOf(rows: EncodedRows): string[] {
-  const { columns, digests, positions } = rows as PostgresRows;
-  return [...columns, ...(digests === undefined ? [] : [digests]), positions];
-}

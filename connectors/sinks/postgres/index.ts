@@ -5,7 +5,7 @@ import type { Column } from '../../../domain/pipelines/manifest.ts';
 import type { Sink } from '../../../domain/pipelines/pipeline.ts';
 import { createEncoder } from './encodeRows.ts';
 import { prepareTable } from './sinkTable.ts';
-import { previewChanges, stageRows, upsertStaged } from './stagedRows.ts';
+import { compareStaged, publishStaged, stageRows } from './stagedRows.ts';
 import { upsertRows } from './upsertRows.ts';
 
 /**
@@ -64,7 +64,7 @@ export const postgresSink: SinkKind = {
   writer: {
     prepare: prepareTable,
     write: upsertRows,
-    staged: { stage: stageRows, preview: previewChanges, publish: upsertStaged },
+    staged: { stage: stageRows, preview: compareStaged, publish: publishStaged },
   },
 };
 

@@ -10,6 +10,18 @@ export function keyColumns({ key }: SinkManifest): readonly string[] | undefined
   return typeof key === 'object' ? key : undefined;
 }
 
+/** The columns of a row on its way, in the order of `PostgresRows`, named as SQL has it. */
+export function incomingOf(sink: SinkManifest): { name: string; type: string; inKey: boolean }[] {
+  const key = keyOf(sink);
+  const columns = sink.columns.map(({ name, type }) => ({
+    name: quoted(name),
+    type: type as string,
+    inKey: key.includes(name),
+  }));
+  const digest = keyColumns(sink) ? [] : [{ name: '_digest', type: 'text', inKey: true }];
+  return [...columns, ...digest, { name: '_position', type: 'bigint', inKey: false }];
+}
+
 /** A name as PostgreSQL reads it verbatim. */
 export function quoted(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;

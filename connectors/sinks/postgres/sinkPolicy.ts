@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg';
+import { sql } from '../../../adapters/postgres/sql.ts';
 import { quoted } from './sinkColumns.ts';
 
 /**
@@ -8,18 +9,20 @@ import { quoted } from './sinkColumns.ts';
 const ofTenant = `(_tenant = NULLIF(current_setting('waybill.tenant'::text, true), ''::text))`;
 
 /**
- * A worker sees and writes the rows of the tenant for which it stores, and nobody else’s. For other roles there is no
- * policy, and so there are no rows, until whoever owns the table makes them one. Changes nothing where all is in place,
+ * A worker sees and writes the rows of the tenant for which it stores, and no others. For other roles there is no
+ * policy, and so there are no rows, until the owner of the table adds one. Changes nothing where all is in place,
  * so that stores under way need not wait.
  */
 export async function ensureSinkPolicy(client: ClientBase, table: string): Promise<void> {
   const { rows } = await client.query<{ enabled: boolean; standing: string | null }>(
-    `SELECT c.relrowsecurity AS enabled,
+    sql(
+      `SELECT c.relrowsecurity AS enabled,
             (SELECT pg_get_expr(p.polqual, c.oid) FROM pg_policy p
               WHERE p.polrelid = c.oid AND p.polname = 'waybill_tenant' AND p.polcmd = '*' AND p.polpermissive
                 AND p.polwithcheck IS NULL AND p.polroles = ARRAY['waybill_worker'::regrole::oid]) AS standing
-       FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relname = $1`,
-    [table],
+       FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relname = :table`,
+      { table },
+    ),
   );
   const { enabled, standing } = rows[0]!;
   const name = `public.${quoted(table)}`;

@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg';
+import { sql } from '../../../adapters/postgres/sql.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Column, SinkManifest, SqlType } from '../../../domain/pipelines/manifest.ts';
 import { keyColumns, keyOf, quoted } from './sinkColumns.ts';
@@ -11,9 +12,11 @@ import { ensureSinkPolicy } from './sinkPolicy.ts';
  */
 export async function prepareTable(client: ClientBase, sink: SinkManifest): Promise<void> {
   // Two processes that start at once wait for each other; the second finds everything done.
-  await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('waybill.sink:' || $1, 0))`, [
-    sink.table,
-  ]);
+  await client.query(
+    sql(`SELECT pg_advisory_xact_lock(hashtextextended('waybill.sink:' || :table, 0))`, {
+      table: sink.table,
+    }),
+  );
   const existing = await readTable(client, sink.table);
   if (existing) await client.query(changes(sink, existing).join(';\n'));
   else await client.query(creation(sink));
@@ -28,6 +31,7 @@ function creation(sink: SinkManifest): string {
     ...sink.columns.map((c) => `${quoted(c.name)} ${c.type}${c.nullable ? '' : ' NOT NULL'}`),
     `_run text COLLATE "C" NOT NULL`,
     `_position bigint NOT NULL`,
+    `_order bigint NOT NULL`,
     ...(!keyColumns(sink) ? [`_digest text COLLATE "C" NOT NULL`] : []),
     `PRIMARY KEY (${keyOf(sink).map(quoted).join(', ')})`,
   ];
@@ -47,15 +51,17 @@ async function readTable(client: ClientBase, table: string): Promise<ExistingTab
     has_default: boolean;
     key_ordinal: number | null;
   }>(
-    `SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
+    sql(
+      `SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
             a.atthasdef OR a.attidentity <> '' AS has_default,
             array_position(i.indkey::int2[], a.attnum) AS key_ordinal
        FROM pg_class c
        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
        LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
-      WHERE c.relnamespace = 'public'::regnamespace AND c.relname = $1 AND c.relkind IN ('r', 'p')
+      WHERE c.relnamespace = 'public'::regnamespace AND c.relname = :table AND c.relkind IN ('r', 'p')
       ORDER BY a.attnum`,
-    [table],
+      { table },
+    ),
   );
   if (rows.length === 0) return undefined;
   const inKey = rows.filter((r) => r.key_ordinal !== null);
@@ -93,6 +99,7 @@ function changes(sink: SinkManifest, existing: ExistingTable): string[] {
   if (differences.length === 0 && existing.key.join() !== key.join()) {
     differences.push(`its key is (${existing.key.join(', ')}), not (${key.join(', ')})`);
   }
+  if (!existing.columns.has('_order')) statements.push(...orderingSql(table, sink.table));
   for (const column of sink.columns) {
     const found = existing.columns.get(column.name);
     // Rows that are there already have no value for it, so that a new column cannot but be nullable.
@@ -112,6 +119,7 @@ function changes(sink: SinkManifest, existing: ExistingTable): string[] {
     '_tenant',
     '_run',
     '_position',
+    '_order',
     '_digest',
   ]);
   for (const [name, { nullable, hasDefault }] of existing.columns) {
@@ -121,6 +129,15 @@ function changes(sink: SinkManifest, existing: ExistingTable): string[] {
   }
   if (differences.length === 0) return statements;
   throw new WaybillError('SinkIncompatible', { detail: `table ${sink.table}: ${differences.join('; ')}` });
+}
+
+/** A table of a version that ordered rows by the ids of their runs. */
+function orderingSql(alter: string, table: string): string[] {
+  return [
+    `${alter} ADD COLUMN _order bigint`,
+    `UPDATE public.${quoted(table)} t SET _order = coalesce((SELECT accepted_order FROM waybill.run r WHERE r.id = t._run), 0)`,
+    `${alter} ALTER COLUMN _order SET NOT NULL`,
+  ];
 }
 
 /** A column that is wider than the output takes every value of it. */

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
-import type { RowCounts, RowsToWrite } from '../../../domain/connectors/sinkKind.ts';
+import { sql } from '../../../adapters/postgres/sql.ts';
+import type { RowCounts, SinkRun } from '../../../domain/connectors/sinkKind.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
-import { arraysOf, type PostgresRows } from './encodedRows.ts';
-import { keyColumns, keyOf, quoted } from './sinkColumns.ts';
+import type { EncodedRows } from '../../../domain/ports/sinkRows.ts';
+import type { PostgresRows } from './encodedRows.ts';
+import { incomingOf, keyOf, quoted } from './sinkColumns.ts';
 
 /**
- * Brings the rows of a batch into the table and says what became of each. Of two rows with one key the later wins:
- * first by run (the UUIDv7 at the end of its id), then by place in the source.
+ * Brings the rows of a batch into the table and says what became of each:
  *
  * - no row of that key, or one of an earlier run that differs: `stored`;
  * - one of an earlier run that is equal: `unchanged`, and not written;
@@ -16,116 +17,121 @@ import { keyColumns, keyOf, quoted } from './sinkColumns.ts';
  * So the sum over a run does not depend on where its batches were cut. Runs in the caller’s transaction, which
  * holds the lock of tenant and table.
  */
-export async function upsertRows(client: ClientBase, load: RowsToWrite): Promise<RowCounts> {
-  const { rows, tenant, runId, sink } = load;
+export async function upsertRows(
+  client: ClientBase,
+  batch: SinkRun & { rows: EncodedRows },
+): Promise<RowCounts> {
+  const { rows, sink } = batch;
   const { count, deduplicated } = rows;
   if (count === 0) return { stored: 0, unchanged: 0, deduplicated, wrote: false };
-
   const { text, name } = statement(sink, upsertSql);
-  const result = await client.query<{ inserted: string; replaced: string; again: string; same: string }>({
-    name,
-    text,
-    values: [tenant, runId, ...arraysOf(rows)],
-  });
-  const [inserted, replaced, again, same] = Object.values(result.rows[0]!).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-  ];
+  const params = { ...paramsOf(batch), ...arraysOf(rows) };
+  const result = await client.query<UpsertRow>(sql(text, params, name));
+  const { inserted, replaced, again, same } = countsOf(result.rows[0]!);
   const left = count - inserted - replaced - again - same;
-  const unchanged = same + (left > 0 ? await countUnchanged(client, load) : 0);
+  const unchanged = same + (left > 0 ? await countUnchanged(client, batch) : 0);
   const stored = inserted + replaced;
   const wrote = stored + again + same > 0;
   return { stored, unchanged, deduplicated: deduplicated + count - stored - unchanged, wrote };
 }
 
+export interface UpsertRow {
+  inserted: string;
+  replaced: string;
+  again: string;
+  same: string;
+}
+
+export function countsOf({ inserted, replaced, again, same }: UpsertRow) {
+  return {
+    inserted: Number(inserted),
+    replaced: Number(replaced),
+    again: Number(again),
+    same: Number(same),
+  };
+}
+
+/** The parameters of `upsertFrom` beside the rows. */
+export function paramsOf({ tenant, runId, order, earlierOpen }: SinkRun) {
+  return { tenant, run: runId, order, earlierOpen };
+}
+
 /** Of the rows that were not written: what still comes from an earlier run must be equal, or it would be written. */
 async function countUnchanged(
   client: ClientBase,
-  { tenant, runId, sink, rows }: RowsToWrite,
+  { tenant, order, sink, rows }: SinkRun & { rows: EncodedRows },
 ): Promise<number> {
-  const { columns, digests } = rows as PostgresRows;
   const { text, name } = statement(sink, unchangedSql);
-  const keys = !keyColumns(sink)
-    ? [digests]
-    : keyColumns(sink)!.map((key) => columns[sink.columns.findIndex((c) => c.name === key)]);
-  const { rows: answer } = await client.query<{ unchanged: string }>({
-    name,
-    text,
-    values: [tenant, runId, ...keys],
-  });
+  const arrays = arraysOf(rows);
+  const keys = Object.fromEntries(
+    incomingOf(sink).flatMap((c, i) => (c.inKey ? [[param(i), arrays[param(i)]]] : [])),
+  );
+  const { rows: answer } = await client.query<{ unchanged: string }>(
+    sql(text, { tenant, order, ...keys }, name),
+  );
   return Number(answer[0]!.unchanged);
 }
 
-/**
- * An equal row keeps its origin, unless an earlier run of the tenant is still open on that table: then its origin is
- * moved on, for otherwise that run, storing late, would take the row for older than itself and overwrite it.
- */
+/** The arrays by their parameters, in the order of `incomingOf`. */
+export function arraysOf(rows: EncodedRows): Record<string, string> {
+  const { columns, digests, positions } = rows as PostgresRows;
+  const arrays = [...columns, ...(digests === undefined ? [] : [digests]), positions];
+  return Object.fromEntries(arrays.map((array, i) => [param(i), array]));
+}
+
+/** The rows on their way, as the columns of `incomingOf`. */
+export function unnestSql(sink: SinkManifest): string {
+  return `unnest(${incomingOf(sink)
+    .map(({ type }, i) => `:${param(i)}::${type}[]`)
+    .join(', ')})`;
+}
+
+function param(i: number): string {
+  return `column${i}`;
+}
+
 function upsertSql(sink: SinkManifest): string {
-  return upsertFrom(
-    sink,
-    `unnest(${incomingOf(sink)
-      .map((c, i) => `$${i + 3}::${c.type}[]`)
-      .join(', ')})`,
-  );
+  return upsertFrom(sink, unnestSql(sink));
 }
 
-/** The columns of a row on its way, in the order of `EncodedRows`. */
-export function incomingOf(sink: SinkManifest): { name: string; type: string }[] {
-  const columns = sink.columns.map((c) => ({ name: quoted(c.name), type: c.type as string }));
-  const digest = !keyColumns(sink) ? [{ name: '_digest', type: 'text' }] : [];
-  return [...columns, ...digest, { name: '_position', type: 'bigint' }];
-}
-
-/** `rows` is SQL for the rows on their way, no two of one key; `$1` is the tenant and `$2` the run. */
+/**
+ * `rows` is SQL for the rows on their way, no two of one key. An equal row keeps its origin, unless an earlier run of the tenant is
+ * still open on that table: then its origin is moved on, for otherwise that run, storing late, would take the row for older than
+ * itself and overwrite it.
+ */
 export function upsertFrom(sink: SinkManifest, rows: string): string {
-  const columns = sink.columns.map((c) => ({ name: quoted(c.name) }));
-  const names = incomingOf(sink).map((c) => c.name);
-  const key = keyOf(sink).map(quoted);
-  const payload = columns.map((c) => c.name);
-  const all = (alias: string) => `ROW(${payload.map((n) => `${alias}.${n}`).join(', ')})`;
-  const updated = [...payload.filter((n) => !key.includes(n)), '_run', '_position'];
+  const incoming = incomingOf(sink);
+  const names = incoming.map(({ name }) => name);
+  const payload = sink.columns.map(({ name }) => quoted(name));
+  const all = (alias: string) => `ROW(${payload.map((name) => `${alias}.${name}`).join(', ')})`;
+  const updated = [...incoming.filter(({ inKey }) => !inKey).map(({ name }) => name), '_run', '_order'];
   return `
-    WITH earlier AS MATERIALIZED (
-      SELECT EXISTS (
-        SELECT FROM waybill.run
-         WHERE tenant = $1 AND ended_at IS NULL AND manifest -> 'sink' ->> 'table' = ${text(sink.table)}
-           AND right(id, 36) COLLATE "C" < right($2, 36) COLLATE "C") AS open
-    ), written AS (
-      INSERT INTO public.${quoted(sink.table)} AS t (_tenant, ${names.join(', ')}, _run)
-      SELECT $1::text, ${names.join(', ')}, $2::text
+    WITH written AS (
+      INSERT INTO public.${quoted(sink.table)} AS t (_tenant, ${names.join(', ')}, _run, _order)
+      SELECT :tenant::text, ${names.join(', ')}, :run::text, :order::bigint
         FROM ${rows} AS i (${names.join(', ')})
-      ON CONFLICT (${key.join(', ')}) DO UPDATE
-         SET ${updated.map((n) => `${n} = EXCLUDED.${n}`).join(', ')}
-       WHERE (right(t._run, 36) COLLATE "C", t._position) < (right($2, 36) COLLATE "C", EXCLUDED._position)
-         AND (${all('t')} IS DISTINCT FROM ${all('EXCLUDED')}
-              OR (t._run <> $2 AND (SELECT open FROM earlier)))
+      ON CONFLICT (${keyOf(sink).map(quoted).join(', ')}) DO UPDATE
+         SET ${updated.map((name) => `${name} = EXCLUDED.${name}`).join(', ')}
+       WHERE (t._order, t._position) < (:order::bigint, EXCLUDED._position)
+         AND (${all('t')} IS DISTINCT FROM ${all('EXCLUDED')} OR (t._run <> :run::text AND :earlierOpen::boolean))
       RETURNING old._run AS before, ${all('old')} IS NOT DISTINCT FROM ${all('new')} AS same
     )
     SELECT count(*) FILTER (WHERE before IS NULL) AS inserted,
-           count(*) FILTER (WHERE before <> $2 AND NOT same) AS replaced,
-           count(*) FILTER (WHERE before = $2) AS again,
-           count(*) FILTER (WHERE before <> $2 AND same) AS same
+           count(*) FILTER (WHERE before <> :run::text AND NOT same) AS replaced,
+           count(*) FILTER (WHERE before = :run::text) AS again,
+           count(*) FILTER (WHERE before <> :run::text AND same) AS same
       FROM written`;
 }
 
 function unchangedSql(sink: SinkManifest): string {
-  const key = !keyColumns(sink)
-    ? [{ name: '_digest', type: 'text' }]
-    : keyColumns(sink)!.map((name) => ({
-        name: quoted(name),
-        type: sink.columns.find((c) => c.name === name)!.type,
-      }));
+  const key = incomingOf(sink).flatMap((c, i) =>
+    c.inKey ? [{ ...c, array: `:${param(i)}::${c.type}[]` }] : [],
+  );
   return `
     SELECT count(*) AS unchanged
-      FROM unnest(${key.map((c, i) => `$${i + 3}::${c.type}[]`).join(', ')}) AS i (${key.map((c) => c.name).join(', ')})
-      JOIN public.${quoted(sink.table)} AS t ON t._tenant = $1 AND ${key.map((c) => `t.${c.name} = i.${c.name}`).join(' AND ')}
-     WHERE right(t._run, 36) COLLATE "C" < right($2, 36) COLLATE "C"`;
-}
-
-function text(value: string): string {
-  return `'${value.replaceAll("'", "''")}'`;
+      FROM unnest(${key.map(({ array }) => array).join(', ')}) AS i (${key.map(({ name }) => name).join(', ')})
+      JOIN public.${quoted(sink.table)} AS t ON t._tenant = :tenant AND ${key.map(({ name }) => `t.${name} = i.${name}`).join(' AND ')}
+     WHERE t._order < :order::bigint`;
 }
 
 /** Statements are prepared once a connection, by a name that equal text shares. Bounded by the sinks of the project. */
@@ -139,8 +145,8 @@ function statement(sink: SinkManifest, build: BuildSql): Statement {
   prepared.set(sink, known);
   const found = known.get(build);
   if (found) return found;
-  const sql = build(sink);
-  const made = { text: sql, name: `sink-${createHash('sha256').update(sql).digest('hex').slice(0, 32)}` };
+  const text = build(sink);
+  const made = { text, name: `sink-${createHash('sha256').update(text).digest('hex').slice(0, 32)}` };
   known.set(build, made);
   return made;
 }

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { applySinks } from '../../../adapters/postgres/applySinks.ts';
 import { createLedger } from '../../../adapters/postgres/ledger/ledger.ts';
-import { voided, voidedValues } from '../../../adapters/postgres/rights/revokedSql.ts';
+import { credentialParams, isRevokedSql } from '../../../adapters/postgres/rights/revokedSql.ts';
+import { sql } from '../../../adapters/postgres/sql.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
 import { arrayLiteral } from '../../../connectors/sinks/postgres/arrayLiteral.ts';
 import type { PostgresRows } from '../../../connectors/sinks/postgres/encodedRows.ts';
@@ -39,7 +40,7 @@ describe('sink', () => {
 
   let runs = 0;
   const staysOpen = new Set<string>();
-  /** Accepts a run; a later call is a later run, since ids carry their time. */
+  /** Accepts a run; a later call is a later run. */
   async function newRun(
     options: { open?: boolean; sink?: SinkManifest; tenant?: string; arrival?: 'open' } = {},
   ): Promise<string> {
@@ -200,7 +201,9 @@ describe('sink', () => {
             if (rowCount && !lifted)
               standing.push({ id: `void-${i}`, kind, target, tenant: of, issuedUntil });
           }
-          const { rows } = await client.query(`SELECT ${voided(1)} AS void`, voidedValues(credential));
+          const { rows } = await client.query(
+            sql(`SELECT ${isRevokedSql} AS void`, credentialParams(credential)),
+          );
           assert.equal(
             rows[0].void,
             standing.some((one) => voids(one, credential)),
@@ -555,6 +558,7 @@ describe('sink', () => {
         'gone text',
         '_run text NOT NULL',
         '_position bigint NOT NULL',
+        '_order bigint NOT NULL',
         'New "one" jsonb',
       ]);
     });

@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { Kysely, PostgresDialect } from 'kysely';
-import { Migrator } from 'kysely/migration';
 import pg from 'pg';
 import { applySinks } from '../../../adapters/postgres/applySinks.ts';
 import { createStages } from '../../../adapters/postgres/batches/stages.ts';
 import { connectPool } from '../../../adapters/postgres/connect.ts';
 import { migrate } from '../../../adapters/postgres/migrate.ts';
-import * as runs from '../../../adapters/postgres/migrations/0001_runs.ts';
 import { createOutbox } from '../../../adapters/postgres/outbox.ts';
 import { createRunStates } from '../../../adapters/postgres/runs/runStates.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
@@ -22,7 +20,27 @@ const requester = {
   actor: { id: 'prn_2', issuer, subject: 'copilot', kind: 'agent' },
 };
 
-describe('a database of the first version', () => {
+/** Columns, constraints, indexes, policies, triggers, functions and rights. */
+const catalogs = [
+  `SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity, collation_name
+   FROM information_schema.columns WHERE table_schema = 'waybill' ORDER BY 1, 2`,
+  `SELECT conrelid::regclass::text AS of, conname, pg_get_constraintdef(oid) AS def FROM pg_constraint
+   WHERE connamespace = 'waybill'::regnamespace ORDER BY 1, 3, 2`,
+  `SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'waybill' ORDER BY 1, 2`,
+  `SELECT tablename, policyname, permissive, roles::text, cmd, qual, with_check FROM pg_policies
+   WHERE schemaname = 'waybill' ORDER BY 1, 2`,
+  `SELECT relname, relrowsecurity, array(SELECT unnest(relacl)::text ORDER BY 1) AS rights FROM pg_class
+   WHERE relnamespace = 'waybill'::regnamespace AND relkind IN ('r', 'v') AND relname !~ '^kysely' ORDER BY 1`,
+  `SELECT attrelid::regclass::text AS of, attname, array(SELECT unnest(attacl)::text ORDER BY 1) AS rights
+   FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
+   WHERE relnamespace = 'waybill'::regnamespace AND relkind IN ('r', 'v') AND attnum > 0 AND attacl <> '{}' ORDER BY 1, 2`,
+  `SELECT proname, prosecdef, regexp_replace(pg_get_functiondef(oid), '\\s+', ' ', 'g') AS def, proacl::text FROM pg_proc
+   WHERE pronamespace = 'waybill'::regnamespace ORDER BY 1`,
+  `SELECT tgrelid::regclass::text AS of, pg_get_triggerdef(t.oid) AS def FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
+   WHERE relnamespace = 'waybill'::regnamespace AND NOT tgisinternal ORDER BY 1, 2`,
+];
+
+describe('a database of the version before the baseline', () => {
   const name = `waybill_old_${randomBytes(4).toString('hex')}`;
   let postgres: TestPostgres;
   let admin: pg.Client;
@@ -31,12 +49,10 @@ describe('a database of the first version', () => {
   before(async () => {
     postgres = await startPostgresForTest();
     await ensureDatabase(postgres.superuserUrl, name);
-    const pool = connectPool(at(postgres.migratorUrl), { connectionsMax: 1, name: 'test' });
-    const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
-    const provider = { getMigrations: async () => ({ '0001_runs': runs }) };
-    const { error } = await new Migrator({ db, provider, migrationTableSchema: 'waybill' }).migrateToLatest();
-    await db.destroy();
-    assert.equal(error, undefined);
+    const migrator = new pg.Client({ connectionString: at(postgres.migratorUrl) });
+    await migrator.connect();
+    await migrator.query(await readFile(new URL('schemaBefore.sql', import.meta.url), 'utf8'));
+    await migrator.end();
     admin = new pg.Client({ connectionString: at(postgres.superuserUrl) });
     await admin.connect();
     for (const tenant of ['acme', 'globex']) await admin.query(oldRows(tenant));
@@ -116,6 +132,50 @@ describe('a database of the first version', () => {
     await tenants.end();
   });
 
+  it('has the schema of a new database', async () => {
+    const fresh = new pg.Client({ connectionString: postgres.superuserUrl });
+    await fresh.connect();
+    try {
+      for (const catalog of catalogs)
+        assert.deepEqual((await admin.query(catalog)).rows, (await fresh.query(catalog)).rows, catalog);
+    } finally {
+      await fresh.end();
+    }
+  });
+
+  it('orders the runs that were there by their ids, and the rows that they wrote', async () => {
+    const { rows } = await admin.query(
+      `SELECT r.id, accepted_order AS run, (SELECT _order FROM public.things WHERE _run = r.id) AS row
+       FROM waybill.run r ORDER BY accepted_order`,
+    );
+    assert.deepEqual(rows, [
+      { id: 'things-acme', run: '1', row: '1' },
+      { id: 'things-globex', run: '2', row: '2' },
+    ]);
+    await admin.query(oldRows('umbrella'));
+    const { rows: later } = await admin.query(
+      `SELECT accepted_order FROM waybill.run WHERE tenant = 'umbrella'`,
+    );
+    assert.deepEqual(later, [{ accepted_order: '3' }]);
+  });
+
+  it('knows afterwards how many records were rejected with which code', async () => {
+    const { rows } = await admin.query(`SELECT rejected_by_code FROM waybill.ledger WHERE tenant = 'acme'`);
+    assert.deepEqual(rows, [{ rejected_by_code: { c: 3 } }]);
+  });
+
+  it('is refused where it is older than that', async () => {
+    await admin.query(`
+      CREATE TABLE public.migrations AS SELECT * FROM waybill.kysely_migration;
+      DELETE FROM waybill.kysely_migration;
+      INSERT INTO waybill.kysely_migration VALUES ('0001_runs', '2026-01-01')`);
+    await assert.rejects(migrate(at(postgres.migratorUrl)), /older than the version before/);
+    await admin.query(`
+      DELETE FROM waybill.kysely_migration;
+      INSERT INTO waybill.kysely_migration SELECT * FROM public.migrations;
+      DROP TABLE public.migrations`);
+  });
+
   it('is left alone the second time', async () => {
     assert.deepEqual(await migrate(at(postgres.migratorUrl)), []);
     await applySinks(at(postgres.migratorUrl), [things]);
@@ -129,13 +189,19 @@ function oldRows(tenant: string): string {
                              parameters, source, grant_jws, txn, arrival)
       VALUES ('${run}', '${tenant}', 'things', 1, 'd', '{}', 'running', 'prn_1',
               '${JSON.stringify(requester)}', '{}', '{}', 'g', 't', 'sealed');
-    INSERT INTO waybill.batch (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records)
-      VALUES ('${run}', 0, 'd', 1, 0, 0, 1, 1);
-    INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, counts)
-      VALUES ('${run}', 0, 'validate', 'd', 1, '{}');
+    INSERT INTO waybill.batch (tenant, run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records)
+      VALUES ('${tenant}', '${run}', 0, 'd', 1, 0, 0, 1, 1);
+    INSERT INTO waybill.stage (tenant, run_id, seq, stage, digest, size_bytes, counts)
+      VALUES ('${tenant}', '${run}', 0, 'validate', 'd', 1, '{}');
     INSERT INTO waybill.ledger (tenant, run_id, seq, counts) VALUES ('${tenant}', '${run}', 0, '{"stored": 1}');
     INSERT INTO waybill.idempotency (tenant, principal, pipeline, key, run_id)
       VALUES ('${tenant}', 'prn_1', 'things', 'key', '${run}');
-    INSERT INTO waybill.outbox (kind, run_id) VALUES ('start', '${run}');
-    INSERT INTO waybill.audit_event (tenant, action, outcome, detail) VALUES ('${tenant}', 'a', 'success', '{}');`;
+    INSERT INTO waybill.outbox (tenant, kind, run_id) VALUES ('${tenant}', 'start', '${run}');
+    INSERT INTO waybill.audit_event (tenant, action, outcome, detail) VALUES ('${tenant}', 'a', 'success', '{}');
+    INSERT INTO waybill.dead_letter (id, tenant, run_id, pipeline, version, principal, seq, position, line, byte_offset,
+                                     byte_length, stage, code, path, message, raw)
+      SELECT 'dl-${tenant}-' || n, '${tenant}', '${run}', 'things', 1, 'prn_1', 0, n, 1, 0, 1, 'validate', 'c', '', 'm', 'x'
+      FROM generate_series(1, 3) n;
+    INSERT INTO waybill.principal (tenant, id, issuer, subject, kind)
+      VALUES ('${tenant}', 'prn_1', '${issuer}', 'alice', 'person'), ('${tenant}', 'prn_2', '${issuer}', 'copilot', 'agent');`;
 }

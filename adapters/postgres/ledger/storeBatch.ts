@@ -1,0 +1,75 @@
+import type { ClientBase } from 'pg';
+import { connectors } from '../../../connectors/index.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { BatchToStore } from '../../../domain/ports/ledger.ts';
+import type { Counts } from '../../../domain/runs/run.ts';
+import { auditParams, auditSql } from '../audit.ts';
+import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
+import { sql } from '../sql.ts';
+import { countCodes, insertDeadLetters } from './deadLetters.ts';
+import { beginTurn, lockOpenRun, nextVersionSql } from './storeTurn.ts';
+import { moveWatermark } from './watermarks.ts';
+
+/** Composes what a batch changes, in the one transaction of the caller: rows, dead letters, ledger, audit, watermark. */
+export async function storeBatch(client: ClientBase, batch: BatchToStore): Promise<Counts> {
+  await beginTurn(client, batch);
+  const recorded = await findRecorded(client, batch);
+  if (recorded) return recorded;
+  const run = await lockOpenRun(client, batch);
+  const { wrote, ...stored } = await connectors
+    .sink(batch.sink.kind)
+    .writer.write(client, { ...run, rows: batch.rows });
+  const counts = { ...batch.counts, ...stored };
+  await insertDeadLetters(client, batch);
+  await recordEntry(client, batch, counts, wrote);
+  if (batch.movesWatermark) await moveWatermark(client, batch, batch.audit(counts));
+  return counts;
+}
+
+async function findRecorded(client: ClientBase, batch: BatchToStore): Promise<Counts | undefined> {
+  const { tenant, runId, seq } = batch;
+  const { rows } = await client.query<{ counts: Counts }>(
+    sql(
+      'SELECT counts FROM waybill.ledger WHERE tenant = :tenant AND run_id = :runId AND seq = :seq',
+      { tenant, runId, seq },
+      'find-ledger-entry',
+    ),
+  );
+  return rows[0]?.counts;
+}
+
+/**
+ * The primary key of the ledger backs up the lock: a second entry would fail the whole transaction. Revocations
+ * are checked here, last of all, so that a right revoked while rows were written counts too. Throws `GrantRevoked`.
+ */
+async function recordEntry(
+  client: ClientBase,
+  batch: BatchToStore,
+  counts: Counts,
+  wrote: boolean,
+): Promise<void> {
+  const { tenant, runId, seq, sink, credential, deadLetters } = batch;
+  const { rowCount } = await client.query(
+    sql(
+      `WITH entry AS (
+         INSERT INTO waybill.ledger (tenant, run_id, seq, counts, rejected_by_code)
+         SELECT :tenant, :runId, :seq, :counts::jsonb, :rejectedByCode::jsonb WHERE NOT ${isRevokedSql} RETURNING run_id
+       ), versioned AS (${nextVersionSql('entry')}), audited AS (${auditSql('entry')})
+       SELECT pg_notify('waybill_run', run_id) FROM entry`,
+      {
+        tenant,
+        runId,
+        seq,
+        counts: JSON.stringify(counts),
+        rejectedByCode: JSON.stringify(countCodes(deadLetters)),
+        ...credentialParams(credential),
+        table: sink.table,
+        wrote,
+        ...auditParams(batch.audit(counts)),
+      },
+      'insert-ledger-entry',
+    ),
+  );
+  if (!rowCount)
+    throw new WaybillError('GrantRevoked', { detail: `while batch ${seq} of ${runId} was stored` });
+}

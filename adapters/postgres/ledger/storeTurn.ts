@@ -1,0 +1,85 @@
+import { createHash } from 'node:crypto';
+import type { ClientBase } from 'pg';
+import type { SinkRun } from '../../../domain/connectors/sinkKind.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { BatchToStore } from '../../../domain/ports/ledger.ts';
+import { sql } from '../sql.ts';
+
+type Storing = Pick<BatchToStore, 'tenant' | 'runId' | 'sink'>;
+
+/**
+ * Transactions that write to a table for a tenant take turns. A transaction that cannot get the lock or whose client
+ * stalls gives way within 30 s, since it holds up all the others.
+ *
+ * It also waits until the acceptances under way have ended: a run that was accepted before ours is then visible, and ours can tell
+ * which of its rows such a run may still overwrite (`acceptingLock`).
+ */
+export async function beginTurn(client: ClientBase, { tenant, sink }: Omit<Storing, 'runId'>): Promise<void> {
+  const accepting = acceptingLock(tenant, sink.table);
+  // One round trip for what has no answer; the statements after it see what the holder of the lock before us did.
+  await client.query(`
+    SELECT set_config('lock_timeout', '30s', true), set_config('idle_in_transaction_session_timeout', '30s', true);
+    SELECT pg_advisory_xact_lock(${lockOf(tenant, sink.table)});
+    SELECT pg_advisory_lock(${accepting});
+    SELECT pg_advisory_unlock(${accepting})`);
+}
+
+/**
+ * Nothing is written before the last byte of the source is durable, whatever the workflow believes, nor once the end
+ * of the run is recorded; until we commit, it cannot be recorded. Throws `RunEnded`, `UploadIncomplete`.
+ */
+export async function lockOpenRun(client: ClientBase, { tenant, runId, sink }: Storing): Promise<SinkRun> {
+  const { rows } = await client.query<{ arrival: string; order: string; earlierOpen: boolean }>(
+    sql(
+      `SELECT r.arrival, r.accepted_order AS order, EXISTS (
+         SELECT FROM waybill.run earlier
+         WHERE earlier.tenant = r.tenant AND earlier.ended_at IS NULL AND earlier.accepted_order < r.accepted_order
+           AND earlier.manifest -> 'sink' ->> 'table' = :table) AS "earlierOpen"
+       FROM waybill.run r WHERE r.id = :runId AND r.ended_at IS NULL FOR SHARE OF r`,
+      { runId, table: sink.table },
+      'lock-open-run',
+    ),
+  );
+  if (!rows[0]) throw new WaybillError('RunEnded', { detail: runId });
+  const { arrival, order, earlierOpen } = rows[0];
+  if (arrival !== 'sealed') throw new WaybillError('UploadIncomplete', { detail: runId });
+  return { tenant, runId, sink, order, earlierOpen };
+}
+
+/** 64 bits of a hash; two tables that share it by accident merely wait for each other. */
+export function lockOf(tenant: string, table: string): string {
+  const hash = createHash('sha256').update(tenant).update('\0').update(table).digest();
+  return hash.readBigInt64BE().toString();
+}
+
+/**
+ * Acceptances of runs that write to the table share it from before the run gets its place in the order until they commit, and do
+ * not wait for each other.
+ */
+export function acceptingLock(tenant: string, table: string): string {
+  return lockOf(tenant, `accept ${table}`);
+}
+
+/**
+ * As part of a larger statement: where the CTE `effect` has a row and `:wrote`, the table has another version for the tenant.
+ * Its parameters are `table` and `wrote`.
+ */
+export function nextVersionSql(effect: string): string {
+  return `INSERT INTO waybill.sink_version AS v (table_name, version)
+          SELECT :table::text, 1 FROM ${effect} WHERE :wrote::boolean
+          ON CONFLICT (tenant, table_name) DO UPDATE SET version = v.version + 1`;
+}
+
+export async function readVersion(
+  client: ClientBase,
+  { tenant, sink }: Omit<Storing, 'runId'>,
+): Promise<number> {
+  const { rows } = await client.query<{ version: number }>(
+    sql(
+      'SELECT version::float8 AS version FROM waybill.sink_version WHERE tenant = :tenant AND table_name = :table',
+      { tenant, table: sink.table },
+      'read-version',
+    ),
+  );
+  return rows[0]?.version ?? 0;
+}
