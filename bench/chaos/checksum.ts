@@ -12,7 +12,7 @@ export async function contentOf(
   try {
     const { rows } = await client.query(
       `SELECT count(*)::integer AS rows, count(DISTINCT ${client.escapeIdentifier(key)})::integer AS keys,
-              md5(string_agg(md5((to_jsonb(t) - '{_tenant,_run,_position}'::text[])::text), ''
+              md5(string_agg(md5((to_jsonb(t) - '{_tenant,_run,_position,_order}'::text[])::text), ''
                 ORDER BY ${client.escapeIdentifier(key)} COLLATE "C")) AS digest
        FROM ${client.escapeIdentifier(table)} t WHERE _tenant = $1`,
       [tenant],

@@ -73,8 +73,8 @@ describe('a run that has ended', () => {
   it('says again what it has said in the execution that completed it, whose last workflow task may be lost', async () => {
     const run = await addEnded('completed');
     assert.deepEqual(await batches().arrivals(run, 'first', 0, 0, aborted), {
-      known: 1,
-      sealed: true,
+      received: 1,
+      inputComplete: true,
       broken: false,
     });
     assert.deepEqual((await stages().findWork(run, 'first', 0)).stored, { stored: 1 });
