@@ -19,4 +19,7 @@ GRANT TEMPORARY ON DATABASE waybill TO waybill_worker;
 ALTER SCHEMA public OWNER TO waybill_migrator;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 CREATE SCHEMA waybill AUTHORIZATION waybill_migrator;
+-- Waybill has no large objects, which belong to no table and so escape row-level security.
+SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', oid::regprocedure) FROM pg_proc
+  WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^(lo_|loread|lowrite)' \gexec
 SQL

@@ -42,8 +42,18 @@ export async function ensureDatabase(superuserUrl: string, name: string, templat
   await withClient(url.href, async (client) => {
     await client.query('CREATE SCHEMA IF NOT EXISTS waybill AUTHORIZATION waybill_migrator');
     await client.query('GRANT CREATE ON SCHEMA public TO waybill_migrator');
+    await client.query(noLargeObjects);
   });
 }
+
+/** Waybill has no large objects, which belong to no table and so escape row-level security. As deploy/postgres-init.sh. */
+const noLargeObjects = `
+  DO $$ DECLARE f regprocedure; BEGIN
+    FOR f IN SELECT oid::regprocedure FROM pg_proc
+      WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^(lo_|loread|lowrite)' LOOP
+      EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
+    END LOOP;
+  END $$`;
 
 async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url });

@@ -221,6 +221,12 @@ export async function startApi({
          FROM unnest($2::text[]) WITH ORDINALITY each (code, i)`,
         [runId, codes],
       );
+      await database.query(
+        `INSERT INTO waybill.ledger (tenant, run_id, seq, counts, rejected_by_code)
+         SELECT 'acme', $1, 0, '{}', jsonb_object_agg(code, n)
+         FROM (SELECT code, count(*) AS n FROM unnest($2::text[]) code GROUP BY 1) each`,
+        [runId, codes],
+      );
       const counts = { ...zeroCounts, read: codes.length, rejected: codes.length };
       await database.query(
         `UPDATE waybill.run SET state = 'completed', counts = $2, ended_at = now() WHERE id = $1`,

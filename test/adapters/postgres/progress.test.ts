@@ -5,6 +5,8 @@ import { createBatches } from '../../../adapters/postgres/batches/batches.ts';
 import { createStages } from '../../../adapters/postgres/batches/stages.ts';
 import { connectPool } from '../../../adapters/postgres/connect.ts';
 import { countRun } from '../../../adapters/postgres/ledger/runTotals.ts';
+import { cancelRun } from '../../../adapters/postgres/runs/controlRun.ts';
+import { createRunStates } from '../../../adapters/postgres/runs/runStates.ts';
 import { type Tenants, tenantsOf } from '../../../adapters/postgres/tenants.ts';
 import { zeroCounts } from '../../../domain/runs/run.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
@@ -65,6 +67,78 @@ describe('a run that has ended', () => {
     const { counts, stored } = await countRun(tenants.for(run.tenant), run.runId);
     const read = { read: 5, passed: 2, filtered: 1, rejected: 2 };
     assert.deepEqual([counts, stored], [{ ...zeroCounts, ...read, stored: 1 }, 1]);
+  });
+
+  it('counts what a step stored while the run was being ended, and lets none store afterwards', async () => {
+    const run = { tenant: 'acme', runId: 'orders-zombie' };
+    await owner.query(
+      `INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal, requested_by,
+         parameters, source, grant_jws, txn, arrival)
+       VALUES ($1, $2, 'orders', 1, 'd', '{}', 'running', 'prn_a', '{"id": "prn_a"}', '{}', '{}', 'g', 't', 'sealed')`,
+      [run.runId, run.tenant],
+    );
+    const stored = { ...zeroCounts, read: 5, passed: 5, emitted: 5, stored: 5 };
+    for (const state of ['failed', 'cancelled'] as const) {
+      await owner.query(`UPDATE waybill.run SET ended_at = NULL, state = 'running' WHERE id = $1`, [
+        run.runId,
+      ]);
+      await owner.query('DELETE FROM waybill.ledger WHERE run_id = $1', [run.runId]);
+      let ending: Promise<unknown> = Promise.resolve();
+      // A zombie holds the run as a store does, and commits after the end was asked for.
+      await tenants.for('acme').transaction(async (client) => {
+        await client.query('SELECT FROM waybill.run WHERE id = $1 FOR SHARE', [run.runId]);
+        ending = createRunStates(tenants).end(run, ({ counts }) => ({
+          outcome: { state, counts },
+          audit: {
+            action: `run.${state}`,
+            outcome: 'success',
+            tenant: 'acme',
+            actor: null,
+            runId: run.runId,
+            txn: null,
+            detail: {},
+          },
+        }));
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        await client.query(
+          'INSERT INTO waybill.ledger (tenant, run_id, seq, counts) VALUES ($1, $2, 0, $3)',
+          [run.tenant, run.runId, stored],
+        );
+      });
+      assert.deepEqual(await ending, { state, counts: stored });
+      const { rows } = await owner.query('SELECT state, counts FROM waybill.run WHERE id = $1', [run.runId]);
+      assert.deepEqual(rows, [{ state, counts: stored }]);
+    }
+  });
+
+  it('is asked to be cancelled without waiting for the transaction that publishes it', async () => {
+    const runId = 'orders-published';
+    await owner.query(
+      `INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal, requested_by,
+         parameters, source, grant_jws, txn, arrival)
+       VALUES ($1, 'acme', 'orders', 1, 'd', '{}', 'running', 'prn_a', '{"id": "prn_a"}', '{}', '{}', 'g', 't', 'sealed')`,
+      [runId],
+    );
+    const api = tenantsOf(new pg.Pool({ connectionString: postgres.apiUrl, max: 2 }));
+    const audit = {
+      action: 'run.cancel-requested',
+      outcome: 'success',
+      tenant: 'acme',
+      actor: { id: 'prn_a', kind: 'person' },
+      runId,
+      txn: null,
+      detail: {},
+    } as const;
+    await tenants.for('acme').transaction(async (client) => {
+      await client.query('SELECT FROM waybill.run WHERE id = $1 FOR SHARE', [runId]);
+      const beganAt = performance.now();
+      for (let i = 0; i < 60; i += 6)
+        await Promise.all(Array.from({ length: 6 }, () => cancelRun(api, 'acme', runId, audit)));
+      assert.ok(performance.now() - beganAt < 5_000);
+    });
+    const { rows } = await owner.query(`SELECT DISTINCT kind FROM waybill.outbox WHERE run_id = $1`, [runId]);
+    assert.deepEqual(rows, [{ kind: 'cancel' }]);
+    await api.end();
   });
 
   const batches = () => createBatches(tenants, async () => {});

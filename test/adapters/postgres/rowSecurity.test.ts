@@ -363,6 +363,14 @@ describe('row-level security', () => {
       'SET SESSION AUTHORIZATION postgres',
       'SET row_security = off; SELECT id FROM waybill.run',
       `COPY waybill.run (id) TO PROGRAM 'cat'`,
+      'SELECT lo_create(0)',
+      'SELECT lo_creat(-1)',
+      `SELECT lo_from_bytea(0, '\\x00')`,
+      'DELETE FROM waybill.idempotency',
+      `INSERT INTO waybill.audit_event (id, action, outcome, detail) OVERRIDING SYSTEM VALUE
+         VALUES (9000000, 'attempt.refused', 'denied', '{}')`,
+      `INSERT INTO waybill.audit_event (at, action, outcome, detail)
+         VALUES ('2020-01-01', 'attempt.refused', 'denied', '{}')`,
     ];
     for (const role of roles)
       for (const way of ways) {

@@ -3,7 +3,9 @@ import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import pg from 'pg';
 import { applySinks } from '../../../adapters/postgres/applySinks.ts';
+import { createDeadLetters } from '../../../adapters/postgres/ledger/deadLetters.ts';
 import { createLedger } from '../../../adapters/postgres/ledger/ledger.ts';
+import { acceptingLock } from '../../../adapters/postgres/ledger/storeTurn.ts';
 import { credentialParams, isRevokedSql } from '../../../adapters/postgres/rights/revokedSql.ts';
 import { sql } from '../../../adapters/postgres/sql.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
@@ -262,6 +264,69 @@ describe('sink', () => {
       run,
     ]);
     assert.deepEqual(audit.rows, [{ action: 'batch.stored', detail: { seq: 0, ...counts } }]);
+  });
+
+  it('counts all rejections by code, also where there are more than ten thousand', async () => {
+    fresh();
+    const run = await newRun();
+    const letters = (from: number, count: number): DeadLetter[] =>
+      Array.from({ length: count }, (_, i) => ({
+        ...letter(from + i),
+        code: (from + i) % 4 === 0 ? 'Odd' : 'SchemaMismatch',
+        raw: Buffer.from('x'),
+      }));
+    await store(run, 0, [[1, 'a']], { deadLetters: letters(0, 8_000) });
+    await store(run, 1, [[2, 'a']], { deadLetters: letters(8_000, 8_000) });
+    await store(run, 1, [[2, 'a']], { deadLetters: letters(8_000, 8_000) });
+    const counts = await createDeadLetters(tenantsOf(pool)).countByCode(tenant, run);
+    assert.deepEqual(counts, { SchemaMismatch: 12_000, Odd: 4_000 });
+    const { rows } = await admin.query(
+      'SELECT count(*)::int AS n FROM waybill.dead_letter WHERE run_id = $1',
+      [run],
+    );
+    assert.equal(rows[0].n, 16_000);
+  });
+
+  it('lets the run win that was accepted later, whatever the ids say', async () => {
+    fresh();
+    const insert = (id: string) =>
+      admin.query(
+        `INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal,
+                                  requested_by, parameters, source, grant_jws, txn, arrival)
+         VALUES ($1, $2, 'people', 1, 'd', $3, 'running', 'prn_1', '{}', '{}', '{}', 'g', 't', 'sealed')`,
+        [id, tenant, { sink: people }],
+      );
+    const began = (n: number) =>
+      `people-0197a3b4-0000-7000-9000-${(runs + n).toString(16).padStart(12, '0')}`;
+    runs += 3;
+    // The upload of the first began first and was accepted last.
+    const [slow, quick] = [began(1), began(2)];
+    await insert(quick);
+    await insert(slow);
+    assert.equal((await ledger.storeBatch(loadOf(tenant, quick, 0, [[1, 'quick']]))).stored, 1);
+    const counts = await ledger.storeBatch(loadOf(tenant, slow, 0, [[1, 'slow']]));
+    assert.deepEqual([counts.stored, counts.deduplicated], [1, 0]);
+    assert.deepEqual(await values(), [[1, 'slow']]);
+    const late = await ledger.storeBatch(loadOf(tenant, quick, 1, [[1, 'quick again']]));
+    assert.deepEqual([late.stored, late.deduplicated], [0, 1]);
+    assert.deepEqual(await values(), [[1, 'slow']]);
+  });
+
+  it('waits for acceptances under way, since one of them may be the earlier run', async () => {
+    fresh();
+    const run = await newRun();
+    const accepting = await admin.connect();
+    await accepting.query('BEGIN');
+    await accepting.query('SELECT pg_advisory_xact_lock_shared($1)', [acceptingLock(tenant, people.table)]);
+    let stored = false;
+    const storing = store(run, 0, [[1, 'a']]).then(() => {
+      stored = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(stored, false);
+    await accepting.query('COMMIT');
+    accepting.release();
+    await storing;
   });
 
   it('stores nothing twice when it is asked again', async () => {
@@ -527,7 +592,7 @@ describe('sink', () => {
       };
       await Promise.all([apply(all), apply(all)]);
       await apply(all);
-      assert.equal((await columns('every_type')).length, types.length + 3);
+      assert.equal((await columns('every_type')).length, types.length + 4);
     });
 
     it('is widened, and never loses a column', async () => {
