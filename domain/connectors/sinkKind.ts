@@ -46,7 +46,7 @@ export interface SinkWriter {
    * Brings the rows of a batch into the table and says what became of them. Of two rows with one key the later wins: first by the
    * order in which their runs were accepted, then by position in the source.
    */
-  write(transaction: SinkTransaction, batch: SinkRun & { rows: EncodedRows }): Promise<RowCounts>;
+  write(transaction: SinkTransaction, rows: RowsToWrite): Promise<RowCounts>;
   /** For pipelines that wait for an approval before `publish`; without it such a pipeline does not load. */
   readonly staged?: StagedWriter;
 }
@@ -78,6 +78,10 @@ export interface SinkRun {
 
 export interface SinkTransaction {
   query(...statement: never[]): unknown;
+}
+
+export interface RowsToWrite extends SinkRun {
+  rows: EncodedRows;
 }
 
 export type RowCounts = Pick<Counts, 'stored' | 'unchanged' | 'deduplicated'> & {

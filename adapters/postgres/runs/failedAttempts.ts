@@ -1,31 +1,37 @@
 import type { FailedAttempts } from '../../../domain/ports/failedAttempts.ts';
 import type { FailedAttempt, RunRef } from '../../../domain/runs/run.ts';
+import { sql } from '../sql.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 
 /** Life of a row: written by a failed attempt, replaced by later ones, deleted when its step succeeds; it stays when the run ends. */
 export function createFailedAttempts(tenants: Tenants): FailedAttempts {
   return {
     async record({ tenant, runId }, { step, code, message, attempt, nextAttemptAt }) {
-      await tenants.for(tenant).query({
-        name: 'record-failed-attempt',
-        text: `WITH failed AS (
+      await tenants.for(tenant).query(
+        sql(
+          `WITH failed AS (
                  INSERT INTO waybill.failed_attempt AS f (tenant, run_id, step, code, message, attempt, next_attempt_at)
-                 SELECT tenant, id, $3, $4, $5, $6, $7 FROM waybill.run WHERE tenant = $1 AND id = $2 AND ended_at IS NULL
+                 SELECT tenant, id, :step, :code, :message, :attempt, :nextAttemptAt FROM waybill.run
+                 WHERE tenant = :tenant AND id = :runId AND ended_at IS NULL
                  ON CONFLICT (tenant, run_id) DO UPDATE SET step = excluded.step, code = excluded.code,
                    message = excluded.message, attempt = excluded.attempt, next_attempt_at = excluded.next_attempt_at
                  RETURNING run_id
                ) SELECT pg_notify('waybill_run', run_id) FROM failed`,
-        values: [tenant, runId, step, code, message, attempt, nextAttemptAt],
-      });
+          { tenant, runId, step, code, message, attempt, nextAttemptAt },
+          'record-failed-attempt',
+        ),
+      );
     },
     async clear({ tenant, runId }, step) {
-      await tenants.for(tenant).query({
-        name: 'clear-failed-attempt',
-        text: `WITH cleared AS (
-                 DELETE FROM waybill.failed_attempt WHERE tenant = $1 AND run_id = $2 AND step = $3 RETURNING run_id
+      await tenants.for(tenant).query(
+        sql(
+          `WITH cleared AS (
+                 DELETE FROM waybill.failed_attempt WHERE tenant = :tenant AND run_id = :runId AND step = :step RETURNING run_id
                ) SELECT pg_notify('waybill_run', run_id) FROM cleared`,
-        values: [tenant, runId, step],
-      });
+          { tenant, runId, step },
+          'clear-failed-attempt',
+        ),
+      );
     },
   };
 }
@@ -45,10 +51,13 @@ export async function findFailedAttempt(
   client: Queries,
   { tenant, runId }: RunRef,
 ): Promise<FailedAttempt | undefined> {
-  const { rows } = await client.query<{ failed: FailedAttempt }>({
-    name: 'find-failed-attempt',
-    text: `SELECT jsonb_build_object(${columns}) AS failed FROM waybill.failed_attempt WHERE tenant = $1 AND run_id = $2`,
-    values: [tenant, runId],
-  });
+  const { rows } = await client.query<{ failed: FailedAttempt }>(
+    sql(
+      `SELECT jsonb_build_object(${columns}) AS failed FROM waybill.failed_attempt
+       WHERE tenant = :tenant AND run_id = :runId`,
+      { tenant, runId },
+      'find-failed-attempt',
+    ),
+  );
   return rows[0]?.failed;
 }

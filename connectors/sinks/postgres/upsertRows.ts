@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import { sql } from '../../../adapters/postgres/sql.ts';
-import type { RowCounts, SinkRun } from '../../../domain/connectors/sinkKind.ts';
+import type { RowCounts, RowsToWrite, SinkRun } from '../../../domain/connectors/sinkKind.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { EncodedRows } from '../../../domain/ports/sinkRows.ts';
 import type { PostgresRows } from './encodedRows.ts';
@@ -17,10 +17,7 @@ import { incomingOf, keyOf, quoted } from './sinkColumns.ts';
  * So the sum over a run does not depend on where its batches were cut. Runs in the caller’s transaction, which
  * holds the lock of tenant and table.
  */
-export async function upsertRows(
-  client: ClientBase,
-  batch: SinkRun & { rows: EncodedRows },
-): Promise<RowCounts> {
+export async function upsertRows(client: ClientBase, batch: RowsToWrite): Promise<RowCounts> {
   const { rows, sink } = batch;
   const { count, deduplicated } = rows;
   if (count === 0) return { stored: 0, unchanged: 0, deduplicated, wrote: false };
@@ -59,7 +56,7 @@ export function paramsOf({ tenant, runId, order, earlierOpen }: SinkRun) {
 /** Of the rows that were not written: what still comes from an earlier run must be equal, or it would be written. */
 async function countUnchanged(
   client: ClientBase,
-  { tenant, order, sink, rows }: SinkRun & { rows: EncodedRows },
+  { tenant, order, sink, rows }: RowsToWrite,
 ): Promise<number> {
   const { text, name } = statement(sink, unchangedSql);
   const arrays = arraysOf(rows);

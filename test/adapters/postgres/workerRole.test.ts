@@ -12,6 +12,11 @@ const mayUpdate: Readonly<Record<string, string>> = {
   'approval.state': 'publishing verifies the signed decisions and the waiver again',
   'decision.counted': 'publishing verifies each decision that counts',
   'decision.refused': 'a rejected decision can only be missing',
+  'failed_attempt.attempt': 'shown only',
+  'failed_attempt.code': 'shown only',
+  'failed_attempt.message': 'shown only',
+  'failed_attempt.next_attempt_at': 'shown only',
+  'failed_attempt.step': 'shown only',
   'run.arrival': 'sealed once, and only for sources that workers read (guard_arrival)',
   'run.counts': 'shown only',
   'run.ended_at': 'once (guard_end)',
@@ -109,6 +114,7 @@ describe('the role of workers', () => {
         'dead_letter',
         'decision',
         'delivery',
+        'failed_attempt',
         'ledger',
         'sink_version',
       ],
@@ -116,12 +122,12 @@ describe('the role of workers', () => {
     ]);
   });
 
-  it('deletes nothing', async () => {
+  it('deletes nothing but why a step failed', async () => {
     const { rows } = await admin.query(
       `SELECT relname FROM pg_class WHERE relnamespace = 'waybill'::regnamespace AND relkind = 'r'
          AND has_table_privilege('waybill_worker', oid, 'DELETE')`,
     );
-    assert.deepEqual(rows, []);
+    assert.deepEqual(rows, [{ relname: 'failed_attempt' }]);
   });
 
   const event = (action: string, actor: string | null, run = 'orders-1') =>
