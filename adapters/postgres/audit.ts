@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../../domain/audit.ts';
 import type { AuditLog, AuditRecord, AuditTrail } from '../../domain/ports/audit.ts';
-import { type Params, sql } from './sql.ts';
+import { type Params, sql } from '../../domain/sql.ts';
 import type { Queries, Tenants } from './tenants.ts';
 
 /** Appends an event within the transaction of its effect. Errors of `pg` pass through to the owner of that transaction. */

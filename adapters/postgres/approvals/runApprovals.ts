@@ -11,8 +11,8 @@ import type {
   StandingApproval,
 } from '../../../domain/ports/approvals.ts';
 import type { RunFacts } from '../../../domain/runs/runFacts.ts';
+import { json, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
-import { json, sql } from '../sql.ts';
 import type { Tenants } from '../tenants.ts';
 import { approvalEventSql } from './approvalEvent.ts';
 import { type FoundApproval, findStanding, recordDecision } from './standingApproval.ts';

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { DecisionMade, StandingApproval } from '../../../domain/ports/approvals.ts';
 import type { RunFacts } from '../../../domain/runs/runFacts.ts';
-import { json, sql } from '../sql.ts';
+import { json, sql } from '../../../domain/sql.ts';
 import type { Queries } from '../tenants.ts';
 
 export interface FoundApproval extends StandingApproval {

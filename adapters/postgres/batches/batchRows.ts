@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Batch } from '../../../domain/runs/batch.ts';
-import { json, sql } from '../sql.ts';
+import { json, sql } from '../../../domain/sql.ts';
 
 /**
  * Appends a batch and wakes who waits for the run. The same batch again changes nothing; another one under the

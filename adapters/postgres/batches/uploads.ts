@@ -3,9 +3,9 @@ import { WaybillError } from '../../../domain/errors.ts';
 import type { Uploads } from '../../../domain/ports/batches.ts';
 import type { Batch } from '../../../domain/runs/batch.ts';
 import type { Run, RunRef } from '../../../domain/runs/run.ts';
+import { sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { runColumns, runFromRow } from '../runs/runs.ts';
-import { sql } from '../sql.ts';
 import type { Tenants } from '../tenants.ts';
 import { insertBatch } from './batchRows.ts';
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import type { DeadLetter, DeadLetters } from '../../../domain/ports/deadLetters.ts';
 import type { BatchToStore } from '../../../domain/ports/ledger.ts';
-import { sql } from '../sql.ts';
+import { sql } from '../../../domain/sql.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** A pipeline may give any code; more of them are of no use in an answer. */

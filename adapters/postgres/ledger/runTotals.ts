@@ -1,6 +1,6 @@
 import type { RunTotals } from '../../../domain/ports/ledger.ts';
 import { addCounts, type Counts, zeroCounts } from '../../../domain/runs/run.ts';
-import { sql } from '../sql.ts';
+import { sql } from '../../../domain/sql.ts';
 import type { Queries } from '../tenants.ts';
 
 /** To be called in a transaction that holds the run, if nothing may be stored after the count. */

@@ -3,7 +3,7 @@ import type { ClientBase } from 'pg';
 import type { SinkRun } from '../../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { BatchToStore } from '../../../domain/ports/ledger.ts';
-import { sql } from '../sql.ts';
+import { sql } from '../../../domain/sql.ts';
 
 type Storing = Pick<BatchToStore, 'tenant' | 'runId' | 'sink'>;
 

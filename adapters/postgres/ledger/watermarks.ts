@@ -10,9 +10,9 @@ import {
   type Mark,
   type Window,
 } from '../../../domain/sources/watermark.ts';
+import { sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { batchFromRow } from '../batches/batchRows.ts';
-import { sql } from '../sql.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 
 export function createWatermarks(tenants: Tenants): Watermarks {

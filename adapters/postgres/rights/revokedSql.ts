@@ -1,5 +1,5 @@
 import type { Credential } from '../../../domain/revocation.ts';
-import type { Params } from '../sql.ts';
+import type { Params } from '../../../domain/sql.ts';
 
 /**
  * The rule `voids` of the domain as a condition within a statement: whether a committed revocation revokes the

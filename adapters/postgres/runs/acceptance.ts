@@ -9,10 +9,10 @@ import type {
 } from '../../../domain/ports/acceptance.ts';
 import type { Batch } from '../../../domain/runs/batch.ts';
 import { type Run, zeroCounts } from '../../../domain/runs/run.ts';
+import { json, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { acceptingLock } from '../ledger/storeTurn.ts';
 import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
-import { json, sql } from '../sql.ts';
 import type { Tenants } from '../tenants.ts';
 import { runColumns, runFromRow } from './runs.ts';
 

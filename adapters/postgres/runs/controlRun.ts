@@ -1,8 +1,8 @@
 import type { AuditEvent } from '../../../domain/audit.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import { hasEnded, type Run, type RunRef } from '../../../domain/runs/run.ts';
+import { sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
-import { sql } from '../sql.ts';
 import type { Tenants } from '../tenants.ts';
 import { findRun } from './runs.ts';
 

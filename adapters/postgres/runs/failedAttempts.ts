@@ -1,6 +1,6 @@
 import type { FailedAttempts } from '../../../domain/ports/failedAttempts.ts';
 import type { FailedAttempt, RunRef } from '../../../domain/runs/run.ts';
-import { sql } from '../sql.ts';
+import { sql } from '../../../domain/sql.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 
 /** Life of a row: written by a failed attempt, replaced by later ones, deleted when its step succeeds; it stays when the run ends. */

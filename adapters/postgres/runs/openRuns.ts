@@ -1,8 +1,8 @@
 import type { Pool } from 'pg';
 import type { OpenRun, OpenRuns } from '../../../domain/ports/runs.ts';
 import type { RunRef } from '../../../domain/runs/run.ts';
+import { sql } from '../../../domain/sql.ts';
 import { asked } from '../failure.ts';
-import { sql } from '../sql.ts';
 
 export function createOpenRuns(pool: Pool): OpenRuns {
   return {

@@ -1,5 +1,5 @@
 import type { RunRef } from '../../../domain/runs/run.ts';
-import { type Params, sql } from '../sql.ts';
+import { type Params, sql } from '../../../domain/sql.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** Asks about a run, as its tenant, by a prepared statement; its id is the parameter `runId`. */

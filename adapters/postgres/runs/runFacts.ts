@@ -1,5 +1,5 @@
 import type { RunFacts } from '../../../domain/runs/runFacts.ts';
-import { sql } from '../sql.ts';
+import { sql } from '../../../domain/sql.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** Columns that make a `RunFacts` of a row of `waybill.run`. */

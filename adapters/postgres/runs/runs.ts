@@ -1,7 +1,7 @@
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Runs } from '../../../domain/ports/runs.ts';
 import { type Counts, type Run, zeroCounts } from '../../../domain/runs/run.ts';
-import { sql } from '../sql.ts';
+import { sql } from '../../../domain/sql.ts';
 import type { Tenants } from '../tenants.ts';
 import { retryingSql } from './failedAttempts.ts';
 import { definitionOf } from './runFacts.ts';

@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg';
-import { sql } from '../../../adapters/postgres/sql.ts';
+import { sql } from '../../../domain/sql.ts';
 import { quoted } from './sinkColumns.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
-import { sql } from '../../../adapters/postgres/sql.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Column, SinkManifest, SqlType } from '../../../domain/pipelines/manifest.ts';
+import { sql } from '../../../domain/sql.ts';
 import { keyColumns, keyOf, quoted } from './sinkColumns.ts';
 import { ensureSinkPolicy } from './sinkPolicy.ts';
 

@@ -1,8 +1,8 @@
 import type { ClientBase } from 'pg';
-import { sql } from '../../../adapters/postgres/sql.ts';
 import type { RowOutcome, SinkRun } from '../../../domain/connectors/sinkKind.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { StagedRows, StagedRun } from '../../../domain/ports/ledger.ts';
+import { sql } from '../../../domain/sql.ts';
 import { incomingOf, quoted } from './sinkColumns.ts';
 import { arraysOf, countsOf, paramsOf, type UpsertRow, unnestSql, upsertFrom } from './upsertRows.ts';
 

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
-import { sql } from '../../../adapters/postgres/sql.ts';
 import type { RowCounts, RowsToWrite, SinkRun } from '../../../domain/connectors/sinkKind.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { EncodedRows } from '../../../domain/ports/sinkRows.ts';
+import { sql } from '../../../domain/sql.ts';
 import type { PostgresRows } from './encodedRows.ts';
 import { incomingOf, keyOf, quoted } from './sinkColumns.ts';
 

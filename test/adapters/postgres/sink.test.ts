@@ -7,7 +7,6 @@ import { createDeadLetters } from '../../../adapters/postgres/ledger/deadLetters
 import { createLedger } from '../../../adapters/postgres/ledger/ledger.ts';
 import { acceptingLock } from '../../../adapters/postgres/ledger/storeTurn.ts';
 import { credentialParams, isRevokedSql } from '../../../adapters/postgres/rights/revokedSql.ts';
-import { sql } from '../../../adapters/postgres/sql.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
 import { arrayLiteral } from '../../../connectors/sinks/postgres/arrayLiteral.ts';
 import type { PostgresRows } from '../../../connectors/sinks/postgres/encodedRows.ts';
@@ -16,6 +15,7 @@ import type { DeadLetter } from '../../../domain/ports/deadLetters.ts';
 import type { BatchToStore, Ledger } from '../../../domain/ports/ledger.ts';
 import { revocationKinds, type StandingRevocation, voids } from '../../../domain/revocation.ts';
 import { type Counts, imbalance, zeroCounts } from '../../../domain/runs/run.ts';
+import { sql } from '../../../domain/sql.ts';
 import { type PeopleRow, people } from '../../support/sinkManifests.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
 

@@ -1,14 +1,12 @@
-import type { QueryConfig } from 'pg';
-
 /**
- * A statement with named parameters, as `pg` takes it: `:name` in the text, its value in `params`. One name may stand several
+ * A statement of PostgreSQL with named parameters. Shared by the adapter and the sink, which may not import each other: `:name` in the text, its value in `params`. One name may stand several
  * times and is one parameter. With `prepared`, PostgreSQL keeps the statement by that name in each connection.
  *
  * A parameter without a value, and a value without a parameter, are mistakes of ours and throw.
  *
  * @example client.query(sql('SELECT :a::integer + :b::integer', { a: 1, b: 2 }, 'add'))
  */
-export function sql(text: string, params: Params = {}, prepared?: string): QueryConfig {
+export function sql(text: string, params: Params = {}, prepared?: string): Statement {
   const { positional, names } = compile(text);
   const unused = Object.keys(params).filter((name) => !names.includes(name));
   if (unused.length > 0) throw new Error(`no parameter ${unused.join(', ')} in: ${text}`);
@@ -18,6 +16,13 @@ export function sql(text: string, params: Params = {}, prepared?: string): Query
     return value;
   });
   return { ...(prepared !== undefined && { name: prepared }), text: positional, values };
+}
+
+/** As the driver takes it (`QueryConfig` of `pg`). */
+export interface Statement {
+  name?: string;
+  text: string;
+  values: unknown[];
 }
 
 export type Params = Readonly<Record<string, unknown>>;
