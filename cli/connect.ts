@@ -13,12 +13,12 @@ export interface GlobalOptions {
   json?: boolean;
 }
 
-/** For a command that is shown to whoever may copy it: without it they would be nobody, or somebody else. */
+/** For a command that a user may copy: without `--as` it would run as another principal. */
 export function asOption({ as }: { as?: string | undefined }): string {
   return as === undefined ? '' : ` --as ${as}`;
 }
 
-/** `--as` of whoever is to do it, where somebody invented asks and they are invented too. */
+/** `--as` of the owner, if caller and owner are people of the embedded stack. */
 export function asOwner(owner: { subject: string }, { as }: { as?: string | undefined }): string {
   const name = Object.entries(people).find(([, { subject, act }]) => !act && subject === owner.subject)?.[0];
   return as === undefined ? '' : asOption({ as: name });
@@ -38,7 +38,7 @@ export function connect(context: CliContext, { as }: GlobalOptions): WaybillClie
   return createWaybillClient({ baseUrl, token: token || kept(context, baseUrl) });
 }
 
-/** Whether it is known who asks: for commands that do some of their work as nobody. */
+/** Whether the caller is known; some commands do part of their work without a caller. */
 export function isIdentified(context: CliContext, { as }: GlobalOptions): boolean {
   if (as !== undefined || readClientSettings(context).WAYBILL_TOKEN) return true;
   const { WAYBILL_API_URL, WAYBILL_HOME } = readClientSettings(context);
@@ -67,7 +67,7 @@ function kept(context: CliContext, apiUrl: string): () => Promise<string> {
       const login = find(apiUrl);
       const token = usable(login);
       if (token !== undefined) return token;
-      if (!login) throw new CliError('You have signed out meanwhile.', 'denied');
+      if (!login) throw new CliError('You have signed out. Sign in again: waybill login.', 'denied');
       const { renew } = await import('./signIn.ts');
       const next = await renew(login);
       keep(apiUrl, next);
@@ -81,7 +81,10 @@ const marginMs = 60_000;
 /** The embedded stack that knows this person. Throws `CliError`. */
 export function embeddedIdentity(context: CliContext, name: string): DevJson {
   if (!Object.hasOwn(people, name))
-    throw new CliError(`Nobody is called ${name}. There are ${Object.keys(people).join(', ')}.`, 'usage');
+    throw new CliError(
+      `The embedded stack has no ${name}. Use one of ${Object.keys(people).join(', ')}.`,
+      'usage',
+    );
   return runningStack(readClientSettings(context).WAYBILL_HOME);
 }
 

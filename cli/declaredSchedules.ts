@@ -9,14 +9,14 @@ import { ProblemError, type Schedule, type WaybillClient } from '../sdk/client.t
 import { connect, type GlobalOptions, isIdentified } from './connect.ts';
 import type { CliContext } from './context.ts';
 
-/** The schedules that a project declares against those that there are, as somebody sees them who is known to the API. */
+/** The schedules that a project declares against those that there are, as the caller sees them. */
 export interface SchedulePlan extends ScheduleDifference {
   client: WaybillClient;
-  /** Of whoever asks. */
+  /** The caller’s id. */
   me: string;
 }
 
-/** How many schedules are declared, and what would change; nothing of that where nobody has said who they are. */
+/** How many schedules are declared, and what would change; the plan is `undefined` if the caller is not known. */
 export async function planSchedules(
   project: Pick<Definitions, 'list'>,
   options: GlobalOptions,

@@ -59,7 +59,7 @@ export async function refusalsOf(client: WaybillClient, run: Run): Promise<Rejec
   return run.counts.rejected > 0 ? client.countRejections(run.id).catch(() => undefined) : undefined;
 }
 
-/** A run that did not do what it was asked for is the failure of whoever waited for it. */
+/** The command that waits for a run fails if the run does. */
 export function exitCodeOf(run: Run): number {
   return run.state === 'completed' ? exitCode.fine : exitCode.runFailed;
 }
@@ -73,13 +73,13 @@ async function waitingLines(client: WaybillClient, run: Run, as: string | undefi
     ];
   const waitsFor = approvalOf(run);
   if (waitsFor === undefined) return [];
-  // What is followed is the run: who waits for whom is worth a line, and not the end of it.
+  // An error here costs a line about the approval, not the command.
   const approval = await client.getApproval(waitsFor).catch(() => undefined);
   if (!approval) return [`Waits for an approval: npx waybill approvals get ${id}${asOption({ as })}`];
   const { by, quorum, expiresAt } = approval;
   const more = quorum > 1 ? `, ${approvedBy(approval)} of ${quorum} so far` : '';
   return [
-    `Waits until ${localTime(expiresAt)} for approval by ${plain(by.join(' or '))}${more}. Not by whoever asked for the run:`,
+    `Waits until ${localTime(expiresAt)} for approval by ${plain(by.join(' or '))}${more}. The requester cannot decide:`,
     `  npx waybill approvals approve ${approval.id}${as === undefined ? '' : asOther(approval)}`,
   ];
 }

@@ -38,7 +38,7 @@ export async function forgetLogin(context: CliContext, apiUrl: string): Promise<
 }
 
 /**
- * While `work` runs, no other command changes the file. A refresh token is good for one use, so whoever uses it must be
+ * While `work` runs, no other command changes the file. A refresh token is good for one use, so the command that uses it must be
  * alone.
  */
 export async function exclusively<T>(

@@ -129,7 +129,7 @@ function ended(): CliError {
 function failureOf(issuer: string, error: unknown): CliError {
   const code = errorIn(error);
   if (code === 'access_denied') return new CliError('The sign-in was declined.', 'denied');
-  if (code === 'expired_token') return new CliError('Nobody signed in with the code in time. Try again.');
+  if (code === 'expired_token') return new CliError('The code was not used in time. Try again.');
   const { error_description: said } = error as { error_description?: string };
   if (code !== undefined) return new CliError(`${issuer} refuses: ${said ?? code}.`, 'denied');
   const cause = (error as Error).cause;

@@ -90,7 +90,7 @@ async function reach(address: DatabaseAddress): Promise<void> {
   }
 }
 
-/** What another role made, a superuser above all, would be its own, and out of reach of whoever applies the next time. */
+/** Tables that another role creates, such as a superuser, belong to it, and the next `apply` could not change them. */
 async function checkRole(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ owner: string; us: string }>(
     `SELECT pg_get_userbyid(nspowner) AS owner, current_user AS us FROM pg_namespace WHERE nspname = 'waybill'`,

@@ -23,7 +23,7 @@ import { rawParameters, typedParameters } from '../parameters.ts';
 
 /** `waybill approvals [list|get|approve|reject]` */
 export const addApprovals: AddCommand = (program, context) => {
-  const approvals = program.command('approvals').description('list, show and decide what runs wait for');
+  const approvals = program.command('approvals').description('list, show and decide approvals');
 
   const list = approvals
     .command('list', { isDefault: true })
@@ -56,7 +56,7 @@ export const addApprovals: AddCommand = (program, context) => {
 
   for (const vote of ['approve', 'reject'] as const) {
     byId(approvals, vote, `${vote} what is shown, as yourself`)
-      .option('--comment <text>', 'why, for whoever looks at it later')
+      .option('--comment <text>', 'the reason, which later readers see')
       .option('--form <name=value>', 'what the approval asks you to fill in; may be repeated', collect)
       .option('--digest <digest>', 'of what you were shown; anything else is not decided')
       .option('--yes', 'do not ask: decide what is shown now')
@@ -77,14 +77,14 @@ interface DecideOptions extends GlobalOptions {
   wait?: boolean;
 }
 
-/** Nobody decides about what they have not seen: they name its digest, or it is read anew, shown, and named for them. */
+/** A decision names the digest of what was shown. Without `--digest` the command reads and shows it first. */
 async function decide(vote: Vote, id: string, options: DecideOptions, context: CliContext): Promise<void> {
   const client = connect(context, options);
   const raw = rawParameters(options.form ?? [], '--form');
   const asks = options.digest === undefined && !options.yes;
   if (asks && !canAsk(options.json))
     throw new CliError(
-      'There is nobody to ask: say --digest with what you were shown, or --yes for what is shown now.',
+      'There is no terminal to ask on. Add --digest with what you were shown, or --yes for what is shown now.',
       'usage',
     );
   const named = options.digest !== undefined && !options.form && id.startsWith('apr_');
@@ -117,10 +117,10 @@ async function askedOf(client: WaybillClient, runId: string): Promise<string> {
   const run = await client.getRun(runId);
   const id = approvalOf(run) ?? (await client.listApprovals({ run: run.id, limit: 1 })).items[0]?.id;
   if (id !== undefined) return id;
-  if (!run.gate) throw new CliError(`${run.id} waits for nobody: its pipeline has no gate.`);
-  if (hasEnded(run.state)) throw new CliError(`${run.id} is ${run.state}; nobody was asked.`);
+  if (!run.gate) throw new CliError(`${run.id} waits for no approval: its pipeline has no gate.`);
+  if (hasEnded(run.state)) throw new CliError(`${run.id} is ${run.state}; no approval was requested.`);
   throw new CliError(
-    `Nobody is asked yet: ${run.id} is ${run.state} and comes to its gate before ${run.gate}. npx waybill runs watch ${run.id} says when.`,
+    `No approval is requested yet: ${run.id} is ${run.state} and comes to its gate before ${run.gate}. npx waybill runs watch ${run.id} says when.`,
   );
 }
 

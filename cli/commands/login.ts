@@ -31,7 +31,7 @@ async function login(options: LoginOptions, context: CliContext): Promise<void> 
   if (apiUrl.startsWith('https:') && !issuer.startsWith('https:'))
     throw new CliError(`${issuer} is no https, so what you type there is not safe.`);
   const left = new AbortController();
-  const leave = () => left.abort(new CliError('Nobody has signed in yet.', 'incomplete'));
+  const leave = () => left.abort(new CliError('The sign-in is not complete.', 'incomplete'));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, leave);
   const { client: clientId, scope } = options;
   const kept = await signIn(

@@ -22,7 +22,7 @@ export const addPlan: AddCommand = (program, context) => {
   program
     .command('plan')
     .description(
-      'say who would gain or lose what by the policies of a project, and which schedules would change; exit code 3 when anybody gains',
+      'show which rights the policies of a project would add or remove, and which schedules would change; exit code 3 if a role gains rights',
     )
     .argument('[folder]', 'the project', '.')
     .option(
@@ -117,7 +117,9 @@ function planLines({ before, after, policies, changes, stray, powerless }: Plan)
     ...written.map((line) => `  ${line}`),
     ...warnings,
     '',
-    ...(changes.length === 0 ? ['Nobody gains or loses anything.'] : changeLines(changes)),
-    ...(gains.length > 0 ? ['', 'Somebody gains: let somebody else look at this before it is applied.'] : []),
+    ...(changes.length === 0 ? ['No right is gained or lost.'] : changeLines(changes)),
+    ...(gains.length > 0
+      ? ['', 'Rights are gained: have another person review this before you apply it.']
+      : []),
   ];
 }

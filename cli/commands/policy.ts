@@ -30,20 +30,22 @@ export const addPolicy: AddCommand = (program, context) => {
 
   policy
     .command('explain')
-    .description('for administrators: whether somebody may do something, why, and what would be needed')
+    .description(
+      'for administrators: explain whether a principal may do something, why, and what would allow it',
+    )
     .addArgument(new Argument('<action>').choices([...callerActions, ...taskActions]))
     .argument('[pipeline]', 'where it is about one, or about a run of one')
     .option(
       '--role <role>',
-      'of whoever does it; may be repeated',
+      'a role of the principal; may be repeated',
       (role, before: string[]) => [...before, role],
       [],
     )
     .addOption(new Option('--kind <kind>', 'what they are').choices(principalKinds).default('person'))
     .addOption(new Option('--through <kind>', 'what acts for them').choices(principalKinds))
-    .option('--subject <subject>', 'who they are, for policies that name somebody')
-    .option('--run', 'on a run of the pipeline that somebody else has asked for, where it could be either')
-    .option('--own', 'on a run of the pipeline that they have asked for themselves')
+    .option('--subject <subject>', 'the subject of the principal, for policies that name one')
+    .option('--run', 'on a run of the pipeline that another principal requested')
+    .option('--own', 'on a run of the pipeline that the principal requested')
     .option('--instance', 'on this Waybill as a whole')
     .action(async (action: Action, pipeline: string | undefined, given: Given, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();

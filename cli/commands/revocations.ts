@@ -14,8 +14,8 @@ import { namesOf } from '../output/whoText.ts';
 
 /** `waybill revoke KIND ID` and `waybill restore KIND ID` */
 export const addRevocations: AddCommand = (program, context) => {
-  byKind(program, 'revoke', 'withdraw a right: within 10 s no task and no request goes on under it')
-    .option('--reason <text>', 'why, for whoever looks into the list or the audit')
+  byKind(program, 'revoke', 'revoke a right: within 10 s no task and no request continues under it')
+    .option('--reason <text>', 'the reason, which the list and the audit show')
     .option('--force', 'also where it is yourself')
     .action(async (kind: RevocationKind, id: string, given: Given, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
@@ -32,7 +32,7 @@ export const addRevocations: AddCommand = (program, context) => {
       ]);
     });
 
-  byKind(program, 'restore', 'give a right back; runs that were suspended for it go on').action(
+  byKind(program, 'restore', 'restore a right; runs that were suspended for it continue').action(
     async (kind: RevocationKind, id: string, _, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const client = connect(context, options);
@@ -76,7 +76,7 @@ function nameOf({ kind, target }: Revocation, id: string): string {
 export const addRevocationList: AddCommand = (program, context) => {
   const list = program
     .command('revocations')
-    .description('what is revoked, newest first')
+    .description('list revocations, newest first')
     .addOption(new Option('--kind <kind>', 'only of one kind').choices(revocationKinds))
     .option('--id <id>', 'only of one: prn_…, the id of a run, a kid');
   paged(list).action(async (filter: RevocationFilter, command: Command) => {

@@ -20,13 +20,13 @@ interface TriggerOptions extends GlobalOptions {
 export const addTrigger: AddCommand = (program, context) => {
   program
     .command('trigger')
-    .description('begin a run')
+    .description('start a run')
     .argument('<pipeline>')
     .option('--file <file>', 'the data to upload; - for standard input')
     .option('--source <url-or-path>', 'what the pipeline reads, where it reads a URL or a file itself')
     .option('--param <name=value>', 'a parameter; may be repeated', collect)
     .option('--idempotency-key <key>', 'the same request with the same key is the same run')
-    .option('--wait', 'follow the run to its end; exit code 4 where it fails or is cancelled')
+    .option('--wait', 'follow the run to its end; exit code 4 if it fails or is cancelled')
     .action((pipeline: string, _, command: Command) => trigger(pipeline, command.optsWithGlobals(), context));
 };
 

@@ -26,7 +26,7 @@ export const addToken: AddCommand = (program, context) => {
     .action(async (_, command: Command) => {
       const { as, json } = command.optsWithGlobals<GlobalOptions>();
       if (as === undefined)
-        throw new CliError(`Say whose: --as ${Object.keys(people).join(', --as ')}.`, 'usage');
+        throw new CliError(`Name the person: --as ${Object.keys(people).join(', --as ')}.`, 'usage');
       const token = await obtainToken(embeddedIdentity(context, as).issuerUrl, as);
       console.log(json ? JSON.stringify(token) : token.token);
     });

@@ -31,7 +31,7 @@ export function approvalTable(approvals: readonly Approval[], now: number): stri
   );
 }
 
-/** All that somebody needs to know before they decide. */
+/** What an approver needs to know before the decision. */
 export function approvalLines(approval: ApprovalDetail, sample: Sample | undefined, now: number): string[] {
   const { id, run, round, shown, by, quorum, digest, createdAt, expiresAt, endedAt, form } = approval;
   const rows: [string, string][] = [

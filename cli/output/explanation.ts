@@ -28,8 +28,8 @@ function neededText(
 
 const changeTexts: Record<Explanation['changes'][number], string> = {
   approval: 'an approval in the pipeline',
-  'a person alone': 'a person for whom nobody acts',
-  'another requester': 'a run that somebody else has asked for',
+  'a person alone': 'a person who acts without an agent',
+  'another requester': 'a run of another requester',
 };
 
 function titled(title: string, { id, text }: Explanation['permits'][number]): string[] {
@@ -46,5 +46,5 @@ function nameOf(resource: Hypothesis['resource']): string {
   if (resource.kind === 'tenant') return 'the tenant';
   if (resource.kind === 'instance') return 'this Waybill';
   if (resource.kind === 'pipeline') return `pipeline ${resource.id}`;
-  return `${resource.own ? 'their own' : 'somebody else’s'} run of ${resource.pipeline}`;
+  return `${resource.own ? 'their own' : 'another requester’s'} run of ${resource.pipeline}`;
 }

@@ -31,7 +31,7 @@ function joined(lines: readonly Line[], field: (typeof fields)[number]): Line[] 
 function textOf({ change, acrossTenants, role, as, named, action, on, pipeline }: Line): string {
   const sign = change === 'gains' ? styleText('red', '+ gains') : styleText('green', '- loses');
   const parts = [
-    role.map((one) => one ?? 'whoever has no role').join(', '),
+    role.map((one) => one ?? 'a principal without a role').join(', '),
     acrossTenants ? ' of another tenant' : '',
     named[0] === null ? '' : ` (${named.join('; ')})`,
     as.length === asAll ? '' : ` as ${as.join(', ')}`,
@@ -59,10 +59,10 @@ export function strayLines(stray: readonly StrayName[]): string[] {
   });
 }
 
-/** Warnings of approvals that ask people whom the policy would refuse. */
+/** Warnings of approvals that ask a role which the policy rejects. */
 export function powerlessLines(powerless: readonly RoleWithoutPermit[]): string[] {
   return powerless.map(
     ({ pipeline, role }) =>
-      `${styleText('yellow', '!')} ${pipeline} asks "${plain(role)}" to decide, whom no policy lets approve its runs.`,
+      `${styleText('yellow', '!')} ${pipeline} asks "${plain(role)}" to decide, and no policy lets that role approve its runs.`,
   );
 }

@@ -98,7 +98,7 @@ export function runLines(run: Run, rejections: Rejections | undefined, now: numb
     ['accepted', `${localTime(run.createdAt)} (${since(run.createdAt, now)})`],
     ...(run.endedAt ? [['took', tookText(run)] as [string, string]] : []),
     ...(run.gate && !run.links.approval && !hasEnded(run.state)
-      ? [['gate', `before ${run.gate}; nobody is asked now`] as [string, string]]
+      ? [['gate', `before ${run.gate}; no approval is requested now`] as [string, string]]
       : []),
     ...(run.links.approval ? [['waits for', `npx waybill approvals get ${run.id}`] as [string, string]] : []),
     ['audit', run.links.audit],

@@ -5,7 +5,7 @@ import type { Applied, SchedulePlan } from '../declaredSchedules.ts';
 import { whenText } from './scheduleText.ts';
 import { plain } from './terminal.ts';
 
-/** As `--json` has it; `null` where nobody has said who they are. */
+/** As `--json` has it; `null` if the caller is not known. */
 export function schedulesJson(plan: SchedulePlan | undefined, applied?: readonly Applied[]) {
   if (!plan) return null;
   const changes = plan.changes.map((change) => ({

@@ -31,7 +31,7 @@ export function canAsk(json: boolean | undefined): boolean {
 export async function confirmed(question: string): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    // Whoever closes the input or presses Ctrl-C has not said yes.
+    // A user who closes the input or presses Ctrl-C has not said yes.
     const left = once(terminal, 'close').then(() => '');
     const answer = await Promise.race([terminal.question(`\n${question} [y/N] `), left]);
     return /^y(es)?$/i.test(answer.trim());

@@ -7,7 +7,7 @@ import { plain } from './terminal.ts';
 type Who = AuditEvent['who'];
 type Known = Omit<NonNullable<Who>, 'actor'>;
 
-/** People by names, and below who these are: an id tells a reader nothing, and a name alone is nobody in particular. */
+/** Principals by name, and a table of them below: an id tells a reader nothing, and a name alone may be shared. */
 export function namesOf(people: readonly Who[]): { name(who: Who, id: string): string; lines: string[] } {
   const known = new Map<string, Known>();
   for (const who of people)
@@ -37,7 +37,7 @@ function whoTable(people: readonly Known[]): string[] {
   );
 }
 
-/** Who somebody is, in a few words. */
+/** A caller in a few words. */
 export function callerText({ subject, tenant, roles, actor }: Caller): string {
   const through = actor ? ` through ${plain(actor.subject)}` : '';
   return `${plain(subject)}${through} of ${tenant} (${roles.map(plain).join(', ')})`;

@@ -5,14 +5,14 @@ import { parametersAt, ScheduleTerms } from './schedule.ts';
 
 /**
  * What an author writes under `schedule`: when the pipeline runs by itself. `waybill apply` makes it a schedule in the name of
- * whoever applies it, and none runs before that.
+ * the caller that applies it, and none runs before that.
  */
 export type DeclaredSchedule<Parameters> = Omit<z.input<typeof ScheduleTerms>, 'parameters'> & {
   /** Where there are several. The schedule is called `<pipeline>-<name>`, without a name as the pipeline. */
   name?: string;
   /** Of each of its runs. */
   parameters?: Parameters;
-  /** For whoever looks at it. */
+  /** For readers of the schedule. */
   note?: string;
 };
 

@@ -30,7 +30,7 @@ export const DelegationClaims = z.strictObject({
   definitionDigest: claimText,
   /** Of the terms, as canonical JSON: lower-case hex SHA-256. */
   termsDigest: claimText,
-  /** Of where events go and the links that they carry; absent: nobody is told. */
+  /** Of where events go and the links that they carry; absent: no events are sent. */
   callbackDigest: claimText.optional(),
 });
 export type DelegationClaims = z.infer<typeof DelegationClaims>;

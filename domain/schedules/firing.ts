@@ -14,12 +14,12 @@ export interface FiringRef {
   runId: string;
 }
 
-/** What Temporal’s server knows of it, beside what whoever started it may have claimed. */
+/** What Temporal’s server knows of it, and what the client that started it may have claimed. */
 export interface FiringExecution extends FiringRef {
   workflowType: string;
   running: boolean;
   firstRunId: string;
-  /** As its search attributes say, which whoever starts a workflow by hand can set. */
+  /** As its search attributes say, which a client that starts a workflow by hand can set. */
   scheduledBy: string | null;
   /** RFC 3339, to the second. */
   nominalAt: string | null;
@@ -37,7 +37,7 @@ export interface Firing {
   /** Why nothing was begun. */
   code: ErrorCode | null;
   at: string;
-  /** The last run that somebody asked for in its place. */
+  /** The last backfill of this time. */
   backfilledBy: string | null;
 }
 
@@ -60,8 +60,8 @@ export interface FiringEvidence {
 }
 
 /**
- * What follows. *refused*: this is no firing, whoever started it; nothing is recorded but the refusal, and the time may still
- * be fired. *missed*, *skipped*: it was one, and is over. *blocked*: so is it, and no other is until somebody resumes it. A schedule that is paused fires nothing, and stays as it is.
+ * What follows. *refused*: this is no firing; nothing is recorded but the refusal, and the time may still
+ * be fired. *missed*, *skipped*: it was one, and is over. *blocked*: so is it, and nothing fires until a user resumes it. A schedule that is paused fires nothing, and stays as it is.
  */
 type FiringVerdict = 'refused' | 'missed' | 'skipped' | 'blocked';
 
@@ -78,7 +78,7 @@ const lateMs = 60_000;
 
 /**
  * Whether an execution is a firing that is due, in the order in which it is asked. A trigger, a backfill and an update
- * from Temporal’s command line fail here, as does a workflow that somebody started by hand, whatever it says of itself.
+ * from Temporal’s command line fail here, as does a workflow that was started by hand.
  */
 const firingChecks: readonly FiringCheck[] = [
   {
@@ -116,7 +116,7 @@ const firingChecks: readonly FiringCheck[] = [
       schedule.terms.overlap === 'allow-all' || !previous || nominalMs > previous.nominalMs,
   },
   {
-    // Temporal pauses it then, and whoever reaches Temporal can have it go on; its owner has consented to no run after a failure.
+    // Temporal pauses it then, and a client of Temporal can unpause it; the owner has consented to no run after a failure.
     name: 'failure',
     verdict: 'blocked',
     code: 'PausedOnFailure',
@@ -174,7 +174,7 @@ export function isListed(
 
 /**
  * Temporal lists what a schedule has started a moment after it has started it. Until then it cannot be told; what is not listed
- * after that was started by somebody else.
+ * after that was started by another client.
  */
 export const listedWithinMs = 60_000;
 

@@ -1,7 +1,7 @@
 import { durationMs, type ScheduleTiming } from './schedule.ts';
 
 /**
- * Whether a time is one of a timing, read by ourselves: a second pair of eyes on what Temporal lists, whoever has a hand in that.
+ * Whether a time is one of a timing, read by ourselves: a second check of what Temporal lists, which another client may have changed.
  * To look whether a time fits is far less than to find the next one, so that nothing here knows of clocks that change: the fields of
  * the time in its zone are compared, and a time that the day does not have has none. Temporal’s grammar of fields. Throws
  * `RangeError` of a zone that is not known.

@@ -5,7 +5,7 @@ import type { Requester } from '../principal.ts';
 import type { RunReason } from '../runs/runFacts.ts';
 import { HttpUrl, SourceReference } from '../sources/sourceReference.ts';
 
-/** What is due at one time, and whom to ask: everything that an owner consents to, but for the pipeline. */
+/** Times, parameters, source and policies: all that an owner consents to, except the pipeline. */
 export type ScheduleTerms = z.infer<typeof ScheduleTerms>;
 
 const secondMs = 1000;
@@ -119,9 +119,9 @@ export type ScheduleState = (typeof scheduleStates)[number];
 export const scheduleId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,99}$/, 'Up to 100 of a-z, 0-9 and -.');
 
 /**
- * A recurring run that somebody consented to. The record is the truth; what Temporal has is made from it, revision by
- * revision. *paused*: somebody wants it so, or a run failed that should not; *blocked*: a firing found that what it would
- * run under no longer holds. Neither fires until somebody resumes it. Times are RFC 3339.
+ * A recurring run, to which its owner consented. The record is the truth; what Temporal has is made from it, revision by
+ * revision. *paused*: a user paused it, or a run failed and `pauseOnFailure` is set; *blocked*: a firing found that what it would
+ * run under no longer holds. Neither fires until a user resumes it. Times are RFC 3339.
  */
 export interface Schedule {
   tenant: string;
@@ -139,7 +139,7 @@ export interface Schedule {
   delegation: { id: string; givenAt: string; expiresAt: string; definitionDigest: string } | null;
   state: ScheduleState;
   reason: RunReason | null;
-  /** Who has paused it; `null` where nobody has, or Temporal, or somebody there. */
+  /** Who paused it; `null` if it is not paused, or was paused in Temporal. */
   pausedBy: Requester | null;
   /** No time before this is due. */
   activeSince: string;
@@ -155,7 +155,7 @@ export function temporalScheduleId({ tenant, id }: Pick<Schedule, 'tenant' | 'id
   return `${encodeURIComponent(tenant)}:${id}`;
 }
 
-/** Temporal’s word for whose schedule it is, taken apart; `undefined` where it is none of ours. */
+/** The schedule that a Temporal id names; `undefined` if it is not one of ours. */
 export function scheduleOf(temporalId: string): Pick<Schedule, 'tenant' | 'id'> | undefined {
   const [, encoded, id] = /^([^:]+):([^:]+)$/.exec(temporalId) ?? [];
   if (encoded === undefined || !scheduleId.safeParse(id).success) return undefined;

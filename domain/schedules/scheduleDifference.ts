@@ -15,7 +15,7 @@ export type Standing = Pick<
 >;
 
 /**
- * - `create`: it will be whose who applies it;
+ * - `create`: the caller that applies it becomes its owner;
  * - `update`: it stays its owner’s, who has to consent to what it does then;
  * - `renew`: its owner’s consent does not cover what it does, or ends soon;
  * - `delete`: the project declares it no more.
@@ -26,7 +26,7 @@ export type ScheduleChange =
   | { change: 'renew'; declared: Declared; standing: Standing; why: string }
   | { change: 'delete'; standing: Standing };
 
-/** What nobody but its owner, or whoever mends the reason, can change. */
+/** What waits for its owner, or for the reason to be fixed. */
 export interface Waiting {
   standing: Standing;
   why: string;
@@ -42,7 +42,7 @@ const soonMs = 14 * 86_400_000;
 
 /**
  * What stands between the schedules that a project declares and those that there are, for `me` to apply; empty once that is done.
- * Schedules that somebody made by hand are left alone, but for one that has the id of a declared one.
+ * Schedules that were created by hand are left alone, but for one that has the id of a declared one.
  */
 export function scheduleDifference(
   declared: readonly Declared[],

@@ -25,8 +25,8 @@ const secondMs = 1_000;
 
 /**
  * Between which times a schedule could begin nothing beside the run, both inclusive, as far as that is told by how it is now: what
- * it was due at before it was last changed or resumed nobody knows. `undefined`: it was not kept from anything. Temporal leaves such
- * times out by itself, starts nothing for them, and so nobody asks the API about them.
+ * it was due at before it was last changed or resumed is not known. `undefined`: it was not kept from anything. Temporal leaves such
+ * times out by itself, starts nothing for them, and so no firing asks the API about them.
  */
 export function keptBy(
   { terms, state, activeSince, updatedAt }: Schedule,

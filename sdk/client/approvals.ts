@@ -15,7 +15,7 @@ export interface ApprovalsClient {
   /** Approvals of runs that you may read, newest first. `view`: those to decide, of your own runs, or that you have decided. */
   listApprovals(filter?: ApprovalFilter): Promise<Page<Approval>>;
   getApproval(id: string): Promise<ApprovalDetail>;
-  /** Some of the rows that would be published, for whoever may see values. */
+  /** Some of the rows that would be published, for callers that may see values. */
   approvalSample(id: string): Promise<Sample>;
   /** Decides about what `digest` names. The same again is the same decision. */
   decide(id: string, decision: DecisionRequest): Promise<SignedDecision>;

@@ -40,7 +40,7 @@ export interface RunsClient {
   followRun(id: string, options?: { signal?: AbortSignal; patienceMs?: number }): AsyncGenerator<Run>;
   /** Asks for the end of a run; follow it to see it end. */
   cancelRun(id: string): Promise<Run>;
-  /** Has a suspended run ask whether it may go on; of whoever asked for it, under a new grant. */
+  /** Has a suspended run ask whether it may go on; for its requester, under a new grant. */
   resumeRun(id: string): Promise<Run>;
 }
 

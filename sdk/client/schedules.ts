@@ -3,7 +3,7 @@ import { answered, type Connection, keyHeader, type Page } from './connection.ts
 import { ProblemError, problemIn } from './problem.ts';
 import type { Run } from './runs.ts';
 
-/** A recurring run that somebody consented to. */
+/** A recurring run, to which its owner consented. */
 export type Schedule = components['schemas']['Schedule'];
 /** A schedule by itself, with the run that it waits for. */
 export type ScheduleDetail = components['schemas']['ScheduleDetail'];
@@ -30,12 +30,12 @@ export interface SchedulesClient {
   previewSchedule(timing: ScheduleTiming, count?: number, draft?: ScheduleDraft): Promise<SchedulePreview>;
   /** Has a pipeline run again and again in your name; with this you consent to it. */
   createSchedule(schedule: ScheduleRequest): Promise<Schedule>;
-  /** What somebody else than its owner changes waits for their consent. With `revision`, only what was seen is changed. */
+  /** A change of another caller waits for the owner’s consent. With `revision`, the API rejects it if the schedule has changed since. */
   updateSchedule(id: string, change: ScheduleChange): Promise<Schedule>;
   deleteSchedule(id: string): Promise<void>;
   pauseSchedule(id: string, options?: { note?: string }): Promise<Schedule>;
   resumeSchedule(id: string): Promise<Schedule>;
-  /** Consents anew to what a schedule of yours does at that revision. `lifetime`: such as `30d`, at most and by default `90d`; `dryRun`: only says whether you may. */
+  /** Renews your consent to one of your schedules at that revision. `lifetime`: such as `30d`, at most and by default `90d`; `dryRun`: only says whether you may. */
   renewSchedule(
     id: string,
     revision: number,

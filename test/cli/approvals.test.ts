@@ -57,9 +57,15 @@ describe('waybill approvals', () => {
     };
     const early = await begin('kept', {});
     const { code, stderr } = await waybill('bob', 'get', early);
-    assert.deepEqual([code, stderr.startsWith(`Nobody is asked yet: ${early} is accepted`)], [1, true]);
+    assert.deepEqual(
+      [code, stderr.startsWith(`No approval is requested yet: ${early} is accepted`)],
+      [1, true],
+    );
     const free = await begin('few', { records: [{ id: 'a' }] });
-    assert.match((await waybill('bob', 'approve', free, '--yes')).stderr, /waits for nobody: .* no gate/);
+    assert.match(
+      (await waybill('bob', 'approve', free, '--yes')).stderr,
+      /waits for no approval: .* no gate/,
+    );
     // What was asked and answered can still be looked at.
     const { id, run } = await wait({ state: 'rejected' });
     assert.equal((await printed<ApprovalDetail>(0, 'bob', 'get', run)).id, id);

@@ -334,7 +334,7 @@ describe('waybill schedules', () => {
       const { owner, declared, terms, note, state, revision } = await standing();
       assert.deepEqual(
         [owner.subject, declared, note, state],
-        ['alice', true, 'Before anybody looks.', 'active'],
+        ['alice', true, 'Before office hours.', 'active'],
       );
       assert.deepEqual([terms.cron, terms.timeZone], ['0 6 * * *', 'Europe/Vienna']);
       for (const as of ['alice', 'bob']) {

@@ -169,7 +169,7 @@ describe('docs/approvals.md', () => {
   });
 
   it('explains who may', async () => {
-    assert.match(await works(blocks('sh')[4]!), /^Allowed: approve on somebody else’s run of payouts/);
+    assert.match(await works(blocks('sh')[4]!), /^Allowed: approve on another requester’s run of payouts/);
     assert.equal(blocks('sh').length, 5);
   });
 });
