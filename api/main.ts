@@ -33,7 +33,6 @@ import { createRuns } from '../adapters/postgres/runs/apiRuns.ts';
 import { createFirings } from '../adapters/postgres/schedules/firings.ts';
 import { createSchedules } from '../adapters/postgres/schedules/schedules.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
-import { loadProject } from '../adapters/project/loadProject.ts';
 import { createTemporalSchedules } from '../adapters/temporal/temporalSchedules.ts';
 import { createCallbackCheck } from '../adapters/webhooks/checkCallback.ts';
 import { ensureRoot } from '../adapters/webhooks/rootFolder.ts';
@@ -44,6 +43,7 @@ import { createAuthorizer } from '../domain/grants/authorizer.ts';
 import { ofKey } from '../domain/revocation.ts';
 import { DelegationClaims, delegationType } from '../domain/schedules/delegation.ts';
 import { readSettings, SettingsError } from '../domain/settings.ts';
+import { loadProject } from '../engine/project/loadProject.ts';
 import { createReceiver } from '../engine/records/receiver.ts';
 import { buildServer } from './server.ts';
 

@@ -1,5 +1,4 @@
 import type { z } from 'zod';
-import { createMemoryObjects } from '../adapters/objects/memoryObjectStore.ts';
 import { ndjson } from '../connectors/formats/ndjson/index.ts';
 import { connectors } from '../connectors/index.ts';
 import type { RowTexts } from '../domain/connectors/sinkKind.ts';
@@ -8,6 +7,7 @@ import type { Pipeline } from '../domain/pipelines/pipeline.ts';
 import type { Batch } from '../domain/runs/batch.ts';
 import { type Rejection, rejections } from '../domain/runs/rejection.ts';
 import { type Counts, zeroCounts } from '../domain/runs/run.ts';
+import { createMemoryObjects } from '../engine/memoryObjectStore.ts';
 import { type PreparedDefinition, prepareDefinition } from '../engine/records/definition.ts';
 import { eachLine } from '../engine/records/eachLine.ts';
 import { createReceiver } from '../engine/records/receiver.ts';

@@ -19,7 +19,6 @@ import { createFailedAttempts } from '../adapters/postgres/runs/failedAttempts.t
 import { createRunStates } from '../adapters/postgres/runs/runStates.ts';
 import { watchRuns } from '../adapters/postgres/runs/watchRuns.ts';
 import type { Tenants } from '../adapters/postgres/tenants.ts';
-import { loadProject } from '../adapters/project/loadProject.ts';
 import {
   currentDecision,
   currentGrant,
@@ -35,6 +34,7 @@ import { createSources } from '../connectors/sources/createSources.ts';
 import { DecisionClaims, decisionType } from '../domain/approvals/decision.ts';
 import { createAuthorizer } from '../domain/grants/authorizer.ts';
 import { DelegationClaims, delegationType } from '../domain/schedules/delegation.ts';
+import { loadProject } from '../engine/project/loadProject.ts';
 import { createReceiver } from '../engine/records/receiver.ts';
 import { createComputePool } from '../engine/threads/pool.ts';
 import type { WorkerSettings } from './settings.ts';

@@ -9,10 +9,10 @@ import { createDeadLetters } from '../../adapters/postgres/ledger/deadLetters.ts
 import { createRunAcceptance } from '../../adapters/postgres/runs/acceptance.ts';
 import { createRuns } from '../../adapters/postgres/runs/apiRuns.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
-import { loadProject } from '../../adapters/project/loadProject.ts';
 import type { ApiPorts } from '../../api/ports.ts';
 import { buildServer } from '../../api/server.ts';
 import { createInputs } from '../../connectors/sources/createSources.ts';
+import { loadProject } from '../../engine/project/loadProject.ts';
 import { createReceiver } from '../../engine/records/receiver.ts';
 import { grantOfRun } from '../../test/support/keys.ts';
 import { plainSettings } from './settings.ts';

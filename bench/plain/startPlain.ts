@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { applySinks } from '../../adapters/postgres/applySinks.ts';
 import { migrate } from '../../adapters/postgres/migrate.ts';
-import { loadProject } from '../../adapters/project/loadProject.ts';
 import { databaseUrl, ensurePasswords } from '../../dev/stack/passwords.ts';
 import { ensureDatabase } from '../../dev/stack/postgresRoles.ts';
+import { loadProject } from '../../engine/project/loadProject.ts';
 import type { DevStack } from '../../test/support/devStack.ts';
 import type { PlainSettings } from './settings.ts';
 

@@ -33,7 +33,7 @@ export const addApply: AddCommand = (program, context) => {
 async function apply(folder: string, options: ApplyOptions, context: CliContext): Promise<void> {
   const { database, json } = options;
   const address = namedDatabase(database, context) ?? embeddedDatabase(context);
-  const { loadProject } = await import('../../adapters/project/loadProject.ts');
+  const { loadProject } = await import('../../engine/project/loadProject.ts');
   const { migrate } = await import('../../adapters/postgres/migrate.ts');
   const { applyPolicySet } = await import('../../adapters/postgres/rights/policySets.ts');
   const { applySinks } = await import('../../adapters/postgres/applySinks.ts');

@@ -31,7 +31,7 @@ export const addPlan: AddCommand = (program, context) => {
     )
     .action(async (folder: string, _, command: Command) => {
       const options = command.optsWithGlobals<PlanOptions>();
-      const { loadProject } = await import('../../adapters/project/loadProject.ts');
+      const { loadProject } = await import('../../engine/project/loadProject.ts');
       const project = await loadProject(resolve(folder));
       const plan = await planned(resolve(folder), project, options, context);
       const schedules = await planSchedules(project, options, context);

@@ -103,7 +103,7 @@ async function test(project: string): Promise<Tested> {
   const { strayNames } = await import('../../adapters/policy/names.ts');
   const { readCases } = await import('../../adapters/policy/readCases.ts');
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
-  const { loadProject } = await import('../../adapters/project/loadProject.ts');
+  const { loadProject } = await import('../../engine/project/loadProject.ts');
   const { tryCases } = await import('../../domain/policies/policyCases.ts');
   const { rolesWithoutPermit } = await import('../../domain/policies/rolesWithoutPermit.ts');
   const set = await readPolicies(project);

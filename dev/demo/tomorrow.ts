@@ -12,7 +12,7 @@ export interface Tomorrow {
 
 /** The schedule that the example declares, in alice’s name; and when it is due next. Done already, it is left as it is. */
 export async function scheduleCountries(context: CliContext): Promise<Tomorrow> {
-  const { loadProject } = await import('../../adapters/project/loadProject.ts');
+  const { loadProject } = await import('../../engine/project/loadProject.ts');
   const project = await loadProject(packageFile('examples/acme'));
   const { plan } = await planSchedules(project, { as: 'alice' }, context);
   const refused = (await applySchedules(plan!)).find(({ code }) => code !== null);

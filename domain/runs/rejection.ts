@@ -10,7 +10,7 @@ export const rejections = {
   InvalidUtf8: 'The record is not valid UTF-8.',
   NulByte: 'The record holds a NUL character, which PostgreSQL cannot keep.',
   WrongColumnCount: 'The record has another number of fields than the header.',
-  MalformedCsv: 'A quote stands where CSV does not allow one.',
+  MalformedCsv: 'A quote or a carriage return stands where CSV does not allow one.',
   UnterminatedQuote: 'A quoted field is still open at the end of the data.',
   RecordTooLarge: 'The record is larger than the pipeline allows.',
   UnknownField: 'The record has a field that the input schema does not name.',

@@ -18,6 +18,8 @@ export interface PreparedDefinition {
   cursor: FieldCursor | undefined;
   /** How a valid record travels from validation to the transform. */
   codec: ValueCodec;
+  /** By which a header is checked, where the source has one. */
+  fields: InputFields;
   /** Whether the text of a valid JSON record can travel as it is. */
   preserving: boolean;
 }
@@ -33,7 +35,28 @@ export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
     cursor: typeof source.cursor === 'object' ? source.cursor : undefined,
     codec: json ? plainJson : markedJson,
     preserving,
+    fields: fieldsOf(pipeline.input),
   };
+}
+
+export interface InputFields {
+  known: readonly string[];
+  required: readonly string[];
+}
+
+/** A field is required where the schema rejects a record without it. */
+function fieldsOf(input: z.ZodObject): InputFields {
+  const fields = Object.entries<z.ZodType>(input.shape);
+  const required = fields.filter(([, schema]) => !acceptsMissing(schema)).map(([name]) => name);
+  return { known: fields.map(([name]) => name), required };
+}
+
+function acceptsMissing(schema: z.ZodType): boolean {
+  try {
+    return schema.safeParse(undefined).success;
+  } catch {
+    return true; // The author’s own code decides when it sees a record.
+  }
 }
 
 function formatOf(source: SourceManifest): Format {

@@ -11,7 +11,7 @@ import {
 } from '../../domain/runs/rejection.ts';
 import { codeFailure, type Progress } from './codeFailure.ts';
 import { CursorMaximum } from './cursorMaximum.ts';
-import type { PreparedDefinition } from './definition.ts';
+import type { InputFields, PreparedDefinition } from './definition.ts';
 import { describeIssue } from './describeIssue.ts';
 
 /**
@@ -27,6 +27,7 @@ export async function validateBatch(
 ): Promise<StageResult> {
   const { format, cursor } = definition;
   const { input } = definition.pipeline;
+  if (batch.header) checkHeader(batch.header, definition.fields);
   const keepsText = definition.preserving && format.isJson;
   const rejected: Rejection[] = [];
   const lines = new LineWriter(bytes.length * 1.25);
@@ -75,6 +76,25 @@ export async function validateBatch(
     counts,
     ...(seen !== undefined && { highest: seen }),
   };
+}
+
+/** Without a required column every record would be rejected, and so by a column that the schema does not name. */
+function checkHeader(header: readonly string[], { known, required }: InputFields): void {
+  const missing = required.filter((name) => !header.includes(name));
+  const unknown = header.filter((name) => !known.includes(name));
+  if (missing.length === 0 && unknown.length === 0) return;
+  const said = [
+    missing.length > 0 && `Missing: ${listed(missing)}.`,
+    unknown.length > 0 && `Unknown: ${listed(unknown)}.`,
+  ];
+  throw new WaybillError('HeaderInvalid', {
+    publicDetail: `The columns are not the fields of the input. ${said.filter(Boolean).join(' ')}`,
+  });
+}
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 10).map((name) => JSON.stringify(name.slice(0, 64)));
+  return names.length > 10 ? `${shown.join(', ')} and ${names.length - 10} more` : shown.join(', ');
 }
 
 function rejectionOf(reason: RejectionCode | RecordRejection): RecordRejection {

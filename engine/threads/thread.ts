@@ -1,10 +1,10 @@
 import { move, transferableSymbol, valueSymbol } from 'piscina';
-import { loadModule } from '../../adapters/project/loadModule.ts';
 import { type ErrorCode, type Issue, WaybillError } from '../../domain/errors.ts';
 import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import type { DefinitionRef, StageResult } from '../../domain/ports/compute.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
+import { loadModule } from '../project/loadModule.ts';
 import type { Progress } from '../records/codeFailure.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
 import { encodeBatch, transformBatch } from '../records/transformBatch.ts';

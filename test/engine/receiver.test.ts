@@ -82,6 +82,13 @@ describe('receiver', () => {
         });
   });
 
+  it('takes no carriage return outside quotes for a part of a column name', async () => {
+    for (const text of ['a\r1\r2', 'a\r\r\n1\r\n', 'a,b\rc\n1,2\n'])
+      await assert.rejects(receive(csv, [Buffer.from(text)]), { code: 'HeaderInvalid' });
+    const { batches } = await receive(csv, [Buffer.from('"a\rb"\r\n1\r\n')]);
+    assert.deepEqual(batches[0]!.header, ['a\rb']);
+  });
+
   it('leaves what is not complete of a growing file for the next time, and reads on there', async () => {
     const text = '\ufeffid,name\r\n1,"a\nb"\r\n2,c\r\n3,"d"\r\n4,last\r\n';
     const bytes = Buffer.from(text);

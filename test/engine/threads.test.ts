@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, watch, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { loadModule } from '../../adapters/project/loadModule.ts';
 import type { DefinitionRef } from '../../domain/ports/compute.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import { Semaphore } from '../../domain/semaphore.ts';
+import { loadModule } from '../../engine/project/loadModule.ts';
 import { type ComputePool, createComputePool } from '../../engine/threads/pool.ts';
 
 describe('threads', () => {

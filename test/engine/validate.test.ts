@@ -218,11 +218,29 @@ describe('validation of CSV', () => {
     assert.equal((await validate('ada,\n', 1, 'string')).rejections.length, 0);
   });
 
+  it('fails at once where the header lacks required columns or has others, and names them', async () => {
+    const of = (header: string[]) => {
+      const bytes = Buffer.from('1;2\n');
+      return validateBatch(prepare(Person, upload(csv()) as never), batchOf(bytes, 1, header), bytes);
+    };
+    await assert.rejects(of(['a;b']), {
+      code: 'HeaderInvalid',
+      publicDetail: 'The columns are not the fields of the input. Missing: "name", "Age $". Unknown: "a;b".',
+    });
+    await assert.rejects(of(['name']), {
+      code: 'HeaderInvalid',
+      publicDetail: 'The columns are not the fields of the input. Missing: "Age $".',
+    });
+  });
+
   const cases: [RejectionCode, string | Buffer][] = [
     ['WrongColumnCount', 'ada'],
     ['WrongColumnCount', 'ada,1,2'],
     ['MalformedCsv', 'a"da,1'],
     ['MalformedCsv', '"ada"x,1'],
+    ['MalformedCsv', 'a\rda,1'],
+    ['MalformedCsv', 'ada,1\r\r'],
+    ['MalformedCsv', 'ada,1\r"2"'],
     ['NulByte', 'a\0da,1'],
     ['InvalidUtf8', Buffer.from([0x61, 0xff, 0x2c, 0x31])],
     ['SchemaMismatch', 'ada,x'],

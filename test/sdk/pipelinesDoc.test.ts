@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
-import { loadProject } from '../../adapters/project/loadProject.ts';
 import { rejections } from '../../domain/runs/rejection.ts';
+import { loadProject } from '../../engine/project/loadProject.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -40,7 +40,7 @@ describe('docs/pipelines.md', () => {
 
   test('its code compiles', () => {
     const { config } = ts.readConfigFile(join(repository, 'tsconfig.json'), ts.sys.readFile);
-    const { options } = ts.parseJsonConfigFileContent(config, ts.sys, home);
+    const { options } = ts.parseJsonConfigFileContent(config, ts.sys, repository);
     const program = ts.createProgram(files, options);
     const diagnostics = files.flatMap((file) => program.getSemanticDiagnostics(program.getSourceFile(file)));
     assert.deepEqual(

@@ -1,9 +1,9 @@
 /**
- * Fields of one CSV record (RFC 4180), its line ending not included, or `undefined` where a quote stands in the
- * middle of an unquoted field or something other than a delimiter follows a closing one.
+ * Fields of one CSV record (RFC 4180), its line ending not included, or `undefined` where a quote or a carriage return
+ * stands in an unquoted field or something other than a delimiter follows a closing quote.
  */
 export function readFields(record: string, delimiter: string): string[] | undefined {
-  if (!record.includes('"')) return record.split(delimiter);
+  if (!record.includes('"')) return record.includes('\r') ? undefined : record.split(delimiter);
   const fields: string[] = [];
   for (let at = 0; ; at++) {
     if (record[at] === '"') {
@@ -17,7 +17,7 @@ export function readFields(record: string, delimiter: string): string[] | undefi
     } else {
       const ends = record.indexOf(delimiter, at);
       const field = ends < 0 ? record.slice(at) : record.slice(at, ends);
-      if (field.includes('"')) return undefined;
+      if (field.includes('"') || field.includes('\r')) return undefined;
       fields.push(field);
       if (ends < 0) return fields;
       at = ends;

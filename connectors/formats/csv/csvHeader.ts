@@ -11,7 +11,10 @@ const columnsMax = 1_000;
 export function readHeader(record: Buffer, delimiter: string): readonly string[] {
   if (!isUtf8(record)) throw invalid('The header is not valid UTF-8.');
   const names = readFields(record.toString().replace(/\r?\n?$/, ''), delimiter);
-  if (!names) throw invalid('A quote stands where CSV does not allow one.');
+  if (!names)
+    throw invalid(
+      'A quote or a carriage return stands where CSV does not allow one. End lines with LF or CRLF, and quote the whole name.',
+    );
   if (names.length > columnsMax) throw invalid(`The header has more than ${columnsMax} columns.`);
   const seen = new Set<string>();
   names.forEach((name, i) => {

@@ -7,11 +7,11 @@ import { stripVTControlCharacters } from 'node:util';
 import { createPolicyEngine } from '../../../adapters/policy/engine.ts';
 import { readCases } from '../../../adapters/policy/readCases.ts';
 import { readPolicies } from '../../../adapters/policy/readPolicies.ts';
-import { loadProject } from '../../../adapters/project/loadProject.ts';
 import { explanationLines } from '../../../cli/output/explanation.ts';
 import { actionResources, type DefinitionFacts } from '../../../domain/policies/policy.ts';
 import { tryCases } from '../../../domain/policies/policyCases.ts';
 import { Hypothesis, questionOf } from '../../../domain/policies/policyQuery.ts';
+import { loadProject } from '../../../engine/project/loadProject.ts';
 
 const refunds: DefinitionFacts = {
   id: 'refunds',

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { WaybillError } from '../../domain/errors.ts';
-import type { ObjectScope, ObjectStore, ObjectWriter } from '../../domain/ports/objects.ts';
+import { WaybillError } from '../domain/errors.ts';
+import type { ObjectScope, ObjectStore, ObjectWriter } from '../domain/ports/objects.ts';
 
 /** Objects that live as long as the process, for `testPipeline`. */
 export function createMemoryObjects(): ObjectStore {

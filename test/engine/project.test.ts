@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { loadProject } from '../../adapters/project/loadProject.ts';
+import { loadProject } from '../../engine/project/loadProject.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 

@@ -1,4 +1,0 @@
-import { createMemoryObjects } from '../../../adapters/objects/memoryObjectStore.ts';
-import { objectStoreConformance } from '../../conformance/objects.ts';
-
-objectStoreConformance('memory', async () => createMemoryObjects());

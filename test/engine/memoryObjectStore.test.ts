@@ -1,0 +1,4 @@
+import { createMemoryObjects } from '../../engine/memoryObjectStore.ts';
+import { objectStoreConformance } from '../conformance/objects.ts';
+
+objectStoreConformance('memory', async () => createMemoryObjects());
