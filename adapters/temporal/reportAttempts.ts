@@ -49,7 +49,7 @@ function isWorthSaying({ nonRetryable, type, message }: ApplicationFailure, { in
 }
 
 /** As the server computes it: exponential from the first interval, up to the largest. */
-export function retryDelayMs({ nextRetryDelay }: ApplicationFailure, { info }: Context): number {
+function retryDelayMs({ nextRetryDelay }: ApplicationFailure, { info }: Context): number {
   if (nextRetryDelay != null) return msToNumber(nextRetryDelay);
   const { initialInterval, backoffCoefficient = 2, maximumInterval } = info.retryPolicy ?? {};
   const firstMs = msOptionalToNumber(initialInterval) ?? 1_000;

@@ -50,7 +50,7 @@ export interface BackfillRequest {
 }
 
 /** `missing`: times without a run; `failed`: those whose last run failed or was cancelled. */
-export type BackfillMode = 'missing' | 'failed' | 'all';
+type BackfillMode = 'missing' | 'failed' | 'all';
 
 export interface Backfill {
   items: { at: string; run: string | null }[];

@@ -78,7 +78,7 @@ export interface FileLayout {
 }
 
 /** A batch of a file, which is complete with the bytes that were yielded before it. */
-export type FileBatch = Pick<Batch, 'firstByte' | 'firstRecord' | 'records' | 'firstLine' | 'header'>;
+type FileBatch = Pick<Batch, 'firstByte' | 'firstRecord' | 'records' | 'firstLine' | 'header'>;
 
 export interface RandomAccess {
   readonly sizeBytes: number;

@@ -39,7 +39,7 @@ export interface RowEncoder {
  * Writes rows in the caller’s transaction, so that they commit with the ledger, the dead letters and the audit event of
  * their batch. The caller holds the lock of tenant and table; `SinkTransaction` is a connection of its driver.
  */
-export interface SinkWriter {
+interface SinkWriter {
   /** Makes what rows are written to, or widens it. Repeating it changes nothing. Throws `SinkIncompatible`. */
   prepare(transaction: SinkTransaction, sink: SinkManifest): Promise<void>;
   /**
@@ -52,7 +52,7 @@ export interface SinkWriter {
 }
 
 /** Writes all rows of a run at once, after it says what that would change. */
-export interface StagedWriter {
+interface StagedWriter {
   /** Keeps the rows of a run where only this transaction sees them. */
   stage<Batch extends StagedRows>(
     transaction: SinkTransaction,
@@ -76,7 +76,7 @@ export interface SinkRun {
   earlierOpen: boolean;
 }
 
-export interface SinkTransaction {
+interface SinkTransaction {
   query(...statement: never[]): unknown;
 }
 

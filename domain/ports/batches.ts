@@ -37,7 +37,7 @@ export interface Batches {
   seal(run: RunRef, audit: AuditEvent): Promise<void>;
 }
 
-export interface Arrivals {
+interface Arrivals {
   /** Batches `0` to `known - 1` have arrived. */
   received: number;
   /** Whether these are all. */

@@ -12,7 +12,7 @@ export const scheduleWarningCodes = [
   'BothDaysMatch',
   'ZoneDataDiffers',
 ] as const;
-export type ScheduleWarningCode = (typeof scheduleWarningCodes)[number];
+type ScheduleWarningCode = (typeof scheduleWarningCodes)[number];
 
 /** The last moment that `year` of a calendar can name; no time after it is due. */
 export const horizonMs = Date.UTC(2101, 0, 1) - 1_000;

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -8,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { rejections } from '../../domain/runs/rejection.ts';
 import { loadProject } from '../../engine/project/loadProject.ts';
+import { runTestsIn } from '../support/runTestsIn.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -65,18 +65,7 @@ describe('docs/pipelines.md', () => {
     assert.ok(page.includes(`The first run asks for \`${decodeURIComponent(sent.href)}\``));
   });
 
-  test('its test passes', async () => {
-    const child = spawn(process.execPath, ['--test', 'pipelines/orders.test.ts'], {
-      cwd: home,
-      // Else the child would report to this run instead of running its own.
-      env: { ...process.env, NODE_TEST_CONTEXT: undefined },
-    });
-    const output: Buffer[] = [];
-    child.stdout.on('data', (chunk) => output.push(chunk));
-    const code = await new Promise((exited) => child.on('close', exited));
-    assert.equal(code, 0, Buffer.concat(output).toString());
-    assert.match(Buffer.concat(output).toString(), /pass 1/);
-  });
+  test('its test passes', () => runTestsIn(home, 'pipelines/orders.test.ts', 1));
 
   test('it lists the codes of rejections, each with its message, and no others', () => {
     const section = page.slice(page.indexOf('## Why a record is rejected'), page.indexOf('## What makes'));

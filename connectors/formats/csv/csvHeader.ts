@@ -27,6 +27,6 @@ export function readHeader(record: Buffer, delimiter: string): readonly string[]
   return names;
 }
 
-export function invalid(message: string): WaybillError {
+function invalid(message: string): WaybillError {
   return new WaybillError('HeaderInvalid', { publicDetail: message, issues: [{ path: 'header', message }] });
 }
