@@ -1,4 +1,5 @@
 import type { KnownPrincipal, PrincipalDirectory } from '../../domain/ports/principalDirectory.ts';
+import { sql } from '../../domain/sql.ts';
 import type { Tenants } from './tenants.ts';
 
 /** Principals that need not be written again. */
@@ -15,12 +16,14 @@ export function createDirectory(tenants: Tenants): PrincipalDirectory {
     if (known.size >= knownMax) known.clear();
     known.add(key);
     try {
-      await tenants.for(tenant).query({
-        name: 'remember-principal',
-        text: `INSERT INTO waybill.principal AS p (id, issuer, subject, kind) VALUES ($1, $2, $3, $4)
+      await tenants.for(tenant).query(
+        sql(
+          `INSERT INTO waybill.principal AS p (id, issuer, subject, kind) VALUES (:id, :issuer, :subject, :kind)
                ON CONFLICT (tenant, id) DO UPDATE SET kind = EXCLUDED.kind WHERE p.kind <> EXCLUDED.kind`,
-        values: [id, issuer, subject, kind],
-      });
+          { id, issuer, subject, kind },
+          'remember-principal',
+        ),
+      );
     } catch {
       // Nobody is refused because a name is missing.
       known.delete(key);
@@ -38,11 +41,15 @@ export function createDirectory(tenants: Tenants): PrincipalDirectory {
     async find(tenant, ids) {
       await Promise.all(writing);
       if (ids.length === 0) return new Map();
-      const { rows } = await tenants.for(tenant).query<KnownPrincipal>({
-        name: 'find-principals',
-        text: 'SELECT id, issuer, subject, kind FROM waybill.principal WHERE tenant = $1 AND id = ANY ($2)',
-        values: [tenant, ids],
-      });
+      const { rows } = await tenants
+        .for(tenant)
+        .query<KnownPrincipal>(
+          sql(
+            'SELECT id, issuer, subject, kind FROM waybill.principal WHERE tenant = :tenant AND id = ANY (:ids)',
+            { tenant, ids },
+            'find-principals',
+          ),
+        );
       return new Map(rows.map((one) => [one.id, one]));
     },
   };

@@ -1,6 +1,7 @@
 import type { ClientBase, Pool } from 'pg';
 import type { Outbox, OutboxEntry } from '../../domain/ports/outbox.ts';
 import type { RunRef } from '../../domain/runs/run.ts';
+import { sql } from '../../domain/sql.ts';
 import type { DatabaseAddress } from './address.ts';
 import { inTransaction } from './connect.ts';
 import { asked } from './failure.ts';
@@ -31,9 +32,9 @@ async function relayOutbox(
   deliver: (entry: OutboxEntry) => Promise<void>,
 ): Promise<number> {
   return inTransaction(pool, async (client) => {
-    const { rows } = await client.query<OutboxEntry>({
-      name: 'outbox-claim',
-      text: `SELECT o.id, o.kind, r.id AS "runId", r.tenant, r.requested_by AS "requestedBy", r.manifest,
+    const { rows } = await client.query<OutboxEntry>(
+      sql(
+        `SELECT o.id, o.kind, r.id AS "runId", r.tenant, r.requested_by AS "requestedBy", r.manifest,
                     r.grant_jws AS "grant", CASE WHEN r.arrival = 'sealed' THEN
                       (SELECT jsonb_build_object('batches', count(*), 'bytes', sum(size_bytes))
                        FROM waybill.batch b WHERE b.run_id = r.id)
@@ -43,26 +44,26 @@ async function relayOutbox(
                        'settled', d.counted IS NOT NULL OR d.refused IS NOT NULL)
                      FROM waybill.decision d WHERE d.id = o.decision_id AND d.tenant = o.tenant) AS decision
              FROM waybill.outbox o JOIN waybill.run r ON r.id = o.run_id AND r.tenant = o.tenant
-             WHERE o.due_at <= now() ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED`,
-      values: [entriesMax],
-    });
+             WHERE o.due_at <= now() ORDER BY o.id LIMIT :entriesMax FOR UPDATE OF o SKIP LOCKED`,
+        { entriesMax },
+        'outbox-claim',
+      ),
+    );
     if (rows.length === 0) return 0;
     const results = await Promise.allSettled(rows.map(deliver));
     const done = rows.filter((_, i) => results[i]!.status === 'fulfilled').map(({ id }) => id);
     const failed = rows.filter((_, i) => results[i]!.status === 'rejected').map(({ id }) => id);
     if (done.length > 0) {
-      await client.query({
-        name: 'outbox-done',
-        text: 'DELETE FROM waybill.outbox WHERE id = ANY($1)',
-        values: [done],
-      });
+      await client.query(sql('DELETE FROM waybill.outbox WHERE id = ANY(:done)', { done }, 'outbox-done'));
     }
     if (failed.length > 0) {
       await client.query(
-        `UPDATE waybill.outbox SET attempts = attempts + 1,
+        sql(
+          `UPDATE waybill.outbox SET attempts = attempts + 1,
            due_at = now() + least(power(2, least(attempts, 8)) * 0.2, 30) * (0.5 + random() / 2) * interval '1 second'
-         WHERE id = ANY($1)`,
-        [failed],
+         WHERE id = ANY(:failed)`,
+          { failed },
+        ),
       );
     }
     return rows.length;
@@ -72,6 +73,11 @@ async function relayOutbox(
 /** Puts a run that Temporal has never heard of, or has lost, back into the outbox. */
 async function enqueueStart(pool: Pool, { tenant, runId }: RunRef): Promise<void> {
   await asked(
-    pool.query(`INSERT INTO waybill.outbox (tenant, kind, run_id) VALUES ($1, 'start', $2)`, [tenant, runId]),
+    pool.query(
+      sql(`INSERT INTO waybill.outbox (tenant, kind, run_id) VALUES (:tenant, 'start', :runId)`, {
+        tenant,
+        runId,
+      }),
+    ),
   );
 }
