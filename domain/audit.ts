@@ -1,12 +1,12 @@
 import type { Principal, Requester } from './principal.ts';
 
-/** A fact that somebody answers for. It commits in the transaction of its effect, or not at all. */
+/** An audited fact. It commits in the transaction of its effect, or not at all. */
 export interface AuditEvent {
   /** `<noun>.<past participle>`, such as `run.accepted`, `batch.stored`, `access.denied`. */
   action: string;
   outcome: 'success' | 'denied' | 'failure';
   tenant: string | null;
-  /** `null` where nobody is known to have acted, such as a change made in Temporal from outside. */
+  /** `null` where the actor is unknown, such as for a change that was made in Temporal itself. */
   actor: Pick<Requester, 'id' | 'kind' | 'actor'> | null;
   runId: string | null;
   /** W3C trace id, the same from the HTTP call to the stored record. */

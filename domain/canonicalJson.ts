@@ -1,6 +1,6 @@
 /**
  * JSON with sorted keys and no white space (RFC 8785), so that equal values have equal text and so equal digests,
- * wherever they were kept meanwhile: `jsonb` reorders keys. Properties that are `undefined` are left out.
+ * wherever they were stored: `jsonb` reorders keys. Properties that are `undefined` are left out.
  */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((one) => canonicalJson(one ?? null)).join(',')}]`;

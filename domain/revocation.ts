@@ -1,25 +1,25 @@
 import type { Requester } from './principal.ts';
 
 /**
- * `principal`: whoever acts, or is acted for, under that `prn_…` in the tenant; `grant`: the run of that id, or the one
+ * `principal`: the caller or actor with that `prn_…` in the tenant; `grant`: the run of that id, or the one
  * grant of that `jti`; `key`: every grant that the key has signed, of all tenants; `delegation`: a consent of a schedule.
  */
 export const revocationKinds = ['principal', 'grant', 'key', 'delegation'] as const;
 export type RevocationKind = (typeof revocationKinds)[number];
 
-/** A right that was withdrawn and has not been given back: what is needed to tell whom it is about. Times are RFC 3339. */
+/** A revocation that is in force. Times are RFC 3339. */
 export interface StandingRevocation {
   /** `rev_…` */
   id: string;
   kind: RevocationKind;
   target: string;
-  /** `null` for keys, which belong to no tenant, and for somebody who has signed out, which is so in each. */
+  /** `null` for keys, which belong to no tenant, and for a sign-out, which counts in each tenant. */
   tenant: string | null;
   /** Only tokens and grants issued at or before this are void, as after a logout. `null`: all, until it is lifted. */
   issuedUntil: string | null;
 }
 
-/** The record of a right that was withdrawn, and perhaps given back since. */
+/** The record of a revocation, in force or lifted. */
 export interface Revocation extends StandingRevocation {
   reason: string | null;
   /** `null` where an identity provider said so. */
@@ -29,7 +29,7 @@ export interface Revocation extends StandingRevocation {
   liftedAt: string | null;
 }
 
-/** What somebody relies on, a token or a grant, with everything in it that may have been revoked. */
+/** What a caller or a run relies on, a token or a grant, with all of it that can be revoked. */
 export interface Credential {
   tenant: string;
   /** `prn_…` of the principal, and of who acts for them. */
@@ -38,7 +38,7 @@ export interface Credential {
   issuedAtS: number;
   /**
    * Given to count when who gave it is away: the consent of a schedule and what comes of it, a decision. Signing out leaves it, and
-   * whoever withdraws the right of its giver makes it void all the same.
+   * a revocation of its owner makes it void as well.
    */
   outlastsSession?: boolean;
   /** `jti` of a grant and the id of its run. */

@@ -1,26 +1,26 @@
-/** A set of keys that somebody else publishes, as it was when it was fetched last. */
+/** The last fetched copy of a published key set. */
 export interface KeptSet<T> {
   /** `undefined` until the first fetch has succeeded. */
   current(): T | undefined;
-  /** Since the fetch began that `current` comes from; infinite before there is one. */
+  /** Age of `current`, from the beginning of its fetch; infinite before the first fetch. */
   ageMs(): number;
-  /** Whether `current` comes from a fetch that began after the moment, one of `moment()`. */
+  /** Whether `current` comes from a fetch that began after `moment`, a result of `moment()`. */
   isLaterThan(moment: number): boolean;
-  /** Now, in the order of fetches and of other moments: two things may happen at one time of the clock. */
+  /** A logical time in the order of fetches: the clock may show the same time for two events. */
   moment(): number;
-  /** Fetches, unless that was done or tried a short while ago. Those who ask while a fetch is under way share it. Never rejects. */
+  /** Fetches, unless the last fetch began less than `pauseMs` ago. Calls during a fetch share it. Never rejects. */
   refresh(): Promise<void>;
   /** Why the last fetch failed; `undefined` where it did not. */
   failure(): unknown;
 }
 
 /**
- * Nothing is fetched before somebody asks, then one at a time, and at most once in `pauseMs`, however many ask for keys that nobody
- * has. What is there serves on while a fetch fails.
+ * Fetches on demand only, one fetch at a time, at most once in `pauseMs`, however many unknown keys are asked for. While
+ * fetches fail, the last copy stays in use.
  */
 export function keepSet<T>(options: {
   fetch(): Promise<T>;
-  /** Between the beginnings of two fetches, by how things stand. */
+  /** Time between the beginnings of two fetches. */
   pauseMs(standing: { failed: boolean; empty: boolean }): number;
   now: () => number;
 }): KeptSet<T> {

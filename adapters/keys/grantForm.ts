@@ -1,14 +1,14 @@
 import { WaybillError } from '../../domain/errors.ts';
 import { grantType } from '../../domain/grants/grant.ts';
 
-/** What a grant looks like before anything of it is believed. */
+/** The parts of a grant before any of it is verified. */
 export interface GrantForm {
   kid: string;
   /** As JSON has it; not verified. */
   payload: Readonly<Record<string, unknown>>;
 }
 
-/** Those of a run have some 2 KB; whoever sends more sends something else. */
+/** The grant of a run has about 2 KB. A longer text is no grant. */
 const charactersMax = 16_384;
 
 /**
@@ -34,7 +34,7 @@ export function readGrantForm(grant: string, type: string = grantType): GrantFor
   return { kid, payload: readObject(payload, 'payload') };
 }
 
-/** Base64url without padding, white space or bits that nobody reads. */
+/** Base64url without padding, white space or unused bits. */
 function decode(part: string): Buffer {
   const bytes = Buffer.from(part, 'base64url');
   if (bytes.toString('base64url') !== part) throw malformed('not base64url');

@@ -9,9 +9,9 @@ import type { KeyRoots } from './keyRoots.ts';
 import { createPublishedKeys, type KeySource, type PublishedKey } from './publishedKeys.ts';
 
 export interface GrantVerifierOptions<Claims> {
-  /** Where the public keys are: a URL, or somebody who knows them. */
+  /** Where the public keys are: the URL of a key set, or a source of keys. */
   keys: URL | KeySource;
-  /** From which each key at the URL must descend; default: whatever is published there counts. */
+  /** Roots that must have endorsed each key at the URL; default: each published key counts. */
   roots?: KeyRoots | undefined;
   /** `iss` of the grants: `urn:waybill:<instance>`. */
   issuer: string;

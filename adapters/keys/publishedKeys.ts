@@ -18,14 +18,14 @@ export interface PublishedKey {
 /** Where a verifier finds keys. */
 export interface KeySource {
   /**
-   * `undefined` only where no key of that name was published at a moment after somebody first asked for it. Throws
+   * `undefined` only where a set that was fetched after the first question lacks the key. Throws
    * `KeysUnavailable` where that cannot be known now.
    */
   find(kid: string): Promise<PublishedKey | undefined>;
 }
 
 const timeoutMs = 5_000;
-/** Keys this old are asked for again, beside the verification that found them old; they serve on meanwhile. */
+/** An older set is fetched again in the background, and stays in use until then. */
 const freshForMs = 60_000;
 /** At most one fetch in this time, however many unknown keys are named. Also how long a rotation publishes a key ahead. */
 const cooldownMs = 30_000;
@@ -36,7 +36,7 @@ const strangersMax = 1_000;
 
 /**
  * The keys at a URL, as a worker sees them. Nothing is fetched before the first grant. From then on the set is kept,
- * asked for again once a minute while it is in use, and serves as it is as long as nobody answers. With `roots`, a key of it counts
+ * fetched again once a minute while it is in use, and stays in use while the URL does not answer. With `roots`, a key of it counts
  * where one of those has endorsed it.
  *
  * A key that the set lacks may be newer than the set, so its absence proves something only in a set that was fetched

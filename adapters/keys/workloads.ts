@@ -15,13 +15,13 @@ export interface WorkloadsOptions {
   file: string | undefined;
   /** `aud` of the assertions: the name of this Waybill, `urn:waybill:<instance>`. */
   audience: string;
-  /** Whether nobody has used that assertion before; from then on somebody has. */
+  /** Marks the assertion as used. `false` where it was used before. */
   spend(assertion: { workload: string; jti: string; expiresAtS: number }): Promise<boolean>;
 }
 
 /**
  * Workloads by their public keys in a file, which is read again when it has changed, so that keys may be exchanged while
- * everything runs. Throws at the start where the file cannot be used; afterwards one that cannot be used lets nobody in.
+ * everything runs. Throws at the start where the file cannot be used; later, an unusable file authenticates no workload.
  */
 export async function openWorkloads(options: WorkloadsOptions): Promise<Workloads> {
   let known: { version: string; workloads: Map<string, Keys> } | undefined;

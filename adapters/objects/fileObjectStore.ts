@@ -7,7 +7,7 @@ import type { ObjectScope, ObjectStore, ObjectWriter } from '../../domain/ports/
 /**
  * Objects as files of one directory, for one machine.
  *
- * An object is born as `tmp/<uuid>`, where nobody looks. `finish` makes its bytes durable (fsync), renames it to
+ * An object is born as `tmp/<uuid>`, which no reader looks at. `finish` makes its bytes durable (fsync), renames it to
  * `<tenant>/<first two digits>/<run>.<digest>` and makes the name durable (fsync of the directory). So whatever
  * has a digest is complete, and a crash leaves nothing but a temporary file, which a later start sweeps.
  * Tenants appear as hashes: their names need not be safe as file names.

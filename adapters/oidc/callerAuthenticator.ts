@@ -8,7 +8,7 @@ import { createAuthenticator, withKeys } from './verifyAccessToken.ts';
  * keys are found by discovery, kept, and renewed.
  */
 export function createCallerAuthenticator(issuers: readonly TrustedIssuerOptions[]): {
-  /** Throws `Unauthenticated`, `TokenExpired`, `Forbidden` (genuine, but of nobody who may act) or `IdentityProviderUnavailable`. */
+  /** Throws `Unauthenticated`, `TokenExpired`, `Forbidden` (valid, but without tenant, role or kind) or `IdentityProviderUnavailable`. */
   authenticate(accessToken: string): Promise<Principal>;
 } {
   const authenticator = createAuthenticator(withKeys(parseIssuers(issuers)));

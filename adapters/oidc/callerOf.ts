@@ -16,7 +16,7 @@ import {
 type Claims = Readonly<Record<string, unknown>>;
 
 /**
- * Who sent a token whose signature, issuer, audience, type and times are verified. Claims are compared with `===`;
+ * The principal of a verified token (signature, issuer, audience, type, times). Claims are compared with `===`;
  * what is absent, or not of the form that is expected, is never filled in.
  */
 export function callerOf(
@@ -75,7 +75,7 @@ export function principalId(issuer: string, subject: string): string {
   return `prn_${digest.slice(0, 22)}`;
 }
 
-/** Who acts when a schedule fires: this Waybill, by a name that no token can have. */
+/** The actor of a firing: this Waybill, under a name that no token can have. */
 export function schedulerOf(issuer: string): SchedulerActor {
   return { id: principalId(issuer, 'scheduler'), issuer, subject: 'scheduler', kind: 'service' };
 }
@@ -93,7 +93,7 @@ function valueFrom(source: Caller['tenant'] | Caller['roles'] | Caller['kind'], 
   return Array.isArray(said) ? said.flatMap(meant) : meant(said)[0];
 }
 
-/** Own properties of plain objects only: neither prototypes nor lists have claims. */
+/** Reads own properties of plain objects only; prototypes and lists have no claims. */
 function claimAt(claims: Claims, path: ClaimPath): unknown {
   let at: unknown = claims;
   for (const name of [path].flat()) {
@@ -104,7 +104,7 @@ function claimAt(claims: Claims, path: ClaimPath): unknown {
   return at;
 }
 
-/** The same for whichever issuer says it, so that accounts at several of them are told to be of one human. */
+/** Independent of the issuer, so that accounts of one human at several issuers have the same id. */
 function personOf({ person }: Caller, claims: Claims): string | 'unfit' | undefined {
   if (!person) return undefined;
   const said = Subject.safeParse(claimAt(claims, person.claim));
@@ -114,7 +114,7 @@ function personOf({ person }: Caller, claims: Claims): string | 'unfit' | undefi
 
 const Act = z.object({ sub: Subject, iss: z.string().optional(), kind: Kind.default('agent') });
 
-/** Whoever acts is never forgotten: a claim that says so and cannot be understood is no reason to ignore it. */
+/** An actor claim that cannot be parsed rejects the token. To ignore it would hide the actor. */
 function actorOf(
   { issuer: own, actorIssuers }: TrustedIssuer,
   { act }: Caller,

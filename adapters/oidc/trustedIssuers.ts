@@ -4,7 +4,7 @@ import { principalKinds } from '../../domain/principal.ts';
 import { SettingsError } from '../../domain/settings.ts';
 
 /*
- * Whose tokens count, and what each issuer may say about whom. The file of WAYBILL_ISSUERS has this shape; what it
+ * The trusted issuers of tokens, and what each may claim. The file of WAYBILL_ISSUERS has this shape; what it
  * leaves out is denied. docs/identity-providers.md has an entry for each common provider.
  */
 
@@ -30,14 +30,14 @@ function from<T extends z.ZodType>(value: T) {
   return z.union([
     z.strictObject({
       claim: ClaimPath,
-      /** From what the claim says to what that means here. What is not listed means nothing. */
+      /** From a value of the claim to a value here. Other values are ignored. */
       map: z.record(z.string(), z.string()).optional(),
     }),
     z.strictObject({ value }),
   ]);
 }
 
-/** Who is let in of an issuer, and what they are here. */
+/** Which subjects of an issuer are accepted, and their tenant, roles and kind. */
 const Caller = z
   .strictObject({
     /** All must hold, by `===`. */
@@ -50,9 +50,9 @@ const Caller = z
     tenant: from(Tenant).default({ claim: 'tenant' }),
     roles: from(Roles).default({ claim: 'roles' }),
     kind: from(Kind).default({ claim: 'kind' }),
-    /** Which human it is, whatever the account; then a token without it names nobody. */
+    /** The claim that identifies the human behind the account. When set, a token without it is rejected. */
     person: z.strictObject({ claim: ClaimPath }).optional(),
-    /** Who acts for the subject (RFC 8693, section 4.1). A claim `act` counts wherever this finds nothing. */
+    /** The actor for the subject (RFC 8693, section 4.1). Where this finds none, the claim `act` counts. */
     act: z
       .union([
         z.strictObject({ claim: ClaimPath }),
@@ -61,7 +61,7 @@ const Caller = z
       .default({ claim: 'act' }),
   })
   .refine(({ roles, match }) => 'claim' in roles || match.length > 0, {
-    error: 'Fixed roles need a match; without one, whoever this issuer knows would have them.',
+    error: 'Fixed roles need a match. Without one, each user of this issuer would have them.',
   });
 
 const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
@@ -85,17 +85,18 @@ const TrustedIssuer = z
       .array(Caller)
       .min(1)
       .default([Caller.parse({})]),
-    /** Other issuers whose subjects may be named as `act`. */
+    /** Other issuers that subjects in `act` may belong to. */
     actorIssuers: z.array(z.string().min(1)).default([]),
     /** Client ids by which people sign in to Waybill there: the audience of its logout tokens. */
     clients: z.array(z.string().min(1)).default([]),
   })
   .refine(({ callers }) => callers.slice(0, -1).every(({ match }) => match.length > 0), {
-    error: 'Nobody gets past a caller without a match, so it has to be the last.',
+    error: 'A caller without a match accepts every token. Make it the last.',
     path: ['callers'],
   })
   .refine(({ audience, clients, tokenTypes }) => tokenTypes.every(isAt) || !clients.includes(audience), {
-    error: 'Where other types than at+jwt count, an id token for a client would pass as an access token.',
+    error:
+      'With token types other than at+jwt, the audience must not be a client: its id tokens would pass as access tokens.',
     path: ['audience'],
   });
 
@@ -110,11 +111,11 @@ export type ClaimPath = z.output<typeof ClaimPath>;
 const IssuersFile = z
   .strictObject({ issuers: z.array(TrustedIssuer).min(1).max(100) })
   .refine(({ issuers }) => new Set(issuers.map(({ issuer }) => issuer)).size === issuers.length, {
-    error: 'Each issuer appears once; its callers tell apart who is who.',
+    error: 'Each issuer appears once. Use its callers to tell subjects apart.',
     path: ['issuers'],
   })
   .refine(({ issuers }) => issuers.length === 1 || issuers.every(({ tenants }) => tenants !== 'any'), {
-    error: 'With several issuers each says for which tenants it may speak.',
+    error: 'With several issuers, list for which tenants each may speak.',
     path: ['issuers'],
   });
 

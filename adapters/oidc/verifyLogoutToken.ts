@@ -35,7 +35,7 @@ export function createLogoutTokens(issuers: readonly Issuer[]): LogoutTokens {
 
 async function verify(token: string, { keys, issuer, clients, algorithms }: Issuer) {
   // Without clients there is no audience, which jose would take for any.
-  if (clients.length === 0) throw new Error('nobody signs in to Waybill at this issuer');
+  if (clients.length === 0) throw new Error('no client of this issuer signs in to Waybill');
   const { payload, protectedHeader } = await jwtVerify(token, keys, {
     issuer,
     audience: clients,

@@ -85,7 +85,7 @@ export async function startLivePolicy(options: LivePolicyOptions): Promise<LiveP
 
 const noneInForce = 'no policy set is in force in this database; waybill apply puts one there';
 
-/** A row that was changed after it had been applied is not what somebody had validated. */
+/** A row that was changed after `apply` was not validated. */
 function engineOf(applied: AppliedSet): Policy {
   const engine = createPolicyEngine(applied);
   if (engine.digest === applied.digest) return engine;

@@ -3,14 +3,14 @@ import { nearestOf } from '../../domain/nearest.ts';
 import type { PolicySet } from '../../domain/policies/policy.ts';
 import type { Names } from '../../domain/policies/policyChange.ts';
 
-/** Attributes of principals and actors by which a policy can name somebody. */
+/** Attributes by which a policy can name a principal or an actor. */
 const naming = ['id', 'issuer', 'subject'] as const;
 type Naming = (typeof naming)[number];
 
 /** Of each policy up to so many issuers are combined with its subjects; more would take minutes to ask about. */
 const combinedMax = 12;
 
-/** Whom and which pipelines the policies of the sets name, so that a plan asks about exactly these too. */
+/** The principals and pipelines that the policies name, so that a plan asks about these too. */
 export function namesIn(sets: readonly (PolicySet | undefined)[]): Names {
   const texts = new Set(sets.flatMap((set) => Object.values(set?.policies ?? {})));
   const found = [...texts].map(namesOf);

@@ -16,7 +16,7 @@ import { type Place, validatePolicies } from './validatePolicies.ts';
 export async function readPolicies(project?: string): Promise<PolicySet> {
   const own = project === undefined ? new Map<string, string>() : await filesIn(join(project, 'policies'));
   if (own.has('boundary.cedar')) {
-    const message = 'this name is Waybill’s, whose boundary between tenants always holds; choose another';
+    const message = 'this name is reserved for the boundary between tenants; choose another';
     throw policyInvalid([{ path: 'policies/boundary.cedar', message }]);
   }
   const files = new Map([...(await filesIn(import.meta.dirname)), ...own]);

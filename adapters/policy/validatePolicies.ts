@@ -42,14 +42,14 @@ function issueOf({ policyId, error }: ValidationError, set: PolicySet, place: Pl
   const before = text.subarray(0, error.sourceLocations?.[0]?.start ?? 0).toString();
   const message = error.message.replace(/^for policy `[^`]*`[:,] /, '');
   const action = /^unrecognized action `Waybill::Action::"([^"]*)"`/.exec(message)?.[1];
-  // Cedar suggests the action whose whole name is nearest, and these are all alike in the most of it.
+  // Cedar compares whole names of actions, which share most of their text, so its suggestion is often wrong.
   const help = action === undefined ? error.help : `did you mean "${nearestOf(action, actions)}"?`;
   return { path: pathOf(policyId, place, before.split('\n').length - 1), message: said(message, help) };
 }
 
 const actions = [...callerActions, ...taskActions];
 
-/** Of a run a policy sees only whose and of which pipeline it is, so one that names a single run would never hold. */
+/** A policy sees only the requester and the pipeline of a run, so a policy that names a single run would never apply. */
 function runsByName(set: PolicySet, places: ReadonlyMap<string, Place>): Issue[] {
   return Object.entries(set.policies).flatMap(([id, text]) => {
     const parsed = policyToJson(text);

@@ -35,12 +35,12 @@ export function currentClaims(): AnyClaims {
   return currentAttempt().grant.claims;
 }
 
-/** The same, of a step of `runPipeline`, whose verifier lets no other claims pass; with the key that signed them. */
+/** The claims of a step of `runPipeline`, and the key that signed them. Its verifier accepts no other claims. */
 export function currentGrant(): VerifiedGrant {
   return currentAttempt().grant as VerifiedGrant;
 }
 
-/** The signed grant itself, for whoever asks for more on the strength of it. */
+/** The signed grant itself, for the exchange of step tokens. */
 export function currentSignedGrant(): string {
   return currentAttempt().signed;
 }
@@ -190,7 +190,7 @@ async function admit<Claims extends AnyClaims>(
 
 type Audited = <T>(work: () => T | Promise<T>) => Promise<T>;
 
-/** A refusal that stands is recorded, once, before anybody hears of it; one that is only undecidable leaves no trace. */
+/** A rejected attempt is audited once, before the failure is reported. One that is retried (`unavailable`) is not audited. */
 function auditing<Claims extends AnyClaims>(
   { audit, authorizer }: Guard<Claims>,
   attempt: AttemptInfo,
@@ -221,7 +221,7 @@ function refusalOf<Claims extends AnyClaims>(
     outcome: 'denied',
     // Nothing that an unverified grant says is taken for true.
     tenant: claims?.tctx.tenant ?? null,
-    // A workflow that begins again after its run has ended was not set off by whom its grant names.
+    // A workflow that starts again after its run has ended was not started by the principal of its grant.
     actor: claims && code !== 'RunEnded' ? actorOf(claims) : null,
     runId: attempt.workflowId || null,
     txn: claims?.txn ?? null,

@@ -20,7 +20,7 @@ export async function bundleWorkflows(file: string, logger?: Logger): Promise<vo
     ...(logger && { logger }),
   });
   await mkdir(dirname(file), { recursive: true });
-  // Written aside and renamed, so that nobody reads half of it.
+  // Written aside and renamed, so that no process reads half of it.
   const aside = `${file}.${process.pid}`;
   await writeFile(aside, code);
   await rename(aside, file);

@@ -11,7 +11,7 @@ export function carryingGrant<T>(grant: string, work: () => Promise<T>): Promise
 
 /**
  * Adds the grant of the surrounding `carryingGrant` to starts and messages; without one it adds nothing. A schedule
- * is left alone: it would keep the grant, and whoever triggers or updates it later would act as its creator.
+ * is left alone: it would keep the grant, and each later trigger or update would act as its creator.
  */
 export const grantClientInterceptor: WorkflowClientInterceptor = {
   startWithDetails: (input, next) => next(carry(input)),

@@ -28,7 +28,7 @@ export function resetOf(headers: Headers): string | undefined {
   return textOf(headers, resetHeader);
 }
 
-/** An activity sees the fault and refuses, which is audited with whom the grant names; a reset it audits and goes on. */
+/** The activity rejects a grant with a fault, and audits it with the principal of the grant. A reset is audited and continues. */
 export function forActivity({ grant, fault }: CarriedGrant, reset: string | undefined): Headers {
   if (grant === undefined) return {};
   return {
@@ -38,7 +38,7 @@ export function forActivity({ grant, fault }: CarriedGrant, reset: string | unde
   };
 }
 
-/** Nobody else is handed a grant that has a fault, for they could not see it. */
+/** Only activities get a grant with a fault: others could not see the fault. */
 export function forOthers({ grant, fault }: CarriedGrant): Headers {
   return grant === undefined || fault ? {} : withGrant({}, grant);
 }

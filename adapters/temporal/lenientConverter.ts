@@ -1,11 +1,11 @@
 import { DefaultPayloadConverter, type Payload } from '@temporalio/common';
 
 /**
- * How workflows read what reaches them. Whoever reaches Temporal can send a message, or complete an activity, with bytes that nobody
- * can read; where reading them throws, the workflow task fails, again and again, and the run stands still for good. So what cannot be
- * read is nothing, which whoever it was meant for refuses like any other nonsense.
+ * Reads payloads in workflows. Any client of Temporal can send a message, or complete an activity, with bytes that cannot be decoded. A
+ * converter that throws fails the workflow task again and again, and the run stands still for good. So such a payload reads as
+ * `undefined`, which its handler rejects like any other invalid value.
  */
-class PatientConverter extends DefaultPayloadConverter {
+class LenientConverter extends DefaultPayloadConverter {
   override fromPayload<T>(payload: Payload): T {
     try {
       return super.fromPayload<T>(payload);
@@ -15,5 +15,5 @@ class PatientConverter extends DefaultPayloadConverter {
   }
 }
 
-/** The name by which the bundle finds it. */
-export const payloadConverter = new PatientConverter();
+/** The bundle finds the converter by this name. */
+export const payloadConverter = new LenientConverter();

@@ -12,7 +12,7 @@ const [tenantKey, principalKey, pipelineKey, stateKey] = searchAttributeNames.ma
   defineSearchAttributeKey(name, SearchAttributeType.KEYWORD),
 );
 
-/** Of a workflow that is no run: its tenant alone, so that nobody who looks for runs finds it. */
+/** Of a workflow that is no run: its tenant alone, so that no search for runs finds it. */
 export function searchAttributesOfTenant(tenant: string): TypedSearchAttributes {
   return new TypedSearchAttributes([{ key: tenantKey!, value: tenant }]);
 }

@@ -17,9 +17,8 @@ export function currentDelivery(): DeliveryRef {
 }
 
 /**
- * Stands before activities that carry no grant, in place of the guard that asks for one. Such an attempt may touch one row: that of
- * the delivery which Temporal itself says its workflow is named after. Any other workflow is refused, whatever it carries, and
- * so is one that is named after a delivery that nobody recorded; both are audited.
+ * Guards the delivery activities, which carry no grant. An attempt may touch one row: the delivery that its workflow is named
+ * after, as Temporal itself says. Another workflow, or one that is named after an unknown delivery, is rejected and audited.
  */
 export function deliveryInterceptor(context: Context, audit: AuditLog): ActivityInterceptors {
   return {

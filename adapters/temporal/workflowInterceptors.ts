@@ -21,7 +21,7 @@ import {
  * signed for these arguments, this parent, this message; a fault goes along with the grant, and they refuse it.
  *
  * What the handler of a message starts carries what the message carried, and nothing where it carried nothing: its
- * sender acts there, not whoever started the workflow. Only the update `waybill-replace-grant` replaces the workflow’s own
+ * sender acts there, not the principal that started the workflow. Only the update `waybill-replace-grant` replaces the workflow’s own
  * grant, and only once the local activity that verifies the new one has succeeded under it.
  */
 export const interceptors: WorkflowInterceptorsFactory = () => {
@@ -39,7 +39,7 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
     };
   }
 
-  /** Of a local activity, since anybody who reaches Temporal can complete another as they like. */
+  /** A local activity: any client of Temporal could complete another activity with a result of its own. */
   function verifying<T>(activityType: string, work: Promise<T>): Promise<T> {
     const message = ofMessage.getStore();
     if (!message?.replacesGrant || activityType !== replaceGrantActivity) return work;
@@ -86,7 +86,7 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
           return next(carrying(input, grant === undefined ? forOthers(current()) : withGrant({}, grant)));
         },
         signalWorkflow: (input, next) => next(carrying(input, forOthers(current()))),
-        // The workflow itself goes on, whoever’s message made it do so.
+        // The workflow itself continues under its own grant, whichever message woke it.
         continueAsNew: (input, next) =>
           next(carrying(input, forContinuation(own, workflowInfo().firstExecutionRunId))),
       },
@@ -122,13 +122,13 @@ function carrying<T extends { headers: Headers }>(input: T, carried: Headers): T
 }
 
 /**
- * A failure that leaves the handler of a signal fails the whole workflow, and anybody who reaches Temporal can send
- * one. So a signal whose sender is refused is dropped; the activity that refused it has audited that.
+ * A failure that leaves the handler of a signal fails the whole workflow, and any client of Temporal can send
+ * one. So a signal with a rejected grant is dropped; the activity that rejected it has audited that.
  */
 function dropRefused(signal: string, error: unknown): void {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if ('type' in cause && rejectsAttempt(cause.type)) {
-      log.warn('dropped a signal whose sender was refused', { signal, code: cause.type });
+      log.warn('dropped a signal with a rejected grant', { signal, code: cause.type });
       return;
     }
   }

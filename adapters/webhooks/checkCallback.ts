@@ -2,8 +2,8 @@ import { checkUrl, type Egress } from '../../connectors/egress.ts';
 import { WaybillError } from '../../domain/errors.ts';
 
 /**
- * Which URLs events may be sent to: those of public hosts by https, and whatever the operator named, which is a list of its
- * own, since whom Waybill may read from is not whom it may post to. Throws `CallbackRefused`.
+ * Which URLs events may be sent to: public hosts by https, and the hosts that the operator allows for callbacks. Sources have a
+ * list of their own: a host that Waybill may read from is not one that it may post to. Throws `CallbackRefused`.
  */
 export function createCallbackCheck(settings: { callbackAllow: readonly string[] }) {
   const egress = callbackEgress(settings.callbackAllow);

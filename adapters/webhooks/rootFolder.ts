@@ -7,7 +7,7 @@ import { keepSecret, readSecret } from '../keys/secretFile.ts';
 
 /*
  * The folder with the roots from which the keys of webhooks are derived, one file each (`<id>.jwk`, a JWK of kind `oct`),
- * readable by whoever runs the API and the workers and by nobody else. To rotate is to add one: it signs at once, beside
+ * readable only by the user of the API and the workers. To rotate is to add one: it signs at once, beside
  * the one before, which stops by itself after the overlap. To withdraw one at once, remove its file.
  */
 
@@ -32,7 +32,7 @@ export async function addRoot(folder: string, nowS: number): Promise<WebhookRoot
   return { id, createdAtS: nowS };
 }
 
-/** The first one, where there is none yet. Two that are made at the same time both count, and harm nobody. */
+/** The first one, where there is none yet. Two that are made at the same time both count, which is harmless. */
 export async function ensureRoot(folder: string, nowS: number): Promise<void> {
   const roots = await readRoots(folder).catch((error) => {
     if (error.code === 'ENOENT') return [];

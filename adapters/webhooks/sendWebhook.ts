@@ -60,7 +60,7 @@ async function post(
       dispatcher: agent,
       signal: AbortSignal.timeout(answerTimeoutMs),
     });
-    // The connection is torn down below, which whoever waits for the body is told.
+    // Destroying the agent below makes the unread body fail.
     body.on('error', () => {});
     const retryAfterMs = parseRetryAfter(headers['retry-after'], now());
     return { outcome: 'answered', status: statusCode, ...(retryAfterMs !== undefined && { retryAfterMs }) };

@@ -24,7 +24,7 @@ interface TenantKey {
 /**
  * The Ed25519 keys of all tenants, derived from the roots in a folder (HKDF, RFC 5869): there is nothing to store for a tenant,
  * and an event that was signed for one of them proves nothing to the receivers of another (Standard Webhooks: “unique per
- * endpoint, or potentially customer”). Any name has a key, so asking for one tells nobody which tenants there are.
+ * endpoint, or potentially customer”). Any name has a key, so a request for one does not reveal which tenants exist.
  */
 export function openWebhookKeys(folder: string, now: () => number = Date.now): WebhookSigner & WebhookKeys {
   let roots: { asOfMs: number; read: Promise<Root[]> } | undefined;

@@ -18,16 +18,16 @@ export const approvalStates = [
 ] as const;
 export type ApprovalState = (typeof approvalStates)[number];
 
-/** What publishing would do to what is stored, by rows. */
+/** How publishing would change the stored rows, in rows. */
 export interface Changes {
-  /** Rows whose key is not there yet, and rows that would replace one that differs. */
+  /** Rows with a new key, and rows that would replace a different one. */
   added: number;
   changed: number;
   unchanged: number;
   deduplicated: number;
 }
 
-/** All that an approver is shown, but for the sample. Its digest is what they sign. */
+/** What an approver sees, except for the sample. The approver signs its digest. */
 export interface ApprovalSubject {
   gate: Gate;
   run: string;
@@ -46,7 +46,7 @@ export interface ApprovalSubject {
   rejectedByCode: Readonly<Record<string, number>>;
 }
 
-/** An approval as everyone sees it who may read its run; times are RFC 3339. */
+/** An approval, as each reader of its run sees it. Times are RFC 3339. */
 export interface Approval {
   /** `apr_<uuidv7>` */
   id: string;
@@ -55,9 +55,9 @@ export interface Approval {
   pipeline: string;
   gate: Gate;
   state: ApprovalState;
-  /** Counts from 1; a higher one took the place of one whose data had changed. */
+  /** From 1. When the data changes, approval is requested again with the next round. */
   round: number;
-  /** Lower-case hex SHA-256 of `Shown` as canonical JSON. */
+  /** Lower-case hex SHA-256 of `shown` as canonical JSON. */
   digest: string;
   shown: ApprovalSubject;
   /** Whether a sample of the rows was kept, for those who may see values (`reveal`). */
@@ -76,7 +76,7 @@ export interface Approval {
 
 type Vote = 'approve' | 'reject';
 
-/** What somebody has decided. */
+/** The decision of an approver. */
 export interface RecordedDecision {
   /** `jti` of the signed decision, and id of the update that carries it. */
   id: string;
@@ -85,7 +85,7 @@ export interface RecordedDecision {
   comment: string | null;
   form: Readonly<Record<string, unknown>> | null;
   at: string;
-  /** Whether a worker has verified and counted it; `null` while it is on its way; else the code of its refusal. */
+  /** `true`: a worker has verified and counted it; `null`: pending; otherwise the error code. */
   counted: true | null | string;
 }
 
@@ -96,8 +96,8 @@ export type Ineligible =
   | 'ApproverHasDecided';
 
 /**
- * Who may decide, beside what the policy says, on every path: a person, in nobody’s name; neither who asked for the run nor who
- * stands behind or acts for them, whatever their roles; with a role that is asked for; and once. `undefined`: may decide.
+ * Who may decide, in addition to the policy, on every path: a human acting directly; not the requester, nor the human behind or the
+ * actor for the requester; with one of the roles in `by`; once. `undefined`: may decide.
  */
 export function ineligible(
   approval: Pick<Approval, 'requestedBy' | 'by' | 'decisions'>,
@@ -115,8 +115,8 @@ export function ineligible(
 }
 
 /**
- * Why a decision would count for nothing, or `undefined`: asked in this order on every path, so that each gives the same answer.
- * `allowed`: what the policy of now says of `approve` on the run. Who was revoked is refused before.
+ * Why a decision does not count, or `undefined`. Every path asks in this order, so that each gives the same answer. `allowed`: whether
+ * the current policy allows `approve` on the run. Revoked callers are rejected before.
  */
 export function refusalOf(
   approval: Pick<Approval, 'requestedBy' | 'by' | 'decisions' | 'state' | 'digest'>,
@@ -131,7 +131,7 @@ export function refusalOf(
   return ineligible(approval, principal);
 }
 
-/** What the counted decisions come to. One rejection is enough; approvals count by distinct people. */
+/** The result of the counted decisions. One rejection rejects; approvals count by distinct humans. */
 export function tally(
   decisions: readonly Pick<RecordedDecision, 'vote' | 'by' | 'counted'>[],
   quorum: number,

@@ -11,11 +11,11 @@ export type ApprovalTerms<Parameters> = {
   quorum?: number;
   /** How long they have, within the deadline of the pipeline. Default `'24h'`, or the deadline where that is shorter. */
   within?: string;
-  /** Tells those who are waited for again each time this has passed. Default: once is enough. */
+  /** Reminds the approvers at this interval. Default: no reminder. */
   remind?: string;
-  /** What whoever approves fills in; a strict object schema. */
+  /** The form that an approver fills in; a strict object schema. */
   form?: z.ZodObject;
-  /** A URL that is told when somebody is waited for, and how it ended (a signed webhook). */
+  /** A URL that gets a signed webhook when approval is requested and when it ends. */
   notify?: string;
 } & Timeout &
   (BeforeIngest<Parameters> | BeforePublish<Parameters>);
@@ -23,7 +23,7 @@ export type ApprovalTerms<Parameters> = {
 type Timeout =
   /** A timeout never approves. */
   | { onTimeout?: 'reject'; escalateTo?: undefined }
-  /** Those of `escalateTo` may decide too, where the policy allows them `approve`, and everybody has as long again. */
+  /** The roles of `escalateTo` may decide too, where the policy allows them `approve`. The time limit starts again. */
   | { onTimeout: 'escalate'; escalateTo: string | readonly string[] };
 
 interface BeforeIngest<Parameters> {
@@ -34,7 +34,7 @@ interface BeforeIngest<Parameters> {
 }
 
 interface BeforePublish<Parameters> {
-  /** Once all rows are there, and before anybody sees one of them. */
+  /** Once all rows are transformed, before any is visible in the sink. */
   before: 'publish';
   /** Whether a run has to wait; pure. Default: each does. Whatever is not `false` waits, and so does every run of an agent. */
   when?: (summary: PublishSummary<Parameters>) => boolean;

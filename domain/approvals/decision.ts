@@ -13,7 +13,7 @@ export const decisionType = 'decision+jwt';
 
 /**
  * Claims of a decision: what a person decided about exactly what they were shown. Minted by the API from the verified token of the
- * approver; good for one approval, whose deadline is its `exp`. Not a bearer credential.
+ * approver; valid for one approval, until the deadline of it (`exp`). Not a bearer credential.
  */
 export const DecisionClaims = z.strictObject({
   /** Of the approver. `jti` is also the id of the update that carries it. */

@@ -86,7 +86,7 @@ function schemaOf(form: z.ZodType): Record<string, unknown> {
   try {
     return z.toJSONSchema(form, { io: 'input' }) as Record<string, unknown>;
   } catch (error) {
-    return fail('form', `cannot be shown to whoever fills it in: ${(error as Error).message}`);
+    return fail('form', `has no JSON Schema to show to the approver: ${(error as Error).message}`);
   }
 }
 

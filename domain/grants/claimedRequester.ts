@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { type Principal, principalKinds } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
 
-/** PostgreSQL keeps no text with a zero byte, so a claim that has one could not even be refused on record. */
+/** PostgreSQL stores no text with a zero byte, so the audit could not record such a claim. */
 export const claimText = z.string().regex(/^[^\0]+$/);
 export const claimedKind = z.enum(principalKinds);
 
-/** What whatever the API signs begins with; times are seconds since 1970. `sub` is the `prn_…` of whose statement or right it is. */
+/** Claims of everything that the API signs. Times are seconds since 1970; `sub` is the `prn_…` of the principal. */
 export const issuedClaims = {
   iss: claimText,
   aud: z.literal('waybill'),
@@ -36,7 +36,7 @@ export const claimedRequester = z.strictObject({
 type ClaimedRequester = z.infer<typeof claimedRequester>;
 
 /**
- * Claims of a caller whose token was verified. `roles` are those that can decide anything (what the policy declares, what an approval asks
+ * Claims of a caller with a verified token. `roles` are those that can decide anything (what the policy declares, what an approval asks
  * for): a token may list hundreds of others, and each header of a workflow would carry them.
  */
 export function claimsOf(
@@ -54,7 +54,7 @@ export function claimsOf(
   };
 }
 
-/** Whom verified claims are about. */
+/** The principal of verified claims. */
 export function claimedPrincipal(
   { sub, req }: { sub: string; req: ClaimedRequester },
   tenant: string,

@@ -57,7 +57,7 @@ export function actionsOf(step: string, granted: readonly string[]): readonly Ac
   return actions.filter((action) => needed.includes(action));
 }
 
-/** All that somebody must be allowed who begins a run of the pipeline, so that it does not begin only to wait. */
+/** All actions that a requester needs for a run of the pipeline, so that the run is not suspended at once. */
 export function actionsOfRun(manifest: Pick<Manifest, 'source' | 'approval'>): readonly Action[] {
   return ['trigger', ...actionsOf('resume', grantedSteps(manifest))];
 }
@@ -78,13 +78,13 @@ const binding = {
 };
 
 const claims = {
-  /** Of the principal on whose behalf the workflow acts. */
+  /** `sub` is the principal that the workflow acts for. */
   ...issuedClaims,
   /** Of the request that was accepted. */
   txn: claimedTrace,
   scope: z.string().regex(/^[^\0]*$/),
   req: claimedRequester,
-  /** Who acts for the requester (RFC 8693). */
+  /** The actor for the requester (RFC 8693). */
   act: z.strictObject({ id: claimText, iss: claimText, sub: claimText, kind: claimedKind }).optional(),
 };
 
@@ -120,7 +120,7 @@ export const GrantClaims = z.strictObject({
     sourceDigest: claimText,
     /** Of the parameters as canonical JSON. */
     parametersDigest: claimText,
-    /** Of where events go and the links that they carry; absent: nobody is called back. */
+    /** Of where events go and the links that they carry; absent: no callback. */
     callbackDigest: claimText.optional(),
     steps: z.array(z.enum(steps)),
     policyDigest: claimText,
@@ -149,13 +149,13 @@ export function actorOf({
   };
 }
 
-/** The principal for whom a policy decides while the workflow runs: as the verified claims had them at acceptance. */
+/** The principal that policies decide about while the workflow runs: as the token had it at acceptance. */
 export function principalOf({ act, ...claims }: WorkflowGrantClaims | GrantClaims): Principal {
   const actor = act && { id: act.id, issuer: act.iss, subject: act.sub, kind: act.kind };
   return { ...claimedPrincipal(claims, claims.tctx.tenant), ...(actor && { actor }) };
 }
 
-/** All of a grant that somebody may have revoked. */
+/** The parts of a grant that can be revoked. */
 export function credentialOf({ claims, key }: VerifiedGrant<WorkflowGrantClaims | GrantClaims>): Credential {
   const { sub, act, tctx, jti, req } = claims;
   return {

@@ -2,9 +2,9 @@ import { canonicalJson } from '../canonicalJson.ts';
 import { sha256 } from '../sha256.ts';
 
 /**
- * Whether what carries a grant is what the grant was signed for. A header is plaintext in Temporal’s history, so
- * somebody may copy it into a start or a message of their own; the workflow that receives it is the only one who knows
- * its own arguments, its parent and the message, so it looks, and has its activities refuse what it finds (`GrantMismatch`).
+ * Whether a start or message is the one that its grant was signed for. A header is plaintext in Temporal’s history, so an attacker can
+ * copy it into another start or message. Only the workflow that receives it knows its own arguments, parent and message, so the
+ * workflow checks, and its activities reject a mismatch (`GrantMismatch`).
  *
  * Nothing is verified here: claims are read as the text has them. That is safe because a finding only ever takes away,
  * and because an activity verifies the signature of this very text before it believes any of it. Free of imports
@@ -15,7 +15,7 @@ export type BindingFault =
   | 'start'
   /** The workflow was not given the arguments that were signed. */
   | 'arguments'
-  /** The id is that of a child, but whoever started it was not of the workflow that was granted. */
+  /** The id is that of a child, but its parent does not belong to the granted workflow. */
   | 'parent'
   /** The message is not the one that was signed, or none was. */
   | 'message'

@@ -10,8 +10,8 @@ export const grantHeader = 'waybill-grant';
 export const faultHeader = 'waybill-fault';
 
 /**
- * On an execution that an earlier one continued as: the id of the first of them, which nobody who starts a workflow can
- * know beforehand. So nobody can claim that arguments of their own are those of a continuation.
+ * On an execution that continues an earlier one: the id of the first execution. A client that starts a workflow cannot know it
+ * beforehand, and so cannot present arguments of its own as those of a continuation.
  */
 export const continuedHeader = 'waybill-continued';
 
@@ -25,5 +25,5 @@ export const resetHeader = 'waybill-reset';
 export const replaceGrantUpdate = 'waybill-replace-grant';
 export const replaceGrantActivity = 'replaceGrant';
 
-/** The activity that tells a workflow whom a grant verifiably names; every worker with the plugin has it. */
+/** The activity that returns the verified principal of a grant to its workflow. Every worker with the plugin has it. */
 export const callerActivity = 'waybill-caller';

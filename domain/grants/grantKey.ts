@@ -5,7 +5,7 @@ export interface GrantKey {
   /** The public Ed25519 key (RFC 8037), base64url. */
   x: string;
   createdAtS: number;
-  /** It is published before it signs, so that whoever verifies has heard of it. */
+  /** A key is published before it signs, so that each verifier knows it in time. */
   signsFromS: number;
   /** What it signed before this stays genuine; nothing that says it was signed later does. */
   retiredAtS: number | null;

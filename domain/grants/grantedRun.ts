@@ -6,7 +6,7 @@ import { describeSource } from '../sources/sourceDescription.ts';
 import { type GrantClaims, principalOf } from './grant.ts';
 
 /**
- * In what the record of a run differs from its grant: on whose it is or what it runs. A difference means that one of the
+ * Where the record of a run differs from its grant: its principal, or what it runs. A difference means that one of the
  * two was tampered with. `digest` makes lower-case hex SHA-256 of a text.
  */
 export function differenceFrom(

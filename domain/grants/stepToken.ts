@@ -12,10 +12,10 @@ export const tokenKinds = {
 /** A step token lives no longer than this, and never longer than its grant. */
 const lifetimeMaxS = 300;
 
-/** What somebody outside, whom a step calls as the person of its run, may rely on. Times are seconds since 1970. */
+/** Claims for another system that a step calls as the principal of its run. Times are seconds since 1970. */
 export interface StepTokenClaims {
   iss: string;
-  /** Origin of whom the step calls; nobody else may take it for genuine. */
+  /** The origin that the step calls. Any other server must reject the token. */
   aud: string;
   iat: number;
   exp: number;

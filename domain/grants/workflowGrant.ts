@@ -3,9 +3,9 @@ import type { WorkflowGrantClaims } from './grant.ts';
 import { digestOfArguments } from './grantBinding.ts';
 import { callerActivity } from './grantHeader.ts';
 
-/** What one workflow may do in somebody’s name, without pipelines. Whatever is not named is not granted. */
+/** What one workflow may do for a principal, without pipelines. What is not named is not granted. */
 export interface GrantTerms {
-  /** On whose behalf: verified, such as by `createAuthenticator`. */
+  /** The verified principal that it acts for, such as from `createAuthenticator`. */
   principal: Principal;
   workflowType: string;
   /** Names no other workflow. Its children are called `<workflowId>/…`. */
@@ -17,7 +17,7 @@ export interface GrantTerms {
   /** Types of the workflows that may run under the same grant as its children. Default: none. */
   children?: readonly string[];
   /**
-   * The arguments with which it may be started, as JSON has them. Without them whoever can copy the header from
+   * The arguments with which it may be started, as JSON has them. Without them, a client that can copy the header from
    * Temporal’s history and start workflows, can start this one with arguments of their own once it has ended.
    */
   args?: readonly unknown[];

@@ -60,7 +60,7 @@ export type Resource =
   | { kind: 'tenant'; tenant: string }
   | PipelineResource
   | RunResource
-  /** This Waybill as a whole: its keys and its policy. `tenant` is the one whose operators run it. */
+  /** This Waybill as a whole: its keys and its policy. `tenant` is the one that operates it. */
   | { kind: 'instance'; tenant: string };
 
 export interface PipelineResource {

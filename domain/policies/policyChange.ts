@@ -10,15 +10,15 @@ import {
   type Resource,
 } from './policy.ts';
 
-/** Somebody who may do something that they could not before (`gains`), or no longer (`loses`). */
+/** A permission that a role gains or loses. */
 export interface PolicyChange {
   change: 'gains' | 'loses';
-  /** `null`: whoever has no role that counts. */
+  /** `null`: a principal without a declared role. */
   role: string | null;
   as: ActsAs;
-  /** Only whoever is called that, as a policy names them; `null`: anybody. */
+  /** Only the principal with this name in a policy; `null`: any principal. */
   named: string | null;
-  /** Whether somebody of another tenant does. */
+  /** Whether the principal belongs to another tenant. */
   acrossTenants: boolean;
   action: Action;
   on: On;
@@ -35,17 +35,16 @@ type ActsAs = (typeof actsAs)[number];
 export interface Names {
   /** Whether a policy speaks of that very pipeline. Pipelines that are alike otherwise are asked about once. */
   ofPipeline(id: string): boolean;
-  /** Whom policies name. */
+  /** The principals that policies name. */
   identities: readonly Identity[];
 }
 
 type Identity = Partial<Pick<Principal, 'id' | 'issuer' | 'subject'>>;
 
 /**
- * What changes for whom: every role of either policy, by itself, and none; as a person, a service, an agent, and a person
- * for whom an agent acts; anybody, and everyone whom a policy names; each action on each of the pipelines, on its runs, on
- * the tenant and on the instance; within the tenant and from another. Whoever has several roles may see more change than
- * that, where a policy forbids by role.
+ * All changes between two policies. Asks for each role of either, by itself, and for none; as a person, a service, an agent, and a
+ * person through an agent; for any principal and for each that a policy names; each action on each pipeline, its runs, the tenant and the
+ * instance; from the own tenant and from another. A principal with several roles may see more changes, where a policy forbids by role.
  */
 export function changesBetween(
   before: Policy | undefined,
@@ -59,12 +58,12 @@ export function changesBetween(
     const [was, is] = [before, after].map((policy) => policy?.decide(question).allowed ?? false);
     return was === is ? undefined : is ? 'gains' : 'loses';
   };
-  return whoOf(roles, names.identities).flatMap(({ principal, anybody, ...who }) =>
+  return whoOf(roles, names.identities).flatMap(({ principal, unnamed, ...who }) =>
     resources.flatMap(({ on, of, resource }) =>
       actionsOn(resource).flatMap((action): PolicyChange[] => {
         const change = changeFor({ principal, action, resource });
-        // What anybody gains or loses needs not be said again of those who are named.
-        if (!change || (anybody && changeFor({ principal: anybody, action, resource }) === change)) return [];
+        // What every principal gains or loses is not repeated for the named ones.
+        if (!change || (unnamed && changeFor({ principal: unnamed, action, resource }) === change)) return [];
         return of.map((pipeline) => ({ change, ...who, action, on, pipeline }));
       }),
     ),
@@ -74,23 +73,23 @@ export function changesBetween(
 type Who = Pick<PolicyChange, 'role' | 'as' | 'named' | 'acrossTenants'> & {
   principal: Principal;
   /** The same without a name, where this one has one. */
-  anybody: Principal | undefined;
+  unnamed: Principal | undefined;
 };
 
 function whoOf(roles: readonly string[], identities: readonly Identity[]): Who[] {
   return [...roles, null].flatMap((role) => [
     ...actsAs.flatMap((as) => {
-      const anybody = principalOf(role, as, {}, 'own');
+      const unnamed = principalOf(role, as, {}, 'own');
       const of = { role, as, acrossTenants: false };
       return [
-        { ...of, named: null, principal: anybody, anybody: undefined },
+        { ...of, named: null, principal: unnamed, unnamed: undefined },
         ...identities.map((identity) => ({
           ...of,
           named: Object.entries(identity)
             .map(([attribute, value]) => `${attribute} ${value}`)
             .join(', '),
           principal: principalOf(role, as, identity, 'own'),
-          anybody,
+          unnamed,
         })),
       ];
     }),
@@ -100,16 +99,16 @@ function whoOf(roles: readonly string[], identities: readonly Identity[]): Who[]
       named: null,
       acrossTenants: true,
       principal: principalOf(role, 'person', {}, 'another'),
-      anybody: undefined,
+      unnamed: undefined,
     },
   ]);
 }
 
-const principalId = 'prn_somebody';
+const principalId = 'prn_any';
 
-/** Of whom an agent acts for, the agent has the name too: a policy may mean either. */
+/** The agent has the same name as the person that it acts for: a policy may mean either. */
 function principalOf(role: string | null, as: ActsAs, identity: Identity, tenant: string): Principal {
-  const who = { id: principalId, issuer: 'https://issuer.example', subject: 'somebody', ...identity };
+  const who = { id: principalId, issuer: 'https://issuer.example', subject: 'any-subject', ...identity };
   return {
     ...who,
     kind: as === 'person through an agent' ? 'person' : as,
@@ -142,7 +141,7 @@ function resourcesOf(
       const of = group.map(({ id }) => id);
       return [
         { on: 'pipeline', of, resource },
-        { on: 'run', of, resource: { ...run, requestedBy: 'prn_somebody-else' } },
+        { on: 'run', of, resource: { ...run, requestedBy: 'prn_another' } },
         { on: 'own run', of, resource: { ...run, requestedBy: principalId } },
       ];
     }),

@@ -18,12 +18,12 @@ const asIf = {
   gated: z.boolean().optional(),
 };
 
-/** Somebody, anybody, who does something: what cases and explanations ask the policy about. */
+/** A principal, an action and a resource that a case or an explanation asks the policy about. */
 export const Hypothesis = z.strictObject({
   principal: z.strictObject({
     roles: z.array(name).max(100).default([]),
     kind: kind.default('person'),
-    subject: name.default('somebody'),
+    subject: name.default('any-subject'),
     issuer: name.default('https://issuer.example'),
     actor: z
       .strictObject({ kind, subject: name.default('an actor') })
@@ -36,7 +36,7 @@ export const Hypothesis = z.strictObject({
     z.strictObject({ kind: z.literal('pipeline'), id: name, ...asIf }),
     z
       .strictObject({ kind: z.literal('run'), pipeline: name, own: z.boolean().default(false), ...asIf })
-      .describe('A run of that pipeline, asked for by the principal or by somebody else.'),
+      .describe('A run of that pipeline, requested by the principal (`own`) or by another one.'),
     z.strictObject({ kind: z.literal('instance') }),
   ]),
 });
@@ -58,7 +58,7 @@ export function questionOf(
   return found && { principal: principalOf(principal, tenants.principal), action, resource: found };
 }
 
-/** Not an id that anybody has. */
+/** No principal has this id. */
 const principalId = 'prn_hypothesis';
 
 function principalOf({ actor, ...who }: Hypothesis['principal'], tenant: string): Principal {
@@ -81,6 +81,6 @@ function resourceOf(
     ...(gated !== undefined && { gated }),
   };
   if (resource.kind === 'pipeline') return pipeline;
-  const requestedBy = resource.own ? principalId : 'prn_somebody-else';
+  const requestedBy = resource.own ? principalId : 'prn_another';
   return { kind: 'run', id: resource.pipeline, tenant, requestedBy, pipeline };
 }

@@ -2,7 +2,7 @@ import type { ApprovalManifest } from '../approvals/gate.ts';
 import { type DefinitionFacts, type Policy, rolesThatMay } from './policy.ts';
 import { Hypothesis, questionOf } from './policyQuery.ts';
 
-/** A role that a pipeline asks to decide and that the policy does not let: whoever has no other is refused (`Forbidden`). */
+/** A role that may decide by its pipeline, but not by the policy: its approvers are rejected (`Forbidden`). */
 export interface RoleWithoutPermit {
   pipeline: string;
   role: string;

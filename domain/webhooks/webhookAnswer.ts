@@ -4,7 +4,7 @@ export type WebhookAnswer =
   | { outcome: 'unreachable'; why: string };
 
 /**
- * Standard Webhooks, “Delivery success and failure”: 2xx is success; 410 means that nobody there wants this, ever; all else,
+ * Standard Webhooks, “Delivery success and failure”: 2xx is success; 410 means that the receiver never wants this; all else,
  * redirects included, is tried again.
  */
 export function judge(answer: WebhookAnswer): 'delivered' | 'gone' | 'again' {

@@ -32,7 +32,7 @@ export interface DeliveryRef {
 
 export const deliveryWorkflow = 'deliverWebhook';
 
-/** One workflow for each round, whose id says all that it is told. */
+/** One workflow for each round. Its id is all that it is given. */
 export function deliveryWorkflowId({ id, round }: DeliveryRef): string {
   return `deliver-${id}-${round}`;
 }

@@ -30,7 +30,7 @@ export const RunEventData = z.object({
   links,
 });
 
-/** What a receiver learns of an approval: enough to go and look. To decide, whoever follows the link signs in. */
+/** What a receiver learns of an approval: enough to go and look. To decide, the approver follows the link and signs in. */
 export const ApprovalEventData = z.object({
   approval: z.string(),
   run: z.string(),
@@ -72,7 +72,7 @@ export const webhookEvents = {
 export type WebhookType = keyof typeof webhookEvents;
 export const webhookTypes = Object.keys(webhookEvents) as WebhookType[];
 
-/** A fact that somebody wants to be told. */
+/** An event for a receiver. */
 export interface WebhookEvent {
   /** The same however often it is sent, so that a receiver can tell a repetition. */
   id: string;
@@ -89,7 +89,7 @@ export function webhookBody({ type, timestamp, data }: WebhookEvent): string {
 
 /**
  * What is signed (Standard Webhooks 1.0, “Signature scheme”). `sentAtS` is the time of the attempt, seconds since 1970, so that
- * a receiver need not take an event that somebody kept for more than five minutes.
+ * a receiver may reject an event that is older than five minutes.
  */
 export function signedContent(id: string, sentAtS: number, body: string): string {
   return `${id}.${sentAtS}.${body}`;

@@ -3200,7 +3200,7 @@ export interface operations {
                          * @enum {string}
                          */
                         kind?: "person" | "service" | "agent";
-                        /** @default somebody */
+                        /** @default any-subject */
                         subject?: string;
                         /** @default https://issuer.example */
                         issuer?: string;
