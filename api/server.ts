@@ -48,6 +48,8 @@ declare module 'fastify' {
 const headersWithinMs = 15_000;
 /** The longest that an upload may take; one that stalls is ended much earlier. */
 const requestWithinMs = 12 * 3_600_000;
+/** How often a server that stops closes the connections that have become idle. */
+const sweepMs = 100;
 
 /** The HTTP server over its ports; it does not listen yet. `close` ends event streams and waits for requests. */
 export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise<FastifyInstance> {
@@ -76,7 +78,21 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
   app.addHook('onSend', async (_, reply) => {
     if (stopping.signal.aborted) reply.header('connection', 'close');
   });
-  app.addHook('preClose', async () => stopping.abort());
+  const unused = new Set<Socket>();
+  app.server.on('connection', (socket: Socket) => {
+    unused.add(socket);
+    socket.once('close', () => unused.delete(socket));
+  });
+  app.server.on('request', ({ socket }) => unused.delete(socket));
+  app.addHook('preClose', async () => {
+    stopping.abort();
+    // Node closes neither connections that become idle later nor those without a request: they would stay open for a minute.
+    const sweeping = setInterval(() => {
+      app.server.closeIdleConnections();
+      for (const socket of unused) socket.destroy();
+    }, sweepMs);
+    app.server.once('close', () => clearInterval(sweeping));
+  });
   await documented(app, options);
 
   await app.register(async (guarded) => {
