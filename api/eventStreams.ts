@@ -2,8 +2,8 @@ import { WaybillError } from '../domain/errors.ts';
 import type { Principal } from '../domain/principal.ts';
 
 const streamsMax = 1_000;
-const perTenantMax = 250;
-const perPrincipalMax = 50;
+const perTenantMax = 600;
+const perPrincipalMax = 300;
 
 /** Bounds the event streams that are open at the same time: of one principal, of one tenant, and of all. */
 export class EventStreams {

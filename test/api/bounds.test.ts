@@ -172,7 +172,7 @@ describe('the bounds of the API', () => {
     const { id } = (await (await api.call(runsOf('few'), json({ records: [{ id: 'a' }] }))).json()) as Run;
     const path = `/v1/runs/${id}/events`;
     token = await api.issuer.token();
-    const socket = await send(...Array.from({ length: 300 }, () => requestOf('GET', path)));
+    const socket = await send(...Array.from({ length: 400 }, () => requestOf('GET', path)));
     // Of a client that reads nothing the API learns by its next heartbeat only.
     socket.resume();
     const open = async (as: string) => {

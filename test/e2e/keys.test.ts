@@ -333,9 +333,9 @@ describe('keys and tokens of the embedded stack', () => {
       await accepted(long);
       loading = false;
       await load;
-      const runs = await Promise.all(
-        [...started.map(({ id }) => id), longId].map((id) => ended({ id } as Run)),
-      );
+      const runs: Awaited<ReturnType<typeof ended>>[] = [];
+      // One after the other: a principal may have so many event streams open at the same time.
+      for (const id of [...started.map(({ id }) => id), longId]) runs.push(await ended({ id } as Run));
       assert.deepEqual(
         runs.filter(({ state }) => state !== 'completed'),
         [],

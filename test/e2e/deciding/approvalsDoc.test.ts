@@ -95,7 +95,7 @@ describe('docs/approvals.md', () => {
 
   it('compiles', () => {
     const { config } = ts.readConfigFile(join(repository, 'tsconfig.json'), ts.sys.readFile);
-    const { options } = ts.parseJsonConfigFileContent(config, ts.sys, project);
+    const { options } = ts.parseJsonConfigFileContent(config, ts.sys, repository);
     const program = ts.createProgram([module], options);
     const wrong = program.getSemanticDiagnostics(program.getSourceFile(module));
     assert.deepEqual(
