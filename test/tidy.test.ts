@@ -72,7 +72,8 @@ const layers: Record<string, Layer> = {
     packages: 'any',
   },
   sdk: { may: ['sdk', 'engine', 'connectors', 'domain'], packages: 'any', untilMoved: ['adapters'] },
-  cli: { may: ['cli', 'sdk', 'domain'], packages: 'any', untilMoved: ['adapters', 'engine'] },
+  // The media type of an upload comes from the registry of connectors.
+  cli: { may: ['cli', 'sdk', 'connectors', 'domain'], packages: 'any', untilMoved: ['adapters', 'engine'] },
   dev: { may: everything.filter((folder) => folder !== 'test' && folder !== 'bench'), packages: 'any' },
   examples: { may: ['examples'], packages: ['waybill', '@temporalio', 'zod', 'node:', 'vega-datasets'] },
   bench: { may: everything, packages: 'any' },

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { connectors } from '../../connectors/index.ts';
 import type { PipelineDetail, Run, WaybillClient } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
@@ -81,18 +82,18 @@ async function requestedData(
   throw new CliError(`${id} reads ${instead}: use --source instead of --file.`, 'usage');
 }
 
-const mediaTypes: Record<string, string> = { csv: 'text/csv', ndjson: 'application/x-ndjson' };
-
 /** As the pipeline declares it, whatever the file is called. */
 function mediaTypeOf({ id, source }: PipelineDetail): string {
-  const type = mediaTypes[formatOf(source)];
-  if (type) return type;
-  throw new CliError(`${id} reads ${formatOf(source)}, which this version of the CLI cannot send.`);
+  const name = formatOf(source);
+  const format = connectors.formats.find((one) => one.name === name);
+  if (format) return format.mediaType;
+  throw new CliError(`${id} reads ${name}, which this version of the CLI cannot send.`);
 }
 
 function formatOf({ kind, format }: PipelineDetail['source']): string {
-  if (kind === 'inline') return 'ndjson';
-  return String((format as { name?: unknown } | undefined)?.name);
+  const fixed = connectors.sources.find((one) => one.kind === kind)?.format;
+  const manifest = fixed === undefined || fixed === 'chosen' ? format : fixed;
+  return String((manifest as { name?: unknown } | undefined)?.name);
 }
 
 function acceptedLines({ id, links }: Run, options: GlobalOptions): string[] {

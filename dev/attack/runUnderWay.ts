@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { ndjsonFormat } from '../../connectors/formats/ndjson/index.ts';
 import type { Run, WaybillClient } from '../../sdk/client.ts';
 import { packageFile } from '../stack/nodeService.ts';
 import type { Attack } from './attack.ts';
@@ -24,7 +25,7 @@ export async function openRun(alice: WaybillClient): Promise<OpenRun> {
     await finished;
   }
   const since = new Date().toISOString();
-  const answer = alice.upload('orders', orders(), { mediaType: 'application/x-ndjson' });
+  const answer = alice.upload('orders', orders(), { mediaType: ndjsonFormat.mediaType });
   const run = await Promise.race([begun(alice, since), answer]);
   return {
     id: run.id,

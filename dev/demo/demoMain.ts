@@ -12,6 +12,8 @@ import { zonedTime } from '../../cli/output/scheduleText.ts';
 import { table } from '../../cli/output/table.ts';
 import { plain, tell } from '../../cli/output/terminal.ts';
 import { dataOf, upload } from '../../cli/upload.ts';
+import { connectors } from '../../connectors/index.ts';
+import type { FormatManifest } from '../../domain/pipelines/manifest.ts';
 import type { Run, WaybillClient } from '../../sdk/client.ts';
 import { startByHand } from '../attack/attackStack.ts';
 import { attemptLines } from '../attack/attemptText.ts';
@@ -106,8 +108,7 @@ async function send(client: WaybillClient, pipeline: string, file: string): Prom
       'The stack that is up serves another project. Stop it, or set WAYBILL_HOME to an empty folder.',
     );
   });
-  const { name } = source.format as { name: string };
-  const mediaType = name === 'csv' ? 'text/csv' : 'application/x-ndjson';
+  const { mediaType } = connectors.format(source.format as FormatManifest).kind;
   return upload(client, pipeline, await dataOf(file), { mediaType }, '  ');
 }
 

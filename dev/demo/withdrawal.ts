@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { count } from '../../cli/output/quantities.ts';
+import { ndjsonFormat } from '../../connectors/formats/ndjson/index.ts';
 import type { Run, WaybillClient } from '../../sdk/client.ts';
 import { nodeFlags, packageFile } from '../stack/nodeService.ts';
 import { followUntil, refusalOf } from './followUntil.ts';
@@ -27,7 +28,7 @@ export async function withdrawRight(
   say: (line: string) => void,
 ): Promise<Withdrawal> {
   const { id, requestedBy } = await requester.upload('orders', generatedOrders(), {
-    mediaType: 'application/x-ndjson',
+    mediaType: ndjsonFormat.mediaType,
   });
   say(`${id} is accepted: ${count(orders)} orders.`);
   const revocation = await operator.revoke('principal', requestedBy.id, { reason: 'waybill demo' });
