@@ -51,7 +51,7 @@ export interface SourceSettings {
   lookup?: unknown;
 }
 
-/** Reads sources of one kind. `test/connectors/sourceConformance.ts` says what every implementation must do. */
+/** Reads sources of one kind. `test/conformance/sources.ts` says what every implementation must do. */
 export interface SourceReader {
   /** Throws `SourceRefused` where it is plain that no worker would read the source, and nothing else. */
   check(source: AcceptedSource, settings: SourceSettings): Promise<void>;
