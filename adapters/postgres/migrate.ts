@@ -7,6 +7,7 @@ import * as baseline from './migrations/0001_baseline.ts';
 import * as acceptanceOrder from './migrations/0002_acceptance_order.ts';
 import * as narrowRoles from './migrations/0003_narrow_roles.ts';
 import * as failedAttempts from './migrations/0004_failed_attempts.ts';
+import * as projectName from './migrations/0005_project_name.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -14,6 +15,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0002_acceptance_order': acceptanceOrder,
   '0003_narrow_roles': narrowRoles,
   '0004_failed_attempts': failedAttempts,
+  '0005_project_name': projectName,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

@@ -7,12 +7,14 @@ import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError, exitCode } from '../context.ts';
 import { embeddedDatabase, namedDatabase } from '../database.ts';
 import { applySchedules, planSchedules } from '../declaredSchedules.ts';
+import { otherProject, otherProjectLine, replacedText } from '../otherProject.ts';
 import { powerlessLines, strayLines } from '../output/policyText.ts';
 import { appliedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { printResult } from '../output/terminal.ts';
 
 interface ApplyOptions extends GlobalOptions {
   database?: string;
+  replace?: boolean;
 }
 
 /** `waybill apply [folder] [--database URL]`: the database as this version and this project want it. */
@@ -27,15 +29,17 @@ export const addApply: AddCommand = (program, context) => {
       '--database <url>',
       'as the role that owns the tables; default WAYBILL_DATABASE_URL, else the embedded stack',
     )
+    .option('--replace', 'apply although the database holds another project')
     .action((folder: string, _, command: Command) => apply(folder, command.optsWithGlobals(), context));
 };
 
 async function apply(folder: string, options: ApplyOptions, context: CliContext): Promise<void> {
-  const { database, json } = options;
+  const { database, json, replace } = options;
   const address = namedDatabase(database, context) ?? embeddedDatabase(context);
   const { loadProject } = await import('../../engine/project/loadProject.ts');
   const { migrate } = await import('../../adapters/postgres/migrate.ts');
   const { applyPolicySet } = await import('../../adapters/postgres/rights/policySets.ts');
+  const { projectName } = await import('../../engine/project/projectName.ts');
   const { applySinks } = await import('../../adapters/postgres/applySinks.ts');
   const { strayNames } = await import('../../adapters/policy/names.ts');
   const { createPolicyEngine } = await import('../../adapters/policy/engine.ts');
@@ -45,11 +49,19 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
   const project = await loadProject(resolve(folder));
   const manifests = project.list().map(({ manifest }) => manifest);
   const policies = await readPolicies(resolve(folder));
+  const name = await projectName(folder);
   await reach(address);
+  const other = await otherProject(address, name);
+  if (other && !replace) {
+    const { plan } = await planSchedules(project, options, context);
+    throw new CliError(
+      `${replacedText(other, policies, plan)} ${otherProjectLine(other.name, name)}`.trimStart(),
+    );
+  }
   const migrations = await migrate(address);
   await applySinks(address, manifests);
   const tables = manifests.map(({ sink }) => sink.table);
-  const policy = await applyPolicySet(address, policies);
+  const policy = await applyPolicySet(address, policies, { name, replaces: true });
   const stray = strayNames(
     policies,
     manifests.map(({ id }) => id),

@@ -9,6 +9,7 @@ import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, exitCode } from '../context.ts';
 import { embeddedDatabase, namedDatabase } from '../database.ts';
 import { planSchedules } from '../declaredSchedules.ts';
+import { otherProject, otherProjectLine } from '../otherProject.ts';
 import { changeLines, powerlessLines, strayLines } from '../output/policyText.ts';
 import { plannedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { printResult } from '../output/terminal.ts';
@@ -36,6 +37,7 @@ export const addPlan: AddCommand = (program, context) => {
       const plan = await planned(resolve(folder), project, options, context);
       const schedules = await planSchedules(project, options, context);
       printResult(options.json, { ...plan, schedules: schedulesJson(schedules.plan) }, () => [
+        ...(plan.otherProject ? [plan.otherProject] : []),
         ...planLines(plan),
         ...plannedLines(schedules.declared, schedules.plan, options),
       ]);
@@ -44,6 +46,8 @@ export const addPlan: AddCommand = (program, context) => {
 };
 
 interface Plan {
+  /** Why `apply` asks for `--replace`; `null` where it does not. */
+  otherProject: string | null;
   /** Digests; `before` is `null` where no policy is live. */
   before: string | null;
   after: string;
@@ -62,6 +66,7 @@ async function planned(
   context: CliContext,
 ): Promise<Plan> {
   const { createPolicyEngine } = await import('../../adapters/policy/engine.ts');
+  const { projectName } = await import('../../engine/project/projectName.ts');
   const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
   const { policyDifference } = await import('../../domain/policies/policy.ts');
   const { namesIn, strayNames } = await import('../../adapters/policy/names.ts');
@@ -70,8 +75,11 @@ async function planned(
   const ours = await readPolicies(folder);
   const definitions = project.list().map(({ manifest }) => manifest);
   const live = await liveSet(database, context);
+  const name = await projectName(folder);
+  const other = await otherProject(namedDatabase(database, context) ?? embeddedDatabase(context), name);
   const [before, after] = [live && createPolicyEngine(live), createPolicyEngine(ours)];
   return {
+    otherProject: other ? otherProjectLine(other.name, name) : null,
     before: before?.digest ?? null,
     after: after.digest,
     policies: policyDifference(live, ours),

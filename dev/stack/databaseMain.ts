@@ -6,6 +6,7 @@ import { applyPolicySet } from '../../adapters/postgres/rights/policySets.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { readSettings } from '../../domain/settings.ts';
 import { loadProject } from '../../engine/project/loadProject.ts';
+import { projectName } from '../../engine/project/projectName.ts';
 import { type DatabaseRole, databaseUrl, ensurePasswords } from './passwords.ts';
 import { ensureDatabase, ensureRoles } from './postgresRoles.ts';
 import { projectFailedExit } from './prepareDatabase.ts';
@@ -43,7 +44,9 @@ try {
     migrator,
     project.list().map(({ manifest }) => manifest),
   );
-  await applyPolicySet(migrator, policies);
+  // Only `waybill apply` moves the database to another project, because only it ends declared schedules.
+  const name = await projectName(settings.WAYBILL_PROJECT);
+  await applyPolicySet(migrator, policies, { name, replaces: false });
   console.log(JSON.stringify(files));
 } catch (error) {
   console.error(error instanceof WaybillError && error.detail ? error.detail : (error as Error).message);

@@ -368,6 +368,7 @@ describe('waybill schedules', () => {
       await writeFile(join(folder, 'kept.ts'), text);
       const elsewhere = join(folder, 'ahead');
       await cp(project, elsewhere, { recursive: true });
+      await writeFile(join(elsewhere, 'package.json'), '{ "name": "acme", "type": "module" }');
       await writeFile(join(elsewhere, 'pipelines/countries.ts'), text.replace('{2}', '{2,3}'));
       const ahead = await json<Planned>(6, 'apply', elsewhere, '--as', 'alice');
       assert.deepEqual(ahead.schedules!.changes, [
@@ -380,6 +381,38 @@ describe('waybill schedules', () => {
       });
       assert.deepEqual(changesOf(await apply('alice')), ['renew countries']);
       assert.deepEqual((await plan('alice')).schedules, { changes: [], waiting: [] });
+    });
+
+    it('stay when another project is applied, unless it replaces the one that the database holds', async () => {
+      const other = join(folder, 'other');
+      await cp(project, other, { recursive: true });
+      await rm(join(other, 'policies/stewards.cedar'));
+      const text = await readFile(file(), 'utf8');
+      await writeFile(
+        join(other, 'pipelines/countries.ts'),
+        text.replace('  schedule: {', '  // schedule: {'),
+      );
+      const line =
+        'The database holds project acme. This is project other. Run apply with --replace to replace it.';
+      const [before, { revision }] = [await plan('alice'), await standing()];
+      const planned = await json<{ otherProject: string }>(0, 'plan', other, '--as', 'alice');
+      assert.equal(planned.otherProject, line);
+      const refused = await waybill('apply', other, '--as', 'alice');
+      assert.equal(refused.code, 1);
+      assert.equal(
+        refused.stderr,
+        `Schedules that would end: countries. Policies that would be removed: stewards/stewards-schedule. ${line}\n`,
+      );
+      assert.equal((await waybill('apply', other)).code, 1);
+      assert.deepEqual(await plan('alice'), before);
+      assert.equal((await standing()).revision, revision);
+
+      const replaced = await json<Planned>(0, 'apply', other, '--replace', '--as', 'alice');
+      assert.deepEqual(changesOf(replaced), ['delete countries']);
+      assert.deepEqual(changesOf(await json(0, 'apply', other, '--as', 'alice')), []);
+      assert.equal((await waybill('apply', project, '--as', 'alice')).code, 1);
+      const back = await json<Planned>(0, 'apply', project, '--replace', '--as', 'alice');
+      assert.deepEqual(changesOf(back), ['create countries']);
     });
 
     it('end with their declaration, if whoever applies that may', async () => {

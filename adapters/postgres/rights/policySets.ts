@@ -17,11 +17,13 @@ export interface AppliedSet extends PolicySet {
 /**
  * Puts a set in force, as the migrator, says so in the audit, and wakes the runs that the set before has suspended: one
  * transaction. A set that is in force already changes nothing. Whether it validates is for the caller to know. Resolves with
- * the digest of the set before too, if there was one.
+ * the digest of the set before too, if there was one. The set is recorded as of `project` if that `replaces`, or is the
+ * first; otherwise the project that the database holds stays.
  */
 export async function applyPolicySet(
   migrator: DatabaseAddress,
   set: PolicySet,
+  project?: { name: string; replaces: boolean },
 ): Promise<{ digest: string; before: string | null }> {
   const digest = policyDigest(set);
   const pool = connectPool(migrator, { connectionsMax: 1, name: 'waybill-apply' });
@@ -30,12 +32,16 @@ export async function applyPolicySet(
       // Two who apply at once come one after the other.
       await client.query('LOCK TABLE waybill.policy_set IN SHARE ROW EXCLUSIVE MODE');
       const before = await newest(client);
-      if (before?.digest === digest) return { digest, before: digest };
-      await client.query('INSERT INTO waybill.policy_set (digest, policies, roles) VALUES ($1, $2, $3)', [
-        digest,
-        JSON.stringify(set.policies),
-        JSON.stringify(set.roles),
-      ]);
+      const held = before && (await newestProject(client));
+      const recorded = (project && (project.replaces || !before) ? project.name : held) ?? null;
+      const isInForce = before?.digest === digest;
+      if (isInForce && recorded === (held ?? null)) return { digest, before: digest };
+      await client.query(
+        'INSERT INTO waybill.policy_set (digest, policies, roles, project) VALUES ($1, $2, $3, $4)',
+        [digest, JSON.stringify(set.policies), JSON.stringify(set.roles), recorded],
+      );
+      // The same policies under another name: nothing is decided otherwise.
+      if (isInForce) return { digest, before: digest };
       await insertAudit(client, {
         action: 'policy.applied',
         outcome: 'success',
@@ -77,6 +83,22 @@ export async function readPolicySet(
   } catch (error) {
     throw fromPostgres(error);
   }
+}
+
+/** The project that the database holds, also of a database of an older version; `undefined` where that is not known. */
+export async function heldProject(client: Pick<ClientBase, 'query'>): Promise<string | undefined> {
+  const { rows } = await client.query<{ exists: boolean }>(
+    `SELECT to_regclass('waybill.policy_set') IS NOT NULL AS exists`,
+  );
+  return rows[0]!.exists ? await newestProject(client) : undefined;
+}
+
+/** Reads the column through JSON, because a database of an older version has none. */
+async function newestProject(client: Pick<ClientBase, 'query'>): Promise<string | undefined> {
+  const { rows } = await client.query<{ project: string | null }>(
+    `SELECT to_jsonb(s) ->> 'project' AS project FROM waybill.policy_set s ORDER BY id DESC LIMIT 1`,
+  );
+  return rows[0]?.project ?? undefined;
 }
 
 async function newest(client: Pick<ClientBase, 'query'>): Promise<AppliedSet | undefined> {

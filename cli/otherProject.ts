@@ -1,0 +1,48 @@
+import type { DatabaseAddress } from '../adapters/postgres/address.ts';
+import { type PolicySet, policyDifference } from '../domain/policies/policy.ts';
+import type { SchedulePlan } from './declaredSchedules.ts';
+
+/** Another project that the database holds. */
+export interface OtherProject {
+  name: string;
+  policies: PolicySet | undefined;
+}
+
+/** `undefined` where the database holds the project `name`, or none whose name is known. */
+export async function otherProject(
+  address: DatabaseAddress,
+  name: string,
+): Promise<OtherProject | undefined> {
+  const { connectPool } = await import('../adapters/postgres/connect.ts');
+  const { heldProject, readPolicySet } = await import('../adapters/postgres/rights/policySets.ts');
+  const pool = connectPool(address, { connectionsMax: 1, name: 'waybill-project' });
+  try {
+    const held = await heldProject(pool);
+    if (held === undefined || held === name) return undefined;
+    return { name: held, policies: await readPolicySet(pool) };
+  } finally {
+    await pool.end();
+  }
+}
+
+export function otherProjectLine(held: string, name: string): string {
+  return `The database holds project ${held}. This is project ${name}. Run apply with --replace to replace it.`;
+}
+
+/** What a replacement would end, in one line: the declared schedules that the caller sees, and policies. */
+export function replacedText(
+  { policies }: OtherProject,
+  ours: PolicySet,
+  plan: SchedulePlan | undefined,
+): string {
+  const { removed, changed } = policyDifference(policies, ours);
+  const ended = plan?.changes.flatMap((one) => (one.change === 'delete' ? [one.standing.id] : [])) ?? [];
+  const sentence = (what: string, ids: readonly string[]) =>
+    ids.length > 0 ? [`${what}: ${ids.join(', ')}.`] : [];
+  return [
+    ...(plan ? [] : ['To see which schedules would end, say who you are (--as NAME, waybill login).']),
+    ...sentence('Schedules that would end', ended),
+    ...sentence('Policies that would be removed', removed),
+    ...sentence('Policies that would change', changed),
+  ].join(' ');
+}
