@@ -96,17 +96,25 @@ async function takeOff(
   return [...fed, { id: long, records: longRecords }, ...small];
 }
 
+/** Of no other advisory lock: those of Waybill are hashes of 64 bits. */
+const heldLock = 4_242;
+
 /**
- * So that it is certain what the outage meets: from now on no run gets through recording its end, which deletes from the keys.
- * Resolves once one has come to it, with what lets them go on; in an outage that is when the database notices.
+ * So that it is certain what the outage meets: from now on no run gets through recording its end, since a trigger waits for a lock that
+ * this connection holds. Resolves once one run waits there, with what lets them go on; in an outage the database notices by itself.
  */
 async function holdEnds(stack: DevStack): Promise<() => void> {
   const client = await connectPatiently(stack);
-  await client.query('BEGIN');
-  await client.query('LOCK TABLE waybill.idempotency IN EXCLUSIVE MODE');
+  await client.query(`
+    CREATE OR REPLACE FUNCTION public.hold_end() RETURNS trigger LANGUAGE plpgsql
+      AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(${heldLock}); RETURN NEW; END';
+    CREATE OR REPLACE TRIGGER hold_end BEFORE UPDATE OF ended_at ON waybill.run
+      FOR EACH ROW WHEN (NEW.ended_at IS NOT NULL) EXECUTE FUNCTION public.hold_end()`);
+  await client.query('SELECT pg_advisory_lock($1)', [heldLock]);
   await until(async () => {
     const { rowCount } = await client.query(
-      `SELECT FROM pg_locks WHERE relation = 'waybill.idempotency'::regclass AND NOT granted`,
+      `SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted`,
+      [heldLock],
     );
     return rowCount! > 0;
   });

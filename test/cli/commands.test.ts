@@ -419,7 +419,7 @@ describe('waybill', () => {
         const tables = ['birdstrikes', 'countries', 'orders'];
         const [applied] = documents<{ migrations: string[]; policy: { digest: string } }>(first);
         const { digest } = applied!.policy;
-        assert.deepEqual(applied!.migrations.slice(0, 2), ['0001_runs', '0002_policy']);
+        assert.deepEqual(applied!.migrations.slice(0, 2), ['0001_baseline', '0002_acceptance_order']);
         assert.deepEqual(applied, { ...applied, tables, policy: { digest, before: null } });
         const second = await start(['apply', 'examples/acme', '--json'], {
           WAYBILL_DATABASE_URL: Object.assign(new URL(url), { password: '' }).href,
@@ -494,7 +494,7 @@ describe('waybill', () => {
         [['runs', '--state', 'asleep', '--as', 'alice'], /Allowed choices/],
         [['runs', '--limit', '101', '--as', 'alice'], /1 to 100/],
         [['runs', 'get', '--as', 'alice'], /missing required argument/],
-        [['runs', '--as', 'mallory'], /There are alice/],
+        [['runs', '--as', 'mallory'], /Use one of alice/],
         [['runs'], /--as alice .*WAYBILL_TOKEN/],
         [['token'], /--as alice/],
         [['fly'], /unknown command/],

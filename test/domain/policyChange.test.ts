@@ -59,7 +59,7 @@ describe('what changes from one policy to another', async () => {
       'permit (principal, action == Waybill::Action::"revoke", resource is Waybill::Tenant) when { principal.kind == Waybill::Kind::"service" };',
     );
     assert.deepEqual(lines(shipped, stricter), [
-      '+ gains  auditor, data-engineer, data-steward, whoever has no role as service: revoke on tenant',
+      '+ gains  auditor, data-engineer, data-steward, a principal without a role as service: revoke on tenant',
       '- loses  data-engineer, data-steward, operator: read on pipeline and runs of salaries',
       '- loses  data-engineer as person through an agent: trigger on pipeline refunds',
     ]);

@@ -109,8 +109,8 @@ describe('who may decide', () => {
     const args = ['approvals', 'approve', approvalOf(one).id, '--digest', digestOf(one), '--json'];
     cli.send({ args, env: { WAYBILL_API_URL: api.url, WAYBILL_TOKEN: await tokenOf(one, sub) } });
     const [{ code, exitCode }] = await once(cli, 'message');
-    const gone = code === 'ApprovalNotFound' || code === 'ApprovalChanged' || code === 'ApprovalEnded';
-    assert.equal(exitCode, code === null ? 0 : gone ? 1 : 3, code);
+    const stale = code === 'ApprovalChanged' || code === 'ApprovalEnded';
+    assert.equal(exitCode, code === null ? 0 : stale ? 1 : 3, code);
     return code;
   }
 

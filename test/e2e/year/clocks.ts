@@ -63,11 +63,17 @@ const inDatabase = `
         EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %s', one.relation, one.name,
           regexp_replace(one.expression, '\\m(now|clock_timestamp)\\(', 'simulated.\\1(', 'g'));
       END LOOP;
+      FOR one IN
+        SELECT pg_get_functiondef(oid) AS definition FROM pg_proc
+        WHERE pronamespace = 'waybill'::regnamespace AND prokind = 'f' AND prosrc ~ '\\m(now|clock_timestamp)\\('
+      LOOP
+        EXECUTE regexp_replace(one.definition, '\\m(now|clock_timestamp)\\(', 'simulated.\\1(', 'g');
+      END LOOP;
       EXECUTE format('ALTER DATABASE %I SET search_path = "$user", public, simulated, pg_catalog', current_database());
     END
   $$`;
 
-/** What would not hear of the other clock: functions that settle their names themselves, and the words for it that are no names. */
+/** What would still use PostgreSQL’s own clock: functions that fix their names, and keywords for the time. */
 const askingOtherwise = `
   SELECT proname FROM pg_proc WHERE pronamespace = 'waybill'::regnamespace
-    AND prosrc ~* '\\m(now|clock_timestamp|current_timestamp|current_date|localtimestamp)\\M'`;
+    AND regexp_replace(prosrc, 'simulated\\.\\w+', '', 'g') ~* '\\m(now|clock_timestamp|current_timestamp|current_date|localtimestamp)\\M'`;
