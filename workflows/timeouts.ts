@@ -103,4 +103,4 @@ export const historyEventsMax = 3_000;
 export const recheckAfterMs: readonly number[] = [2_000, 10_000, 60_000, 600_000, 3_600_000];
 
 /** A gated run asks for the state of its approval at least this often, so that a wrong due time cannot make it wait for ever. */
-export const approvalCheckMaxMs = 3_600_000;
+export const approvalCheckMaxMs = 86_400_000;

@@ -34,9 +34,11 @@ export async function standInForSchedule(
   const client = new Client({ connection });
   const scheduleId = temporalScheduleId({ tenant: 'acme', id });
   const recent: KnownSchedule['recent'] = [];
+  // The schedule goes on after the simulated days, or it would be rejected as never due on the last of them.
+  const due = [...timesMs, timesMs.at(-1)! + 86_400_000];
   const temporalSchedules: TemporalSchedules = {
     times: async (_, { fromMs, toMs }) => ({
-      timesMs: timesMs.filter((ms) => ms >= fromMs && ms <= toMs),
+      timesMs: due.filter((ms) => ms >= fromMs && ms <= toMs),
       complete: true,
       disputedMs: [],
     }),
