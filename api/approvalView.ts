@@ -65,7 +65,10 @@ export const ApprovalView = z.object({
   counts: RunView.shape.counts,
   changes: Shown.shape.changes,
   rejectedByCode: Shown.shape.rejectedByCode,
-  sampleRows: z.int().nullable().describe('Of how many rows there is a sample, for whoever may see values.'),
+  sampleRows: z
+    .int()
+    .nullable()
+    .describe('How many rows the sample has; only a principal who may see values can read it.'),
   form: z
     .record(z.string(), z.unknown())
     .nullable()

@@ -64,7 +64,7 @@ const Settings = z.object({
   WAYBILL_PROJECT: z.string(),
   /** The folder of the object store. */
   WAYBILL_OBJECTS: z.string(),
-  /** The folder with the private keys that sign grants; all APIs share it, and nobody else reads it. */
+  /** The folder with the private keys that sign grants; all APIs share it, and no other process reads it. */
   WAYBILL_SIGNING_KEYS: z.string(),
   /** The file that names the keys from which the others must descend (docs/keys.md); all APIs write it, the workers read it. */
   WAYBILL_KEY_ROOTS: z.string(),
@@ -84,7 +84,7 @@ const Settings = z.object({
   WAYBILL_TASK_QUEUE: z.string().default('waybill'),
   WAYBILL_FILE_ROOTS: z.string().default(''),
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
-  /** The tenant whose operators also run this Waybill as a whole: its keys. Without one nobody does. */
+  /** The tenant whose operators also run this Waybill as a whole: its keys. Without one no principal does. */
   WAYBILL_OPERATING_TENANT: z.string().default(''),
   /** `host:port`, separated by commas: where events may be sent although it is no public host, and without https. */
   WAYBILL_CALLBACK_ALLOW: z.string().default(''),
@@ -101,7 +101,7 @@ const settings = await orExit(() => readSettings(Settings, process.env));
 const issuers = withKeys(await orExit(trustedIssuers));
 const stop = Promise.withResolvers<void>();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.resolve());
-// Started by a supervisor that is gone: nobody would ever stop this process.
+// The supervisor is gone: no process would stop this one.
 process.once('disconnect', () => stop.resolve());
 const waiting = new AbortController();
 void stop.promise.then(() => waiting.abort());

@@ -34,7 +34,7 @@ export const ScheduleView = z.object({
   state: z
     .enum(scheduleStates)
     .describe(
-      '`paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.',
+      '`paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.',
     ),
   reason: z.object({ code: z.string(), message: z.string() }).nullable(),
   pausedBy: RequesterView.nullable().describe('What its owner has paused, only they resume.'),
@@ -134,11 +134,11 @@ export const FiringView = z.object({
   skipped: SkippedView,
   code: z.string().nullable().describe('Why no run was begun.'),
   decidedAt: z.iso.datetime(),
-  backfilledBy: z.string().nullable().describe('The last run that somebody asked for in its place.'),
+  backfilledBy: z.string().nullable().describe('The last run that a backfill started in its place.'),
   links: z.object({ run: z.string().nullable() }),
 });
 
-/** `run` only where whoever asks may read it. */
+/** `run` only where the caller may read it. */
 export function firingViewOf(
   { firing, run: begun }: ShownFiring,
   skipped: Skipped | undefined,

@@ -1,6 +1,6 @@
 import type { ApiOptions } from './ports.ts';
 
-/** Where Temporal’s own pages show it; `null` where nobody has said where these are. */
+/** Where Temporal’s Web UI shows it; `null` where its URL is not configured. */
 export function temporalLinkOf(
   { temporalUiUrl, namespace }: ApiOptions,
   kind: 'workflows' | 'schedules',

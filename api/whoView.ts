@@ -6,10 +6,10 @@ import { RequesterView } from './runView.ts';
 
 type Named = Pick<NonNullable<AuditEvent['actor']>, 'id' | 'actor'> | null;
 
-/** Who somebody is whom a record names by their id. */
+/** The principal behind an id in a record. */
 export const WhoView = RequesterView.nullable();
 
-/** Finds out at once who all of them are; `null` where the tenant has never met them, and for nobody. */
+/** Finds the principals of all ids at once; `null` for an unknown principal, and without an id. */
 export async function resolvePrincipals(
   { directory }: ApiPorts,
   tenant: string,

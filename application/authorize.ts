@@ -177,7 +177,11 @@ function deniedOf(policy: Policy, { principal, action, resource }: Question): De
   const { tenant } = principal;
   const asked = { principal, action: 'administer', resource: { kind: 'tenant', tenant } } as const;
   const administrators = rolesThatMay(policy, asked).join(' or ') || 'administrator';
-  return { action, resource: nameOf(resource), ask: `whoever is ${administrators} in ${tenant}` };
+  return {
+    action,
+    resource: nameOf(resource),
+    ask: `a principal with the role ${administrators} in ${tenant}`,
+  };
 }
 
 function nameOf(resource: Resource): string {

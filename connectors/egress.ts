@@ -20,7 +20,7 @@ export interface Egress {
 
 /**
  * Whether the host is one that the operator named. Throws `egress.refusal` for any URL that may not be called. With
- * `httpsOnly`, a host that nobody named is called by https alone: whoever is on the way reads nothing and alters nothing.
+ * `httpsOnly`, a host that is not allowed by name is called by https alone: no party on the way reads or alters anything.
  */
 export function checkUrl(url: URL, egress: Egress, httpsOnly = false): 'named' | 'public' {
   if (url.protocol !== 'https:' && url.protocol !== 'http:')

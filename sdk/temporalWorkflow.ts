@@ -7,9 +7,9 @@ const { [callerActivity]: ask } = proxyLocalActivities<{ [callerActivity](): Pro
 });
 
 /**
- * Whom the workflow acts for or, within the handler of a signal or an update, who sent that: verified by a local activity,
- * as code in a workflow cannot. Rejects with the code of the refusal (`ApplicationFailure`, `type: 'GrantMissing'` and
- * so on) where nobody verifiable is there: in the handler of an update that fails the update; a signal is dropped.
+ * The principal of the workflow or, within the handler of a signal or an update, its sender. A local activity verifies it,
+ * since workflow code cannot. Rejects with the code of the refusal (`ApplicationFailure`, `type: 'GrantMissing'` and
+ * so on) without a verifiable caller: in the handler of an update that fails the update; a signal is dropped.
  * Ask before anything else in a handler, for what was done before stays done.
  */
 export function verifiedCaller(): Promise<Principal> {

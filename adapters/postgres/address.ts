@@ -2,7 +2,7 @@ import { Client, type ClientConfig } from 'pg';
 import { WaybillError } from '../../domain/errors.ts';
 import type { CredentialProvider } from '../../domain/ports/credentials.ts';
 
-/** Where a database is, and as whom: a URL with its password in it, or one whose password is asked for at each connect. */
+/** Where a database is, and the role: a URL with its password in it, or one whose password is asked for at each connect. */
 export type DatabaseAddress = string | { url: string; password: CredentialProvider };
 
 /** An address as settings give it; a credential goes before what the URL says. */
@@ -33,7 +33,7 @@ async function currentOf(password: CredentialProvider, client: Client): Promise<
   try {
     return await password.current();
   } catch (error) {
-    // `pg` tells whoever connects, and leaves the connection waiting for a password until the server gives it up.
+    // `pg` reports the error to the caller, and leaves the connection waiting for a password until the server closes it.
     client.on('error', () => {});
     setImmediate(() => void client.end().catch(() => {}));
     throw new WaybillError('DatabaseUnavailable', { detail: (error as Error).message, cause: error });

@@ -1,4 +1,4 @@
-/** Remembers a ring until somebody waits for it. */
+/** Remembers a ring until a caller waits for it. */
 export function asyncSignal(): { ring(): void; rang(withinMs: number): Promise<void> } {
   let rung = false;
   let wake = () => {};

@@ -37,7 +37,7 @@ export interface LiveCopy {
  * Keeps a copy of something in the database current: `read` is called at once, whenever the channel is notified, and every 2 s
  * since a notification may be lost, on one connection of its own, so that no load on the pool delays it. Calls never
  * overlap. A connection that breaks, or a reading that fails, is followed by a new connection; until then the copy ages,
- * and whoever uses it decides nothing by what is older than `ageMaxMs`.
+ * and its users decide nothing by values older than `ageMaxMs`.
  */
 export function keepCurrent(options: LiveCopyOptions): LiveCopy {
   const { database, channel, read, onError, lifetimeS = lifetimeMaxS } = options;

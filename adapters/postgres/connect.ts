@@ -22,8 +22,8 @@ export function connectPool(
     idleTimeoutMillis: 60_000,
     maxLifetimeSeconds: options.lifetimeS ?? lifetimeMaxS,
     statement_timeout: options.answerWithinMs ?? 120_000,
-    // The client’s own clock, for a server that has been stopped rather than ended and so never answers. Where nobody waits
-    // at the other end, the server’s goes first.
+    // The client’s own clock, for a server that has been stopped rather than ended and so never answers. If the server
+    // answers at all, its own timeout comes first.
     query_timeout: options.answerWithinMs ?? 130_000,
     idle_in_transaction_session_timeout: 60_000,
     keepAlive: true,
@@ -33,7 +33,7 @@ export function connectPool(
 
 /**
  * A connection that breaks is replaced at the next query; without listeners it would end the process, while it is idle by
- * the pool’s event, and while somebody holds it or it is being closed by its own.
+ * the pool’s event, and while it is in use or being closed by its own.
  */
 export function survivingBreaks(pool: Pool): Pool {
   pool.on('error', () => {});

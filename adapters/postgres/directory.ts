@@ -25,7 +25,7 @@ export function createDirectory(tenants: Tenants): PrincipalDirectory {
         ),
       );
     } catch {
-      // Nobody is refused because a name is missing.
+      // A missing name rejects no caller.
       known.delete(key);
     }
   }

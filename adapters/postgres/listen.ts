@@ -3,7 +3,7 @@ import { clientAt, type DatabaseAddress, lifetimeMaxS } from './address.ts';
 
 /**
  * One connection that listens to notifications for the whole process, and comes back by itself when it breaks.
- * A notification may be lost while it is away, so whoever listens must also look by itself now and then;
+ * A notification may be lost while it is away, so a listener must also poll now and then;
  * `onNotify` is called once after each reconnection for that reason.
  */
 export function listen(

@@ -11,7 +11,7 @@ import {
 
 /**
  * A schedule as Temporal has it. What it starts is told nothing: which schedule it is of stands in its id, and what to do in our
- * record. No header: one would be copied to every run, and stay when somebody else changes the schedule.
+ * record. No header: one would be copied to every run, and stay when another principal changes the schedule.
  */
 export function formOf(schedule: Schedule, taskQueue: string): ScheduleOptions {
   const scheduleId = temporalScheduleId(schedule);
@@ -35,7 +35,7 @@ export function formOf(schedule: Schedule, taskQueue: string): ScheduleOptions {
   };
 }
 
-/** Begins every note of ours, so that one of anybody else is told apart. */
+/** Begins every note of ours, to tell it from other clients’ notes. */
 const ours = 'Waybill: ';
 
 function noteOf(text: string | null): string {

@@ -22,7 +22,7 @@ export function listApprovals({ approvals, policy }: ApiPorts, options: ApiOptio
           .enum(['to-decide', 'mine', 'decided'])
           .optional()
           .describe(
-            '`to-decide`: you may decide them now; `mine`: of runs that you asked for, or somebody for you; ' +
+            '`to-decide`: you may decide them now; `mine`: of runs that you requested, or an agent or a schedule for you; ' +
               '`decided`: you have decided on them, whatever came of that.',
           ),
         state: z.enum(approvalStates).optional(),

@@ -41,7 +41,7 @@ export function updateSchedule(ports: ApiPorts, options: ApiOptions) {
     {
       summary: 'Changes what a schedule does',
       description:
-        'Its owner consents with that to the new terms. What somebody else changes waits until the owner has consented ' +
+        'The owner consents to the new terms with the request. A change by another principal waits until the owner has consented ' +
         '(`renew`), or is theirs from then on: `owner: "me"`.',
       tags: ['schedules'],
       params: byId,

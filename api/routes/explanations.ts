@@ -32,7 +32,7 @@ export function explain(ports: ApiPorts, { operatingTenant = '' }: ApiOptions) {
   return handler(
     {
       summary: 'Explains what the policy in force would answer',
-      description: 'Why, why not, and what would be needed, for somebody of your tenant.',
+      description: 'Why a principal of your tenant may or may not do it, and what would be needed.',
       tags: ['policy'],
       body: Hypothesis,
       response: { 200: ExplanationView },

@@ -9,7 +9,7 @@ export function whoami() {
   return handler(
     {
       summary: 'Says who you are to Waybill',
-      description: 'Whoever has a valid token may ask, whatever their roles allow beside.',
+      description: 'Every caller with a valid token may ask, whatever their roles.',
       tags: ['identity'],
       response: { 200: WhoamiView },
     },
@@ -33,7 +33,7 @@ export function protectedResource({ publicUrl, authorizationServers = [] }: ApiO
     },
     async ({ request, reply }) =>
       reply.header('cache-control', 'no-store').send({
-        // Without a name of our own we are who we were asked as, which is what whoever asked compares it with.
+        // Without a configured name the answer repeats the URL of the request, with which the client compares it.
         resource: publicUrl ?? `${request.protocol}://${request.host}`,
         authorization_servers: authorizationServers,
         bearer_methods_supported: ['header'],

@@ -4,13 +4,13 @@ import { handler } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
 
 /**
- * OpenID Connect Back-Channel Logout 1.0: an identity provider says that somebody has signed out. The token that it sends
+ * OpenID Connect Back-Channel Logout 1.0: an identity provider reports that a person has signed out. The token that it sends
  * is what proves who asks.
  */
 export function backchannelLogout(ports: ApiPorts) {
   return handler(
     {
-      summary: 'Takes note that somebody has signed out (OpenID Connect Back-Channel Logout 1.0)',
+      summary: 'Records that a person has signed out (OpenID Connect Back-Channel Logout 1.0)',
       description:
         'Whatever was issued to them until then is void within 10 s: their access tokens, and the grants of their runs, ' +
         'which are suspended until they have signed in again and resume them.',

@@ -43,7 +43,7 @@ const PipelineDetail = PipelineView.extend({
         .describe('JSON Schema of what an approver fills in.'),
     })
     .nullable()
-    .describe('The gate at which its runs wait for people; `null`: they wait for nobody.'),
+    .describe('The gate at which its runs wait for approval; `null`: they do not wait.'),
   schedules: z
     .array(
       z.object({
@@ -53,7 +53,7 @@ const PipelineDetail = PipelineView.extend({
         links: z.object({ self: z.string() }),
       }),
     )
-    .describe('Declared with it. Each is there once somebody has applied it in their name.'),
+    .describe('Declared with it. Each exists once a principal has applied it in their own name.'),
 });
 
 /** Only what the caller may read is listed. */
@@ -96,7 +96,7 @@ export function getPipeline({ publicUrl }: ApiOptions) {
   );
 }
 
-/** All but whom to tell: that URL may hold a secret. */
+/** All but the receiver of webhooks: that URL may hold a secret. */
 function gateOf({ notify: _, by, escalateTo, remindMs, form, ...terms }: ApprovalManifest) {
   return {
     ...terms,

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { byId, handler } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
 
-/** By itself, because there may be many to count, and whoever follows a run asks for that often. */
+/** A route of its own, because counting may take long, and clients that follow a run ask for the run often. */
 export function countRejections({ deadLetters }: ApiPorts) {
   return handler(
     {

@@ -29,7 +29,7 @@ export const RevocationView = z.object({
   who: z
     .object({ target: WhoView, revokedBy: WhoView, liftedBy: WhoView })
     .describe(
-      'Who these are; `null` for nobody, for what is no principal, and where the tenant has never met them.',
+      'Who these are; `null` without a principal, and for a principal that the tenant does not know.',
     ),
 });
 
@@ -64,7 +64,7 @@ export function createRevocation(ports: ApiPorts, options: ApiOptions) {
       description:
         'Within 10 s no task of a worker and no request goes on under it. Runs that need it are suspended and go on ' +
         'once it is restored. What is revoked already stays as it is and is answered with 200. It holds in your tenant and in ' +
-        'no other; `notice` says where nobody of that id has been seen there.',
+        'no other; `notice` says that the tenant does not know a principal of that id.',
       tags: ['revocations'],
       body: RevocationRequest,
       response: { 200: MadeRevocation, 201: MadeRevocation },

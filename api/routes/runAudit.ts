@@ -10,7 +10,7 @@ const AuditView = z.object({
   outcome: z.enum(['success', 'denied', 'failure']),
   actor: z.looseObject({ id: z.string(), kind: z.string() }).nullable(),
   who: WhoView.describe(
-    'Who the actor is; `null` where nobody is known to have acted, or the tenant has never met them.',
+    'Who the actor is; `null` where the actor is unknown, or the tenant does not know the principal.',
   ),
   txn: z.string().nullable(),
   detail: z.record(z.string(), z.unknown()),

@@ -62,8 +62,8 @@ export function resumeRun(ports: ApiPorts, options: ApiOptions) {
     {
       summary: 'Has a suspended run ask whether it may go on',
       description:
-        'Whoever asked for the run gives it a new grant by this: with the roles that they have today, and for as long ' +
-        'again. Anybody else only has it ask once more. Answers with the run as it is now; follow it to see it go on.',
+        'The requester gives the run a new grant with this: with their current roles, and for as long ' +
+        'again. Another principal only makes it check its right again. Answers with the run as it is now; follow it to see it continue.',
       tags: ['runs'],
       params: byId,
       response: { 202: RunView },

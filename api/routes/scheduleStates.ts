@@ -43,8 +43,7 @@ export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
       summary: 'Consents anew to what a schedule of yours does, as it is now',
-      description:
-        'Only its owner can, and nobody for them. A schedule that was blocked goes on; one that is paused stays so.',
+      description: 'Only the owner can, directly. A blocked schedule continues; a paused one stays paused.',
       tags: ['schedules'],
       params: byId,
       body: z.strictObject({

@@ -91,7 +91,7 @@ async function findRun({ runs }: Ports, { claims }: VerifiedGrant): Promise<RunF
   return run;
 }
 
-/** Only a source that is read as the caller is called with a token, and nobody but the one whom the run named. */
+/** Only a source that is read as the caller gets a token, and only for the origin that the run names. */
 function checkAudience({ audience, scope }: TokenRequest, { source }: RunFacts): void {
   const called = source.auth === 'caller' && source.url ? new URL(source.url).origin : undefined;
   if (scope !== 'fetch' || audience !== called)

@@ -52,7 +52,7 @@ export function draftRun(
         ? undefined
         : {
             tenant: principal.tenant,
-            // The keys of an agent are not those of the person for whom it acts.
+            // The keys of an agent differ from those of its person.
             principal: principal.actor ? `${principal.id} ${principal.actor.id}` : principal.id,
             pipeline: id,
             key: idempotencyKey,

@@ -16,7 +16,7 @@ export interface UploadBody {
 
 /**
  * Watches a body on its way. A body of which nothing arrives for `idleMs` counts as broken, and so does one that
- * closes before its end; both throw `UploadIncomplete` to whoever reads. Where the request says how long its body is,
+ * closes before its end; both throw `UploadIncomplete` to the reader. Where the request says how long its body is,
  * the last byte is known for what it is when it comes. What is cut from outside ends with the reason of that, and is not broken.
  */
 export function uploadBody(
@@ -30,7 +30,7 @@ export function uploadBody(
   let state: 'arriving' | 'ended' | 'broken' = 'arriving';
 
   async function* read(): AsyncGenerator<Uint8Array> {
-    // Whoever stops reading early still wants to answer, and destroying the stream would take the connection along.
+    // A reader that stops early still answers, and destroying the stream would destroy the connection.
     const chunks = stream.iterator({ destroyOnReturn: false });
     try {
       for (;;) {

@@ -23,7 +23,7 @@ import { type Callback, describeCallback } from '../../domain/webhooks/callback.
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';
 
-/** Only the owner can consent, acting directly: an agent cannot consent for the person for whom it acts. */
+/** Only the owner can consent, acting directly: an agent cannot consent for its person. */
 export function mayConsent(principal: Principal, owner: Pick<Principal, 'id'>): boolean {
   return principal.id === owner.id && principal.actor === undefined;
 }

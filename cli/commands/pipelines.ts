@@ -60,7 +60,7 @@ function detailLines(pipeline: PipelineDetail): string[] {
   ];
 }
 
-/** At what its runs wait, for whom and for how long. */
+/** Where its runs wait, for which roles and for how long. */
 function gateRows({ approval }: PipelineDetail): [string, string][] {
   if (!approval) return [];
   const { before, by, quorum, conditional, withinMs, onTimeout, escalateTo } = approval;

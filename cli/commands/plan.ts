@@ -18,7 +18,7 @@ interface PlanOptions extends GlobalOptions {
   database?: string;
 }
 
-/** `waybill plan [folder] [--database URL]`: what `waybill apply` would change in the policy and in declared schedules, and for whom. */
+/** `waybill plan [folder] [--database URL]`: what `waybill apply` would change in the policy and in declared schedules, and for which principals. */
 export const addPlan: AddCommand = (program, context) => {
   program
     .command('plan')

@@ -10,9 +10,9 @@ export interface Manifest {
   source: SourceManifest;
   sink: SinkManifest;
   limits: Limits;
-  /** The gate at which its runs wait for people; without it they wait for nobody. */
+  /** The gate at which its runs wait for approval; without it they do not wait. */
   approval?: ApprovalManifest;
-  /** When it runs by itself, once somebody has applied that in their name. */
+  /** When it runs by itself, once a principal has applied it in their own name. */
   schedules?: readonly { id: string; terms: ScheduleTerms; note?: string }[];
   /** How long a run may take from its acceptance, in milliseconds. */
   deadlineMs: number;
@@ -32,7 +32,7 @@ export interface SourceManifest {
   /** What is read, where no request or schedule names another place. */
   readonly path?: string;
   readonly url?: string;
-  /** As whom the URL is read. */
+  /** The identity under which the URL is read. */
   readonly auth?: 'caller';
   /** By which each run reads only what is new: the end of a growing file, or the highest value of a field. */
   readonly cursor?: 'bytes' | FieldCursor;

@@ -13,7 +13,7 @@ export function skip(code: string): Skip {
  * Refuses the record; it becomes a dead letter and counts as `rejected`. Throws `TypeError` for a malformed code.
  * @param code of the pipeline’s own, such as `CurrencyUnknown`
  * @param options.path dotted path of the offending field, default `''`: the whole record
- * @param options.message shown to whoever repairs the record: never put a value of the record into it
+ * @param options.message shown to the person who repairs the record: never put a value of the record into it
  */
 export function reject(code: string, options: { path?: string; message?: string } = {}): Reject {
   const { path = '', message = 'The pipeline refused the record.' } = options;

@@ -50,7 +50,7 @@ export type Definition<
   /** Strict object schema of one record. A record that does not fit becomes a dead letter. */
   input: I;
   sink: Sink<K> & KeyFits<K, z.output<O>>;
-  /** The gate at which runs wait for people. Without it they wait for nobody. */
+  /** The gate at which runs wait for approval. Without it they do not wait. */
   approval?: ApprovalTerms<z.output<P>>;
   /** Bounds of one run; see `Limits`. Defaults are `defaultLimits`. */
   limits?: Partial<Limits>;
@@ -121,7 +121,7 @@ export function isPipeline(value: unknown): value is AnyPipeline {
 
 /** A pipeline of which nothing is known at compile time. */
 export type AnyPipeline = Omit<Pipeline, 'transform'> & {
-  // biome-ignore lint/suspicious/noExplicitAny: whoever calls it has parsed the record with the schema beside it
+  // biome-ignore lint/suspicious/noExplicitAny: the caller has parsed the record with the schema beside it
   readonly transform: Transform<any, any, any> | undefined;
 };
 

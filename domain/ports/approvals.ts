@@ -14,10 +14,10 @@ export interface Approvals {
     tenant: string,
     filter: {
       state?: ApprovalState;
-      /** Pending, and not past their deadline by the clock of the database: about the others nobody can decide. */
+      /** Pending, and not past their deadline by the clock of the database: no approver can decide the others. */
       open?: boolean;
       runId?: string;
-      /** Of runs that this principal asked for, or somebody for them. */
+      /** Of runs that this principal requested, or an agent or a schedule for them. */
       requestedBy?: string;
       /** That this principal has decided on, whatever came of that. */
       decidedBy?: string;
@@ -57,8 +57,8 @@ export interface RunApprovals {
   /** The newest approval of the run; `undefined` where it was never asked. */
   find(run: RunFacts): Promise<StandingApproval | undefined>;
   /**
-   * Asks, and the run is `awaiting-approval`. One of a later round than `after` that stands with the same digest, or that somebody
-   * has refused or let expire, is the answer as it is; any other becomes `void`. Throws `RunEnded`.
+   * Requests approval; the run becomes `awaiting-approval`. A standing approval of a later round than `after` with the same digest, or
+   * one that was rejected or has expired, is the answer; any other becomes `void`. Throws `RunEnded`.
    */
   open(run: RunFacts, asked: Asked, audit: GateAudit): Promise<StandingApproval>;
   /**
@@ -74,7 +74,7 @@ export interface RunApprovals {
   processTimers(run: RunFacts, audit: GateAudit): Promise<StandingApproval | undefined>;
 }
 
-/** Names the event, such as `approval.requested`; who acted and under what is for whoever asks. */
+/** Names the event, such as `approval.requested`; the caller adds the actor and the grant. */
 export type GateAudit = (
   action: string,
   detail: AuditEvent['detail'],

@@ -7,7 +7,7 @@ export interface Authenticator {
 }
 
 /**
- * A genuine token names somebody; only one with a tenant and at least one role names somebody who may act.
+ * A valid token names a subject; only a subject with a tenant and at least one role is a principal that may act.
  * What is absent is never filled in.
  */
 export type Identified =

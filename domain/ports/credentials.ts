@@ -1,5 +1,5 @@
 /**
- * A secret that somebody may rotate while this process runs. Whoever needs it asks each time, so that a new value counts
+ * A secret that an operator may rotate while this process runs. Its users ask each time, so that a new value counts
  * from the next use on; it is never kept, never logged, and never part of the state of a workflow.
  */
 export interface CredentialProvider {

@@ -32,7 +32,7 @@ export interface ShownDelivery {
  */
 export interface DeliveryLog {
   /**
-   * Takes a place among the attempts under way, for `attemptMaxMs` at most. `over`: it has ended, or somebody has asked for it anew
+   * Takes a place among the attempts under way, for `attemptMaxMs` at most. `over`: it has ended, or a redelivery was requested
    * since; `unknown`: there is no such delivery; `busy`: too many are under way to that host or for that tenant.
    */
   claim(
@@ -41,7 +41,7 @@ export interface DeliveryLog {
   delivered(claim: Claim, status: number): Promise<void>;
   /** The attempt failed; the next one is due in `retryAfterMs`. */
   failed(claim: Claim, failure: AttemptFailure, retryAfterMs: number): Promise<void>;
-  /** Given up: it is tried no more until somebody asks for it. Changes nothing once it has ended. */
+  /** Given up: it is not retried until a redelivery is requested. Changes nothing once it has ended. */
   abandon(ref: DeliveryRef, failure?: AttemptFailure): Promise<void>;
 }
 

@@ -24,7 +24,7 @@ export interface Firings {
   /** Whether a run that a firing of it began has failed since it was last resumed. */
   hasFailed(schedule: Pick<Schedule, 'tenant' | 'id'>): Promise<boolean>;
   /**
-   * Of a time that begins nothing; `block` says why nothing will until somebody resumes it, and whom to tell. Once; resolves
+   * Of a time that begins nothing; `block` says why the schedule is blocked until it is resumed, and which receiver to notify. Once; resolves
    * with what stands.
    */
   record(

@@ -1,4 +1,4 @@
-/** What an identity provider says: whoever this is has signed out. */
+/** What an identity provider reports: this subject has signed out. */
 interface Logout {
   issuer: string;
   /** `prn_…` */

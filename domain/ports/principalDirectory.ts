@@ -2,9 +2,9 @@ import type { Principal, Requester } from '../principal.ts';
 
 /** Who principals are, beside the opaque ids by which records name them, as far as a tenant has met them. */
 export interface PrincipalDirectory {
-  /** Remembers who asks, and who acts for them, without anybody waiting for it. What cannot be written now is tried the next time. */
+  /** Remembers the principal and its actor in the background. A write that fails is retried with the next request. */
   remember(principal: Principal): void;
-  /** By their ids, those of whom the tenant knows, of this process also whom it is still writing down. Throws `DatabaseUnavailable`. */
+  /** The principals of these ids that the tenant knows, including those that this process is still writing. Throws `DatabaseUnavailable`. */
   find(tenant: string, ids: readonly string[]): Promise<ReadonlyMap<string, KnownPrincipal>>;
 }
 

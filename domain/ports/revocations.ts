@@ -38,7 +38,7 @@ export interface RevocationRecords {
   ): Promise<{ items: Revocation[]; nextCursor: string | null }>;
 }
 
-/** Whose revocations: those of a tenant and, for whoever may act on this Waybill as a whole, those of keys. */
+/** Which revocations: those of a tenant and, for operators of the operating tenant, those of keys. */
 export interface RevocationScope {
   tenant: string;
   keys: boolean;

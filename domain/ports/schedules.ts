@@ -30,7 +30,7 @@ export interface Schedules {
   resync(schedule: Schedule, audit: AuditEvent): Promise<void>;
 }
 
-/** What somebody wants of a schedule. */
+/** A schedule as a caller wants it. */
 export type ScheduleDraft = Pick<
   Schedule,
   | 'tenant'

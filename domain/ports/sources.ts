@@ -11,7 +11,7 @@ export interface Sources {
   /**
    * Opens a source and streams it from `fromByte` (default 0) on. Aborting the signal ends the stream.
    * Throws `SourceRefused` (outside the roots, not a regular file, an address that is not public, a redirect too
-   * many, a token that anybody on the way could read), `SourceUnavailable` (does not answer, not there, 5xx, stalled for 30 s), `SourceRejected` (4xx that does not pass by itself, an encoding that was not requested) and `SourceChanged` where
+   * many, a token that a party on the way could read), `SourceUnavailable` (does not answer, not there, 5xx, stalled for 30 s), `SourceRejected` (4xx that does not pass by itself, an encoding that was not requested) and `SourceChanged` where
    * `options.version` is given and the source is no longer that version; the stream throws them too.
    */
   open(source: AcceptedSource, options?: OpenOptions): Promise<OpenSource>;
@@ -64,7 +64,7 @@ export interface OpenSource {
   /**
    * Changes whenever the bytes do: the entity tag or date of a URL, size and modification time of a file (of one that grows, which
    * file it is). `null`
-   * where a server says nothing: whoever resumes then cannot know that it reads on in the same bytes, and begins
+   * where a server says nothing: a resumed read cannot know that it continues in the same bytes, and begins
    * again from byte 0, comparing digests.
    */
   version: string | null;

@@ -1,7 +1,7 @@
 import type { Manifest } from '../pipelines/manifest.ts';
 import { isPulled } from '../sources/source.ts';
 
-/** What the workflow of a run is told of its definition, whoever starts it. */
+/** The part of the definition that the workflow of a run gets as input. */
 export function startOf({ id, version, source, approval, limits, deadlineMs }: StartingManifest) {
   return {
     pipeline: id,

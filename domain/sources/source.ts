@@ -20,7 +20,7 @@ export interface AcceptedSource {
   readonly kind: string;
   readonly path?: string;
   readonly url?: string;
-  /** As whom the URL is read. */
+  /** The identity under which the URL is read. */
   readonly auth?: 'caller';
 }
 

@@ -63,7 +63,7 @@ export interface paths {
         };
         /**
          * Says who you are to Waybill
-         * @description Whoever has a valid token may ask, whatever their roles allow beside.
+         * @description Every caller with a valid token may ask, whatever their roles.
          */
         get: operations["whoami"];
         put?: never;
@@ -196,7 +196,7 @@ export interface paths {
         put?: never;
         /**
          * Has a suspended run ask whether it may go on
-         * @description Whoever asked for the run gives it a new grant by this: with the roles that they have today, and for as long again. Anybody else only has it ask once more. Answers with the run as it is now; follow it to see it go on.
+         * @description The requester gives the run a new grant with this: with their current roles, and for as long again. Another principal only makes it check its right again. Answers with the run as it is now; follow it to see it continue.
          */
         post: operations["resumeRun"];
         delete?: never;
@@ -274,7 +274,7 @@ export interface paths {
         put?: never;
         /**
          * Withdraws a right
-         * @description Within 10 s no task of a worker and no request goes on under it. Runs that need it are suspended and go on once it is restored. What is revoked already stays as it is and is answered with 200. It holds in your tenant and in no other; `notice` says where nobody of that id has been seen there.
+         * @description Within 10 s no task of a worker and no request goes on under it. Runs that need it are suspended and go on once it is restored. What is revoked already stays as it is and is answered with 200. It holds in your tenant and in no other; `notice` says that the tenant does not know a principal of that id.
          */
         post: operations["revoke"];
         delete?: never;
@@ -313,7 +313,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Takes note that somebody has signed out (OpenID Connect Back-Channel Logout 1.0)
+         * Records that a person has signed out (OpenID Connect Back-Channel Logout 1.0)
          * @description Whatever was issued to them until then is void within 10 s: their access tokens, and the grants of their runs, which are suspended until they have signed in again and resume them.
          */
         post: operations["backchannelLogout"];
@@ -354,7 +354,7 @@ export interface paths {
         put?: never;
         /**
          * Explains what the policy in force would answer
-         * @description Why, why not, and what would be needed, for somebody of your tenant.
+         * @description Why a principal of your tenant may or may not do it, and what would be needed.
          */
         post: operations["explain"];
         delete?: never;
@@ -561,7 +561,7 @@ export interface paths {
         head?: never;
         /**
          * Changes what a schedule does
-         * @description Its owner consents with that to the new terms. What somebody else changes waits until the owner has consented (`renew`), or is theirs from then on: `owner: "me"`.
+         * @description The owner consents to the new terms with the request. A change by another principal waits until the owner has consented (`renew`), or is theirs from then on: `owner: "me"`.
          */
         patch: operations["updateSchedule"];
         trace?: never;
@@ -617,7 +617,7 @@ export interface paths {
         put?: never;
         /**
          * Consents anew to what a schedule of yours does, as it is now
-         * @description Only its owner can, and nobody for them. A schedule that was blocked goes on; one that is paused stays so.
+         * @description Only the owner can, directly. A blocked schedule continues; a paused one stays paused.
          */
         post: operations["renewSchedule"];
         delete?: never;
@@ -1370,7 +1370,7 @@ export interface components {
                 [key: string]: unknown;
             }) | null;
             liftedAt: string | null;
-            /** @description Who these are; `null` for nobody, for what is no principal, and where the tenant has never met them. */
+            /** @description Who these are; `null` without a principal, and for a principal that the tenant does not know. */
             who: {
                 target: {
                     id: string;
@@ -1525,7 +1525,7 @@ export interface components {
             rejectedByCode: {
                 [key: string]: number;
             };
-            /** @description Of how many rows there is a sample, for whoever may see values. */
+            /** @description How many rows the sample has; only a principal who may see values can read it. */
             sampleRows: number | null;
             /** @description JSON Schema (2020-12) of what an approver fills in. */
             form: {
@@ -1597,7 +1597,7 @@ export interface components {
             rejectedByCode: {
                 [key: string]: number;
             };
-            /** @description Of how many rows there is a sample, for whoever may see values. */
+            /** @description How many rows the sample has; only a principal who may see values can read it. */
             sampleRows: number | null;
             /** @description JSON Schema (2020-12) of what an approver fills in. */
             form: {
@@ -1720,7 +1720,7 @@ export interface components {
             pipeline: string;
             tenant: string;
             /**
-             * @description `paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.
+             * @description `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
              * @enum {string}
              */
             state: "active" | "paused" | "blocked";
@@ -1854,7 +1854,7 @@ export interface components {
             pipeline: string;
             tenant: string;
             /**
-             * @description `paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.
+             * @description `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
              * @enum {string}
              */
             state: "active" | "paused" | "blocked";
@@ -2049,7 +2049,7 @@ export interface components {
             code: string | null;
             /** Format: date-time */
             decidedAt: string;
-            /** @description The last run that somebody asked for in its place. */
+            /** @description The last run that a backfill started in its place. */
             backfilledBy: string | null;
             links: {
                 run: string | null;
@@ -2273,7 +2273,7 @@ export interface operations {
                                 [key: string]: unknown;
                             };
                         };
-                        /** @description The gate at which its runs wait for people; `null`: they wait for nobody. */
+                        /** @description The gate at which its runs wait for approval; `null`: they do not wait. */
                         approval: {
                             /** @enum {string} */
                             before: "ingest" | "publish";
@@ -2292,7 +2292,7 @@ export interface operations {
                                 [key: string]: unknown;
                             } | null;
                         } | null;
-                        /** @description Declared with it. Each is there once somebody has applied it in their name. */
+                        /** @description Declared with it. Each exists once a principal has applied it in their own name. */
                         schedules: {
                             id: string;
                             terms: {
@@ -2556,7 +2556,7 @@ export interface operations {
                             } & {
                                 [key: string]: unknown;
                             }) | null;
-                            /** @description Who the actor is; `null` where nobody is known to have acted, or the tenant has never met them. */
+                            /** @description Who the actor is; `null` where the actor is unknown, or the tenant does not know the principal. */
                             who: {
                                 id: string;
                                 issuer: string;
@@ -2909,7 +2909,7 @@ export interface operations {
                             [key: string]: unknown;
                         }) | null;
                         liftedAt: string | null;
-                        /** @description Who these are; `null` for nobody, for what is no principal, and where the tenant has never met them. */
+                        /** @description Who these are; `null` without a principal, and for a principal that the tenant does not know. */
                         who: {
                             target: {
                                 id: string;
@@ -2992,7 +2992,7 @@ export interface operations {
                             [key: string]: unknown;
                         }) | null;
                         liftedAt: string | null;
-                        /** @description Who these are; `null` for nobody, for what is no principal, and where the tenant has never met them. */
+                        /** @description Who these are; `null` without a principal, and for a principal that the tenant does not know. */
                         who: {
                             target: {
                                 id: string;
@@ -3369,7 +3369,7 @@ export interface operations {
                 limit?: number;
                 /** @description `nextCursor` of the page before. */
                 cursor?: string;
-                /** @description `to-decide`: you may decide them now; `mine`: of runs that you asked for, or somebody for you; `decided`: you have decided on them, whatever came of that. */
+                /** @description `to-decide`: you may decide them now; `mine`: of runs that you requested, or an agent or a schedule for you; `decided`: you have decided on them, whatever came of that. */
                 view?: "to-decide" | "mine" | "decided";
                 state?: "pending" | "approved" | "rejected" | "expired" | "void" | "cancelled" | "waived";
                 run?: string;
@@ -3652,7 +3652,7 @@ export interface operations {
                         pipeline: string;
                         tenant: string;
                         /**
-                         * @description `paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.
+                         * @description `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
                          * @enum {string}
                          */
                         state: "active" | "paused" | "blocked";
@@ -4107,7 +4107,7 @@ export interface operations {
                         pipeline: string;
                         tenant: string;
                         /**
-                         * @description `paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.
+                         * @description `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
                          * @enum {string}
                          */
                         state: "active" | "paused" | "blocked";
@@ -4355,7 +4355,7 @@ export interface operations {
                         pipeline: string;
                         tenant: string;
                         /**
-                         * @description `paused`: somebody wanted it so, or a run failed; `blocked`: what it runs under holds no more.
+                         * @description `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
                          * @enum {string}
                          */
                         state: "active" | "paused" | "blocked";

@@ -82,14 +82,14 @@ describe('what the policy lets a caller do', () => {
     }
   });
 
-  it('whoever is denied learns action, resource and whom to ask, and nothing more', async () => {
+  it('a denied caller learns action, resource and which role to ask, and nothing more', async () => {
     const response = await as('bob', few, records);
     assert.equal(response.status, 403);
     const { denied, traceId, ...problem } = (await response.json()) as Record<string, unknown>;
     assert.deepEqual(denied, {
       action: 'trigger',
       resource: 'pipeline few',
-      ask: 'whoever is operator in acme',
+      ask: 'a principal with the role operator in acme',
     });
     assert.deepEqual(problem, {
       type: 'urn:waybill:error:Forbidden',

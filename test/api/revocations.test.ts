@@ -258,7 +258,7 @@ describe('revocations', () => {
     assert.deepEqual(denied, {
       action: 'revoke',
       resource: 'this Waybill',
-      ask: 'whoever is operator in globex',
+      ask: 'a principal with the role operator in globex',
     });
     assert.equal(await codeOf(await revoke('key', 'A'.repeat(43))), 'InvalidRequest');
     const revocation = await revoked('key', kid);

@@ -103,14 +103,14 @@ export function createRunApprovals(tenants: Tenants, publicUrl?: string): RunApp
   };
 }
 
-/** Whether the approval at hand is the answer. What somebody has refused or let expire is not asked again. */
+/** Whether the approval at hand is the answer. A rejected or expired approval is not requested again. */
 function stands({ round, state, digest }: StandingApproval, asked: Asked): boolean {
   if (state === 'rejected' || state === 'expired' || state === 'cancelled') return true;
   if (round <= asked.after || digest !== asked.digest) return false;
   return asked.waived ? state === 'waived' : state === 'pending' || state === 'approved';
 }
 
-/** A deadline that has passed counts, whether or not somebody has noticed it; and nobody has decided before themselves. */
+/** A passed deadline counts, noticed or not; and an approver does not count as having decided before themselves. */
 function asSeenBy(approval: FoundApproval, jti: string): StandingApproval {
   const { overdue, ...standing } = approval;
   const decisions = approval.decisions.filter(({ id }) => id !== jti);

@@ -11,8 +11,8 @@ import { insertBatch } from './batchRows.ts';
 
 /*
  * The arrival of an upload is `open` from its acceptance on, then `sealed` once its last byte is durable, or
- * `broken` for good. Each verb asks for `open` in the statement that writes, so that an upload which somebody
- * declared broken meanwhile (its API had not been heard of for 30 s) cannot go on.
+ * `broken` for good. Each verb asks for `open` in the statement that writes, so that an upload that was
+ * declared broken in between (its API was silent for 30 s) cannot continue.
  */
 
 export function createUploads(tenants: Tenants): Uploads {

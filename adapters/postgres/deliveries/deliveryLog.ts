@@ -12,7 +12,7 @@ import { asked } from '../failure.ts';
 
 /**
  * The deliveries of all tenants, for those who make them. A place among the attempts under way is a time in the row: it is
- * given back by whoever says how the attempt ended, and by itself where nobody does, so that no death leaks one.
+ * given back when the attempt’s outcome is recorded, and by itself otherwise, so that no killed worker leaks one.
  */
 export function createDeliveryLog(pool: Pool): DeliveryLog {
   return {

@@ -156,7 +156,7 @@ async function lift(
   return rows[0] && fromRow(rows[0]);
 }
 
-/** Who has signed out is nobody’s to lift: a newer token counts again by itself, and an older one never. */
+/** No operator lifts a sign-out: a newer token counts again by itself, and an older one never. */
 const inScope = `(tenant = $1 OR (kind = 'key' AND $2::boolean))`;
 const columns = `id, kind, target, tenant, issued_until, reason, revoked_by, created_at, lifted_by, lifted_at`;
 

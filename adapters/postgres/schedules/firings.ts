@@ -124,7 +124,7 @@ export function createFirings(tenants: Tenants): Firings {
   };
 }
 
-/** Without a consent there is nobody who agreed to whom to tell. */
+/** Without a consent no owner has agreed to a receiver. */
 async function announce(
   client: ClientBase,
   { tenant, id, pipeline, delegation }: Schedule,

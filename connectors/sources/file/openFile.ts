@@ -32,7 +32,7 @@ export const fileReader: SourceReader = {
 /**
  * Opens a regular file that really lies below one of the roots, whatever symbolic links stand on the way there.
  * A relative path is looked up below each root in turn. A path outside is refused before the disk is asked, so
- * that nobody learns from the answer which files exist. Throws as `Sources.open` says.
+ * that no caller learns from the answer which files exist. Throws as `Sources.open` says.
  */
 async function openFile(path: string, roots: readonly string[], options: OpenOptions): Promise<OpenSource> {
   const { growing } = options;

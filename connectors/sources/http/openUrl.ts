@@ -66,8 +66,8 @@ interface Bearer {
 }
 
 /**
- * The token of one origin. A redirect to another origin ends it for good: the way back from there is one that somebody
- * else chose. It is renewed once, for a server that refuses it because what came before took so long.
+ * The token of one origin. A redirect to another origin ends it for good: another server would choose the way
+ * back. It is renewed once, for a server that refuses it because what came before took so long.
  */
 function bearerOf(origin: string, obtain: OpenOptions['token']): Bearer {
   let current: string | undefined;
