@@ -9,7 +9,7 @@ import type { Tenants } from '../tenants.ts';
 /** How often a revocation may turn out to stand and then to be lifted again before we give up. */
 const attemptsMax = 3;
 
-/** The records of what was withdrawn. Whoever keeps a copy of them is notified with each commit. */
+/** The records of what was withdrawn. Caches are notified with each commit. */
 export function createRevocationRecords(tenants: Tenants): RevocationRecords {
   return {
     async revoke(byTenant, wanted, audit) {

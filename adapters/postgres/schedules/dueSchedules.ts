@@ -117,7 +117,7 @@ async function stop(
   if (rowCount) await insertAudit(client, event(action, 'failure', tenant, { schedule: id, code }));
 }
 
-/** Whoever did it in Temporal left no proof of who they are. */
+/** The client that did it in Temporal left no proof of its identity. */
 function event(action: string, outcome: 'failure', tenant: string, detail: Record<string, unknown>) {
   return { action, outcome, tenant, actor: null, runId: null, txn: null, detail };
 }
