@@ -112,13 +112,13 @@ const vagueWords =
  * How many vague words, files in import circles, names exported twice and files under 25 lines are left. These numbers
  * only go down; `code` is every folder that is not named.
  */
-const vagueWordsLeft: Record<string, number> = { code: 325, docs: 115, test: 305 };
+const vagueWordsLeft: Record<string, number> = { code: 71, docs: 45, test: 293 };
 const areaOf = (file: string) =>
   folderOf(file) in vagueWordsLeft ? folderOf(file) : file.endsWith('.md') ? 'docs' : 'code';
-const filesInCirclesLeft: Record<string, number> = { domain: 4 };
-const namesTwiceLeft = 17;
-const wordsNotUsedLeft = 4;
-const shortFilesLeft = 60;
+const filesInCirclesLeft: Record<string, number> = {};
+const namesTwiceLeft = 16;
+const wordsNotUsedLeft = 0;
+const shortFilesLeft = 58;
 
 const production = codeFiles.filter((file) => !/^(test|bench|examples)\//.test(file));
 

@@ -16,7 +16,7 @@ export function createOutbox(pool: Pool, address: DatabaseAddress): Outbox {
 }
 
 /** Once its transaction has committed, some relay looks for what there is to carry. */
-export async function wakeRelay(client: ClientBase): Promise<void> {
+export async function notifyRelay(client: ClientBase): Promise<void> {
   await client.query(`SELECT pg_notify('${outboxChannel}', '')`);
 }
 

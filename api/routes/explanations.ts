@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { pipelineNotFound } from '../../application/readable.ts';
-import { Hypothesis, questionOf } from '../../domain/policies/policyQuery.ts';
+import { PolicyQuery, questionOf } from '../../domain/policies/policyQuery.ts';
 import { handler } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 
@@ -34,7 +34,7 @@ export function explain(ports: ApiPorts, { operatingTenant = '' }: ApiOptions) {
       summary: 'Explains what the policy in force would answer',
       description: 'Why a principal of your tenant may or may not do it, and what would be needed.',
       tags: ['policy'],
-      body: Hypothesis,
+      body: PolicyQuery,
       response: { 200: ExplanationView },
     },
     async ({ body, authorization: { principal } }) => {
@@ -47,7 +47,7 @@ export function explain(ports: ApiPorts, { operatingTenant = '' }: ApiOptions) {
   );
 }
 
-function pipelineOf({ resource }: Hypothesis): string {
+function pipelineOf({ resource }: PolicyQuery): string {
   if (resource.kind === 'run') return resource.pipeline;
   return resource.kind === 'pipeline' ? resource.id : '';
 }

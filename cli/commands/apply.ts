@@ -8,7 +8,7 @@ import { type AddCommand, type CliContext, CliError, exitCode } from '../context
 import { embeddedDatabase, namedDatabase } from '../database.ts';
 import { applySchedules, planSchedules } from '../declaredSchedules.ts';
 import { otherProject, otherProjectLine, replacedText } from '../otherProject.ts';
-import { powerlessLines, strayLines } from '../output/policyText.ts';
+import { rolesWithoutPermitLines, strayLines } from '../output/policyText.ts';
 import { appliedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { printResult } from '../output/terminal.ts';
 
@@ -79,7 +79,7 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
       ? `The policy was in force already: ${policy.digest.slice(0, 12)}.`
       : `In force within seconds: policy ${policy.digest.slice(0, 12)} of ${Object.keys(policies.policies).length} policies.`,
     ...strayLines(stray),
-    ...powerlessLines(powerless),
+    ...rolesWithoutPermitLines(powerless),
     ...appliedLines(declared, plan, applied, options),
   ]);
   if (applied.some(({ code }) => code === 'NotServed')) process.exitCode = exitCode.incomplete;

@@ -10,7 +10,7 @@ import { type AddCommand, type CliContext, exitCode } from '../context.ts';
 import { embeddedDatabase, namedDatabase } from '../database.ts';
 import { planSchedules } from '../declaredSchedules.ts';
 import { otherProject, otherProjectLine } from '../otherProject.ts';
-import { changeLines, powerlessLines, strayLines } from '../output/policyText.ts';
+import { changeLines, rolesWithoutPermitLines, strayLines } from '../output/policyText.ts';
 import { plannedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { printResult } from '../output/terminal.ts';
 
@@ -110,7 +110,7 @@ async function liveSet(database: string | undefined, context: CliContext): Promi
 }
 
 function planLines({ before, after, policies, changes, stray, powerless }: Plan): string[] {
-  const warnings = [...strayLines(stray), ...powerlessLines(powerless)];
+  const warnings = [...strayLines(stray), ...rolesWithoutPermitLines(powerless)];
   if (before === after)
     return [`The policy of the project is in force already (${after.slice(0, 12)}).`, ...warnings];
   const { added, removed, changed } = policies;

@@ -6,11 +6,11 @@ import { type Action, actionResources, callerActions, taskActions } from '../../
 import type { CaseResult } from '../../domain/policies/policyCases.ts';
 import type { RoleWithoutPermit } from '../../domain/policies/rolesWithoutPermit.ts';
 import { type PrincipalKind, principalKinds } from '../../domain/principal.ts';
-import type { Hypothesis } from '../../sdk/client.ts';
+import type { PolicyQuery } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, exitCode } from '../context.ts';
 import { explanationLines } from '../output/explanation.ts';
-import { powerlessLines, strayLines } from '../output/policyText.ts';
+import { rolesWithoutPermitLines, strayLines } from '../output/policyText.ts';
 import { plain, printResult } from '../output/terminal.ts';
 
 /** `waybill policy [test|explain]` */
@@ -49,7 +49,7 @@ export const addPolicy: AddCommand = (program, context) => {
     .option('--instance', 'on this Waybill as a whole')
     .action(async (action: Action, pipeline: string | undefined, given: Given, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const policyQuery = hypothesisOf(action, pipeline, given);
+      const policyQuery = policyQueryOf(action, pipeline, given);
       const explanation = await connect(context, options).explain(policyQuery);
       printResult(options.json, explanation, () => explanationLines(policyQuery, explanation));
     });
@@ -65,7 +65,7 @@ interface Given {
   instance?: boolean;
 }
 
-function hypothesisOf(action: Action, pipeline: string | undefined, given: Given): Hypothesis {
+function policyQueryOf(action: Action, pipeline: string | undefined, given: Given): PolicyQuery {
   const { role: roles, kind, through, subject, own = false, instance } = given;
   const aboutRun = given.run || own || !actionResources[action].includes('pipeline');
   return {
@@ -131,7 +131,7 @@ function testLines({ digest, passed, failed, results, unexercised, stray, powerl
       ? `${passed} passed, ${failed} failed, by policy ${digest.slice(0, 12)}.`
       : `The policies validate (${digest.slice(0, 12)}). There are no cases in policies/*.cases.json.`,
     ...strayLines(stray),
-    ...powerlessLines(powerless),
+    ...rolesWithoutPermitLines(powerless),
     ...(unexercised.length > 0 && results.length > 0 ? [`No case exercises ${unexercised.join(', ')}.`] : []),
   ];
 }

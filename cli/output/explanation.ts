@@ -1,9 +1,9 @@
 import { styleText } from 'node:util';
-import type { Explanation, Hypothesis } from '../../sdk/client.ts';
+import type { Explanation, PolicyQuery } from '../../sdk/client.ts';
 import { plain } from './terminal.ts';
 
 /** Why, why not, and what would be needed. */
-export function explanationLines({ action, resource }: Hypothesis, explanation: Explanation): string[] {
+export function explanationLines({ action, resource }: PolicyQuery, explanation: Explanation): string[] {
   const { allowed, permits, forbids, errors, roles, changes, digest } = explanation;
   const verdict = allowed ? styleText('green', 'Allowed') : styleText('red', 'Denied');
   return [
@@ -42,7 +42,7 @@ function plainLine(line: string): string {
   return `${' '.repeat(line.length - text.length)}${plain(text)}`.trimEnd();
 }
 
-function nameOf(resource: Hypothesis['resource']): string {
+function nameOf(resource: PolicyQuery['resource']): string {
   if (resource.kind === 'tenant') return 'the tenant';
   if (resource.kind === 'instance') return 'this Waybill';
   if (resource.kind === 'pipeline') return `pipeline ${resource.id}`;

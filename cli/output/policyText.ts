@@ -60,7 +60,7 @@ export function strayLines(stray: readonly StrayName[]): string[] {
 }
 
 /** Warnings of approvals that ask a role which the policy rejects. */
-export function powerlessLines(powerless: readonly RoleWithoutPermit[]): string[] {
+export function rolesWithoutPermitLines(powerless: readonly RoleWithoutPermit[]): string[] {
   return powerless.map(
     ({ pipeline, role }) =>
       `${styleText('yellow', '!')} ${pipeline} asks "${plain(role)}" to decide, and no policy lets that role approve its runs.`,

@@ -2,7 +2,7 @@ import { obtainToken } from '../../cli/embedded/obtainToken.ts';
 import type { Attack } from './attack.ts';
 
 /** An attacker who reaches the API, with the tokens of others or for the runs of others. */
-export const requestErrors: readonly Attack[] = [
+export const apiRequests: readonly Attack[] = [
   {
     tried: 'no access token',
     code: 'Unauthenticated',

@@ -1,11 +1,11 @@
 import type { DevJson } from '../../cli/embedded/devJson.ts';
 import type { Run, WaybillClient } from '../../sdk/client.ts';
-import { requestErrors } from './apiRequests.ts';
+import { apiRequests } from './apiRequests.ts';
 import { type Attack, type Attempted, attempt } from './attack.ts';
 import { intoTemporal } from './intoTemporal.ts';
 import { openRun, uponRun } from './runUnderWay.ts';
 import { openScene } from './scene.ts';
-import { withdrawnRight } from './withdrawnRight.ts';
+import { revokedRight } from './withdrawnRight.ts';
 
 export interface Report {
   attempts: Attempted[];
@@ -37,7 +37,7 @@ export async function attackStack(
   const attempts: Attempted[] = [];
   try {
     const places: [string, readonly Attack[]][] = [
-      ['At the API', [...requestErrors, withdrawnRight(carol, erin)]],
+      ['At the API', [...apiRequests, revokedRight(carol, erin)]],
       ['Into Temporal', intoTemporal],
       ['At an open run', uponRun(open)],
     ];

@@ -6,7 +6,7 @@ import type { Attack } from './attack.ts';
 const knownWithinMs = 10_000;
 
 /** A revoked principal, with the token that it still has. */
-export function withdrawnRight(operator: WaybillClient, erin: WaybillClient): Attack {
+export function revokedRight(operator: WaybillClient, erin: WaybillClient): Attack {
   return {
     tried: 'the runs of her tenant, as erin, right after carol revoked her',
     code: 'PrincipalRevoked',

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { DefinitionFacts, Policy } from './policy.ts';
-import { Hypothesis, questionOf } from './policyQuery.ts';
+import { PolicyQuery, questionOf } from './policyQuery.ts';
 
 /** What a policy set must answer, as `policies/*.cases.json` of a project says. */
-export const PolicyCase = Hypothesis.extend({
+export const PolicyCase = PolicyQuery.extend({
   name: z.string().min(1),
   expect: z.enum(['allow', 'deny']),
   /** These must be among the policies that decided. */

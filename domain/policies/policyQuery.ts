@@ -19,7 +19,7 @@ const asIf = {
 };
 
 /** A principal, an action and a resource that a case or an explanation asks the policy about. */
-export const Hypothesis = z.strictObject({
+export const PolicyQuery = z.strictObject({
   principal: z.strictObject({
     roles: z.array(name).max(100).default([]),
     kind: kind.default('person'),
@@ -40,7 +40,7 @@ export const Hypothesis = z.strictObject({
     z.strictObject({ kind: z.literal('instance') }),
   ]),
 });
-export type Hypothesis = z.infer<typeof Hypothesis>;
+export type PolicyQuery = z.infer<typeof PolicyQuery>;
 
 /** Where the principal is, and where that is which they act upon. */
 interface Tenants {
@@ -50,7 +50,7 @@ interface Tenants {
 
 /** The question in terms of what there is; `undefined` where there is no such pipeline. */
 export function questionOf(
-  { principal, action, resource }: Hypothesis,
+  { principal, action, resource }: PolicyQuery,
   tenants: Tenants,
   find: (pipeline: string) => DefinitionFacts | undefined,
 ): Question | undefined {
@@ -61,13 +61,13 @@ export function questionOf(
 /** No principal has this id. */
 const principalId = 'prn_hypothesis';
 
-function principalOf({ actor, ...who }: Hypothesis['principal'], tenant: string): Principal {
+function principalOf({ actor, ...who }: PolicyQuery['principal'], tenant: string): Principal {
   const { issuer } = who;
   return { ...who, id: principalId, tenant, ...(actor && { actor: { ...actor, id: 'prn_actor', issuer } }) };
 }
 
 function resourceOf(
-  resource: Hypothesis['resource'],
+  resource: PolicyQuery['resource'],
   tenant: string,
   find: (pipeline: string) => DefinitionFacts | undefined,
 ): Resource | undefined {

@@ -1,6 +1,6 @@
 import type { ApprovalManifest } from '../approvals/gate.ts';
 import { type DefinitionFacts, type Policy, rolesThatMay } from './policy.ts';
-import { Hypothesis, questionOf } from './policyQuery.ts';
+import { PolicyQuery, questionOf } from './policyQuery.ts';
 
 /** A role that may decide by its pipeline, but not by the policy: its approvers are rejected (`Forbidden`). */
 export interface RoleWithoutPermit {
@@ -15,7 +15,7 @@ export function rolesWithoutPermit(policy: Policy, definitions: readonly Asking[
     const { id: pipeline, approval } = definition;
     if (!approval) return [];
     const resource = { kind: 'run', pipeline };
-    const about = Hypothesis.parse({ principal: {}, action: 'approve', resource });
+    const about = PolicyQuery.parse({ principal: {}, action: 'approve', resource });
     const question = questionOf(about, { principal: 'own', resource: 'own' }, () => definition)!;
     const able = rolesThatMay(policy, question);
     const asked = new Set([...approval.by, ...approval.escalateTo]);

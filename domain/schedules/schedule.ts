@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { parseDuration } from '../duration.ts';
 import type { DefinitionFacts } from '../policies/policy.ts';
 import type { Requester } from '../principal.ts';
-import type { RunReason } from '../runs/runFacts.ts';
 import { HttpUrl, SourceReference } from '../sources/sourceReference.ts';
 
 /** Times, parameters, source and policies: all that an owner consents to, except the pipeline. */
@@ -138,7 +137,7 @@ export interface Schedule {
   /** The consent that it runs under; `null` until its owner has given one. */
   delegation: { id: string; givenAt: string; expiresAt: string; definitionDigest: string } | null;
   state: ScheduleState;
-  reason: RunReason | null;
+  reason: { code: string; message: string } | null;
   /** Who paused it; `null` if it is not paused, or was paused in Temporal. */
   pausedBy: Requester | null;
   /** No time before this is due. */

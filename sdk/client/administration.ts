@@ -13,7 +13,7 @@ export type WebhookKey = operations['rotateWebhookKeys']['responses'][201]['cont
 export type Revocation = components['schemas']['Revocation'];
 export type MadeRevocation = operations['revoke']['responses'][201]['content']['application/json'];
 export type RevocationFilter = NonNullable<operations['listRevocations']['parameters']['query']>;
-export type Hypothesis = operations['explain']['requestBody']['content']['application/json'];
+export type PolicyQuery = operations['explain']['requestBody']['content']['application/json'];
 export type Explanation = components['schemas']['Explanation'];
 
 export interface AdministrationClient {
@@ -42,7 +42,7 @@ export interface AdministrationClient {
   /** Gives a right back. `id`: that of the revocation. */
   restore(id: string): Promise<Revocation>;
   /** For administrators: what the policy in force would answer, why, and what would be needed. */
-  explain(policyQuery: Hypothesis): Promise<Explanation>;
+  explain(policyQuery: PolicyQuery): Promise<Explanation>;
 }
 
 /** What callers and operators ask beside runs: pipelines, keys, events, revocations, policy. */

@@ -5,7 +5,7 @@ import type { Schedule } from '../../../domain/schedules/schedule.ts';
 import type { Callback } from '../../../domain/webhooks/callback.ts';
 import { insertAudit } from '../audit.ts';
 import { newDeliveryId } from '../deliveries/runEvent.ts';
-import { wakeRelay } from '../outbox.ts';
+import { notifyRelay } from '../outbox.ts';
 import { runColumns, runFromRow } from '../runs/runs.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 
@@ -89,7 +89,7 @@ export function createFirings(tenants: Tenants): Firings {
             [tenant, id, revision, JSON.stringify(block.reason)],
           );
           await announce(client, schedule, nominalAt, block);
-          await wakeRelay(client);
+          await notifyRelay(client);
         }
         await insertAudit(client, audit);
       });

@@ -3,7 +3,7 @@ import { WaybillError } from '../../../domain/errors.ts';
 import type { GivenDelegation, ScheduleDraft, Schedules } from '../../../domain/ports/schedules.ts';
 import type { Schedule } from '../../../domain/schedules/schedule.ts';
 import { insertAudit } from '../audit.ts';
-import { wakeRelay } from '../outbox.ts';
+import { notifyRelay } from '../outbox.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 
 /** The schedules of tenants, for the API. Each change is a new revision, which wakes the relay. */
@@ -75,7 +75,7 @@ export function createSchedules(tenants: Tenants): Schedules {
         if (!rowCount) throw new WaybillError('ScheduleChanged');
         await endConsents(client, { tenant, id });
         await insertAudit(client, audit);
-        await wakeRelay(client);
+        await notifyRelay(client);
       });
     },
 
@@ -106,7 +106,7 @@ export function createSchedules(tenants: Tenants): Schedules {
         );
         if (!rowCount) return;
         await insertAudit(client, audit);
-        await wakeRelay(client);
+        await notifyRelay(client);
       });
     },
   };
@@ -155,7 +155,7 @@ async function settle(
     );
   }
   await insertAudit(client, audit);
-  await wakeRelay(client);
+  await notifyRelay(client);
 }
 
 /** All that were given so far. The API’s role cannot take it back, so that no change of a record makes one count again. */

@@ -10,7 +10,7 @@ import { readPolicies } from '../../../adapters/policy/readPolicies.ts';
 import { explanationLines } from '../../../cli/output/explanation.ts';
 import { actionResources, type DefinitionFacts } from '../../../domain/policies/policy.ts';
 import { tryCases } from '../../../domain/policies/policyCases.ts';
-import { Hypothesis, questionOf } from '../../../domain/policies/policyQuery.ts';
+import { PolicyQuery, questionOf } from '../../../domain/policies/policyQuery.ts';
 import { loadProject } from '../../../engine/project/loadProject.ts';
 
 const refunds: DefinitionFacts = {
@@ -52,7 +52,7 @@ describe('docs/policy.md', () => {
 
   it('shows what policy explain answers', async () => {
     const policy = createPolicyEngine(await readPolicies('examples/acme'));
-    const policyQuery = Hypothesis.parse({
+    const policyQuery = PolicyQuery.parse({
       principal: { roles: ['data-engineer'], kind: 'service', subject: 'web-shop' },
       action: 'trigger',
       resource: { kind: 'pipeline', id: 'orders' },
