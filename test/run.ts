@@ -15,7 +15,7 @@ import { sharedServerVariable, shareServer } from './support/stack.ts';
 const quickFiles =
   /^test\/(domain|application|activities|engine|connectors)\/|^test\/workflows\/replay\.test\.ts$/;
 
-/** Folders that start the whole stack. They wait more than they compute, so they begin first and three run at once. */
+/** Folders that start the whole stack. They wait more than they compute, so they begin first. */
 const stackFolders = ['e2e', 'cli'];
 const rankOf = (file: string) =>
   (stackFolders.indexOf(file.split('/')[1]!) + stackFolders.length + 1) % (stackFolders.length + 1);
@@ -39,7 +39,7 @@ const began = performance.now();
 
 const stream = run({
   files,
-  concurrency: Math.min(3, availableParallelism() + 1),
+  concurrency: Math.min(2, availableParallelism()),
   timeout: 600_000,
 });
 stream.on('test:summary', ({ file, counts, duration_ms }) => {
