@@ -10,6 +10,7 @@ await runProgram(process.env, async ({ context, json }) => {
   const checks = await examine({
     settings: readStackSettings(context),
     search: searchFromEnvironment(context.env),
+    zoneInfo: context.env.ZONEINFO,
   });
   if (json) console.log(JSON.stringify({ checks }));
   else

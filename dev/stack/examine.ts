@@ -9,6 +9,7 @@ import { postgresBinaries } from './postgresBinaries.ts';
 import { elsewhere } from './postgresCluster.ts';
 import type { StackSettings } from './stackSettings.ts';
 import { unprivilegedUser } from './unprivileged.ts';
+import { describeZoneData } from './zoneData.ts';
 
 export interface Check {
   name: string;
@@ -20,6 +21,8 @@ export interface Check {
 export interface Machine {
   settings: StackSettings;
   search: Pick<TemporalSearch, 'cliPath' | 'searchPath' | 'cache'>;
+  /** `ZONEINFO`, if the environment names a folder of zones. */
+  zoneInfo: string | undefined;
 }
 
 /** Looks at everything that `waybill dev` depends on and changes nothing. A check never throws. */
@@ -31,6 +34,7 @@ export async function examine(machine: Machine): Promise<Check[]> {
     ['disk', () => checkDisk(home)],
     ['postgres', checkPostgres],
     ['temporal', () => checkTemporal(machine)],
+    ['zones', async () => ({ ok: true, detail: await describeZoneData(machine.zoneInfo) })],
     ['go', () => checkGo(machine)],
     ['ports', () => checkPorts(machine.settings, home)],
   ];

@@ -26,6 +26,7 @@ import type { StackSettings } from './stackSettings.ts';
 import { createSupervisor, type Supervisor } from './supervise.ts';
 import { prepareTemporal } from './temporal.ts';
 import { ensureWorkflowBundle } from './workflowBundle.ts';
+import { ensureZoneData } from './zoneData.ts';
 
 export interface StackOptions {
   settings: StackSettings;
@@ -100,6 +101,8 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
       baseEnv: options.baseEnv,
     };
     const timed = stopwatch(say);
+    // Beside PostgreSQL, which leaves a processor free. It never rejects.
+    const zoneData = ensureZoneData({ cache: options.temporal.cache, signal, say });
 
     const postgres = await timed('PostgreSQL', () => startPostgres(stack, supervisor));
     const { loadProject = (load) => load() } = options;
@@ -109,7 +112,9 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
     const [temporal, bundle] = await settled([
       timed('Temporal', async () => {
         const binary = await findTemporal({ ...options.temporal, signal, say });
-        const temporal = prepareTemporal(home, binary, ports.temporal, ports.temporalUi);
+        const zoneInfo = options.baseEnv.ZONEINFO || (await zoneData);
+        const env = { ...options.baseEnv, ...(zoneInfo && { ZONEINFO: zoneInfo }) };
+        const temporal = prepareTemporal(home, binary, ports.temporal, ports.temporalUi, env);
         await supervisor.start(temporalService(temporal));
         return temporal;
       }),

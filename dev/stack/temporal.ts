@@ -14,7 +14,13 @@ export interface Temporal {
  * The Temporal development server, for one home: on 127.0.0.1 alone, its state in a SQLite file there, its Web UI on
  * `uiPort`. Why it is tuned as it is: docs/embedded.md.
  */
-export function prepareTemporal(home: Home, binary: string, port: number, uiPort: number): Temporal {
+export function prepareTemporal(
+  home: Home,
+  binary: string,
+  port: number,
+  uiPort: number,
+  env: Readonly<Record<string, string | undefined>>,
+): Temporal {
   const uiUrl = `http://127.0.0.1:${uiPort}`;
   const args = [
     'server',
@@ -32,6 +38,7 @@ export function prepareTemporal(home: Home, binary: string, port: number, uiPort
     spawn(logFd) {
       return spawn(binary, args, {
         cwd: home.temporal,
+        env,
         stdio: ['ignore', logFd, logFd],
         detached: true,
       });
