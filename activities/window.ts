@@ -32,8 +32,8 @@ export function sinceOf(
 }
 
 /**
- * What has a watermark of its own: another URL or path, another field, and another version of the definition, whose rows
- * mean something else and are read anew.
+ * Each URL or path, each field and each version of the definition has a watermark of its own. A new version reads all
+ * rows again, because they mean something else.
  */
 function keyOf({ source, version }: RunFacts, cursor: FieldCursor | 'bytes'): string {
   const by = cursor === 'bytes' ? cursor : { field: cursor.field, order: cursor.order };

@@ -57,7 +57,9 @@ export const ApprovalView = z.object({
   tenant: z.string(),
   gate: z.enum(gates),
   state: z.enum(approvalStates),
-  round: z.int().describe('Higher than 1 where the data changed while it waited, so that it was asked anew.'),
+  round: z
+    .int()
+    .describe('Higher than 1 where the data changed while it waited, so that approval was requested again.'),
   digest: z.string().describe('Of what is shown; a decision names it.'),
   requestedBy: RequesterView,
   by: z.array(z.string()).describe('Roles of which an approver needs one.'),

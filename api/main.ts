@@ -71,7 +71,7 @@ const Settings = z.object({
   /** A file with the public keys of the workloads that may ask for tokens (docs/keys.md). Default: none may. */
   WAYBILL_WORKLOADS: z.string().optional(),
   WAYBILL_INSTANCE: z.string().default('waybill'),
-  /** The OIDC issuer whose access tokens count, where there is one alone. */
+  /** The OIDC issuer of the access tokens, where there is only one. */
   WAYBILL_ISSUER: z.url({ protocol: /^https?$/ }).optional(),
   WAYBILL_AUDIENCE: z.string().default('waybill'),
   /** A file that says which issuers count and for what (docs/identity-providers.md), instead of the two above. */
@@ -84,7 +84,7 @@ const Settings = z.object({
   WAYBILL_TASK_QUEUE: z.string().default('waybill'),
   WAYBILL_FILE_ROOTS: z.string().default(''),
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
-  /** The tenant whose operators also run this Waybill as a whole: its keys. Without one no principal does. */
+  /** The operators of this tenant also operate Waybill as a whole: its keys. Default: no principal does. */
   WAYBILL_OPERATING_TENANT: z.string().default(''),
   /** `host:port`, separated by commas: where events may be sent although it is no public host, and without https. */
   WAYBILL_CALLBACK_ALLOW: z.string().default(''),

@@ -41,7 +41,7 @@ export const ScheduleView = z.object({
   terms: ScheduleTerms.describe('What its owner consents to.'),
   note: z.string().nullable(),
   declared: z.boolean().describe('Whether it came with the definition of its pipeline.'),
-  owner: RequesterView.describe('In whose name its runs are.'),
+  owner: RequesterView.describe('The principal that its runs act for.'),
   delegation: z
     .object({
       id: z.string(),

@@ -68,7 +68,7 @@ export interface ApplicationOptions {
   instance: string;
   /** Temporal’s namespace, to which grants are bound. */
   namespace: string;
-  /** The tenant whose operators run this Waybill as a whole. Default: none. */
+  /** The operators of this tenant operate Waybill as a whole. Default: none. */
   operatingTenant?: string;
   /** Prefix of the links in answers and events; without it they begin with `/`. */
   publicUrl?: string;

@@ -8,7 +8,7 @@ export interface OtherProject {
   policies: PolicySet | undefined;
 }
 
-/** `undefined` where the database holds the project `name`, or none whose name is known. */
+/** `undefined` where the database holds the project `name`, or a project without a known name. */
 export async function otherProject(
   address: DatabaseAddress,
   name: string,

@@ -6,7 +6,7 @@ import { CliError } from './context.ts';
 import { openProgress } from './output/progress.ts';
 import { bytes, duration } from './output/quantities.ts';
 
-/** Data to send: a file, whose size is known, or standard input. */
+/** Data to send: a file of known size, or standard input. */
 export interface Data {
   name: string;
   sizeBytes: number | undefined;

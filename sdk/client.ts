@@ -45,7 +45,7 @@ export type {
 } from './client/schedules.ts';
 
 /**
- * Waybill over HTTP, typed from its OpenAPI document. Every method throws `ProblemError`, whose `code` says why Waybill
+ * Waybill over HTTP, typed from its OpenAPI document. Every method throws `ProblemError`; its `code` says why Waybill
  * rejects the request, and `ApiUnreachable` if the API does not answer.
  */
 export interface WaybillClient

@@ -13,7 +13,7 @@ import type { Source } from '../domain/sources/source.ts';
  * the transform’s record, from `parameters` to its context, and from `output` to what it must return and to the
  * columns that `sink` may use as a key. Everything is checked again when the project loads.
  *
- * Throws `DefinitionError`, whose issues say what to write instead.
+ * Throws `DefinitionError`; its issues say what to write instead.
  */
 export function definePipeline<
   I extends z.ZodObject,

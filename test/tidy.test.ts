@@ -109,12 +109,11 @@ const vagueWords =
   /\b(nobody|somebody|anybody|whoever|whom|whomever|whose|thereof|thereby|wherein|anew|meanwhile)\b/gi;
 
 /**
- * How many vague words, files in import circles, names exported twice and files under 25 lines are left. These numbers
- * only go down; `code` is every folder that is not named.
+ * How many vague words (`nobody` is also a Unix user), files in import circles, names exported twice and files under
+ * 25 lines are left. These numbers only go down.
  */
-const vagueWordsLeft: Record<string, number> = { code: 71, docs: 45, test: 293 };
-const areaOf = (file: string) =>
-  folderOf(file) in vagueWordsLeft ? folderOf(file) : file.endsWith('.md') ? 'docs' : 'code';
+const vagueWordsLeft: Record<string, number> = { code: 1, docs: 1 };
+const areaOf = (file: string) => (file.endsWith('.md') ? 'docs' : 'code');
 const filesInCirclesLeft: Record<string, number> = {};
 const namesTwiceLeft = 16;
 const wordsNotUsedLeft = 0;

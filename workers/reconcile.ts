@@ -39,9 +39,9 @@ export interface ReconcileOptions {
 /**
  * Keeps our record of runs true to Temporal’s: a run that was ended there from outside is recorded as such, its
  * actor unknown; one that Temporal does not know (it lost its last moments in a power cut, say) is started again,
- * which is safe since nothing is stored twice; one that began anew in another execution is audited; an upload
- * whose receiver fell silent is broken. Events on their way to receivers, and schedules, are looked after likewise. Once at the start, runs
- * that wait for a definition which this worker has are woken.
+ * which is safe since nothing is stored twice; one that began again in another execution is audited; an upload
+ * with a silent receiver is broken. Webhook deliveries and schedules are reconciled too. Once at the start, runs
+ * that wait for a definition which this worker has are told to check again.
  */
 export function startReconciling(options: ReconcileOptions): { stop(): Promise<void> } {
   const stopping = new AbortController();

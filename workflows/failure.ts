@@ -33,7 +33,7 @@ export function toWorkflowFailure(error: unknown): ApplicationFailure {
   return ApplicationFailure.create({ type: code, message, nonRetryable: true, cause: error as Error });
 }
 
-/** A suspended run whose right was not restored in time. */
+/** The right of a suspended run was not restored in time. */
 export function deadlineExceeded(): ApplicationFailure {
   return ApplicationFailure.create({
     type: 'DeadlineExceeded',

@@ -80,8 +80,8 @@ async function advance(input: RunInput, cursor: Cursor): Promise<StopReason | Re
 }
 
 /**
- * Two messages, which only make a suspended run check its right again: the signal, which any client may send, and the update,
- * whose grant an activity verifies before the interceptor replaces the run’s grant.
+ * Two messages, which only make a suspended run check its right again: the signal, which any client may send, and the update.
+ * An activity verifies the grant of the update before the interceptor replaces the grant of the run.
  */
 function handleMessages(input: RunInput): RecheckRequest {
   const recheck = { due: false };

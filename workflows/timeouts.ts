@@ -67,7 +67,7 @@ export const localTimeouts = {
 
 /**
  * Of a webhook delivery. A failed attempt says when the next one is due (with jitter, which Temporal’s policies lack), at
- * most `maximumInterval` later; the policy applies to an attempt whose worker died. Temporal gives up after three days.
+ * most `maximumInterval` later; the policy applies to an attempt of a worker that died. Temporal gives up after three days.
  */
 export const deliveryTimeouts = {
   deliver: {

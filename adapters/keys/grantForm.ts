@@ -12,8 +12,8 @@ export interface GrantForm {
 const charactersMax = 16_384;
 
 /**
- * Reads the form of a grant: a compact JWS (RFC 7515) of three canonical parts with an Ed25519 signature, whose header
- * says `alg`, `typ` and `kid` and nothing else. Both JSON texts must be what serialising them again makes of them, so
+ * Reads the form of a grant: a compact JWS (RFC 7515) of three canonical parts with an Ed25519 signature. The
+ * header has `alg`, `typ` and `kid` and nothing else. Both JSON texts must be what serialising them again makes of them, so
  * that no claim is there twice and two readers never read two things.
  *
  * Throws `GrantMalformed`, `GrantAlgorithmUnsupported`, `GrantTypeMismatch`.

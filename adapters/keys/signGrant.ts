@@ -2,7 +2,7 @@ import { SignJWT } from 'jose';
 import { grantType } from '../../domain/grants/grant.ts';
 import type { PrivateKey } from './keyFolder.ts';
 
-/** Signs claims as a compact JWS whose header says `alg`, `typ` and `kid` and nothing else. Default `typ`: a grant’s. */
+/** Signs claims as a compact JWS. Its header has `alg`, `typ` and `kid` and nothing else. Default `typ`: that of a grant. */
 export function signGrant(
   claims: object,
   { key, kid }: Pick<PrivateKey, 'key' | 'kid'>,

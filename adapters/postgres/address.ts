@@ -2,7 +2,7 @@ import { Client, type ClientConfig } from 'pg';
 import { WaybillError } from '../../domain/errors.ts';
 import type { CredentialProvider } from '../../domain/ports/credentials.ts';
 
-/** Where a database is, and the role: a URL with its password in it, or one whose password is asked for at each connect. */
+/** Where a database is, and the role: a URL with its password, or a URL and a provider that is asked at each connect. */
 export type DatabaseAddress = string | { url: string; password: CredentialProvider };
 
 /** An address as settings give it; a credential goes before what the URL says. */

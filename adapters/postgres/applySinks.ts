@@ -6,7 +6,7 @@ import { fromSink } from './failure.ts';
 
 /**
  * Prepares what each pipeline writes to, one transaction a sink; run as the migrator, whenever definitions change.
- * Repeating it changes nothing. Throws `SinkIncompatible`, whose detail says what differs, and `DatabaseUnavailable`.
+ * Repeating it changes nothing. Throws `SinkIncompatible` (its detail says what differs) and `DatabaseUnavailable`.
  */
 export async function applySinks(migrator: DatabaseAddress, manifests: readonly Manifest[]): Promise<void> {
   const client = clientAt(migrator, { application_name: 'waybill-sinks' });

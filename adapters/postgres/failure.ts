@@ -62,7 +62,7 @@ const networkCodes = new Set([
   'ENETDOWN',
   'ENOTFOUND',
   'EAI_AGAIN',
-  'ENOENT', // a Unix socket whose server is away
+  'ENOENT', // a Unix socket without a server
   'EADDRNOTAVAIL',
   'EMFILE',
 ]);

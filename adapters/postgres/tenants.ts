@@ -33,7 +33,7 @@ export interface TenantDatabase extends Queries {
  * session, whatever stands between here and PostgreSQL must pool sessions, not transactions.
  */
 export interface Tenants {
-  /** `null` for what belongs to no tenant. `subject` is the `prn_…` on whose behalf, where that is known. */
+  /** `null` for what belongs to no tenant. `subject` is the principal (`prn_…`) that it is done for, where that is known. */
   for(tenant: string | null, subject?: string): TenantDatabase;
   /** Throws `DatabaseUnavailable`. */
   check(): Promise<void>;

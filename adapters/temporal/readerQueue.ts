@@ -2,7 +2,7 @@ import { WaybillError } from '../../domain/errors.ts';
 import type { Reader } from '../../domain/ports/temporalSchedules.ts';
 import { Semaphore } from '../../domain/semaphore.ts';
 
-/** Each question makes Temporal write a schedule, and Temporal fires all tenants’ schedules meanwhile. */
+/** Few at a time: each question makes Temporal write a schedule while it also fires the schedules of all tenants. */
 const running = 2;
 const perTenantMax = 20;
 const waitingMax = 200;

@@ -139,7 +139,7 @@ const temporaryPrefix = 'times-';
 /** A question is answered or given up by then. */
 const abandonedAfterMs = 60_000;
 
-/** Deletes the schedules of questions whose process was killed. Returns how many there were. */
+/** Deletes the schedules of questions that were asked by a process which was killed. Returns how many there were. */
 export async function deleteAbandonedSchedules(client: Client): Promise<number> {
   let deleted = 0;
   for await (const { scheduleId } of client.schedule.list({

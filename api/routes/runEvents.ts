@@ -17,7 +17,7 @@ const gapMs = { first: 10, growth: 1.5, max: 500 };
 const streamMs = 3_600_000;
 
 /**
- * Server-sent events (WHATWG HTML, section 9.2): `event: run` whose data is the run, first as it is now, then
+ * Server-sent events (WHATWG HTML, section 9.2): `event: run` with the run as its data, first as it is now, then
  * whenever it has changed. The stream ends after an end state, and once the caller is revoked. Ids go up from `Last-Event-ID`; since
  * each event is the whole run, a client that reconnects misses nothing that still matters.
  */

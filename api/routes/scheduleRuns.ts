@@ -41,8 +41,8 @@ export function backfillSchedule(ports: ApiPorts, options: ApiOptions) {
     {
       summary: 'Begins runs for times that have passed, in your name',
       description:
-        `At most ${backfillMax} at once, oldest first. \`missing\`: times for which no run was begun; \`failed\`: those ` +
-        'whose last run failed or was cancelled; `all`. Asked again, the same runs are the answer.',
+        `At most ${backfillMax} at once, oldest first. \`missing\`: times without a run; \`failed\`: times with a ` +
+        'last run that failed or was cancelled; `all`. A repeated request returns the same runs.',
       tags: ['schedules'],
       params: byId,
       body: z

@@ -14,7 +14,7 @@ export function pauseSchedule(ports: ApiPorts, options: ApiOptions) {
     {
       summary: 'Has a schedule begin nothing until it is resumed',
       description:
-        'Times that pass meanwhile are not made up for; see `backfill`. What is under way goes on.',
+        'Times that pass during the pause are not made up for; see `backfill`. Runs that have started go on.',
       tags: ['schedules'],
       params: byId,
       body: z.strictObject({ note: note.optional() }).nullish(),
@@ -42,7 +42,7 @@ export function resumeSchedule(ports: ApiPorts, options: ApiOptions) {
 export function renewSchedule(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
-      summary: 'Consents anew to what a schedule of yours does, as it is now',
+      summary: 'Renews your consent to the current terms of a schedule of yours',
       description: 'Only the owner can, directly. A blocked schedule continues; a paused one stays paused.',
       tags: ['schedules'],
       params: byId,

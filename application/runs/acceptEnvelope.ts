@@ -60,7 +60,7 @@ type Ports = Pick<
   'acceptance' | 'receiver' | 'objects' | 'policy' | 'grantSigner' | 'inputs' | 'checkCallback'
 >;
 
-/** Accepts a run whose whole request is here: resolve, draft, receive, mint, accept. */
+/** Accepts a run from a complete request: resolve, draft, receive, mint, accept. */
 export async function acceptEnvelope(
   ports: Ports,
   options: ApplicationOptions,

@@ -13,9 +13,9 @@ export type RunRequest =
   | ({ kind: 'firing' } & FiringRequest);
 
 /**
- * The one way in which a run begins, for a caller whose right to all of its steps was authorized before (`authorizeRun`, or the
+ * The one way in which a run begins, for a caller who was authorized for all of its steps before (`authorizeRun`, or the
  * standing consent of an owner). One transaction records run, grant, audit event and outbox entry; the relay starts the workflow.
- * The signed grant is answered for a firing alone, whose workflow Temporal has started already.
+ * Only a firing gets the signed grant as an answer, because Temporal has started its workflow already.
  *
  * Throws `ParametersInvalid`, `SourceInvalid`, `SourceRefused`, `CallbackRefused`, `InputRequired`, `InputEmpty`, `HeaderInvalid`,
  * `UnsupportedMediaType`, `UploadIncomplete`, `IdempotencyKeyInUse`, `IdempotencyKeyReused`, `PrincipalRevoked`,

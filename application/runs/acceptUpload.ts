@@ -36,9 +36,9 @@ const touchEveryMs = 5_000;
 const askEveryMs = 500;
 
 /**
- * Accepts a run whose data is the body: resolve, draft, receive, mint, accept. What is small is accepted when it is all there. What is
- * not is accepted with its first batch, so that validation begins, and is sealed at its last byte; in between each batch is recorded
- * once its bytes are durable.
+ * Accepts a run with the body as its data: resolve, draft, receive, mint, accept. A small upload is accepted when it is complete. A large
+ * one is accepted with its first batch, so that validation begins, and its input is complete at its last byte; in between, each batch is
+ * recorded once its bytes are durable.
  */
 export async function acceptUpload(
   ports: Ports,
@@ -146,8 +146,8 @@ async function open(ports: Ports, options: ApplicationOptions, draft: RunDraft, 
 }
 
 /**
- * An accepted run whose upload did not end will fail as `UploadIncomplete`; one that broke before is recorded as
- * failed; of a request that was refused nothing remains. Where the database is away too, the run’s silence says it.
+ * An accepted run with an upload that did not end fails as `UploadIncomplete`. An upload that broke before acceptance is recorded as
+ * failed. A rejected request leaves nothing. Where the database is away too, reconciliation finds the silent upload.
  */
 async function giveUp(
   ports: Ports,

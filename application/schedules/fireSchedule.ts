@@ -21,7 +21,7 @@ type Ports = ConsentPorts &
   Pick<ApplicationPorts, 'temporalSchedules' | 'firings' | 'auditLog'> &
   Parameters<typeof acceptRun>[0];
 
-/** What a worker, whose workload is authenticated, says of an execution in Temporal. */
+/** What a worker, authenticated as a workload, says of an execution in Temporal. */
 export interface FiringCall {
   scheduleId: string;
   execution: FiringRef;

@@ -49,7 +49,7 @@ export interface BackfillRequest {
   dryRun: boolean;
 }
 
-/** `missing`: times without a run; `failed`: those whose last run failed or was cancelled. */
+/** `missing`: times without a run; `failed`: times with a last run that failed or was cancelled. */
 type BackfillMode = 'missing' | 'failed' | 'all';
 
 export interface Backfill {

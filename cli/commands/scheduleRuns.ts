@@ -32,7 +32,7 @@ export function addScheduleRuns(schedules: Command, context: CliContext): void {
     .requiredOption('--from <time>', 'RFC 3339')
     .option('--to <time>', 'RFC 3339; default now')
     .addOption(
-      new Option('--mode <mode>', 'times without a run, times whose last run failed, or all')
+      new Option('--mode <mode>', 'times without a run, times with a failed last run, or all')
         .choices(['missing', 'failed', 'all'])
         .default('missing'),
     )
@@ -60,7 +60,7 @@ async function backfill(id: string, options: BackfillOptions, context: CliContex
 }
 
 /**
- * The schedule, whose revision the request then names. The API rejects what the owner has not consented to; the command shows
+ * The schedule; the request then names its revision. The API rejects what the owner has not consented to; the command shows
  * what another caller has made of it.
  */
 async function shownSchedule(client: WaybillClient, id: string): Promise<ScheduleDetail> {

@@ -105,7 +105,7 @@ function cut(text: string): string {
   return letters.length > cellMax ? `${letters.slice(0, cellMax - 1).join('')}…` : letters.join('');
 }
 
-/** How many have approved so far: those whose decision counts, or is on its way. */
+/** How many principals have approved so far, with a decision that counts or is on its way. */
 export function approvedBy({ decisions }: Pick<Approval, 'decisions'>): number {
   return decisions.filter(({ decision, counted }) => decision === 'approve' && counted !== false).length;
 }

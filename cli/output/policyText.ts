@@ -4,7 +4,7 @@ import type { PolicyChange } from '../../domain/policies/policyChange.ts';
 import type { RoleWithoutPermit } from '../../domain/policies/rolesWithoutPermit.ts';
 import { plain } from './terminal.ts';
 
-/** Fields whose values are listed in one line where all others are alike, in the order in which they are joined. */
+/** Fields that are joined in one line where all others are equal, in this order. */
 const fields = ['pipeline', 'on', 'action', 'as', 'named', 'role'] as const;
 
 type Line = Pick<PolicyChange, 'change' | 'acrossTenants'> &

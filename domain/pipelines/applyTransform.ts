@@ -6,7 +6,7 @@ import type { AnyPipeline } from './pipeline.ts';
  * The one place where a transform is called and what it returned is interpreted. Pure. `record` is what
  * `pipeline.input` returned; rows come out as `pipeline.output` returns them. Without a transform the record is the
  * row, and `output` (the same schema) is not asked again, for a schema that transforms does so once.
- * An array whose rows do not all fit is refused as a whole. What the transform throws passes through:
+ * If one row of an array does not fit, the whole array is rejected. What the transform throws passes through:
  * the engine makes `TransformFailed` of it.
  */
 export function applyTransform(

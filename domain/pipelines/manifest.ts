@@ -27,7 +27,7 @@ export interface FormatManifest {
 /** A source and its options. The ones named here mean the same for every kind that has them. */
 export interface SourceManifest {
   readonly kind: string;
-  /** Of a kind whose author chooses it. */
+  /** Of a kind that lets its author choose it. */
   readonly format?: FormatManifest;
   /** What is read, where no request or schedule names another place. */
   readonly path?: string;

@@ -101,7 +101,7 @@ export interface Pipeline<
   readonly manifest: Manifest;
   /**
    * Parses what the caller sent into what the transform gets. Runs keep what was *sent*, as JSON, and every engine
-   * parses it again: defaults and coercions belong to the definition, whose digest the run is bound to.
+   * parses it again: defaults and coercions belong to the definition, and the run is bound to its digest.
    */
   readonly parameters: P;
   readonly input: I;

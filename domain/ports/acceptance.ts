@@ -22,7 +22,7 @@ export interface RunAcceptance {
     acceptance: Acceptance,
   ): Promise<{ outcome: 'accepted'; run: Run } | { outcome: 'known'; known: KnownKey }>;
   /**
-   * The same for a time of a schedule, whose only firing this becomes; Temporal starts the run as a child workflow. `undefined`
+   * The same for a time of a schedule, of which this becomes the only firing; Temporal starts the run as a child workflow. `undefined`
    * where the time already has a firing, or the schedule has another revision now.
    */
   acceptFiring(acceptance: Acceptance, firing: AcceptedFiring): Promise<Run | undefined>;

@@ -5,7 +5,7 @@ import type { EncodedRows } from './sinkRows.ts';
 
 /**
  * The work on records that keeps a processor busy. It runs off the main thread, so that heartbeats and database
- * connections are served meanwhile. Pure functions of bytes: the same task gives the same result.
+ * connections are served at the same time. Pure functions of bytes: the same task gives the same result.
  *
  * Between the stages a record is one line of JSON: `[position, line, byteOffset, byteLength, value]`; after the
  * transform `value` is one output row, as the texts of its columns in the order of the sink, and a record that became

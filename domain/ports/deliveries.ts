@@ -59,7 +59,7 @@ export interface DueDeliveries {
   restart(delivery: DeliveryRef): Promise<void>;
 }
 
-/** A delivery whose workflow is to be started. */
+/** A delivery that needs its workflow started. */
 export interface DueDelivery extends DeliveryRef {
   tenant: string;
   /** The run or the schedule that it tells of. */

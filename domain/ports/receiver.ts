@@ -6,7 +6,7 @@ import type { ObjectScope } from './objects.ts';
 export interface Receiver {
   /**
    * Yields each batch once its bytes are durable in the object store. The same bytes give the same batches,
-   * however they arrive. `after` is the last batch already received, whose end is where `bytes` begins. With `growing` the bytes are
+   * however they arrive. `after` is the last batch already received; `bytes` begins at its end. With `growing` the bytes are
    * of a file that grows, from that place on: a last record that is not complete is left for later.
    * Throws `HeaderInvalid` (CSV), `StorageUnavailable`; what the stream throws passes through.
    */

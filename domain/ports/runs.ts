@@ -68,7 +68,7 @@ export interface OpenRuns {
   list(afterId: string, runsMax: number): Promise<OpenRun[]>;
   /** Runs that are suspended because no worker had one of these definitions. */
   listWaitingFor(definitionDigests: readonly string[]): Promise<RunRef[]>;
-  /** Uploads whose receiver was silent for 30 s are broken; their idempotency keys become free. Resolves with how many. */
+  /** Breaks uploads with a receiver that was silent for 30 s; their idempotency keys become free. Resolves with how many. */
   breakSilentUploads(): Promise<number>;
 }
 

@@ -63,7 +63,7 @@ export interface GivenDelegation {
 export interface DueSchedules {
   /**
    * Hands up to `schedulesMax` schedules that have changed, which no other relay holds, to `apply`; of those that it resolves for,
-   * Temporal has that revision. The others are due again later, at most a minute apart. One whose times Temporal does not
+   * Temporal has that revision. The others are due again later, at most a minute apart. One with times that Temporal does not
    * understand (`ScheduleInvalid`) is blocked. Resolves with how many were found.
    */
   relay(schedulesMax: number, apply: (due: DueSchedule) => Promise<void>): Promise<number>;

@@ -47,7 +47,7 @@ export interface OpenOptions {
   fromByte?: number;
   /** Of a source with a cursor by field: only what is equal or later than `value`, asked for as `parameter`. */
   since?: { parameter: string; value: string };
-  /** Of a file that grows: read to here, and do not mind what is appended meanwhile, as long as it begins as it did. */
+  /** Of a file that grows: read to here and ignore what is appended later, as long as the file begins as it did. */
   growing?: { untilByte: number; head: Piece };
   /** What an earlier `open` said of the source that is now being read on. */
   version?: string | null;

@@ -19,11 +19,11 @@ export function hasEnded(state: RunState): boolean {
   return endStates.includes(state);
 }
 
-/** A run, and whose it is: of another tenant’s the store shows nothing. */
+/** A run with its tenant and principal. The store shows no run of another tenant. */
 export interface RunRef {
   tenant: string;
   runId: string;
-  /** `prn_…` on whose behalf, where that is known. */
+  /** The principal (`prn_…`) that it acts for, where that is known. */
   principal?: string;
 }
 
@@ -83,7 +83,7 @@ export interface Run {
   startedAt: string | null;
   endedAt: string | null;
   reason?: { code: string; message: string };
-  /** The failed attempt whose retry it waits for. */
+  /** The failed attempt that it waits to retry. */
   retrying?: FailedAttempt & { nextAttemptAt: string };
   /** The approval that it waits for. */
   approval?: string;

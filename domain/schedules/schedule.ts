@@ -132,7 +132,7 @@ export interface Schedule {
   note: string | null;
   /** Whether it came with the definition of its pipeline. */
   declared: boolean;
-  /** In whose name its runs are. */
+  /** The principal that its runs act for. */
   owner: Requester;
   /** The consent that it runs under; `null` until its owner has given one. */
   delegation: { id: string; givenAt: string; expiresAt: string; definitionDigest: string } | null;

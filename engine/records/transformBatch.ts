@@ -11,7 +11,7 @@ import { eachLine } from './eachLine.ts';
 
 /**
  * Calls the pipeline’s transform on each valid record. A row leaves as the texts of its columns, in the order of the
- * sink, `null` for NULL. A record whose rows the table could not take is refused as a whole.
+ * sink, `null` for NULL. If the table cannot take one row of a record, the whole record is rejected.
  * Throws `TransformFailed` where the pipeline’s code throws, `ParametersInvalid` where the parameters do not fit.
  */
 export function transformBatch(

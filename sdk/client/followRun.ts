@@ -65,7 +65,7 @@ async function* eventsOf(
     const bytes = response.body!.pipeThrough(
       new TransformStream<Uint8Array, Uint8Array>({
         start(controller) {
-          // The signals alone do not reach a `fetch` whose request has been garbage-collected.
+          // The signals alone do not reach a `fetch` after its request was garbage-collected.
           const end = () => controller.error(new ApiUnreachable(at));
           silent.signal.addEventListener('abort', end);
           signal.addEventListener('abort', end, { signal: silent.signal });

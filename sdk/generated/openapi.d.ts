@@ -577,7 +577,7 @@ export interface paths {
         put?: never;
         /**
          * Has a schedule begin nothing until it is resumed
-         * @description Times that pass meanwhile are not made up for; see `backfill`. What is under way goes on.
+         * @description Times that pass during the pause are not made up for; see `backfill`. Runs that have started go on.
          */
         post: operations["pauseSchedule"];
         delete?: never;
@@ -616,7 +616,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Consents anew to what a schedule of yours does, as it is now
+         * Renews your consent to the current terms of a schedule of yours
          * @description Only the owner can, directly. A blocked schedule continues; a paused one stays paused.
          */
         post: operations["renewSchedule"];
@@ -657,7 +657,7 @@ export interface paths {
         put?: never;
         /**
          * Begins runs for times that have passed, in your name
-         * @description At most 100 at once, oldest first. `missing`: times for which no run was begun; `failed`: those whose last run failed or was cancelled; `all`. Asked again, the same runs are the answer.
+         * @description At most 100 at once, oldest first. `missing`: times without a run; `failed`: times with a last run that failed or was cancelled; `all`. A repeated request returns the same runs.
          */
         post: operations["backfillSchedule"];
         delete?: never;
@@ -1482,7 +1482,7 @@ export interface components {
             gate: "ingest" | "publish";
             /** @enum {string} */
             state: "pending" | "approved" | "rejected" | "expired" | "void" | "cancelled" | "waived";
-            /** @description Higher than 1 where the data changed while it waited, so that it was asked anew. */
+            /** @description Higher than 1 where the data changed while it waited, so that approval was requested again. */
             round: number;
             /** @description Of what is shown; a decision names it. */
             digest: string;
@@ -1554,7 +1554,7 @@ export interface components {
             gate: "ingest" | "publish";
             /** @enum {string} */
             state: "pending" | "approved" | "rejected" | "expired" | "void" | "cancelled" | "waived";
-            /** @description Higher than 1 where the data changed while it waited, so that it was asked anew. */
+            /** @description Higher than 1 where the data changed while it waited, so that approval was requested again. */
             round: number;
             /** @description Of what is shown; a decision names it. */
             digest: string;
@@ -1811,7 +1811,7 @@ export interface components {
             note: string | null;
             /** @description Whether it came with the definition of its pipeline. */
             declared: boolean;
-            /** @description In whose name its runs are. */
+            /** @description The principal that its runs act for. */
             owner: {
                 id: string;
                 issuer: string;
@@ -1945,7 +1945,7 @@ export interface components {
             note: string | null;
             /** @description Whether it came with the definition of its pipeline. */
             declared: boolean;
-            /** @description In whose name its runs are. */
+            /** @description The principal that its runs act for. */
             owner: {
                 id: string;
                 issuer: string;
@@ -3743,7 +3743,7 @@ export interface operations {
                         note: string | null;
                         /** @description Whether it came with the definition of its pipeline. */
                         declared: boolean;
-                        /** @description In whose name its runs are. */
+                        /** @description The principal that its runs act for. */
                         owner: {
                             id: string;
                             issuer: string;
@@ -4198,7 +4198,7 @@ export interface operations {
                         note: string | null;
                         /** @description Whether it came with the definition of its pipeline. */
                         declared: boolean;
-                        /** @description In whose name its runs are. */
+                        /** @description The principal that its runs act for. */
                         owner: {
                             id: string;
                             issuer: string;
@@ -4446,7 +4446,7 @@ export interface operations {
                         note: string | null;
                         /** @description Whether it came with the definition of its pipeline. */
                         declared: boolean;
-                        /** @description In whose name its runs are. */
+                        /** @description The principal that its runs act for. */
                         owner: {
                             id: string;
                             issuer: string;

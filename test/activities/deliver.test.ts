@@ -112,8 +112,8 @@ describe('an event goes out', () => {
       { event: { ...event, data: { run: 'orders-1' } } },
     ])
       assert.deepEqual(await deliver(row, { callbackDigest }), refused, JSON.stringify(row));
-    assert.deepEqual(await deliver({}, {}), refused, 'nobody was to be called back');
-    assert.deepEqual(await deliver({}, new WaybillError('GrantInvalid')), refused, 'nobody signed that');
+    assert.deepEqual(await deliver({}, {}), refused, 'the run has no callback');
+    assert.deepEqual(await deliver({}, new WaybillError('GrantInvalid')), refused, 'no key has signed that');
   });
 
   it('to the receiver that the owner of its schedule has agreed to, and to no other', async () => {
@@ -132,10 +132,10 @@ describe('an event goes out', () => {
       { event: { ...event, data: {} } },
     ])
       assert.deepEqual(await deliver({ ...row, ...bent }, { callbackDigest }), refused, JSON.stringify(bent));
-    assert.deepEqual(await deliver(row, {}), refused, 'nobody was to be told');
+    assert.deepEqual(await deliver(row, {}), refused, 'the definition names no receiver');
   });
 
-  it('to whom the definition of the run names, about an approval, with the links of the run and no others', async () => {
+  it('about an approval, to the receiver in the definition of the run, with the links of the run and no others', async () => {
     const runLinks = {
       self: 'https://waybill.test/v1/runs/orders-1',
       events: 'https://waybill.test/v1/runs/orders-1/events',

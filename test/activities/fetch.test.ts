@@ -67,7 +67,7 @@ describe('a source that is read', () => {
         },
       },
     } as unknown as Dependencies;
-    // Whoever reaches Temporal may have sent it.
+    // Any client that reaches Temporal may have sent it.
     const heartbeatDetails = { version: '"2"' };
     const environment = new MockActivityEnvironment({ attempt, heartbeatDetails });
     await environment.run(() => fetchStep(deps));
@@ -82,7 +82,7 @@ describe('a source that is read', () => {
     assert.deepEqual(appended, [{ seq: 7, sourceVersion: '"1"' }]);
   });
 
-  it('is read from its start where nobody knows of which version the last batch was, and by an attempt that is none again', async () => {
+  it('is read from its start where the version of the last batch is unknown, and in a first attempt', async () => {
     const fromStart = { fromByte: undefined, version: undefined };
     assert.deepEqual((await fetch(2, before)).asked, fromStart);
     assert.deepEqual((await fetch(2, undefined)).asked, fromStart);

@@ -103,11 +103,11 @@ describe('what was approved', () => {
     assert.deepEqual([principal.id, action, resource.requestedBy], ['prn_bob', 'approve', 'prn_alice']);
   });
 
-  it('is asked about anew once the policy lets one of them approve no more', async () => {
+  it('is requested again once the policy no longer lets one of them approve', async () => {
     assert.deepEqual(await publish(() => false), { outcome: 'stale', published: 0 });
   });
 
-  it('is asked about anew where a form was counted that the code of the pipeline does not take', async () => {
+  it('is requested again where a form was counted that the code of the pipeline does not take', async () => {
     const ticket = (prefix: string) =>
       z.strictObject({ ticket: z.string() }).refine((form) => form.ticket.startsWith(prefix));
     assert.deepEqual(await publish(() => true, {}, ticket('OPS-')), { outcome: 'stale', published: 0 });
@@ -121,7 +121,7 @@ describe('what was approved', () => {
     );
   });
 
-  it('counts for nothing where whoever asked for the run has signed it', async () => {
+  it('does not count where the requester of the run has signed it', async () => {
     await assert.rejects(
       publish(() => true, { sub: 'prn_alice' }),
       { code: 'ApprovalRequired' },

@@ -118,7 +118,7 @@ describe('approvals over HTTP', () => {
     const isRefused = changes(`decision SET refused = 'Forbidden' WHERE approval_id`);
     const escalates = changes(`approval SET by = by || '"data-steward"', escalated_at = now() WHERE id`);
     type Step = (one: Waiting) => Promise<unknown>;
-    /** What an approval is like and what becomes of it; whose it is to decide; whether it waits for somebody; who has decided. */
+    /** An approval, what happens to it, who may decide, whether it still waits, who has decided. */
     const scenes: [string, Parameters<typeof wait>[0], Step[], string, boolean, string][] = [
       ['nothing yet', {}, [], 'bob erin', true, ''],
       ['a vote on its way', {}, [votes('bob')], 'erin', true, 'bob'],
@@ -126,12 +126,12 @@ describe('approvals over HTTP', () => {
       ['a vote that is refused', {}, [votes('bob'), isRefused], 'bob erin', true, 'bob'],
       ['approval', {}, [votes('bob'), counts, ends('approved')], '', false, 'bob'],
       ['rejection', {}, [votes('erin', 'reject'), counts, ends('rejected')], '', false, 'erin'],
-      ['a deadline that nobody has noticed', { expiresInS: -1 }, [], '', true, ''],
+      ['a deadline that was not processed yet', { expiresInS: -1 }, [], '', true, ''],
       ['expiry', { expiresInS: -1 }, [ends('expired')], '', false, ''],
       ['expiry after a vote', { quorum: 2 }, [votes('bob'), counts, ends('expired')], '', false, 'bob'],
       ['other data', {}, [votes('bob'), counts, ends('void')], '', false, 'bob'],
       ['the end of its run', {}, [ends('cancelled')], '', false, ''],
-      ['nobody to ask', { state: 'waived' }, [], '', false, ''],
+      ['no approver to ask', { state: 'waived' }, [], '', false, ''],
       ['others to ask', { by: ['operator'] }, [], '', true, ''],
       ['escalation', { by: ['operator'] }, [escalates], 'bob erin', true, ''],
     ];
@@ -162,7 +162,7 @@ describe('approvals over HTTP', () => {
     assert.deepEqual(await decisionsOf(id), []);
   });
 
-  it('reveal a sample to whoever may see values, and each look is audited', async () => {
+  it('reveal a sample to a caller who may see values, and each look is audited', async () => {
     const run = await wait();
     const scope = { tenant: 'acme', runId: run.runId };
     const rows = [
@@ -188,7 +188,7 @@ describe('approvals over HTTP', () => {
     assert.equal(
       await codeOf(await api.call(`/v1/approvals/${id}/sample`, { as: of.bob })),
       'SampleNotFound',
-      'whose rows have gone',
+      'its rows have gone',
     );
   });
 
@@ -286,7 +286,7 @@ describe('approvals over HTTP', () => {
     assert.equal(both.filter(({ status }) => status === 202).length, 2);
   });
 
-  it('can be decided again by whose decision a worker has refused', async () => {
+  it('can be decided again by an approver after a worker rejected their decision', async () => {
     const { id, digest } = await wait();
     const body = { decision: 'approve', digest };
     const first = (await (await decide(id, body)).json()) as Decided;
@@ -319,7 +319,7 @@ describe('approvals over HTTP', () => {
     }
   });
 
-  it('are not decided by whoever asked for the run, or acts for somebody', async () => {
+  it('are not decided by the requester, nor by a principal who acts for another', async () => {
     const everything = { roles: ['data-engineer', 'data-steward', 'operator'] };
     const alice = await api.issuer.token(everything);
     const agent = await api.issuer.token({ sub: 'erin', ...everything, act: { sub: 'copilot' } });
@@ -329,7 +329,7 @@ describe('approvals over HTTP', () => {
     for (const [who, as, { id, digest }, code] of [
       ['the requester', alice, mine, 'ApproverIsRequester'],
       ['the human behind an agent', alice, ofAgent, 'ApproverIsRequester'],
-      ['somebody through an agent', agent, mine, 'ApproverNotHuman'],
+      ['a person through an agent', agent, mine, 'ApproverNotHuman'],
       ['a service', service, mine, 'ApproverNotHuman'],
       ['an auditor', of.ann, mine, 'ApproverLacksRole'],
     ] as const) {
@@ -389,7 +389,7 @@ describe('approvals of people with several accounts', () => {
   let api: Api;
   before(async () => {
     api = await startApi({
-      // As an issuer says it, of which `person` is configured: whose account it is stands before the dot.
+      // As an issuer with a configured `person`: the name before the dot is the person of the account.
       change: ({ authenticator }) => ({
         authenticator: {
           async authenticate(token) {
@@ -404,7 +404,7 @@ describe('approvals of people with several accounts', () => {
   });
   after(() => api?.stop());
 
-  it('are those of somebody else, and count each once; grant and decision say whose', async () => {
+  it('come from people other than the requester, and each person counts once; grant and decision name the person', async () => {
     const steward = (sub: string) => api.issuer.token({ sub, roles: ['data-steward'] });
     const as = await api.issuer.token({ sub: 'alice' });
     const few = await api.call('/v1/pipelines/few/runs', { ...json({ records: [{ id: 'a' }] }), as });

@@ -112,7 +112,7 @@ describe('bad requests', () => {
     ['an empty body', to('lines'), data(''), 422, 'InputEmpty'],
     ['an empty CSV', to('cells'), data('', 'text/csv'), 422, 'InputEmpty'],
     [
-      'a CSV whose header repeats a name',
+      'a CSV with a header that repeats a name',
       to('cells'),
       data('id,id\na,b\n', 'text/csv'),
       422,

@@ -46,7 +46,7 @@ export async function layCable(target: URL) {
     url,
     mend,
     cut,
-    /** What is sent meanwhile is lost, so connections that were stalled are of no use afterwards. */
+    /** What is sent during that time is lost, so connections that were stalled are of no use afterwards. */
     stall: () => {
       stalled = true;
     },

@@ -50,10 +50,10 @@ describe('deliveries over HTTP', () => {
     ];
     assert.equal(callback.url, 'https://hooks.example/a?b=1');
     assert.deepEqual(Object.keys(callback.links).sort(), ['audit', 'events', 'self']);
-    assert.equal(JSON.stringify(run).includes('hooks.example'), false, 'and shows nobody');
+    assert.equal(JSON.stringify(run).includes('hooks.example'), false, 'and does not show it');
   });
 
-  it('a URL that may not be called is refused at the door, and nothing is accepted', async () => {
+  it('the API rejects a URL that may not be called, and accepts nothing', async () => {
     const runs = async () => (await api.rows('SELECT FROM waybill.run')).length;
     const before = await runs();
     for (const bad of [
@@ -107,7 +107,7 @@ describe('deliveries over HTTP', () => {
     assert.equal(row!.state, 'dead-lettered');
   });
 
-  it('are sent again by whoever may resume, not by whoever may only read', async () => {
+  it('are sent again for a caller who may resume, and not for one who may only read', async () => {
     const { id } = await addDead();
     const again = (as: string) => api.call(`/v1/deliveries/${id}/redeliver`, { method: 'POST', as });
     assert.equal((await api.call(`/v1/deliveries/${id}`, { as: of.auditor })).status, 200);
@@ -131,7 +131,7 @@ describe('deliveries over HTTP', () => {
     ]);
   });
 
-  it('are verified by keys that anybody can fetch, one set for each tenant', async () => {
+  it('are verified by public keys, one set for each tenant', async () => {
     const keysOf = async (tenant: string) => {
       const response = await fetch(`${api.url}/.well-known/webhook-keys/${tenant}`);
       assert.equal(response.status, 200);

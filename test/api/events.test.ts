@@ -86,7 +86,7 @@ describe('events of a run', () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
       socket.destroy();
     }
-    // Nobody learns of the run while the lock is held; more ask than may follow at once.
+    // No stream learns of the run while the lock is held; more callers ask than may follow at once.
     const locker = new pg.Client({ connectionString: api.postgres.superuserUrl });
     await locker.connect();
     await locker.query('BEGIN; LOCK TABLE waybill.run IN ACCESS EXCLUSIVE MODE');

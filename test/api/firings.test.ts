@@ -161,7 +161,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.equal(claims.tctx.workflowId, first.run!.runId);
   });
 
-  it('has nothing to begin for a pipeline whose data a caller sends', async () => {
+  it('rejects a schedule of a pipeline with an upload source', async () => {
     for (const pipeline of ['few', 'lines']) {
       const response = await api.call('/v1/schedules', json({ pipeline, terms: { cron: '0 6 * * *' } }));
       const { code, issues } = (await response.json()) as { code: string; issues: { path: string }[] };
@@ -357,7 +357,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.deepEqual(await warningsOf(), ['NeverDue', 'BothDaysMatch']);
   });
 
-  it('begins nothing beside a run that goes on, though somebody has Temporal fill the time in', async () => {
+  it('starts no second run beside an open one when a user backfills the time in Temporal', async () => {
     for (const [overlap, answer] of [
       ['skip', { outcome: 'skipped', code: 'FiringSkipped' }],
       ['buffer-one', { outcome: 'refused', code: 'FiringRefused' }],
@@ -380,7 +380,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     }
   });
 
-  it('finds it blocked after a failure that should have paused it, whoever has Temporal go on', async () => {
+  it('is blocked after a failure that should have paused it, even when a user resumes it in Temporal', async () => {
     id = `careful-${randomUUID().slice(0, 8)}`;
     await create({ pauseOnFailure: true });
     nominalMs = Math.ceil(Date.now() / secondMs) * secondMs;
@@ -394,7 +394,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.deepEqual(await fire(), { outcome: 'blocked', code: 'PausedOnFailure' });
     assert.deepEqual(await state(), ['blocked', 'PausedOnFailure']);
     assert.equal((await runs()).length, 1);
-    // Somebody has looked, and wants it to go on.
+    // A user has looked at the failure and resumes the schedule.
     assert.equal((await api.call(`/v1/schedules/${id}/resume`, { method: 'POST' })).status, 200);
     nominalMs += secondMs;
     execute();
@@ -414,7 +414,7 @@ describe('a worker that asks whether a schedule may fire', () => {
   }
 
   const tampered: Record<string, [code: string, sql: string]> = {
-    'terms that nobody consented to': [
+    'terms without a consent': [
       'ConsentRequired',
       `UPDATE waybill.schedule SET terms = jsonb_set(terms, '{parameters}', '{"n": 1}') WHERE id = $1`,
     ],
@@ -423,7 +423,7 @@ describe('a worker that asks whether a schedule may fire', () => {
       'DelegationInvalid',
       `UPDATE waybill.schedule SET owner = jsonb_set(owner, '{id}', '"prn_other"') WHERE id = $1`,
     ],
-    'a consent whose claims were changed': [
+    'a consent with changed claims': [
       'DelegationInvalid',
       `UPDATE waybill.delegation SET jws = regexp_replace(jws, '\\.[^.]+\\.', '.eyJhIjoxfQ.') WHERE schedule_id = $1`,
     ],
@@ -535,7 +535,7 @@ describe('a worker that asks whether a schedule may fire', () => {
       delegation: { id: string };
     };
 
-  it('finds it blocked where somebody has brought back a consent that another took the place of', async () => {
+  it('is blocked when a replaced consent is written back', async () => {
     const before = await look();
     const change = { ...json({ terms: { ...before.terms, cron: '0 7 * * *' } }), method: 'PATCH' };
     assert.equal((await api.call(`/v1/schedules/${id}`, change)).status, 200);
@@ -554,7 +554,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     );
   });
 
-  it('finds it blocked where somebody has brought back what somebody else changed, or the owner ended', async () => {
+  it('is blocked when terms that another user changed, or that the owner ended, are written back', async () => {
     const before = await look();
     const bob = await api.issuer.token({ sub: 'bob' });
     const changeTo = (cron: string, as?: string) =>
@@ -565,7 +565,7 @@ describe('a worker that asks whether a schedule may fire', () => {
       });
     assert.equal((await changeTo('0 7 * * *', bob)).status, 200);
     assert.equal((await look()).delegation, null);
-    // Not even by changing it back through the door.
+    // Nor when that user changes it back over the API.
     assert.equal((await changeTo('0 6 * * *', bob)).status, 200);
     const resumed = await api.call(`/v1/schedules/${id}/resume`, { method: 'POST', as: bob });
     assert.equal(await codeOf(resumed), 'ConsentRequired');
@@ -634,7 +634,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.deepEqual(await state(), ['active', null]);
   });
 
-  it('finds no consent to what somebody else made of it after its owner had looked', async () => {
+  it('finds no consent to terms that another user changed after the owner had looked', async () => {
     const agent = await api.issuer.token({ act: { sub: 'copilot' } });
     const { revision, terms } = await shown();
     const change = { ...json({ terms: { ...terms, cron: '0 7 * * *' } }), method: 'PATCH' };
@@ -643,7 +643,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.equal(await codeOf(await renew({ revision })), 'ScheduleChanged');
     assert.equal(await codeOf(await renew({})), 'InvalidRequest');
     assert.deepEqual(await state(), ['blocked', 'ConsentRequired']);
-    // Nor to what somebody takes over.
+    // Nor to a schedule that another user takes over.
     const bob = await api.issuer.token({ sub: 'bob' });
     const takeOver = (body: object) =>
       api.call(`/v1/schedules/${id}`, { ...json({ owner: 'me', ...body }), method: 'PATCH', as: bob });

@@ -95,14 +95,14 @@ describe('who may call', () => {
   for (const [what, claims, missing] of [
     ['of no kind', { kind: undefined }, 'kind'],
     ['without tenant', { tenant: undefined }, 'tenant'],
-    ['whose tenant is a list', { tenant: ['acme'] }, 'tenant'],
-    ['whose tenant is a path', { tenant: '../acme' }, 'tenant'],
+    ['with a list as tenant', { tenant: ['acme'] }, 'tenant'],
+    ['with a path as tenant', { tenant: '../acme' }, 'tenant'],
     ['without roles', { roles: undefined }, 'roles'],
     ['with no role', { roles: [] }, 'roles'],
-    ['whose roles are a string', { roles: 'data-engineer' }, 'roles'],
+    ['with a string as roles', { roles: 'data-engineer' }, 'roles'],
   ] as const) {
     it(`a token ${what} is denied and audited`, async () => {
-      const subject = `nobody-${what}`;
+      const subject = `person-${what}`;
       const response = await runs(await api.issuer.token({ sub: subject, ...claims }));
       assert.equal(response.status, 403);
       const trace = response.headers.get('x-trace-id');
@@ -124,7 +124,7 @@ describe('who may call', () => {
     assert.notEqual(id, run.requestedBy.id);
   });
 
-  it('whoever has a valid token may ask who they are', async () => {
+  it('every caller with a valid token may ask who they are', async () => {
     const as = await api.issuer.token({ act: { sub: 'copilot' }, roles: ['of-no-meaning'] });
     const { id, actor, ...rest } = (await (await api.call('/v1/whoami', { as })).json()) as Principal;
     assert.match(id, /^prn_/);

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 
-/** A small OIDC issuer over HTTP whose tokens a test can bend as it likes. */
+/** A small OIDC issuer over HTTP; a test can change each claim of its tokens. */
 export async function startIssuer() {
   const keys = { rsa: await generateKeyPair('RS256'), ec: await generateKeyPair('ES256') };
   const published = [

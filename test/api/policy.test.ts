@@ -9,7 +9,7 @@ import { type Api, codeOf, json, startApi } from './startApi.ts';
 const few = '/v1/pipelines/few/runs';
 const records = json({ records: [{ id: 'a' }] });
 
-/** As the shipped one, and nobody but a steward reads what is secret. */
+/** The shipped set, and only a steward reads what is secret. */
 const withSecrets = {
   'secrets/stewards-only': `forbid (principal, action == Waybill::Action::"read", resource)
     when { resource.hasTag("secret") } unless { principal in Waybill::Role::"data-steward" };`,
@@ -47,7 +47,7 @@ describe('what the policy lets a caller do', () => {
   const tokens = {
     alice: () => api.issuer.token(),
     bob: () => api.issuer.token({ sub: 'bob', roles: ['data-steward'] }),
-    nobody: () => api.issuer.token({ sub: 'nobody', roles: ['of-no-meaning'] }),
+    unknownRole: () => api.issuer.token({ sub: 'ned', roles: ['of-no-meaning'] }),
   };
   const as = async (name: keyof typeof tokens, path: string, init: RequestInit = {}) =>
     api.call(path, { as: await tokens[name](), ...init });
@@ -64,13 +64,13 @@ describe('what the policy lets a caller do', () => {
     return ((await response.json()) as { id: string }).id;
   };
 
-  it('whoever may trigger but not take the steps of the run begins none that would only wait', async () => {
+  it('a caller who may trigger, but may not run the steps, starts no run that would only wait', async () => {
     const withoutStore = `forbid (principal, action == Waybill::Action::"store", resource);`;
     const shipped = await readPolicies();
     const before = inForce;
     inForce = createPolicyEngine({
       ...shipped,
-      policies: { ...shipped.policies, 'stores/nobody': withoutStore },
+      policies: { ...shipped.policies, 'stores/none': withoutStore },
     });
     try {
       const response = await as('alice', few, records);
@@ -128,9 +128,9 @@ describe('what the policy lets a caller do', () => {
     }
   });
 
-  it('a role that nobody declared opens nothing', async () => {
+  it('an undeclared role permits nothing', async () => {
     for (const path of ['/v1/runs', '/v1/pipelines', '/v1/pipelines/few'])
-      assert.equal(await codeOf(await as('nobody', path)), 'Forbidden', path);
+      assert.equal(await codeOf(await as('unknownRole', path)), 'Forbidden', path);
   });
 
   it('what was allowed names the policies and the set that allowed it', async () => {

@@ -131,7 +131,7 @@ describe('the API as a process', () => {
         body: '{"a":1}\n',
       });
     assert.equal((await trigger(await api.issuer.token())).status, 202);
-    // A workload, of whose tenant, roles and kind its platform knows nothing.
+    // A workload; its platform knows neither its tenant nor its roles nor its kind.
     const now = Math.floor(Date.now() / 1000);
     const workload = { iss: other.url, sub: 'repo:globex/feeds', aud: 'waybill', iat: now, exp: now + 300 };
     const claims = { ...workload, repository: 'globex/feeds' };

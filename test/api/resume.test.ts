@@ -13,7 +13,7 @@ describe('resuming a suspended run', () => {
   });
   after(() => api.stop());
 
-  /** A run of somebody whom no other test knows, suspended unless it shall not be. */
+  /** A suspended run of a caller of its own. */
   async function suspended(claims: Record<string, unknown> = {}, code = 'GrantExpired') {
     const sub = `p-${uuidv7()}`;
     const as = await api.issuer.token({ sub, ...claims });
@@ -51,7 +51,7 @@ describe('resuming a suspended run', () => {
     };
   }
 
-  it('whoever asked for it gives it a new grant, which is the same but for time and roles', async () => {
+  it('its requester gives it a new grant that differs only in time and roles', async () => {
     const { id, sub } = await suspended({ iat: Math.floor(Date.now() / 1000) - 3 });
     const before = (await recorded(id)).claims;
     const response = await resume(id, { sub, roles: ['data-engineer', 'data-steward'] });
@@ -74,7 +74,7 @@ describe('resuming a suspended run', () => {
     assert.deepEqual([audit!.detail.grant, audit!.detail.supersedes], [jti, before.jti]);
   });
 
-  it('anybody else who may only has it ask once more', async () => {
+  it('another authorized caller only makes it check its right again', async () => {
     const { id } = await suspended();
     const before = (await recorded(id)).claims;
     const carol = { sub: 'carol', roles: ['operator'] };
@@ -85,7 +85,7 @@ describe('resuming a suspended run', () => {
     assert.notEqual(audit!.actor.id, claims.sub);
   });
 
-  it('an agent, and the person for whom it acts, are not each other', async () => {
+  it('an agent and its person are not the same requester', async () => {
     const act = { sub: 'copilot', kind: 'agent' };
     const ofAgent = await suspended({ act });
     await resume(ofAgent.id, { sub: ofAgent.sub });

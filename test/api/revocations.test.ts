@@ -15,8 +15,8 @@ describe('revocations', () => {
   });
   after(() => api.stop());
 
-  /** Somebody whom no other test knows. */
-  async function somebody(claims: Record<string, unknown> = {}) {
+  /** A principal of this test only, with a run. */
+  async function newPrincipal(claims: Record<string, unknown> = {}) {
     const sub = `p-${uuidv7()}`;
     const token = await api.issuer.token({ sub, ...claims });
     const run = await api.call('/v1/pipelines/few/runs', { as: token, ...json({ records: [{ id: sub }] }) });
@@ -45,8 +45,8 @@ describe('revocations', () => {
       assert.ok(performance.now() < by, `not ${wanted} within 10 s`);
   }
 
-  it('who is revoked is refused on every route, and audited, until they are restored', async () => {
-    const alice = await somebody();
+  it('a revoked principal is rejected on every route, and audited, until they are restored', async () => {
+    const alice = await newPrincipal();
     const revocation = await revoked('principal', alice.id, { reason: 'left the company' });
     assert.equal(revocation.target, alice.id);
     assert.equal(revocation.reason, 'left the company');
@@ -72,8 +72,8 @@ describe('revocations', () => {
     await until(200, alice.token);
   });
 
-  it('whom nobody has seen in the tenant is revoked, with a word about it', async () => {
-    const [ours, theirs] = [await somebody(), await somebody({ tenant: 'globex' })];
+  it('a principal unknown in the tenant is revoked, with a notice', async () => {
+    const [ours, theirs] = [await newPrincipal(), await newPrincipal({ tenant: 'globex' })];
     const noticeFor = async (id: string) =>
       ((await (await revoke('principal', id)).json()) as MadeRevocation).notice;
     assert.equal(await noticeFor(ours.id), null);
@@ -81,16 +81,16 @@ describe('revocations', () => {
     assert.match((await noticeFor(`prn_${'n'.repeat(22)}`))!, /in tenant acme lately/);
     await until(403, ours.token);
     assert.equal(await status(theirs.token), 200);
-    const agent = await somebody({ act: { sub: `agent-${uuidv7()}`, kind: 'agent' } });
+    const agent = await newPrincipal({ act: { sub: `agent-${uuidv7()}`, kind: 'agent' } });
     assert.equal(await noticeFor(agent.actor!.id), null);
-    // Who asked for no run, but has left a trace in the audit, was seen as well.
+    // A principal with audit events is known too, even without a run.
     const dan = await api.issuer.token({ sub: `dan-${uuidv7()}`, roles: ['operator'] });
     await revoke('principal', `prn_${uuidv7().replaceAll('-', '').slice(0, 22)}`, {}, dan);
     const { id } = (await (await api.call('/v1/whoami', { as: dan })).json()) as { id: string };
     assert.equal(await noticeFor(id), null);
   });
 
-  it('nobody revokes themselves by accident', async () => {
+  it('a principal does not revoke themselves by accident', async () => {
     const sub = `carol-${uuidv7()}`;
     const own = await api.issuer.token({ sub, roles: ['operator'] });
     const { id } = (await (await api.call('/v1/whoami', { as: own })).json()) as { id: string };
@@ -100,26 +100,26 @@ describe('revocations', () => {
     await until(403, own);
   });
 
-  it('say who everybody is, as far as the tenant has met them', async () => {
-    const agent = await somebody({ act: { sub: `agent-${uuidv7()}`, kind: 'agent' } });
+  it('name each principal that the tenant knows', async () => {
+    const agent = await newPrincipal({ act: { sub: `agent-${uuidv7()}`, kind: 'agent' } });
     const { issuer, sub: subject } = agent;
     const carolIs = { ...(await whoIs(carol)), issuer, subject: 'carol', kind: 'person' };
     const whoOf = async (revocation: object) => (revocation as Revocation & { who: object }).who;
     const target = { id: agent.id, issuer, subject, kind: 'person' };
-    const nobody = { target: null, revokedBy: carolIs, liftedBy: null };
+    const unknownTarget = { target: null, revokedBy: carolIs, liftedBy: null };
     const revocation = await revoked('principal', agent.id);
-    assert.deepEqual(await whoOf(revocation), { ...nobody, target });
-    // An actor is somebody too.
+    assert.deepEqual(await whoOf(revocation), { ...unknownTarget, target });
+    // An actor is a principal too.
     const ofActor = await revoked('principal', agent.actor!.id);
-    assert.deepEqual(await whoOf(ofActor), { ...nobody, target: agent.actor });
-    assert.deepEqual(await whoOf(await revoked('principal', `prn_${'u'.repeat(22)}`)), nobody);
-    assert.deepEqual(await whoOf(await revoked('grant', agent.runId)), nobody);
+    assert.deepEqual(await whoOf(ofActor), { ...unknownTarget, target: agent.actor });
+    assert.deepEqual(await whoOf(await revoked('principal', `prn_${'u'.repeat(22)}`)), unknownTarget);
+    assert.deepEqual(await whoOf(await revoked('grant', agent.runId)), unknownTarget);
     const page = await api.call(`/v1/revocations?id=${agent.id}`, { as: carol });
     const { items } = (await page.json()) as { items: object[] };
-    assert.deepEqual(await Promise.all(items.map(whoOf)), [{ ...nobody, target }]);
+    assert.deepEqual(await Promise.all(items.map(whoOf)), [{ ...unknownTarget, target }]);
     const lifted = (await (await restore(revocation.id)).json()) as object;
     assert.deepEqual(await whoOf(lifted), { target, revokedBy: carolIs, liftedBy: carolIs });
-    // In another tenant nobody has heard of them.
+    // Another tenant does not know them.
     const theirs = await api.issuer.token({ sub: 'hugo', tenant: 'globex', roles: ['operator'] });
     const elsewhere = (await (await revoke('principal', agent.id, {}, theirs)).json()) as object;
     assert.equal(((await whoOf(elsewhere)) as { target: unknown }).target, null);
@@ -131,7 +131,7 @@ describe('revocations', () => {
   };
 
   it('both are audited with who did it', async () => {
-    const { id } = await somebody();
+    const { id } = await newPrincipal();
     const revocation = await revoked('principal', id);
     await restore(revocation.id);
     const events = await api.rows<{ action: string; actor: { id: string }; tenant: string }>(
@@ -145,28 +145,28 @@ describe('revocations', () => {
   });
 
   it('revoking or restoring twice changes nothing more', async () => {
-    const { id } = await somebody();
+    const { id } = await newPrincipal();
     const first = await revoked('principal', id);
     const again = await revoke('principal', id, { reason: 'another one' });
     assert.equal(again.status, 200);
     assert.deepEqual(await again.json(), { ...first, notice: null });
     const lifted = await (await restore(first.id)).json();
     assert.deepEqual(await (await restore(first.id)).json(), lifted);
-    const anew = await revoked('principal', id);
-    assert.notEqual(anew.id, first.id);
+    const second = await revoked('principal', id);
+    assert.notEqual(second.id, first.id);
   });
 
   it('of fifty at once one is recorded', async () => {
-    const { id } = await somebody();
+    const { id } = await newPrincipal();
     const answers = await Promise.all(Array.from({ length: 50 }, () => revoke('principal', id)));
     assert.equal(answers.filter(({ status }) => status === 201).length, 1);
     assert.equal(answers.filter(({ status }) => status === 200).length, 49);
   });
 
-  it('an agent is refused with whoever it acts for, and by itself', async () => {
+  it('an agent is rejected with its person, and by itself', async () => {
     const sub = `p-${uuidv7()}`;
     const act = { sub: `agent-${uuidv7()}`, kind: 'agent' };
-    const agent = await somebody({ sub, act });
+    const agent = await newPrincipal({ sub, act });
     const human = await api.issuer.token({ sub });
     const first = await revoked('principal', agent.actor!.id);
     await until(403, agent.token);
@@ -181,7 +181,7 @@ describe('revocations', () => {
   it('after a logout only newer tokens count', async () => {
     const now = Math.floor(Date.now() / 1000);
     const sub = `p-${uuidv7()}`;
-    const old = await somebody({ sub, iat: now - 100 });
+    const old = await newPrincipal({ sub, iat: now - 100 });
     const logout = (issuedUntil: string) =>
       api.ports.revocationRecords.revoke(
         'acme',
@@ -212,7 +212,7 @@ describe('revocations', () => {
   });
 
   it('another tenant is neither reached nor shown', async () => {
-    const alice = await somebody();
+    const alice = await newPrincipal();
     const dave = await api.issuer.token({ sub: 'dave', tenant: 'globex', roles: ['operator'] });
     const theirs = (await (await revoke('principal', alice.id, {}, dave)).json()) as Revocation;
     assert.equal(theirs.tenant, 'globex');
@@ -232,7 +232,7 @@ describe('revocations', () => {
   });
 
   it('lists what stands, newest first, page by page', async () => {
-    const runs = await Promise.all(Array.from({ length: 3 }, () => somebody()));
+    const runs = await Promise.all(Array.from({ length: 3 }, () => newPrincipal()));
     const made: Revocation[] = [];
     for (const { runId } of runs) made.push(await revoked('grant', runId));
     await restore(made[1]!.id);
@@ -264,7 +264,7 @@ describe('revocations', () => {
     const revocation = await revoked('key', kid);
     assert.equal(revocation.tenant, null);
     assert.equal((await revoke('key', kid)).status, 200);
-    const theirs = await somebody({ tenant: 'globex' });
+    const theirs = await newPrincipal({ tenant: 'globex' });
     await api.rows(
       `UPDATE waybill.run SET state = 'suspended', reason = '{"code":"GrantRevoked"}' WHERE id = $1`,
       [theirs.runId],
@@ -281,7 +281,7 @@ describe('revocations', () => {
     assert.deepEqual(woken, [{ tenant: 'globex' }]);
   });
 
-  it('what cannot be meant is refused', async () => {
+  it('malformed requests are rejected', async () => {
     for (const body of [
       {},
       { kind: 'tenant', id: 'acme' },
@@ -304,7 +304,7 @@ describe('revocations', () => {
   });
 
   it('an upload under way is cut, and nothing of it goes on', async () => {
-    const alice = await somebody();
+    const alice = await newPrincipal();
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>(undefined, {
       highWaterMark: 100,
     });
@@ -323,7 +323,7 @@ describe('revocations', () => {
   });
 
   it('the events of a run end with the right to see them', async () => {
-    const alice = await somebody();
+    const alice = await newPrincipal();
     const events = await api.call(`/v1/runs/${alice.runId}/events`, { as: alice.token });
     const reader = events.body!.getReader();
     await reader.read();
@@ -331,11 +331,11 @@ describe('revocations', () => {
     assert.equal((await reader.read()).done, true);
   });
 
-  it('a restored right wakes the suspended runs that wait for it, and no others', async () => {
+  it('a restored right makes the suspended runs that wait for it check again, and no others', async () => {
     const [alice, bob, agent] = await Promise.all([
-      somebody(),
-      somebody(),
-      somebody({ act: { sub: `agent-${uuidv7()}`, kind: 'agent' } }),
+      newPrincipal(),
+      newPrincipal(),
+      newPrincipal({ act: { sub: `agent-${uuidv7()}`, kind: 'agent' } }),
     ]);
     const suspend = (runId: string, code: string) =>
       api.rows(
@@ -368,10 +368,10 @@ describe('revocations', () => {
     assert.deepEqual(await woken(), []);
   });
 
-  it('a sign-out is for nobody to see or to take back, in no tenant: a newer token counts', async () => {
+  it('no operator can see or restore a sign-out, in any tenant: a newer token counts', async () => {
     const sub = `p-${uuidv7()}`;
     const nowS = Math.floor(Date.now() / 1000);
-    const theirs = await somebody({ sub, tenant: 'initech', iat: nowS - 60 });
+    const theirs = await newPrincipal({ sub, tenant: 'initech', iat: nowS - 60 });
     await api.ports.logoutRecords.record(
       { issuer: api.issuer.url, principal: theirs.id, issuedAtS: nowS - 30, tokenId: uuidv7() },
       '0'.repeat(32),
@@ -393,8 +393,8 @@ describe('revocations', () => {
   });
 });
 
-describe('while it cannot be known who was revoked', () => {
-  it('nobody is let in, and everybody is again once it can', async () => {
+describe('while revocations are unavailable', () => {
+  it('the API rejects every caller, and accepts them again afterwards', async () => {
     const api = await startApi({ answerWithinMs: 1_000 });
     try {
       const call = () => api.call('/v1/pipelines');

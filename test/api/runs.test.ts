@@ -82,7 +82,7 @@ describe('runs over HTTP', () => {
     );
   });
 
-  it('its audit says who they are that had a part in it, and for whom they acted', async () => {
+  it('its audit names each actor and the principal the actor acted for', async () => {
     const agent = await api.issuer.token({ act: { sub: 'copilot', kind: 'agent' } });
     const { id, requestedBy } = await accepted('/v1/pipelines/few/runs', {
       ...json({ records: [{ id: 'a' }] }),
@@ -90,7 +90,7 @@ describe('runs over HTTP', () => {
     });
     await api.rows(
       `INSERT INTO waybill.audit_event (tenant, run_id, action, outcome, actor, detail)
-       VALUES ('acme', $1, 'of.nobody', 'success', NULL, '{}'), ('acme', $1, 'of.a-stranger', 'success', $2, '{}')`,
+       VALUES ('acme', $1, 'of.none', 'success', NULL, '{}'), ('acme', $1, 'of.a-stranger', 'success', $2, '{}')`,
       [id, { id: 'prn_unmet', kind: 'person' }],
     );
     const { items } = (await (await api.call(`/v1/runs/${id}/audit`)).json()) as {

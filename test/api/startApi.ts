@@ -167,7 +167,7 @@ export async function startApi({
     async rows<T = Record<string, unknown>>(text: string, values: unknown[] = []): Promise<T[]> {
       return (await database.query(text, values)).rows as T[];
     },
-    /** An event of a run on its way to a URL whose path is a secret; or one that was given up after 17 attempts. */
+    /** An event of a run on its way to a URL with a secret path, or one that was given up after 17 attempts. */
     async addDelivery(
       run: { id: string; tenant: string },
       state: 'pending' | 'dead-lettered',

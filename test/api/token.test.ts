@@ -132,7 +132,7 @@ describe('the token endpoint', () => {
   const unauthenticated = async (client_assertion: string, why: string, more: Record<string, string> = {}) =>
     refused(ask({ client_assertion, ...more }), 401, 'invalid_client', 'WorkloadUnauthenticated', why);
 
-  it('gives a token for one step and one audience, which anybody can verify by the published keys', async () => {
+  it('gives a token for one step and one audience, verifiable with the published keys', async () => {
     const { status, headers, body } = await ask();
     assert.equal(status, 200, JSON.stringify(body));
     assert.equal(headers.get('cache-control'), 'no-store');
@@ -266,7 +266,7 @@ describe('the token endpoint', () => {
     const secret = new TextEncoder().encode('worker worker worker worker worker');
     for (const [why, made] of Object.entries({
       'no JWT': 'x',
-      'somebody else’s key': assertion({}, {}, stranger),
+      'the key of a stranger': assertion({}, {}, stranger),
       'no signature': new UnsecuredJWT(claims).encode(),
       'a secret': new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(secret),
       'a key of its own': assertion({}, { jwk: stranger.jwk }, stranger),
@@ -393,7 +393,7 @@ describe('the token endpoint', () => {
     await refused(ask({ subject_token }), 400, 'invalid_request', 'TokenRequestInvalid', 'ended');
   });
 
-  it('gives a token for no other step and to nobody else than the run calls as its person', async () => {
+  it('gives a token for no other step and for no other audience than the run calls as its person', async () => {
     for (const scope of ['publish', 'Fetch', 'fetch ingest', 'openid'])
       await refused(ask({ scope }), 400, 'invalid_scope', 'StepNotGranted', scope);
     await refused(
@@ -422,7 +422,7 @@ describe('the token endpoint', () => {
       400,
       'invalid_target',
       'TokenAudienceRefused',
-      'its source is read as nobody',
+      'its source is read without a person',
     );
   });
 

@@ -21,12 +21,12 @@ const may: Record<string, readonly Action[]> = {
   'of-no-meaning': [],
 };
 
-/** Whatever the role, and also where one speaks for somebody who may. */
+/** Actions that no agent may do, whatever its role or the person that it acts for. */
 const notForAgents: readonly (Action | null)[] = ['revoke', 'administer', 'reveal'];
 
 type Expected = number | [status: number, code: ErrorCode];
 
-/** Whom the approval waits for. */
+/** The roles that the approval waits for. */
 const asked = ['data-steward', 'operator'];
 
 interface Place {
@@ -42,12 +42,12 @@ interface Place {
   approval: string;
 }
 
-/** Whom both tenants have revoked already, so that it changes nothing to do it again. */
+/** Both tenants have revoked this principal already, so that revoking again changes nothing. */
 const revoked = json({ kind: 'principal', id: `prn_${'0'.repeat(22)}` });
 
 /**
- * What each route answers to whoever may: the request, and the status, with a code where nothing more is there to act
- * on. A route that is missing here is one that nobody has thought about, and fails.
+ * What each route answers to an authorized caller: the request, and the status, with a code where there is nothing to
+ * act on. Each route must have an entry here.
  */
 const granted: Record<
   RouteName,
@@ -107,7 +107,7 @@ const granted: Record<
     init: json({ pipeline: 'urls', terms: { cron: '0 6 * * *' } }),
     answers: 201,
   },
-  // Without Temporal nobody knows times.
+  // Without Temporal no times are known.
   previewSchedule: {
     path: '/v1/schedule-previews',
     init: json({ timing: { cron: '0 6 * * *' } }),
@@ -121,7 +121,7 @@ const granted: Record<
   },
   pauseSchedule: { path: '/v1/schedules/{schedule}/pause', init: { method: 'POST' }, answers: 200 },
   resumeSchedule: { path: '/v1/schedules/{schedule}/resume', init: { method: 'POST' }, answers: 200 },
-  // Everybody who walks is somebody else than its owner.
+  // None of the callers owns it.
   renewSchedule: {
     path: '/v1/schedules/{schedule}/renew',
     init: json({ revision: 1 }),
@@ -163,7 +163,7 @@ interface Caller {
   roles: readonly string[];
   /** Changes to a good token; `null`: none at all. */
   claims: Record<string, unknown> | null;
-  /** Where the caller gets no further than the door. */
+  /** For a caller that every route rejects. */
   refused?: [status: number, code: ErrorCode];
 }
 
@@ -178,7 +178,7 @@ const callers: Record<string, Caller> = {
       ]),
     ),
   ),
-  'somebody of all roles': {
+  'a person with all roles': {
     tenant: 'acme',
     roles: Object.keys(may),
     claims: { sub: 'everything', roles: Object.keys(may) },
@@ -188,38 +188,38 @@ const callers: Record<string, Caller> = {
     claims: { sub: 'carol', roles: ['operator'], act: { sub: 'copilot' } },
   },
   'an agent itself': { ...acme, claims: { sub: 'bot', roles: ['operator'], kind: 'agent' } },
-  'somebody revoked': {
+  'a revoked person': {
     ...acme,
     claims: { sub: 'revoked', roles: ['operator'] },
     refused: [403, 'PrincipalRevoked'],
   },
-  'an agent of somebody revoked': {
+  'an agent of a revoked person': {
     ...acme,
     claims: { sub: 'revoked', roles: ['operator'], act: { sub: 'copilot' } },
     refused: [403, 'PrincipalRevoked'],
   },
-  'somebody through whom a revoked agent acts': {
+  'a person with a revoked agent': {
     ...acme,
     claims: { sub: 'carol', roles: ['operator'], act: { sub: 'revoked' } },
     refused: [403, 'PrincipalRevoked'],
   },
-  'somebody who has signed out': {
+  'a person who has signed out': {
     ...acme,
     claims: { sub: 'signed-out', roles: ['operator'], iat: aMinuteAgoS },
     refused: [401, 'SignedOut'],
   },
-  'somebody without a role': { ...acme, claims: { roles: [] }, refused: [403, 'Forbidden'] },
-  'somebody without a tenant': { ...acme, claims: { tenant: undefined }, refused: [403, 'Forbidden'] },
-  'somebody of no kind': { ...acme, claims: { kind: undefined }, refused: [403, 'Forbidden'] },
-  'somebody whose actor is unclear': { ...acme, claims: { act: 'copilot' }, refused: [403, 'Forbidden'] },
-  'somebody whose token has expired': {
+  'a person without a role': { ...acme, claims: { roles: [] }, refused: [403, 'Forbidden'] },
+  'a person without a tenant': { ...acme, claims: { tenant: undefined }, refused: [403, 'Forbidden'] },
+  'a token without a kind': { ...acme, claims: { kind: undefined }, refused: [403, 'Forbidden'] },
+  'a token with an unclear actor': { ...acme, claims: { act: 'copilot' }, refused: [403, 'Forbidden'] },
+  'an expired token': {
     ...acme,
     claims: { exp: 1_700_000_000 },
     refused: [401, 'TokenExpired'],
   },
-  'somebody of another audience': { ...acme, claims: { aud: 'other' }, refused: [401, 'Unauthenticated'] },
-  'somebody of another issuer': { ...acme, claims: { iss: 'http://x' }, refused: [401, 'Unauthenticated'] },
-  nobody: { ...acme, claims: null, refused: [401, 'Unauthenticated'] },
+  'a token for another audience': { ...acme, claims: { aud: 'other' }, refused: [401, 'Unauthenticated'] },
+  'a token of another issuer': { ...acme, claims: { iss: 'http://x' }, refused: [401, 'Unauthenticated'] },
+  'no token': { ...acme, claims: null, refused: [401, 'Unauthenticated'] },
 };
 
 function expected(name: RouteName, caller: Caller): Expected {
@@ -309,7 +309,7 @@ describe('a walk through every route', () => {
     const trace = response.headers.get('x-trace-id')!;
     if (response.status >= 400) {
       const said = await response.clone().text();
-      // Whoever asks for tokens is refused as OAuth has it.
+      // The token endpoint rejects in the form of OAuth.
       const code = name === 'token' ? JSON.parse(said).code : await codeOf(response);
       return { trace, outcome: [response.status, code], said };
     }
@@ -318,7 +318,7 @@ describe('a walk through every route', () => {
 
   for (const name of Object.keys(routeTable) as RouteName[]) {
     it(`${routeTable[name].method} ${routeTable[name].path} answers each as it must`, async () => {
-      assert.ok(granted[name], 'Say above what it answers to whoever may.');
+      assert.ok(granted[name], 'Add the route to `granted` above.');
       for (const [who, caller] of Object.entries(callers)) {
         const { outcome, trace, said } = await ask(name, caller);
         assert.deepEqual(outcome, expected(name, caller), who);

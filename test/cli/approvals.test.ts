@@ -35,7 +35,7 @@ describe('waybill approvals', () => {
   const codeOf = async (code: number, who: Who, ...args: string[]) =>
     (await printed<{ error: { code: string } }>(code, who, ...args)).error.code;
 
-  it('lists what waits for whom, and says where nothing does', async () => {
+  it('lists what waits for each approver, and says so where nothing waits', async () => {
     const { id, run } = await wait();
     const inbox = await printed<Page<Approval>>(0, 'bob');
     assert.equal(inbox.items[0]!.id, id);
@@ -113,7 +113,7 @@ describe('waybill approvals', () => {
     assert.equal((await printed<ApprovalDetail>(0, 'alice', 'get', id)).digest, digest);
   });
 
-  it('asks nobody where there is no terminal: what is decided has to be said', async () => {
+  it('asks nothing without a terminal: the decision must be in the options', async () => {
     const { id, digest } = await wait();
     for (const vote of ['approve', 'reject']) {
       const { code, stderr } = await waybill('bob', vote, id);
@@ -130,7 +130,7 @@ describe('waybill approvals', () => {
     assert.equal(await codeOf(3, 'bob', 'reject', id, '--yes'), 'ApproverHasDecided');
   });
 
-  it('asks whoever sits at a terminal, and decides nothing but upon a yes', async (t) => {
+  it('asks the user at a terminal, and decides only after a yes', async (t) => {
     if (spawnSync('script', ['--version']).status !== 0)
       return t.skip('there is no script(1) to be a terminal');
     const { id, digest } = await wait();
@@ -166,7 +166,7 @@ describe('waybill approvals', () => {
     );
   });
 
-  it('is refused to whoever asked for the run', async () => {
+  it('is denied to the requester of the run', async () => {
     const { id } = await wait({ by: ['data-engineer'] });
     assert.equal(await codeOf(3, 'alice', 'approve', id, '--yes'), 'ApproverIsRequester');
     assert.equal(await codeOf(3, 'alice', 'approve', 'apr_none', '--yes'), 'ApprovalNotFound');
@@ -226,7 +226,7 @@ describe('waybill approvals', () => {
     assert.deepEqual(await api.rows('SELECT FROM waybill.decision WHERE approval_id = $1', [id]), []);
   });
 
-  it('is what whoever watches a run is told to do, also without a terminal', async () => {
+  it('is what `runs watch` tells its user to do, also without a terminal', async () => {
     const { id, run } = await wait({ quorum: 2 });
     const watch = start('alice', 'runs', 'watch', run);
     const [said] = await watch.says(

@@ -1,6 +1,6 @@
 /**
- * As much of a browser as the pages of the embedded identity provider need: cookies, redirects, and forms whose fields
- * are filled in.
+ * As much of a browser as the pages of the embedded identity provider need: cookies, redirects, and forms that are
+ * filled in.
  */
 export function openBrowser() {
   const cookies = new Map<string, string>();
@@ -42,7 +42,7 @@ export function openBrowser() {
       if (/name="login"/.test(page.html)) page = await submit(page, { login: name, password: 'any' });
       return /value="consent"/.test(page.html) ? submit(page) : page;
     },
-    /** The first pages of the device flow, in which somebody says no. */
+    /** The first pages of the device flow; the user declines. */
     async decline(verificationUri: string): Promise<Page> {
       return submit(await submit(await visit(verificationUri)), { abort: 'yes' });
     },

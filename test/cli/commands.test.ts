@@ -73,7 +73,7 @@ describe('waybill', () => {
       assert.match(ended.stdout, /read +9 = passed 4 \+ filtered +1 \+ rejected 4/);
     });
 
-    it('has somebody else approve what alice may not let through herself', () => {
+    it('has another person approve the run that alice may not approve herself', () => {
       assert.match(ended.stdout, /alice tries to approve it herself: ApproverIsRequester\./);
       assert.match(
         ended.stdout,
@@ -82,7 +82,7 @@ describe('waybill', () => {
       assert.match(ended.stdout, /bob approves \(dec_\S+\): signed, .*\n +✓ birdstrikes-\S+ completed/);
     });
 
-    it('ends with what runs tomorrow, and in whose name', () => {
+    it('ends with the schedule of tomorrow and its owner', () => {
       assert.match(ended.stdout, /Next at \w{3} \d{4}-\d\d-\d\d 06:00:00 \+0[12]:00 \(Europe\/Vienna\)/);
     });
 
@@ -306,7 +306,7 @@ describe('waybill', () => {
         assert.equal((await json<Refusal>(3, 'runs', 'get', id, '--as', 'dave')).error.code, 'RunNotFound');
       });
 
-      describe('whose data is still arriving', () => {
+      describe('with data that is still arriving', () => {
         let id: string;
         let end: (() => Promise<void>) | undefined;
 
@@ -325,7 +325,7 @@ describe('waybill', () => {
           assert.equal((await json<Run>(0, 'runs', 'get', id, '--as', 'alice')).state, 'running');
         });
 
-        it('can be cancelled, which whoever watches learns as 4', async () => {
+        it('can be cancelled, and the command that watches it exits with 4', async () => {
           const watch = start(['runs', 'watch', id, '--as', 'alice', '--json']);
           await watch.says(/"state":"running"/);
           assert.equal((await json<Run>(0, 'runs', 'cancel', id, '--as', 'bob')).id, id);
@@ -356,7 +356,7 @@ describe('waybill', () => {
         assert.match((await json<Refusal>(1, 'restore', ...args)).error.message, /erin/);
       });
 
-      it('tell an agent from whom it acts for', async () => {
+      it('tell an agent from its person', async () => {
         const { target } = await json<Revocation>(0, 'revoke', 'principal', 'copilot', '--as', 'carol');
         await until('it is refused', async () => (await waybill('runs', '--as', 'copilot')).code === 3);
         assert.equal((await waybill('runs', '--as', 'alice')).code, 0);
@@ -393,7 +393,7 @@ describe('waybill', () => {
         assert.equal(recordOf(Number(pid)), undefined);
       });
 
-      it('ends with whoever started it, however that ended', async () => {
+      it('ends with the process that started it, however that ended', async () => {
         const one = start(['worker', '--json']);
         await one.says(/healthUrl/);
         const [{ worker }] = documents<{ worker: string }>(one.so) as [{ worker: string }];
@@ -509,7 +509,7 @@ describe('waybill', () => {
         });
       }
 
-      it('ends with 2 for a setting that nobody knows', async () => {
+      it('ends with 2 for an unknown setting', async () => {
         const { code, stderr } = await start(['runs'], { WAYBILL_TOKN: 'x' }).ended;
         assert.equal(code, 2);
         assert.equal(stderr, 'WAYBILL_TOKN is not a setting. Did you mean WAYBILL_TOKEN?\n');
@@ -533,7 +533,7 @@ describe('waybill', () => {
         );
       });
 
-      it('ends with 1 where nobody answers', async () => {
+      it('ends with 1 where no API answers', async () => {
         const nowhere = { WAYBILL_API_URL: 'http://127.0.0.1:9', WAYBILL_TOKEN: 'x' };
         const { code, stdout, stderr } = await start(['runs', '--json'], nowhere).ended;
         assert.equal(code, 1);

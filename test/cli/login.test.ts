@@ -35,7 +35,7 @@ describe('signing in', () => {
     await rm(config, { recursive: true });
   });
 
-  /** As somebody elsewhere who knows the address of the API alone. */
+  /** A user on another machine, who knows only the address of the API. */
   const waybill = (...args: string[]): RunningCommand =>
     startWaybill(args, { WAYBILL_API_URL: apiUrl, XDG_CONFIG_HOME: config });
   const kept = () => (JSON.parse(readFileSync(file, 'utf8')) as LoginsFile).logins;
@@ -122,7 +122,7 @@ describe('signing in', () => {
     assert.equal((await waybill('logout').ended).stdout, `You were not signed in at ${apiUrl}.\n`);
   });
 
-  it('without it nobody is known', async () => {
+  it('without a login a command does not know the caller', async () => {
     const { code, stderr } = await waybill('whoami').ended;
     assert.equal(code, 2);
     assert.match(stderr, /waybill login/);
@@ -137,7 +137,7 @@ describe('signing in', () => {
     assert.match(documents<{ error: { message: string } }>(ended)[0]!.error.message, /declined/);
   });
 
-  it('ends with 6 where nobody came', async () => {
+  it('ends with 6 when it is interrupted before the sign-in', async () => {
     const command = waybill('login');
     await command.says(/Open \S+ and sign in/);
     command.child.kill('SIGINT');
@@ -153,7 +153,7 @@ describe('signing in', () => {
       1,
       /127\.0\.0\.1:9 does not answer/,
     ],
-    ['a client that the issuer does not know', ['--client', 'nobody'], {}, 3, /refuses/],
+    ['a client that the issuer does not know', ['--client', 'stranger'], {}, 3, /refuses/],
   ] as const)
     it(`says so of ${what}`, async () => {
       const ended = startWaybill(['login', ...args], {

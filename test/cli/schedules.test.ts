@@ -122,7 +122,7 @@ describe('waybill schedules', () => {
     });
   });
 
-  it('show when one is due before it is saved, and save nothing that nobody agreed to', async () => {
+  it('show when one is due before it is saved, and save nothing without an answer', async () => {
     const { stdout } = await waybill(
       ...['schedules', 'preview', '--cron', '30 5 * * *', '--time-zone', 'America/New_York', '--count', '2'],
       ...['--start', '2027-03-13T00:00:00Z', '--as', 'alice'],
@@ -139,7 +139,7 @@ describe('waybill schedules', () => {
     );
     const denied = ['schedules', 'create', 'countries', '--every', '1h', '--yes', '--as', 'carol'];
     assert.equal(await codeOf(3, ...denied), 'Forbidden');
-    // Nobody is shown what they would not be let save, nor a pipeline that is not theirs to schedule.
+    // The preview is not shown to a caller who may not save it, nor for a pipeline they may not schedule.
     assert.match((await waybill(...denied)).stderr, /^Forbidden: /);
     const mistyped = await waybill(...denied.with(2, 'countrys'));
     assert.match(mistyped.stderr, /^PipelineNotFound: .*Did you mean countries\?\n$/);
@@ -201,7 +201,7 @@ describe('waybill schedules', () => {
     const far = ['schedules', 'preview', '--every', '1d', '--start', '2031-01-01T00:00:00Z', '--count', '1'];
     assert.equal((await waybill(...far, '--as', 'alice')).stdout, 'Wed 2031-01-01 00:00:00 +00:00\n');
 
-    // Somebody else's change waits for its owner, who is named; and nobody else is asked to agree to it.
+    // The change of another user waits for the owner, who is named; no other user is asked to agree.
     const others = ['schedules', 'update', 'by-hand', '--every', '2d', '--yes', '--as', 'bob'];
     const waits = await waybill(...others);
     assert.match(
@@ -246,7 +246,7 @@ describe('waybill schedules', () => {
     );
   });
 
-  it('run now and for times that have passed as whoever asks, and tell what became of their times', async () => {
+  it('run now and for times that have passed as the caller, and tell what became of their times', async () => {
     await json(
       0,
       'schedules',
@@ -325,7 +325,7 @@ describe('waybill schedules', () => {
       await waybill('schedules', 'delete', 'countries', '--yes', '--as', 'alice');
     });
 
-    it('are made in the name of whoever applies it; the second time there is nothing to do', async () => {
+    it('belong to the user who applies the project; the second time there is nothing to do', async () => {
       const silent = await waybill('plan', project);
       assert.match(silent.stdout, /The project declares a schedule: say who you are/);
       assert.equal((await json<Planned>(0, 'apply', project)).schedules, null);
@@ -344,7 +344,7 @@ describe('waybill schedules', () => {
       assert.equal((await standing()).revision, revision);
     });
 
-    it('keep their owner where somebody else applies what has changed, and wait for their consent', async () => {
+    it('keep their owner when another user applies a change, and wait for the owner’s consent', async () => {
       await declare("cron: '0 6 * * *'", "cron: '0 7 * * *'");
       const planned = await waybill('plan', project, '--as', 'bob');
       assert.match(planned.stdout, /~ countries {2}alice’s; begins nothing until alice consents to it/);
@@ -415,7 +415,7 @@ describe('waybill schedules', () => {
       assert.deepEqual(changesOf(back), ['create countries']);
     });
 
-    it('end with their declaration, if whoever applies that may', async () => {
+    it('end with their declaration, if the user who applies it may do that', async () => {
       await declare('  schedule: {', '  // schedule: {');
       const refused = await json<Planned>(3, 'apply', project, '--as', 'carol');
       assert.deepEqual(

@@ -20,7 +20,7 @@ export interface RunningCommand {
   says(pattern: RegExp): Promise<RegExpExecArray>;
 }
 
-/** `waybill …` as a real process, whose environment holds no other settings of Waybill than those given. */
+/** `waybill …` as a real process. Its environment holds no settings of Waybill but the given ones. */
 export function startWaybill(
   args: readonly string[],
   env: Record<string, string>,
@@ -47,7 +47,7 @@ export function startCommand(
       for (const listener of listeners) listener();
     });
   }
-  // Whoever did not read all of its input may be gone before it was written.
+  // A command that does not read all of its input may have ended before it was written.
   child.stdin.on('error', () => {});
   const ended = once(child, 'close').then(([code]) => Object.assign(so, { code }));
   return {

@@ -9,7 +9,7 @@ import { definePipeline, postgres, upload } from '../../sdk/index.ts';
 
 interface FormatCase {
   manifest: FormatManifest;
-  /** The bytes of records whose fields `id` and `note` are text. */
+  /** The bytes of records with the text fields `id` and `note`. */
   encode(records: readonly { id: string; note: string }[]): Buffer;
   /** Data after a complete record `a` that breaks off within the next record, and how that is rejected. */
   unterminated: { bytes: Buffer; code: string };

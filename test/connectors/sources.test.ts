@@ -121,7 +121,7 @@ describe('files that grow', () => {
   beforeEach(() => writeFile(path, 'one\ntwo\n'));
   after(() => rm(home, { recursive: true }));
 
-  test('are read to where they went at first, whatever is appended meanwhile', async () => {
+  test('are read to their first end, whatever is appended later', async () => {
     const { sizeBytes, head } = await sources.extent({ kind: 'file', path }, []);
     assert.equal(sizeBytes, 8);
     const growing = { untilByte: sizeBytes, head };
@@ -344,7 +344,7 @@ describe('URLs', () => {
     '168.63.129.16',
   ];
   for (const host of forbidden) {
-    test(`http://${host}/ is refused and nobody is called`, async () => {
+    test(`http://${host}/ is rejected and no host is called`, async () => {
       const sources = setUp((_, response) => response.end('reached'), []);
       const url = `http://${host}:${port}/`;
       await assert.rejects(sources.open({ kind: 'http', url }), { code: 'SourceRefused' });
@@ -446,7 +446,7 @@ describe('a URL that is read as the caller', () => {
     assert.deepEqual(sent(), ['a/ Bearer t1']);
     assert.deepEqual(obtained, [`http://${allow[0]}`]);
     assert.equal(await read({}), 'data');
-    assert.equal(seen[1]!.authorization, undefined, 'and without one where nobody gives it');
+    assert.equal(seen[1]!.authorization, undefined, 'and without one where none is given');
   });
 
   test('keeps the token on the way to another place of its origin', async () => {

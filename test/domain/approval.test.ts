@@ -43,7 +43,7 @@ describe('who may decide', () => {
   };
 
   const cases: [string, Principal, string | undefined][] = [
-    ['somebody else with the role', principal('dora'), undefined],
+    ['another person with the role', principal('dora'), undefined],
     ['who was refused before', principal('erin'), undefined],
     [
       'who asked, whatever their roles',
@@ -57,7 +57,7 @@ describe('who may decide', () => {
     ['a person without the role', principal('dora', { roles: ['operator'] }), 'ApproverLacksRole'],
     ['a person without a role', principal('dora', { roles: [] }), 'ApproverLacksRole'],
     ['who has decided', principal('bob'), 'ApproverHasDecided'],
-    ['whose decision is on its way', principal('finn'), 'ApproverHasDecided'],
+    ['who has a decision on its way', principal('finn'), 'ApproverHasDecided'],
     ['who asked, by another account', principal('al', { person: 'per_alice' }), 'ApproverIsRequester'],
     ['who has decided by another account', principal('rob', { person: 'per_bob' }), 'ApproverHasDecided'],
     ['another human of an issuer that says which', principal('dora', { person: 'per_dora' }), undefined],

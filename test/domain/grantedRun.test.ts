@@ -50,7 +50,7 @@ describe('the record of a run', () => {
     assert.equal(differs({ requestedBy: turned }), undefined);
   });
 
-  it('differs in each fact that somebody may have changed', () => {
+  it('differs in each fact that a user may have changed', () => {
     for (const [what, change] of [
       ['tenant', { tenant: 'globex' }],
       ['principal', { principal: 'prn_bob' }],
@@ -64,7 +64,7 @@ describe('the record of a run', () => {
       assert.equal(differs(change), what);
   });
 
-  it('differs in whom it shows: the person, and who acts for them', () => {
+  it('differs in the principal it shows: the person, and the agent of the person', () => {
     const { actor: _, ...alone } = requestedBy;
     for (const shown of [
       { ...requestedBy, id: 'prn_bob' },

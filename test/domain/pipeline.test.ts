@@ -198,7 +198,7 @@ describe('a definition', () => {
     ['a limit out of bounds', { limits: { concurrency: 65 } }, 'limits.concurrency'],
     ['a limit that is not one', { limits: { rows: 1 } }, 'limits'],
     ['a field that is not one', { sinks: 1 }, ''],
-    ['an approval by nobody', gated({ by: [] }), 'approval.by'],
+    ['an approval without approvers', gated({ by: [] }), 'approval.by'],
     ['an approval at no gate', gated({ before: 'store' }), 'approval.before'],
     ['an approval of no people', gated({ quorum: 0 }), 'approval.quorum'],
     ['a condition that is not one', gated({ when: true }), 'approval.when'],
@@ -209,13 +209,13 @@ describe('a definition', () => {
       gated({ within: '4d', onTimeout: 'escalate', escalateTo: 'operator' }),
       'approval.within',
     ],
-    ['an escalation to nobody', gated({ onTimeout: 'escalate' }), 'approval.escalateTo'],
-    ['somebody to escalate to who is never asked', gated({ escalateTo: 'operator' }), 'approval.escalateTo'],
+    ['an escalation without a role', gated({ onTimeout: 'escalate' }), 'approval.escalateTo'],
+    ['a role for an escalation that never happens', gated({ escalateTo: 'operator' }), 'approval.escalateTo'],
     ['a timeout that approves', gated({ onTimeout: 'approve' }), 'approval.onTimeout'],
     ['a reminder after the end', gated({ remind: '2d' }), 'approval.remind'],
     ['a form that is not strict', gated({ form: z.object({}) }), 'approval.form'],
     ['a form that JSON cannot say', gated({ form: z.strictObject({ at: z.date() }) }), 'approval.form'],
-    ['somebody to notify by mail', gated({ notify: 'mailto:a@example.com' }), 'approval.notify'],
+    ['a mail address to notify', gated({ notify: 'mailto:a@example.com' }), 'approval.notify'],
     ['an approval with a word of its own', gated({ approvers: 2 }), 'approval'],
     ['a schedule of what is sent', { schedule: { cron: '0 0 * * *' } }, 'schedule'],
     ['a schedule that is never due', daily({ cron: undefined }), 'schedule.cron'],
@@ -257,7 +257,7 @@ describe('a definition', () => {
       'source.format.delimiter',
     ],
     ['a quote as delimiter', { source: upload(csv({ delimiter: '"' })) }, 'source.format.delimiter'],
-    ['a source read as somebody', { source: { ...http(ndjson()), auth: 'me' } }, 'source.auth'],
+    ['a source read as an unknown principal', { source: { ...http(ndjson()), auth: 'me' } }, 'source.auth'],
     ['a URL that is not http', { source: http(ndjson(), { url: 'ftp://example.com' }) }, 'source.url'],
     ['a cursor of no field', since({ field: 'when' }), 'source.cursor.field'],
     ['a cursor that may be null', since({ field: 'on' }), 'source.cursor.field'],
@@ -368,7 +368,7 @@ describe('a transform', () => {
       assert.equal(outcome.kind === 'rejected' && outcome.code, 'OutputMismatch');
     });
   }
-  test('an array whose rows do not all fit is refused as a whole, with the path of the first', () => {
+  test('an array with a row that does not fit is rejected as a whole, with the path of the first such row', () => {
     const outcome = run((r) => [r, { id: 5 }]);
     assert.deepEqual(outcome.kind === 'rejected' && [outcome.code, outcome.path], [
       'OutputMismatch',

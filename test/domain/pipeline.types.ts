@@ -102,7 +102,7 @@ export const scheduledWith = definePipeline({
   schedule: { every: '1h', parameters: { currency: 'GBP' } },
 });
 
-// @ts-expect-error A source is read as the caller or as nobody.
+// @ts-expect-error A source is read as the caller or without a principal.
 export const asSomebody = http(csv(), { auth: 'me' });
 
 const byTime = { field: 'at', parameter: 'since' } as const;
@@ -185,7 +185,7 @@ export const seesTooMuch = definePipeline({
   ...base,
   sink: byKey,
   // ERROR: Property 'emitted' does not exist on type 'IngestSummary
-  // @ts-expect-error Before the first byte nobody knows how many rows there will be.
+  // @ts-expect-error Before the first byte the number of rows is unknown.
   approval: { before: 'ingest', by: 'operator', when: (summary) => summary.emitted > 10 },
 });
 

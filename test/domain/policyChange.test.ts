@@ -65,7 +65,7 @@ describe('what changes from one policy to another', async () => {
     ]);
   });
 
-  it('finds whom a policy names, however it does', () => {
+  it('finds the principals that a policy names, in each form', () => {
     const named: Record<string, string> = {
       'subject mallory': 'principal.subject == "mallory"',
       'subject svc-x': 'principal.subject like "svc-*"',

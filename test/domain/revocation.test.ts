@@ -15,10 +15,10 @@ describe('what a revocation makes void', () => {
   const until = (seconds: number) => new Date(seconds * 1000).toISOString();
   const cases: [what: string, change: Partial<StandingRevocation>, is: boolean][] = [
     ['who acts for themselves', { target: 'prn_alice' }, true],
-    ['who acts for somebody', { target: 'prn_copilot' }, true],
-    ['somebody else', { target: 'prn_alic' }, false],
+    ['one who acts for another', { target: 'prn_copilot' }, true],
+    ['another principal', { target: 'prn_alic' }, false],
     ['the same person in another tenant', { target: 'prn_alice', tenant: 'globex' }, false],
-    ['one whose tenant begins alike', { target: 'prn_alice', tenant: 'acm' }, false],
+    ['one of a tenant with a similar name', { target: 'prn_alice', tenant: 'acm' }, false],
     ['one run', { kind: 'grant', target: 'orders-1' }, true],
     ['one grant', { kind: 'grant', target: 'jti-1' }, true],
     ['a run of another tenant', { kind: 'grant', target: 'orders-1', tenant: 'globex' }, false],
@@ -34,8 +34,12 @@ describe('what a revocation makes void', () => {
       { target: 'prn_alice', tenant: null, issuedUntil: until(1_001) },
       true,
     ],
-    ['whose agent signed out', { target: 'prn_copilot', tenant: null, issuedUntil: until(1_001) }, true],
-    ['somebody else who signed out', { target: 'prn_bob', tenant: null, issuedUntil: until(1_001) }, false],
+    [
+      'the person of an agent that signed out',
+      { target: 'prn_copilot', tenant: null, issuedUntil: until(1_001) },
+      true,
+    ],
+    ['another person who signed out', { target: 'prn_bob', tenant: null, issuedUntil: until(1_001) }, false],
   ];
   for (const [what, change, is] of cases)
     it(`${what}: ${is}`, () => {

@@ -63,7 +63,7 @@ describe('what apply would do about schedules', () => {
     assert.deepEqual(between([], [standing({ declared: false })]), [], 'what was made by hand stays');
   });
 
-  test('changes what differs, whoever owns it', () => {
+  test('changes what differs, for every owner', () => {
     const terms = ScheduleTerms.parse({ cron: '0 7 * * *' });
     for (const me of ['alice', 'bob']) {
       assert.deepEqual(between([declared({ terms })], [standing()], me), [['update', 'countries']]);

@@ -221,7 +221,7 @@ describe('receiver', () => {
     assert.ok(peakBytes < 32 * 1024 * 1024, `${peakBytes} bytes`);
   });
 
-  it('drops what it wrote when the stream breaks or nobody listens any more', async () => {
+  it('deletes what it wrote when the stream breaks or its reader stops', async () => {
     let aborted = 0;
     const store = memoryObjects({ onAbort: () => aborted++ });
     async function* breaking() {

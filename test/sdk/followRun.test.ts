@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { followRun } from '../../sdk/client/followRun.ts';
 
-it('whoever follows a run can leave, although nothing comes of the connection any more', async () => {
+it('a caller that follows a run can leave, although nothing comes from the connection any more', async () => {
   const left = new AbortController();
   const run = { id: 'orders-1', state: 'awaiting-approval' };
   // As a `fetch` is that its signal does not reach: the stream goes on, and says no more.

@@ -133,7 +133,7 @@ describe('a run at its gate', () => {
     return client.workflow.start('runPipeline', {
       workflowId: runId,
       taskQueue: 'gates',
-      // A near step that lasts longer lets its run hear of messages meanwhile.
+      // A local step that lasts longer lets its run receive messages while it lasts.
       ...(quick && { workflowTaskTimeout: '1s' }),
       args: [input],
       typedSearchAttributes: searchAttributesOf({ tenant: 'acme', principal: 'prn_1', pipeline: 'payouts' }),
@@ -203,7 +203,7 @@ describe('a run at its gate', () => {
     assert.equal(calls.includes('publish'), false);
   });
 
-  it('asks anew where what was approved holds no more', async () => {
+  it('requests approval again when the approved data has changed', async () => {
     const outcomes = ['stale', 'published'] as const;
     let published = 0;
     const rounds: number[] = [];
@@ -218,7 +218,7 @@ describe('a run at its gate', () => {
     const handle = await begin();
     await waiting();
     await send(handle, 'yes');
-    await until('it asks anew', () => rounds.length === 2);
+    await until('it asks again', () => rounds.length === 2);
     await send(handle, 'yes');
     assert.equal(((await handle.result()) as { state: string }).state, 'completed');
     assert.deepEqual(rounds, [0, 1]);
@@ -264,7 +264,7 @@ describe('a run at its gate', () => {
     await Worker.runReplayHistory({ workflowBundle }, await handle.fetchHistory(), handle.workflowId);
   });
 
-  it('goes on, whatever bytes somebody signals to it', async () => {
+  it('goes on, whatever bytes a client signals to it', async () => {
     const handle = await begin();
     await waiting();
     const unreadable = [
@@ -340,7 +340,7 @@ describe('a run at its gate', () => {
     assert.ok(calls.filter((name) => name === 'validate').length <= 1);
   });
 
-  it('lets nobody decide on a run that has no gate', async () => {
+  it('rejects a decision on a run without a gate', async () => {
     const { promise, resolve } = Promise.withResolvers<{ received: number; inputComplete: boolean }>();
     steps = { ingest: () => promise };
     const handle = await begin(null);
@@ -362,7 +362,7 @@ describe('a run at its gate', () => {
     // An event each, and nothing else.
     while (!(await isLong()))
       await Promise.all(Array.from({ length: 100 }, () => handle.signal('recheckAuthorization')));
-    // Only once nothing comes any more: Temporal begins no new execution over a message that nobody has heard.
+    // Only once no message comes any more: Temporal begins no new execution before each message was handled.
     assert.equal(await codeOf(send(handle, 'forged')), 'DecisionInvalid');
     await until('it goes on in a new execution', async () => (await handle.describe()).runId !== first);
     await until('its time is asked about', () => calls.includes('processApprovalTimers'));

@@ -1,7 +1,7 @@
 import { uuidv7 } from 'uuidv7';
 
 /**
- * As part of a larger statement: reports runs whose state has changed to the callback of each, in the transaction
+ * As part of a larger statement: reports each run that changed its state to its callback, in the transaction
  * of the change. `changed` is a CTE that returns `runEventColumns` of `waybill.run`; the parameter `:delivery` is
  * `newDeliveryId()`. Then the CTE `called` has a row for each event: notify `waybill_outbox` from it.
  */

@@ -8,8 +8,8 @@ import { sql } from '../../../domain/sql.ts';
 type Storing = Pick<BatchToStore, 'tenant' | 'runId' | 'sink'>;
 
 /**
- * Transactions that write to a table for a tenant take turns. A transaction that cannot get the lock or whose client
- * stalls gives way within 30 s, since it holds up all the others.
+ * Transactions that write to a table for a tenant take turns. A transaction that cannot get the lock, or has a client that
+ * stalls, gives way within 30 s, since it holds up all the others.
  *
  * It also waits until the acceptances under way have ended: a run that was accepted before ours is then visible, and ours can tell
  * which of its rows such a run may still overwrite (`acceptingLock`).

@@ -70,7 +70,7 @@ async function openWindow(tenants: Tenants, run: RunRef, key: string, window: Wi
 /**
  * Moves the mark of the source that a run has read to the end of what it read, if all of that is in the ledger by now; to be
  * called in the transaction that makes rows of the run visible, after its ledger entries. It only moves forward: of two
- * runs at once the one that read further counts, whichever commits first. `base` says in whose name.
+ * runs at once the one that read further counts, whichever commits first. `base` has the actor.
  */
 export async function moveWatermark(
   client: Queries,

@@ -39,7 +39,7 @@ export function createFailedAttempts(tenants: Tenants): FailedAttempts {
 const columns = `'step', step, 'code', code, 'message', message, 'attempt', attempt, 'nextAttemptAt', next_attempt_at`;
 
 /**
- * The retry that the run `r` waits for, or NULL. A run that was reset may leave a row behind whose retry never comes, so a row counts
+ * The retry that the run `r` waits for, or NULL. A run that was reset may leave a row for a retry that never comes, so a row counts
  * for 30 minutes after the retry, which is how long a step other than `fetch` may take.
  */
 export const retryingSql = `(SELECT jsonb_build_object(${columns}) FROM waybill.failed_attempt f

@@ -15,7 +15,7 @@ import { findFailedAttempt } from './failedAttempts.ts';
 import { queryRun } from './queryRun.ts';
 import { factColumns } from './runFacts.ts';
 
-/** Runs whose facts are cached: they never change, and each step of a run asks for them. */
+/** How many runs have their facts cached. The facts never change, and each step of a run asks for them. */
 const factsMax = 1_000;
 
 /**

@@ -24,7 +24,7 @@ async function relaySchedules(
   return inTransaction(pool, async (client) => {
     const found = await selectSchedules(
       client,
-      // Not the rows are locked, for Temporal may take its time to answer, and people change schedules meanwhile.
+      // The rows stay unlocked: Temporal may be slow to answer, and owners change their schedules during that time.
       `(s.tenant, s.id) IN (
          WITH due AS MATERIALIZED (
            SELECT tenant, id FROM waybill.schedule WHERE revision <> applied_revision AND due_at <= now()

@@ -9,8 +9,8 @@ import { compareStaged, publishStaged, stageRows } from './stagedRows.ts';
 import { upsertRows } from './upsertRows.ts';
 
 /**
- * Rows go to a PostgreSQL table by upsert: a row whose key is there already replaces it if it comes from a later
- * place of the source or a later run. The columns are those of the output schema; Waybill creates and widens the
+ * Rows go to a PostgreSQL table by upsert: a row replaces the row with the same key if it comes from a later
+ * position of the source or a later run. The columns are those of the output schema; Waybill creates and widens the
  * table and never drops a column.
  * @param target.table lower-case identifier, in schema `public`
  * @param target.key columns of the output that identify a row within a tenant, or `rowDigest()`

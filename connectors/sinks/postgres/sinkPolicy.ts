@@ -3,7 +3,7 @@ import { sql } from '../../../domain/sql.ts';
 import { quoted } from './sinkColumns.ts';
 
 /**
- * What PostgreSQL makes of `_tenant = …` when it writes a policy out; a policy that reads otherwise is made anew.
+ * What PostgreSQL makes of `_tenant = …` when it writes a policy out; a policy with another text is replaced.
  * `nullif`, because a setting that was made once in a session and taken back reads as an empty text.
  */
 const ofTenant = `(_tenant = NULLIF(current_setting('waybill.tenant'::text, true), ''::text))`;

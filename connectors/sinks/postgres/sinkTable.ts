@@ -8,7 +8,7 @@ import { ensureSinkPolicy } from './sinkPolicy.ts';
 /**
  * Gives a pipeline the table that it writes to, in schema `public`; run as the migrator. Creates what is missing, widens
  * what is too narrow and ensures row-level security; never drops a column, never narrows one. Repeating it changes nothing.
- * Throws `SinkIncompatible`, whose detail says what differs.
+ * Throws `SinkIncompatible`; its detail says what differs.
  */
 export async function prepareTable(client: ClientBase, sink: SinkManifest): Promise<void> {
   // Two processes that start at once wait for each other; the second finds everything done.

@@ -78,7 +78,7 @@ describe('a credential', () => {
       const pool = connectPool(address, { connectionsMax: 2, name: 'test' });
       const first = await pool.connect();
       await admin.query(`ALTER ROLE ${role} PASSWORD 'second'`);
-      // The file says the old one still: waiting helps, which is no failure of whoever asks.
+      // The file still has the old one: waiting helps, so the caller may retry.
       await assert.rejects(pidOf(pool), { code: 'DatabaseUnavailable', retryable: true });
       await writeFile(file, 'second\n');
       await pidOf(pool);

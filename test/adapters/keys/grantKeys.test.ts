@@ -130,7 +130,7 @@ describe('keys of any number of APIs', () => {
         (error: WaybillError) => error.code,
       );
 
-  it('make one first key together, whose private part is their owner’s', async () => {
+  it('make one first key together, with a private part that only their user can read', async () => {
     const all = await Promise.all(Array.from({ length: 4 }, () => startKeys()));
     const signers = await Promise.all(all.map((keys) => signerOf(keys)));
     assert.equal(new Set(signers).size, 1);

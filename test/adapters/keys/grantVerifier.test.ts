@@ -184,7 +184,7 @@ describe('a grant is verified', () => {
       assert.equal(await code(forged), 'GrantInvalid');
   });
 
-  it('or is of another Waybill, or for somebody else', async () => {
+  it('or is of another Waybill, or for another audience', async () => {
     for (const change of [
       { iss: 'urn:waybill:other' },
       { iss: `${issuer} ` },
@@ -212,7 +212,7 @@ describe('the public keys', () => {
   const signedBy = ({ kid, privateKey }: typeof key) => signGrant(claims, { kid, key: privateKey });
   const code = async (by: typeof key) => tried(verifier, await signedBy(by));
 
-  it('cannot be known while nobody answers, which is soon asked again', async () => {
+  it('cannot be known while the API does not answer, and is soon asked again', async () => {
     server.setAway(true);
     assert.equal(await code(key), 'KeysUnavailable');
     server.setAway(false);
@@ -259,7 +259,7 @@ describe('the public keys', () => {
     assert.equal(await code(fresh), 'verified');
   });
 
-  it('serve on when nobody answers any more, and learn of a retirement within about a minute', async () => {
+  it('stay in use when the API does not answer, and a retirement is known within about a minute', async () => {
     assert.equal(await code(key), 'verified');
     server.setAway(true);
     nowMs += 3_600_000;

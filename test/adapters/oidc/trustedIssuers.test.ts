@@ -73,7 +73,7 @@ describe('several issuers', () => {
     await assert.rejects(authenticate(forged), code('Unauthenticated'));
   });
 
-  it('one that nobody named is refused, and asked nothing', async () => {
+  it('an issuer that is not configured is rejected, and is asked nothing', async () => {
     const stranger = await startIssuer();
     try {
       const { authenticate } = await both();
@@ -246,7 +246,7 @@ describe('the claims of people', () => {
     });
   });
 
-  it('accounts are of one human where the issuer says so, and who says nothing then is nobody', async () => {
+  it('accounts belong to one human where the issuer says so, and a token without that claim is rejected', async () => {
     const { authenticate } = await trusted({ person: { claim: ['employee', 'number'] } });
     const personOf = async (claims: Record<string, unknown>) =>
       placed(await authenticate(await people.token(claims))).person;
@@ -275,7 +275,7 @@ describe('the claims of people', () => {
   });
 
   for (const sub of ['аlice', 'alice\u200b', 'alice\0', ' alice', 'alice\n', 'é'.repeat(10), 'a'.repeat(256)])
-    it(`the subject ${JSON.stringify(sub.slice(0, 20))} names nobody`, async () => {
+    it(`the subject ${JSON.stringify(sub.slice(0, 20))} is rejected`, async () => {
       const { authenticate } = await trusted();
       await assert.rejects(authenticate(await people.token({ sub })), code('Unauthenticated'));
     });
@@ -290,7 +290,7 @@ describe('the claims of people', () => {
     assert.equal(new Set(ids).size, ids.length);
   });
 
-  it('a subject that is a list or a number names nobody', async () => {
+  it('a subject that is a list or a number is rejected', async () => {
     const { authenticate } = await trusted();
     for (const sub of [['alice'], 7, {}, null, ''])
       await assert.rejects(authenticate(await people.token({ sub })), code('Unauthenticated'));
@@ -303,7 +303,7 @@ describe('the claims of people', () => {
   });
 });
 
-describe('who acts for somebody', () => {
+describe('a principal who acts for another', () => {
   const trusted = (caller: object = {}, more: object = {}) =>
     authenticatorOf({ issuer: people.url, tenants: ['acme'], callers: [caller], ...more });
   const fixed = { act: { value: { sub: 'copilot', kind: 'agent' } } };
@@ -357,9 +357,9 @@ describe('a file of issuers', () => {
     ],
     'the same issuer twice': [[good, good], /appears once/],
     'an algorithm with a shared secret': [[{ ...good, algorithms: ['HS256'] }], /algorithms/],
-    'fixed roles for whoever comes': [[{ ...good, callers: [{ roles: { value: ['operator'] } }] }], /match/],
-    'a caller that nobody reaches': [[{ ...good, callers: [{}, {}] }], /last/],
-    'a client whose id tokens would pass': [
+    'fixed roles for every caller': [[{ ...good, callers: [{ roles: { value: ['operator'] } }] }], /match/],
+    'a caller entry that no token reaches': [[{ ...good, callers: [{}, {}] }], /last/],
+    'a client with id tokens that would pass': [
       [{ ...good, tokenTypes: ['JWT'], clients: ['waybill'] }],
       /id token/,
     ],

@@ -37,7 +37,7 @@ describe('the policy in force', { concurrency: true }, async () => {
     policies: { ...shipped.policies, 'freeze/all': 'forbid (principal, action, resource);' },
   };
 
-  /** A database and whoever decides by it, over a cable that can be cut. */
+  /** A database and a policy that is read from it, over a cable that can be cut. */
   async function live() {
     const postgres = await startPostgresForTest();
     const cable = await layCable(new URL(postgres.workerUrl));
@@ -117,7 +117,7 @@ describe('the policy in force', { concurrency: true }, async () => {
     }
   });
 
-  it('is nobody’s guess where the newest set cannot be used: the one before does not stay', async () => {
+  it('decides nothing where the newest set cannot be used: the set before does not stay', async () => {
     const { postgres, policy, errors, end } = await live();
     try {
       await asSuperuser(
@@ -148,8 +148,8 @@ describe('the policy in force', { concurrency: true }, async () => {
       'where there is none': ['DELETE FROM waybill.policy_set', /waybill apply/],
       'on one that does not validate': [
         `INSERT INTO waybill.policy_set (digest, policies, roles) VALUES ('x', '{"a/a":
-          "permit (principal in Waybill::Role::\\"nobody\\", action, resource);"}', '["chief"]')`,
-        /a\/a: entity .*"nobody".*valid entity eids: "chief"/,
+          "permit (principal in Waybill::Role::\\"none\\", action, resource);"}', '["chief"]')`,
+        /a\/a: entity .*"none".*valid entity eids: "chief"/,
       ],
       'on one that was changed since': [
         `UPDATE waybill.policy_set SET roles = '["chief", "auditor", "operator", "data-engineer", "data-steward"]'`,
@@ -171,7 +171,7 @@ describe('the policy in force', { concurrency: true }, async () => {
       });
     }
 
-    it('can be written by nobody who decides by it', async () => {
+    it('cannot be written by a role that decides by it', async () => {
       for (const url of [postgres.apiUrl, postgres.workerUrl])
         for (const sql of [
           `INSERT INTO waybill.policy_set (digest, policies, roles) VALUES ('x', '{}', '[]')`,

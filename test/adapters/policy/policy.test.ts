@@ -102,7 +102,7 @@ describe('the shipped policy', async () => {
       }
   });
 
-  it('lets nobody reach into another tenant, or act without one', () => {
+  it('lets no principal reach into another tenant, or act without one', () => {
     const roles = [...policy.roles];
     for (const action of allActions)
       for (const kind of kinds) {
@@ -119,10 +119,10 @@ describe('the shipped policy', async () => {
     assert.deepEqual(denied.policies, ['boundary/own-tenant-only']);
   });
 
-  it('leaves an instance that nobody operates to nobody', () => {
-    const nobodys: Resource = { kind: 'instance', tenant: '' };
+  it('lets no principal operate an instance without an operating tenant', () => {
+    const unowned: Resource = { kind: 'instance', tenant: '' };
     for (const action of ['read', 'revoke', 'administer'] as const)
-      assert.equal(allows({ roles: [...policy.roles] }, action, nobodys), false);
+      assert.equal(allows({ roles: [...policy.roles] }, action, unowned), false);
   });
 
   it('lets an agent near sensitive data only where a person approves', () => {
@@ -142,7 +142,7 @@ describe('the shipped policy', async () => {
     );
   });
 
-  it('has a run approved by another person, who acts for nobody', () => {
+  it('has a run approved by another person, who acts directly', () => {
     const steward = { roles: ['data-steward'] };
     assert.equal(allows(steward, 'approve', run), true);
     assert.equal(allows(steward, 'approve', { ...run, requestedBy: alice.id } as Resource), false);
@@ -151,7 +151,7 @@ describe('the shipped policy', async () => {
       assert.equal(allows({ ...steward, kind }, 'approve', run), false);
   });
 
-  it('lets no agent take rights, change rules or see what is hidden, whoever it speaks for', () => {
+  it('lets no agent revoke, administer or reveal, whatever person it acts for', () => {
     const roles = [...policy.roles];
     for (const action of ['revoke', 'administer', 'reveal', 'approve'] as const)
       for (const kind of kinds.filter((kind) => actionResources[action].includes(kind))) {
@@ -203,7 +203,7 @@ describe('a decision', () => {
     for (const one of unfit) assert.equal(policy.decide(one).allowed, false, JSON.stringify(one));
   });
 
-  it('is the same asked again, and another for whoever differs in anything', () => {
+  it('is cached for the same question, and asked again for a principal that differs in anything', () => {
     const policy = createPolicyEngine(
       setOf({ 'a/alice': 'permit (principal == Waybill::Principal::"prn_alice", action, resource);' }),
     );
@@ -362,7 +362,7 @@ describe('the policies of a project', () => {
       assert.deepEqual(decide(principal).policies, ['boundary/approval-by-another-person']);
   });
 
-  it('that let nobody decide whom a pipeline asks are told of', async () => {
+  it('that permit no decision by the roles that a pipeline asks are reported', async () => {
     const of = (id: string, by: string[], escalateTo: string[] = []) => ({
       id,
       labels: {},
@@ -412,7 +412,7 @@ describe('the policies of a project', () => {
 
   const wrong: [what: string, text: string, says: RegExp][] = [
     [
-      'a role that nobody declared',
+      'an undeclared role',
       '\n// First.\n@id("a")\npermit (\n  principal in Waybill::Role::"data-enginer",\n  action, resource);',
       /^policies\/x\.cedar:5 \(x\/a\): entity `Waybill::Role::"data-enginer"`.*valid entity eids: .*"data-engineer"/,
     ],

@@ -18,7 +18,7 @@ describe('the audit', () => {
     await server?.stop();
   });
 
-  it('takes every text, so that nobody chooses one by which their refusal cannot be recorded', async () => {
+  it('takes every text, so that no caller can choose one that keeps their refusal out of it', async () => {
     const audit = createAuditLog(tenantsOf(pool));
     const texts = ['a\0b', '\ud800', 'x\udfff\0', '\u2028', '😀', '\\u0000', '"'];
     for (const text of texts)

@@ -83,7 +83,7 @@ describe('deliveries', () => {
   }
 
   describe('an event', () => {
-    it('is recorded with the change it tells of, once, and only where somebody wants to know', async () => {
+    it('is recorded with the change it tells of, once, and only for a run with a callback', async () => {
       const [told, untold] = [await addRun('https://hooks.example/secret?t=1'), await addRun(null)];
       await Promise.all([end(told), end(told), end(untold)]);
       await end(told);
@@ -154,7 +154,7 @@ describe('deliveries', () => {
       assert.deepEqual(second.event, first.event, 'the same event under the same id');
     });
 
-    it('of a delivery that nobody recorded, has ended, or is of another round does not begin', async () => {
+    it('of a delivery that was not recorded, has ended, or is of another round does not begin', async () => {
       const id = await addDelivery();
       const madeUp = 'dlv_0197f3a0-1c2d-7e3f-8a4b-5c6d7e8f9a0b';
       assert.deepEqual(await log.claim({ id: madeUp, round: 1 }), { outcome: 'unknown' });
@@ -203,7 +203,7 @@ describe('deliveries', () => {
       return answers.filter(({ outcome }) => outcome === 'claimed').length;
     };
 
-    it('are few for one host, whoever asks, so that others have room', async () => {
+    it('are few for one host, for all tenants together, so that other hosts have room', async () => {
       const slow = await many(
         underWayMax.host + 4,
         () => 'https://slow.example/x',
@@ -221,7 +221,7 @@ describe('deliveries', () => {
       assert.equal((await log.claim({ id: other, round: 1 })).outcome, 'claimed');
     });
 
-    it('are given back when the attempt ends, and by themselves when nobody says how it ended', async () => {
+    it('are given back when the attempt ends, and by themselves when its end is not reported', async () => {
       const ids = await many(underWayMax.host + 2, () => 'https://slow.example/x');
       const claims = await Promise.all(ids.slice(0, underWayMax.host).map((id) => claimed(id)));
       const [waiting, another] = ids.slice(underWayMax.host) as [string, string];
@@ -260,7 +260,7 @@ describe('deliveries', () => {
       assert.deepEqual(rows, [{ id }]);
     });
 
-    it('that was asked for anew meanwhile is not forgotten', async () => {
+    it('that was requested again while the relay worked is not forgotten', async () => {
       const id = await addDelivery();
       await dueDeliveries().relay(10, async () => {
         await log.abandon({ id, round: 1 });
@@ -304,7 +304,7 @@ describe('deliveries', () => {
       assert.deepEqual(rows, []);
     });
 
-    it('whoever sends cannot change what is sent or where to, nor write an audit event of another kind', async () => {
+    it('the sender cannot change the content or the receiver, nor write an audit event of another kind', async () => {
       const id = await addDelivery();
       for (const column of ['url', 'data', 'tenant', 'type', 'round'])
         await assert.rejects(

@@ -144,7 +144,7 @@ describe('a run that has ended', () => {
   const batches = () => createBatches(tenants, async () => {});
   const stages = () => createStages(tenants);
 
-  it('says again what it has said in the execution that completed it, whose last workflow task may be lost', async () => {
+  it('repeats its answers in the execution that completed it, because the last workflow task may be lost', async () => {
     const run = await addEnded('completed');
     assert.deepEqual(await batches().arrivals(run, 'first', 0, 0, aborted), {
       received: 1,

@@ -272,7 +272,7 @@ describe('publishing all rows of a run at once', () => {
     assert.deepEqual([await values(), await traces(mine)], [[], nothing]);
   });
 
-  it('does not happen once somebody who approved is revoked', async () => {
+  it('does not happen once an approver is revoked', async () => {
     fresh();
     const run = await newRun();
     const bob: Credential = { tenant, principals: ['prn_bob'], issuedAtS: 0, key: 'key_1' };
@@ -281,7 +281,7 @@ describe('publishing all rows of a run at once', () => {
     assert.deepEqual([await values(), await traces(run)], [[], nothing]);
   });
 
-  it('happens though somebody who approved has signed out since', async () => {
+  it('happens though an approver has signed out since', async () => {
     fresh();
     const run = await newRun();
     const erin: Credential = { tenant, principals: ['prn_erin'], issuedAtS: 0, key: 'key_1' };

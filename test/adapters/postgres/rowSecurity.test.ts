@@ -9,16 +9,16 @@ import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
 import { things } from '../../support/sinkManifests.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
 
-/** Relations whose rows belong to no tenant, why, and what each role may do there. Every other one must have a tenant. */
+/** Relations with rows of no tenant, why, and what each role may do there. Every other relation must have a tenant. */
 const ofNoTenant: Readonly<Record<string, { why: string; may: Readonly<Partial<Record<Role, string>>> }>> = {
   'waybill.kysely_migration': { why: 'which migrations have run, for the migrator alone', may: {} },
   'waybill.kysely_migration_lock': { why: 'that a migration is running, for the migrator alone', may: {} },
   'waybill.policy_set': {
-    why: 'one policy decides for all tenants; the migrator writes it, and whoever decides by it reads it',
+    why: 'one policy decides for all tenants; the migrator writes it, API and workers read it',
     may: { waybill_api: 'SELECT', waybill_worker: 'SELECT' },
   },
   'waybill.revoked': {
-    why: 'what was revoked, but neither by whom nor why: everybody may meet anybody’s grant',
+    why: 'what was revoked, without actor and reason: every process may see the grant of any tenant',
     may: { waybill_api: 'SELECT', waybill_worker: 'SELECT' },
   },
   'waybill.grant_key': {
@@ -108,7 +108,7 @@ interface Relation {
   name: string;
   kind: string;
   columns: string[];
-  /** What says whose a row is. */
+  /** The column with the tenant of a row. */
   tenant: string | undefined;
 }
 
@@ -190,7 +190,7 @@ describe('row-level security', () => {
   it('is looked at with rows of two tenants in every table that has a tenant', async () => {
     for (const { name, kind, tenant } of ofTenants()) {
       assert.equal(kind, 'r', `${name} is no table; a view, say, shows what its owner sees`);
-      assert.ok(tenant, `${name} has no column that says whose a row is`);
+      assert.ok(tenant, `${name} has no column with the tenant of a row`);
       const { rows } = await admin.query(
         `SELECT DISTINCT ${tenant} AS tenant FROM ${name} WHERE ${tenant} <> ''`,
       );
@@ -203,7 +203,7 @@ describe('row-level security', () => {
       );
   });
 
-  it('shows nothing to whoever names no tenant, or took the name back', async () => {
+  it('shows nothing to a session that names no tenant, or took the name back', async () => {
     for (const role of processes) {
       for (const relation of ofTenants()) {
         for (const tenant of [undefined, '']) {
@@ -225,7 +225,7 @@ describe('row-level security', () => {
     }
   });
 
-  it('lets nobody write a row of another tenant, or move one there', async () => {
+  it('lets no role write a row of another tenant, or move one there', async () => {
     let tried = 0;
     for (const role of processes) {
       for (const relation of ofTenants()) {
@@ -233,7 +233,7 @@ describe('row-level security', () => {
         const updated = await may(role, 'UPDATE', relation);
         if (inserted.length > 0) {
           tried += 1;
-          // The other tenant’s own row, as somebody who had got hold of it would write it again.
+          // The other tenant’s own row, as an attacker who knows it would write it again.
           const { rows } = await admin.query(
             `SELECT ${inserted.map((c) => `quote_nullable(${c}) AS ${c}`).join(', ')} FROM ${relation.name}
              WHERE ${relation.tenant} = '${theirs}'`,
@@ -265,7 +265,7 @@ describe('row-level security', () => {
     await clients.waybill_worker.query('ROLLBACK');
   });
 
-  it('takes a refusal whose tenant nobody knows, and shows it to no tenant', async () => {
+  it('takes a refusal without a known tenant, and shows it to no tenant', async () => {
     for (const role of processes) {
       const insert = `INSERT INTO waybill.audit_event (action, outcome, detail) VALUES ('attempt.refused', 'denied', '{}')`;
       for (const tenant of [undefined, ours]) {
@@ -382,7 +382,7 @@ describe('row-level security', () => {
       }
   });
 
-  it('is not the business of its subjects: they own nothing and belong to nobody', async () => {
+  it('cannot be changed by the roles that it limits: they own nothing and are members of nothing', async () => {
     const { rows } = await admin.query(
       `SELECT r.rolname AS role, rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty,
               (SELECT count(*)::int FROM pg_shdepend d WHERE d.refobjid = r.oid AND d.deptype = 'o') AS owned,
@@ -399,7 +399,7 @@ describe('row-level security', () => {
   describe('of a sink table', () => {
     const manifests = [things];
 
-    it('is made good where somebody took it away or altered it', async () => {
+    it('is restored where it was dropped or altered', async () => {
       for (const harm of [
         'ALTER TABLE public.things DISABLE ROW LEVEL SECURITY',
         'DROP POLICY waybill_tenant ON public.things',
@@ -422,7 +422,7 @@ describe('row-level security', () => {
       }
     });
 
-    it('needs no lock where it is in place, so that nobody who reads is waited for', {
+    it('needs no lock where it is in place, so that it never waits for readers', {
       timeout: 20_000,
     }, async () => {
       await admin.query('BEGIN; LOCK TABLE public.things IN ACCESS SHARE MODE');

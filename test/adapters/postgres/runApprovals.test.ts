@@ -216,7 +216,7 @@ describe('gates', () => {
     assert.equal((await gates.find(other))!.decisions.length, 0);
   });
 
-  it('void what does not hold any more, with its votes, and ask anew', async () => {
+  it('void what does not hold any more, with its votes, and request approval again', async () => {
     const run = await newRun();
     const first = await open(run);
     await decide(run, first, 'bob', 'approve');
@@ -238,7 +238,7 @@ describe('gates', () => {
     ]);
   });
 
-  it('do not ask again what somebody has refused', async () => {
+  it('do not ask again after a rejection', async () => {
     const run = await newRun();
     const approval = await open(run);
     assert.equal((await decide(run, approval, 'bob', 'reject')).approval.state, 'rejected');
@@ -268,7 +268,7 @@ describe('gates', () => {
     assert.equal(
       (await decide(run, approval, 'bob', 'approve')).counted,
       'ApprovalEnded',
-      'nobody had noticed',
+      'the deadline was not processed yet',
     );
     const expired = await lapse();
     assert.deepEqual([expired.state, expired.dueInMs], ['expired', 0]);

@@ -93,7 +93,7 @@ describe('sink', () => {
     assert.deepEqual(await values(), []);
   });
 
-  it('stores nothing of an upload whose last byte is still to come', async () => {
+  it('stores nothing of an upload before its last byte', async () => {
     fresh();
     const run = await newRun({ arrival: 'open' });
     await assert.rejects(store(run, 0, [[1, 'early']]), { code: 'UploadIncomplete' });
@@ -138,7 +138,7 @@ describe('sink', () => {
   it('stores nothing where the right is withdrawn while rows are written', async () => {
     fresh();
     const run = await newRun({ open: true });
-    // Somebody else holds the row that is to be replaced, so that the transaction waits in the midst of its work.
+    // Another transaction holds the row to replace, so that this transaction waits in the middle of its work.
     await store(await newRun(), 0, [[1, 'theirs']]);
     await admin.query('UPDATE waybill.run SET ended_at = NULL WHERE id = $1', [run]);
     const later = await newRun();

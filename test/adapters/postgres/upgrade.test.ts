@@ -73,7 +73,7 @@ describe('a database of the version before the baseline', () => {
     await postgres?.stop();
   });
 
-  it('knows afterwards whose each row is', async () => {
+  it('knows the tenant of each row afterwards', async () => {
     for (const table of ['run', 'batch', 'stage', 'ledger', 'outbox', 'idempotency', 'audit_event']) {
       const { rows } = await admin.query(
         `SELECT tenant, count(*)::int AS n FROM waybill.${table} GROUP BY 1 ORDER BY 1`,

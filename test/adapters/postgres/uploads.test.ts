@@ -51,17 +51,17 @@ describe('the arrival of a run', () => {
     return allowed;
   }
 
-  it('of an upload is complete when the API says so, and nobody else', async () => {
+  it('of an upload is complete when the API says so, and no other role', async () => {
     assert.deepEqual(await whoMay('upload', 'open', 'sealed'), ['waybill_api']);
     assert.deepEqual(await whoMay('inline', 'open', 'sealed'), ['waybill_api']);
   });
 
-  it('of what a worker fetches is complete when a worker says so, and nobody else', async () => {
+  it('of what a worker fetches is complete when a worker says so, and no other role', async () => {
     assert.deepEqual(await whoMay('http', 'open', 'sealed'), ['waybill_worker']);
     assert.deepEqual(await whoMay('file', 'open', 'sealed'), ['waybill_worker']);
   });
 
-  it('is broken by whoever notices', async () => {
+  it('is broken by each role that notices', async () => {
     for (const kind of ['upload', 'http']) assert.deepEqual(await whoMay(kind, 'open', 'broken'), [...roles]);
   });
 

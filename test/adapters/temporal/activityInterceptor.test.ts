@@ -53,7 +53,7 @@ describe('the check before every attempt of a step', () => {
     audited = [];
   });
 
-  /** Runs an attempt whose one effect is to say who it acts for; resolves with that, or with the code of the refusal. */
+  /** Runs an attempt that only says who it acts for; resolves with that, or with the code of the refusal. */
   async function tried(
     grant: unknown,
     at: Partial<typeof attempt> = {},
@@ -133,7 +133,7 @@ describe('the check before every attempt of a step', () => {
     assert.ok(audited.every(({ actor, txn }) => actor?.id === 'prn_alice' && txn === claims.txn));
   });
 
-  it('refuses a grant whose time is over, but lets the end of its run be recorded', async () => {
+  it('rejects an expired grant, but lets the end of its run be recorded', async () => {
     const genuine = await signed(claims);
     assert.equal(await tried(genuine, {}, claims.exp - 1), 'prn_alice');
     assert.equal(await tried(genuine, {}, claims.exp), 'GrantExpired');

@@ -11,7 +11,7 @@ import type { Act } from './scriptedWorkflows.ts';
 
 const run = promisify(execFile);
 
-/** Whoever reaches Temporal reads headers in histories and sends what they like. None of it lets them act as somebody. */
+/** A client that reaches Temporal reads headers in histories and sends what it likes. None of it lets it act as a principal. */
 describe('a header that is missing, copied or made up', () => {
   let app: Scripted;
   let script: Script;
@@ -39,7 +39,7 @@ describe('a header that is missing, copied or made up', () => {
       assert.deepEqual(script.refusals(), ['GrantMissing']);
     });
 
-    it('is missing where nobody carries one', async () => {
+    it('is missing where the client carries none', async () => {
       await script.start(undefined, evil);
       assert.equal(await codeOf(script.handle.result()), 'GrantMissing');
       assert.deepEqual(script.effects(), []);
@@ -91,7 +91,7 @@ describe('a header that is missing, copied or made up', () => {
         app.client.workflow.start('ungranted', script.options(evil)),
       );
       assert.equal(await codeOf(script.handle.result()), 'GrantMismatch');
-      // The id of a child, of a type that is granted, but nobody’s child.
+      // The id of a child, of a type that is granted, but without a parent.
       const child = app.client.workflow.getHandle(`${other.id}/evil`);
       await carryingGrant(grant, () =>
         app.client.workflow.start('scripted', { ...script.options(evil), workflowId: child.workflowId }),
@@ -116,7 +116,7 @@ describe('a header that is missing, copied or made up', () => {
       );
     });
 
-    it('of somebody who was revoked meanwhile is refused', async () => {
+    it('of a person who was revoked since is rejected', async () => {
       const acts: Act[] = [{ note: 'before' }, { until: 'told' }, { note: 'after' }];
       await script.start(await script.forStart(acts), acts);
       await script.until(() => script.effects().length === 1);
@@ -138,7 +138,7 @@ describe('a header that is missing, copied or made up', () => {
       await script.start(own, waiting);
     });
 
-    /** Whatever was tried, the workflow goes on as alice, and nobody else has done anything. */
+    /** Whatever was tried, the workflow goes on as alice, and no other principal has done anything. */
     async function unharmed(refusals: string[]): Promise<void> {
       await script.until(() => script.refusals().length === refusals.length);
       await script.signal(undefined, telling);
@@ -147,7 +147,7 @@ describe('a header that is missing, copied or made up', () => {
       assert.deepEqual(script.refusals(), refusals);
     }
 
-    it('that is missing leaves the handler nobody to act for; the signal is dropped', async () => {
+    it('that is missing leaves the handler without a principal; the signal is dropped', async () => {
       await script.signal(undefined, evil);
       await script.signal(undefined, [{ note: 'evil', local: true }]);
       await unharmed(['GrantMissing', 'GrantMissing']);
@@ -239,7 +239,7 @@ describe('a header that is missing, copied or made up', () => {
     });
     afterEach(() => schedule?.delete());
 
-    it('is not kept, whoever creates it', async () => {
+    it('is not kept, also where a principal creates it', async () => {
       const grant = await script.forStart(evil);
       schedule = await carryingGrant(grant, () => app.client.schedule.create(scheduled()));
       await schedule.trigger();

@@ -4,7 +4,7 @@ import { createScript, type Script } from './script.ts';
 import { type Scripted, startScripted } from './scriptedWorker.ts';
 import type { Act } from './scriptedWorkflows.ts';
 
-/** Several people act in one workflow at the same time: each thing is done for whoever set it off, however they interleave. */
+/** Several people act in one workflow at the same time: each effect belongs to the person who caused it, in every order. */
 describe('who acts in a workflow that receives messages', () => {
   let app: Scripted;
   let script: Script;
@@ -24,14 +24,21 @@ describe('who acts in a workflow that receives messages', () => {
     await script.handle.result();
   }
 
-  const whose = () => Object.fromEntries(script.effects().map((effect) => effect.split(' for ')));
+  const effectsByPerson = () => Object.fromEntries(script.effects().map((effect) => effect.split(' for ')));
 
   it('is told apart where handler and workflow take turns', async () => {
     await play(
       [{ note: 'a1' }, { until: 'one' }, { note: 'a2' }, { set: 'two' }, { until: 'three' }, { note: 'a3' }],
       [{ note: 'b1' }, { set: 'one' }, { until: 'two' }, { note: 'b2' }, { set: 'three' }, { note: 'b3' }],
     );
-    assert.deepEqual(whose(), { a1: 'alice', a2: 'alice', a3: 'alice', b1: 'bob', b2: 'bob', b3: 'bob' });
+    assert.deepEqual(effectsByPerson(), {
+      a1: 'alice',
+      a2: 'alice',
+      a3: 'alice',
+      b1: 'bob',
+      b2: 'bob',
+      b3: 'bob',
+    });
   });
 
   it('is told apart where both wait for the same thing', async () => {
@@ -40,7 +47,7 @@ describe('who acts in a workflow that receives messages', () => {
       [{ fork: [{ until: 'go' }, { note: 'b1' }] }, { until: 'go' }, { note: 'b2' }],
       [{ set: 'go' }, { note: 'b3' }],
     );
-    assert.deepEqual(whose(), { a1: 'alice', a2: 'alice', b1: 'bob', b2: 'bob', b3: 'bob' });
+    assert.deepEqual(effectsByPerson(), { a1: 'alice', a2: 'alice', b1: 'bob', b2: 'bob', b3: 'bob' });
   });
 
   it('is told apart where a handler leaves something behind that goes on by itself', async () => {
@@ -48,7 +55,7 @@ describe('who acts in a workflow that receives messages', () => {
       [{ until: 'started' }, { note: 'a1' }, { set: 'go' }, { until: 'done' }, { note: 'a2' }],
       [{ fork: [{ until: 'go' }, { note: 'b1' }, { set: 'done' }] }, { set: 'started' }],
     );
-    assert.deepEqual(whose(), { a1: 'alice', a2: 'alice', b1: 'bob' });
+    assert.deepEqual(effectsByPerson(), { a1: 'alice', a2: 'alice', b1: 'bob' });
   });
 
   it('is told apart through attempts that are far apart, near ones too', async () => {
@@ -56,18 +63,18 @@ describe('who acts in a workflow that receives messages', () => {
       [{ note: 'a1', local: true, failing: 2 }, { until: 'done' }],
       [{ note: 'b1', local: true, failing: 2 }, { note: 'b2', failing: 2 }, { set: 'done' }],
     );
-    assert.deepEqual(whose(), { a1: 'alice', b1: 'bob', b2: 'bob' });
+    assert.deepEqual(effectsByPerson(), { a1: 'alice', b1: 'bob', b2: 'bob' });
   });
 
-  it('is whoever runs what another has only prepared', async () => {
+  it('is the person who runs what another has only prepared', async () => {
     await play(
       [{ leave: 'for bob', acts: [{ note: 'b1' }] }, { take: 'for alice' }, { until: 'done' }],
       [{ leave: 'for alice', acts: [{ note: 'a1' }] }, { take: 'for bob' }, { set: 'done' }],
     );
-    assert.deepEqual(whose(), { a1: 'alice', b1: 'bob' });
+    assert.deepEqual(effectsByPerson(), { a1: 'alice', b1: 'bob' });
   });
 
-  it('is nobody in a handler without a grant, however long it waits for the workflow', async () => {
+  it('is unknown in a handler without a grant, however long it waits for the workflow', async () => {
     const acts: Act[] = [
       { until: 'started' },
       { note: 'a1' },
@@ -93,6 +100,6 @@ describe('who acts in a workflow that receives messages', () => {
     await app.restartWorker();
     await script.signal(undefined, [{ set: 'go' }]);
     await script.handle.result();
-    assert.deepEqual(whose(), { a1: 'alice', b1: 'bob', a2: 'alice', b2: 'bob' });
+    assert.deepEqual(effectsByPerson(), { a1: 'alice', b1: 'bob', a2: 'alice', b2: 'bob' });
   });
 });

@@ -6,7 +6,7 @@ import { createScript, type Script } from './script.ts';
 import { alice, bob, type Scripted, startScripted } from './scriptedWorker.ts';
 import type { Act } from './scriptedWorkflows.ts';
 
-/** For each path that a header can take: which activities ran, and under whose grant. */
+/** For each path that a header can take: which activities ran, and for which principal. */
 describe('a grant on its way through Temporal', () => {
   let app: Scripted;
   let script: Script;
@@ -41,7 +41,7 @@ describe('a grant on its way through Temporal', () => {
       assert.deepEqual(caller, alice);
     });
 
-    it('goes on into a continuation, whose arguments are its own matter', async () => {
+    it('goes on into a continuation with arguments of its own', async () => {
       await script.play([{ note: 'before' }, { continue: [{ note: 'after' }] }]);
       assert.deepEqual(script.effects(), ['before for alice', 'after for alice']);
     });
@@ -134,7 +134,7 @@ describe('a grant on its way through Temporal', () => {
       await script.handle.result();
     });
 
-    it('reaches a query, in which nothing can be done for anybody', async () => {
+    it('reaches a query, which has no effect for any principal', async () => {
       await script.start(await script.forStart(waiting), waiting);
       const grant = await script.byBob('borrow', []);
       await carryingGrant(grant, () => script.handle.query('borrow')).catch(() => {});

@@ -47,14 +47,14 @@ export function createScript(app: Scripted) {
     update: (grant: string | undefined, acts: Act[], name = 'update') =>
       carrying(grant, () => handle.executeUpdate(name, { args: [acts] })),
 
-    /** What was done, and for whom, in this workflow and its children. */
+    /** What was done, and for which principal, in this workflow and its children. */
     effects: () => app.effectsOf(id),
     refusals: () => app.refusalsOf(id),
     until: (done: () => boolean) => eventually(done, () => `${app.effectsOf(id)} ${app.refusalsOf(id)}`),
   };
 }
 
-/** A client that sends these headers with everything, as a program of anybody’s can. */
+/** A client that sends these headers with everything, as any program can. */
 export function clientWith(app: Scripted, texts: Record<string, string>): Client {
   const made = Object.entries(texts).map(([name, text]) => [name, defaultPayloadConverter.toPayload(text)]);
   const add = <T extends { headers: Headers }>(input: T): T => ({

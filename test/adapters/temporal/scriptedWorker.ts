@@ -108,7 +108,7 @@ export async function startScripted() {
         reason: 'test',
       });
     },
-    /** Who each label was done for, in workflows whose ids begin so. */
+    /** Who each label was done for, in workflows with ids that begin so. */
     effectsOf: (workflowId: string) =>
       effects
         .filter((one) => one.workflowId.startsWith(workflowId))

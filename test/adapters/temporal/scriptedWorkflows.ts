@@ -17,7 +17,7 @@ import {
 import { verifiedCaller } from 'waybill/temporal/workflow';
 import type { Principal } from '../../../domain/principal.ts';
 
-/** What a workflow, a handler or a child is to do, one after the other. `note` records under whose grant it ran. */
+/** What a workflow, a handler or a child is to do, one after the other. `note` records the principal of the grant it ran under. */
 export type Act =
   | { note: string; local?: true; failing?: number }
   | { child: string; type?: string; acts: Act[] }
@@ -27,7 +27,7 @@ export type Act =
   | { until: string }
   /** Goes on without waiting for it. */
   | { fork: Act[] }
-  /** Leaves work that somebody else takes up with `take`. */
+  /** Leaves work that another handler takes up with `take`. */
   | { leave: string; acts: Act[] }
   | { take: string }
   /** Fails the workflow, in its first attempt only. */
@@ -45,7 +45,7 @@ export const sets = defineQuery<string[]>('sets');
 export const borrow = defineQuery<string>('borrow');
 
 const far = proxyActivities<Notes>({ startToCloseTimeout: '10s', retry: { initialInterval: '20ms' } });
-// Backs off for longer than a workflow task lasts, so that a retry comes by a timer and is scheduled anew.
+// Backs off for longer than a workflow task lasts, so that a retry comes by a timer and is scheduled again.
 const near = proxyLocalActivities<Notes>({
   startToCloseTimeout: '10s',
   localRetryThreshold: '1ms',
@@ -92,7 +92,7 @@ export async function scripted(acts: Act[]): Promise<void> {
 
 export const ungranted: typeof scripted = (acts) => scripted(acts);
 
-/** Whom the workflow finds that it acts for. */
+/** The principal that the workflow finds it acts for. */
 export async function asking(): Promise<Principal> {
   return verifiedCaller();
 }

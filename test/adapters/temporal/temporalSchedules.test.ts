@@ -27,7 +27,7 @@ describe('times, as Temporal computes them', () => {
     return timesMs.map((ms) => new Date(ms).toISOString().slice(0, 16));
   };
 
-  it('are not believed where somebody changes what Temporal is asked with', async () => {
+  it('are not believed where another client changes the question to Temporal', async () => {
     const meddled: Client = Object.create(client, {
       schedule: {
         value: Object.create(client.schedule, {
@@ -48,7 +48,7 @@ describe('times, as Temporal computes them', () => {
     await assert.rejects(asked.times(terms, { fromMs: nowMs, toMs: nowMs }), { code: 'TemporalUnavailable' });
   });
 
-  it('are none, whoever else has a hand in what Temporal is asked with, unless they fit', async () => {
+  it('are none, unless they fit, where another client replaces the question to Temporal', async () => {
     let replacements = 0;
     const replaced: Client = Object.create(client, {
       schedule: {
@@ -258,7 +258,7 @@ describe('times, as Temporal computes them', () => {
     assert.deepEqual(await ask({ every: '1d', endAt: '2025-01-01T00:00:00Z' }), []);
   });
 
-  it('whose question was abandoned leave a schedule that is deleted later', async () => {
+  it('of an abandoned question leave a schedule that is deleted later', async () => {
     const create = (scheduleId: string) =>
       client.schedule.create({
         scheduleId,
@@ -269,7 +269,7 @@ describe('times, as Temporal computes them', () => {
     const hourAgo = (Date.now() - 3_600_000).toString(16).padStart(12, '0');
     const abandoned = `times-${hourAgo.slice(0, 8)}-${hourAgo.slice(8)}-7000-8000-000000000000`;
     const asking = `times-${uuidv7()}`;
-    const foreign = 'times-of-somebody-else';
+    const foreign = 'times-of-another-tool';
     for (const id of [abandoned, asking, foreign]) await create(id);
     for (let deleted = 0; deleted === 0; ) deleted = await temporalSchedules.deleteAbandoned();
     await assert.rejects(client.schedule.getHandle(abandoned).describe());
@@ -309,7 +309,7 @@ describe('times, as Temporal computes them', () => {
     updatedAt: '2026-01-01T00:00:00Z',
   };
 
-  it('a schedule is as recorded until somebody changes anything of it', async () => {
+  it('a schedule is as recorded until a user changes any part of it', async () => {
     assert.equal(await temporalSchedules.describe(schedule), undefined);
     const { scheduleId, ...form } = formOf(schedule, 'waybill');
     await client.schedule.create({ scheduleId, ...form });
@@ -342,7 +342,7 @@ describe('times, as Temporal computes them', () => {
     await handle.delete();
   });
 
-  it('an execution is what Temporal says, and nobody’s where there is none', async () => {
+  it('an execution is what Temporal says, and undefined where there is none', async () => {
     const handle = await client.workflow.start('fireSchedule', { workflowId: 'by-hand', taskQueue: 'none' });
     const found = await temporalSchedules.execution({
       workflowId: 'by-hand',
@@ -353,7 +353,7 @@ describe('times, as Temporal computes them', () => {
       ['fireSchedule', true, null, null],
     );
     await handle.terminate();
-    const unknown = { workflowId: 'nobody', runId: '01a21779-4e61-7153-b9e6-f43ccbb86e44' };
+    const unknown = { workflowId: 'none', runId: '01a21779-4e61-7153-b9e6-f43ccbb86e44' };
     assert.equal(await temporalSchedules.execution(unknown), undefined);
   });
 });

@@ -119,7 +119,7 @@ describe('sending', () => {
     createWebhookSender({ keys, callbackAllow, ...(at && { lookup: at }) });
   const send = (url: string) => sender().send({ event, url, tenant: 'acme' });
 
-  it('is a POST whose signature the receiver verifies by the published key', async () => {
+  it('is a POST with a signature that the receiver verifies by the published key', async () => {
     assert.deepEqual(await send(`${receiver.url}/hook?for=me`), { outcome: 'answered', status: 204 });
     const [got] = receiver.received;
     assert.equal(got!.path, '/hook?for=me');
