@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { sql } from '../domain/sql.ts';
 import { type DevStack, startDevStack } from '../test/support/devStack.ts';
 import type { Figure } from './figure.ts';
 import { percentile } from './figure.ts';
@@ -102,9 +103,11 @@ async function lastedMs(databaseUrl: string, took: readonly Took[]): Promise<num
   await client.connect();
   try {
     const { rows } = await client.query<{ ms: number }>(
-      `SELECT (extract(epoch FROM r.ended_at - r.created_at) * 1000)::float8 AS ms
-       FROM unnest($1::text[]) WITH ORDINALITY AS o (id, n) JOIN waybill.run r USING (id) ORDER BY n`,
-      [took.map(({ id }) => id)],
+      sql(
+        `SELECT (extract(epoch FROM r.ended_at - r.created_at) * 1000)::float8 AS ms
+       FROM unnest(:ids::text[]) WITH ORDINALITY AS o (id, n) JOIN waybill.run r USING (id) ORDER BY n`,
+        { ids: took.map(({ id }) => id) },
+      ),
     );
     return rows.map(({ ms }) => ms);
   } finally {

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { principalId } from '../adapters/oidc/callerOf.ts';
 import { hasEnded } from '../domain/runs/run.ts';
+import { sql } from '../domain/sql.ts';
 import type { Run } from '../sdk/client.ts';
 import { type DevStack, startDevStack } from '../test/support/devStack.ts';
 import { serveHeldFeed } from '../test/support/heldFeed.ts';
@@ -79,8 +80,8 @@ async function trial(stack: DevStack, database: pg.Client, feed: Feed, name: str
   const { id } = begun as { id: string };
   send();
   const arriving = setInterval(send, batchEveryMs);
-  const one = async <T>(text: string) => (await database.query(text, [id])).rows[0] as T | undefined;
-  await until(() => one(`SELECT FROM waybill.stage WHERE run_id = $1 AND stage = 'transform'`));
+  const one = async <T>(text: string) => (await database.query(sql(text, { id }))).rows[0] as T | undefined;
+  await until(() => one(`SELECT FROM waybill.stage WHERE run_id = :id AND stage = 'transform'`));
 
   const revocation = (await json(carol, '/v1/revocations', {
     kind: 'principal',
@@ -90,14 +91,14 @@ async function trial(stack: DevStack, database: pg.Client, feed: Feed, name: str
   const answeredAt = Date.now();
   const refused = await until(() =>
     one<{ at: Date }>(
-      `SELECT at FROM waybill.audit_event WHERE run_id = $1 AND action = 'attempt.refused' ORDER BY id LIMIT 1`,
+      `SELECT at FROM waybill.audit_event WHERE run_id = :id AND action = 'attempt.refused' ORDER BY id LIMIT 1`,
     ),
   );
-  await until(() => one(`SELECT FROM waybill.run WHERE id = $1 AND state = 'suspended'`));
+  await until(() => one(`SELECT FROM waybill.run WHERE id = :id AND state = 'suspended'`));
   clearInterval(arriving);
   feed.end(name);
   const last = await one<{ at: Date }>(
-    `SELECT at FROM waybill.audit_event WHERE run_id = $1 AND action LIKE 'batch.%' ORDER BY id DESC LIMIT 1`,
+    `SELECT at FROM waybill.audit_event WHERE run_id = :id AND action LIKE 'batch.%' ORDER BY id DESC LIMIT 1`,
   );
 
   await carol(`/v1/revocations/${revocation.id}`, { method: 'DELETE' });

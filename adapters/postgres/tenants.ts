@@ -6,6 +6,7 @@ import {
   type QueryResult,
   type QueryResultRow,
 } from 'pg';
+import { sql } from '../../domain/sql.ts';
 import { inTransaction } from './connect.ts';
 import { asked } from './failure.ts';
 
@@ -48,7 +49,7 @@ export function tenantsOf(pool: Pool): Tenants {
     const client = await pool.connect();
     try {
       if (known.get(client) !== tenant) {
-        await client.query({ name: 'tenant', text: setTenant, values: [tenant] });
+        await client.query(sql(setTenant, { tenant }, 'tenant'));
         known.set(client, tenant);
       }
       const answer = await ask(client);
@@ -70,7 +71,7 @@ export function tenantsOf(pool: Pool): Tenants {
   };
 }
 
-const setTenant = `SELECT set_config('waybill.tenant', $1, false)`;
+const setTenant = `SELECT set_config('waybill.tenant', :tenant, false)`;
 
 /** One round trip, like `BEGIN` alone; `SET` needs no plan, unlike `SELECT set_config(…)`. */
 function beginAs(tenant: string, subject: string): string {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
+import { sql } from '../../domain/sql.ts';
 import type { DevStack } from '../../test/support/devStack.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
@@ -63,15 +64,14 @@ async function race(database: pg.Pool, alice: Call, [bob, erin]: [Call, Call]): 
     between(-700, 700).then(() => alice(`/v1/runs/${id}/cancel`, { method: 'POST' })),
   ]);
   await until(async () => {
-    const { rows } = await database.query('SELECT ended_at FROM waybill.run WHERE id = $1', [id]);
+    const { rows } = await database.query(sql('SELECT ended_at FROM waybill.run WHERE id = :id', { id }));
     return rows[0].ended_at ?? undefined;
   });
 }
 
 async function ofRun(database: pg.Pool, id: string) {
   const { rows } = await database.query<{ id: string; digest: string; createdAt: Date }>(
-    `SELECT id, digest, created_at AS "createdAt" FROM waybill.approval WHERE run_id = $1`,
-    [id],
+    sql(`SELECT id, digest, created_at AS "createdAt" FROM waybill.approval WHERE run_id = :id`, { id }),
   );
   return rows[0];
 }
@@ -154,9 +154,9 @@ export async function killBeforePublish(stack: DevStack, rows: number): Promise<
   const ended = await until(
     () =>
       look(stack, async (client) => {
-        const found = await client.query('SELECT state, counts, ended_at FROM waybill.run WHERE id = $1', [
-          id,
-        ]);
+        const found = await client.query(
+          sql('SELECT state, counts, ended_at FROM waybill.run WHERE id = :id', { id }),
+        );
         return found.rows[0].ended_at ? found.rows[0] : undefined;
       }),
     1_800_000,
@@ -164,9 +164,11 @@ export async function killBeforePublish(stack: DevStack, rows: number): Promise<
   const published = await until(() =>
     look(stack, async (client) => {
       const found = await client.query(
-        `SELECT (SELECT count(*) FROM waybill.audit_event WHERE run_id = $1 AND action = 'run.published')::int AS times,
+        sql(
+          `SELECT (SELECT count(*) FROM waybill.audit_event WHERE run_id = :id AND action = 'run.published')::int AS times,
                 (SELECT count(DISTINCT id) FROM loads)::int AS keys`,
-        [id],
+          { id },
+        ),
       );
       return found.rows[0] as { times: number; keys: number };
     }),

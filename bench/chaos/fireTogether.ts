@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type pg from 'pg';
+import { type Params, sql } from '../../domain/sql.ts';
 import type { DevStack } from '../../test/support/devStack.ts';
 import { percentile } from '../figure.ts';
 import { connectPatiently } from './connectPatiently.ts';
@@ -39,16 +40,18 @@ export async function fireTogether(
   const waiting = () =>
     count(
       database,
-      'SELECT count(*) FROM waybill.schedule WHERE id = ANY($1) AND applied_revision < revision',
-      [ids],
+      'SELECT count(*) FROM waybill.schedule WHERE id = ANY(:ids) AND applied_revision < revision',
+      { ids },
     );
   while ((await waiting()) > 0) await pause(250);
   if (Date.now() > due.getTime()) return ['the machine is too slow: not all were made before they were due'];
 
   const fired = () =>
-    count(database, `SELECT count(*) FROM waybill.firing WHERE schedule_id = ANY($1) AND outcome = 'fired'`, [
-      ids,
-    ]);
+    count(
+      database,
+      `SELECT count(*) FROM waybill.firing WHERE schedule_id = ANY(:ids) AND outcome = 'fired'`,
+      { ids },
+    );
   for (const [i, name] of kill.entries()) {
     // Evenly over the firings, however long they take.
     const share = (schedules * (i + 0.5)) / kill.length;
@@ -59,9 +62,9 @@ export async function fireTogether(
   const open = () =>
     count(
       database,
-      `SELECT $2::integer - count(*) FROM waybill.firing f JOIN waybill.run r ON r.id = f.run_id
-       WHERE f.schedule_id = ANY($1) AND r.ended_at IS NOT NULL`,
-      [ids, schedules],
+      `SELECT :schedules::integer - count(*) FROM waybill.firing f JOIN waybill.run r ON r.id = f.run_id
+       WHERE f.schedule_id = ANY(:ids) AND r.ended_at IS NOT NULL`,
+      { ids, schedules },
     );
   for (const until = Date.now() + 20 * minuteMs; (await open()) > 0 && Date.now() < until; ) await pause(500);
   return verify(await database(), ids, due, { made });
@@ -75,9 +78,11 @@ async function verify(
 ): Promise<string[]> {
   try {
     const { rows } = await client.query<{ schedule: string; nominal: Date; state: string; accepted: Date }>(
-      `SELECT f.schedule_id AS schedule, f.nominal_at AS nominal, r.state, r.created_at AS accepted
-       FROM waybill.firing f LEFT JOIN waybill.run r ON r.id = f.run_id WHERE f.schedule_id = ANY($1)`,
-      [ids],
+      sql(
+        `SELECT f.schedule_id AS schedule, f.nominal_at AS nominal, r.state, r.created_at AS accepted
+       FROM waybill.firing f LEFT JOIN waybill.run r ON r.id = f.run_id WHERE f.schedule_id = ANY(:ids)`,
+        { ids },
+      ),
     );
     const violations = ids.flatMap((id) => {
       const its = rows.filter(({ schedule }) => schedule === id);
@@ -87,8 +92,7 @@ async function verify(
       return state === 'completed' ? [] : [`the run of ${id} is ${state}`];
     });
     const { rows: runs } = await client.query<{ n: string }>(
-      `SELECT count(*) AS n FROM waybill.run WHERE pipeline = 'ticks' AND created_at >= $1`,
-      [due],
+      sql(`SELECT count(*) AS n FROM waybill.run WHERE pipeline = 'ticks' AND created_at >= :due`, { due }),
     );
     if (Number(runs[0]!.n) !== ids.length) violations.push(`${runs[0]!.n} runs of ${ids.length} schedules`);
     const afterMs = rows
@@ -106,10 +110,10 @@ async function verify(
   }
 }
 
-async function count(connect: () => Promise<pg.Client>, text: string, values: unknown[]): Promise<number> {
+async function count(connect: () => Promise<pg.Client>, text: string, params: Params): Promise<number> {
   const client = await connect();
   try {
-    const { rows } = await client.query(text, values);
+    const { rows } = await client.query(sql(text, params));
     return Number(Object.values(rows[0])[0]);
   } finally {
     await client.end();

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
+import { sql } from '../../domain/sql.ts';
 import type { DevStack } from '../../test/support/devStack.ts';
 import { connectPatiently } from './connectPatiently.ts';
 import { untilRunning } from './untilRunning.ts';
@@ -66,8 +67,12 @@ async function verify(
     const runIds = [...acknowledged.values()];
     const ended = async () => {
       const { rows } = await client.query<{ open: number }>(
-        'SELECT count(*)::integer AS open FROM waybill.run WHERE id = ANY($1) AND ended_at IS NULL',
-        [runIds],
+        sql(
+          'SELECT count(*)::integer AS open FROM waybill.run WHERE id = ANY(:runIds) AND ended_at IS NULL',
+          {
+            runIds,
+          },
+        ),
       );
       return rows[0]!.open === 0;
     };
@@ -76,8 +81,9 @@ async function verify(
 
     const violations: string[] = [];
     const { rows: states } = await client.query<{ state: string; n: number }>(
-      'SELECT state, count(*)::integer AS n FROM waybill.run WHERE id = ANY($1) GROUP BY state',
-      [runIds],
+      sql('SELECT state, count(*)::integer AS n FROM waybill.run WHERE id = ANY(:runIds) GROUP BY state', {
+        runIds,
+      }),
     );
     const completed = states.find(({ state }) => state === 'completed')?.n ?? 0;
     if (completed !== total) violations.push(`${completed} of ${total} acknowledged runs completed`);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
+import { sql } from '../../domain/sql.ts';
 import type { DevStack } from '../../test/support/devStack.ts';
 import { generateOrders } from '../generateOrders.ts';
 import { untilEnded } from '../smallRun.ts';
@@ -97,7 +98,7 @@ async function upload(stack: DevStack, name: string, file: string): Promise<Ende
 async function forget(stack: DevStack, tenant: string): Promise<void> {
   const client = new pg.Client({ connectionString: stack.info().databaseUrl });
   await client.connect();
-  await client.query('DELETE FROM orders WHERE _tenant = $1', [tenant]);
+  await client.query(sql('DELETE FROM orders WHERE _tenant = :tenant', { tenant }));
   await client.end();
 }
 

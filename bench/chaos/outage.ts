@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import type pg from 'pg';
+import { sql } from '../../domain/sql.ts';
 import type { DevStack } from '../../test/support/devStack.ts';
 import type { serveHeldFeed } from '../../test/support/heldFeed.ts';
 import { connectPatiently } from './connectPatiently.ts';
@@ -110,11 +111,12 @@ async function holdEnds(stack: DevStack): Promise<() => void> {
       AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(${heldLock}); RETURN NEW; END';
     CREATE OR REPLACE TRIGGER hold_end BEFORE UPDATE OF ended_at ON waybill.run
       FOR EACH ROW WHEN (NEW.ended_at IS NOT NULL) EXECUTE FUNCTION public.hold_end()`);
-  await client.query('SELECT pg_advisory_lock($1)', [heldLock]);
+  await client.query(sql('SELECT pg_advisory_lock(:heldLock)', { heldLock }));
   await until(async () => {
     const { rowCount } = await client.query(
-      `SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted`,
-      [heldLock],
+      sql(`SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = :heldLock AND NOT granted`, {
+        heldLock,
+      }),
     );
     return rowCount! > 0;
   });
@@ -157,13 +159,13 @@ async function landed({ stack }: Scene, flights: readonly Flight[]): Promise<str
   const client = await connectPatiently(stack);
   try {
     const ids = flights.map(({ id }) => id);
-    const rows = async <T>(text: string) => (await client.query(text, [ids])).rows as T[];
+    const rows = async <T>(text: string) => (await client.query(sql(text, { ids }))).rows as T[];
     await until(async () => {
-      const open = await rows('SELECT FROM waybill.run WHERE id = ANY ($1) AND ended_at IS NULL');
+      const open = await rows('SELECT FROM waybill.run WHERE id = ANY (:ids) AND ended_at IS NULL');
       return open.length === 0;
     }).catch(() => {});
     const runs = await rows<{ id: string; state: string; counts: Record<string, number> | null }>(
-      `SELECT id, state, counts FROM waybill.run WHERE id = ANY ($1)`,
+      `SELECT id, state, counts FROM waybill.run WHERE id = ANY (:ids)`,
     );
     const stored = await rows<{ id: string; batches: number; ledger: number; audited: number; rows: number }>(
       `SELECT r.id,
@@ -172,7 +174,7 @@ async function landed({ stack }: Scene, flights: readonly Flight[]): Promise<str
          (SELECT count(*)::integer FROM waybill.audit_event WHERE run_id = r.id AND action = 'batch.stored') AS audited,
          (SELECT count(*)::integer FROM feed WHERE _run = r.id)
            + (SELECT count(*)::integer FROM readings WHERE _run = r.id) AS rows
-       FROM waybill.run r WHERE r.id = ANY ($1)`,
+       FROM waybill.run r WHERE r.id = ANY (:ids)`,
     );
     return flights.flatMap(({ id, records }) => {
       const run = runs.find((one) => one.id === id);
@@ -216,7 +218,9 @@ function rootOf(error: unknown): unknown {
 }
 
 async function has(client: pg.Client, table: 'stage' | 'ledger', id: string): Promise<boolean> {
-  const { rowCount } = await client.query(`SELECT FROM waybill.${table} WHERE run_id = $1 LIMIT 1`, [id]);
+  const { rowCount } = await client.query(
+    sql(`SELECT FROM waybill.${table} WHERE run_id = :id LIMIT 1`, { id }),
+  );
   return rowCount === 1;
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
+import { sql } from '../../domain/sql.ts';
 import { workerFromEnvironment } from '../../workers/main.ts';
 
 /*
@@ -24,7 +25,12 @@ await workerFromEnvironment((deps) => ({
     ...deps.ledger,
     async storeBatch(load) {
       if (guard === 'unguarded') {
-        await pool.query('DELETE FROM waybill.ledger WHERE run_id = $1 AND seq = $2', [load.runId, load.seq]);
+        await pool.query(
+          sql('DELETE FROM waybill.ledger WHERE run_id = :runId AND seq = :seq', {
+            runId: load.runId,
+            seq: load.seq,
+          }),
+        );
       }
       const counts = await deps.ledger.storeBatch(load);
       await pause(dawdleMs);

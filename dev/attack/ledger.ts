@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { sql } from '../../domain/sql.ts';
 
 /** What is there of the victim’s run and of whatever the attacks have begun. */
 export interface Ledger {
@@ -32,9 +33,11 @@ export function openLedger(databaseUrl: string, victimId: string): Ledger {
       const prints = [];
       for (const { name, key } of await tables()) {
         const { rows } = await pool.query(
-          `SELECT count(*) || ' ' || md5(coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '')) AS print
-           FROM ${name} t WHERE ${key} = ANY ($1)`,
-          [watched],
+          sql(
+            `SELECT count(*) || ' ' || md5(coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '')) AS print
+           FROM ${name} t WHERE ${key} = ANY (:watched)`,
+            { watched },
+          ),
         );
         prints.push(`${name} ${rows[0].print}`);
       }
@@ -42,8 +45,10 @@ export function openLedger(databaseUrl: string, victimId: string): Ledger {
     },
     async isAudited(runId, code) {
       const { rows } = await pool.query(
-        `SELECT FROM waybill.audit_event WHERE run_id = $1 AND outcome = 'denied' AND detail->>'code' = $2`,
-        [runId, code],
+        sql(
+          `SELECT FROM waybill.audit_event WHERE run_id = :runId AND outcome = 'denied' AND detail->>'code' = :code`,
+          { runId, code },
+        ),
       );
       return rows.length > 0;
     },

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { DevJson } from '../../cli/embedded/devJson.ts';
+import { type Params, sql } from '../../domain/sql.ts';
 
 export interface DeadLetter {
   line: number;
@@ -12,8 +13,8 @@ export interface DeadLetter {
 export function deadLettersOf(stack: DevJson, runId: string): Promise<DeadLetter[]> {
   return query(
     stack,
-    'SELECT line::integer, code, path, message FROM waybill.dead_letter WHERE run_id = $1 ORDER BY position',
-    [runId],
+    'SELECT line::integer, code, path, message FROM waybill.dead_letter WHERE run_id = :runId ORDER BY position',
+    { runId },
   );
 }
 
@@ -21,18 +22,18 @@ export const speciesQuery =
   "SELECT species, count(*) FROM birdstrikes WHERE _tenant = 'acme' GROUP BY 1 ORDER BY 2 DESC LIMIT 3";
 
 export function mostFrequentSpecies(stack: DevJson): Promise<{ species: string; count: string }[]> {
-  return query(stack, speciesQuery, []);
+  return query(stack, speciesQuery);
 }
 
 async function query<Row extends object>(
   { databaseUrl }: DevJson,
-  sql: string,
-  values: unknown[],
+  text: string,
+  params?: Params,
 ): Promise<Row[]> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
   try {
-    return (await client.query<Row>(sql, values)).rows;
+    return (await client.query<Row>(sql(text, params))).rows;
   } finally {
     await client.end();
   }

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { sql } from '../../domain/sql.ts';
 import { databaseRoles, type Passwords } from './passwords.ts';
 
 /**
@@ -24,7 +25,7 @@ export async function ensureRoles(superuserUrl: string, passwords: Passwords): P
 export async function ensureDatabase(superuserUrl: string, name: string, template?: string): Promise<void> {
   const database = pg.escapeIdentifier(name);
   await withClient(superuserUrl, async (client) => {
-    const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [name]);
+    const { rowCount } = await client.query(sql('SELECT 1 FROM pg_database WHERE datname = :name', { name }));
     if (!rowCount) {
       await client.query(
         `CREATE DATABASE ${database}${template ? ` TEMPLATE ${pg.escapeIdentifier(template)}` : ''}`,

@@ -1,25 +1,21 @@
 import type { AuditEvent } from '../../../domain/audit.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Approvals, ShownApproval, Submission } from '../../../domain/ports/approvals.ts';
+import { json, type Params, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { runColumns, runFromRow } from '../runs/runs.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** The approvals of tenants, for the API: it shows them and hands decisions in. Whether these count is found out by the run. */
 export function createApprovals(tenants: Tenants): Approvals {
-  async function rows(
-    tenant: string,
-    name: string,
-    text: string,
-    values: unknown[],
-  ): Promise<ShownApproval[]> {
-    const { rows } = await tenants.for(tenant).query({ name, text, values: [tenant, ...values] });
+  async function rows(tenant: string, name: string, text: string, params: Params): Promise<ShownApproval[]> {
+    const { rows } = await tenants.for(tenant).query(sql(text, { tenant, ...params }, name));
     return rows.map(shownFromRow);
   }
 
   return {
     async find(tenant, id) {
-      const [found] = await rows(tenant, 'find-approval', `${select('a.shown')} AND a.id = $2`, [id]);
+      const [found] = await rows(tenant, 'find-approval', `${select('a.shown')} AND a.id = :id`, { id });
       return found;
     },
 
@@ -29,21 +25,23 @@ export function createApprovals(tenants: Tenants): Approvals {
         'list-approvals',
         // Digests of stages are of no use in a list, and there may be many.
         `${select(`jsonb_set(a.shown, '{stages}', '[]')`)}
-         AND ($2::text IS NULL OR a.state = $2) AND ($3::text IS NULL OR a.run_id = $3)
-         AND ($4::text IS NULL OR r.requested_by->>'id' = $4 OR r.requested_by->'actor'->>'id' = $4)
-         AND ($5::text IS NULL
-           OR EXISTS (SELECT FROM waybill.decision d WHERE d.tenant = $1 AND d.approval_id = a.id AND d.principal = $5))
-         AND ($6::text IS NULL OR a.id < $6)
-         AND (NOT $7::boolean OR (a.state = 'pending' AND a.expires_at > now())) ORDER BY a.id DESC LIMIT $8`,
-        [
-          state ?? null,
-          runId ?? null,
-          requestedBy ?? null,
-          decidedBy ?? null,
-          cursor ?? null,
+         AND (:state::text IS NULL OR a.state = :state) AND (:runId::text IS NULL OR a.run_id = :runId)
+         AND (:requestedBy::text IS NULL OR r.requested_by->>'id' = :requestedBy
+           OR r.requested_by->'actor'->>'id' = :requestedBy)
+         AND (:decidedBy::text IS NULL OR EXISTS (
+           SELECT FROM waybill.decision d
+           WHERE d.tenant = :tenant AND d.approval_id = a.id AND d.principal = :decidedBy))
+         AND (:cursor::text IS NULL OR a.id < :cursor)
+         AND (NOT :open::boolean OR (a.state = 'pending' AND a.expires_at > now())) ORDER BY a.id DESC LIMIT :limit`,
+        {
+          state: state ?? null,
+          runId: runId ?? null,
+          requestedBy: requestedBy ?? null,
+          decidedBy: decidedBy ?? null,
+          cursor: cursor ?? null,
           open,
-          limit + 1,
-        ],
+          limit: limit + 1,
+        },
       );
       const items = found.slice(0, limit);
       return { items, nextCursor: found.length > limit ? items.at(-1)!.approval.id : null };
@@ -52,11 +50,15 @@ export function createApprovals(tenants: Tenants): Approvals {
     submit: (submission, audit) => submit(tenants, submission, audit),
 
     async findSigned(tenant, decision) {
-      const { rows } = await tenants.for(tenant).query<{ jws: string }>({
-        name: 'find-signed-decision',
-        text: 'SELECT jws FROM waybill.decision WHERE tenant = $1 AND id = $2',
-        values: [tenant, decision],
-      });
+      const { rows } = await tenants
+        .for(tenant)
+        .query<{ jws: string }>(
+          sql(
+            'SELECT jws FROM waybill.decision WHERE tenant = :tenant AND id = :decision',
+            { tenant, decision },
+            'find-signed-decision',
+          ),
+        );
       return rows[0]!.jws;
     },
   };
@@ -73,40 +75,45 @@ async function submit(
 ): ReturnType<Approvals['submit']> {
   const { id, vote, by, comment, form } = decision;
   const at = await tenants.for(tenant, by.id).transaction(async (client) => {
-    const standing = await client.query({
-      name: 'standing-approval',
-      text: `SELECT state, digest, expires_at <= now() AS over FROM waybill.approval WHERE tenant = $1 AND id = $2`,
-      values: [tenant, approval],
-    });
+    const standing = await client.query(
+      sql(
+        `SELECT state, digest, expires_at <= now() AS over FROM waybill.approval
+         WHERE tenant = :tenant AND id = :approval`,
+        { tenant, approval },
+        'standing-approval',
+      ),
+    );
     const [{ state, digest: shown, over }] = standing.rows as [
       { state: string; digest: string; over: boolean },
     ];
     if (state === 'void') throw new WaybillError('ApprovalChanged');
     if (state !== 'pending' || over) throw new WaybillError('ApprovalEnded');
     if (shown !== digest) throw new WaybillError('ApprovalChanged');
-    const { rows } = await client.query<{ at: Date }>({
-      name: 'submit-decision',
-      text: `
+    const { rows } = await client.query<{ at: Date }>(
+      sql(
+        `
         WITH recorded AS (
           INSERT INTO waybill.decision (id, tenant, approval_id, run_id, principal, by, vote, comment, form, jws)
-          VALUES ($2, $1, $3, $4, $5, $6, $7, $8, $9, $10)
+          VALUES (:id, :tenant, :approval, :runId, :principal, :by, :vote, :comment, :form, :jws)
           ON CONFLICT (tenant, approval_id, principal) WHERE refused IS NULL DO NOTHING RETURNING id, at
         ), due AS (
-          INSERT INTO waybill.outbox (kind, run_id, decision_id) SELECT 'decide', $4, id FROM recorded
+          INSERT INTO waybill.outbox (kind, run_id, decision_id) SELECT 'decide', :runId, id FROM recorded
         ) SELECT at, pg_notify('waybill_outbox', '') FROM recorded`,
-      values: [
-        tenant,
-        id,
-        approval,
-        runId,
-        by.id,
-        JSON.stringify(by),
-        vote,
-        comment,
-        form && JSON.stringify(form),
-        jws,
-      ],
-    });
+        {
+          tenant,
+          id,
+          approval,
+          runId,
+          principal: by.id,
+          by: json(by),
+          vote,
+          comment,
+          form: json(form),
+          jws,
+        },
+        'submit-decision',
+      ),
+    );
     if (!rows[0]) throw new WaybillError('ApproverHasDecided');
     await insertAudit(client, audit);
     return rows[0].at;
@@ -122,10 +129,10 @@ function select(shown: string): string {
            a.created_at AS asked_at, a.expires_at, a.escalated_at, a.ended_at AS decided_at,
            (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'vote', d.vote, 'by', d.by, 'comment', d.comment, 'form', d.form,
                'at', d.at, 'counted', coalesce(to_jsonb(d.refused), to_jsonb(nullif(d.counted, false)))) ORDER BY d.at, d.id)
-            FROM waybill.decision d WHERE d.tenant = $1 AND d.approval_id = a.id) AS decisions
+            FROM waybill.decision d WHERE d.tenant = :tenant AND d.approval_id = a.id) AS decisions
     FROM waybill.approval a
       JOIN (SELECT *, NULL::jsonb AS live FROM waybill.run) r ON r.tenant = a.tenant AND r.id = a.run_id
-    WHERE a.tenant = $1`;
+    WHERE a.tenant = :tenant`;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a row of pg has no type of its own.

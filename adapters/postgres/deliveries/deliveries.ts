@@ -1,25 +1,19 @@
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Deliveries, ShownDelivery } from '../../../domain/ports/deliveries.ts';
+import { type Params, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { runColumns, runFromRow } from '../runs/runs.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** The deliveries of tenants, for the API. */
 export function createDeliveries(tenants: Tenants): Deliveries {
-  async function rows(
-    tenant: string,
-    name: string,
-    where: string,
-    values: unknown[],
-  ): Promise<ShownDelivery[]> {
-    const { rows } = await tenants
-      .for(tenant)
-      .query({ name, text: `${select} ${where}`, values: [tenant, ...values] });
+  async function rows(tenant: string, name: string, where: string, params: Params): Promise<ShownDelivery[]> {
+    const { rows } = await tenants.for(tenant).query(sql(`${select} ${where}`, { tenant, ...params }, name));
     return rows.map(shownFromRow);
   }
 
   const find: Deliveries['find'] = async (tenant, id) => {
-    const [found] = await rows(tenant, 'find-delivery', 'AND d.id = $2', [id]);
+    const [found] = await rows(tenant, 'find-delivery', 'AND d.id = :id', { id });
     return found;
   };
 
@@ -30,9 +24,9 @@ export function createDeliveries(tenants: Tenants): Deliveries {
       const found = await rows(
         tenant,
         'list-deliveries',
-        `AND ($2::text IS NULL OR d.run_id = $2) AND ($3::text IS NULL OR d.state = $3)
-         AND ($4::text IS NULL OR d.id < $4) ORDER BY d.id DESC LIMIT $5`,
-        [runId ?? null, state ?? null, cursor ?? null, limit + 1],
+        `AND (:runId::text IS NULL OR d.run_id = :runId) AND (:state::text IS NULL OR d.state = :state)
+         AND (:cursor::text IS NULL OR d.id < :cursor) ORDER BY d.id DESC LIMIT :limit`,
+        { runId: runId ?? null, state: state ?? null, cursor: cursor ?? null, limit: limit + 1 },
       );
       const items = found.slice(0, limit);
       return { items, nextCursor: found.length > limit ? items.at(-1)!.delivery.id : null };
@@ -41,12 +35,14 @@ export function createDeliveries(tenants: Tenants): Deliveries {
     async redeliver(tenant, id, audit) {
       await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
         const { rowCount } = await client.query(
-          `WITH again AS (
-             UPDATE waybill.delivery SET state = 'pending', round = round + 1, start_at = now(), attempts = 0,
-               next_attempt_at = NULL, ended_at = NULL
-             WHERE tenant = $1 AND id = $2 AND state <> 'pending' RETURNING id
-           ) SELECT pg_notify('waybill_outbox', '') FROM again`,
-          [tenant, id],
+          sql(
+            `WITH again AS (
+               UPDATE waybill.delivery SET state = 'pending', round = round + 1, start_at = now(), attempts = 0,
+                 next_attempt_at = NULL, ended_at = NULL
+               WHERE tenant = :tenant AND id = :id AND state <> 'pending' RETURNING id
+             ) SELECT pg_notify('waybill_outbox', '') FROM again`,
+            { tenant, id },
+          ),
         );
         if (!rowCount) throw new WaybillError('DeliveryPending');
         await insertAudit(client, audit);
@@ -66,7 +62,7 @@ const select = `
   FROM waybill.delivery d
   LEFT JOIN (SELECT *, NULL::jsonb AS live FROM waybill.run) r ON r.tenant = d.tenant AND r.id = d.run_id
   LEFT JOIN waybill.schedule s ON s.tenant = d.tenant AND s.id = d.schedule_id
-  WHERE d.tenant = $1`;
+  WHERE d.tenant = :tenant`;
 
 // biome-ignore lint/suspicious/noExplicitAny: a row of pg has no type of its own.
 function shownFromRow(row: any): ShownDelivery {

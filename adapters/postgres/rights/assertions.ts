@@ -1,3 +1,4 @@
+import { sql } from '../../../domain/sql.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** Resolves with whether this is the first time. What has expired is forgotten on the way. Throws `DatabaseUnavailable`. */
@@ -5,13 +6,15 @@ export async function spendAssertion(
   tenants: Tenants,
   { workload, jti, expiresAtS }: { workload: string; jti: string; expiresAtS: number },
 ): Promise<boolean> {
-  const { rowCount } = await tenants.for(null).query({
-    name: 'spend-assertion',
-    // A minute more than it counts, since clocks differ.
-    text: `WITH expired AS (DELETE FROM waybill.workload_assertion WHERE expires_at < now() - interval '1 minute')
-           INSERT INTO waybill.workload_assertion (workload, jti, expires_at)
-           VALUES ($1, $2, to_timestamp($3)) ON CONFLICT DO NOTHING RETURNING 1`,
-    values: [workload, jti, expiresAtS],
-  });
+  const { rowCount } = await tenants.for(null).query(
+    sql(
+      // A minute more than it counts, since clocks differ.
+      `WITH expired AS (DELETE FROM waybill.workload_assertion WHERE expires_at < now() - interval '1 minute')
+       INSERT INTO waybill.workload_assertion (workload, jti, expires_at)
+       VALUES (:workload, :jti, to_timestamp(:expiresAtS)) ON CONFLICT DO NOTHING RETURNING 1`,
+      { workload, jti, expiresAtS },
+      'spend-assertion',
+    ),
+  );
   return rowCount === 1;
 }

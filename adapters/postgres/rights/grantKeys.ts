@@ -1,5 +1,6 @@
 import type { AuditEvent } from '../../../domain/audit.ts';
 import { type GrantKey, publishedAheadS } from '../../../domain/grants/grantKey.ts';
+import { sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import type { Queries, TenantDatabase } from '../tenants.ts';
 
@@ -26,15 +27,19 @@ export async function addGrantKey(
     await client.query(`SELECT pg_advisory_xact_lock(hashtext('waybill.grant_key'))`);
     const added = await choose(await listGrantKeys(client));
     if (!added) return listGrantKeys(client);
-    await client.query({
-      text: `WITH retired AS (
-               UPDATE waybill.grant_key SET retired_at = to_timestamp($3::bigint + $6::integer) WHERE retired_at IS NULL
-             ), added AS (
-               INSERT INTO waybill.grant_key (kid, x, created_at, signs_from, voucher)
-               VALUES ($1, $2, to_timestamp($3::bigint), to_timestamp($4::bigint), $5)
-             ) SELECT pg_notify('${keysChannel}', '')`,
-      values: [added.kid, added.x, added.createdAtS, added.signsFromS, added.endorsement, publishedAheadS],
-    });
+    const { kid, x, createdAtS, signsFromS, endorsement } = added;
+    await client.query(
+      sql(
+        `WITH retired AS (
+           UPDATE waybill.grant_key SET retired_at = to_timestamp(:createdAtS::bigint + :publishedAheadS::integer)
+           WHERE retired_at IS NULL
+         ), added AS (
+           INSERT INTO waybill.grant_key (kid, x, created_at, signs_from, voucher)
+           VALUES (:kid, :x, to_timestamp(:createdAtS::bigint), to_timestamp(:signsFromS::bigint), :endorsement)
+         ) SELECT pg_notify('${keysChannel}', '')`,
+        { kid, x, createdAtS, signsFromS, endorsement, publishedAheadS },
+      ),
+    );
     await insertAudit(client, added.audit);
     return listGrantKeys(client);
   });

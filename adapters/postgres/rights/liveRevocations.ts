@@ -2,6 +2,7 @@ import type { Client } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Revocations } from '../../../domain/ports/revocations.ts';
 import { type StandingRevocation, voids } from '../../../domain/revocation.ts';
+import { sql } from '../../../domain/sql.ts';
 import { ageMaxMs, keepCurrent, type LiveCopy, type LiveCopyOptions } from '../cachedQuery.ts';
 
 /** About 100 MB. With more, nothing can be known for sure, and so nothing goes on. */
@@ -74,15 +75,17 @@ async function changesSince(
 ): Promise<{ horizon: bigint; rows: ChangedRow[] }> {
   const { rows } = await client.query<
     Omit<ChangedRow, 'issuedUntil'> & { horizon: string; issuedUntil: Date | null }
-  >({
-    name: 'revocations-changed',
-    text: `
+  >(
+    sql(
+      `
       SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, r.id, r.kind, r.target, r.tenant,
              r.issued_until AS "issuedUntil", r.lifted_at IS NOT NULL AS lifted
       FROM (SELECT) now LEFT JOIN waybill.revoked r
-        ON r.changed >= coalesce($1::text, '0')::xid8 AND (r.lifted_at IS NULL OR $1::text IS NOT NULL)`,
-    values: [horizon?.toString() ?? null],
-  });
+        ON r.changed >= coalesce(:horizon::text, '0')::xid8 AND (r.lifted_at IS NULL OR :horizon::text IS NOT NULL)`,
+      { horizon: horizon?.toString() ?? null },
+      'revocations-changed',
+    ),
+  );
   return {
     horizon: BigInt(rows[0]!.horizon),
     rows: rows

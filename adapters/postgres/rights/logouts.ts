@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
 import type { LogoutRecords } from '../../../domain/ports/logouts.ts';
+import { sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import type { Tenants } from '../tenants.ts';
 import { insertRevocation } from './revocations.ts';
@@ -17,8 +18,9 @@ export function createLogoutRecords(tenants: Tenants): LogoutRecords {
       return tenants.for(null).transaction(async (client) => {
         const digest = createHash('sha256').update(`${issuer}\0${tokenId}`).digest('hex');
         const { rowCount } = await client.query(
-          `INSERT INTO waybill.logout_token (digest) VALUES ($1) ON CONFLICT DO NOTHING`,
-          [digest],
+          sql('INSERT INTO waybill.logout_token (digest) VALUES (:digest) ON CONFLICT DO NOTHING', {
+            digest,
+          }),
         );
         if (rowCount === 0) return false;
         await client.query(forget);

@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import { type PolicySet, policyDifference } from '../../../domain/policies/policy.ts';
+import { json, sql } from '../../../domain/sql.ts';
 import { policyDigest } from '../../policy/digest.ts';
 import type { DatabaseAddress } from '../address.ts';
 import { insertAudit } from '../audit.ts';
@@ -37,8 +38,10 @@ export async function applyPolicySet(
       const isInForce = before?.digest === digest;
       if (isInForce && recorded === (held ?? null)) return { digest, before: digest };
       await client.query(
-        'INSERT INTO waybill.policy_set (digest, policies, roles, project) VALUES ($1, $2, $3, $4)',
-        [digest, JSON.stringify(set.policies), JSON.stringify(set.roles), recorded],
+        sql(
+          'INSERT INTO waybill.policy_set (digest, policies, roles, project) VALUES (:digest, :policies, :roles, :recorded)',
+          { digest, policies: json(set.policies), roles: json(set.roles), recorded },
+        ),
       );
       // The same policies under another name: nothing is decided otherwise.
       if (isInForce) return { digest, before: digest };
@@ -58,10 +61,12 @@ export async function applyPolicySet(
         },
       });
       // What was denied by the set before asks again; which of it may go on now, only the policy knows.
-      await client.query(`SELECT waybill.wake_suspended('PolicyDenied'), pg_notify($1, $2)`, [
-        policyChannel,
-        digest,
-      ]);
+      await client.query(
+        sql(`SELECT waybill.wake_suspended('PolicyDenied'), pg_notify(:policyChannel, :digest)`, {
+          policyChannel,
+          digest,
+        }),
+      );
       return { digest, before: before?.digest ?? null };
     });
   } finally {

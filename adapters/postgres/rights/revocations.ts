@@ -3,6 +3,7 @@ import { uuidv7 } from 'uuidv7';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { RevocationRecords, RevocationScope } from '../../../domain/ports/revocations.ts';
 import type { Revocation } from '../../../domain/revocation.ts';
+import { json, type Params, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import type { Tenants } from '../tenants.ts';
 
@@ -41,7 +42,7 @@ export function createRevocationRecords(tenants: Tenants): RevocationRecords {
       try {
         return await tenants.for(tenant).transaction(async (client) => {
           await client.query(`SET LOCAL statement_timeout = ${seenWithinMs}`);
-          const { rows } = await client.query<{ seen: boolean }>(seenLately, [tenant, principal]);
+          const { rows } = await client.query<{ seen: boolean }>(sql(seenLately, { tenant, principal }));
           return rows[0]!.seen;
         });
       } catch {
@@ -50,11 +51,10 @@ export function createRevocationRecords(tenants: Tenants): RevocationRecords {
     },
 
     async find(scope, id) {
-      const [found] = await select(tenants, scope.tenant, `${inScope} AND id = $3`, [
-        scope.tenant,
-        scope.keys,
+      const [found] = await select(tenants, scope.tenant, `${inScope} AND id = :id`, {
+        ...inScopeParams(scope),
         id,
-      ]);
+      });
       return found;
     },
 
@@ -62,9 +62,16 @@ export function createRevocationRecords(tenants: Tenants): RevocationRecords {
       const found = await select(
         tenants,
         scope.tenant,
-        `${inScope} AND lifted_at IS NULL AND ($3::text IS NULL OR kind = $3) AND ($4::text IS NULL OR target = $4)
-           AND ($5::text IS NULL OR id < $5) ORDER BY id DESC LIMIT $6`,
-        [scope.tenant, scope.keys, kind ?? null, target ?? null, cursor ?? null, limit + 1],
+        `${inScope} AND lifted_at IS NULL AND (:kind::text IS NULL OR kind = :kind)
+           AND (:target::text IS NULL OR target = :target) AND (:cursor::text IS NULL OR id < :cursor)
+         ORDER BY id DESC LIMIT :limit`,
+        {
+          ...inScopeParams(scope),
+          kind: kind ?? null,
+          target: target ?? null,
+          cursor: cursor ?? null,
+          limit: limit + 1,
+        },
       );
       const items = found.slice(0, limit);
       return { items, nextCursor: found.length > limit ? items.at(-1)!.id : null };
@@ -77,10 +84,10 @@ const seenWithinMs = 1_000;
 const seenLately = `
   WITH who AS (
     (SELECT jsonb_build_object('id', principal, 'actor', requested_by -> 'actor') AS who FROM waybill.run
-     WHERE tenant = $1 ORDER BY created_at DESC, id DESC LIMIT 20000)
+     WHERE tenant = :tenant ORDER BY created_at DESC, id DESC LIMIT 20000)
     UNION ALL
-    (SELECT actor FROM waybill.audit_event WHERE tenant = $1 ORDER BY id DESC LIMIT 20000)
-  ) SELECT EXISTS (SELECT FROM who WHERE $2 IN (who ->> 'id', who -> 'actor' ->> 'id')) AS seen`;
+    (SELECT actor FROM waybill.audit_event WHERE tenant = :tenant ORDER BY id DESC LIMIT 20000)
+  ) SELECT EXISTS (SELECT FROM who WHERE :principal IN (who ->> 'id', who -> 'actor' ->> 'id')) AS seen`;
 
 /** No row where it stands already and is not extended. */
 export async function insertRevocation(
@@ -95,18 +102,20 @@ export async function insertRevocation(
     revokedBy,
   }: Omit<Revocation, 'id' | 'createdAt' | 'liftedBy' | 'liftedAt'>,
 ): Promise<Revocation | undefined> {
-  const { rows } = await client.query({
-    text: `
+  const { rows } = await client.query(
+    sql(
+      `
       WITH written AS (
         INSERT INTO waybill.revocation AS r (id, kind, target, tenant, issued_until, reason, revoked_by)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        VALUES (:id, :kind, :target, :tenant, :issuedUntil, :reason, :revokedBy)
         ON CONFLICT (target, kind, tenant, (issued_until IS NULL)) WHERE lifted_at IS NULL
           DO UPDATE SET issued_until = EXCLUDED.issued_until, changed = pg_current_xact_id()
           WHERE r.issued_until < EXCLUDED.issued_until
         RETURNING *
       ) SELECT ${columns}, pg_notify('waybill_revocation', '') FROM written`,
-    values: [id, kind, target, tenant, issuedUntil, reason, revokedBy && JSON.stringify(revokedBy)],
-  });
+      { id, kind, target, tenant, issuedUntil, reason, revokedBy: json(revokedBy) },
+    ),
+  );
   return rows[0] && fromRow(rows[0]);
 }
 
@@ -117,9 +126,9 @@ async function findStanding(
   const [found] = await select(
     tenants,
     tenant,
-    `kind = $1 AND target = $2 AND tenant IS NOT DISTINCT FROM $3 AND (issued_until IS NULL) = $4
-       AND lifted_at IS NULL`,
-    [kind, target, tenant, issuedUntil === null],
+    `kind = :kind AND target = :target AND tenant IS NOT DISTINCT FROM :tenant
+       AND (issued_until IS NULL) = :always AND lifted_at IS NULL`,
+    { kind, target, tenant, always: issuedUntil === null },
   );
   return found;
 }
@@ -134,11 +143,12 @@ async function lift(
   id: string,
   liftedBy: Revocation['liftedBy'],
 ): Promise<Revocation | undefined> {
-  const { rows } = await client.query({
-    text: `
+  const { rows } = await client.query(
+    sql(
+      `
       WITH lifted AS (
-        UPDATE waybill.revocation SET lifted_at = now(), lifted_by = $4, changed = pg_current_xact_id()
-        WHERE ${inScope} AND id = $3 AND lifted_at IS NULL RETURNING *
+        UPDATE waybill.revocation SET lifted_at = now(), lifted_by = :liftedBy, changed = pg_current_xact_id()
+        WHERE ${inScope} AND id = :id AND lifted_at IS NULL RETURNING *
       ), due AS (
         INSERT INTO waybill.outbox (kind, run_id)
         SELECT 'wake', r.id FROM lifted l JOIN waybill.run r ON l.tenant = r.tenant
@@ -151,23 +161,25 @@ async function lift(
         END
       ) SELECT ${columns}, pg_notify('waybill_revocation', ''), pg_notify('waybill_outbox', ''),
                CASE WHEN tenant IS NULL THEN waybill.wake_suspended('GrantRevoked') END FROM lifted`,
-    values: [scope.tenant, scope.keys, id, liftedBy && JSON.stringify(liftedBy)],
-  });
+      { ...inScopeParams(scope), id, liftedBy: json(liftedBy) },
+    ),
+  );
   return rows[0] && fromRow(rows[0]);
 }
 
 /** No operator lifts a sign-out: a newer token counts again by itself, and an older one never. */
-const inScope = `(tenant = $1 OR (kind = 'key' AND $2::boolean))`;
+const inScope = `(tenant = :tenant OR (kind = 'key' AND :keys::boolean))`;
+const inScopeParams = ({ tenant, keys }: RevocationScope): Params => ({ tenant, keys });
 const columns = `id, kind, target, tenant, issued_until, reason, revoked_by, created_at, lifted_by, lifted_at`;
 
 async function select(
   tenants: Tenants,
   tenant: string | null,
   where: string,
-  values: unknown[],
+  params: Params,
 ): Promise<Revocation[]> {
   const text = `SELECT ${columns} FROM waybill.revocation WHERE ${where}`;
-  const { rows } = await tenants.for(tenant).query(text, values);
+  const { rows } = await tenants.for(tenant).query(sql(text, params));
   return rows.map(fromRow);
 }
 

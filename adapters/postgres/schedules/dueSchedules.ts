@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import { type ErrorCode, errors, WaybillError } from '../../../domain/errors.ts';
 import type { DueSchedule, DueSchedules } from '../../../domain/ports/schedules.ts';
 import type { Schedule } from '../../../domain/schedules/schedule.ts';
+import { json, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { inTransaction } from '../connect.ts';
 import { asked } from '../failure.ts';
@@ -28,10 +29,10 @@ async function relaySchedules(
       `(s.tenant, s.id) IN (
          WITH due AS MATERIALIZED (
            SELECT tenant, id FROM waybill.schedule WHERE revision <> applied_revision AND due_at <= now()
-           ORDER BY due_at LIMIT $1)
+           ORDER BY due_at LIMIT :schedulesMax)
          SELECT tenant, id FROM due
          WHERE pg_try_advisory_xact_lock(hashtextextended('schedule ' || tenant || ' ' || id, 0)))`,
-      [schedulesMax],
+      { schedulesMax },
     );
     const results = await Promise.allSettled(found.map((schedule) => apply(dueOf(schedule))));
     for (const [i, schedule] of found.entries()) {
@@ -39,8 +40,10 @@ async function relaySchedules(
       const result = results[i]!;
       if (result.status === 'fulfilled') {
         await client.query(
-          'UPDATE waybill.schedule SET applied_revision = $3, attempts = 0 WHERE tenant = $1 AND id = $2',
-          [tenant, id, revision],
+          sql(
+            'UPDATE waybill.schedule SET applied_revision = :revision, attempts = 0 WHERE tenant = :tenant AND id = :id',
+            { tenant, id, revision },
+          ),
         );
         continue;
       }
@@ -48,10 +51,12 @@ async function relaySchedules(
       if (reason instanceof WaybillError && reason.code === 'ScheduleInvalid')
         await stop(client, schedule, 'blocked', 'ScheduleInvalid', 'schedule.blocked');
       await client.query(
-        `UPDATE waybill.schedule SET attempts = attempts + 1,
-           due_at = now() + least(power(2, least(attempts, 8)) * 0.5, 60) * (0.5 + random() / 2) * interval '1 second'
-         WHERE tenant = $1 AND id = $2`,
-        [tenant, id],
+        sql(
+          `UPDATE waybill.schedule SET attempts = attempts + 1,
+             due_at = now() + least(power(2, least(attempts, 8)) * 0.5, 60) * (0.5 + random() / 2) * interval '1 second'
+           WHERE tenant = :tenant AND id = :id`,
+          { tenant, id },
+        ),
       );
     }
     return found.length;
@@ -72,9 +77,9 @@ async function listAppliedSchedules(
   return asked(
     selectSchedules(
       pool,
-      `s.revision = s.applied_revision AND s.state <> 'deleted' AND (s.tenant, s.id) > ($1, $2)
-       ORDER BY s.tenant, s.id LIMIT $3`,
-      [after.tenant, after.id, schedulesMax],
+      `s.revision = s.applied_revision AND s.state <> 'deleted' AND (s.tenant, s.id) > (:tenant, :id)
+       ORDER BY s.tenant, s.id LIMIT :schedulesMax`,
+      { tenant: after.tenant, id: after.id, schedulesMax },
     ),
   );
 }
@@ -86,9 +91,11 @@ async function reapplySchedule(
 ): Promise<void> {
   await inTransaction(pool, async (client) => {
     const { rowCount } = await client.query(
-      `UPDATE waybill.schedule SET applied_revision = 0, due_at = now()
-       WHERE tenant = $1 AND id = $2 AND revision = $3 AND applied_revision = revision`,
-      [tenant, id, revision],
+      sql(
+        `UPDATE waybill.schedule SET applied_revision = 0, due_at = now()
+         WHERE tenant = :tenant AND id = :id AND revision = :revision AND applied_revision = revision`,
+        { tenant, id, revision },
+      ),
     );
     if (rowCount) await insertAudit(client, event(action, 'failure', tenant, { schedule: id }));
   });
@@ -110,9 +117,12 @@ async function stop(
   action: string,
 ): Promise<void> {
   const { rowCount } = await client.query(
-    `UPDATE waybill.schedule SET state = $4, reason = $5, revision = revision + 1, updated_at = now(), due_at = now()
-     WHERE tenant = $1 AND id = $2 AND revision = $3 AND state = 'active'`,
-    [tenant, id, revision, state, JSON.stringify({ code, message: errors[code].message })],
+    sql(
+      `UPDATE waybill.schedule SET state = :state, reason = :reason, revision = revision + 1, updated_at = now(),
+         due_at = now()
+       WHERE tenant = :tenant AND id = :id AND revision = :revision AND state = 'active'`,
+      { tenant, id, revision, state, reason: json({ code, message: errors[code].message }) },
+    ),
   );
   if (rowCount) await insertAudit(client, event(action, 'failure', tenant, { schedule: id, code }));
 }

@@ -2,6 +2,7 @@ import type { ClientBase } from 'pg';
 import type { Firings, RecordedFiring, ShownFiring } from '../../../domain/ports/firings.ts';
 import type { RunReason } from '../../../domain/runs/runFacts.ts';
 import type { Schedule } from '../../../domain/schedules/schedule.ts';
+import { json, type Params, sql } from '../../../domain/sql.ts';
 import type { Callback } from '../../../domain/webhooks/callback.ts';
 import { insertAudit } from '../audit.ts';
 import { newDeliveryId } from '../deliveries/runEvent.ts';
@@ -15,8 +16,9 @@ export function createFirings(tenants: Tenants): Firings {
     async list(tenant, id, { limit, cursor }) {
       const found = await selectFirings(
         tenants.for(tenant),
-        `f.schedule_id = $2 AND ($3::timestamptz IS NULL OR f.nominal_at < $3) ORDER BY f.nominal_at DESC LIMIT $4`,
-        [tenant, id, cursor ?? null, limit + 1],
+        `f.schedule_id = :id AND (:cursor::timestamptz IS NULL OR f.nominal_at < :cursor)
+         ORDER BY f.nominal_at DESC LIMIT :limit`,
+        { tenant, id, cursor: cursor ?? null, limit: limit + 1 },
       );
       const items = found
         .slice(0, limit)
@@ -26,30 +28,38 @@ export function createFirings(tenants: Tenants): Firings {
 
     async decidedTimes({ tenant, id }, { fromMs, toMs }) {
       const { rows } = await tenants.for(tenant).query<{ nominal_at: Date }>(
-        `SELECT nominal_at FROM waybill.firing
-         WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4 ORDER BY nominal_at`,
-        [tenant, id, new Date(fromMs), new Date(toMs)],
+        sql(
+          `SELECT nominal_at FROM waybill.firing
+           WHERE tenant = :tenant AND schedule_id = :id AND nominal_at BETWEEN :from AND :to ORDER BY nominal_at`,
+          { tenant, id, from: new Date(fromMs), to: new Date(toMs) },
+        ),
       );
       return rows.map((row) => row.nominal_at.toISOString());
     },
 
     async find(tenant, id, nominalAt) {
-      const [found] = await selectFirings(tenants.for(tenant), 'f.schedule_id = $2 AND f.nominal_at = $3', [
-        tenant,
-        id,
-        nominalAt,
-      ]);
+      const [found] = await selectFirings(
+        tenants.for(tenant),
+        'f.schedule_id = :id AND f.nominal_at = :nominalAt',
+        {
+          tenant,
+          id,
+          nominalAt,
+        },
+      );
       return found;
     },
 
     async last(tenant, id) {
-      const { rows } = await tenants.for(tenant).query({
-        name: 'schedule-last-fired',
-        text: `SELECT f.nominal_at, f.run_id, r.ended_at
-               FROM waybill.firing f JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
-               WHERE f.tenant = $1 AND f.schedule_id = $2 ORDER BY f.nominal_at DESC LIMIT 1`,
-        values: [tenant, id],
-      });
+      const { rows } = await tenants.for(tenant).query(
+        sql(
+          `SELECT f.nominal_at, f.run_id, r.ended_at
+           FROM waybill.firing f JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
+           WHERE f.tenant = :tenant AND f.schedule_id = :id ORDER BY f.nominal_at DESC LIMIT 1`,
+          { tenant, id },
+          'schedule-last-fired',
+        ),
+      );
       const [last] = rows;
       return (
         last && {
@@ -61,32 +71,39 @@ export function createFirings(tenants: Tenants): Firings {
     },
 
     async hasFailed({ tenant, id }) {
-      const { rowCount } = await tenants.for(tenant).query({
-        name: 'schedule-has-failed',
-        text: `SELECT FROM waybill.schedule s
-                 JOIN waybill.firing f ON f.tenant = s.tenant AND f.schedule_id = s.id
-                 JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
-               WHERE s.tenant = $1 AND s.id = $2 AND r.state = 'failed' AND r.ended_at >= s.active_since LIMIT 1`,
-        values: [tenant, id],
-      });
+      const { rowCount } = await tenants.for(tenant).query(
+        sql(
+          `SELECT FROM waybill.schedule s
+             JOIN waybill.firing f ON f.tenant = s.tenant AND f.schedule_id = s.id
+             JOIN waybill.run r ON r.tenant = f.tenant AND r.id = f.run_id
+           WHERE s.tenant = :tenant AND s.id = :id AND r.state = 'failed' AND r.ended_at >= s.active_since LIMIT 1`,
+          { tenant, id },
+          'schedule-has-failed',
+        ),
+      );
       return rowCount === 1;
     },
 
     async record(schedule, { nominalAt, execution, outcome, code }, block, audit) {
       const { tenant, id, revision } = schedule;
+      const { workflowId, firstRunId } = execution;
       await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
         const { rowCount } = await client.query(
-          `INSERT INTO waybill.firing (tenant, schedule_id, nominal_at, outcome, code, workflow_id, first_run_id)
-           VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
-          [tenant, id, nominalAt, outcome, code, execution.workflowId, execution.firstRunId],
+          sql(
+            `INSERT INTO waybill.firing (tenant, schedule_id, nominal_at, outcome, code, workflow_id, first_run_id)
+             VALUES (:tenant, :id, :nominalAt, :outcome, :code, :workflowId, :firstRunId) ON CONFLICT DO NOTHING`,
+            { tenant, id, nominalAt, outcome, code, workflowId, firstRunId },
+          ),
         );
         if (!rowCount) return;
         if (block) {
           await client.query(
-            `UPDATE waybill.schedule SET state = 'blocked', reason = $4, revision = revision + 1, updated_at = now(),
-               due_at = now(), attempts = 0
-             WHERE tenant = $1 AND id = $2 AND revision = $3 AND state = 'active'`,
-            [tenant, id, revision, JSON.stringify(block.reason)],
+            sql(
+              `UPDATE waybill.schedule SET state = 'blocked', reason = :reason, revision = revision + 1,
+                 updated_at = now(), due_at = now(), attempts = 0
+               WHERE tenant = :tenant AND id = :id AND revision = :revision AND state = 'active'`,
+              { tenant, id, revision, reason: json(block.reason) },
+            ),
           );
           await announce(client, schedule, nominalAt, block);
           await notifyRelay(client);
@@ -98,14 +115,17 @@ export function createFirings(tenants: Tenants): Firings {
 
     async listAttempts(tenant, id, { from, to }) {
       const { rows } = await tenants.for(tenant).query(
-        `SELECT a.nominal_at, r.id, r.state
-         FROM (SELECT tenant, nominal_at, run_id, at FROM waybill.firing
-               WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4 AND run_id IS NOT NULL
-               UNION ALL
-               SELECT tenant, nominal_at, run_id, at FROM waybill.backfill
-               WHERE tenant = $1 AND schedule_id = $2 AND nominal_at BETWEEN $3 AND $4) a
-         JOIN waybill.run r ON r.tenant = a.tenant AND r.id = a.run_id ORDER BY a.nominal_at, a.at`,
-        [tenant, id, from, to],
+        sql(
+          `SELECT a.nominal_at, r.id, r.state
+           FROM (SELECT tenant, nominal_at, run_id, at FROM waybill.firing
+                 WHERE tenant = :tenant AND schedule_id = :id AND nominal_at BETWEEN :from AND :to
+                   AND run_id IS NOT NULL
+                 UNION ALL
+                 SELECT tenant, nominal_at, run_id, at FROM waybill.backfill
+                 WHERE tenant = :tenant AND schedule_id = :id AND nominal_at BETWEEN :from AND :to) a
+           JOIN waybill.run r ON r.tenant = a.tenant AND r.id = a.run_id ORDER BY a.nominal_at, a.at`,
+          { tenant, id, from, to },
+        ),
       );
       return rows.map((row) => ({
         nominalAt: row.nominal_at.toISOString(),
@@ -116,9 +136,11 @@ export function createFirings(tenants: Tenants): Firings {
 
     async recordBackfill(tenant, id, nominalAt, runId) {
       await tenants.for(tenant).query(
-        `INSERT INTO waybill.backfill (tenant, schedule_id, nominal_at, run_id) VALUES ($1, $2, $3, $4)
-         ON CONFLICT DO NOTHING`,
-        [tenant, id, nominalAt, runId],
+        sql(
+          `INSERT INTO waybill.backfill (tenant, schedule_id, nominal_at, run_id)
+           VALUES (:tenant, :id, :nominalAt, :runId) ON CONFLICT DO NOTHING`,
+          { tenant, id, nominalAt, runId },
+        ),
       );
     },
   };
@@ -135,26 +157,30 @@ async function announce(
   const { url, links } = callback;
   const data = { schedule: id, tenant, pipeline, state: 'blocked', at, reason, links };
   await client.query(
-    `INSERT INTO waybill.delivery (id, tenant, schedule_id, delegation_id, type, data, url)
-     VALUES ($1, $2, $3, $4, 'schedule.blocked', $5, $6)`,
-    [newDeliveryId(), tenant, id, delegation.id, JSON.stringify(data), url],
+    sql(
+      `INSERT INTO waybill.delivery (id, tenant, schedule_id, delegation_id, type, data, url)
+       VALUES (:delivery, :tenant, :id, :delegationId, 'schedule.blocked', :data, :url)`,
+      { delivery: newDeliveryId(), tenant, id, delegationId: delegation.id, data: json(data), url },
+    ),
   );
 }
 
 async function selectFirings(
   queries: Queries,
   where: string,
-  values: unknown[],
+  params: Params,
 ): Promise<(RecordedFiring & Pick<ShownFiring, 'run'>)[]> {
   const { rows } = await queries.query(
-    `SELECT ${runColumns}, r.grant_jws, r.manifest, f.*,
-       (SELECT b.run_id FROM waybill.backfill b
-        WHERE b.tenant = f.tenant AND b.schedule_id = f.schedule_id AND b.nominal_at = f.nominal_at
-        ORDER BY b.at DESC LIMIT 1) AS backfilled_by
-     FROM waybill.firing f
-       LEFT JOIN (SELECT *, NULL::jsonb AS live FROM waybill.run) r ON r.tenant = f.tenant AND r.id = f.run_id
-     WHERE f.tenant = $1 AND ${where}`,
-    values,
+    sql(
+      `SELECT ${runColumns}, r.grant_jws, r.manifest, f.*,
+         (SELECT b.run_id FROM waybill.backfill b
+          WHERE b.tenant = f.tenant AND b.schedule_id = f.schedule_id AND b.nominal_at = f.nominal_at
+          ORDER BY b.at DESC LIMIT 1) AS backfilled_by
+       FROM waybill.firing f
+         LEFT JOIN (SELECT *, NULL::jsonb AS live FROM waybill.run) r ON r.tenant = f.tenant AND r.id = f.run_id
+       WHERE f.tenant = :tenant AND ${where}`,
+      params,
+    ),
   );
   return rows.map((row) => ({
     nominalAt: row.nominal_at.toISOString(),

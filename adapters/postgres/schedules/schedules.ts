@@ -2,44 +2,49 @@ import type { ClientBase } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { GivenDelegation, ScheduleDraft, Schedules } from '../../../domain/ports/schedules.ts';
 import type { Schedule } from '../../../domain/schedules/schedule.ts';
+import { json, type Params, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { notifyRelay } from '../outbox.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 
 /** The schedules of tenants, for the API. Each change is a new revision, which wakes the relay. */
 export function createSchedules(tenants: Tenants): Schedules {
-  async function select(tenant: string, where: string, values: unknown[]): Promise<Schedule[]> {
-    return selectSchedules(tenants.for(tenant), `s.tenant = $1 AND ${where}`, [tenant, ...values]);
+  async function select(tenant: string, where: string, params: Params): Promise<Schedule[]> {
+    return selectSchedules(tenants.for(tenant), `s.tenant = :tenant AND ${where}`, { tenant, ...params });
   }
 
   return {
     async list(tenant, { pipeline, state, limit, cursor }) {
       const found = await select(
         tenant,
-        `s.state <> 'deleted' AND ($2::text IS NULL OR s.pipeline = $2) AND ($3::text IS NULL OR s.state = $3)
-         AND ($4::text IS NULL OR s.id > $4) ORDER BY s.id LIMIT $5`,
-        [pipeline ?? null, state ?? null, cursor ?? null, limit + 1],
+        `s.state <> 'deleted' AND (:pipeline::text IS NULL OR s.pipeline = :pipeline)
+         AND (:state::text IS NULL OR s.state = :state) AND (:cursor::text IS NULL OR s.id > :cursor)
+         ORDER BY s.id LIMIT :limit`,
+        { pipeline: pipeline ?? null, state: state ?? null, cursor: cursor ?? null, limit: limit + 1 },
       );
       const items = found.slice(0, limit);
       return { items, nextCursor: found.length > limit ? items.at(-1)!.id : null };
     },
 
     async find(tenant, id) {
-      const [found] = await select(tenant, `s.id = $2 AND s.state <> 'deleted'`, [id]);
+      const [found] = await select(tenant, `s.id = :id AND s.state <> 'deleted'`, { id });
       return found;
     },
 
     async create(draft, delegation, audit) {
       await tenants.for(draft.tenant, audit.actor?.id).transaction(async (client) => {
         const { rowCount } = await client.query(
-          `INSERT INTO waybill.schedule AS s
-             (tenant, id, pipeline, definition, terms, note, declared, owner, state, reason, paused_by, delegation_id)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-           ON CONFLICT (tenant, id) DO UPDATE SET pipeline = $3, definition = $4, terms = $5, note = $6, declared = $7,
-             owner = $8, state = $9, reason = $10, paused_by = $11, delegation_id = $12, active_since = now(), created_at = now(),
-             updated_at = now(), due_at = now(), attempts = 0, revision = s.revision + 1
-             WHERE s.state = 'deleted'`,
-          valuesOf(draft, delegation),
+          sql(
+            `INSERT INTO waybill.schedule AS s
+               (tenant, id, pipeline, definition, terms, note, declared, owner, state, reason, paused_by, delegation_id)
+             VALUES (:tenant, :id, :pipeline, :definition, :terms, :note, :declared, :owner, :state, :reason,
+               :pausedBy, :delegationId)
+             ON CONFLICT (tenant, id) DO UPDATE SET ${draftColumns}, delegation_id = :delegationId,
+               active_since = now(), created_at = now(), updated_at = now(), due_at = now(), attempts = 0,
+               revision = s.revision + 1
+               WHERE s.state = 'deleted'`,
+            { ...draftParams(draft), delegationId: delegation?.id ?? null },
+          ),
         );
         if (!rowCount) throw new WaybillError('ScheduleExists');
         await settle(client, draft, delegation ?? 'stands', audit);
@@ -51,12 +56,20 @@ export function createSchedules(tenants: Tenants): Schedules {
       const delegation = typeof consent === 'object' ? consent : null;
       await tenants.for(draft.tenant, audit.actor?.id).transaction(async (client) => {
         const { rowCount } = await client.query(
-          `UPDATE waybill.schedule SET pipeline = $3, definition = $4, terms = $5, note = $6, declared = $7, owner = $8,
-             state = $9, reason = $10, paused_by = $11,
-             delegation_id = CASE WHEN $13 THEN delegation_id ELSE $12 END, revision = revision + 1,
-             active_since = CASE WHEN $14 THEN now() ELSE active_since END, updated_at = now(), due_at = now(), attempts = 0
-           WHERE tenant = $1 AND id = $2 AND revision = $15 AND state <> 'deleted'`,
-          [...valuesOf(draft, delegation), consent === 'stands', draft.fresh, revision],
+          sql(
+            `UPDATE waybill.schedule SET ${draftColumns},
+               delegation_id = CASE WHEN :stands THEN delegation_id ELSE :delegationId END, revision = revision + 1,
+               active_since = CASE WHEN :fresh THEN now() ELSE active_since END, updated_at = now(), due_at = now(),
+               attempts = 0
+             WHERE tenant = :tenant AND id = :id AND revision = :revision AND state <> 'deleted'`,
+            {
+              ...draftParams(draft),
+              delegationId: delegation?.id ?? null,
+              stands: consent === 'stands',
+              fresh: draft.fresh,
+              revision,
+            },
+          ),
         );
         if (!rowCount) throw new WaybillError('ScheduleChanged');
         await settle(client, draft, consent, audit);
@@ -67,10 +80,12 @@ export function createSchedules(tenants: Tenants): Schedules {
     async remove({ tenant, id, revision }, audit) {
       await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
         const { rowCount } = await client.query(
-          `UPDATE waybill.schedule SET state = 'deleted', revision = revision + 1, updated_at = now(), due_at = now(),
-             attempts = 0
-           WHERE tenant = $1 AND id = $2 AND revision = $3 AND state <> 'deleted'`,
-          [tenant, id, revision],
+          sql(
+            `UPDATE waybill.schedule SET state = 'deleted', revision = revision + 1, updated_at = now(),
+               due_at = now(), attempts = 0
+             WHERE tenant = :tenant AND id = :id AND revision = :revision AND state <> 'deleted'`,
+            { tenant, id, revision },
+          ),
         );
         if (!rowCount) throw new WaybillError('ScheduleChanged');
         await endConsents(client, { tenant, id });
@@ -82,27 +97,34 @@ export function createSchedules(tenants: Tenants): Schedules {
     async findDelegation({ tenant, delegation }) {
       if (!delegation) return undefined;
       const { rows } = await tenants.for(tenant).query(
-        `SELECT d.jws, EXISTS (
-           SELECT FROM waybill.ended_delegation e WHERE e.tenant = d.tenant AND e.delegation_id = d.id) AS ended
-         FROM waybill.delegation d WHERE d.tenant = $1 AND d.id = $2`,
-        [tenant, delegation.id],
+        sql(
+          `SELECT d.jws, EXISTS (
+             SELECT FROM waybill.ended_delegation e WHERE e.tenant = d.tenant AND e.delegation_id = d.id) AS ended
+           FROM waybill.delegation d WHERE d.tenant = :tenant AND d.id = :id`,
+          { tenant, id: delegation.id },
+        ),
       );
       return rows[0];
     },
 
     async hasDelegation(tenant, delegationId) {
-      const { rowCount } = await tenants
-        .for(tenant)
-        .query('SELECT FROM waybill.delegation WHERE tenant = $1 AND id = $2', [tenant, delegationId]);
+      const { rowCount } = await tenants.for(tenant).query(
+        sql('SELECT FROM waybill.delegation WHERE tenant = :tenant AND id = :delegationId', {
+          tenant,
+          delegationId,
+        }),
+      );
       return rowCount === 1;
     },
 
     async resync({ tenant, id, revision }, audit) {
       await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
         const { rowCount } = await client.query(
-          `UPDATE waybill.schedule SET applied_revision = 0, due_at = now()
-           WHERE tenant = $1 AND id = $2 AND revision = $3 AND applied_revision = revision`,
-          [tenant, id, revision],
+          sql(
+            `UPDATE waybill.schedule SET applied_revision = 0, due_at = now()
+             WHERE tenant = :tenant AND id = :id AND revision = :revision AND applied_revision = revision`,
+            { tenant, id, revision },
+          ),
         );
         if (!rowCount) return;
         await insertAudit(client, audit);
@@ -112,23 +134,24 @@ export function createSchedules(tenants: Tenants): Schedules {
   };
 }
 
-function valuesOf(draft: ScheduleDraft, delegation: GivenDelegation | null): unknown[] {
+const draftColumns = `pipeline = :pipeline, definition = :definition, terms = :terms, note = :note, declared = :declared,
+  owner = :owner, state = :state, reason = :reason, paused_by = :pausedBy`;
+
+function draftParams(draft: ScheduleDraft): Params {
   const { tenant, id, pipeline, definition, terms, note, declared, owner, state, reason, pausedBy } = draft;
-  const json = (value: object | null) => value && JSON.stringify(value);
-  return [
+  return {
     tenant,
     id,
     pipeline,
-    json(definition),
-    json(terms),
+    definition: json(definition),
+    terms: json(terms),
     note,
     declared,
-    json(owner),
+    owner: json(owner),
     state,
-    json(reason),
-    json(pausedBy),
-    delegation?.id ?? null,
-  ];
+    reason: json(reason),
+    pausedBy: json(pausedBy),
+  };
 }
 
 async function settle(
@@ -139,19 +162,14 @@ async function settle(
 ): Promise<void> {
   if (consent !== 'stands') await endConsents(client, { tenant, id });
   if (typeof consent === 'object') {
+    const { owner, jws, givenAtS, expiresAtS, definitionDigest } = consent;
     await client.query(
-      `INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at, definition_digest)
-       VALUES ($1, $2, $3, $4, $5, to_timestamp($6), to_timestamp($7), $8)`,
-      [
-        consent.id,
-        tenant,
-        id,
-        consent.owner,
-        consent.jws,
-        consent.givenAtS,
-        consent.expiresAtS,
-        consent.definitionDigest,
-      ],
+      sql(
+        `INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at, definition_digest)
+         VALUES (:id, :tenant, :scheduleId, :owner, :jws, to_timestamp(:givenAtS), to_timestamp(:expiresAtS),
+           :definitionDigest)`,
+        { id: consent.id, tenant, scheduleId: id, owner, jws, givenAtS, expiresAtS, definitionDigest },
+      ),
     );
   }
   await insertAudit(client, audit);
@@ -164,9 +182,11 @@ async function endConsents(
   { tenant, id }: Pick<Schedule, 'tenant' | 'id'>,
 ): Promise<void> {
   await client.query(
-    `INSERT INTO waybill.ended_delegation (tenant, delegation_id)
-     SELECT tenant, id FROM waybill.delegation WHERE tenant = $1 AND schedule_id = $2 ON CONFLICT DO NOTHING`,
-    [tenant, id],
+    sql(
+      `INSERT INTO waybill.ended_delegation (tenant, delegation_id)
+       SELECT tenant, id FROM waybill.delegation WHERE tenant = :tenant AND schedule_id = :id ON CONFLICT DO NOTHING`,
+      { tenant, id },
+    ),
   );
 }
 
@@ -174,13 +194,15 @@ async function endConsents(
 export async function selectSchedules(
   queries: Queries,
   where: string,
-  values: unknown[],
+  params: Params,
 ): Promise<(Schedule & { attempts: number })[]> {
   const { rows } = await queries.query(
-    `SELECT s.*, d.given_at, d.expires_at, d.definition_digest FROM waybill.schedule s
-     LEFT JOIN waybill.delegation d ON d.tenant = s.tenant AND d.id = s.delegation_id
-     WHERE ${where}`,
-    values,
+    sql(
+      `SELECT s.*, d.given_at, d.expires_at, d.definition_digest FROM waybill.schedule s
+       LEFT JOIN waybill.delegation d ON d.tenant = s.tenant AND d.id = s.delegation_id
+       WHERE ${where}`,
+      params,
+    ),
   );
   return rows.map((row) => ({ ...scheduleFromRow(row), attempts: row.attempts }));
 }
