@@ -11,11 +11,11 @@ export const WhoView = RequesterView.nullable();
 
 /** Finds the principals of all ids at once; `null` for an unknown principal, and without an id. */
 export async function resolvePrincipals(
-  { directory }: ApiPorts,
+  { principalDirectory }: ApiPorts,
   tenant: string,
   named: readonly Named[],
 ): Promise<(one: Named) => Requester | null> {
-  const known = await directory.find(tenant, [...new Set(named.flatMap((one) => one?.id ?? []))]);
+  const known = await principalDirectory.find(tenant, [...new Set(named.flatMap((one) => one?.id ?? []))]);
   return (one) => (one ? withActor(known.get(one.id), one) : null);
 }
 

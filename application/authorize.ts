@@ -52,7 +52,7 @@ export interface Authorization extends FoundResource {
 }
 
 type Ports = ResourcePorts &
-  Pick<ApplicationPorts, 'authenticator' | 'directory' | 'auditLog' | 'policy' | 'revocations'>;
+  Pick<ApplicationPorts, 'authenticator' | 'principalDirectory' | 'auditLog' | 'policy' | 'revocations'>;
 
 /**
  * Authorizes a request: identity, revocation, resource, policy, in this order. Each denial is audited. Throws `Unauthenticated`,
@@ -125,12 +125,12 @@ export async function rejectApprover(
 }
 
 async function identify(
-  { authenticator, directory, auditLog }: Ports,
+  { authenticator, principalDirectory, auditLog }: Ports,
   { accessToken, action, route, txn }: AccessRequest,
 ): Promise<Extract<Identified, { outcome: 'placed' }>> {
   const identified = await authenticator.authenticate(accessToken);
   if (identified.outcome === 'placed') {
-    directory.remember(identified.principal);
+    principalDirectory.remember(identified.principal);
     return identified;
   }
   const { id, kind } = identified.who;

@@ -33,7 +33,7 @@ export interface ApplicationPorts {
   checkDatabase(): Promise<void>;
   auditLog: AuditLog;
   authenticator: Authenticator;
-  directory: PrincipalDirectory;
+  principalDirectory: PrincipalDirectory;
   policy: Policy;
   revocations: Revocations;
   revocationRecords: RevocationRecords;

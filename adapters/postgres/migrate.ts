@@ -8,6 +8,7 @@ import * as acceptanceOrder from './migrations/0002_acceptance_order.ts';
 import * as narrowRoles from './migrations/0003_narrow_roles.ts';
 import * as failedAttempts from './migrations/0004_failed_attempts.ts';
 import * as projectName from './migrations/0005_project_name.ts';
+import * as dropCancelRequestedBy from './migrations/0006_drop_cancel_requested_by.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -16,6 +17,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0003_narrow_roles': narrowRoles,
   '0004_failed_attempts': failedAttempts,
   '0005_project_name': projectName,
+  '0006_drop_cancel_requested_by': dropCancelRequestedBy,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

@@ -22,8 +22,8 @@ import { createAuditLog, createAuditTrail } from '../../adapters/postgres/audit.
 import { createUploads } from '../../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createDeliveries } from '../../adapters/postgres/deliveries/deliveries.ts';
-import { createDirectory } from '../../adapters/postgres/directory.ts';
 import { createDeadLetters } from '../../adapters/postgres/ledger/deadLetters.ts';
+import { createPrincipalDirectory } from '../../adapters/postgres/principalDirectory.ts';
 import { spendAssertion } from '../../adapters/postgres/rights/assertions.ts';
 import { watchRevocations } from '../../adapters/postgres/rights/liveRevocations.ts';
 import { createLogoutRecords } from '../../adapters/postgres/rights/logouts.ts';
@@ -101,7 +101,7 @@ export async function startApi({
     checkDatabase: tenants.check,
     auditLog: createAuditLog(tenants),
     authenticator: createAuthenticator(issuers),
-    directory: createDirectory(tenants),
+    principalDirectory: createPrincipalDirectory(tenants),
     policy,
     revocations,
     revocationRecords: createRevocationRecords(tenants),

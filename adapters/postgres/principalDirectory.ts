@@ -6,7 +6,7 @@ import type { Tenants } from './tenants.ts';
 const knownMax = 10_000;
 
 /** Each principal is written once for each process, and again where they are of another kind by now. */
-export function createDirectory(tenants: Tenants): PrincipalDirectory {
+export function createPrincipalDirectory(tenants: Tenants): PrincipalDirectory {
   const known = new Set<string>();
   const writing = new Set<Promise<void>>();
 
