@@ -10,7 +10,7 @@ import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openKeyFolder } from '../adapters/keys/keyFolder.ts';
 import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
 import { openWorkloads } from '../adapters/keys/workloads.ts';
-import { openFileObjectStore } from '../adapters/objects/fileObjectStore.ts';
+import { objectSettings, openObjectStore } from '../adapters/objects/openObjectStore.ts';
 import { schedulerOf } from '../adapters/oidc/callerOf.ts';
 import { onlyIssuer, readIssuers } from '../adapters/oidc/trustedIssuers.ts';
 import { createAuthenticator, withKeys } from '../adapters/oidc/verifyAccessToken.ts';
@@ -62,8 +62,7 @@ const Settings = z.object({
   WAYBILL_DATABASE_PASSWORD: z.string().optional(),
   /** The folder with `pipelines/`. */
   WAYBILL_PROJECT: z.string(),
-  /** The folder of the object store. */
-  WAYBILL_OBJECTS: z.string(),
+  ...objectSettings,
   /** The folder with the private keys that sign grants; all APIs share it, and no other process reads it. */
   WAYBILL_SIGNING_KEYS: z.string(),
   /** The file that names the keys from which the others must descend (docs/keys.md); all APIs write it, the workers read it. */
@@ -130,7 +129,7 @@ const revocations = watchRevocations({
   onError: (error) => log.warn({ err: error }, 'revocations not read; will try again'),
 });
 await ensureRoot(settings.WAYBILL_WEBHOOK_KEYS, Math.floor(Date.now() / 1000));
-const objects = await openFileObjectStore(settings.WAYBILL_OBJECTS);
+const objects = await orExit(() => openObjectStore(settings));
 const grantKeys = createGrantKeys({
   tenants,
   database,

@@ -5,7 +5,7 @@ import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
 import { createPublishedKeys } from '../adapters/keys/publishedKeys.ts';
 import { createStepTokens } from '../adapters/keys/stepTokens.ts';
-import { openFileObjectStore } from '../adapters/objects/fileObjectStore.ts';
+import { openObjectStore } from '../adapters/objects/openObjectStore.ts';
 import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import { createRunApprovals } from '../adapters/postgres/approvals/runApprovals.ts';
 import { createAuditLog } from '../adapters/postgres/audit.ts';
@@ -58,7 +58,7 @@ export async function openDependencies(
 ): Promise<OpenDependencies | undefined> {
   const changes = watchRuns(settings.database);
   const definitions = await loadProject(settings.project);
-  const objects = await openFileObjectStore(settings.objects);
+  const objects = await openObjectStore(settings.objects);
   const compute = createComputePool({ threadsMax: 1 });
   const runs = createRunStates(tenants, settings.publicUrl);
   const stages = createStages(tenants);

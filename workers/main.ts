@@ -3,6 +3,7 @@ import { delimiter } from 'node:path';
 import { z } from 'zod';
 import type { Dependencies } from '../activities/dependencies.ts';
 import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
+import { objectSettings } from '../adapters/objects/openObjectStore.ts';
 import { addressOf } from '../adapters/postgres/address.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { readSettings } from '../domain/settings.ts';
@@ -20,8 +21,7 @@ const Settings = z.object({
   WAYBILL_RELAY_DATABASE_PASSWORD: z.string().optional(),
   /** The folder with `pipelines/`. */
   WAYBILL_PROJECT: z.string(),
-  /** The folder of the object store. */
-  WAYBILL_OBJECTS: z.string(),
+  ...objectSettings,
   WAYBILL_JWKS_URL: z.url(),
   /** The file that names the keys of grants from which the others must descend (docs/keys.md). The first API writes it. */
   WAYBILL_KEY_ROOTS: z.string(),
@@ -77,7 +77,7 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
         }),
       ),
       project: settings.WAYBILL_PROJECT,
-      objects: settings.WAYBILL_OBJECTS,
+      objects: settings,
       jwksUrl: new URL(settings.WAYBILL_JWKS_URL),
       keyRoots: settings.WAYBILL_KEY_ROOTS,
       issuer: `urn:waybill:${settings.WAYBILL_INSTANCE}`,

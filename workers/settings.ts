@@ -1,3 +1,4 @@
+import type { ObjectSettings } from '../adapters/objects/openObjectStore.ts';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 
 export interface WorkerSettings {
@@ -6,7 +7,7 @@ export interface WorkerSettings {
   /** As the role `waybill_relay`. */
   relayDatabase: DatabaseAddress;
   project: string;
-  objects: string;
+  objects: ObjectSettings;
   jwksUrl: URL;
   /** The file that says where trust in the keys there begins. */
   keyRoots: string;

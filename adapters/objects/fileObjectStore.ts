@@ -10,7 +10,6 @@ import type { ObjectScope, ObjectStore, ObjectWriter } from '../../domain/ports/
  * An object is born as `tmp/<uuid>`, which no reader looks at. `finish` makes its bytes durable (fsync), renames it to
  * `<tenant>/<first two digits>/<run>.<digest>` and makes the name durable (fsync of the directory). So whatever
  * has a digest is complete, and a crash leaves nothing but a temporary file, which a later start sweeps.
- * Tenants appear as hashes: their names need not be safe as file names.
  */
 export async function openFileObjectStore(root: string): Promise<ObjectStore> {
   const base = resolve(root);
@@ -171,16 +170,23 @@ async function sweep(temporary: string): Promise<void> {
   }
 }
 
-/** Few directories, so that a new object seldom makes one: each would have to be made durable too. */
-function pathOf(base: string, { tenant, runId }: ObjectScope, digest: string): string {
+function pathOf(base: string, scope: ObjectScope, digest: string): string {
+  return join(base, objectNameOf(scope, digest));
+}
+
+/**
+ * `<tenant>/<first two digits>/<run>.<digest>`: few directories, so that a new object seldom makes one, which would have
+ * to be made durable too. Tenants appear as hashes: their names need not be safe here.
+ */
+export function objectNameOf({ tenant, runId }: ObjectScope, digest: string): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,189}$/.test(runId)) {
     throw new WaybillError('Internal', { detail: 'a run id that is no file name' });
   }
   if (!/^[0-9a-f]{64}$/.test(digest)) throw new WaybillError('BatchNotFound', { detail: 'not a digest' });
-  return join(base, sha256(tenant).slice(0, 32), digest.slice(0, 2), `${runId}.${digest}`);
+  return `${sha256(tenant).slice(0, 32)}/${digest.slice(0, 2)}/${runId}.${digest}`;
 }
 
-function sha256(bytes: Uint8Array | string): string {
+export function sha256(bytes: Uint8Array | string): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 

@@ -70,7 +70,7 @@ export function apiService(stack: Stack, postgres: Postgres, temporal: Temporal)
     WAYBILL_PUBLIC_URL: apiUrl,
     ...databaseEnv(postgres, 'waybill_api'),
     WAYBILL_PROJECT: stack.project,
-    WAYBILL_OBJECTS: home.objects,
+    ...objectsEnv(stack),
     WAYBILL_SIGNING_KEYS: stack.grantKeys,
     WAYBILL_KEY_ROOTS: keyRootsOf(stack),
     WAYBILL_WORKLOADS: stack.workload.workloadsFile,
@@ -107,6 +107,16 @@ function fileRootsOf({ settings, project }: Stack): string {
   return settings.WAYBILL_FILE_ROOTS || join(project, 'data');
 }
 
+/** A variable that is empty counts as not set. */
+function objectsEnv({ home, settings }: Stack): Record<string, string> {
+  return {
+    WAYBILL_OBJECTS: settings.WAYBILL_OBJECTS || home.objects,
+    WAYBILL_OBJECTS_ENDPOINT: settings.WAYBILL_OBJECTS_ENDPOINT,
+    WAYBILL_OBJECTS_REGION: settings.WAYBILL_OBJECTS_REGION,
+    WAYBILL_OBJECTS_CREDENTIALS_FILE: settings.WAYBILL_OBJECTS_CREDENTIALS_FILE,
+  };
+}
+
 /** Beside the folder of the keys, which the workers do not read. */
 function keyRootsOf({ grantKeys }: Stack): string {
   return `${grantKeys}.roots`;
@@ -140,7 +150,7 @@ export function workerEnv(
     ...databaseEnv(postgres, 'waybill_worker'),
     ...databaseEnv(postgres, 'waybill_relay', 'WAYBILL_RELAY_DATABASE'),
     WAYBILL_PROJECT: stack.project,
-    WAYBILL_OBJECTS: home.objects,
+    ...objectsEnv(stack),
     WAYBILL_PUBLIC_URL: urlsOf(stack).apiUrl,
     WAYBILL_JWKS_URL: `${urlsOf(stack).apiUrl}/.well-known/jwks.json`,
     WAYBILL_KEY_ROOTS: keyRootsOf(stack),

@@ -15,6 +15,11 @@ export const StackSettings = z.object({
   WAYBILL_DATABASE_PORT: port(5433),
   /** Worker processes; `waybill worker` adds more. */
   WAYBILL_WORKERS: z.coerce.number().int().min(0).max(16).default(2),
+  /** Another object store than the folder of the home (docs/object-store.md). */
+  WAYBILL_OBJECTS: z.string().default(''),
+  WAYBILL_OBJECTS_ENDPOINT: z.string().default(''),
+  WAYBILL_OBJECTS_REGION: z.string().default(''),
+  WAYBILL_OBJECTS_CREDENTIALS_FILE: z.string().default(''),
   /** Folders below which a source may be a file, separated as in PATH. */
   WAYBILL_FILE_ROOTS: z.string().default(''),
   /** `host:port`, separated by commas: addresses that a source may be fetched from although they are private. */

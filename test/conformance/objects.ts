@@ -47,6 +47,22 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectS
       assert.deepEqual(Buffer.from(await store.get(scope, finished.digest)), whole);
     });
 
+    it('writes an object of many mebibytes, and reads its end', async () => {
+      const store = await open();
+      const writer = await store.create(scope);
+      const hash = createHash('sha256');
+      for (let n = 0; n < 37; n++) {
+        const chunk = Buffer.alloc(500_000 + n, n);
+        hash.update(chunk);
+        await writer.write(chunk);
+      }
+      const { digest: written, sizeBytes } = await writer.finish();
+      assert.equal(written, hash.digest('hex'));
+      assert.equal((await store.get(scope, written)).length, sizeBytes);
+      assert.deepEqual([...(await store.getRange(scope, written, sizeBytes - 2, 10))], [36, 36]);
+      assert.equal((await store.getRange(scope, written, sizeBytes, 10)).length, 0);
+    });
+
     it('does not keep the caller’s buffer between writes', async () => {
       const store = await open();
       const writer = await store.create(scope);

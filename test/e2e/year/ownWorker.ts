@@ -21,7 +21,7 @@ export async function startOwnWorker(
       ...settings,
       database: api.postgres.workerUrl,
       relayDatabase: api.postgres.relayUrl,
-      objects: api.objectsFolder,
+      objects: { WAYBILL_OBJECTS: api.objectsFolder, WAYBILL_OBJECTS_REGION: '' },
       jwksUrl: new URL('/.well-known/jwks.json', api.url),
       keyRoots: `${api.keysFolder}.roots`,
       issuer: 'urn:waybill:test',
