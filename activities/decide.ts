@@ -101,7 +101,7 @@ async function reject(
   decision?: string,
 ): Promise<{ counted: string; approval: StandingApproval | undefined }> {
   const event: AuditEvent = {
-    ...audited(deps, 'decision.refused', { code, reason, ...(decision && { decision }) }),
+    ...audited(deps, 'decision.denied', { code, reason, ...(decision && { decision }) }),
     outcome: 'denied',
     actor: null,
   };

@@ -20,7 +20,7 @@ interface Took {
 /**
  * One small run, alone, through Waybill and through the same parts without identity, in turn. Twice the same pairs: as the caller
  * sees them, from the request on, and by the clock of the database from the acceptance to the recorded end, which leaves out
- * what identity costs at the door. What the processes of each use of the processors comes with it, which a busy machine changes less.
+ * what identity costs at the API. What the processes of each use of the processors comes with it, which a busy machine changes less.
  */
 export async function endToEnd(): Promise<Figure[]> {
   const stack = await startDevStack({ project: benchProject });

@@ -48,12 +48,12 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
   let after = '';
   let afterDelivery = '';
   let afterSchedule = firstPlace;
-  let woken = false;
+  let rechecked = false;
   let sweptAtMs = Number.NEGATIVE_INFINITY;
 
   async function pass(): Promise<void> {
-    if (!woken) await wakeWaiting(options);
-    woken = true;
+    if (!rechecked) await recheckWaiting(options);
+    rechecked = true;
     await options.openRuns.breakSilentUploads();
     const runs = await options.openRuns.list(after, runsMax);
     after = runs.length < runsMax ? '' : runs.at(-1)!.runId;
@@ -86,7 +86,7 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
 }
 
 /** A deployment brings its workers, and each of them looks once. */
-async function wakeWaiting({ openRuns, client, definitions }: ReconcileOptions): Promise<void> {
+async function recheckWaiting({ openRuns, client, definitions }: ReconcileOptions): Promise<void> {
   const digests = definitions.list().map(({ digest }) => digest);
   for (const { runId } of await openRuns.listWaitingFor(digests)) {
     await client.workflow

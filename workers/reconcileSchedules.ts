@@ -36,8 +36,7 @@ async function reconcile(
       schedule,
       isOfFailure(schedule, known) ? 'PausedOnFailure' : 'PausedExternally',
     );
-  if (!known.asRecorded || known.paused === wanted)
-    return dueSchedules.reapply(schedule, 'schedule.tampered');
+  if (!known.asRecorded || known.paused === wanted) return dueSchedules.reapply(schedule, 'schedule.drifted');
 }
 
 /** As Temporal’s own note has it. */

@@ -19,16 +19,16 @@ import { startDelivery } from './startDelivery.ts';
 import { syncSchedule } from './syncSchedule.ts';
 
 const entriesMax = 16;
-/** Each takes Temporal a few calls. */
+/** Each schedule takes a few calls to Temporal. */
 const schedulesMax = 8;
 const pollMs = 2_000;
 /** A worker must be there to take an update in; the entry is not held for longer than this. */
 const acceptWithinMs = 5_000;
 /**
- * Runs with at most this much data, all of it there, are quick. One batch, so that their steps come one after the other:
+ * Runs with at most this much data, all of it there, use local activities. One batch, so that their steps come one after the other:
  * local activities side by side do not replay in the order in which they ended.
  */
-const quickMax = { batches: 1, bytes: 256 * 1024 };
+const smallMax = { batches: 1, bytes: 256 * 1024 };
 
 export interface RelayOptions {
   outbox: Outbox;
@@ -104,11 +104,11 @@ async function deliver(options: RelayOptions, entry: OutboxEntry): Promise<void>
 }
 
 const deliveries: Record<OutboxEntry['kind'], (options: RelayOptions, entry: OutboxEntry) => Promise<void>> =
-  { start, cancel, wake: wakeUp, adopt: handOver, decide: bringDecision };
+  { start, cancel, recheckAuthorization: sendRecheck, replaceGrant: sendGrant, decide: sendDecision };
 
 async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): Promise<void> {
   const { manifest, requestedBy, tenant } = entry;
-  const input: RunInput = { runId: entry.runId, useLocalActivities: isQuick(entry), ...startOf(manifest) };
+  const input: RunInput = { runId: entry.runId, useLocalActivities: isSmall(entry), ...startOf(manifest) };
   await carryingGrant(entry.grant, () =>
     client.workflow.start('runPipeline', {
       workflowId: entry.runId,
@@ -125,8 +125,8 @@ async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): P
   );
 }
 
-function isQuick({ input }: OutboxEntry): boolean {
-  return input !== null && input.batches <= quickMax.batches && input.bytes <= quickMax.bytes;
+function isSmall({ input }: OutboxEntry): boolean {
+  return input !== null && input.batches <= smallMax.batches && input.bytes <= smallMax.bytes;
 }
 
 /** Cancelling a workflow that Temporal does not know yet fails and is tried again; the start is on its way. */
@@ -135,12 +135,12 @@ async function cancel({ client }: RelayOptions, entry: OutboxEntry): Promise<voi
 }
 
 /** Reconciliation starts a run again that Temporal does not know any more; it checks its right then. */
-async function wakeUp({ client }: RelayOptions, entry: OutboxEntry): Promise<void> {
+async function sendRecheck({ client }: RelayOptions, entry: OutboxEntry): Promise<void> {
   await unlessGone(client.workflow.getHandle(entry.runId).signal(recheckAuthorization));
 }
 
-/** Done once the run has taken the new grant in; what it makes of it is for the run. A repetition is recognised by its id. */
-async function handOver({ client }: RelayOptions, entry: OutboxEntry): Promise<void> {
+/** Done once the run has accepted the update; the run verifies the grant. A repetition is recognised by its id. */
+async function sendGrant({ client }: RelayOptions, entry: OutboxEntry): Promise<void> {
   const handle = client.workflow.getHandle(entry.runId);
   await unlessGone(
     client.withDeadline(Date.now() + acceptWithinMs, () =>
@@ -154,8 +154,8 @@ async function handOver({ client }: RelayOptions, entry: OutboxEntry): Promise<v
   );
 }
 
-/** Done once the run has taken it in; what it makes of it, it records. A repetition is recognised by the id of the decision. */
-async function bringDecision({ client }: RelayOptions, { runId, decision }: OutboxEntry): Promise<void> {
+/** Done once the run has accepted the update; the run verifies and records the decision. A repetition is recognised by its id. */
+async function sendDecision({ client }: RelayOptions, { runId, decision }: OutboxEntry): Promise<void> {
   if (!decision || decision.settled) return;
   const { id, token, comment, form } = decision;
   await unlessGone(

@@ -9,6 +9,7 @@ import * as narrowRoles from './migrations/0003_narrow_roles.ts';
 import * as failedAttempts from './migrations/0004_failed_attempts.ts';
 import * as projectName from './migrations/0005_project_name.ts';
 import * as dropCancelRequestedBy from './migrations/0006_drop_cancel_requested_by.ts';
+import * as fieldNames from './migrations/0007_field_names.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -18,6 +19,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0004_failed_attempts': failedAttempts,
   '0005_project_name': projectName,
   '0006_drop_cancel_requested_by': dropCancelRequestedBy,
+  '0007_field_names': fieldNames,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

@@ -217,7 +217,7 @@ function refusalOf<Claims extends AnyClaims>(
 ): AuditEvent {
   const decision = code === 'PolicyDenied' && claims && authorizer.decide(claims, attempt.activityType);
   return {
-    action: 'attempt.refused',
+    action: 'attempt.denied',
     outcome: 'denied',
     // Nothing that an unverified grant says is taken for true.
     tenant: claims?.tctx.tenant ?? null,

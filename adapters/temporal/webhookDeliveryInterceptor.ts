@@ -51,7 +51,7 @@ function refusalOf({ code }: WaybillError, { info }: Context) {
   const workflowId = info.workflowExecution?.workflowId ?? '';
   const { namespace, workflowType, activityType } = info;
   return {
-    action: 'attempt.refused',
+    action: 'attempt.denied',
     outcome: 'denied',
     tenant: null,
     actor: null,

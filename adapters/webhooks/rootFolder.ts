@@ -8,7 +8,7 @@ import { keepSecret, readSecret } from '../keys/secretFile.ts';
 /*
  * The folder with the roots from which the keys of webhooks are derived, one file each (`<id>.jwk`, a JWK of kind `oct`),
  * readable only by the user of the API and the workers. To rotate is to add one: it signs at once, beside
- * the one before, which stops by itself after the overlap. To withdraw one at once, remove its file.
+ * the one before, which stops by itself after the overlap. To revoke one at once, remove its file.
  */
 
 export interface Root extends WebhookRoot {

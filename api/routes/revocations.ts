@@ -60,7 +60,7 @@ const RevocationRequest = z
 export function createRevocation(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
-      summary: 'Withdraws a right',
+      summary: 'Revokes a right',
       description:
         'Within 10 s no task of a worker and no request goes on under it. Runs that need it are suspended and go on ' +
         'once it is restored. What is revoked already stays as it is and is answered with 200. It holds in your tenant and in ' +

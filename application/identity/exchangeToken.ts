@@ -151,7 +151,7 @@ function refusalOf(
 ) {
   const claims = grant?.claims;
   return {
-    action: 'step-token.refused',
+    action: 'step-token.denied',
     outcome: 'denied' as const,
     tenant: claims?.tctx.tenant ?? null,
     actor: claims ? actorOf(claims) : null,

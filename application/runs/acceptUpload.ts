@@ -113,7 +113,7 @@ async function receive(
       progress = 'accepted';
     }
     if (opened) {
-      const sealed = auditOf(draft, 'run.upload-sealed', { bytesDigest: body.digest() });
+      const sealed = auditOf(draft, 'run.upload-completed', { bytesDigest: body.digest() });
       return await ports.uploads.seal(scopeOf(draft), requestDigest(), sealed);
     }
     if (early.length === 0) throw new WaybillError('InputEmpty');

@@ -130,7 +130,7 @@ async function check(
   if (failed.verdict !== 'refused')
     return recorded(asked, schedule, execution, { outcome: failed.verdict, code: failed.code });
   if (failed.code === 'ScheduleDrifted') {
-    const audit = auditOf(asked, tenant, 'schedule.tampered', { code: failed.code });
+    const audit = auditOf(asked, tenant, 'schedule.drifted', { code: failed.code });
     // While a revision is on its way, Temporal has the one before: no one tampered with it.
     if (schedule.applied) await schedules.resync(schedule, audit);
   }
@@ -248,7 +248,7 @@ async function reject(
   code: ErrorCode,
   check: string,
 ): Promise<FiringAnswer> {
-  await asked.ports.auditLog.append(auditOf(asked, tenant, 'schedule.firing-refused', { code, check }));
+  await asked.ports.auditLog.append(auditOf(asked, tenant, 'schedule.firing-denied', { code, check }));
   return { outcome: 'refused', code };
 }
 

@@ -67,7 +67,7 @@ async function policy(stack: DevStack): Promise<Absence> {
     async stillAway() {
       const response = await (await stack.as('alice'))('/v1/runs');
       const { code } = (await response.json()) as { code?: string };
-      return code === 'PolicyUnavailable' ? [] : [`the door said ${response.status} ${code}`];
+      return code === 'PolicyUnavailable' ? [] : [`the API said ${response.status} ${code}`];
     },
     async end() {
       await client.query('GRANT SELECT ON waybill.policy_set TO waybill_api, waybill_worker');

@@ -2,10 +2,10 @@ import type { DevJson } from '../../cli/embedded/devJson.ts';
 import type { Run, WaybillClient } from '../../sdk/client.ts';
 import { apiRequests } from './apiRequests.ts';
 import { type Attack, type Attempted, attempt } from './attack.ts';
-import { intoTemporal } from './intoTemporal.ts';
-import { openRun, uponRun } from './runUnderWay.ts';
+import { attacksOn, openRun } from './openRun.ts';
+import { revokedRight } from './revokedRight.ts';
 import { openScene } from './scene.ts';
-import { revokedRight } from './withdrawnRight.ts';
+import { temporalRequests } from './temporalRequests.ts';
 
 export interface Report {
   attempts: Attempted[];
@@ -38,8 +38,8 @@ export async function attackStack(
   try {
     const places: [string, readonly Attack[]][] = [
       ['At the API', [...apiRequests, revokedRight(carol, erin)]],
-      ['Into Temporal', intoTemporal],
-      ['At an open run', uponRun(open)],
+      ['Into Temporal', temporalRequests],
+      ['At an open run', attacksOn(open)],
     ];
     for (const [place, attacks] of places) {
       for (const attack of attacks) {
@@ -65,7 +65,7 @@ export async function startByHand(
   const scene = await openScene(dev, victim);
   const attempts: Attempted[] = [];
   try {
-    for (const attack of intoTemporal) {
+    for (const attack of temporalRequests) {
       const attempted = await attempt(scene, attack);
       attempts.push(attempted);
       say(attempted);

@@ -6,7 +6,7 @@ import { obtainToken } from '../../cli/embedded/obtainToken.ts';
 import { grantHeader } from '../../domain/grants/grantHeader.ts';
 import type { Run } from '../../sdk/client.ts';
 import { clientWithGrant } from './clientWithGrant.ts';
-import { createForger, type Forger } from './forge.ts';
+import { createForger, type Forger } from './invalidTokens.ts';
 import { type Ledger, openLedger } from './ledger.ts';
 
 /** What an attacker in the embedded stack has: the API, Temporal, an ended run of alice’s, and copies of its grant and input. */

@@ -21,9 +21,9 @@ import { runProgram } from '../program.ts';
 import { packageFile } from '../stack/nodeService.ts';
 import { approve } from './approval.ts';
 import { type DeadLetter, deadLettersOf, mostFrequentSpecies, speciesQuery } from './database.ts';
+import { revokeRequester } from './revocation.ts';
 import { stackForDemo } from './stackForDemo.ts';
 import { scheduleCountries, type Tomorrow } from './tomorrow.ts';
-import { withdrawRight } from './withdrawal.ts';
 
 /** `waybill demo`: the tour, in the stack that runs or in one of its own. */
 await runProgram(process.env, async ({ context, json }) => {
@@ -71,15 +71,15 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
       'an attacker starts runs in Temporal itself, past Waybill, with copies of the input of alice’s run',
     ),
   );
-  const forgeries = await startByHand(dev, orders, (attempted) => {
+  const attacks = await startByHand(dev, orders, (attempted) => {
     for (const line of attemptLines(attempted)) say(`  ${line}`);
   });
   say('  No step of them has touched any data, and each is in the audit. npx waybill attack tries more.');
 
   say(heading(4, 'carol revokes alice while her data is on its way'));
   const carol = connect(context, { as: 'carol' });
-  const withdrawal = await withdrawRight(client, carol, (line) => say(`  ${line}`));
-  for (const line of endLines(withdrawal.ended)) say(line);
+  const revocation = await revokeRequester(client, carol, (line) => say(`  ${line}`));
+  for (const line of endLines(revocation.ended)) say(line);
 
   say(heading(5, 'alice has the countries read each morning, in her name'));
   const tomorrow = await scheduleCountries(context);
@@ -90,14 +90,14 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
     say(`  ${line}`);
   if (json)
     process.stdout.write(
-      `${JSON.stringify({ birdstrikes, approved, orders, deadLetters, forgeries, withdrawal, tomorrow })}\n`,
+      `${JSON.stringify({ birdstrikes, approved, orders, deadLetters, attacks, revocation, tomorrow })}\n`,
     );
-  process.exitCode = exitCodeOf(birdstrikes) || exitCodeOf(orders) || exitCodeOf(withdrawal.ended);
+  process.exitCode = exitCodeOf(birdstrikes) || exitCodeOf(orders) || exitCodeOf(revocation.ended);
   if (approved.byRequester !== 'ApproverIsRequester')
     throw new CliError('The requester could approve her own run.', 'tampered');
-  if (withdrawal.suspended.state !== 'suspended' || withdrawal.requestErrors !== 'PrincipalRevoked')
+  if (revocation.suspended.state !== 'suspended' || revocation.requestErrors !== 'PrincipalRevoked')
     throw new CliError('A run went on after its requester was revoked.', 'tampered');
-  if (!forgeries.every(({ held }) => held))
+  if (!attacks.every(({ held }) => held))
     throw new CliError('An invalid grant was not rejected.', 'tampered');
 }
 

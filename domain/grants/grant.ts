@@ -15,7 +15,7 @@ import {
 
 /**
  * The steps that a grant of a run may name, one for each activity, and what the policy is asked before each attempt.
- * Housekeeping (recording a state, adopting a successor) asks for no current right: it touches no business row.
+ * Housekeeping (recording a state, replacing the grant) asks for no current right: it touches no business row.
  */
 const stepActions = {
   fetch: ['ingest'],

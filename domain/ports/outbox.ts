@@ -18,7 +18,7 @@ export interface Outbox {
 /** An entry leaves the outbox in the transaction in which Temporal agreed. */
 export interface OutboxEntry {
   id: string;
-  kind: 'start' | 'cancel' | 'wake' | 'adopt' | 'decide';
+  kind: 'start' | 'cancel' | 'recheckAuthorization' | 'replaceGrant' | 'decide';
   runId: string;
   tenant: string;
   requestedBy: Requester;

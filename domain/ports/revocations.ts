@@ -10,7 +10,7 @@ export interface Revocations {
 /** The records behind it: what the API writes and shows. All of it throws `DatabaseUnavailable`. */
 export interface RevocationRecords {
   /**
-   * Withdraws a right. One that is withdrawn already stays as it is; of two with an `issuedUntil` the later one counts.
+   * Revokes a right. One that is revoked already stays as it is; of two with an `issuedUntil` the later one counts.
    * `audit` is recorded, in the same transaction and for that tenant, where something changed.
    */
   revoke(

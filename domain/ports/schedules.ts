@@ -70,7 +70,7 @@ export interface DueSchedules {
   /** Schedules that Temporal should have, in the order of their tenants and ids. */
   listApplied(after: Pick<Schedule, 'tenant' | 'id'>, schedulesMax: number): Promise<Schedule[]>;
   /** Carries the record to Temporal again. */
-  reapply(schedule: Schedule, action: 'schedule.tampered' | 'schedule.recreated'): Promise<void>;
+  reapply(schedule: Schedule, action: 'schedule.drifted' | 'schedule.recreated'): Promise<void>;
   /** Temporal has paused it, after a failed run or by a user of Temporal; the record then says so too. */
   adoptPause(schedule: Schedule, code: 'PausedOnFailure' | 'PausedExternally'): Promise<void>;
 }

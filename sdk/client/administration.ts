@@ -31,7 +31,7 @@ export interface AdministrationClient {
   getDelivery(id: string): Promise<Delivery>;
   /** Sends an event again that was given up or delivered, under the same id. */
   redeliver(id: string): Promise<Delivery>;
-  /** Withdraws a right; what is revoked already stays as it is. `id`: `prn_…`, of a grant its run’s, of a key its `kid`. */
+  /** Revokes a right; what is revoked already stays as it is. `id`: `prn_…`, of a grant its run’s, of a key its `kid`. */
   revoke(
     kind: Revocation['kind'],
     id: string,

@@ -273,7 +273,7 @@ export interface paths {
         get: operations["listRevocations"];
         put?: never;
         /**
-         * Withdraws a right
+         * Revokes a right
          * @description Within 10 s no task of a worker and no request goes on under it. Runs that need it are suspended and go on once it is restored. What is revoked already stays as it is and is answered with 200. It holds in your tenant and in no other; `notice` says that the tenant does not know a principal of that id.
          */
         post: operations["revoke"];

@@ -137,7 +137,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     assert.deepEqual(await fire(), { outcome: 'refused', code });
     assert.deepEqual(await runs(), []);
     const audited = await api.rows(
-      `SELECT FROM waybill.audit_event WHERE action = 'schedule.firing-refused' AND detail ->> 'schedule' = $1`,
+      `SELECT FROM waybill.audit_event WHERE action = 'schedule.firing-denied' AND detail ->> 'schedule' = $1`,
       [id],
     );
     assert.equal(audited.length, 1);
@@ -222,7 +222,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     const refused = async () => {
       await fire();
       const [event] = await api.rows<{ tenant: string | null }>(
-        `SELECT tenant FROM waybill.audit_event WHERE action = 'schedule.firing-refused' ORDER BY id DESC LIMIT 1`,
+        `SELECT tenant FROM waybill.audit_event WHERE action = 'schedule.firing-denied' ORDER BY id DESC LIMIT 1`,
       );
       return event!.tenant;
     };
@@ -254,7 +254,7 @@ describe('a worker that asks whether a schedule may fire', () => {
     const [row] = await api.rows('SELECT applied_revision FROM waybill.schedule WHERE id = $1', [id]);
     assert.equal(row!.applied_revision, '0');
     assert.equal(
-      (await api.rows(`SELECT FROM waybill.audit_event WHERE action = 'schedule.tampered'`)).length,
+      (await api.rows(`SELECT FROM waybill.audit_event WHERE action = 'schedule.drifted'`)).length,
       1,
     );
   });

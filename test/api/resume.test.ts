@@ -58,7 +58,7 @@ describe('resuming a suspended run', () => {
     assert.equal(response.status, 202);
     assert.equal(((await response.json()) as Run).state, 'suspended');
     const { claims, successorId, outbox, audit } = await recorded(id);
-    assert.deepEqual(outbox, ['adopt']);
+    assert.deepEqual(outbox, ['replaceGrant']);
     assert.notEqual(claims.jti, before.jti);
     assert.equal(successorId, claims.jti);
     assert.ok(claims.iat >= before.iat);
@@ -80,7 +80,7 @@ describe('resuming a suspended run', () => {
     const carol = { sub: 'carol', roles: ['operator'] };
     assert.equal((await resume(id, carol)).status, 202);
     const { claims, successorId, outbox, audit } = await recorded(id);
-    assert.deepEqual([claims.jti, successorId, outbox], [before.jti, null, ['wake']]);
+    assert.deepEqual([claims.jti, successorId, outbox], [before.jti, null, ['recheckAuthorization']]);
     assert.equal(audit!.detail.grant, undefined);
     assert.notEqual(audit!.actor.id, claims.sub);
   });
@@ -89,14 +89,14 @@ describe('resuming a suspended run', () => {
     const act = { sub: 'copilot', kind: 'agent' };
     const ofAgent = await suspended({ act });
     await resume(ofAgent.id, { sub: ofAgent.sub });
-    assert.deepEqual((await recorded(ofAgent.id)).outbox, ['wake']);
+    assert.deepEqual((await recorded(ofAgent.id)).outbox, ['recheckAuthorization']);
     await resume(ofAgent.id, { sub: ofAgent.sub, act: { sub: 'other', kind: 'agent' } });
-    assert.deepEqual((await recorded(ofAgent.id)).outbox, ['wake']);
+    assert.deepEqual((await recorded(ofAgent.id)).outbox, ['recheckAuthorization']);
     await resume(ofAgent.id, { sub: ofAgent.sub, act });
-    assert.deepEqual((await recorded(ofAgent.id)).outbox, ['adopt']);
+    assert.deepEqual((await recorded(ofAgent.id)).outbox, ['replaceGrant']);
     const ofPerson = await suspended();
     await resume(ofPerson.id, { sub: ofPerson.sub, act });
-    assert.deepEqual((await recorded(ofPerson.id)).outbox, ['wake']);
+    assert.deepEqual((await recorded(ofPerson.id)).outbox, ['recheckAuthorization']);
   });
 
   it('is refused to those who may not, and of runs that are not suspended', async () => {

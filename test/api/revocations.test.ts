@@ -275,10 +275,11 @@ describe('revocations', () => {
     };
     assert.deepEqual(items, []);
     assert.equal((await restore(revocation.id)).status, 200);
-    const woken = await api.rows(`SELECT tenant FROM waybill.outbox WHERE kind = 'wake' AND run_id = $1`, [
-      theirs.runId,
-    ]);
-    assert.deepEqual(woken, [{ tenant: 'globex' }]);
+    const rechecked = await api.rows(
+      `SELECT tenant FROM waybill.outbox WHERE kind = 'recheckAuthorization' AND run_id = $1`,
+      [theirs.runId],
+    );
+    assert.deepEqual(rechecked, [{ tenant: 'globex' }]);
   });
 
   it('malformed requests are rejected', async () => {
@@ -342,17 +343,19 @@ describe('revocations', () => {
         `UPDATE waybill.run SET state = 'suspended', reason = jsonb_build_object('code', $2::text) WHERE id = $1`,
         [runId, code],
       );
-    const woken = async () =>
+    const rechecked = async () =>
       (
-        await api.rows<{ run_id: string }>(`DELETE FROM waybill.outbox WHERE kind = 'wake' RETURNING run_id`)
+        await api.rows<{ run_id: string }>(
+          `DELETE FROM waybill.outbox WHERE kind = 'recheckAuthorization' RETURNING run_id`,
+        )
       ).map(({ run_id }) => run_id);
-    await woken();
+    await rechecked();
     const ofAlice = await revoked('principal', alice.id);
     const ofAgent = await revoked('principal', agent.actor!.id);
     const ofRun = await revoked('grant', bob.runId);
     const ofGrant = await revoked('grant', uuidv7());
     for (const { runId } of [alice, bob, agent]) await suspend(runId, 'GrantRevoked');
-    for (const [revocation, wakes] of [
+    for (const [revocation, rechecks] of [
       [ofAlice, [alice.runId]],
       [ofAgent, [agent.runId]],
       [ofRun, [bob.runId]],
@@ -360,12 +363,12 @@ describe('revocations', () => {
       [ofGrant, []],
     ] as const) {
       await restore(revocation.id);
-      assert.deepEqual((await woken()).sort(), [...wakes].sort());
+      assert.deepEqual((await rechecked()).sort(), [...rechecks].sort());
     }
     const again = await revoked('principal', alice.id);
     await suspend(alice.runId, 'GrantExpired');
     await restore(again.id);
-    assert.deepEqual(await woken(), []);
+    assert.deepEqual(await rechecked(), []);
   });
 
   it('no operator can see or restore a sign-out, in any tenant: a newer token counts', async () => {

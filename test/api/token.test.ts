@@ -362,7 +362,7 @@ describe('the token endpoint', () => {
       await refused(ask({ subject_token }), 400, 'invalid_request', code);
     const events = await api.rows(
       `SELECT tenant, actor, run_id FROM waybill.audit_event
-       WHERE action = 'step-token.refused' AND detail->>'code' = 'GrantInvalid'`,
+       WHERE action = 'step-token.denied' AND detail->>'code' = 'GrantInvalid'`,
     );
     assert.deepEqual(
       events,
@@ -456,7 +456,7 @@ describe('the token endpoint', () => {
     authorizer = {};
     const events = await api.rows<{ code: string; tenant: string; run_id: string }>(
       `SELECT detail->>'code' AS code, tenant, run_id FROM waybill.audit_event
-       WHERE action = 'step-token.refused' AND detail->>'code' IN ('GrantRevoked', 'PolicyDenied', 'PolicyUnavailable')`,
+       WHERE action = 'step-token.denied' AND detail->>'code' IN ('GrantRevoked', 'PolicyDenied', 'PolicyUnavailable')`,
     );
     assert.deepEqual(
       events.map(({ code, tenant, run_id }) => [code, tenant, run_id]),

@@ -545,10 +545,10 @@ describe('waybill', () => {
       });
     });
 
-    describe('docs/cli.md, and the commands of docs/policy.md', () => {
+    describe('docs/cli.md, and the commands of docs/policy.md and docs/audit.md', () => {
       const page = readFileSync('docs/cli.md', 'utf8');
-      const both = page + readFileSync('docs/policy.md', 'utf8');
-      const blocks = [...both.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block!);
+      const pages = page + readFileSync('docs/policy.md', 'utf8') + readFileSync('docs/audit.md', 'utf8');
+      const blocks = [...pages.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block!);
       const root = fileURLToPath(new URL('../..', import.meta.url));
       const npx = `npx() { shift; "${process.execPath}" "${root}cli/bin.js" "$@"; }`;
       let endless: Awaited<ReturnType<typeof endlessRun>> | undefined;
@@ -562,7 +562,7 @@ describe('waybill', () => {
       });
       after(() => endless?.end());
 
-      it('has examples', () => assert.equal(blocks.length, 24));
+      it('has examples', () => assert.equal(blocks.length, 25));
 
       for (const block of blocks) {
         it(`shows what works as it stands there: ${block.split('\n', 1)}`, async () => {

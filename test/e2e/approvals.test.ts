@@ -461,7 +461,7 @@ describe('runs that people have to let through', () => {
     const recorded = await rows('SELECT FROM waybill.decision WHERE run_id = $1', [id]);
     assert.equal(recorded.length, 3);
     await until('all of it is on record', async () => {
-      const refused = await audited(id, 'decision.refused');
+      const refused = await audited(id, 'decision.denied');
       return refused.length === 2 * forged.length - recorded.length + junk.length;
     });
     assert.deepEqual(await audited(id, 'decision.counted'), []);
@@ -484,7 +484,7 @@ describe('runs that people have to let through', () => {
     await temporal.workflow.getHandle(id).signal('decide', { token: '', comment: null, form: null });
     await inState(id, 'failed', 'ApprovalRequired');
     assert.equal(await paid(name), 0);
-    assert.ok((await audited(id)).includes('attempt.refused ApprovalRequired'));
+    assert.ok((await audited(id)).includes('attempt.denied ApprovalRequired'));
   });
 
   it('read nothing before enough people have let them, where that is their gate', async () => {

@@ -359,7 +359,7 @@ describe('keys and tokens of the embedded stack', () => {
       assert.deepEqual(
         await rowsOf(
           `SELECT detail FROM waybill.audit_event
-           WHERE action = 'attempt.refused' AND detail ->> 'code' <> 'RunEnded'`,
+           WHERE action = 'attempt.denied' AND detail ->> 'code' <> 'RunEnded'`,
         ),
         [],
       );

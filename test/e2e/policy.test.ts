@@ -121,7 +121,7 @@ describe('a policy that changes while everything runs', () => {
     assert.equal((await sent).status, 202);
     await until('it is suspended', async () => (await runOf(id)).state === 'suspended', 30_000);
     assert.equal((await runOf(id)).reason?.code, 'PolicyDenied');
-    const [refused] = await events(id, 'attempt.refused');
+    const [refused] = await events(id, 'attempt.denied');
     assert.deepEqual(
       [refused.activityType, refused.policies, refused.policyDigest],
       ['store', ['today/no-store'], policy.digest],

@@ -119,7 +119,7 @@ describe('rights that are withdrawn from a run', () => {
     feed.end(name);
     await until('some batches are stored', async () => (await stored(id)) >= 5);
     const revocation = await revoke('principal', prnOf('alice'));
-    const refused = await until('a task is refused', async () => (await audited(id, 'attempt.refused'))[0]);
+    const refused = await until('a task is refused', async () => (await audited(id, 'attempt.denied'))[0]);
     const tookMs = refused.at.getTime() - Date.parse(revocation.createdAt);
     assert.ok(tookMs < withinMs, `${tookMs} ms`);
     assert.equal(refused.detail.code, 'GrantRevoked');
@@ -184,7 +184,7 @@ describe('rights that are withdrawn from a run', () => {
         feed.send(name, records(name, sent, sent + 10));
         sent += 10;
         await pause(75);
-        return (await audited(id, 'attempt.refused'))[0];
+        return (await audited(id, 'attempt.denied'))[0];
       });
       const tookMs = refused.at.getTime() - Date.parse(revocation.createdAt);
       assert.ok(tookMs < withinMs, `trial ${trial}: ${tookMs} ms`);
@@ -196,11 +196,11 @@ describe('rights that are withdrawn from a run', () => {
     }
   });
 
-  it('wake changes nothing for a caller without rights', async () => {
+  it('a recheck changes nothing for a run without rights', async () => {
     const { id, name, revocation } = await suspended();
-    const asked = (await audited(id, 'attempt.refused')).length;
+    const asked = (await audited(id, 'attempt.denied')).length;
     await temporal.workflow.getHandle(id).signal('recheckAuthorization');
-    await until('it asks again', async () => (await audited(id, 'attempt.refused')).length > asked);
+    await until('it asks again', async () => (await audited(id, 'attempt.denied')).length > asked);
     assert.equal((await get(id)).state, 'suspended');
     await revokedRunEnds(id, name, revocation);
   });
@@ -211,14 +211,14 @@ describe('rights that are withdrawn from a run', () => {
     const grantOf = async (id: string) =>
       (await rows<{ grant_jws: string }>('SELECT grant_jws FROM waybill.run WHERE id = $1', [id]))[0]!
         .grant_jws;
-    const before = (await audited(mine.id, 'attempt.refused')).length;
+    const before = (await audited(mine.id, 'attempt.denied')).length;
     await assert.rejects(handle.executeUpdate('waybill-replace-grant'), WorkflowUpdateFailedError);
     for (const grant of [await grantOf(other.id), await grantOf(mine.id)])
       await assert.rejects(
         carryingGrant(grant, () => handle.executeUpdate('waybill-replace-grant')),
         WorkflowUpdateFailedError,
       );
-    const refusals = (await audited(mine.id, 'attempt.refused')).slice(before);
+    const refusals = (await audited(mine.id, 'attempt.denied')).slice(before);
     assert.deepEqual(
       refusals
         .filter(({ detail }) => detail.activityType === 'replaceGrant')
@@ -251,9 +251,9 @@ describe('rights that are withdrawn from a run', () => {
     await pause(first.exp * 1000 - Date.now() + 100);
     feed.send(name, ids(name, 10, 30));
     await inState(id, 'suspended', 'GrantExpired');
-    const asked = (await audited(id, 'attempt.refused')).length;
+    const asked = (await audited(id, 'attempt.denied')).length;
     assert.equal((await carol(`/v1/runs/${id}/resume`, { method: 'POST' })).status, 202);
-    await until('it asks again', async () => (await audited(id, 'attempt.refused')).length > asked);
+    await until('it asks again', async () => (await audited(id, 'attempt.denied')).length > asked);
     assert.equal((await get(id)).reason?.code, 'GrantExpired');
 
     feed.end(name);
@@ -321,7 +321,7 @@ describe('rights that are withdrawn from a run', () => {
       resets.map(({ actor, detail }) => [actor, detail.execution]),
       [[null, execution]],
     );
-    const refused = await audited(id, 'attempt.refused');
+    const refused = await audited(id, 'attempt.denied');
     assert.deepEqual([...new Set(refused.map(({ detail }) => detail.code))], ['RunEnded']);
     const run = await get(id);
     assert.deepEqual([run.state, run.counts.stored, run.counts.unchanged], ['completed', 50, 0]);
@@ -330,9 +330,9 @@ describe('rights that are withdrawn from a run', () => {
 
   it('a reset in the midst goes on under the run’s own grant, stores nothing twice, and has no actor', async () => {
     const { id, name, revocation } = await suspended();
-    const refusals = (await audited(id, 'attempt.refused')).length;
+    const refusals = (await audited(id, 'attempt.denied')).length;
     const execution = await reset(id);
-    await until('it is refused', async () => (await audited(id, 'attempt.refused')).length > refusals);
+    await until('it is refused', async () => (await audited(id, 'attempt.denied')).length > refusals);
     assert.equal((await get(id)).state, 'suspended');
     await revokedRunEnds(id, name, revocation);
     const resets = await audited(id, 'workflow.reset');

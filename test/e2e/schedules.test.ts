@@ -193,7 +193,7 @@ describe('schedules of the embedded stack', () => {
     await create('still', { cron: '0 0 1 1 *', source: { url: served('still') } });
     await applied('still');
     const handle = handleOf('still');
-    const refusals = async () => (await audited('still', 'schedule.firing-refused')).length;
+    const refusals = async () => (await audited('still', 'schedule.firing-denied')).length;
 
     await handle.trigger();
     await until('the trigger is refused', async () => (await refusals()) >= 1);
@@ -208,10 +208,7 @@ describe('schedules of the embedded stack', () => {
       ({ action, policies, state }) =>
         ({ action, policies, state, spec: { intervals: [{ every: '1s' }] } }) as ScheduleUpdateOptions,
     );
-    await until(
-      'the update is noticed',
-      async () => (await audited('still', 'schedule.tampered')).length > 0,
-    );
+    await until('the update is noticed', async () => (await audited('still', 'schedule.drifted')).length > 0);
     await until('and put right', async () => {
       const { raw } = await handle.describe();
       return !raw.schedule?.spec?.interval?.length;

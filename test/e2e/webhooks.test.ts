@@ -231,7 +231,7 @@ describe('callbacks of the embedded stack', () => {
       );
       const { rows } = await database.query(
         `SELECT DISTINCT detail->>'code' AS code FROM waybill.audit_event
-         WHERE action = 'attempt.refused' AND detail->>'workflowId' LIKE 'deliver-%' ORDER BY 1`,
+         WHERE action = 'attempt.denied' AND detail->>'workflowId' LIKE 'deliver-%' ORDER BY 1`,
       );
       assert.deepEqual(
         rows.map(({ code }) => code),

@@ -85,7 +85,7 @@ describe('the relay', () => {
   it('keeps an entry, and logs why, while Temporal is unavailable', async () => {
     const temporal = running();
     temporal.failure = new Error('unavailable');
-    for (const kind of ['start', 'cancel', 'wake', 'adopt', 'decide'] as const) {
+    for (const kind of ['start', 'cancel', 'recheckAuthorization', 'replaceGrant', 'decide'] as const) {
       const { leaves, logged } = await relayed({ kind, decision }, temporal);
       assert.equal(leaves, false, kind);
       assert.deepEqual(logged, [temporal.failure], kind);
@@ -94,7 +94,7 @@ describe('the relay', () => {
 
   it('sends a cancellation, a recheck, a new grant and a decision to a running workflow', async () => {
     const temporal = running();
-    for (const kind of ['cancel', 'wake', 'adopt', 'decide'] as const)
+    for (const kind of ['cancel', 'recheckAuthorization', 'replaceGrant', 'decide'] as const)
       assert.deepEqual(await relayed({ kind, decision }, temporal), { leaves: true, logged: [] }, kind);
     assert.deepEqual(temporal.calls, [
       ['cancel', 'things-1'],
@@ -105,14 +105,14 @@ describe('the relay', () => {
   });
 
   it('drops a message to a run that Temporal has lost, but keeps a cancellation until the run is started again', async () => {
-    for (const kind of ['wake', 'adopt', 'decide'] as const)
+    for (const kind of ['recheckAuthorization', 'replaceGrant', 'decide'] as const)
       assert.deepEqual(await relayed({ kind, decision }, fakeTemporal()), { leaves: true, logged: [] }, kind);
     assert.deepEqual(await relayed({ kind: 'cancel' }, fakeTemporal()), { leaves: false, logged: [] });
   });
 
   it('sends nothing for a run that has ended, nor a decision that has its answer', async () => {
     const temporal = running();
-    for (const kind of ['start', 'cancel', 'wake', 'adopt', 'decide'] as const)
+    for (const kind of ['start', 'cancel', 'recheckAuthorization', 'replaceGrant', 'decide'] as const)
       assert.equal((await relayed({ kind, decision, ended: true }, temporal)).leaves, true, kind);
     await relayed({ kind: 'decide', decision: { ...decision, settled: true } }, temporal);
     assert.deepEqual(temporal.calls, []);

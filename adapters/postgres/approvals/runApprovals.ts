@@ -194,7 +194,7 @@ function decisionEvent({ claims, by }: DecisionMade, refused: string | undefined
   };
   return refused === undefined
     ? audit('decision.counted', detail)
-    : audit('decision.refused', { ...detail, code: refused }, 'denied');
+    : audit('decision.denied', { ...detail, code: refused }, 'denied');
 }
 
 /** Ends the approval where what was counted suffices; approved, the run goes on. */

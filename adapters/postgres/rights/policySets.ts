@@ -62,7 +62,7 @@ export async function applyPolicySet(
       });
       // What was denied by the set before asks again; which of it may go on now, only the policy knows.
       await client.query(
-        sql(`SELECT waybill.wake_suspended('PolicyDenied'), pg_notify(:policyChannel, :digest)`, {
+        sql(`SELECT waybill.recheck_suspended('PolicyDenied'), pg_notify(:policyChannel, :digest)`, {
           policyChannel,
           digest,
         }),

@@ -10,7 +10,7 @@ import type { Tenants } from '../tenants.ts';
 /** How often a revocation may turn out to stand and then to be lifted again before we give up. */
 const attemptsMax = 3;
 
-/** The records of what was withdrawn. Caches are notified with each commit. */
+/** The records of what was revoked. Caches are notified with each commit. */
 export function createRevocationRecords(tenants: Tenants): RevocationRecords {
   return {
     async revoke(byTenant, wanted, audit) {
@@ -134,8 +134,8 @@ async function findStanding(
 }
 
 /**
- * Of the suspended runs those are woken that may wait for this: for a key all of whatever tenant; for a `grant` that is not the id of a run but of one grant, which the record of a run does not name,
- * all of the tenant.
+ * The suspended runs that may wait for this check their right again. For a key these are the runs of all tenants. For the id of one
+ * grant, which the record of a run does not name, these are all runs of the tenant.
  */
 async function lift(
   client: ClientBase,
@@ -151,7 +151,7 @@ async function lift(
         WHERE ${inScope} AND id = :id AND lifted_at IS NULL RETURNING *
       ), due AS (
         INSERT INTO waybill.outbox (kind, run_id)
-        SELECT 'wake', r.id FROM lifted l JOIN waybill.run r ON l.tenant = r.tenant
+        SELECT 'recheckAuthorization', r.id FROM lifted l JOIN waybill.run r ON l.tenant = r.tenant
         WHERE r.state = 'suspended' AND r.reason ->> 'code' = 'GrantRevoked' AND CASE l.kind
           WHEN 'principal' THEN l.target IN (r.principal, r.requested_by -> 'actor' ->> 'id')
           WHEN 'grant' THEN r.id = l.target OR NOT EXISTS (SELECT FROM waybill.run WHERE id = l.target)
@@ -160,7 +160,7 @@ async function lift(
             WHERE f.run_id = r.id AND d.id = l.target)
         END
       ) SELECT ${columns}, pg_notify('waybill_revocation', ''), pg_notify('waybill_outbox', ''),
-               CASE WHEN tenant IS NULL THEN waybill.wake_suspended('GrantRevoked') END FROM lifted`,
+               CASE WHEN tenant IS NULL THEN waybill.recheck_suspended('GrantRevoked') END FROM lifted`,
       { ...inScopeParams(scope), id, liftedBy: json(liftedBy) },
     ),
   );

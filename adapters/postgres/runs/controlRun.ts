@@ -73,7 +73,7 @@ export async function resumeRun(
           runId,
           grant: successor?.grant ?? null,
           successor: successor?.id ?? null,
-          kind: successor ? 'adopt' : 'wake',
+          kind: successor ? 'replaceGrant' : 'recheckAuthorization',
         },
         'resume-run',
       ),

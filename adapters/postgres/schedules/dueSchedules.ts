@@ -87,7 +87,7 @@ async function listAppliedSchedules(
 async function reapplySchedule(
   pool: Pool,
   { tenant, id, revision }: Schedule,
-  action: 'schedule.tampered' | 'schedule.recreated',
+  action: 'schedule.drifted' | 'schedule.recreated',
 ): Promise<void> {
   await inTransaction(pool, async (client) => {
     const { rowCount } = await client.query(

@@ -23,7 +23,7 @@ describe('the audit', () => {
     const texts = ['a\0b', '\ud800', 'x\udfff\0', '\u2028', '😀', '\\u0000', '"'];
     for (const text of texts)
       await audit.append({
-        action: 'attempt.refused',
+        action: 'attempt.denied',
         outcome: 'denied',
         tenant: text,
         actor: { id: text, kind: 'person' },

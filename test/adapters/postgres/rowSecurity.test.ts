@@ -45,7 +45,7 @@ const seeingAll: Readonly<Record<string, { why: string; calledBy: readonly strin
     why: 'an approval of the session’s tenant is escalated or expires by the clock of the database alone',
     calledBy: ['waybill_worker'],
   },
-  'waybill.wake_suspended(text)': {
+  'waybill.recheck_suspended(text)': {
     why: 'a key that counts again concerns runs of all tenants; it wakes them, and tells nothing of them',
     calledBy: ['waybill_api'],
   },
@@ -267,7 +267,7 @@ describe('row-level security', () => {
 
   it('takes a refusal without a known tenant, and shows it to no tenant', async () => {
     for (const role of processes) {
-      const insert = `INSERT INTO waybill.audit_event (action, outcome, detail) VALUES ('attempt.refused', 'denied', '{}')`;
+      const insert = `INSERT INTO waybill.audit_event (action, outcome, detail) VALUES ('attempt.denied', 'denied', '{}')`;
       for (const tenant of [undefined, ours]) {
         const written = await as(role, tenant, insert);
         assert.equal(written !== 'refused' && written.rowCount, 1);
@@ -368,9 +368,9 @@ describe('row-level security', () => {
       `SELECT lo_from_bytea(0, '\\x00')`,
       'DELETE FROM waybill.idempotency',
       `INSERT INTO waybill.audit_event (id, action, outcome, detail) OVERRIDING SYSTEM VALUE
-         VALUES (9000000, 'attempt.refused', 'denied', '{}')`,
+         VALUES (9000000, 'attempt.denied', 'denied', '{}')`,
       `INSERT INTO waybill.audit_event (at, action, outcome, detail)
-         VALUES ('2020-01-01', 'attempt.refused', 'denied', '{}')`,
+         VALUES ('2020-01-01', 'attempt.denied', 'denied', '{}')`,
     ];
     for (const role of roles)
       for (const way of ways) {

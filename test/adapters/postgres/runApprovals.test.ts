@@ -204,7 +204,7 @@ describe('gates', () => {
     );
     const events = await audited(run);
     assert.equal(events.filter((one) => one === 'decision.counted').length, 2);
-    assert.equal(events.filter((one) => one === 'decision.refused').length, 5);
+    assert.equal(events.filter((one) => one === 'decision.denied').length, 5);
     assert.equal(events.filter((one) => one === 'approval.approved').length, 1);
   });
 
@@ -232,7 +232,7 @@ describe('gates', () => {
       'approval.approved',
       'approval.voided',
       'approval.requested',
-      'decision.refused',
+      'decision.denied',
       'decision.counted',
       'approval.approved',
     ]);
@@ -277,7 +277,7 @@ describe('gates', () => {
       'approval.requested',
       'approval.reminded',
       'approval.escalated',
-      'decision.refused',
+      'decision.denied',
       'approval.expired',
     ]);
     const events = await told(run);

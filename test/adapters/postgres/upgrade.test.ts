@@ -55,7 +55,8 @@ describe('a database of the version before the baseline', () => {
     await migrator.end();
     admin = new pg.Client({ connectionString: at(postgres.superuserUrl) });
     await admin.connect();
-    for (const tenant of ['acme', 'globex']) await admin.query(oldRows(tenant));
+    for (const [tenant, kind] of Object.entries({ acme: 'wake', globex: 'adopt' }))
+      await admin.query(oldRows(tenant, kind));
     await admin.query(`
       CREATE TABLE public.things (_tenant text COLLATE "C" NOT NULL, id integer NOT NULL, _run text COLLATE "C" NOT NULL,
                                   _position bigint NOT NULL, PRIMARY KEY (_tenant, id));
@@ -117,10 +118,13 @@ describe('a database of the version before the baseline', () => {
   it('goes on with the runs that were open', async () => {
     const relay = connectPool(at(postgres.relayUrl), { connectionsMax: 1, name: 'test' });
     const delivered: string[] = [];
-    await createOutbox(relay, at(postgres.relayUrl)).relay(10, async ({ runId, tenant, grant, input }) => {
-      delivered.push([runId, tenant, grant, input?.batches].join(' '));
+    await createOutbox(relay, at(postgres.relayUrl)).relay(10, async ({ kind, runId, grant, input }) => {
+      delivered.push([kind, runId, grant, input?.batches].join(' '));
     });
-    assert.deepEqual(delivered.sort(), ['things-acme acme g 1', 'things-globex globex g 1']);
+    assert.deepEqual(delivered.sort(), [
+      'recheckAuthorization things-acme g 1',
+      'replaceGrant things-globex g 1',
+    ]);
     await relay.end();
     const tenants = tenantsOf(connectPool(at(postgres.workerUrl), { connectionsMax: 1, name: 'test' }));
     const runs = createRunStates(tenants);
@@ -182,7 +186,7 @@ describe('a database of the version before the baseline', () => {
   });
 });
 
-function oldRows(tenant: string): string {
+function oldRows(tenant: string, kind = 'start'): string {
   const run = `things-${tenant}`;
   return `
     INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal, requested_by,
@@ -196,7 +200,8 @@ function oldRows(tenant: string): string {
     INSERT INTO waybill.ledger (tenant, run_id, seq, counts) VALUES ('${tenant}', '${run}', 0, '{"stored": 1}');
     INSERT INTO waybill.idempotency (tenant, principal, pipeline, key, run_id)
       VALUES ('${tenant}', 'prn_1', 'things', 'key', '${run}');
-    INSERT INTO waybill.outbox (tenant, kind, run_id) VALUES ('${tenant}', 'start', '${run}');
+    INSERT INTO waybill.outbox (tenant, kind, run_id)
+      VALUES ('${tenant}', '${kind}', '${run}');
     INSERT INTO waybill.audit_event (tenant, action, outcome, detail) VALUES ('${tenant}', 'a', 'success', '{}');
     INSERT INTO waybill.dead_letter (id, tenant, run_id, pipeline, version, principal, seq, position, line, byte_offset,
                                      byte_length, stage, code, path, message, raw)

@@ -127,7 +127,7 @@ describe('who may decide by a message to the run', () => {
   async function lastEvent(one: Case): Promise<{ id: string; code: string | null }> {
     const { rows } = await database.query(
       `SELECT id, detail->>'code' AS code FROM waybill.audit_event
-       WHERE run_id = $1 AND action IN ('decision.counted', 'decision.refused') ORDER BY id DESC LIMIT 1`,
+       WHERE run_id = $1 AND action IN ('decision.counted', 'decision.denied') ORDER BY id DESC LIMIT 1`,
       [approvalFor(one).run_id],
     );
     return rows[0] ?? { id: '', code: null };

@@ -165,12 +165,12 @@ describe('who may decide', () => {
   it('has counted for nothing, on record, wherever the answer was no', async () => {
     const refused = cases.filter((one) => expected(one).inTheRun !== null).length;
     const recorded = await api.rows<{ action: string; n: number }>(
-      `SELECT action, count(*)::integer AS n FROM waybill.audit_event WHERE action IN ('decision.counted', 'decision.refused')
+      `SELECT action, count(*)::integer AS n FROM waybill.audit_event WHERE action IN ('decision.counted', 'decision.denied')
        GROUP BY 1 ORDER BY 1`,
     );
     assert.deepEqual(recorded, [
       { action: 'decision.counted', n: 2 * (cases.length - refused) },
-      { action: 'decision.refused', n: 2 * refused },
+      { action: 'decision.denied', n: 2 * refused },
     ]);
     // By API and command line, where the relay would carry them on, and by message.
     const decisions = await api.rows(

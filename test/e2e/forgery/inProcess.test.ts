@@ -97,7 +97,7 @@ describe('a forged grant', () => {
         assert.equal(refused, code);
         assert.deepEqual(
           audited.map(({ action, outcome, runId, detail }) => [action, outcome, runId, detail.code]),
-          [['attempt.refused', 'denied', 'orders-1', code]],
+          [['attempt.denied', 'denied', 'orders-1', code]],
         );
         // Only what a genuine signature says is believed of it.
         const believed = code === 'GrantMismatch' || code === 'StepNotGranted';

@@ -86,7 +86,7 @@ describe('a run that is under way', () => {
   const signed = (claims: object, key = material.key) =>
     signText(header(material.key), JSON.stringify(claims), key);
 
-  it('adopts no grant but a successor of its own', async () => {
+  it('takes no grant but a successor of its own', async () => {
     const { claims, id } = run;
     const stranger = await makeKey();
     const tries: [string, unknown, string][] = [

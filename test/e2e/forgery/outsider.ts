@@ -38,7 +38,7 @@ export async function openOutsider(stack: DevStack) {
       });
     },
 
-    async audited(runId: string, action = 'attempt.refused') {
+    async audited(runId: string, action = 'attempt.denied') {
       const { rows } = await database.query(
         `SELECT detail->>'code' AS code, actor->>'id' AS actor, tenant FROM waybill.audit_event
          WHERE run_id = $1 AND action = $2 ORDER BY id`,

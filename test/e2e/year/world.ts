@@ -121,7 +121,7 @@ export async function startWorld(
   };
 }
 
-/** A run is woken a moment after something is due, by the time that its last step took. */
+/** A run continues a moment after something is due, by the time that its last step took. */
 const wakingMs = 2_000;
 
 /** The server has no schedules, so the relay has none to bring there. */

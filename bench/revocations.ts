@@ -9,7 +9,7 @@ import { type DevStack, startDevStack } from '../test/support/devStack.ts';
 import { serveHeldFeed } from '../test/support/heldFeed.ts';
 import type { Figure } from './figure.ts';
 import { percentile } from './figure.ts';
-import { forged } from './forged.ts';
+import { invalidGrants } from './invalidGrants.ts';
 
 const trials = 50;
 const goalMs = 10_000;
@@ -17,7 +17,7 @@ const goalMs = 10_000;
 const batchEveryMs = 50;
 
 /** What becomes of a right that is revoked, or was never given, against one embedded stack. */
-export async function withdrawals(): Promise<Figure[]> {
+export async function revocations(): Promise<Figure[]> {
   const feed = await serveHeldFeed();
   const stack = await startDevStack({
     project: fileURLToPath(new URL('../test/support/project', import.meta.url)),
@@ -26,7 +26,7 @@ export async function withdrawals(): Promise<Figure[]> {
   const database = new pg.Client({ connectionString: stack.info().databaseUrl });
   try {
     await database.connect();
-    return [...(await forged(stack)), ...(await revoked(stack, database, feed))];
+    return [...(await invalidGrants(stack)), ...(await revoked(stack, database, feed))];
   } finally {
     await database.end();
     await stack.stop();
@@ -91,7 +91,7 @@ async function trial(stack: DevStack, database: pg.Client, feed: Feed, name: str
   const answeredAt = Date.now();
   const refused = await until(() =>
     one<{ at: Date }>(
-      `SELECT at FROM waybill.audit_event WHERE run_id = :id AND action = 'attempt.refused' ORDER BY id LIMIT 1`,
+      `SELECT at FROM waybill.audit_event WHERE run_id = :id AND action = 'attempt.denied' ORDER BY id LIMIT 1`,
     ),
   );
   await until(() => one(`SELECT FROM waybill.run WHERE id = :id AND state = 'suspended'`));

@@ -6,7 +6,7 @@ import { nodeFlags, packageFile } from '../stack/nodeService.ts';
 import { followUntil, refusalOf } from './followUntil.ts';
 
 /** What became of a run when its requester was revoked before its end. */
-export interface Withdrawal {
+export interface RevokedRun {
   /** The run when it was suspended, and as it ended once the requester was restored. */
   suspended: Run;
   ended: Run;
@@ -22,11 +22,11 @@ const orders = 80_000;
  * `requester` sends so many orders that the run takes some seconds; as soon as it is accepted, `operator` revokes them,
  * waits until the run is suspended, and restores them. Reports each step to `say`.
  */
-export async function withdrawRight(
+export async function revokeRequester(
   requester: WaybillClient,
   operator: WaybillClient,
   say: (line: string) => void,
-): Promise<Withdrawal> {
+): Promise<RevokedRun> {
   const { id, requestedBy } = await requester.upload('orders', generatedOrders(), {
     mediaType: ndjsonFormat.mediaType,
   });

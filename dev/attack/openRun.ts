@@ -49,7 +49,7 @@ async function begun(alice: WaybillClient, since: string): Promise<Run> {
 }
 
 /** What an attacker who reaches Temporal does to it. It has to end as if nothing had happened. */
-export function uponRun({ id }: OpenRun): readonly Attack[] {
+export function attacksOn({ id }: OpenRun): readonly Attack[] {
   const adopted = async (scene: Scene, grant: string | undefined) => {
     const handle = scene.temporalWith(grant).workflow.getHandle(id);
     return { code: await codeOf(handle.executeUpdate('waybill-replace-grant')), runId: id };

@@ -8,10 +8,10 @@ import type { Figure } from './figure.ts';
 const lanes = 12;
 
 /**
- * Every forged grant that the tests know, each in a run that is started in Temporal by hand. An effect is a table, or the
+ * Every invalid grant that the tests know, each in a run that is started in Temporal by hand. An effect is a table, or the
  * folder of objects, in which anything has come, gone or changed.
  */
-export async function forged(stack: DevStack): Promise<Figure[]> {
+export async function invalidGrants(stack: DevStack): Promise<Figure[]> {
   const outsider = await openOutsider(stack);
   try {
     const retired = await retireKey(outsider.database, stack);
@@ -29,7 +29,7 @@ export async function forged(stack: DevStack): Promise<Figure[]> {
       Array.from({ length: lanes }, async () => {
         for (let next = left.pop(); next; next = left.pop()) {
           const [i, { code, forge }] = next;
-          const id = `readings-forged-${i}`;
+          const id = `readings-invalid-${i}`;
           const wasRefused = (await outsider.start(id, await forge(id))) === code;
           const audited = await outsider.audited(id);
           if (wasRefused && audited.length > 0 && audited.every((one) => one.code === code)) refused++;
@@ -39,7 +39,7 @@ export async function forged(stack: DevStack): Promise<Figure[]> {
     const after = await fingerprint(outsider.database, stack.home);
     const effects = Object.keys(after).filter((name) => after[name] !== before[name]).length;
     return [
-      { name: 'forged grants tried', value: matrix.length, unit: 'grants' },
+      { name: 'invalid grants tried', value: matrix.length, unit: 'grants' },
       {
         name: '  refused by their code, and audited',
         value: refused,

@@ -3,7 +3,7 @@ import { codeOf } from './codeOf.ts';
 import type { Scene } from './scene.ts';
 
 /** An attacker who reaches Temporal. Each attack starts the workflow directly, with a copy of the input of alice’s run. */
-export const intoTemporal: readonly Attack[] = [
+export const temporalRequests: readonly Attack[] = [
   {
     tried: 'a run started in Temporal, with no grant',
     code: 'GrantMissing',
