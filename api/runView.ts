@@ -26,8 +26,8 @@ export const RunView = z.object({
   tenant: z.string(),
   requestedBy: RequesterView,
   counts: RunCounts.describe(
-    '`read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were ' +
-      'never stored, as of a run that was rejected, none is `emitted` then.',
+    '`read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has completed. Of a run that ' +
+      'failed or was cancelled, `read` also counts records that it did not transform, and none of the rows that it did not store is `emitted`.',
   ),
   createdAt: z.iso.datetime(),
   startedAt: z.iso.datetime().nullable(),

@@ -109,6 +109,18 @@ export const ScheduleDetail = ScheduleView.extend({
     .array(ScheduleWarningView)
     .nullable()
     .describe('What may surprise about its times; `null` while Temporal does not tell them.'),
+  changesSinceConsent: z
+    .array(
+      z.object({
+        path: z.string().describe('JSON Pointer within the terms.'),
+        before: z.unknown().describe('As the owner consented to it; `null`: absent.'),
+        now: z.unknown().describe('`null`: absent.'),
+      }),
+    )
+    .nullable()
+    .describe(
+      'What changed in the terms since the owner consented last; `null` where they never did, or where the terms of that consent were not kept.',
+    ),
   waitsFor: z
     .object({
       run: z.string(),

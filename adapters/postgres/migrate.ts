@@ -10,6 +10,7 @@ import * as failedAttempts from './migrations/0004_failed_attempts.ts';
 import * as projectName from './migrations/0005_project_name.ts';
 import * as dropCancelRequestedBy from './migrations/0006_drop_cancel_requested_by.ts';
 import * as fieldNames from './migrations/0007_field_names.ts';
+import * as consentedTerms from './migrations/0008_consented_terms.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -20,6 +21,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0005_project_name': projectName,
   '0006_drop_cancel_requested_by': dropCancelRequestedBy,
   '0007_field_names': fieldNames,
+  '0008_consented_terms': consentedTerms,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

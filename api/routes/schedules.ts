@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { mayReadPipeline, mayReadRun, readablePage } from '../../application/readable.ts';
+import { changesSinceConsent } from '../../application/schedules/consent.ts';
 import { previewSchedule as preview, warningsOf } from '../../application/schedules/previewSchedule.ts';
 import { skippedBy } from '../../application/schedules/skippedTimes.ts';
 import { runLinksOf } from '../../domain/links.ts';
@@ -63,6 +64,7 @@ export function getSchedule(ports: ApiPorts, options: ApiOptions) {
       return {
         ...scheduleViewOf(schedule!, options),
         warnings: await warningsOf(ports, authorization, schedule!),
+        changesSinceConsent: await changesSinceConsent(ports, schedule!),
         waitsFor: await waitsFor(ports, options, schedule!, principal, signal),
       };
     },

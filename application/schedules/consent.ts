@@ -19,6 +19,7 @@ import {
   principalUnder,
 } from '../../domain/schedules/delegation.ts';
 import type { Schedule } from '../../domain/schedules/schedule.ts';
+import { type TermChange, termsDifference } from '../../domain/schedules/termsDifference.ts';
 import { type Callback, describeCallback } from '../../domain/webhooks/callback.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';
@@ -77,7 +78,17 @@ export async function giveConsent(
     givenAtS: claims.iat,
     expiresAtS: claims.exp,
     definitionDigest: claims.definitionDigest,
+    terms: draft.terms,
   };
+}
+
+/** What changed in the terms since the owner consented last; `null`: they never did, or their terms were not kept. */
+export async function changesSinceConsent(
+  { schedules }: Pick<ApplicationPorts, 'schedules'>,
+  schedule: Schedule,
+): Promise<TermChange[] | null> {
+  const consented = await schedules.findConsentedTerms(schedule);
+  return consented ? termsDifference(consented, schedule.terms) : null;
 }
 
 export { consentMaxS };

@@ -4,7 +4,7 @@ import type { SchedulePreview, ScheduleTerms } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type CliContext, CliError } from '../context.ts';
 import { byId } from '../options.ts';
-import { draftLines } from '../output/scheduleText.ts';
+import { consentChangeLines, draftLines } from '../output/scheduleText.ts';
 import { canAsk, confirmed, printResult, tell } from '../output/terminal.ts';
 import { previewTerms, savedLines } from '../savedSchedule.ts';
 import { addTerms, addUnset, type TermsOptions, termsFrom } from '../scheduleTerms.ts';
@@ -87,14 +87,19 @@ async function update(id: string, options: SaveOptions, context: CliContext): Pr
 
 async function renew(id: string, options: SaveOptions, context: CliContext): Promise<void> {
   const client = connect(context, options);
-  const { pipeline, terms, note, revision } = await client.getSchedule(id);
+  const shown = await client.getSchedule(id);
+  const { pipeline, terms, note, revision } = shown;
   await client.renewSchedule(id, revision, { dryRun: true });
   const { lifetime } = options;
   const draft = { pipeline, terms, ...(lifetime !== undefined && { lifetime }) };
-  await agree(pipeline, terms, await previewTerms(client, terms, draft), {
-    ...options,
-    ...(note !== null && { note }),
-  });
+  const preview = await previewTerms(client, terms, draft);
+  await agree(
+    pipeline,
+    terms,
+    preview,
+    { ...options, ...(note !== null && { note }) },
+    consentChangeLines(shown),
+  );
   const schedule = await client.renewSchedule(id, revision, { ...(lifetime !== undefined && { lifetime }) });
   printResult(options.json, schedule, () => savedLines(schedule, options));
 }
@@ -105,10 +110,11 @@ async function agree(
   terms: ScheduleTerms,
   preview: SchedulePreview,
   { yes, note, json }: SaveOptions,
+  changes: readonly string[] = [],
 ): Promise<void> {
   const asks = !yes;
   if (asks && !canAsk(json))
     throw new CliError('There is no terminal to ask on. Add --yes to save without asking.', 'usage');
-  for (const line of draftLines(pipeline, terms, preview, note)) tell(line);
+  for (const line of [...draftLines(pipeline, terms, preview, note), ...changes]) tell(line);
   if (asks && !(await confirmed('Do you consent to this?'))) throw new CliError('Nothing was saved.');
 }

@@ -57,6 +57,7 @@ export function scheduleLines(schedule: ScheduleDetail, next: readonly string[],
     ...(note ? [['note', plain(note)] as [string, string]] : []),
     ['owner', `${plain(owner.subject)}${declared ? '; declared with its pipeline' : ''}`],
     ['consent', consentText(schedule, now)],
+    ...changeRows(schedule),
     [
       'changed',
       `${localTime(updatedAt)} (${since(updatedAt, now)}), revision ${revision}${applied ? '' : ', on its way to Temporal'}`,
@@ -88,11 +89,33 @@ export function draftLines(
 }
 
 /** What a run would do now, to which the owner has not consented. */
-export function changedLines({ id, owner, pipeline, revision, terms, note }: Schedule): string[] {
+export function changedLines(schedule: ScheduleDetail): string[] {
+  const { id, owner, pipeline, revision, terms, note } = schedule;
   return [
     `${plain(owner.subject)} has not consented to ${styleText('bold', id)} as it is now: another caller has changed it. Revision ${revision} runs ${pipeline}:`,
-    ...[...termRows(terms), ...(note ? [['note', plain(note)] as [string, string]] : [])].map(row),
+    ...[
+      ...termRows(terms),
+      ...(note ? [['note', plain(note)] as [string, string]] : []),
+      ...changeRows(schedule),
+    ].map(row),
   ];
+}
+
+/** Each term that changed since the owner consented, as it was and as it is. */
+export function consentChangeLines(schedule: ScheduleDetail): string[] {
+  return changeRows(schedule).map(row);
+}
+
+function changeRows({ changesSinceConsent }: ScheduleDetail): [string, string][] {
+  return (changesSinceConsent ?? []).map(({ path, before, now }, i) => [
+    i === 0 ? 'differs' : '',
+    plain(`${path.slice(1)}: ${termText(before)} → ${termText(now)}`),
+  ]);
+}
+
+function termText(value: unknown): string {
+  if (value === null || value === undefined) return 'none';
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 /** The outcome of each time. Times that an open run skipped are one line above that run. */

@@ -1,5 +1,5 @@
 import type { AuditEvent } from '../audit.ts';
-import type { Schedule, ScheduleState } from '../schedules/schedule.ts';
+import type { Schedule, ScheduleState, ScheduleTerms } from '../schedules/schedule.ts';
 
 /** The records of schedules, and of the consents that they run under. All of it throws `DatabaseUnavailable`. */
 export interface Schedules {
@@ -25,6 +25,8 @@ export interface Schedules {
   remove(schedule: Schedule, audit: AuditEvent): Promise<void>;
   /** The signed consent that it runs under, and whether something has taken its place. */
   findDelegation(schedule: Schedule): Promise<{ jws: string; ended: boolean } | undefined>;
+  /** The terms that its owner consented to last; `undefined` where there are none, or where they were not kept. */
+  findConsentedTerms(schedule: Schedule): Promise<ScheduleTerms | undefined>;
   hasDelegation(tenant: string, delegationId: string): Promise<boolean>;
   /** Temporal has something else than the record says: has it put right. */
   resync(schedule: Schedule, audit: AuditEvent): Promise<void>;
@@ -57,6 +59,8 @@ export interface GivenDelegation {
   expiresAtS: number;
   /** Of the pipeline as it was consented to. */
   definitionDigest: string;
+  /** Of which the signed text holds the digest. */
+  terms: ScheduleTerms;
 }
 
 /** Schedules of all tenants, for bringing Temporal to what the records say. All of it throws `DatabaseUnavailable`. */

@@ -1248,7 +1248,7 @@ export interface components {
                     kind: "person" | "service" | "agent";
                 };
             };
-            /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were never stored, as of a run that was rejected, none is `emitted` then. */
+            /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has completed. Of a run that failed or was cancelled, `read` also counts records that it did not transform, and none of the rows that it did not store is `emitted`. */
             counts: {
                 read: number;
                 passed: number;
@@ -1504,7 +1504,7 @@ export interface components {
             by: string[];
             /** @description So many different people must approve; one rejection ends it. */
             quorum: number;
-            /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were never stored, as of a run that was rejected, none is `emitted` then. */
+            /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has completed. Of a run that failed or was cancelled, `read` also counts records that it did not transform, and none of the rows that it did not store is `emitted`. */
             counts: {
                 read: number;
                 passed: number;
@@ -1576,7 +1576,7 @@ export interface components {
             by: string[];
             /** @description So many different people must approve; one rejection ends it. */
             quorum: number;
-            /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were never stored, as of a run that was rejected, none is `emitted` then. */
+            /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has completed. Of a run that failed or was cancelled, `read` also counts records that it did not transform, and none of the rows that it did not store is `emitted`. */
             counts: {
                 read: number;
                 passed: number;
@@ -1630,7 +1630,7 @@ export interface components {
                 stages: string[];
                 /** @description How often the table has been written to before. */
                 baseVersion: number;
-                /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has ended. Of rows that were never stored, as of a run that was rejected, none is `emitted` then. */
+                /** @description `read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has completed. Of a run that failed or was cancelled, `read` also counts records that it did not transform, and none of the rows that it did not store is `emitted`. */
                 counts: {
                     read: number;
                     passed: number;
@@ -1990,6 +1990,15 @@ export interface components {
                  */
                 code: "NeverDue" | "ConsentEndsFirst" | "BothDaysMatch" | "ZoneDataDiffers";
                 message: string;
+            }[] | null;
+            /** @description What changed in the terms since the owner consented last; `null` where they never did, or where the terms of that consent were not kept. */
+            changesSinceConsent: {
+                /** @description JSON Pointer within the terms. */
+                path: string;
+                /** @description As the owner consented to it; `null`: absent. */
+                before: unknown;
+                /** @description `null`: absent. */
+                now: unknown;
             }[] | null;
             /** @description The run that has to end before another begins, by the `overlap` of the terms. */
             waitsFor: {

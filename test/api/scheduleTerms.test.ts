@@ -9,6 +9,7 @@ interface Shown {
   revision: number;
   state: string;
   notice: string | null;
+  changesSinceConsent?: object[] | null;
 }
 
 const dayMs = 86_400_000;
@@ -76,6 +77,31 @@ describe('the terms of schedules', () => {
         assert.equal(await codeOf(await ask(id, { revision }, as)), 'ConsentRequired');
     });
   }
+
+  it('are compared with those that the owner consented to last', async () => {
+    const { id } = await created({ terms: { cron: '0 6 * * *', parameters: {} } });
+    const change = async (terms: object, as?: string) => {
+      const request = { ...json({ terms }), method: 'PATCH', ...(as && { as }) };
+      assert.ok((await api.call(`/v1/schedules/${id}`, request)).ok);
+    };
+    const shown = async () => (await (await api.call(`/v1/schedules/${id}`)).json()) as Shown;
+    assert.deepEqual((await shown()).changesSinceConsent, []);
+    await change({ cron: '0 8 * * *', overlap: 'allow-all' }, bob);
+    await change({ cron: '0 9 * * *', overlap: 'allow-all' }, bob);
+    assert.deepEqual((await shown()).changesSinceConsent, [
+      { path: '/cron', before: '0 6 * * *', now: '0 9 * * *' },
+      { path: '/overlap', before: 'skip', now: 'allow-all' },
+    ]);
+    await api.call(`/v1/schedules/${id}/renew`, json({ revision: (await shown()).revision }));
+    assert.deepEqual((await shown()).changesSinceConsent, []);
+    // A schedule that is created again under the same id knows nothing of the consents to the one before.
+    await api.call(`/v1/schedules/${id}`, { method: 'DELETE' });
+    await created({ id, terms: { cron: '0 5 * * *' } });
+    await change({ cron: '0 4 * * *' }, bob);
+    assert.deepEqual((await shown()).changesSinceConsent, [
+      { path: '/cron', before: '0 5 * * *', now: '0 4 * * *' },
+    ]);
+  });
 
   it('are rejected when they are never due, wherever they are saved', async () => {
     const { id, revision } = await created();

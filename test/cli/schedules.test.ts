@@ -212,6 +212,7 @@ describe('waybill schedules', () => {
     const unseen = await waybill('schedules', 'run', 'by-hand', '--as', 'alice');
     assert.deepEqual([unseen.code, unseen.stdout], [1, '']);
     assert.match(unseen.stderr, /alice has not consented .* Revision 3 runs countries:\n +when +every 2d\n/);
+    assert.match(unseen.stderr, /\n +differs +every: 1d → 2d\n/);
     assert.match(unseen.stderr, /\nConsentRequired: /);
     const notTheirs = await waybill('schedules', 'renew', 'by-hand', '--yes', '--as', 'bob');
     assert.deepEqual([notTheirs.code, notTheirs.stdout], [3, '']);

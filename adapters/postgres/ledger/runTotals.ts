@@ -6,12 +6,11 @@ import type { Queries } from '../tenants.ts';
 /** To be called in a transaction that holds the run, if nothing may be stored after the count. */
 export async function countRun(client: Queries, runId: string): Promise<RunTotals> {
   const counted = await client.query<{ counts: Partial<Counts>; stored: boolean }>(
-    // What was made of a batch that was never stored counts as read, and nothing of it as emitted.
+    // What the steps decided of a batch that was never stored counts, and nothing of it as emitted.
     sql(
       `SELECT counts, true AS stored FROM waybill.ledger WHERE run_id = :runId
            UNION ALL
            SELECT s.counts - 'emitted', false FROM waybill.stage s
-           JOIN waybill.stage t ON t.run_id = :runId AND t.seq = s.seq AND t.stage = 'transform'
            WHERE s.run_id = :runId AND NOT EXISTS (SELECT FROM waybill.ledger l WHERE l.run_id = :runId AND l.seq = s.seq)`,
       { runId },
       'count-run',

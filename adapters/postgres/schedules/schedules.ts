@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { GivenDelegation, ScheduleDraft, Schedules } from '../../../domain/ports/schedules.ts';
-import type { Schedule } from '../../../domain/schedules/schedule.ts';
+import type { Schedule, ScheduleTerms } from '../../../domain/schedules/schedule.ts';
 import { json, type Params, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { notifyRelay } from '../outbox.ts';
@@ -107,6 +107,20 @@ export function createSchedules(tenants: Tenants): Schedules {
       return rows[0];
     },
 
+    async findConsentedTerms({ tenant, id, owner }) {
+      const { rows } = await tenants.for(tenant).query<{ terms: ScheduleTerms | null }>(
+        sql(
+          // A consent that ended before the schedule was created is of a deleted one with its id.
+          `SELECT d.terms FROM waybill.schedule s JOIN waybill.delegation d ON d.tenant = s.tenant AND d.schedule_id = s.id
+             LEFT JOIN waybill.ended_delegation e ON e.tenant = d.tenant AND e.delegation_id = d.id
+           WHERE s.tenant = :tenant AND s.id = :id AND d.owner = :owner AND (e.at IS NULL OR e.at > s.created_at)
+           ORDER BY d.id DESC LIMIT 1`,
+          { tenant, id, owner: owner.id },
+        ),
+      );
+      return rows[0]?.terms ?? undefined;
+    },
+
     async hasDelegation(tenant, delegationId) {
       const { rowCount } = await tenants.for(tenant).query(
         sql('SELECT FROM waybill.delegation WHERE tenant = :tenant AND id = :delegationId', {
@@ -162,13 +176,17 @@ async function settle(
 ): Promise<void> {
   if (consent !== 'stands') await endConsents(client, { tenant, id });
   if (typeof consent === 'object') {
-    const { owner, jws, givenAtS, expiresAtS, definitionDigest } = consent;
+    const { owner, jws, givenAtS, expiresAtS, definitionDigest, terms } = consent;
     await client.query(
       sql(
-        `INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at, definition_digest)
+        `INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at, definition_digest,
+           terms)
          VALUES (:id, :tenant, :scheduleId, :owner, :jws, to_timestamp(:givenAtS), to_timestamp(:expiresAtS),
-           :definitionDigest)`,
-        { id: consent.id, tenant, scheduleId: id, owner, jws, givenAtS, expiresAtS, definitionDigest },
+           :definitionDigest, :terms)`,
+        {
+          ...{ id: consent.id, tenant, scheduleId: id, owner, jws, givenAtS, expiresAtS, definitionDigest },
+          terms: json(terms),
+        },
       ),
     );
   }

@@ -51,21 +51,21 @@ describe('a run that has ended', () => {
     return run;
   }
 
-  it('counts what was read and refused of a batch that was never stored, and none of its rows', async () => {
+  it('counts what the steps decided of batches that were never stored, and none of their rows', async () => {
     const run = await addEnded('cancelled');
     for (const [seq, stage, counts] of [
       [0, 'validate', { read: 1 }],
       [0, 'transform', { passed: 1, emitted: 1 }],
       [1, 'validate', { read: 5, rejected: 1 }],
       [1, 'transform', { passed: 2, filtered: 1, rejected: 1, emitted: 4 }],
-      [2, 'validate', { read: 7 }],
+      [2, 'validate', { read: 7, rejected: 3 }],
     ])
       await owner.query(
         `INSERT INTO waybill.stage (tenant, run_id, seq, stage, digest, size_bytes, counts) VALUES ('acme', $1, $2, $3, 'd', 1, $4)`,
         [run.runId, seq, stage, counts],
       );
     const { counts, stored } = await countRun(tenants.for(run.tenant), run.runId);
-    const read = { read: 5, passed: 2, filtered: 1, rejected: 2 };
+    const read = { read: 12, passed: 2, filtered: 1, rejected: 5 };
     assert.deepEqual([counts, stored], [{ ...zeroCounts, ...read, stored: 1 }, 1]);
   });
 

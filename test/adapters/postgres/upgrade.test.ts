@@ -168,6 +168,11 @@ describe('a database of the version before the baseline', () => {
     assert.deepEqual(rows, [{ rejected_by_code: { c: 3 } }]);
   });
 
+  it('knows afterwards to which terms the owner of a schedule consented', async () => {
+    const { rows } = await admin.query(`SELECT terms FROM waybill.delegation WHERE tenant = 'acme'`);
+    assert.deepEqual(rows, [{ terms: { every: '1d' } }]);
+  });
+
   it('is refused where it is older than that', async () => {
     await admin.query(`
       CREATE TABLE public.migrations AS SELECT * FROM waybill.kysely_migration;
@@ -207,6 +212,10 @@ function oldRows(tenant: string, kind = 'start'): string {
                                      byte_length, stage, code, path, message, raw)
       SELECT 'dl-${tenant}-' || n, '${tenant}', '${run}', 'things', 1, 'prn_1', 0, n, 1, 0, 1, 'validate', 'c', '', 'm', 'x'
       FROM generate_series(1, 3) n;
+    INSERT INTO waybill.schedule (tenant, id, pipeline, definition, terms, declared, owner, state, delegation_id)
+      VALUES ('${tenant}', 'daily', 'things', '{}', '{"every": "1d"}', false, '{"id": "prn_1"}', 'active', 'dlg-${tenant}');
+    INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at)
+      VALUES ('dlg-${tenant}', '${tenant}', 'daily', 'prn_1', 'j', now(), now());
     INSERT INTO waybill.principal (tenant, id, issuer, subject, kind)
       VALUES ('${tenant}', 'prn_1', '${issuer}', 'alice', 'person'), ('${tenant}', 'prn_2', '${issuer}', 'copilot', 'agent');`;
 }
