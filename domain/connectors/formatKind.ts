@@ -41,8 +41,11 @@ export interface Format {
 }
 
 export type VisitRecord = (start: number, end: number, at: Locator, record: ReadRecord) => void;
-/** An object that is safe to hand on, or why the record is rejected. */
-export type ReadRecord = { value: object } | RejectionCode | RecordRejection;
+/**
+ * An object that is safe to hand on, or why the record is rejected. `inexact`: it holds bigints or `ExactNumber`s, which
+ * `fitValues` brings into the types of the schema.
+ */
+export type ReadRecord = { value: object; inexact?: boolean } | RejectionCode | RecordRejection;
 
 /**
  * Where a record is, in the terms of its format: a line, an index, or `[row group, row]`. One number where that is

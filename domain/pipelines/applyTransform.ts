@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { isReject, isSkip, reject, skip } from './outcome.ts';
+import { parseFirst } from './parseFirst.ts';
 import type { AnyPipeline } from './pipeline.ts';
 
 /**
@@ -27,14 +28,14 @@ export function applyTransform(
     );
   }
   if (!Array.isArray(returned)) {
-    const parsed = output.safeParse(returned);
-    return parsed.success ? { kind: 'rows', rows: [parsed.data] } : mismatch(parsed.error.issues[0]!);
+    const parsed = parseFirst(output, returned, true);
+    return parsed.success ? { kind: 'rows', rows: [parsed.data] } : mismatch(parsed.issue);
   }
   if (returned.length === 0) return { kind: 'filtered', code: 'NoRows' };
   const rows: unknown[] = [];
   for (const [i, row] of returned.entries()) {
-    const parsed = output.safeParse(row);
-    if (!parsed.success) return mismatch(parsed.error.issues[0]!, `[${i}]`);
+    const parsed = parseFirst(output, row, true);
+    if (!parsed.success) return mismatch(parsed.issue, `[${i}]`);
     rows.push(parsed.data);
   }
   return { kind: 'rows', rows };

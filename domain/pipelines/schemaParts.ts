@@ -8,6 +8,15 @@ export function defOf(schema: z.core.$ZodType): Def {
   return schema._zod.def as Def;
 }
 
+/** The names of the string and number formats that a schema has, by itself or by a check. */
+export function formatsOf(def: Def): string[] {
+  return [def, ...checksOf(def)].flatMap((d) => (d.format ? [d.format] : []));
+}
+
+export function checksOf(def: Def): Def[] {
+  return ((def.checks ?? []) as z.core.$ZodCheck[]).map((check) => check._zod.def as unknown as Def);
+}
+
 /** The schemas directly inside one, each with the path that leads to it from `path`. */
 export function partsOf(schema: z.core.$ZodType, path: string): [z.core.$ZodType, string][] {
   const def = defOf(schema);

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { DefinitionError } from './definitionError.ts';
 import type { Column, SqlType } from './manifest.ts';
-import { type Def, defOf, partsOf } from './schemaParts.ts';
+import { checksOf, type Def, defOf, formatsOf, partsOf } from './schemaParts.ts';
 
 /**
  * The columns of a table that holds what a strict object schema returns, in the order of its fields. The mapping is
@@ -103,27 +103,18 @@ const unmappable: Readonly<Record<string, string>> = {
   custom: 'a custom schema may return anything. Say what it returns: .pipe(z.string())',
 };
 
-function formatsOf(def: Def): string[] {
-  const checks = (def.checks ?? []) as z.core.$ZodCheck[];
-  return [def, ...checks.map((c) => c._zod.def as unknown as Def)].flatMap((d) =>
-    d.format ? [d.format] : [],
-  );
-}
-
 function stringType(def: Def): SqlType {
   const formats = formatsOf(def);
   if (formats.includes('date')) return 'date';
   if (formats.includes('time')) return 'time';
+  if (formats.includes('decimal')) return 'numeric';
   if (formats.includes('uuid') || formats.includes('guid')) return 'uuid';
   // A local date-time names no instant: storing it as one would make the reader’s time zone part of the data.
   return formats.includes('datetime') && !allowsLocal(def) ? 'timestamptz' : 'text';
 }
 
 function allowsLocal(def: Def): boolean {
-  const checks = (def.checks ?? []) as z.core.$ZodCheck[];
-  return [def, ...checks.map((c) => c._zod.def as unknown as Def)].some(
-    (d) => d.format === 'datetime' && d.local === true,
-  );
+  return [def, ...checksOf(def)].some((d) => d.format === 'datetime' && d.local === true);
 }
 
 function numberType(def: Def): SqlType {
@@ -174,13 +165,11 @@ function intersectionKind(left: Kind, right: Kind, path: string): Kind {
   };
 }
 
-/** Whether everything inside a jsonb column has a JSON form: dates become RFC 3339 text, a bigint has none. */
+/** Whether everything inside a jsonb column has a JSON form: dates become RFC 3339 text, bigints numbers of any length. */
 function checkJson(schema: z.core.$ZodType, path: string, seen: Set<z.core.$ZodType>): void {
   if (seen.has(schema)) return;
   seen.add(schema);
   const def = defOf(schema);
-  const holdsBigint = def.type === 'literal' && def.values.some((v: unknown) => typeof v === 'bigint');
-  if (def.type === 'bigint' || holdsBigint) fail(path, noBigint);
   const parts = partsOf(schema, path);
   if (parts.length === 0 && !jsonLeaves.has(def.type))
     fail(path, unmappable[def.type] ?? `z.${def.type}() has no JSON form`);
@@ -188,9 +177,8 @@ function checkJson(schema: z.core.$ZodType, path: string, seen: Set<z.core.$ZodT
   for (const [part, at] of parts) if (def.type !== 'pipe' || part === def.out) checkJson(part, at, seen);
 }
 
-const noBigint = 'a bigint inside a jsonb column has no JSON form. Use a string, or a column of its own';
 const jsonLeaves: ReadonlySet<string> = new Set(
-  'string number boolean date null undefined void any unknown never enum literal template_literal success object array tuple'.split(
+  'string number bigint boolean date null undefined void any unknown never enum literal template_literal success object array tuple'.split(
     ' ',
   ),
 );

@@ -22,6 +22,12 @@ function walk(subject: string, schema: z.core.$ZodType, path: string, seen: Set<
   if (def.type === 'object' && !def.catchall) {
     fail(subject, path, 'drops fields that it does not name. Use z.strictObject or z.looseObject');
   }
+  if (def.type === 'boolean' && def.coerce)
+    fail(
+      subject,
+      path,
+      'z.coerce.boolean() makes true of every text but the empty one, of “false” too. Use z.boolean(), z.stringbool() or text.boolean()',
+    );
   if (unserialisable.has(def.type))
     fail(subject, path, `z.${def.type}() cannot travel between the steps of a run`);
   for (const [part, at] of partsOf(schema, path)) walk(subject, part, at, seen);

@@ -6,6 +6,10 @@ export const rejections = {
   MalformedJson: 'The line is not valid JSON.',
   NotAnObject: 'The line is JSON, but not an object.',
   TooDeep: 'The record nests deeper than 64 levels.',
+  DuplicateKey: 'A key stands twice in one object.',
+  NumberInexact: 'The number has more digits than its field can hold.',
+  TimeInexact: 'The time has more digits of a second than its field can hold.',
+  OffsetMissing: 'The time has no offset, so it names no instant.',
   UnsafeKey: 'The record has a key that could change an object’s prototype.',
   InvalidUtf8: 'The record is not valid UTF-8.',
   NulByte: 'The record holds a NUL character, which PostgreSQL cannot keep.',
@@ -15,6 +19,7 @@ export const rejections = {
   RecordTooLarge: 'The record is larger than the pipeline allows.',
   UnknownField: 'The record has a field that the input schema does not name.',
   SchemaMismatch: 'The record does not fit the input schema.',
+  NotJson: 'The value holds what JSON cannot, such as NaN, a Map, an invalid date or undefined in a list.',
   OutputMismatch: 'What the transform returned does not fit the output schema.',
 } as const satisfies Record<string, string>;
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { connectors } from '../../connectors/index.ts';
 import type { Format } from '../../domain/connectors/formatKind.ts';
 import type { RowEncoder } from '../../domain/connectors/sinkKind.ts';
+import { type ExactFields, exactFieldsOf } from '../../domain/pipelines/fitValues.ts';
 import type { FieldCursor, SinkManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
 import type { AnyPipeline } from '../../domain/pipelines/pipeline.ts';
 import { traitsOf } from './schemaTraits.ts';
@@ -20,6 +21,8 @@ export interface PreparedDefinition {
   codec: ValueCodec;
   /** By which a header is checked, where the source has one. */
   fields: InputFields;
+  /** Where the input takes bigints, exact decimals or dates. */
+  exactFields: ExactFields | undefined;
   /** Whether the text of a valid JSON record can travel as it is. */
   preserving: boolean;
 }
@@ -27,6 +30,7 @@ export interface PreparedDefinition {
 export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
   const { source, sink } = pipeline.manifest;
   const { json, preserving } = traitsOf(pipeline.input);
+  const exactFields = exactFieldsOf(pipeline.input);
   return {
     pipeline: { ...pipeline, input: compiled(pipeline.input), output: compiled(pipeline.output) },
     format: formatOf(source),
@@ -35,6 +39,7 @@ export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
     cursor: typeof source.cursor === 'object' ? source.cursor : undefined,
     codec: json ? plainJson : markedJson,
     preserving,
+    exactFields,
     fields: fieldsOf(pipeline.input),
   };
 }

@@ -1,12 +1,11 @@
 import type { z } from 'zod';
-import { type Rejection, rejections } from '../../domain/runs/rejection.ts';
+import { type RecordRejection, rejections } from '../../domain/runs/rejection.ts';
 
 /** What a schema said about a record, as a rejection shows it: where, and the schema’s own message. */
-export function describeIssue(
-  issues: readonly z.core.$ZodIssue[],
-  record: unknown,
-): Pick<Rejection, 'code' | 'path' | 'message'> {
-  const { issue, path } = innermost(issues[0]!);
+export function describeIssue(first: z.core.$ZodIssue, record: unknown): RecordRejection {
+  const { issue, path } = innermost(first);
+  const code = rejectionOf(issue);
+  if (code) return { code, path: pathText(path), message: issue.message.slice(0, messageMax) };
   if (issue.code === 'unrecognized_keys') {
     const at = [...path, issue.keys[0] ?? ''];
     return { code: 'UnknownField', path: pathText(at), message: rejections.UnknownField };
@@ -20,6 +19,12 @@ export function describeIssue(
       ? rejections.SchemaMismatch
       : issue.message;
   return { code: 'SchemaMismatch', path: pathText(path), message: message.slice(0, messageMax) };
+}
+
+/** A schema of Waybill’s own names the code, such as `NumberInexact`. */
+function rejectionOf(issue: z.core.$ZodIssue): string | undefined {
+  const named = issue.code === 'custom' ? issue.params?.rejection : undefined;
+  return typeof named === 'string' && Object.hasOwn(rejections, named) ? named : undefined;
 }
 
 const messageMax = 500;

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { type Def, defOf, partsOf } from '../../domain/pipelines/schemaParts.ts';
+import { checksOf, type Def, defOf, partsOf } from '../../domain/pipelines/schemaParts.ts';
 
 export interface SchemaTraits {
   /** What it returns equals what it was given, as JSON, so that the record’s own text can be passed on. */
@@ -53,9 +53,15 @@ function isJson(def: Def): boolean {
   if (def.type === 'pipe' && (def.transform || def.reverseTransform)) return false;
   if (def.type === 'literal') return def.values.every((value: unknown) => typeof value !== 'bigint');
   if (def.type === 'number' && checksOf(def).length === 0 && def.format === 'nan') return false;
+  if (checksOf(def).some(isFree)) return false;
+  if (references.has(def.type) && checksOf(def).some((c) => c.check === 'custom')) return false;
   return !checksOf(def).some((c) => c.check === 'overwrite' && def.type !== 'string');
 }
 
-function checksOf(def: Def): Def[] {
-  return ((def.checks ?? []) as z.core.$ZodCheck[]).map((check) => check._zod.def as unknown as Def);
+/** `.check(fn)` and `.superRefine(fn)` may put another value in the place of what they are given. */
+function isFree(check: Def): boolean {
+  return check.check === 'custom' && typeof check.fn !== 'function';
 }
+
+/** What a `.refine(fn)` can change in place. */
+const references = new Set('object array tuple record any unknown union lazy intersection'.split(' '));

@@ -1,6 +1,8 @@
 import { LineWriter } from '../../connectors/lineWriter.ts';
 import type { Locator, ReadRecord } from '../../domain/connectors/formatKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
+import { fitValues } from '../../domain/pipelines/fitValues.ts';
+import { parseFirst } from '../../domain/pipelines/parseFirst.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import {
@@ -36,11 +38,15 @@ export async function validateBatch(
 
   function check(start: number, end: number, at: Locator, record: ReadRecord): void {
     const position = batch.firstRecord + records;
-    const value = typeof record === 'object' && 'value' in record ? record.value : undefined;
-    const parsed = value && input.safeParse(value);
+    const read = typeof record === 'object' && 'value' in record ? record : undefined;
+    const value = read?.value;
+    const inexact = read?.inexact ?? false;
+    const unfit =
+      value && (inexact || definition.exactFields) && fitValues(value, definition.exactFields, inexact);
+    const parsed = value && !unfit ? parseFirst(input, value, end - start > largeBytes) : undefined;
     const byteOffset = batch.firstByte + start;
     if (parsed?.success) {
-      highest?.see(parsed.data);
+      highest?.see(parsed.data as Record<string, unknown>);
       lines.ascii(`[${position},${at},${byteOffset},${end - start},`);
       if (keepsText) lines.copy(bytes, start, end);
       else lines.text(definition.codec.write(parsed.data));
@@ -48,9 +54,11 @@ export async function validateBatch(
       return;
     }
     if (value) highest?.seeRefused(value);
-    const why = parsed
-      ? describeIssue(parsed.error.issues, value)
-      : rejectionOf(record as Exclude<ReadRecord, { value: object }>);
+    const why = unfit
+      ? unfit
+      : parsed
+        ? describeIssue(parsed.issue, value)
+        : rejectionOf(record as Exclude<ReadRecord, { value: object }>);
     rejected.push({ position, line: at as number, byteOffset, byteLength: end - start, ...why });
   }
 
@@ -77,6 +85,9 @@ export async function validateBatch(
     ...(seen !== undefined && { highest: seen }),
   };
 }
+
+/** Of a larger record not all issues are looked for: it may have a million. */
+const largeBytes = 16 * 1024;
 
 /** Without a required column every record would be rejected, and so by a column that the schema does not name. */
 function checkHeader(header: readonly string[], { known, required }: InputFields): void {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { z } from 'zod';
+import { decimal } from '../../domain/pipelines/decimal.ts';
 import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import { columnsOf } from '../../domain/pipelines/sqlTypes.ts';
+import { text } from '../../domain/pipelines/textSchemas.ts';
 
 /** The table of `docs/pipelines.md`, case by case: `?` marks a column that may be NULL. */
 const mapped: [string, z.ZodType, string][] = [
@@ -46,6 +48,18 @@ const mapped: [string, z.ZodType, string][] = [
   ['object', z.strictObject({ a: z.string() }), 'jsonb'],
   ['object with a date inside', z.strictObject({ at: z.date() }), 'jsonb'],
   ['array', z.array(z.string()), 'jsonb'],
+  ['bigint inside', z.strictObject({ deep: z.array(z.bigint()) }), 'jsonb'],
+  ['bigint literal inside', z.strictObject({ deep: z.literal(1n) }), 'jsonb'],
+  ['bigint in a union of different', z.union([z.string(), z.bigint()]), 'jsonb'],
+  ['decimal', decimal(12, 2), 'numeric'],
+  ['decimal or null', decimal(12, 2).nullable(), 'numeric?'],
+  ['decimal of text', text.decimal(12, 2), 'numeric'],
+  ['integer of text', text.integer(), 'bigint'],
+  ['64-bit integer of text', text.int64(), 'bigint'],
+  ['number of text', text.number(), 'double precision'],
+  ['boolean of text', text.boolean(), 'boolean'],
+  ['instant of text', text.timestamp(), 'timestamptz'],
+  ['day of text', text.date(), 'date'],
   ['tuple', z.tuple([z.string(), z.number()]), 'jsonb'],
   ['record', z.record(z.string(), z.number()), 'jsonb'],
   ['json', z.json(), 'jsonb?'],
@@ -119,9 +133,6 @@ const refused: [string, z.ZodType, string][] = [
   ['never', z.never(), 'field'],
   ['null alone', z.null(), 'field'],
   ['undefined alone', z.undefined(), 'field'],
-  ['bigint inside', z.strictObject({ deep: z.array(z.bigint()) }), 'field.deep[]'],
-  ['bigint literal inside', z.strictObject({ deep: z.literal(1n) }), 'field.deep'],
-  ['bigint in a union of different', z.union([z.string(), z.bigint()]), 'field'],
   ['set inside', z.tuple([z.string(), z.set(z.string())]), 'field[1]'],
   ['transform inside', z.record(z.string(), z.string().transform(Number)), 'field.*'],
   ['literals with a bigint', z.literal(['a', 1n]), 'field'],

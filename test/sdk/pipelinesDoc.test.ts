@@ -56,7 +56,7 @@ describe('docs/pipelines.md', () => {
         .list()
         .map((p) => p.manifest.id)
         .sort(),
-      ['clicks', 'customers', 'orders'],
+      ['clicks', 'customers', 'orders', 'payments'],
     );
     const { source } = project.find('customers')!.manifest;
     const sent = new URL('url' in source ? source.url! : '');

@@ -9,7 +9,7 @@ import { readHeader } from './csvHeader.ts';
 
 /**
  * RFC 4180 (`text/csv`), UTF-8, with a header line; LF or CRLF. Every field is text: let the input schema say what
- * it is (`z.coerce.number()`, `z.iso.date()`).
+ * it is (`text.integer()`, `text.date()`).
  * @param options.delimiter one ASCII character, default `,`
  * @param options.emptyAs what an empty field becomes: `'string'` (`''`, the default) or `'null'`
  */

@@ -1,11 +1,15 @@
-import type { RejectionCode } from '../../../domain/runs/rejection.ts';
+import type { ReadRecord } from '../../../domain/connectors/formatKind.ts';
+import { parseExactJson } from '../../../domain/json/parseExactJson.ts';
+import { scanJson } from '../../../domain/json/scanJson.ts';
+import { type RejectionCode, rejections } from '../../../domain/runs/rejection.ts';
 
 /** How deep a record may nest. Recursion over its value is safe below. */
 const depthMax = 64;
 
-/** One record of NDJSON: an object that is safe to hand on, or why it is none. */
-export function readJson(text: string): { value: object } | RejectionCode {
-  if (isTooDeep(text)) return 'TooDeep';
+/** One record of JSON: an object that is safe to hand on, or why it is none. */
+export function readJson(text: string): ReadRecord {
+  const { tooDeep, doubtful } = scanJson(text, depthMax);
+  if (tooDeep) return 'TooDeep';
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -13,7 +17,18 @@ export function readJson(text: string): { value: object } | RejectionCode {
     return text.includes('\0') ? 'NulByte' : 'MalformedJson';
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'NotAnObject';
-  return (suspicious.test(text) && inspect(value)) || { value };
+  const exact = doubtful ? parseExactJson(text) : undefined;
+  if (exact?.duplicateKey !== undefined)
+    return { code: 'DuplicateKey', path: shownPath(exact.duplicateKey), message: rejections.DuplicateKey };
+  const wrong = suspicious.test(text) && inspect(value);
+  if (wrong) return wrong;
+  return exact ? { value: exact.value as object, inexact: exact.inexact } : { value };
+}
+
+const pathMax = 256;
+
+function shownPath(path: string): string {
+  return path.slice(0, pathMax).replaceAll('\0', '\u{FFFD}').toWellFormed();
 }
 
 /** Text in which alone a value can hide that `inspect` refuses: keys by name, or characters as escapes. */
@@ -40,35 +55,4 @@ export function inspectText(text: string): RejectionCode | undefined {
 /** A field called `constructor` is harmless by itself. */
 function hasPrototype(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, 'prototype');
-}
-
-/** Known before parsing, so that no stack is spent on it. Few records have enough brackets to need a close look. */
-function isTooDeep(text: string): boolean {
-  let brackets = 0;
-  for (const bracket of ['{', '[']) {
-    for (
-      let at = text.indexOf(bracket);
-      at >= 0 && brackets <= depthMax;
-      at = text.indexOf(bracket, at + 1)
-    ) {
-      brackets++;
-    }
-  }
-  return brackets > depthMax && depthOf(text) > depthMax;
-}
-
-function depthOf(text: string): number {
-  let depth = 0;
-  let deepest = 0;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    if (inString) {
-      if (c === 0x5c) i++;
-      else if (c === 0x22) inString = false;
-    } else if (c === 0x22) inString = true;
-    else if (c === 0x7b || c === 0x5b) deepest = Math.max(deepest, ++depth);
-    else if (c === 0x7d || c === 0x5d) depth--;
-  }
-  return deepest;
 }

@@ -1,3 +1,5 @@
+import { plainDecimal } from '../../../domain/json/decimalText.ts';
+import { writeExactJson } from '../../../domain/json/parseExactJson.ts';
 import type { SqlType } from '../../../domain/pipelines/manifest.ts';
 import type { RejectionCode } from '../../../domain/runs/rejection.ts';
 import { inspect, inspectText } from '../../formats/ndjson/readJson.ts';
@@ -5,6 +7,8 @@ import { inspect, inspectText } from '../../formats/ndjson/readJson.ts';
 /** Why PostgreSQL would refuse a value, found here so that it costs one record and not the batch. */
 export interface Unstorable {
   code: RejectionCode;
+  /** Inside a `jsonb` column. */
+  path?: string;
 }
 
 /**
@@ -22,9 +26,8 @@ const writers: Record<SqlType, (value: unknown) => string | null | Unstorable> =
   integer: (value) => integer(value, 2n ** 31n),
   bigint: (value) => integer(value, 2n ** 63n),
   numeric: (value) => {
-    if (typeof value !== 'bigint' && typeof value !== 'number') return mismatch;
-    const text = number(value);
-    return text.length > numericDigitsMax ? mismatch : text;
+    if (typeof value !== 'bigint' && typeof value !== 'number' && typeof value !== 'string') return mismatch;
+    return plainDecimal(String(value), typeof value === 'string' ? 1_000 : numericDigitsMax) ?? mismatch;
   },
   'double precision': (value) => (typeof value === 'number' ? number(value) : mismatch),
   boolean: (value) => (value === true ? 't' : value === false ? 'f' : mismatch),
@@ -35,6 +38,7 @@ const writers: Record<SqlType, (value: unknown) => string | null | Unstorable> =
   jsonb,
 };
 
+/** PostgreSQL’s bound before the point. */
 const numericDigitsMax = 131_072;
 const isDate = /^\d{4}-\d\d-\d\d$/;
 const isUuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -65,7 +69,15 @@ const minMs = Date.parse('0001-01-01T00:00:00Z');
 const maxMs = Date.parse('9999-12-31T23:59:59.999Z');
 const instant = /^(\d{4}-\d\d-\d\dT\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:?\d\d)$/;
 
-/** In UTC with three digits of a second, up to six where there are more; PostgreSQL keeps no more. */
+const tooFine: Unstorable = Object.freeze({ code: 'TimeInexact' });
+
+/** Digits of a second without zeros at the end; `undefined` for more than six, which PostgreSQL would round. */
+function microseconds(fraction: string): string | undefined {
+  const digits = fraction.replace(/0+$/, '');
+  return digits.length > 6 ? undefined : digits;
+}
+
+/** In UTC with three digits of a second, up to six where there are more. */
 function timestamptz(value: unknown): string | Unstorable {
   if (value instanceof Date) {
     const ms = value.getTime();
@@ -80,8 +92,9 @@ function timestamptz(value: unknown): string | Unstorable {
   const [, minute, second = '00', fraction = '', offset] = instant.exec(value) ?? [];
   const ms = Date.parse(`${minute}:${second}${offset}`);
   if (!(ms >= minMs && ms <= maxMs)) return mismatch;
-  const digits = fraction.slice(0, 6).replace(/0+$/, '').padEnd(3, '0');
-  return `${new Date(ms).toISOString().slice(0, 19)}.${digits}Z`;
+  const digits = microseconds(fraction);
+  if (digits === undefined) return tooFine;
+  return `${new Date(ms).toISOString().slice(0, 19)}.${digits.padEnd(3, '0')}Z`;
 }
 
 const clock = /^(\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?$/;
@@ -90,21 +103,81 @@ function time(value: unknown): string | Unstorable {
   const found = typeof value === 'string' ? clock.exec(value) : null;
   if (!found) return mismatch;
   const [, minute, second = '00', fraction = ''] = found;
-  const digits = fraction.slice(0, 6).replace(/0+$/, '');
+  const digits = microseconds(fraction);
+  if (digits === undefined) return tooFine;
   return `${minute}:${second}${digits && `.${digits}`}`;
 }
 
 /** Escapes in which a character could hide that `jsonb` refuses. */
 const suspicious = /\\u(?:0000|d[89a-f])/;
+const depthMax = 64;
 
 function jsonb(value: unknown): string | null | Unstorable {
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(value);
-  } catch {
-    return mismatch; // A bigint or a circle.
-  }
-  if (text === undefined) return null;
+  const shape = new JsonShape();
+  const unfit = shape.check(value, 0);
+  if (unfit) return unfit;
+  const text = shape.hasBigint ? writeExactJson(value) : JSON.stringify(value);
   const code = suspicious.test(text) && inspect(JSON.parse(text));
   return code ? { code } : text;
+}
+
+/** `JSON.stringify` writes null, `{}` or nothing for much that a transform can return; here that is a rejection. */
+class JsonShape {
+  hasBigint = false;
+  readonly #ancestors: object[] = [];
+  readonly #path: (string | number)[] = [];
+
+  check(value: unknown, depth: number): Unstorable | undefined {
+    if (typeof value === 'number') return Number.isFinite(value) ? undefined : this.#wrong('NotJson');
+    if (typeof value === 'bigint') {
+      this.hasBigint = true;
+      return value.toString().length > numericDigitsMax ? this.#wrong('NotJson') : undefined;
+    }
+    if (typeof value !== 'object' || value === null)
+      return value === null || typeof value === 'string' || typeof value === 'boolean'
+        ? undefined
+        : this.#wrong('NotJson');
+    if (value instanceof Date) return Number.isNaN(value.getTime()) ? this.#wrong('NotJson') : undefined;
+    if (depth >= depthMax) return this.#wrong('TooDeep');
+    const isArray = Array.isArray(value);
+    if (!(isArray || isPlain(value)) || this.#ancestors.includes(value)) return this.#wrong('NotJson');
+    this.#ancestors.push(value);
+    // By index, since a gap is no key.
+    const unfit = isArray ? this.#checkItems(value, depth) : this.#checkFields(value, depth);
+    this.#ancestors.pop();
+    return unfit;
+  }
+
+  #checkItems(items: readonly unknown[], depth: number): Unstorable | undefined {
+    for (let i = 0; i < items.length; i++) {
+      const unfit = this.#checkPart(i, items[i], depth);
+      if (unfit) return unfit;
+    }
+    return undefined;
+  }
+
+  #checkFields(fields: object, depth: number): Unstorable | undefined {
+    for (const [name, part] of Object.entries(fields)) {
+      // A field that is undefined is a field that is not there.
+      const unfit = part === undefined ? undefined : this.#checkPart(name, part, depth);
+      if (unfit) return unfit;
+    }
+    return undefined;
+  }
+
+  #checkPart(name: string | number, part: unknown, depth: number): Unstorable | undefined {
+    this.#path.push(name);
+    const unfit = this.check(part, depth + 1);
+    this.#path.pop();
+    return unfit;
+  }
+
+  #wrong(code: RejectionCode): Unstorable {
+    return { code, path: this.#path.join('.') };
+  }
+}
+
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }

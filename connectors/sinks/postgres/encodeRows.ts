@@ -1,9 +1,11 @@
 import { hash } from 'node:crypto';
 import type { RowEncoder, RowTexts } from '../../../domain/connectors/sinkKind.ts';
+import { ExactNumber, parseExactJson, writeExactJson } from '../../../domain/json/parseExactJson.ts';
+import { scanJson } from '../../../domain/json/scanJson.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import { type RecordRejection, rejections } from '../../../domain/runs/rejection.ts';
 import { ArrayLiteral } from './arrayLiteral.ts';
-import { columnText } from './columnText.ts';
+import { columnText, type Unstorable } from './columnText.ts';
 import type { PostgresRows } from './encodedRows.ts';
 import { keyColumns } from './sinkColumns.ts';
 
@@ -29,7 +31,7 @@ function writeRow(sink: SinkManifest, row: Record<string, unknown>): RowTexts | 
   let keyUnits = 0;
   for (const { name, type, nullable } of sink.columns) {
     const text = columnText(type, row[name]);
-    if (text !== null && typeof text === 'object') return rejection(text.code, name, type);
+    if (text !== null && typeof text === 'object') return rejection(text.code, pathOf(name, text), type);
     if (text === null && !nullable) return rejection('OutputMismatch', name, type);
     if (text !== null && key?.includes(name)) keyUnits += text.length;
     texts.push(text);
@@ -45,6 +47,12 @@ function rejection(code: keyof typeof rejections, path: string, type: string): R
   const message =
     code === 'OutputMismatch' ? `The value does not fit a column of type ${type}.` : rejections[code];
   return { code, path, message };
+}
+
+const pathMax = 256;
+
+function pathOf(column: string, { path }: Unstorable): string {
+  return (path ? `${column}.${path}` : column).slice(0, pathMax);
 }
 
 function keyBytes(sink: SinkManifest, key: readonly string[], texts: RowTexts): number {
@@ -107,17 +115,26 @@ function digester({ columns }: SinkManifest): (texts: RowTexts) => string {
   const sorted = columns.map((c, i) => ({ ...c, i })).sort((a, b) => (a.name < b.name ? -1 : 1));
   return (texts) => {
     const present: [string, unknown][] = [];
+    let write: (value: unknown) => string = JSON.stringify;
     for (const { name, type, i } of sorted) {
       const text = texts[i]!;
-      if (text !== null) present.push([name, type === 'jsonb' ? sortKeys(JSON.parse(text)) : text]);
+      if (text === null) continue;
+      if (type !== 'jsonb') present.push([name, text]);
+      else if (!scanJson(text, depthMax).doubtful) present.push([name, sortKeys(JSON.parse(text))]);
+      else {
+        present.push([name, sortKeys(parseExactJson(text).value)]);
+        write = writeExactJson;
+      }
     }
-    return hash('sha256', JSON.stringify(present), 'hex');
+    return hash('sha256', write(present), 'hex');
   };
 }
 
+const depthMax = 64;
+
 /** `jsonb` does not keep the order of keys, so it says nothing about a row. */
 function sortKeys(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
+  if (typeof value !== 'object' || value === null || value instanceof ExactNumber) return value;
   if (Array.isArray(value)) return value.map(sortKeys);
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(entries.map(([key, part]) => [key, sortKeys(part)]));

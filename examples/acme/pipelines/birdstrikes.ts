@@ -1,12 +1,8 @@
-import { csv, definePipeline, postgres, rowDigest, upload } from 'waybill';
+import { csv, definePipeline, postgres, rowDigest, text, upload } from 'waybill';
 import { z } from 'zod';
 
 /** A cost in whole dollars; the file writes zero as `0`. */
-const dollars = z
-  .string()
-  .regex(/^\d{1,9}$/)
-  .pipe(z.coerce.number())
-  .pipe(z.int32());
+const dollars = text.integer().pipe(z.int32().min(0));
 
 /** One report, under the names that the file itself gives its columns. */
 const Report = z.strictObject({
@@ -32,12 +28,7 @@ const Report = z.strictObject({
   'Cost Repair': dollars,
   'Cost Total $': dollars,
   // Empty in 2,836 of the 10,000 rows: an unknown speed, which differs from speed 0.
-  'Speed IAS in knots': z
-    .string()
-    .regex(/^\d{1,4}$/)
-    .pipe(z.coerce.number())
-    .pipe(z.int32())
-    .nullable(),
+  'Speed IAS in knots': text.integer().pipe(z.int32().min(0)).nullable(),
 });
 
 const Birdstrike = z.strictObject({

@@ -1,4 +1,4 @@
-import { csv, definePipeline, file, postgres } from 'waybill';
+import { csv, definePipeline, file, postgres, text } from 'waybill';
 import { z } from 'zod';
 
 /**
@@ -12,8 +12,8 @@ export default definePipeline({
   input: z.strictObject({
     code: z.string().regex(/^[A-Z]{2}$/),
     name: z.string().min(1),
-    population: z.coerce.number().pipe(z.int().min(0)),
-    area_km2: z.coerce.number().pipe(z.int().min(0)),
+    population: text.integer().pipe(z.int().min(0)),
+    area_km2: text.integer().pipe(z.int().min(0)),
     euro_since: z.iso.date().nullable(),
   }),
   sink: postgres({ table: 'countries', key: ['code'] }),
