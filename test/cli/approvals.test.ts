@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import type { Approval, ApprovalDetail, Decision, Page, Run } from '../../sdk/client.ts';
 import { type Api, json, startApi, tokensToDecide } from '../api/startApi.ts';
-import { documents, startCommand, startWaybill } from './waybillProcess.ts';
+import { documents, runWaybill, startCommand, startWaybill } from './waybillProcess.ts';
 
 type Who = 'alice' | 'bob' | 'erin';
 
@@ -24,9 +24,9 @@ describe('waybill approvals', () => {
     return { run: run.id, ...(await api.addApproval(run, changes)) };
   }
 
-  const start = (who: Who, ...args: string[]) =>
-    startWaybill(args, { WAYBILL_API_URL: api.url, WAYBILL_TOKEN: of[who] });
-  const waybill = (who: Who, ...args: string[]) => start(who, 'approvals', ...args).ended;
+  const settingsOf = (who: Who) => ({ WAYBILL_API_URL: api.url, WAYBILL_TOKEN: of[who] });
+  const start = (who: Who, ...args: string[]) => startWaybill(args, settingsOf(who));
+  const waybill = (who: Who, ...args: string[]) => runWaybill(['approvals', ...args], settingsOf(who));
   async function printed<T>(code: number, who: Who, ...args: string[]): Promise<T> {
     const ended = await waybill(who, ...args, '--json');
     assert.equal(ended.code, code, ended.stderr);

@@ -15,7 +15,7 @@ import { unprivilegedUser } from '../../dev/stack/unprivileged.ts';
 import type { Decision, Page, Pipeline, Revocation, Run } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { until } from '../support/until.ts';
-import { documents, type Ended, startCommand, startWaybill } from './waybillProcess.ts';
+import { documents, type Ended, runWaybill, startCommand, startWaybill } from './waybillProcess.ts';
 
 const birdstrikes = 'node_modules/vega-datasets/data/birdstrikes.csv';
 const orders = 'examples/acme/data/orders.ndjson';
@@ -41,7 +41,7 @@ describe('waybill', () => {
 
   const start = (args: readonly string[], env: Record<string, string> = {}, entry?: string) =>
     startWaybill(args, { WAYBILL_HOME: home, ...env }, entry);
-  const waybill = async (...args: string[]): Promise<Ended> => start(args).ended;
+  const waybill = (...args: string[]): Promise<Ended> => runWaybill(args, { WAYBILL_HOME: home });
 
   /** Runs it with `--json`; what it prints is one document, whatever its exit code. */
   async function json<T>(code: number, ...args: string[]): Promise<T> {

@@ -9,7 +9,14 @@ import { cliClientId } from '../../cli/embedded/obtainToken.ts';
 import type { Caller, Run } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { openBrowser } from './browser.ts';
-import { documents, type RunningCommand, startCommand, startWaybill } from './waybillProcess.ts';
+import {
+  documents,
+  type Ended,
+  type RunningCommand,
+  runWaybill,
+  startCommand,
+  startWaybill,
+} from './waybillProcess.ts';
 
 interface LoginsFile {
   logins: Record<string, { accessToken: string; refreshToken: string; expiresAt: string }>;
@@ -36,12 +43,13 @@ describe('signing in', () => {
   });
 
   /** A user on another machine, who knows only the address of the API. */
-  const waybill = (...args: string[]): RunningCommand =>
-    startWaybill(args, { WAYBILL_API_URL: apiUrl, XDG_CONFIG_HOME: config });
+  const elsewhere = () => ({ WAYBILL_API_URL: apiUrl, XDG_CONFIG_HOME: config });
+  const waybill = (...args: string[]): Promise<Ended> => runWaybill(args, elsewhere());
+  const start = (...args: string[]): RunningCommand => startWaybill(args, elsewhere());
   const kept = () => (JSON.parse(readFileSync(file, 'utf8')) as LoginsFile).logins;
 
   async function login(browser: ReturnType<typeof openBrowser>, name: string, ...args: string[]) {
-    const command = waybill('login', ...args);
+    const command = start('login', ...args);
     const [, page] = await command.says(/Open (\S+) and sign in/);
     await browser.signIn(page!, name);
     return command.ended;
@@ -61,26 +69,26 @@ describe('signing in', () => {
   });
 
   it('counts for the commands that follow', async () => {
-    const { stdout } = await waybill('whoami').ended;
+    const { stdout } = await waybill('whoami');
     assert.match(stdout, /^subject +alice \(person\)\ntenant +acme\nroles +data-engineer\nissuer +http/);
-    assert.equal((await waybill('pipelines').ended).code, 0);
+    assert.equal((await waybill('pipelines')).code, 0);
   });
 
   it('--as and WAYBILL_TOKEN come first', async () => {
     const env = { WAYBILL_HOME: stack.home, XDG_CONFIG_HOME: config };
-    const asCopilot = await startWaybill(['whoami', '--as', 'copilot', '--json'], env).ended;
+    const asCopilot = await runWaybill(['whoami', '--as', 'copilot', '--json'], env);
     const [caller] = documents<Caller>(asCopilot);
     assert.deepEqual([caller!.subject, caller!.actor?.subject], ['alice', 'copilot']);
-    assert.match((await startWaybill(['whoami', '--as', 'copilot'], env).ended).stdout, /^actor +copilot/m);
+    assert.match((await runWaybill(['whoami', '--as', 'copilot'], env)).stdout, /^actor +copilot/m);
     const withToken = { WAYBILL_API_URL: apiUrl, XDG_CONFIG_HOME: config, WAYBILL_TOKEN: 'x.y.z' };
-    assert.equal((await startWaybill(['whoami'], withToken).ended).code, 3);
+    assert.equal((await runWaybill(['whoami'], withToken)).code, 3);
   });
 
   it('is renewed silently, once, however many commands want it', async () => {
     const before = kept();
     before[apiUrl]!.expiresAt = new Date().toISOString();
     writeFileSync(file, JSON.stringify({ logins: before }));
-    const all = await Promise.all([1, 2, 3].map(() => waybill('whoami', '--json').ended));
+    const all = await Promise.all([1, 2, 3].map(() => start('whoami', '--json').ended));
     assert.deepEqual(
       all.map(({ code, stderr }) => [code, stderr]),
       Array(3).fill([0, '']),
@@ -93,7 +101,7 @@ describe('signing in', () => {
 
   it('does not use a file that others may read', async () => {
     chmodSync(file, 0o644);
-    const { code, stderr } = await waybill('whoami').ended;
+    const { code, stderr } = await waybill('whoami');
     chmodSync(file, 0o600);
     assert.equal(code, 1);
     assert.match(stderr, /others may read it: chmod 600/);
@@ -103,33 +111,33 @@ describe('signing in', () => {
     const { end_session_endpoint } = (await discover(cliClientId, oidc.None())).serverMetadata();
     await browser.signOut(end_session_endpoint!);
     const startedMs = performance.now();
-    let ended = await waybill('whoami').ended;
-    while (ended.code === 0 && performance.now() - startedMs < 10_000) ended = await waybill('whoami').ended;
+    let ended = await waybill('whoami');
+    while (ended.code === 0 && performance.now() - startedMs < 10_000) ended = await waybill('whoami');
     assert.equal(ended.code, 3);
     assert.match(ended.stderr, /^SignedOut: .*Sign in again/);
     assert.equal((await login(browser, 'alice')).code, 0);
-    assert.equal((await waybill('whoami').ended).code, 0);
+    assert.equal((await waybill('whoami')).code, 0);
   });
 
   it('ends with its refresh token at the identity provider too', async () => {
     const { refreshToken } = kept()[apiUrl]!;
-    const { code, stdout } = await waybill('logout').ended;
+    const { code, stdout } = await waybill('logout');
     assert.equal(code, 0);
     assert.equal(stdout, `Signed out of ${apiUrl}.\n`);
     assert.deepEqual(kept(), {});
     const provider = await discover(cliClientId, oidc.None());
     await assert.rejects(oidc.refreshTokenGrant(provider, refreshToken), { error: 'invalid_grant' });
-    assert.equal((await waybill('logout').ended).stdout, `You were not signed in at ${apiUrl}.\n`);
+    assert.equal((await waybill('logout')).stdout, `You were not signed in at ${apiUrl}.\n`);
   });
 
   it('without a login a command does not know the caller', async () => {
-    const { code, stderr } = await waybill('whoami').ended;
+    const { code, stderr } = await waybill('whoami');
     assert.equal(code, 2);
     assert.match(stderr, /waybill login/);
   });
 
   it('ends with 3 where it was declined', async () => {
-    const command = waybill('login', '--json');
+    const command = start('login', '--json');
     const [, page] = await command.says(/Open (\S+) and sign in/);
     await openBrowser().decline(page!);
     const ended = await command.ended;
@@ -138,7 +146,7 @@ describe('signing in', () => {
   });
 
   it('ends with 6 when it is interrupted before the sign-in', async () => {
-    const command = waybill('login');
+    const command = start('login');
     await command.says(/Open \S+ and sign in/);
     command.child.kill('SIGINT');
     assert.equal((await command.ended).code, 6);

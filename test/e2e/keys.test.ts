@@ -16,7 +16,7 @@ import { openHome } from '../../dev/stack/home.ts';
 import { clusterFolder } from '../../dev/stack/postgresCluster.ts';
 import { unprivilegedUser } from '../../dev/stack/unprivileged.ts';
 import type { Key, Page, Run } from '../../sdk/client.ts';
-import { documents, startWaybill } from '../cli/waybillProcess.ts';
+import { documents, runWaybill } from '../cli/waybillProcess.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 
 type Call = (path: string, init?: RequestInit & { duplex?: 'half' }) => Promise<Response>;
@@ -273,10 +273,9 @@ describe('keys and tokens of the embedded stack', () => {
     const small = () => accepted(upload(`{"sensor":"s${serial++ % 50}","value":${serial}}\n`));
 
     async function keysBy<T>(...args: string[]): Promise<T> {
-      const command = startWaybill(['keys', ...args, '--as', 'carol', '--json'], {
+      const printed = await runWaybill(['keys', ...args, '--as', 'carol', '--json'], {
         WAYBILL_HOME: stack.home,
       });
-      const printed = await command.ended;
       assert.equal(printed.code, 0, printed.stderr);
       return documents<T>(printed)[0]!;
     }

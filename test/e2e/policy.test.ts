@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import pg from 'pg';
 import { untilEnded } from '../../bench/smallRun.ts';
-import { startWaybill } from '../cli/waybillProcess.ts';
+import { runWaybill } from '../cli/waybillProcess.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { makeProject } from '../support/makeProject.ts';
 import { until } from '../support/until.ts';
@@ -45,7 +45,7 @@ describe('a policy that changes while everything runs', () => {
     await (policy === undefined ? rm(file, { force: true }) : writeFile(file, policy));
     const password = readFileSync(join(stack.home, 'keys/database/waybill_migrator'), 'utf8');
     const url = Object.assign(new URL(stack.info().databaseUrl), { username: 'waybill_migrator', password });
-    const ended = await startWaybill(['apply', project, '--database', url.href, '--json'], {}).ended;
+    const ended = await runWaybill(['apply', project, '--database', url.href, '--json'], {});
     assert.equal(ended.code, code, ended.stderr);
     return JSON.parse(ended.stdout) as {
       policy: { digest: string; before: string };
@@ -160,7 +160,7 @@ describe('a policy that changes while everything runs', () => {
     await rm(join(project, 'policies/today.cedar'), { force: true });
     const test = async (cases: unknown, code: number) => {
       await writeFile(join(project, 'policies/today.cases.json'), JSON.stringify(cases));
-      const ended = await startWaybill(['policy', 'test', project], {}).ended;
+      const ended = await runWaybill(['policy', 'test', project], {});
       assert.equal(ended.code, code, ended.stderr);
       return ended.stdout + ended.stderr;
     };
@@ -184,7 +184,7 @@ describe('a policy that changes while everything runs', () => {
   it('is planned before: who gains, with 3, and who only loses, with 0', async () => {
     const plan = async (policy: string, code: number) => {
       await writeFile(join(project, 'policies/today.cedar'), policy);
-      const ended = await startWaybill(['plan', project, '--json'], { WAYBILL_HOME: stack.home }).ended;
+      const ended = await runWaybill(['plan', project, '--json'], { WAYBILL_HOME: stack.home });
       assert.equal(ended.code, code, ended.stderr);
       return JSON.parse(ended.stdout) as {
         changes: Record<string, unknown>[];

@@ -9,7 +9,7 @@ import { grantHeader } from '../../domain/grants/grantHeader.ts';
 import type { Revocation } from '../../domain/revocation.ts';
 import { hasEnded } from '../../domain/runs/run.ts';
 import type { Run } from '../../sdk/client.ts';
-import { startWaybill } from '../cli/waybillProcess.ts';
+import { runWaybill } from '../cli/waybillProcess.ts';
 import { type HeldStack, startHeldStack } from '../support/heldStack.ts';
 import { until } from '../support/until.ts';
 
@@ -130,7 +130,7 @@ describe('rights that are withdrawn from a run', () => {
       return run.state === 'suspended' && run;
     });
     assert.equal(shown.reason?.code, 'GrantRevoked');
-    const got = await startWaybill(['runs', 'get', id, '--as', 'carol'], { WAYBILL_HOME: stack.home }).ended;
+    const got = await runWaybill(['runs', 'get', id, '--as', 'carol'], { WAYBILL_HOME: stack.home });
     assert.match(got.stdout, /suspended[\s\S]*GrantRevoked: /);
 
     const handle = temporal.workflow.getHandle(id);
