@@ -100,6 +100,7 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
     {
       signal: stopping.signal,
       onReady: (healthPort) => process.send?.({ ready: true, healthPort }),
+      onWarning: (warning) => process.send?.({ warning }),
     },
     adjust,
   );

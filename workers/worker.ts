@@ -1,5 +1,6 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Client } from '@temporalio/client';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import type { Dependencies } from '../activities/dependencies.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createDueDeliveries } from '../adapters/postgres/deliveries/dueDeliveries.ts';
@@ -7,6 +8,7 @@ import { createOutbox } from '../adapters/postgres/outbox.ts';
 import { createOpenRuns } from '../adapters/postgres/runs/openRuns.ts';
 import { createDueSchedules } from '../adapters/postgres/schedules/dueSchedules.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
+import { fairnessMissing, isQueueFair } from '../adapters/temporal/fairness.ts';
 import { createTemporalSchedules } from '../adapters/temporal/temporalSchedules.ts';
 import { connectPatiently } from './connectPatiently.ts';
 import { openDependencies, type WorkerPools } from './dependencies.ts';
@@ -22,7 +24,7 @@ import type { WorkerSettings } from './settings.ts';
  */
 export async function startWorker(
   settings: WorkerSettings,
-  life: { signal: AbortSignal; onReady(healthPort: number): void },
+  life: { signal: AbortSignal; onReady(healthPort: number): void; onWarning?(text: string): void },
   adjust: (deps: Dependencies) => Dependencies = (deps) => deps,
 ): Promise<void> {
   const log = pino({ name: 'worker' });
@@ -54,6 +56,7 @@ export async function startWorker(
     stopped.then(() => background.stop()),
   ]);
   life.onReady(health.port);
+  void warnUnlessFair(settings, life, log);
   try {
     await finished;
   } finally {
@@ -61,6 +64,28 @@ export async function startWorker(
     await Promise.all([pools.tenants.end(), pools.relay.end()]);
   }
 }
+
+/** Asks once a minute until the server can tell. */
+async function warnUnlessFair(
+  { temporalAddress: address, namespace, taskQueue }: WorkerSettings,
+  { signal, onWarning }: { signal: AbortSignal; onWarning?(text: string): void },
+  log: Logger,
+): Promise<void> {
+  const ask = () => isQueueFair({ address, namespace, taskQueue });
+  let fair: boolean | undefined;
+  try {
+    for (fair = await ask(); fair === undefined; fair = await ask())
+      await pause(fairnessRetryMs, undefined, { signal, ref: false });
+  } catch (error) {
+    if (!signal.aborted) log.info({ err: error }, 'the server does not tell whether task queues are fair');
+    return;
+  }
+  if (fair) return;
+  log.warn(fairnessMissing);
+  onWarning?.(fairnessMissing);
+}
+
+const fairnessRetryMs = 60_000;
 
 /** Relay and reconciliation, which share the tables of what is due. */
 function startBackground(

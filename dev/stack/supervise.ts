@@ -46,6 +46,9 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
     closeSync(log);
     // Without a pid it could not be started at all; the error event says why.
     child.on('error', (error) => say(`${service.name}: ${error.message}`));
+    child.on('message', (message: { warning?: string }) => {
+      if (message.warning) say(`${service.name}: ${message.warning}`);
+    });
     if (child.pid !== undefined) rememberProcess(home.run, service.name, child.pid);
     return child;
   }

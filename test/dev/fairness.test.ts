@@ -3,6 +3,7 @@ import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { bundleWorkflowCode, Worker } from '@temporalio/worker';
+import { isQueueFair } from '../../adapters/temporal/fairness.ts';
 import { dynamicConfig } from '../../dev/stack/temporal.ts';
 import { findTemporalForTest } from '../adapters/temporal/server.ts';
 
@@ -22,13 +23,7 @@ before(async () => {
  * Returns how many runs of the busy tenant ended before the one of the other.
  */
 async function waitedFor(config: readonly string[]): Promise<number> {
-  const env = await TestWorkflowEnvironment.createLocal({
-    server: {
-      executable: { type: 'existing-path', path: await findTemporalForTest() },
-      log: { format: 'json', level: 'error' },
-      extraArgs: [...onePartition, ...config].flatMap((value) => ['--dynamic-config-value', value]),
-    },
-  });
+  const env = await startTemporal([...onePartition, ...config]);
   try {
     const taskQueue = 'fairness';
     const start = (fairnessKey: string, n: number) =>
@@ -57,6 +52,16 @@ async function waitedFor(config: readonly string[]): Promise<number> {
   }
 }
 
+async function startTemporal(config: readonly string[]): Promise<TestWorkflowEnvironment> {
+  return TestWorkflowEnvironment.createLocal({
+    server: {
+      executable: { type: 'existing-path', path: await findTemporalForTest() },
+      log: { format: 'json', level: 'error' },
+      extraArgs: config.flatMap((value) => ['--dynamic-config-value', value]),
+    },
+  });
+}
+
 describe('fairness between tenants', () => {
   it('a run of another tenant does not wait for the backlog of a busy one', async () => {
     const ended = await waitedFor(dynamicConfig);
@@ -67,5 +72,37 @@ describe('fairness between tenants', () => {
     const off = dynamicConfig.filter((value) => !value.startsWith('matching.'));
     const ended = await waitedFor([...off, 'matching.enableFairness=false']);
     assert.ok(ended > busyTenantRuns * 0.8, `${ended} ended before`);
+  });
+
+  for (const [title, config, fair] of [
+    ['is seen where it is in force', dynamicConfig, true],
+    ['is missed where it is off', ['matching.enableFairness=false'], false],
+    [
+      'is missed beside the old matcher',
+      ['matching.enableFairness=false', 'matching.useNewMatcher=false'],
+      false,
+    ],
+  ] as const)
+    it(title, async () => {
+      const env = await startTemporal([...onePartition, ...config]);
+      try {
+        const queue = { address: env.address, namespace: 'default', taskQueue: 'waybill' };
+        assert.equal(await isQueueFair(queue), undefined);
+        // Without a worker its task becomes the backlog.
+        await env.client.workflow.start('nothing', { taskQueue: 'waybill', workflowId: 'a' });
+        let told: boolean | undefined;
+        for (let i = 0; i < 100 && told === undefined; i++) {
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          told = await isQueueFair(queue);
+        }
+        assert.equal(told, fair);
+        await assert.rejects(isQueueFair({ ...queue, namespace: 'missing' }));
+      } finally {
+        await env.teardown();
+      }
+    });
+
+  it('is not told where no server answers', async () => {
+    await assert.rejects(isQueueFair({ address: '127.0.0.1:1', namespace: 'default', taskQueue: 'waybill' }));
   });
 });
