@@ -4,7 +4,7 @@ import { runToEnd } from '../binaries/runToEnd.ts';
 import { nodeFlags, packageFile } from './nodeService.ts';
 
 /** Where Go looks for zone data, unless `ZONEINFO` names another folder. */
-export const systemZones = '/usr/share/zoneinfo';
+const systemZones = '/usr/share/zoneinfo';
 
 export interface ZoneDataOptions {
   /** Our folder below the user’s cache. */
