@@ -26,6 +26,8 @@ export interface Dependencies {
   grant(): VerifiedGrant;
   /** The policy decision that permits the attempt; housekeeping steps need none. */
   decision(): StepDecision | undefined;
+  /** Whether today’s policy also permits another step of the run’s grant. It allows no effect: that step is checked itself. */
+  isPermitted(step: string): boolean;
   /** Checks the right of the attempt again, for long steps. Throws what a rejected attempt throws. */
   recheck(): Promise<void>;
   runs: RunStates;

@@ -13,31 +13,16 @@ export async function sampleOf(
   run: RunFacts,
   staged: readonly StagedBatch[],
 ): Promise<{ digest: string; rows: number } | null> {
-  const { columns } = definitionOf(deps).manifest.sink;
+  const { sink } = definitionOf(deps).manifest;
   const rows: Record<string, string | null>[] = [];
   for (const { transformed } of staged.slice(0, batchesMax)) {
     if (rows.length >= rowsMax) break;
     if (transformed.sizeBytes === 0) continue;
     const bytes = await deps.objects.get(scopeOf(run), transformed.digest);
-    for (const line of firstLines(bytes, rowsMax - rows.length)) {
-      const texts = JSON.parse(line)[4] as (string | null)[];
-      rows.push(Object.fromEntries(columns.map(({ name }, i) => [name, texts[i]!])));
-    }
+    for (const texts of deps.compute.readRows(sink, bytes, rowsMax - rows.length))
+      rows.push(Object.fromEntries(sink.columns.map(({ name }, i) => [name, texts[i]!])));
   }
   if (rows.length === 0) return null;
   const digest = await deps.objects.put(scopeOf(run), Buffer.from(JSON.stringify(rows)));
   return { digest, rows: rows.length };
-}
-
-function firstLines(bytes: Uint8Array, linesMax: number): string[] {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const lines: string[] = [];
-  let from = 0;
-  let to = buffer.indexOf(10);
-  while (lines.length < linesMax && to >= 0) {
-    lines.push(buffer.toString('utf8', from, to));
-    from = to + 1;
-    to = buffer.indexOf(10, from);
-  }
-  return lines;
 }

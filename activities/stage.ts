@@ -1,5 +1,5 @@
 import type { AuditEvent } from '../domain/audit.ts';
-import type { StageResult } from '../domain/ports/compute.ts';
+import type { BatchTask, EncodedOutput, StageResult } from '../domain/ports/compute.ts';
 import type { StagedRows } from '../domain/ports/ledger.ts';
 import type { StagedBatch } from '../domain/ports/stages.ts';
 import type { Batch, StageOutput } from '../domain/runs/batch.ts';
@@ -8,9 +8,9 @@ import { rejections } from '../domain/runs/rejection.ts';
 import type { Counts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './dependencies.ts';
-import { definitionOf, scopeOf } from './run.ts';
+import { definitionOf, digestOf, scopeOf } from './run.ts';
 
-/** Stores the output of a stage for a batch: its rows, and its rejections if there are any. */
+/** Records what a stage decided about a batch; its rejections, if there are any, become an object. */
 export async function recordStage(
   deps: Dependencies,
   run: RunFacts,
@@ -18,19 +18,32 @@ export async function recordStage(
   result: StageResult,
   audit: AuditEvent,
 ): Promise<Partial<Counts>> {
-  const scope = scopeOf(run);
-  const digest = await deps.objects.put(scope, result.bytes);
+  const { digest, sizeBytes, counts, highest } = result;
   const rejected = result.rejections.length > 0 ? encodeRejections(result.rejections) : undefined;
-  const rejectedDigest = rejected && (await deps.objects.put(scope, rejected));
+  const rejectedDigest = rejected && (await deps.objects.put(scopeOf(run), rejected));
   const output: StageOutput = {
     ...key,
     digest,
-    sizeBytes: result.bytes.byteLength,
+    sizeBytes,
     ...(rejectedDigest && { rejectedDigest }),
-    ...(result.highest !== undefined && { highest: result.highest }),
-    counts: result.counts,
+    ...(highest !== undefined && { highest }),
+    counts,
   };
   return (await deps.stages.record(run, output, audit)).counts;
+}
+
+/** What the engine needs to compute the stages of a batch. */
+export function batchTask(deps: Dependencies, run: RunFacts, batch: Batch): BatchTask {
+  return { definition: definitionOf(deps), scope: scopeOf(run), batch, parameters: run.parameters };
+}
+
+/** The rows of a recorded `transform`. */
+export function outputOf({
+  digest,
+  sizeBytes,
+  counts,
+}: Pick<StageResult, 'digest' | 'sizeBytes' | 'counts'>): EncodedOutput {
+  return { digest, sizeBytes, emitted: counts.emitted ?? 0 };
 }
 
 export async function readRejections(
@@ -54,24 +67,45 @@ export function rejectedWhole(batch: Batch): StageResult {
     path: '',
     message: rejections[code],
   };
-  return { bytes: new Uint8Array(), rejections: [rejection], counts: { read: 1, rejected: 1 } };
+  const counts = { read: 1, rejected: 1 };
+  return {
+    digest: digestOf(JSON.stringify([counts, null, [rejection]])),
+    sizeBytes: 0,
+    rejections: [rejection],
+    counts,
+  };
 }
+
+/** The result of `transform` for such a batch. */
+export const noRows: StageResult = {
+  digest: digestOf(''),
+  sizeBytes: 0,
+  rejections: [],
+  counts: { passed: 0, filtered: 0, rejected: 0, emitted: 0 },
+};
 
 function encodeRejections(list: readonly Rejection[]): Uint8Array {
   return Buffer.from(JSON.stringify(list));
 }
 
-/** Yields the encoded rows of a run, one batch at a time; the object store compares each object with its recorded digest. */
+/** The encoded rows of a run, one batch at a time; the object store compares each object with its recorded digest. */
 export async function* encodedBatches(
   deps: Dependencies,
   run: RunFacts,
   staged: readonly StagedBatch[],
   signal: AbortSignal,
 ): AsyncGenerator<StagedRows & StagedBatch> {
-  const definition = definitionOf(deps);
   for (const one of staged) {
     signal.throwIfAborted();
-    const bytes = await deps.objects.get(scopeOf(run), one.transformed.digest);
-    yield { ...one, seq: one.batch.seq, rows: await deps.compute.encode({ definition, bytes }, signal) };
+    const { emitted, sizeBytes } = outputOf(one.transformed);
+    const chunks = () => readObject(deps, run, one.transformed.digest);
+    yield { ...one, seq: one.batch.seq, rows: { emitted, sizeBytes, chunks } };
   }
 }
+
+async function* readObject(deps: Dependencies, run: RunFacts, digest: string): AsyncGenerator<Uint8Array> {
+  const bytes = await deps.objects.get(scopeOf(run), digest);
+  for (let at = 0; at < bytes.byteLength; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
+}
+
+const chunkBytes = 256 * 1024;

@@ -2,13 +2,14 @@ import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import { credentialOf } from '../domain/grants/grant.ts';
 import type { DeadLetter } from '../domain/ports/deadLetters.ts';
+import type { EncodedRows } from '../domain/ports/sinkRows.ts';
 import type { Batch, StageOutput } from '../domain/runs/batch.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
 import { audited, definitionOf, scopeOf, workOf } from './run.ts';
-import { readRejections } from './stage.ts';
+import { batchTask, outputOf, readRejections } from './stage.ts';
 
 /** A dead letter keeps the raw bytes of a record up to this size; for a larger one it names object and offset. */
 const rawBytesMax = 64 * 1024;
@@ -25,10 +26,11 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
       detail: `batch ${seq} of ${run.runId} is not transformed`,
     });
   }
-  const rows = await deps.compute.encode(
-    { definition, bytes: await deps.objects.get(scopeOf(run), transformed.digest) },
-    Context.current().cancellationSignal,
-  );
+  const task = batchTask(deps, run, batch);
+  // Before the transaction begins: computing the rows again may take long.
+  const rows = batch.refused
+    ? noEncodedRows
+    : await deps.compute.rows(task, outputOf(transformed), Context.current().cancellationSignal);
   const before = addCounts(addCounts(zeroCounts, validated.counts), transformed.counts);
   const counts = await deps.ledger.storeBatch({
     tenant: run.tenant,
@@ -45,8 +47,11 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
     deadLetters: await deadLettersOf(deps, run, batch, validated, transformed),
     audit: (stored) => audited(deps, 'batch.stored', { seq, batch: batch.digest, ...stored }),
   });
+  await deps.compute.forget(task);
   return landed(counts);
 }
+
+const noEncodedRows: EncodedRows = { emitted: 0, sizeBytes: 0, async *chunks() {} };
 
 /** Only what this stage adds: the workflow has already counted the stages before it. */
 function landed({ stored, unchanged, deduplicated }: Counts): Partial<Counts> {

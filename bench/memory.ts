@@ -14,6 +14,14 @@ function pssMiB(pid: number): number {
 
 /** The supervisor and everything below it, by name; PostgreSQL’s backends count with it. */
 export function stackMiB(stack: DevStack): { total: number; byName: Map<string, number> } {
+  const byName = new Map(
+    [...processesOf(stack)].map(([name, pids]) => [name, pids.reduce((sum, pid) => sum + pssMiB(pid), 0)]),
+  );
+  return { total: [...byName.values()].reduce((a, b) => a + b, 0), byName };
+}
+
+/** The process ids of the stack by name; PostgreSQL’s backends count with it. */
+export function processesOf(stack: DevStack): Map<string, number[]> {
   const parents = execFileSync('ps', ['-eo', 'pid=,ppid='], { encoding: 'utf8' })
     .trim()
     .split('\n')
@@ -22,12 +30,8 @@ export function stackMiB(stack: DevStack): { total: number; byName: Map<string, 
     pid,
     ...parents.filter(([, parent]) => parent === pid).flatMap(([child]) => below(child)),
   ];
-  const byName = new Map<string, number>([['supervisor', pssMiB(stack.supervisor.pid!)]]);
-  for (const { name, pid } of stack.info().processes) {
-    byName.set(
-      name,
-      below(pid).reduce((sum, one) => sum + pssMiB(one), 0),
-    );
-  }
-  return { total: [...byName.values()].reduce((a, b) => a + b, 0), byName };
+  return new Map([
+    ['supervisor', [stack.supervisor.pid!]],
+    ...stack.info().processes.map(({ name, pid }) => [name, below(pid)] as [string, number[]]),
+  ]);
 }

@@ -1,18 +1,15 @@
 import type { z } from 'zod';
 import { ndjson } from '../connectors/formats/ndjson/index.ts';
 import { connectors } from '../connectors/index.ts';
-import type { RowTexts } from '../domain/connectors/sinkKind.ts';
-import { applyTransform } from '../domain/pipelines/applyTransform.ts';
 import type { Pipeline } from '../domain/pipelines/pipeline.ts';
 import type { Batch } from '../domain/runs/batch.ts';
 import { type Rejection, rejections } from '../domain/runs/rejection.ts';
-import { type Counts, zeroCounts } from '../domain/runs/run.ts';
+import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import { createMemoryObjects } from '../engine/memoryObjectStore.ts';
 import { type PreparedDefinition, prepareDefinition } from '../engine/records/definition.ts';
-import { eachLine } from '../engine/records/eachLine.ts';
+import { processBatch } from '../engine/records/processBatch.ts';
 import { createReceiver } from '../engine/records/receiver.ts';
-import { transformBatch } from '../engine/records/transformBatch.ts';
-import { validateBatch } from '../engine/records/validateBatch.ts';
+import { parseParameters } from '../engine/records/transformRecords.ts';
 
 /**
  * Runs a pipeline without Temporal, database or identity: the same code reads, validates and transforms as in a run,
@@ -38,31 +35,18 @@ export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject,
         )
         .join(''),
   );
-  const validated = await validate(
+  const outcome = await process(
     data !== undefined ? definition : { ...definition, format: connectors.format(ndjson()) },
     bytes,
+    options.parameters,
   );
-  const transformed = transformBatch(definition, options.parameters, validated.lines);
-  const { rows, filtered } = outcomes(
-    pipeline,
-    definition,
-    options.parameters ?? {},
-    validated.lines,
-    transformed.rejections,
-  );
-  const kept = keptOf(definition, Buffer.from(transformed.bytes));
+  const { rows, replaced, filtered, rejected, counts } = outcome;
+  const stored = rows.filter((_, ordinal) => !replaced.has(ordinal)) as z.output<O>[];
   return {
-    stored: kept.map((ordinal) => rows[ordinal]!) as z.output<O>[],
-    rejected: [...validated.rejected, ...transformed.rejections].sort((a, b) => a.position - b.position),
+    stored,
+    rejected: rejected.sort((a, b) => a.position - b.position),
     filtered,
-    counts: {
-      ...zeroCounts,
-      ...transformed.counts,
-      read: validated.read,
-      rejected: validated.rejected.length + transformed.rejections.length,
-      stored: kept.length,
-      deduplicated: rows.length - kept.length,
-    },
+    counts: { ...counts, stored: stored.length, deduplicated: replaced.size },
   };
 }
 
@@ -86,32 +70,39 @@ function dataOf(input: unknown): string | Uint8Array | undefined {
   );
 }
 
-async function validate(definition: PreparedDefinition, bytes: Buffer) {
+async function process(definition: PreparedDefinition, bytes: Buffer, parameters: unknown) {
   const scope = { tenant: 'test', runId: 'test' };
   const objects = createMemoryObjects();
-  const lines: Uint8Array[] = [];
+  const rows: unknown[] = [];
+  const all = definition.encoder.begin(bytes.length);
+  const filtered: { position: number; code: string }[] = [];
+  const observer = {
+    onRows(position: number, some: readonly Record<string, unknown>[]) {
+      rows.push(...some);
+      all.add(position, some);
+    },
+    onFiltered: (position: number, code: string) => filtered.push({ position, code }),
+  };
   const rejected: Rejection[] = [];
-  let read = 0;
+  let counts = zeroCounts;
+  parseParameters(definition, parameters);
+  const { manifest } = definition.format;
   const { limits } = definition.pipeline.manifest;
-  for await (const batch of createReceiver(objects).receive(
-    scope,
-    definition.format.manifest,
-    limits,
-    once(bytes),
-  )) {
-    read += batch.records;
-    if (batch.refused) rejected.push(refusalOf(batch, batch.refused));
-    else {
-      const result = await validateBatch(
-        definition,
-        batch,
-        Buffer.from(await objects.get(scope, batch.digest)),
-      );
-      lines.push(result.bytes);
-      rejected.push(...result.rejections);
+  for await (const batch of createReceiver(objects).receive(scope, manifest, limits, once(bytes))) {
+    if (batch.refused) {
+      rejected.push(refusalOf(batch, batch.refused));
+      counts = addCounts(counts, { read: 1, rejected: 1 });
+      continue;
+    }
+    const read = Buffer.from(await objects.get(scope, batch.digest));
+    const done = await processBatch(definition, batch, read, { transform: { parameters }, observer });
+    if (done.failure) throw done.failure;
+    for (const stage of [done.validated, done.transformed!]) {
+      rejected.push(...stage.rejections);
+      counts = addCounts(counts, stage.counts);
     }
   }
-  return { lines: Buffer.concat(lines), rejected, read };
+  return { rows, replaced: new Set(all.finish().replaced), filtered, rejected, counts };
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -121,36 +112,4 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 function refusalOf(batch: Batch, code: NonNullable<Batch['refused']>): Rejection {
   const place = { position: batch.firstRecord, line: batch.firstLine, byteOffset: batch.firstByte };
   return { ...place, byteLength: batch.sizeBytes, code, path: '', message: rejections[code] };
-}
-
-/** The values of the rows and the codes of `skip`, neither of which travels on in a run: transforms are pure. */
-function outcomes(
-  pipeline: Pipeline,
-  { codec }: PreparedDefinition,
-  sent: unknown,
-  lines: Buffer,
-  refused: readonly Rejection[],
-) {
-  const parameters = pipeline.parameters.parse(sent);
-  const refusedAt = new Set(refused.map((r) => r.position));
-  const rows: unknown[] = [];
-  const filtered: { position: number; code: string }[] = [];
-  eachLine(lines, ([position, , , , value]) => {
-    if (refusedAt.has(position)) return;
-    const outcome = applyTransform(pipeline, codec.restore(value), parameters);
-    if (outcome.kind === 'rows') rows.push(...outcome.rows);
-    else if (outcome.kind === 'filtered') filtered.push({ position, code: outcome.code });
-  });
-  return { rows, filtered };
-}
-
-/** Ordinals of the rows that the sink would keep. */
-function keptOf({ encoder: { keyOf } }: PreparedDefinition, lines: Buffer): number[] {
-  const kept = new Map<string | number, number>();
-  let ordinal = 0;
-  eachLine(lines, ([, , , , texts]) => {
-    kept.set(keyOf ? keyOf(texts as RowTexts) : ordinal, ordinal);
-    ordinal++;
-  });
-  return [...kept.values()].sort((a, b) => a - b);
 }

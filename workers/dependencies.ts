@@ -59,7 +59,7 @@ export async function openDependencies(
   const changes = watchRuns(settings.database);
   const definitions = await loadProject(settings.project);
   const objects = await openObjectStore(settings.objects);
-  const compute = createComputePool({ threadsMax: 1 });
+  const compute = createComputePool({ objects, cacheFolder: settings.stageCache, threadsMax: 1 });
   const runs = createRunStates(tenants, settings.publicUrl);
   const stages = createStages(tenants);
   const keys = createPublishedKeys(settings.jwksUrl, { roots: openKeyRoots(settings.keyRoots) });
@@ -83,10 +83,18 @@ export async function openDependencies(
   });
   if (!policy) return;
   const revocations = watchRevocations({ database: settings.database, onError });
+  const authorizer = createAuthorizer({ definitions, revocations, policy });
   const deliveries = createDeliveryLog(relay);
   const dependencies: Dependencies = {
     grant: currentGrant,
     decision: currentDecision,
+    isPermitted(step) {
+      try {
+        return authorizer.decide(currentGrant().claims, step).allowed;
+      } catch {
+        return false; // The policy is unavailable; the step itself will say so.
+      }
+    },
     recheck: recheckGrant,
     runs,
     batches: createBatches(tenants, (runId, timeoutMs, signal) => changes.wait(runId, timeoutMs, signal)),
@@ -128,7 +136,7 @@ export async function openDependencies(
   };
   const identity = identityPlugin({
     verifier,
-    authorizer: createAuthorizer({ definitions, revocations, policy }),
+    authorizer,
     audit,
     reports: reportAttempts(createFailedAttempts(tenants)),
   });

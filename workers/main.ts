@@ -1,5 +1,5 @@
-import { hostname } from 'node:os';
-import { delimiter } from 'node:path';
+import { hostname, tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
 import { z } from 'zod';
 import type { Dependencies } from '../activities/dependencies.ts';
 import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
@@ -22,6 +22,8 @@ const Settings = z.object({
   /** The folder with `pipelines/`. */
   WAYBILL_PROJECT: z.string(),
   ...objectSettings,
+  /** What one step computed for the next; nothing there must be kept. The workers of one machine may share it. */
+  WAYBILL_STAGE_CACHE: z.string().default(join(tmpdir(), 'waybill-stages')),
   WAYBILL_JWKS_URL: z.url(),
   /** The file that names the keys of grants from which the others must descend (docs/keys.md). The first API writes it. */
   WAYBILL_KEY_ROOTS: z.string(),
@@ -78,6 +80,7 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
       ),
       project: settings.WAYBILL_PROJECT,
       objects: settings,
+      stageCache: settings.WAYBILL_STAGE_CACHE,
       jwksUrl: new URL(settings.WAYBILL_JWKS_URL),
       keyRoots: settings.WAYBILL_KEY_ROOTS,
       issuer: `urn:waybill:${settings.WAYBILL_INSTANCE}`,

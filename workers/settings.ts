@@ -8,6 +8,8 @@ export interface WorkerSettings {
   relayDatabase: DatabaseAddress;
   project: string;
   objects: ObjectSettings;
+  /** The folder in which the workers of one machine keep what one step computed for the next. */
+  stageCache: string;
   jwksUrl: URL;
   /** The file that says where trust in the keys there begins. */
   keyRoots: string;

@@ -26,6 +26,7 @@ export async function openFileObjectStore(root: string): Promise<ObjectStore> {
   }
 
   return {
+    opener: { module: import.meta.url, name: 'openFileObjectStore', args: [base] },
     create,
 
     async put(scope, bytes) {

@@ -43,5 +43,8 @@ export async function openObjectStore(settings: ObjectSettings): Promise<ObjectS
     { bucket, region: settings.WAYBILL_OBJECTS_REGION, endpoint: settings.WAYBILL_OBJECTS_ENDPOINT },
     { keys: rotatingKeys(credential) },
   );
-  return openS3ObjectStore(requests, { prefix });
+  const store = await openS3ObjectStore(requests, { prefix });
+  const own = Object.keys(objectSettings).map((name) => [name, settings[name as keyof ObjectSettings]]);
+  const args = [Object.fromEntries(own)];
+  return { ...store, opener: { module: import.meta.url, name: 'openObjectStore', args } };
 }

@@ -17,6 +17,7 @@ export interface Home {
   logs: string;
   run: string;
   objects: string;
+  stageCache: string;
   temporal: string;
   bundle: string;
   devJson: string;
@@ -32,6 +33,7 @@ export async function openHome(path: string): Promise<Home> {
     logs: join(root, 'logs'),
     run: join(root, 'run'),
     objects: join(root, 'objects'),
+    stageCache: join(root, 'stages'),
     temporal: join(root, 'temporal'),
     bundle: join(root, 'bundle'),
     devJson: join(root, 'dev.json'),

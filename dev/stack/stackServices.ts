@@ -151,6 +151,7 @@ export function workerEnv(
     ...databaseEnv(postgres, 'waybill_relay', 'WAYBILL_RELAY_DATABASE'),
     WAYBILL_PROJECT: stack.project,
     ...objectsEnv(stack),
+    WAYBILL_STAGE_CACHE: home.stageCache,
     WAYBILL_PUBLIC_URL: urlsOf(stack).apiUrl,
     WAYBILL_JWKS_URL: `${urlsOf(stack).apiUrl}/.well-known/jwks.json`,
     WAYBILL_KEY_ROOTS: keyRootsOf(stack),

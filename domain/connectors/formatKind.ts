@@ -25,8 +25,6 @@ export interface FormatKind {
 export interface Format {
   readonly kind: FormatKind;
   readonly manifest: FormatManifest;
-  /** Whether the bytes of a record are the JSON text of its value, and so can pass through unparsed. */
-  readonly isJson: boolean;
   /**
    * What the bytes of a source pass through before they are split: decompression or another character set. Positions
    * then count the bytes that come out, and a retry reads the source from its start.

@@ -22,17 +22,29 @@ export interface SinkKind {
   readonly writer: SinkWriter;
 }
 
-/** A row between transform and store: the text of each column, in the order of the sink; `null` for no value. */
+/** A row as the text of each column, in the order of the sink; `null` for no value. */
 export type RowTexts = readonly (string | null)[];
 
-/** Pure: the same rows give the same result. */
+/** Pure: the same rows give the same bytes. */
 export interface RowEncoder {
-  /** The texts of a row, or why the sink could not keep it. */
-  write(row: Record<string, unknown>): RowTexts | RecordRejection;
-  /** Of rows with one key the later stays; `undefined`: every row stays. */
-  readonly keyOf: ((texts: RowTexts) => string) | undefined;
-  /** Encodes the rows of a batch, which `each` visits in the order of the source. */
-  encode(each: (visit: (position: number, texts: RowTexts) => void) => void, sizeBytes: number): EncodedRows;
+  /** Begins the rows of a batch. `expectedBytes` is a guess. */
+  begin(expectedBytes: number): RowWriter;
+  /** Reads encoded rows back, at most `rowsMax`, for approvers. */
+  read(bytes: Uint8Array, rowsMax: number): RowTexts[];
+}
+
+export interface RowWriter {
+  /** Adds the rows of one record, all or none. Returns why the sink could not keep one of them. */
+  add(position: number, rows: readonly Record<string, unknown>[]): RecordRejection | undefined;
+  finish(): EncodedBatch;
+}
+
+/** The bytes are the sink’s own form; others only keep and compare them. */
+export interface EncodedBatch {
+  /** No two rows share a key. */
+  bytes: Uint8Array;
+  /** Ordinals of added rows, ascending, that a later row with the same key replaced. */
+  replaced: readonly number[];
 }
 
 /**

@@ -73,6 +73,12 @@ export const runErrors = {
     retryable: false,
     message: 'The bytes of a batch do not match their digest. Check the object store, then start a new run.',
   },
+  StageMismatch: {
+    status: 500,
+    retryable: false,
+    message:
+      'A step computed something else than it had recorded. A transform must give the same rows each time. Start a new run.',
+  },
   SinkRejected: {
     status: 422,
     retryable: false,

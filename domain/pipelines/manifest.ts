@@ -92,7 +92,7 @@ export interface Limits {
 
 export const defaultLimits: Limits = Object.freeze({
   concurrency: 4,
-  batchBytes: 4 * 1024 * 1024,
-  batchRecords: 20_000,
+  batchBytes: 16 * 1024 * 1024,
+  batchRecords: 100_000,
   recordBytes: 1024 * 1024,
 });

@@ -1,41 +1,65 @@
+import type { RowTexts } from '../connectors/sinkKind.ts';
+import type { SinkManifest } from '../pipelines/manifest.ts';
 import type { Batch } from '../runs/batch.ts';
 import type { Rejection } from '../runs/rejection.ts';
 import type { Counts } from '../runs/run.ts';
+import type { ObjectScope } from './objects.ts';
 import type { EncodedRows } from './sinkRows.ts';
 
 /**
  * The work on records that keeps a processor busy. It runs off the main thread, so that heartbeats and database
- * connections are served at the same time. Pure functions of bytes: the same task gives the same result.
+ * connections are served while it runs. Each step is a pure function of the pinned bytes of a batch, the definition and the
+ * parameters. What one step computed is kept for the next in a cache, which any worker can do without: it computes the
+ * same again.
  *
- * Between the stages a record is one line of JSON: `[position, line, byteOffset, byteLength, value]`; after the
- * transform `value` is one output row, as the texts of its columns in the order of the sink, and a record that became
- * three rows is three lines.
- *
- * All of it throws `TransformFailed` where the pipeline’s code throws, never ends or takes the thread’s memory, and
- * `DefinitionUnavailable` where the module is another by now. When the signal aborts, the work ends and its reason
- * is thrown.
+ * All of it throws `TransformFailed` where the pipeline’s code throws or ends the thread, `TransformTimedOut` where it does not end in
+ * time, `BatchCorrupt` where the bytes are not those of the batch, and `DefinitionUnavailable` where the module is another by now.
+ * When the signal aborts, the work ends and the signal’s reason is thrown.
  */
 export interface Compute {
-  validate(
-    task: { definition: DefinitionRef; batch: Batch; bytes: Uint8Array },
-    signal?: AbortSignal,
-  ): Promise<StageResult>;
-  /** `parameters` as the run was accepted with; also throws `ParametersInvalid`. */
+  /**
+   * Validates the records. With `ahead` it also computes the next step, which reads no byte a second time; the result is kept in the
+   * cache and recorded only by that step. What fails ahead does not fail the validation.
+   */
+  validate(task: BatchTask & { ahead: boolean }, signal?: AbortSignal): Promise<StageResult>;
+  /** Also throws `ParametersInvalid`. `validated` is what `validate` gives. */
   transform(
-    task: { definition: DefinitionRef; parameters: unknown; bytes: Uint8Array },
+    task: BatchTask,
     signal?: AbortSignal,
-  ): Promise<StageResult>;
-  /** Turns transformed lines into columns for the sink; the last row of a key wins. */
-  encode(task: { definition: DefinitionRef; bytes: Uint8Array }, signal?: AbortSignal): Promise<EncodedRows>;
+  ): Promise<{ validated: StageResult; transformed: StageResult }>;
+  /** The rows that `transform` encoded. Throws `StageMismatch` where they are not those of `output`. */
+  rows(task: BatchTask, output: EncodedOutput, signal?: AbortSignal): Promise<EncodedRows>;
+  /** Reads encoded rows back: the text of each column, at most `rowsMax` rows. */
+  readRows(sink: SinkManifest, bytes: Uint8Array, rowsMax: number): RowTexts[];
+  /** Forgets what is in the cache for a batch. */
+  forget(task: BatchTask): Promise<void>;
+}
+
+export interface BatchTask {
+  definition: DefinitionRef;
+  scope: ObjectScope;
+  batch: Batch;
+  /** As the run was accepted with. */
+  parameters: unknown;
 }
 
 export interface StageResult {
-  bytes: Uint8Array;
-  rejections: Rejection[];
+  /** Lower-case hex SHA-256. validate: of what it decided; transform: of the encoded rows. */
+  digest: string;
+  /** Of the encoded rows. */
+  sizeBytes: number;
+  rejections: readonly Rejection[];
   /** validate: `read`, `rejected`. transform: `passed`, `filtered`, `rejected`, `emitted`. */
   counts: Partial<Counts>;
-  /** validate, where the source has a cursor: the highest value of its field, also of records that were refused for another. */
+  /** validate, where the source has a cursor: the highest value of its field. */
   highest?: string;
+}
+
+/** The encoded rows of a batch, as the step recorded them. */
+export interface EncodedOutput {
+  digest: string;
+  sizeBytes: number;
+  emitted: number;
 }
 
 /** Which definition to load, and the digest that it must have. */

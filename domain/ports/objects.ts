@@ -3,6 +3,8 @@
  * A client never names a path; only `(tenant, run, digest)` does.
  */
 export interface ObjectStore {
+  /** How a compute thread opens the same store; without it, the main thread reads for it. */
+  readonly opener?: StoreOpener;
   /** Stores bytes and resolves with their digest once they survive a power loss. */
   put(scope: ObjectScope, bytes: Uint8Array): Promise<string>;
   /** Opens an object of unknown length; nothing can be read of it before `finish`. */
@@ -13,6 +15,15 @@ export interface ObjectStore {
   getRange(scope: ObjectScope, digest: string, offset: number, lengthBytes: number): Promise<Uint8Array>;
   /** Forgets objects; absent ones are ignored. */
   remove(scope: ObjectScope, digests: readonly string[]): Promise<void>;
+}
+
+/** A call of an exported function. */
+export interface StoreOpener {
+  /** URL of the module. */
+  module: string;
+  name: string;
+  /** Can be sent to a thread. */
+  args: readonly unknown[];
 }
 
 export interface ObjectScope {

@@ -1,6 +1,8 @@
-/** Rows encoded for one kind of sink. Their form is that sink’s own; others only count them. Repeated keys are already dropped. */
+/** The encoded rows of a batch. Their form is that of the sink’s encoder; repeated keys are already dropped. */
 export interface EncodedRows {
-  count: number;
-  /** Rows that a later one of the same key in this batch replaced. */
-  deduplicated: number;
+  /** How many rows the transform emitted, with those that share a key with a later one. */
+  emitted: number;
+  sizeBytes: number;
+  /** Can be read once. Throws `StageMismatch` at its end where the bytes are not the recorded ones. */
+  chunks(): AsyncIterable<Uint8Array>;
 }

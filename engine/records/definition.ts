@@ -5,8 +5,6 @@ import type { RowEncoder } from '../../domain/connectors/sinkKind.ts';
 import { type ExactFields, exactFieldsOf } from '../../domain/pipelines/fitValues.ts';
 import type { FieldCursor, SinkManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
 import type { AnyPipeline } from '../../domain/pipelines/pipeline.ts';
-import { traitsOf } from './schemaTraits.ts';
-import { markedJson, plainJson, type ValueCodec } from './valueCodec.ts';
 
 /** A pipeline, prepared once for the work on many records. */
 export interface PreparedDefinition {
@@ -17,19 +15,14 @@ export interface PreparedDefinition {
   encoder: RowEncoder;
   /** By which field the source tells what is new. */
   cursor: FieldCursor | undefined;
-  /** How a valid record travels from validation to the transform. */
-  codec: ValueCodec;
   /** By which a header is checked, where the source has one. */
   fields: InputFields;
   /** Where the input takes bigints, exact decimals or dates. */
   exactFields: ExactFields | undefined;
-  /** Whether the text of a valid JSON record can travel as it is. */
-  preserving: boolean;
 }
 
 export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
   const { source, sink } = pipeline.manifest;
-  const { json, preserving } = traitsOf(pipeline.input);
   const exactFields = exactFieldsOf(pipeline.input);
   return {
     pipeline: { ...pipeline, input: compiled(pipeline.input), output: compiled(pipeline.output) },
@@ -37,8 +30,6 @@ export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
     sink,
     encoder: connectors.sink(sink.kind).encoder(sink),
     cursor: typeof source.cursor === 'object' ? source.cursor : undefined,
-    codec: json ? plainJson : markedJson,
-    preserving,
     exactFields,
     fields: fieldsOf(pipeline.input),
   };

@@ -1,82 +1,200 @@
+import { createHash, hash } from 'node:crypto';
 import { Piscina } from 'piscina';
-import { WaybillError } from '../../domain/errors.ts';
-import type { Compute, StageResult } from '../../domain/ports/compute.ts';
+import { connectors } from '../../connectors/index.ts';
+import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
+import type { BatchTask, Compute, EncodedOutput } from '../../domain/ports/compute.ts';
+import type { ObjectStore } from '../../domain/ports/objects.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import { Semaphore } from '../../domain/semaphore.ts';
 import { describePlace } from '../records/codeFailure.ts';
-import type { Answer, Task } from './thread.ts';
+import type { Processed } from '../records/processBatch.ts';
+import { createStageCache, type StageEntry } from './stageCache.ts';
+import type { Answer, Failure, Task, ThreadOptions } from './thread.ts';
 
 export interface ComputePool extends Compute {
   /** Ends the threads; what they were doing is rejected. */
   close(): Promise<void>;
 }
 
+export interface ComputeOptions {
+  /** Where the bytes of batches are. */
+  objects: ObjectStore;
+  /** Keeps large results for the next step; the workers of a machine may share it. Default: memory. */
+  cacheFolder?: string;
+  /** Default 1: a worker has two or more processes beside it. */
+  threadsMax?: number;
+  /** After which a thread without work ends, default 30 s. */
+  idleMs?: number;
+  /** How long one task may take, once it has a thread, default 240 s. */
+  taskMs?: number;
+  /** Tasks that may wait for a thread, default 1,000. */
+  waitingMax?: number;
+}
+
 /**
- * Work on records, in threads that are started when needed and ended when idle.
+ * Work on records, in threads that are started when needed and ended when idle. A thread reads the bytes of a batch itself, once
+ * it is free.
  *
  * A thread that dies (out of memory, `process.exit` in a pipeline) or does not end in time takes only its task with
- * it, as `TransformFailed` or `TransformTimedOut`: the same bytes would end the next thread too. A thread that still holds an older version
- * of a module is replaced, for code once imported stays.
- *
- * @param options.threadsMax default 1: a worker has two or more processes beside it
- * @param options.idleMs after which a thread without work ends, default 30 s
- * @param options.taskMs how long one task may take, once it has a thread, default 120 s
- * @param options.waitingMax tasks that may wait for a thread, default 1,000
+ * it, as `TransformFailed` or `TransformTimedOut`: the same bytes would end the next thread too. A thread that still holds an older
+ * version of a module is replaced, for code once imported stays.
  */
-export function createComputePool(
-  options: { threadsMax?: number; idleMs?: number; taskMs?: number; waitingMax?: number } = {},
-): ComputePool {
-  const { threadsMax = 1, idleMs = 30_000, taskMs = 120_000, waitingMax = 1_000 } = options;
+export function createComputePool(options: ComputeOptions): ComputePool {
+  const { objects, threadsMax = 1, idleMs = 30_000, taskMs = 240_000, waitingMax = 1_000 } = options;
   const turns = new Semaphore({ running: threadsMax, waiting: waitingMax });
-  let threads = startThreads(threadsMax, idleMs);
+  const cache = createStageCache(options.cacheFolder);
+  const start = () => startThreads(threadsMax, idleMs, { store: objects.opener });
+  let threads = start();
 
-  async function compute<R extends StageResult | EncodedRows>(task: Task, signal?: AbortSignal): Promise<R> {
-    // A loaded pipeline also satisfies the reference, but its schemas cannot be sent.
-    const { modulePath, digest } = task.definition;
-    const progress = new Float64Array(new SharedArrayBuffer(16));
-    const sent = { ...task, definition: { modulePath, digest }, progress };
+  async function compute(
+    { definition, scope, batch, parameters }: BatchTask,
+    step: 'validate' | 'transform',
+    signal?: AbortSignal,
+  ): Promise<Processed> {
     const giveBack = await turns.take(signal);
     try {
+      const { modulePath, digest } = definition;
+      const task: Task = {
+        // A loaded pipeline also satisfies the reference, but its schemas cannot be sent.
+        definition: { modulePath, digest },
+        scope,
+        batch,
+        ...(!objects.opener && { bytes: await objects.get(scope, batch.digest) }),
+        ...(step === 'transform' && { transform: { parameters } }),
+        progress: new Float64Array(new SharedArrayBuffer(16)),
+      };
       const used = threads;
-      let answer = await ask(used, sent, taskMs, signal);
+      let answer = await ask(used, task, step, taskMs, signal);
       if (answer.outcome === 'stale') {
         if (threads === used) {
-          threads = startThreads(threadsMax, idleMs);
+          threads = start();
           used.close().catch(() => {}); // Once its tasks have ended.
         }
-        answer = await ask(threads, sent, taskMs, signal);
+        answer = await ask(threads, task, step, taskMs, signal);
       }
-      if (answer.outcome === 'done') return answer.result as R;
       if (answer.outcome === 'stale')
         throw new WaybillError('DefinitionUnavailable', { detail: 'changed twice' });
-      const { code, detail, publicDetail, issues } = answer;
-      throw new WaybillError(code, {
-        ...(detail && { detail }),
-        ...(publicDetail && { publicDetail }),
-        ...(issues && { issues }),
-      });
+      if (answer.outcome === 'failed') throw errorOf(answer);
+      const { processed, failure } = answer;
+      return { ...processed, ...(failure && { failure: errorOf(failure) }) };
     } finally {
       giveBack();
     }
   }
 
+  /** Both steps in one pass; the result is kept for the next step. */
+  async function computeBoth(task: BatchTask, signal?: AbortSignal): Promise<Processed> {
+    const processed = await compute(task, 'transform', signal);
+    const { validated, transformed } = processed;
+    if (transformed) {
+      const { rows, ...result } = transformed;
+      await cache.keep(keyOf(task), { validated, transformed: result }, rows);
+    }
+    return processed;
+  }
+
+  /** Throws what the transform throws. */
+  async function transformed(
+    task: BatchTask,
+    signal?: AbortSignal,
+  ): Promise<StageEntry & { rows: Uint8Array }> {
+    const { validated, transformed, failure } = await computeBoth(task, signal);
+    if (!transformed) throw failure!;
+    const { rows, ...result } = transformed;
+    return { validated, transformed: result, rows };
+  }
+
   return {
-    validate: (task, signal) => compute({ kind: 'validate', ...task }, signal),
-    transform: (task, signal) => compute({ kind: 'transform', ...task }, signal),
-    encode: (task, signal) => compute({ kind: 'encode', ...task }, signal),
+    async validate({ ahead, ...task }, signal) {
+      if (ahead) {
+        const known = await cache.find(keyOf(task));
+        if (known) return known.validated;
+        try {
+          return (await computeBoth(task, signal)).validated;
+        } catch (error) {
+          // A transform that ends its thread; the next step says so.
+          if (!(error instanceof WaybillError && isOfTransform(error.code))) throw error;
+        }
+      }
+      return (await compute(task, 'validate', signal)).validated;
+    },
+
+    async transform(task, signal) {
+      return (await cache.find(keyOf(task))) ?? (await transformed(task, signal));
+    },
+
+    async rows(task, output, signal) {
+      const key = keyOf(task);
+      const known = await cache.find(key);
+      const kept = known?.transformed.digest === output.digest && (await cache.rows(key));
+      if (kept)
+        return encodedRows(
+          output,
+          compared(kept, output, () => void cache.forget(key)),
+        );
+      const { transformed: result, rows } = await transformed(task, signal);
+      if (result.digest !== output.digest)
+        throw new WaybillError('StageMismatch', { detail: `batch ${task.batch.seq} of ${task.scope.runId}` });
+      return encodedRows(output, once(rows));
+    },
+
+    readRows: (sink, bytes, rowsMax) => connectors.sink(sink.kind).encoder(sink).read(bytes, rowsMax),
+    forget: (task) => cache.forget(keyOf(task)),
     close: () => threads.destroy(),
   };
 }
 
-function startThreads(threadsMax: number, idleMs: number): Piscina<Task, Answer> {
+function encodedRows({ emitted, sizeBytes }: EncodedOutput, chunks: AsyncIterable<Uint8Array>): EncodedRows {
+  return { emitted, sizeBytes, chunks: () => chunks };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** What a crash or a full disk left of a file is not what was recorded: the step is retried and computes it again. */
+async function* compared(
+  chunks: AsyncIterable<Uint8Array>,
+  { digest }: EncodedOutput,
+  onDifference: () => void,
+): AsyncGenerator<Uint8Array> {
+  const seen = createHash('sha256');
+  for await (const chunk of chunks) {
+    seen.update(chunk);
+    yield chunk;
+  }
+  if (seen.digest('hex') === digest) return;
+  onDifference();
+  throw new WaybillError('StorageUnavailable', { detail: 'the cached rows of a batch are damaged' });
+}
+
+function keyOf({ definition, scope, batch, parameters }: BatchTask): string {
+  const { tenant, runId } = scope;
+  return hash('sha256', JSON.stringify([tenant, runId, batch, definition.digest, parameters ?? null]));
+}
+
+function isOfTransform(code: ErrorCode): boolean {
+  return code === 'TransformFailed' || code === 'TransformTimedOut';
+}
+
+function errorOf({ code, detail, publicDetail, issues }: Failure): WaybillError {
+  return new WaybillError(code, {
+    ...(detail && { detail }),
+    ...(publicDetail && { publicDetail }),
+    ...(issues && { issues }),
+  });
+}
+
+function startThreads(threadsMax: number, idleMs: number, data: ThreadOptions): Piscina<Task, Answer> {
   const threads = new Piscina<Task, Answer>({
     filename: new URL('./thread.ts', import.meta.url).href,
     minThreads: 0,
     maxThreads: threadsMax,
     idleTimeout: idleMs,
+    workerData: data,
     // Turns already see to it that no more are asked than there are threads; this is for the moment of replacement.
     maxQueue: threadsMax * 2,
-    // A young generation that holds a batch’s garbage: collecting it was the largest single cost.
+    // A young generation that holds the garbage of many records: collecting it was the largest single cost.
     resourceLimits: { maxYoungGenerationSizeMb: 64, maxOldGenerationSizeMb: 512 },
   });
   threads.on('error', () => {}); // The task that it belongs to reports it.
@@ -86,6 +204,7 @@ function startThreads(threadsMax: number, idleMs: number): Piscina<Task, Answer>
 async function ask(
   threads: Piscina<Task, Answer>,
   task: Task,
+  step: string,
   taskMs: number,
   signal?: AbortSignal,
 ): Promise<Answer> {
@@ -94,17 +213,17 @@ async function ask(
     return await threads.run(task, { signal: signal ? AbortSignal.any([signal, late]) : late });
   } catch (cause) {
     signal?.throwIfAborted();
-    const [position = 0, line = 0] = task.progress ?? [];
+    const [position = 0, line = 0] = task.progress;
     // Lines count from 1: before the first record there is no place to name.
     const where = line > 0 ? ` at ${describePlace({ position, line })}` : '';
     throw late.aborted
       ? new WaybillError('TransformTimedOut', {
-          publicDetail: `Step ${task.kind} stopped after ${taskMs / 1000} s${where}.`,
+          publicDetail: `Step ${step} stopped after ${taskMs / 1000} s${where}.`,
           cause,
         })
       : new WaybillError('TransformFailed', {
           detail: `the thread died: ${cause}`,
-          publicDetail: `The thread of step ${task.kind} ended${where}: it ran out of memory or exited.`,
+          publicDetail: `The thread of step ${step} ended${where}: it ran out of memory or exited.`,
           cause,
         });
   }

@@ -1,52 +1,77 @@
-import { move, transferableSymbol, valueSymbol } from 'piscina';
+import { hash } from 'node:crypto';
+import { move, transferableSymbol, valueSymbol, workerData } from 'piscina';
 import { type ErrorCode, type Issue, WaybillError } from '../../domain/errors.ts';
 import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
-import type { DefinitionRef, StageResult } from '../../domain/ports/compute.ts';
-import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
+import type { DefinitionRef } from '../../domain/ports/compute.ts';
+import type { ObjectScope, ObjectStore, StoreOpener } from '../../domain/ports/objects.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import { loadModule } from '../project/loadModule.ts';
 import type { Progress } from '../records/codeFailure.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
-import { encodeBatch, transformBatch } from '../records/transformBatch.ts';
-import { validateBatch } from '../records/validateBatch.ts';
+import { type Processed, processBatch } from '../records/processBatch.ts';
 
-export type Task = { definition: DefinitionRef; bytes: Uint8Array; progress?: Progress } & (
-  | { kind: 'validate'; batch: Batch }
-  | { kind: 'transform'; parameters: unknown }
-  | { kind: 'encode' }
-);
+export interface Task {
+  definition: DefinitionRef;
+  scope: ObjectScope;
+  batch: Batch;
+  /** Of the batch, where the thread cannot open the store itself. */
+  bytes?: Uint8Array;
+  /** With it, the records are transformed too. */
+  transform?: { parameters: unknown };
+  progress: Progress;
+}
 
 export type Answer =
-  | { outcome: 'done'; result: StageResult | EncodedRows }
+  | { outcome: 'done'; processed: Omit<Processed, 'failure'>; failure?: Failure }
   /** This thread has another version of the module in memory, which nothing but its end removes. */
   | { outcome: 'stale' }
-  /** An error keeps its class and code only as data. */
-  | {
-      outcome: 'failed';
-      code: ErrorCode;
-      detail?: string | undefined;
-      publicDetail?: string | undefined;
-      issues?: readonly Issue[] | undefined;
-    };
+  | ({ outcome: 'failed' } & Failure);
 
-/**
- * Runs one task in this thread. Bytes leave by transfer; they come by copy (1 ms for 4 MiB), so that the caller still
- * has them when another thread must be asked.
- */
+/** An error keeps its class and code only as data. */
+export interface Failure {
+  code: ErrorCode;
+  detail?: string | undefined;
+  publicDetail?: string | undefined;
+  issues?: readonly Issue[] | undefined;
+}
+
+/** What the pool tells its threads at their start. */
+export interface ThreadOptions {
+  store?: StoreOpener | undefined;
+}
+
+/** Runs one task in this thread, which reads the bytes itself. The encoded rows leave by transfer. */
 export default async function run(task: Task): Promise<Answer> {
   try {
     const definition = await find(task.definition);
     if (!definition) return { outcome: 'stale' };
-    const bytes = Buffer.from(task.bytes.buffer, task.bytes.byteOffset, task.bytes.byteLength);
-    if (task.kind === 'encode') return { outcome: 'done', result: encodeBatch(definition, bytes) };
-    const result =
-      task.kind === 'validate'
-        ? await validateBatch(definition, task.batch, bytes, task.progress)
-        : transformBatch(definition, task.parameters, bytes, task.progress);
-    return handOver({ outcome: 'done', result }, result.bytes);
+    const bytes = await read(task);
+    const { transform, progress } = task;
+    const { failure, ...processed } = await processBatch(definition, task.batch, bytes, {
+      transform,
+      progress,
+    });
+    const answer: Answer = { outcome: 'done', processed, ...(failure && { failure: asData(failure) }) };
+    const rows = processed.transformed?.rows;
+    return rows ? handOver(answer, rows) : answer;
   } catch (error) {
-    return failed(error);
+    return { outcome: 'failed', ...asData(error) };
   }
+}
+
+let store: Promise<ObjectStore> | undefined;
+
+/** Throws `BatchCorrupt` where the bytes are not those of the batch. */
+async function read({ scope, batch, bytes }: Task): Promise<Buffer> {
+  const { store: opener } = workerData as ThreadOptions;
+  if (bytes) {
+    if (hash('sha256', bytes) === batch.digest)
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    throw new WaybillError('BatchCorrupt', { detail: `batch ${batch.seq} of ${scope.runId}` });
+  }
+  store ??= import(opener!.module).then((module) => module[opener!.name](...opener!.args));
+  const found = await (await store!).get(scope, batch.digest);
+  return Buffer.from(found.buffer, found.byteOffset, found.byteLength);
 }
 
 const loaded = new Map<string, { digest: string; definition: PreparedDefinition }>();
@@ -67,20 +92,11 @@ function handOver(answer: Answer, bytes: Uint8Array): Answer {
   return move(envelope as never) as unknown as Answer;
 }
 
-function failed(error: unknown): Answer {
+function asData(error: unknown): Failure {
   if (error instanceof WaybillError) {
-    return {
-      outcome: 'failed',
-      code: error.code,
-      detail: error.detail,
-      publicDetail: error.publicDetail,
-      issues: error.issues,
-    };
+    const { code, detail, publicDetail, issues } = error;
+    return { code, detail, publicDetail, issues };
   }
   const detail = error instanceof Error ? error.message : String(error);
-  return {
-    outcome: 'failed',
-    code: error instanceof DefinitionError ? 'DefinitionUnavailable' : 'Internal',
-    detail,
-  };
+  return { code: error instanceof DefinitionError ? 'DefinitionUnavailable' : 'Internal', detail };
 }

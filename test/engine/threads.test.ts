@@ -1,20 +1,24 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, watch, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, watch, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { DefinitionRef } from '../../domain/ports/compute.ts';
-import type { Batch } from '../../domain/runs/batch.ts';
+import type { BatchTask, DefinitionRef, StageResult } from '../../domain/ports/compute.ts';
+import type { ObjectStore } from '../../domain/ports/objects.ts';
+import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import { Semaphore } from '../../domain/semaphore.ts';
+import { createMemoryObjects } from '../../engine/memoryObjectStore.ts';
 import { loadModule } from '../../engine/project/loadModule.ts';
 import { type ComputePool, createComputePool } from '../../engine/threads/pool.ts';
 
 describe('threads', () => {
   let folder: string;
+  let objects: ObjectStore;
   let pool: ComputePool;
   before(async () => {
     // Below the repository, so that `waybill` and `zod` are found.
     folder = await mkdtemp(join(resolve(import.meta.dirname, '..', '..'), '.test-threads-'));
-    pool = createComputePool({ taskMs: 20_000 });
+    objects = createMemoryObjects();
+    pool = createComputePool({ objects, taskMs: 20_000 });
   });
   after(async () => {
     await pool?.close();
@@ -39,36 +43,98 @@ describe('threads', () => {
     return { modulePath, digest: (await loadModule(modulePath)).digest };
   }
 
-  const bytes = Buffer.from('{"id":1}\n{"id":"x"}\n{"id":1}\n');
-  const batch: Batch = {
-    seq: 0,
-    digest: '',
-    sizeBytes: 0,
-    firstByte: 0,
-    firstRecord: 0,
-    firstLine: 1,
-    records: 3,
-  };
-  const line = () => Buffer.from('[0,1,0,8,{"id":1}]\n');
+  const scope = { tenant: 'acme', runId: 'run' };
+  /** A task over these lines, which become a batch. */
+  async function taskOf(definition: DefinitionRef, lines = ['{"id":1}']): Promise<BatchTask> {
+    const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(''));
+    const place = { seq: 0, sizeBytes: bytes.length, firstByte: 0, firstRecord: 0, firstLine: 1 };
+    const batch = { ...place, records: lines.length, digest: await objects.put(scope, bytes) };
+    return { definition, scope, batch, parameters: {} };
+  }
+  const transform = async (definition: DefinitionRef, signal?: AbortSignal) =>
+    (await pool.transform(await taskOf(definition), signal)).transformed;
+  const outputOf = ({ digest, sizeBytes, counts }: StageResult) => ({
+    digest,
+    sizeBytes,
+    emitted: counts.emitted!,
+  });
+  async function textOf(rows: EncodedRows): Promise<string> {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of rows.chunks()) chunks.push(chunk);
+    return Buffer.concat(chunks).toString();
+  }
 
-  it('validate, transform and encode, and leave the caller’s bytes alone', async () => {
-    const definition = await define('plain', 'return thing;');
-    const valid = await pool.validate({ definition, batch, bytes });
+  it('validate, transform and encode, with the same result whether the step before ran here or elsewhere', async () => {
+    const task = await taskOf(await define('plain', 'return thing;'), ['{"id":1}', '{"id":"x"}', '{"id":1}']);
+    const elsewhere = createComputePool({ objects });
+    const valid = await pool.validate({ ...task, ahead: true });
+    assert.deepEqual(await elsewhere.validate({ ...task, ahead: false }), valid);
     assert.deepEqual(valid.counts, { read: 3, rejected: 1 });
     assert.deepEqual(
       valid.rejections.map((r) => [r.code, r.byteOffset]),
       [['SchemaMismatch', 9]],
     );
-    const rows = await pool.transform({ definition, parameters: {}, bytes: valid.bytes });
-    assert.deepEqual(rows.counts, { passed: 2, filtered: 0, rejected: 0, emitted: 2 });
-    const encoded = await pool.encode({ definition, bytes: rows.bytes });
-    assert.deepEqual(encoded, { count: 1, deduplicated: 1, columns: ['{"1"}'], positions: '{2}' });
-    assert.ok(bytes.length > 0 && valid.bytes.length > 0 && rows.bytes.length > 0);
+    const both = await pool.transform(task);
+    assert.deepEqual(both.validated, valid);
+    assert.deepEqual(await elsewhere.transform(task), both);
+    assert.deepEqual(both.transformed.counts, { passed: 2, filtered: 0, rejected: 0, emitted: 2 });
+    const output = outputOf(both.transformed);
+    assert.equal(await textOf(await pool.rows(task, output)), '1\t2\n');
+    await pool.forget(task);
+    assert.equal(await textOf(await pool.rows(task, output)), '1\t2\n');
+    await elsewhere.close();
+  });
+
+  it('share large results by files, and compute again what is damaged', async () => {
+    const definition = await define('large', `return { id: thing.id };`);
+    const task = await taskOf(
+      definition,
+      Array.from({ length: 20_000 }, (_, id) => `{"id":${id}}`),
+    );
+    const cacheFolder = join(folder, 'cache');
+    const [one, other] = [0, 1].map(() => createComputePool({ objects, cacheFolder }));
+    await one!.validate({ ...task, ahead: true });
+    const { transformed } = await other!.transform(task);
+    const whole = await textOf(await other!.rows(task, outputOf(transformed)));
+    assert.equal(whole.split('\n').length, 20_001);
+    const [rows] = (await readdir(cacheFolder)).filter((name) => name.endsWith('.rows'));
+    await writeFile(join(cacheFolder, rows!), whole.replace('5', '6'));
+    await assert.rejects(textOf(await other!.rows(task, outputOf(transformed))), {
+      code: 'StorageUnavailable',
+    });
+    assert.equal(await textOf(await other!.rows(task, outputOf(transformed))), whole);
+    await Promise.all([one!.close(), other!.close()]);
+  });
+
+  it('notice a transform that does not give the same rows again', async () => {
+    const definition = await define('random', 'return { id: Math.floor(Math.random() * 2 ** 31) };');
+    const task = await taskOf(definition);
+    const { transformed } = await pool.transform(task);
+    await pool.forget(task);
+    await assert.rejects(pool.rows(task, outputOf(transformed)), { code: 'StageMismatch' });
+  });
+
+  it('validate although the transform fails', async () => {
+    for (const [name, code] of [
+      ['throws', `throw new Error('x');`],
+      ['exits', 'return process.exit(1);'],
+    ] as const) {
+      const task = await taskOf(await define(name, code));
+      assert.deepEqual((await pool.validate({ ...task, ahead: true })).counts, { read: 1, rejected: 0 });
+    }
+  });
+
+  it('refuse bytes that are not those of the batch', async () => {
+    const task = await taskOf(await define('other', 'return thing;'));
+    const store = { ...objects, get: async () => Buffer.from('{"id":2}\n') };
+    const pool = createComputePool({ objects: store });
+    await assert.rejects(pool.validate({ ...task, ahead: false }), { code: 'BatchCorrupt' });
+    await pool.close();
   });
 
   it('carry an error with its code and its place', async () => {
     const definition = await define('throwing', `throw new Error('broken');`);
-    await assert.rejects(pool.transform({ definition, parameters: {}, bytes: line() }), {
+    await assert.rejects(transform(definition), {
       code: 'TransformFailed',
       publicDetail: 'The transform threw Error: broken (position 0, line 1).',
     });
@@ -76,23 +142,23 @@ describe('threads', () => {
 
   it('lose only the task when they run out of memory or end themselves', async () => {
     const plain = await define('after', 'return thing;');
-    for (const [name, transform] of [
+    for (const [name, code] of [
       ['hungry', 'const all = []; for (;;) all.push(new Array(100_000).fill(thing.id + all.length));'],
       ['leaving', 'return process.exit(1);'],
     ] as const) {
-      const definition = await define(name, transform);
-      await assert.rejects(pool.transform({ definition, parameters: {}, bytes: line() }), {
+      const definition = await define(name, code);
+      await assert.rejects(transform(definition), {
         code: 'TransformFailed',
       });
-      const { counts } = await pool.transform({ definition: plain, parameters: {}, bytes: line() });
+      const { counts } = await transform(plain);
       assert.equal(counts.emitted, 1);
     }
   });
 
   it('are ended when a task does not end', async () => {
-    const impatient = createComputePool({ taskMs: 3_000 });
+    const impatient = createComputePool({ objects, taskMs: 3_000 });
     const definition = await define('endless', 'for (;;);');
-    await assert.rejects(impatient.transform({ definition, parameters: {}, bytes: line() }), {
+    await assert.rejects(impatient.transform(await taskOf(definition)), {
       code: 'TransformTimedOut',
       publicDetail: 'Step transform stopped after 3 s at position 0, line 1.',
     });
@@ -107,8 +173,8 @@ describe('threads', () => {
     );
     const controller = new AbortController();
     const changes = watch(folder);
-    const running = pool.transform({ definition, parameters: {}, bytes: line() }, controller.signal);
-    const queued = pool.transform({ definition, parameters: {}, bytes: line() }, controller.signal);
+    const running = transform(definition, controller.signal);
+    const queued = transform(definition, controller.signal);
     for await (const { filename } of changes) if (filename === 'started') break;
     controller.abort(new Error('cancelled'));
     await assert.rejects(running, { message: 'cancelled' });
@@ -117,17 +183,15 @@ describe('threads', () => {
 
   it('never run another version of a module than was asked for', async () => {
     const first = await define('changing', 'return thing;');
-    assert.equal(
-      (await pool.transform({ definition: first, parameters: {}, bytes: line() })).counts.emitted,
-      1,
-    );
+    assert.equal((await transform(first)).counts.emitted, 1);
     await write('changing', 'return [thing, { id: 2 }];');
     // The digest of what is there now: a thread that still has the first version must not be used for it.
     const asked = { ...first, digest: 'f'.repeat(64) };
-    await assert.rejects(pool.transform({ definition: asked, parameters: {}, bytes: line() }), {
+    await assert.rejects(transform(asked), {
       code: 'DefinitionUnavailable',
     });
-    await assert.rejects(pool.transform({ definition: first, parameters: {}, bytes: line() }), {
+    await pool.forget(await taskOf(first));
+    await assert.rejects(transform(first), {
       code: 'DefinitionUnavailable',
     });
   });

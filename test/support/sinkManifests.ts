@@ -1,4 +1,6 @@
+import { CopyText } from '../../connectors/sinks/postgres/copyText.ts';
 import { defaultLimits, type Manifest, type SinkManifest } from '../../domain/pipelines/manifest.ts';
+import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 
 /** A row of `people`. */
 export type PeopleRow = [id: number, name: string | null];
@@ -28,3 +30,20 @@ export const things: Manifest = {
   limits: defaultLimits,
   deadlineMs: 1000,
 };
+
+let calls = 0;
+
+/** Rows of a batch as the encoder writes them. Every other call says that they are many, so that both ways to the server are taken. */
+export function encodedRows(rows: (string | number | null)[][], emitted: number): EncodedRows {
+  const text = new CopyText(1024);
+  for (const row of rows) text.add(row.map((value) => (value === null ? null : String(value))));
+  const bytes = text.finish([]);
+  const sizeBytes = calls++ % 2 === 0 ? bytes.byteLength : 10 ** 9;
+  return {
+    emitted,
+    sizeBytes,
+    async *chunks() {
+      yield bytes;
+    },
+  };
+}

@@ -21,7 +21,7 @@ export async function previewRun(client: ClientBase, staged: StagedRun): Promise
   await client.query(patience);
   let emitted = 0;
   await writer.stage(client, staged, ({ rows }) => {
-    emitted += rows.count + rows.deduplicated;
+    emitted += rows.emitted;
   });
   // Before the comparison: a change in between then makes the preview stale, and never a newer one than it is.
   const baseVersion = await readVersion(client, staged);

@@ -42,7 +42,6 @@ export const csvFormat: FormatKind = {
     return {
       kind: csvFormat,
       manifest,
-      isJson: false,
       layout: textLayout(
         () => new CsvBoundaries(delimiter),
         (record) => readHeader(record, delimiter),

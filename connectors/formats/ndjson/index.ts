@@ -20,7 +20,6 @@ export const ndjsonFormat: FormatKind = {
     return {
       kind: ndjsonFormat,
       manifest,
-      isJson: true,
       layout: textLayout(() => lines),
       read: (batch, bytes, visit) => readText(batch, bytes, lines, readLine, visit),
     };

@@ -1,22 +1,58 @@
 import { hash } from 'node:crypto';
-import type { RowEncoder, RowTexts } from '../../../domain/connectors/sinkKind.ts';
+import type { EncodedBatch, RowEncoder, RowTexts, RowWriter } from '../../../domain/connectors/sinkKind.ts';
 import { ExactNumber, parseExactJson, writeExactJson } from '../../../domain/json/parseExactJson.ts';
 import { scanJson } from '../../../domain/json/scanJson.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import { type RecordRejection, rejections } from '../../../domain/runs/rejection.ts';
-import { ArrayLiteral } from './arrayLiteral.ts';
 import { columnText, type Unstorable } from './columnText.ts';
-import type { PostgresRows } from './encodedRows.ts';
+import { CopyText, readCopyText } from './copyText.ts';
 import { keyColumns } from './sinkColumns.ts';
 
-/** Rows become one array literal a column, in the order of the source. */
+/** Rows become the text of `COPY`, in the order of the source. Of rows with one key the last stays. */
 export function createEncoder(sink: SinkManifest): RowEncoder {
-  const keyOf = keyColumns(sink) ? keyReader(sink) : digester(sink);
-  return {
-    keyOf,
-    write: (row) => writeRow(sink, row),
-    encode: (each, sizeBytes) => encodeRows(sink, keyOf, each, sizeBytes),
-  };
+  return { begin: (expectedBytes) => new Writer(sink, expectedBytes), read: readCopyText };
+}
+
+/** No row is kept as an object, which would cost more to collect than everything else here. */
+class Writer implements RowWriter {
+  readonly #sink: SinkManifest;
+  readonly #keyOf: (texts: RowTexts) => string;
+  readonly #digested: boolean;
+  readonly #copy: CopyText;
+  /** The ordinal of the last row of each key. */
+  readonly #latest = new Map<string, number>();
+  readonly #replaced: number[] = [];
+
+  constructor(sink: SinkManifest, expectedBytes: number) {
+    this.#sink = sink;
+    this.#digested = !keyColumns(sink);
+    this.#keyOf = this.#digested ? digester(sink) : keyReader(sink);
+    this.#copy = new CopyText(expectedBytes);
+  }
+
+  add(position: number, rows: readonly Record<string, unknown>[]): RecordRejection | undefined {
+    const written: (string | null)[][] = [];
+    for (const row of rows) {
+      const texts = writeRow(this.#sink, row);
+      if (!Array.isArray(texts)) return texts;
+      written.push(texts);
+    }
+    for (const texts of written) {
+      const key = this.#keyOf(texts);
+      const earlier = this.#latest.get(key);
+      if (earlier !== undefined) this.#replaced.push(earlier);
+      this.#latest.set(key, this.#copy.rows);
+      if (this.#digested) texts.push(key);
+      texts.push(String(position));
+      this.#copy.add(texts);
+    }
+    return undefined;
+  }
+
+  finish(): EncodedBatch {
+    const replaced = this.#replaced.sort((a, b) => a - b);
+    return { bytes: this.#copy.finish(replaced), replaced };
+  }
 }
 
 /**
@@ -25,7 +61,7 @@ export function createEncoder(sink: SinkManifest): RowEncoder {
  */
 const keyBytesMax = 2_000;
 
-function writeRow(sink: SinkManifest, row: Record<string, unknown>): RowTexts | RecordRejection {
+function writeRow(sink: SinkManifest, row: Record<string, unknown>): (string | null)[] | RecordRejection {
   const key = keyColumns(sink);
   const texts: (string | null)[] = [];
   let keyUnits = 0;
@@ -61,43 +97,6 @@ function keyBytes(sink: SinkManifest, key: readonly string[], texts: RowTexts): 
     if (key.includes(column.name)) sizeBytes += Buffer.byteLength(texts[i] ?? '');
   });
   return sizeBytes;
-}
-
-/**
- * Of rows with one key the last stays. No row is kept as an object, which would cost more to collect than everything
- * else here; what a later row replaced is cut out of the literals at the end.
- */
-function encodeRows(
-  sink: SinkManifest,
-  keyOf: (texts: RowTexts) => string,
-  each: Parameters<RowEncoder['encode']>[0],
-  sizeBytes: number,
-): PostgresRows {
-  const digested = !keyColumns(sink);
-  const latest = new Map<string, number>();
-  const replaced: number[] = [];
-  const columns = sink.columns.map(() => new ArrayLiteral(sizeBytes / sink.columns.length));
-  const positions: number[] = [];
-  const digests = new ArrayLiteral(1024);
-  let emitted = 0;
-  each((position, texts) => {
-    const key = keyOf(texts);
-    const earlier = latest.get(key);
-    if (earlier !== undefined) replaced.push(earlier);
-    latest.set(key, emitted++);
-    for (let i = 0; i < columns.length; i++) columns[i]!.add(texts[i]!);
-    positions.push(position);
-    if (digested) digests.add(key);
-  });
-  replaced.sort((a, b) => a - b);
-  const gone = new Set(replaced);
-  return {
-    count: latest.size,
-    deduplicated: replaced.length,
-    columns: columns.map((column) => column.finish(replaced)),
-    positions: `{${positions.filter((_, ordinal) => !gone.has(ordinal)).join()}}`,
-    ...(digested && { digests: digests.finish(replaced) }),
-  };
 }
 
 /** Texts hold no NUL, so that it parts them. */

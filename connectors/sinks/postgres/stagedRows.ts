@@ -3,8 +3,9 @@ import type { RowOutcome, SinkRun } from '../../../domain/connectors/sinkKind.ts
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { StagedRows, StagedRun } from '../../../domain/ports/ledger.ts';
 import { sql } from '../../../domain/sql.ts';
+import { bringRows, clearRows } from './incomingRows.ts';
 import { incomingOf, quoted } from './sinkColumns.ts';
-import { arraysOf, countsOf, paramsOf, type UpsertRow, unnestSql, upsertFrom } from './upsertRows.ts';
+import { countsOf, paramsOf, type UpsertRow, upsertFrom } from './upsertRows.ts';
 
 /**
  * The rows of a run in a temporary table of the transaction: no other session sees it, it is not written ahead, and it goes with the
@@ -22,10 +23,12 @@ export async function stageRows<Batch extends StagedRows>(
   await client.query(`
     CREATE TEMP TABLE waybill_staged (${columns.map(({ name, type }) => `${name} ${type}`).join(', ')},
       _seq integer NOT NULL, PRIMARY KEY (${ownKeyOf(sink).join(', ')})) ON COMMIT DROP`);
-  const text = stagingSql(sink);
   for await (const batch of batches()) {
     await onBatch(batch);
-    if (batch.rows.count > 0) await client.query(sql(text, { seq: batch.seq, ...arraysOf(batch.rows) }));
+    if (batch.rows.emitted === 0) continue;
+    const incoming = await bringRows(client, sink, batch.rows);
+    await client.query(sql(stagingSql(sink, incoming.from), { seq: batch.seq, ...incoming.params }));
+    await clearRows(client, incoming);
   }
   // Autovacuum does not see a temporary table, and without statistics the join is planned blindly.
   await client.query(`ANALYZE ${table}`);
@@ -63,13 +66,13 @@ export async function publishStaged(
   return { stored: inserted + replaced, wrote: inserted + replaced + again + same > 0 };
 }
 
-function stagingSql(sink: SinkManifest): string {
+function stagingSql(sink: SinkManifest, rows: string): string {
   const columns = incomingOf(sink);
   const names = columns.map(({ name }) => name);
   const replaced = [...columns.filter(({ inKey }) => !inKey).map(({ name }) => name), '_seq'];
   return `
     INSERT INTO ${table} (_seq, ${names.join(', ')})
-    SELECT :seq::integer, ${names.join(', ')} FROM ${unnestSql(sink)} AS i (${names.join(', ')})
+    SELECT :seq::integer, ${names.join(', ')} FROM ${rows} AS i (${names.join(', ')})
     ON CONFLICT (${ownKeyOf(sink).join(', ')}) DO UPDATE SET ${replaced.map((name) => `${name} = EXCLUDED.${name}`).join(', ')}`;
 }
 

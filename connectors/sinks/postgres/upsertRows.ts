@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import type { RowCounts, RowsToWrite, SinkRun } from '../../../domain/connectors/sinkKind.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
-import type { EncodedRows } from '../../../domain/ports/sinkRows.ts';
 import { sql } from '../../../domain/sql.ts';
-import type { PostgresRows } from './encodedRows.ts';
+import { bringRows, type Incoming } from './incomingRows.ts';
 import { incomingOf, keyOf, quoted } from './sinkColumns.ts';
 
 /**
@@ -18,18 +17,18 @@ import { incomingOf, keyOf, quoted } from './sinkColumns.ts';
  * holds the lock of tenant and table.
  */
 export async function upsertRows(client: ClientBase, batch: RowsToWrite): Promise<RowCounts> {
-  const { rows, sink } = batch;
-  const { count, deduplicated } = rows;
-  if (count === 0) return { stored: 0, unchanged: 0, deduplicated, wrote: false };
-  const { text, name } = statement(sink, upsertSql);
-  const params = { ...paramsOf(batch), ...arraysOf(rows) };
-  const result = await client.query<UpsertRow>(sql(text, params, name));
+  const { emitted } = batch.rows;
+  if (emitted === 0) return { stored: 0, unchanged: 0, deduplicated: 0, wrote: false };
+  const incoming = await bringRows(client, batch.sink, batch.rows);
+  const params = { ...paramsOf(batch), ...incoming.params };
+  const upsert = statement(batch.sink, incoming.from, upsertFrom);
+  const result = await client.query<UpsertRow>(sql(upsert.text, params, upsert.name));
   const { inserted, replaced, again, same } = countsOf(result.rows[0]!);
-  const left = count - inserted - replaced - again - same;
-  const unchanged = same + (left > 0 ? await countUnchanged(client, batch) : 0);
+  const left = incoming.count - inserted - replaced - again - same;
+  const unchanged = same + (left > 0 ? await countUnchanged(client, batch, incoming) : 0);
   const stored = inserted + replaced;
   const wrote = stored + again + same > 0;
-  return { stored, unchanged, deduplicated: deduplicated + count - stored - unchanged, wrote };
+  return { stored, unchanged, deduplicated: emitted - stored - unchanged, wrote };
 }
 
 export interface UpsertRow {
@@ -56,39 +55,12 @@ export function paramsOf({ tenant, runId, order, earlierOpen }: SinkRun) {
 /** Of the rows that were not written: what still comes from an earlier run must be equal, or it would be written. */
 async function countUnchanged(
   client: ClientBase,
-  { tenant, order, sink, rows }: RowsToWrite,
+  { tenant, order, sink }: RowsToWrite,
+  { from, params }: Incoming,
 ): Promise<number> {
-  const { text, name } = statement(sink, unchangedSql);
-  const arrays = arraysOf(rows);
-  const keys = Object.fromEntries(
-    incomingOf(sink).flatMap((c, i) => (c.inKey ? [[param(i), arrays[param(i)]]] : [])),
-  );
-  const { rows: answer } = await client.query<{ unchanged: string }>(
-    sql(text, { tenant, order, ...keys }, name),
-  );
-  return Number(answer[0]!.unchanged);
-}
-
-/** The arrays by their parameters, in the order of `incomingOf`. */
-export function arraysOf(rows: EncodedRows): Record<string, string> {
-  const { columns, digests, positions } = rows as PostgresRows;
-  const arrays = [...columns, ...(digests === undefined ? [] : [digests]), positions];
-  return Object.fromEntries(arrays.map((array, i) => [param(i), array]));
-}
-
-/** The rows on their way, as the columns of `incomingOf`. */
-export function unnestSql(sink: SinkManifest): string {
-  return `unnest(${incomingOf(sink)
-    .map(({ type }, i) => `:${param(i)}::${type}[]`)
-    .join(', ')})`;
-}
-
-function param(i: number): string {
-  return `column${i}`;
-}
-
-function upsertSql(sink: SinkManifest): string {
-  return upsertFrom(sink, unnestSql(sink));
+  const { text, name } = statement(sink, from, unchangedSql);
+  const { rows } = await client.query<{ unchanged: string }>(sql(text, { tenant, order, ...params }, name));
+  return Number(rows[0]!.unchanged);
 }
 
 /**
@@ -120,30 +92,32 @@ export function upsertFrom(sink: SinkManifest, rows: string): string {
       FROM written`;
 }
 
-function unchangedSql(sink: SinkManifest): string {
-  const key = incomingOf(sink).flatMap((c, i) =>
-    c.inKey ? [{ ...c, array: `:${param(i)}::${c.type}[]` }] : [],
-  );
+function unchangedSql(sink: SinkManifest, rows: string): string {
+  const names = incomingOf(sink).map(({ name }) => name);
+  const key = incomingOf(sink).filter(({ inKey }) => inKey);
   return `
     SELECT count(*) AS unchanged
-      FROM unnest(${key.map(({ array }) => array).join(', ')}) AS i (${key.map(({ name }) => name).join(', ')})
+      FROM ${rows} AS i (${names.join(', ')})
       JOIN public.${quoted(sink.table)} AS t ON t._tenant = :tenant AND ${key.map(({ name }) => `t.${name} = i.${name}`).join(' AND ')}
      WHERE t._order < :order::bigint`;
 }
 
 /** Statements are prepared once a connection, by a name that equal text shares. Bounded by the sinks of the project. */
-const prepared = new WeakMap<SinkManifest, Map<BuildSql, Statement>>();
+const prepared = new WeakMap<SinkManifest, Map<string, Statement>>();
 
-type BuildSql = (sink: SinkManifest) => string;
 type Statement = { text: string; name: string };
 
-function statement(sink: SinkManifest, build: BuildSql): Statement {
-  const known = prepared.get(sink) ?? new Map<BuildSql, Statement>();
+function statement(
+  sink: SinkManifest,
+  from: string,
+  build: (sink: SinkManifest, rows: string) => string,
+): Statement {
+  const known = prepared.get(sink) ?? new Map<string, Statement>();
   prepared.set(sink, known);
-  const found = known.get(build);
+  const found = known.get(`${build.name} ${from}`);
   if (found) return found;
-  const text = build(sink);
+  const text = build(sink, from);
   const made = { text, name: `sink-${createHash('sha256').update(text).digest('hex').slice(0, 32)}` };
-  known.set(build, made);
+  known.set(`${build.name} ${from}`, made);
   return made;
 }

@@ -6,12 +6,11 @@ import { uuidv7 } from 'uuidv7';
 import { applySinks } from '../../../adapters/postgres/applySinks.ts';
 import { createLedger } from '../../../adapters/postgres/ledger/ledger.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
-import { arrayLiteral } from '../../../connectors/sinks/postgres/arrayLiteral.ts';
 import { defaultLimits } from '../../../domain/pipelines/manifest.ts';
 import type { Ledger, Publication } from '../../../domain/ports/ledger.ts';
 import type { Credential } from '../../../domain/revocation.ts';
 import { imbalance, zeroCounts } from '../../../domain/runs/run.ts';
-import { type PeopleRow, people } from '../../support/sinkManifests.ts';
+import { encodedRows, type PeopleRow, people } from '../../support/sinkManifests.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
 
 describe('publishing all rows of a run at once', () => {
@@ -86,15 +85,10 @@ describe('publishing all rows of a run at once', () => {
           const kept = [...new Map(all.map((row, i) => [row[0], [row, from + i] as const])).values()];
           yield {
             seq,
-            rows: {
-              count: kept.length,
-              deduplicated: all.length - kept.length,
-              columns: [
-                arrayLiteral(kept.map(([[id]]) => String(id))),
-                arrayLiteral(kept.map(([[, name]]) => name)),
-              ],
-              positions: arrayLiteral(kept.map(([, at]) => String(at))),
-            },
+            rows: encodedRows(
+              kept.map(([[id, name], at]) => [id, name, at]),
+              all.length,
+            ),
             counts: {
               ...zeroCounts,
               read: all.length + 1,

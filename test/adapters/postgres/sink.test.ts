@@ -8,15 +8,13 @@ import { createLedger } from '../../../adapters/postgres/ledger/ledger.ts';
 import { acceptingLock } from '../../../adapters/postgres/ledger/storeTurn.ts';
 import { credentialParams, isRevokedSql } from '../../../adapters/postgres/rights/revokedSql.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
-import { arrayLiteral } from '../../../connectors/sinks/postgres/arrayLiteral.ts';
-import type { PostgresRows } from '../../../connectors/sinks/postgres/encodedRows.ts';
 import { defaultLimits, type Manifest, type SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { DeadLetter } from '../../../domain/ports/deadLetters.ts';
 import type { BatchToStore, Ledger } from '../../../domain/ports/ledger.ts';
 import { revocationKinds, type StandingRevocation, voids } from '../../../domain/revocation.ts';
 import { type Counts, imbalance, zeroCounts } from '../../../domain/runs/run.ts';
 import { sql } from '../../../domain/sql.ts';
-import { type PeopleRow, people } from '../../support/sinkManifests.ts';
+import { encodedRows, type PeopleRow, people } from '../../support/sinkManifests.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
 
 const byDigest: SinkManifest = { ...people, table: 'names', key: 'row-digest' };
@@ -470,7 +468,7 @@ describe('sink', () => {
   it('stores equal rows once where the digest is the key', async () => {
     fresh();
     const run = await newRun({ sink: byDigest });
-    const digests = arrayLiteral(['d1', 'd2']);
+    const digests = ['d1', 'd2'];
     const rows: PeopleRow[] = [
       [1, 'a'],
       [2, 'b'],
@@ -702,7 +700,7 @@ function loadOf(
   runId: string,
   seq: number,
   all: PeopleRow[],
-  more: Partial<BatchToStore> & { digests?: string } = {},
+  more: Partial<BatchToStore> & { digests?: string[] } = {},
 ): BatchToStore {
   const { digests, ...rest } = more;
   const kept = [...new Map(all.map((row, i) => [row[0], [row, seq * 1000 + i] as const])).values()];
@@ -715,13 +713,10 @@ function loadOf(
     version: 1,
     seq,
     sink: people,
-    rows: {
-      count: kept.length,
-      deduplicated: all.length - kept.length,
-      columns: [arrayLiteral(kept.map(([[id]]) => String(id))), arrayLiteral(kept.map(([[, name]]) => name))],
-      positions: arrayLiteral(kept.map(([, position]) => String(position))),
-      ...(digests === undefined ? {} : { digests }),
-    } as PostgresRows,
+    rows: encodedRows(
+      kept.map(([[id, name], position], i) => [id, name, ...(digests ? [digests[i]!] : []), position]),
+      all.length,
+    ),
     counts: { ...zeroCounts, read: all.length, passed: all.length, emitted: all.length },
     deadLetters: [],
     audit: (counts) => ({

@@ -22,6 +22,7 @@ export async function startOwnWorker(
       database: api.postgres.workerUrl,
       relayDatabase: api.postgres.relayUrl,
       objects: { WAYBILL_OBJECTS: api.objectsFolder, WAYBILL_OBJECTS_REGION: '' },
+      stageCache: join(api.objectsFolder, '..', 'stages'),
       jwksUrl: new URL('/.well-known/jwks.json', api.url),
       keyRoots: `${api.keysFolder}.roots`,
       issuer: 'urn:waybill:test',

@@ -1,0 +1,89 @@
+import type { ReadRecord } from '../../domain/connectors/formatKind.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import type { StageResult } from '../../domain/ports/compute.ts';
+import type { Batch } from '../../domain/runs/batch.ts';
+import { codeFailure, type Progress } from './codeFailure.ts';
+import type { PreparedDefinition } from './definition.ts';
+import { type Observer, RecordTransformer } from './transformRecords.ts';
+import { checkHeader, RecordValidator } from './validateRecords.ts';
+
+export interface Processed {
+  validated: StageResult;
+  /** Where it was asked for and did not fail. */
+  transformed?: StageResult & { rows: Uint8Array };
+  /** Why the transform failed; the validation went on. */
+  failure?: WaybillError;
+}
+
+export interface ProcessOptions {
+  /** With it, valid records are transformed and encoded too. As the run was accepted with. */
+  transform?: { parameters: unknown } | undefined;
+  /** Sees rows and filtered records, for tests of pipelines. */
+  observer?: Observer | undefined;
+  progress?: Progress | undefined;
+}
+
+/**
+ * Reads the records of a batch once. Each is validated, transformed and encoded before the next is read, so that it can be
+ * collected while it is young. A record that does not fit is a rejection and touches no other.
+ *
+ * Throws `BatchCorrupt` where the batch has another number of records than it says, `HeaderInvalid`, and `TransformFailed`
+ * where code inside the input schema throws.
+ */
+export async function processBatch(
+  definition: PreparedDefinition,
+  batch: Batch,
+  bytes: Buffer,
+  { transform, observer, progress }: ProcessOptions = {},
+): Promise<Processed> {
+  if (batch.header) checkHeader(batch.header, definition.fields);
+  const validator = new RecordValidator(definition);
+  let failure: WaybillError | undefined;
+  const transformer =
+    transform &&
+    attempt(() => new RecordTransformer(definition, transform.parameters, bytes.length, observer));
+  let records = 0;
+
+  function attempt<T>(work: () => T): T | undefined {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof WaybillError)) throw error;
+      failure = error;
+      return undefined;
+    }
+  }
+
+  await definition.format.read(batch, bytes, (start, end, at, record) => {
+    const position = batch.firstRecord + records;
+    const line = at as number;
+    const place = { position, line, byteOffset: batch.firstByte + start, byteLength: end - start };
+    if (progress) {
+      progress[0] = position;
+      progress[1] = line;
+    }
+    records++;
+    const value = validate(validator, place, record);
+    if (value !== undefined && transformer && !failure) attempt(() => transformer.add(place, value));
+  });
+  if (records !== batch.records)
+    throw new WaybillError('BatchCorrupt', { detail: `${records} records, not ${batch.records}` });
+  return {
+    validated: validator.finish(records),
+    ...(transformer && !failure && { transformed: transformer.finish() }),
+    ...(failure && { failure }),
+  };
+}
+
+function validate(
+  validator: RecordValidator,
+  place: Parameters<RecordValidator['check']>[0],
+  record: ReadRecord,
+): unknown {
+  try {
+    return validator.check(place, record);
+  } catch (cause) {
+    // What a check or a transform inside the schema throws is a mistake in the pipeline, not in the record.
+    throw codeFailure('The input schema', place, cause, record);
+  }
+}

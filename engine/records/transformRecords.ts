@@ -1,0 +1,88 @@
+import { hash } from 'node:crypto';
+import type { RowWriter } from '../../domain/connectors/sinkKind.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import { applyTransform, type TransformOutcome } from '../../domain/pipelines/applyTransform.ts';
+import type { StageResult } from '../../domain/ports/compute.ts';
+import type { Rejection } from '../../domain/runs/rejection.ts';
+import { codeFailure } from './codeFailure.ts';
+import type { PreparedDefinition } from './definition.ts';
+
+import type { Place } from './validateRecords.ts';
+
+export interface Observer {
+  onRows(position: number, rows: readonly Record<string, unknown>[]): void;
+  onFiltered(position: number, code: string): void;
+}
+
+/**
+ * Calls the pipeline’s transform on the valid records of one batch and encodes the rows for the sink. A record with a row that
+ * the sink cannot keep is rejected as a whole.
+ *
+ * Throws `TransformFailed` where the pipeline’s code throws, `ParametersInvalid` where the parameters do not fit.
+ */
+export class RecordTransformer {
+  readonly #definition: PreparedDefinition;
+  readonly #parameters: unknown;
+  readonly #writer: RowWriter;
+  readonly #observer: Observer | undefined;
+  readonly #rejected: Rejection[] = [];
+  readonly #counts = { passed: 0, filtered: 0, rejected: 0, emitted: 0 };
+
+  constructor(definition: PreparedDefinition, sent: unknown, expectedBytes: number, observer?: Observer) {
+    this.#definition = definition;
+    this.#parameters = parseParameters(definition, sent);
+    this.#writer = definition.encoder.begin(expectedBytes);
+    this.#observer = observer;
+  }
+
+  add(place: Place, record: unknown): void {
+    const counts = this.#counts;
+    const outcome = this.#transform(place, record);
+    if (outcome.kind === 'filtered') {
+      counts.filtered++;
+      this.#observer?.onFiltered(place.position, outcome.code);
+      return;
+    }
+    const rejection =
+      outcome.kind === 'rejected'
+        ? outcome
+        : this.#writer.add(place.position, outcome.rows as Record<string, unknown>[]);
+    if (rejection) {
+      counts.rejected++;
+      const { code, path, message } = rejection;
+      this.#rejected.push({ ...place, code, path, message: message.slice(0, messageMax) });
+    } else if (outcome.kind === 'rows') {
+      counts.passed++;
+      counts.emitted += outcome.rows.length;
+      this.#observer?.onRows(place.position, outcome.rows as Record<string, unknown>[]);
+    }
+  }
+
+  finish(): StageResult & { rows: Uint8Array } {
+    const { bytes } = this.#writer.finish();
+    return {
+      digest: hash('sha256', bytes),
+      sizeBytes: bytes.byteLength,
+      rejections: this.#rejected,
+      counts: this.#counts,
+      rows: bytes,
+    };
+  }
+
+  #transform(place: Place, record: unknown): TransformOutcome {
+    try {
+      return applyTransform(this.#definition.pipeline, record, this.#parameters);
+    } catch (cause) {
+      throw codeFailure('The transform', place, cause, record);
+    }
+  }
+}
+
+const messageMax = 500;
+
+export function parseParameters({ pipeline }: PreparedDefinition, sent: unknown): unknown {
+  const parsed = pipeline.parameters.safeParse(sent ?? {});
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.map((i) => ({ path: i.path.join('.'), message: i.message }));
+  throw new WaybillError('ParametersInvalid', { issues });
+}

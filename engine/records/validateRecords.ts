@@ -1,0 +1,84 @@
+import { hash } from 'node:crypto';
+import type { ReadRecord } from '../../domain/connectors/formatKind.ts';
+import { WaybillError } from '../../domain/errors.ts';
+import { fitValues } from '../../domain/pipelines/fitValues.ts';
+import { parseFirst } from '../../domain/pipelines/parseFirst.ts';
+import type { StageResult } from '../../domain/ports/compute.ts';
+import type { Rejection } from '../../domain/runs/rejection.ts';
+import { type RecordRejection, type RejectionCode, rejections } from '../../domain/runs/rejection.ts';
+import { CursorMaximum } from './cursorMaximum.ts';
+import type { InputFields, PreparedDefinition } from './definition.ts';
+import { describeIssue } from './describeIssue.ts';
+
+/** Where a record is: in the run, in its source, and in the bytes of its source. */
+export type Place = Pick<Rejection, 'position' | 'line' | 'byteOffset' | 'byteLength'>;
+
+/** Of a larger record not all issues are looked for: it may have a million. */
+const largeBytes = 16 * 1024;
+
+/** Checks the records of one batch against the input schema. */
+export class RecordValidator {
+  readonly #definition: PreparedDefinition;
+  readonly #rejected: Rejection[] = [];
+  readonly #highest: CursorMaximum | undefined;
+
+  constructor(definition: PreparedDefinition) {
+    this.#definition = definition;
+    this.#highest = definition.cursor && new CursorMaximum(definition.cursor, definition.pipeline.input);
+  }
+
+  /** What the schema made of the record; `undefined` where it is rejected. */
+  check(place: Place, record: ReadRecord): object | undefined {
+    const read = typeof record === 'object' && 'value' in record ? record : undefined;
+    if (!read) return this.#reject(place, rejectionOf(record as Exclude<ReadRecord, { value: object }>));
+    const { exactFields, pipeline } = this.#definition;
+    const { value, inexact = false } = read;
+    const unfit = (inexact || exactFields) && fitValues(value, exactFields, inexact);
+    const parsed = unfit ? undefined : parseFirst(pipeline.input, value, place.byteLength > largeBytes);
+    if (parsed?.success) {
+      this.#highest?.see(parsed.data as Record<string, unknown>);
+      return parsed.data as object;
+    }
+    this.#highest?.seeRefused(value);
+    return this.#reject(place, unfit || describeIssue(parsed!.issue, value));
+  }
+
+  #reject(place: Place, why: RecordRejection): undefined {
+    this.#rejected.push({ ...place, ...why });
+  }
+
+  finish(records: number): StageResult {
+    const counts = { read: records, rejected: this.#rejected.length };
+    const highest = this.#highest?.value;
+    return {
+      digest: hash('sha256', JSON.stringify([counts, highest ?? null, this.#rejected])),
+      sizeBytes: 0,
+      rejections: this.#rejected,
+      counts,
+      ...(highest !== undefined && { highest }),
+    };
+  }
+}
+
+/** Without a required column every record would be rejected, and so by a column that the schema does not name. */
+export function checkHeader(header: readonly string[], { known, required }: InputFields): void {
+  const missing = required.filter((name) => !header.includes(name));
+  const unknown = header.filter((name) => !known.includes(name));
+  if (missing.length === 0 && unknown.length === 0) return;
+  const said = [
+    missing.length > 0 && `Missing: ${listed(missing)}.`,
+    unknown.length > 0 && `Unknown: ${listed(unknown)}.`,
+  ];
+  throw new WaybillError('HeaderInvalid', {
+    publicDetail: `The columns are not the fields of the input. ${said.filter(Boolean).join(' ')}`,
+  });
+}
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 10).map((name) => JSON.stringify(name.slice(0, 64)));
+  return names.length > 10 ? `${shown.join(', ')} and ${names.length - 10} more` : shown.join(', ');
+}
+
+function rejectionOf(reason: RejectionCode | RecordRejection): RecordRejection {
+  return typeof reason === 'string' ? { code: reason, path: '', message: rejections[reason] } : reason;
+}
