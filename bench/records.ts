@@ -109,7 +109,7 @@ async function runPipeline(stack: DevStack, file: string) {
 async function runScript(stack: DevStack, name: string, file: string): Promise<Load> {
   const before = processorByName(stack);
   const from = performance.now();
-  const script = fileURLToPath(new URL(`control/${name}.ts`, import.meta.url));
+  const script = fileURLToPath(new URL(`control/${name}Main.ts`, import.meta.url));
   const measured = `process.on('exit', () => { const { user, system } = process.cpuUsage(); console.error((user + system) / 1e6); });`;
   const child = spawn(
     process.execPath,

@@ -3,13 +3,13 @@ import { WaybillError } from '../../domain/errors.ts';
 /** Position and line of the record that is being worked on, in memory that the pool of threads sees too. */
 export type Progress = Float64Array;
 
-interface Place {
+interface RecordPlace {
   position: number;
   line: number;
 }
 
 /** `TransformFailed` for what the author’s code threw, with the place of the record and without its values. */
-export function codeFailure(what: string, place: Place, cause: unknown, record: unknown): WaybillError {
+export function codeFailure(what: string, place: RecordPlace, cause: unknown, record: unknown): WaybillError {
   const name = cause instanceof Error ? cause.name : typeof cause;
   const message = cause instanceof Error ? cause.message : String(cause);
   const said = holdsValue(message, record, 0) ? '' : `: ${message.slice(0, messageMax)}`;
@@ -20,7 +20,7 @@ export function codeFailure(what: string, place: Place, cause: unknown, record: 
   });
 }
 
-export function describePlace({ position, line }: Place): string {
+export function describePlace({ position, line }: RecordPlace): string {
   return `position ${position}, line ${line}`;
 }
 

@@ -7,7 +7,7 @@ import type { Rejection } from '../../domain/runs/rejection.ts';
 import { codeFailure } from './codeFailure.ts';
 import type { PreparedDefinition } from './definition.ts';
 
-import type { Place } from './validateRecords.ts';
+import type { RecordPlace } from './validateRecords.ts';
 
 export interface Observer {
   onRows(position: number, rows: readonly Record<string, unknown>[]): void;
@@ -35,7 +35,7 @@ export class RecordTransformer {
     this.#observer = observer;
   }
 
-  add(place: Place, record: unknown): void {
+  add(place: RecordPlace, record: unknown): void {
     const counts = this.#counts;
     const outcome = this.#transform(place, record);
     if (outcome.kind === 'filtered') {
@@ -69,7 +69,7 @@ export class RecordTransformer {
     };
   }
 
-  #transform(place: Place, record: unknown): TransformOutcome {
+  #transform(place: RecordPlace, record: unknown): TransformOutcome {
     try {
       return applyTransform(this.#definition.pipeline, record, this.#parameters);
     } catch (cause) {

@@ -11,7 +11,7 @@ import type { InputFields, PreparedDefinition } from './definition.ts';
 import { describeIssue } from './describeIssue.ts';
 
 /** Where a record is: in the run, in its source, and in the bytes of its source. */
-export type Place = Pick<Rejection, 'position' | 'line' | 'byteOffset' | 'byteLength'>;
+export type RecordPlace = Pick<Rejection, 'position' | 'line' | 'byteOffset' | 'byteLength'>;
 
 /** Of a larger record not all issues are looked for: it may have a million. */
 const largeBytes = 16 * 1024;
@@ -28,7 +28,7 @@ export class RecordValidator {
   }
 
   /** What the schema made of the record; `undefined` where it is rejected. */
-  check(place: Place, record: ReadRecord): object | undefined {
+  check(place: RecordPlace, record: ReadRecord): object | undefined {
     const read = typeof record === 'object' && 'value' in record ? record : undefined;
     if (!read) return this.#reject(place, rejectionOf(record as Exclude<ReadRecord, { value: object }>));
     const { exactFields, pipeline } = this.#definition;
@@ -43,7 +43,7 @@ export class RecordValidator {
     return this.#reject(place, unfit || describeIssue(parsed!.issue, value));
   }
 
-  #reject(place: Place, why: RecordRejection): undefined {
+  #reject(place: RecordPlace, why: RecordRejection): undefined {
     this.#rejected.push({ ...place, ...why });
   }
 

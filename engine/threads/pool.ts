@@ -9,7 +9,7 @@ import { Semaphore } from '../../domain/semaphore.ts';
 import { describePlace } from '../records/codeFailure.ts';
 import type { Processed } from '../records/processBatch.ts';
 import { createStageCache, type StageEntry } from './stageCache.ts';
-import type { Answer, Failure, Task, ThreadOptions } from './thread.ts';
+import type { Answer, FailureData, Task, ThreadOptions } from './thread.ts';
 
 export interface ComputePool extends Compute {
   /** Ends the threads; what they were doing is rejected. */
@@ -177,7 +177,7 @@ function isOfTransform(code: ErrorCode): boolean {
   return code === 'TransformFailed' || code === 'TransformTimedOut';
 }
 
-function errorOf({ code, detail, publicDetail, issues }: Failure): WaybillError {
+function errorOf({ code, detail, publicDetail, issues }: FailureData): WaybillError {
   return new WaybillError(code, {
     ...(detail && { detail }),
     ...(publicDetail && { publicDetail }),

@@ -12,8 +12,8 @@ export interface StageEntry {
 
 /**
  * What one step computed and the next one needs: counts, rejections and encoded rows, by a key that stands for batch, definition and
- * parameters. Small results stay in memory. Large ones are files, which the workers of one machine share and whose pages the
- * operating system keeps in memory. Nothing here is durable or needed: what is missing is computed again, and rows are
+ * parameters. Small results stay in memory. Large ones are files, which the workers of one machine share. The
+ * operating system keeps their pages in memory. Nothing here is durable or needed: what is missing is computed again, and rows are
  * compared with the recorded digest by their reader.
  */
 export interface StageCache {

@@ -22,13 +22,13 @@ export interface Task {
 }
 
 export type Answer =
-  | { outcome: 'done'; processed: Omit<Processed, 'failure'>; failure?: Failure }
+  | { outcome: 'done'; processed: Omit<Processed, 'failure'>; failure?: FailureData }
   /** This thread has another version of the module in memory, which nothing but its end removes. */
   | { outcome: 'stale' }
-  | ({ outcome: 'failed' } & Failure);
+  | ({ outcome: 'failed' } & FailureData);
 
 /** An error keeps its class and code only as data. */
-export interface Failure {
+export interface FailureData {
   code: ErrorCode;
   detail?: string | undefined;
   publicDetail?: string | undefined;
@@ -92,7 +92,7 @@ function handOver(answer: Answer, bytes: Uint8Array): Answer {
   return move(envelope as never) as unknown as Answer;
 }
 
-function asData(error: unknown): Failure {
+function asData(error: unknown): FailureData {
   if (error instanceof WaybillError) {
     const { code, detail, publicDetail, issues } = error;
     return { code, detail, publicDetail, issues };

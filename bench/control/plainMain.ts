@@ -6,7 +6,7 @@ import { Order } from './order.ts';
 
 /*
  * The loader of orders that most would write: one thread, readline, zod, and for each 10,000 rows a COPY into a temporary table and a
- * merge. `node bench/control/plain.ts DATABASE_URL FILE`
+ * merge. `node bench/control/plainMain.ts DATABASE_URL FILE`
  */
 
 const [url, file] = process.argv.slice(2);

@@ -12,7 +12,7 @@ import { Order, type OrderRecord } from './order.ts';
  * one statement merges. It loads the same rows as Waybill, with nothing else: no identity, no policy, no audit, no dead letters kept,
  * no retry, and after a crash it begins again.
  *
- * `node bench/control/fastest.ts DATABASE_URL FILE`
+ * `node bench/control/fastestMain.ts DATABASE_URL FILE`
  */
 
 const blockBytes = 4 * 1024 * 1024;
