@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { DevStack } from '../test/support/devStack.ts';
 
 /** Proportional set size of a process in MiB: pages shared by n processes count 1/n. Linux only. */
-function pssMiB(pid: number): number {
+export function pssMiB(pid: number): number {
   try {
     const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
     return Number(/^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1] ?? 0) / 1024;

@@ -5,6 +5,7 @@ import { type DevStack, startDevStack } from '../../test/support/devStack.ts';
 import { serveHeldFeed } from '../../test/support/heldFeed.ts';
 import { benchProject, gatedProject } from '../project.ts';
 import { killBeforePublish, raceDecisions } from './approvals.ts';
+import { crowdOfEnvelopes, crowdOfPreviews } from './crowd.ts';
 import { fireTogether } from './fireTogether.ts';
 import { killUnderLoad } from './killUnderLoad.ts';
 import { killWorkers } from './killWorkers.ts';
@@ -57,6 +58,16 @@ const campaigns: Record<string, () => Promise<string[]>> = {
         jitter: '40s',
       }),
     ),
+  /** `crowd ENVELOPES PREVIEWS` takes other numbers than 50 and 420. */
+  crowd: () =>
+    withStack({ project: benchProject }, async (stack) => [
+      ...(await crowdOfEnvelopes(stack, {
+        envelopes: numbers[0] ?? 50,
+        apiMaxMiB: 1_024,
+        healthMaxMs: 2_000,
+      })),
+      ...(await crowdOfPreviews(stack, { previews: numbers[1] ?? 420, firingMaxMs: 10_000 })),
+    ]),
   /** On simulated time, which goes by in minutes. `year DAYS` lives through fewer. */
   async year() {
     const lived = await liveThrough({ days: numbers[0] ?? 365, lifetime: '90d' });
