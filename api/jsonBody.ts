@@ -1,9 +1,13 @@
 import type { Readable } from 'node:stream';
 import { sha256 } from '../application/sha256.ts';
 import { WaybillError } from '../domain/errors.ts';
+import { parseWithItems } from '../domain/json/parseExactJson.ts';
+import { scanJson } from '../domain/json/scanJson.ts';
 
 export interface JsonBody {
   value: unknown;
+  /** The items of its member `records` as they came, where a JavaScript value would not be equal to one of them. */
+  recordTexts?: string[] | undefined;
   /** Lower-case hex SHA-256 of the bytes as they came. */
   digest: string;
 }
@@ -14,21 +18,26 @@ const valuesMax = 500_000;
 
 /**
  * Parses a JSON body; an empty one is `undefined`. Throws `RequestTooLarge` for more than 500,000 values, and `InvalidJson` for what
- * is not UTF-8, not JSON, nested deeper than 64, has a key `__proto__`, or a number that is too large, which would otherwise be
- * stored as `null`.
+ * is not UTF-8, not JSON, nested deeper than 64, has a key `__proto__` or a number that is too large, and for a key that stands twice
+ * or a number that JavaScript would change, except inside of `records`, where it rejects one record.
  */
 export function parseJsonBody(bytes: Uint8Array): JsonBody | undefined {
   if (bytes.length === 0) return undefined;
-  return { value: parseJson(bytes), digest: sha256(bytes) };
+  return { ...parseJson(bytes), digest: sha256(bytes) };
 }
 
-function parseJson(bytes: Uint8Array): unknown {
+function parseJson(bytes: Uint8Array): Pick<JsonBody, 'value' | 'recordTexts'> {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     checkShape(text);
     const value: unknown = JSON.parse(text);
     if (suspicious.test(text)) checkValue(value);
-    return value;
+    if (!scanJson(text, depthMax).doubtful) return { value };
+    const exact = parseWithItems(text, 'records');
+    if (exact.inexact) throw new WaybillError('InvalidJson', { detail: 'a number has too many digits' });
+    if (exact.duplicateKey !== undefined)
+      throw new WaybillError('InvalidJson', { detail: 'a key stands twice' });
+    return { value: exact.value, recordTexts: exact.items };
   } catch (error) {
     if (error instanceof WaybillError) throw error;
     throw new WaybillError('InvalidJson', { detail: error instanceof Error ? error.name : '' });

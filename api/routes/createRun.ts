@@ -44,7 +44,8 @@ function requestOf(body: Body | undefined, query: Record<string, unknown>) {
   if (body?.kind === 'upload') return { ...body, query };
   rejectQuery(query);
   const envelope = parseEnvelope(body ? body.json.value : {});
-  return { kind: 'envelope' as const, envelope, bodyDigest: body?.json.digest ?? '' };
+  const { digest = '', recordTexts } = body?.json ?? {};
+  return { kind: 'envelope' as const, envelope, recordTexts, bodyDigest: digest };
 }
 
 /** A parameter that is ignored would be a silent mistake. */

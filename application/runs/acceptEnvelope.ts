@@ -50,6 +50,8 @@ export function parseEnvelope(value: unknown): Envelope {
 /** What a request of this kind says. */
 export interface EnvelopeRequest {
   envelope: Envelope;
+  /** Its records as they came, where a JavaScript value would not be equal to one of them. */
+  recordTexts?: readonly string[] | undefined;
   /** Of the bytes as they came: a repeated request has the same. */
   bodyDigest: string;
   idempotencyKey: string | undefined;
@@ -65,12 +67,12 @@ export async function acceptEnvelope(
   ports: Ports,
   options: ApplicationOptions,
   caller: RunCaller,
-  { envelope, bodyDigest, idempotencyKey }: EnvelopeRequest,
+  { envelope, recordTexts, bodyDigest, idempotencyKey }: EnvelopeRequest,
 ): Promise<Run> {
   const draft = draftRun(caller, idempotencyKey, await resolveEnvelope(ports, caller.pipeline, envelope));
   const requestDigest = requestDigestOf(draft, 'application/json', null, bodyDigest);
   const callback = callbackOf(ports, options, draft, envelope);
-  const lines = linesOf(draft, envelope);
+  const lines = linesOf(draft, envelope, recordTexts);
 
   // Bytes are kept before the run is accepted, so a repeated request is better found out before that.
   const known = draft.idempotency && (await ports.acceptance.findKey(draft.idempotency));
@@ -131,10 +133,17 @@ function checkUrl({ checkCallback }: Pick<ApplicationPorts, 'checkCallback'>, ur
 }
 
 /** Records as the NDJSON that an upload would have been, so that from here on there is one way only. */
-function linesOf({ source }: RunDraft, { records }: Envelope): Uint8Array | undefined {
+function linesOf(
+  { source }: RunDraft,
+  { records }: Envelope,
+  texts: readonly string[] | undefined,
+): Uint8Array | undefined {
   if (isPulled(source)) return undefined;
   if (!records?.length) throw new WaybillError('InputEmpty');
-  return Buffer.from(`${records.map((one) => JSON.stringify(one)).join('\n')}\n`);
+  // Only white space between tokens can be a newline.
+  const lines =
+    texts?.map((text) => text.replaceAll(/[\r\n]/g, ' ')) ?? records.map((one) => JSON.stringify(one));
+  return Buffer.from(`${lines.join('\n')}\n`);
 }
 
 async function receive({ receiver, inputs }: Ports, draft: RunDraft, lines: Uint8Array): Promise<Batch[]> {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
+import { isDoubleExact } from '../../domain/json/decimalText.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import { issuesError } from '../issues.ts';
 
@@ -55,7 +56,7 @@ function coerce(value: unknown, { type, items }: PropertySchema = {}): unknown {
   if (type === 'array') return (Array.isArray(value) ? value : [value]).map((one) => coerce(one, items));
   if (typeof value !== 'string') return value;
   if ((type === 'number' || type === 'integer') && /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(value))
-    return Number(value);
+    return isDoubleExact(value) ? Number(value) : value;
   if (type === 'boolean' && (value === 'true' || value === 'false')) return value === 'true';
   return value;
 }

@@ -8,7 +8,8 @@ export const requestErrors = {
   InvalidJson: {
     status: 400,
     retryable: false,
-    message: 'The body is not valid JSON, or is nested deeper than 64 levels. Correct it.',
+    message:
+      'The body is not valid JSON, nests deeper than 64 levels, or holds a key twice or a number of too many digits. Correct it.',
   },
   Unauthenticated: {
     status: 401,

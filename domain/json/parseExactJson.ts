@@ -29,17 +29,31 @@ export function parseExactJson(text: string): ExactJson {
   return { value, inexact: parser.inexact, duplicateKey: parser.duplicateKey };
 }
 
+/**
+ * The same for an object of which the items of one member are handed on as the texts that they are; what is wrong inside of them is
+ * found by the reader of each.
+ */
+export function parseWithItems(text: string, member: string): ExactJson & { items: string[] | undefined } {
+  const parser = new Parser(text, member);
+  const value = parser.readValue();
+  return { value, inexact: parser.inexact, duplicateKey: parser.duplicateKey, items: parser.items };
+}
+
 const numberEnd = /[^-+.0-9eE]/g;
 
 class Parser {
   inexact = false;
   duplicateKey: string | undefined;
+  /** Texts of the items of the member, where it is an array. */
+  items: string[] | undefined;
+  readonly #member: string | undefined;
   readonly #text: string;
   #at = 0;
   readonly #path: (string | number)[] = [];
 
-  constructor(text: string) {
+  constructor(text: string, member?: string) {
     this.#text = text;
+    this.#member = member;
   }
 
   readValue(): unknown {
@@ -74,7 +88,8 @@ class Parser {
       this.#at++; // The colon.
       this.#path.push(key);
       if (Object.hasOwn(object, key)) this.duplicateKey ??= this.#path.join('.');
-      const value = this.readValue();
+      const isMember = key === this.#member && this.#path.length === 1 && this.#next() === '[';
+      const value = isMember ? this.#readItems() : this.readValue();
       this.#path.pop();
       if (key !== '__proto__') object[key] = value;
       else
@@ -95,6 +110,24 @@ class Parser {
       if (this.#next() === ',') this.#at++;
     }
     this.#at++;
+    return array;
+  }
+
+  #readItems(): unknown[] {
+    const { inexact, duplicateKey } = this;
+    const items: string[] = [];
+    const array: unknown[] = [];
+    this.#at++;
+    while (this.#next() !== ']') {
+      const start = this.#at;
+      array.push(this.readValue());
+      items.push(this.#text.slice(start, this.#at));
+      if (this.#next() === ',') this.#at++;
+    }
+    this.#at++;
+    this.items = items;
+    this.inexact = inexact;
+    this.duplicateKey = duplicateKey;
     return array;
   }
 

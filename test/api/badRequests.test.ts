@@ -33,6 +33,28 @@ describe('bad requests', () => {
     ['__proto__', to('few'), json('{"records":[{"__proto__":{"admin":true}}]}'), 400, 'InvalidJson'],
     ['an escaped __proto__', to('few'), json('{"\\u005f_proto__":{}}'), 400, 'InvalidJson'],
     ['a number that is too large', to('few'), json('{"records":[{"id":"x","n":1e999}]}'), 400, 'InvalidJson'],
+    ['a key that stands twice', to('few'), json('{"records":[],"records":[{"id":"x"}]}'), 400, 'InvalidJson'],
+    [
+      'a key that stands twice inside',
+      to('few'),
+      json('{"source":{"path":"a","path":"b"}}'),
+      400,
+      'InvalidJson',
+    ],
+    [
+      'a parameter that would be rounded',
+      to('lines'),
+      json('{"parameters":{"limit":9007199254740993}}'),
+      400,
+      'InvalidJson',
+    ],
+    [
+      'a parameter of a query that would be rounded',
+      to('lines', '?limit=9007199254740993'),
+      data(lines(1)),
+      422,
+      'ParametersInvalid',
+    ],
     [
       'a callback with a NUL',
       to('few'),

@@ -164,6 +164,16 @@ describe('runs over HTTP', () => {
     await accepted('/v1/pipelines/few/runs', data(lines(1)));
   });
 
+  it('records in an envelope keep their digits and keys, as lines of NDJSON would', async () => {
+    const body = `{ "records": [
+      {"id": "a", "n": 9007199254740993},\r\n {"id":"b",\n"n":0.12345678901234567890, "n": 2}, {"id":"c\\n"} ], "parameters": {} }`;
+    const run = await accepted('/v1/pipelines/few/runs', json(body));
+    const [batch] = await api.rows('SELECT digest, records FROM waybill.batch WHERE run_id = $1', [run.id]);
+    const received =
+      '{"id": "a", "n": 9007199254740993}\n{"id":"b", "n":0.12345678901234567890, "n": 2}\n{"id":"c\\n"}\n';
+    assert.deepEqual(batch, { digest: createHash('sha256').update(received).digest('hex'), records: '3' });
+  });
+
   it('an answer carries its trace, the caller’s where there is one', async () => {
     const trace = '0af7651916cd43dd8448eb211c80319c';
     const given = await api.call('/v1/runs', { headers: { traceparent: `00-${trace}-b7ad6b7169203331-01` } });
