@@ -1,4 +1,4 @@
-import { CopyText } from '../../connectors/sinks/postgres/copyText.ts';
+import { CopyText, escapeField } from '../../connectors/sinks/postgres/copyText.ts';
 import { defaultLimits, type Manifest, type SinkManifest } from '../../domain/pipelines/manifest.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 
@@ -36,7 +36,10 @@ let calls = 0;
 /** Rows of a batch as the encoder writes them. Every other call says that they are many, so that both ways to the server are taken. */
 export function encodedRows(rows: (string | number | null)[][], emitted: number): EncodedRows {
   const text = new CopyText(1024);
-  for (const row of rows) text.add(row.map((value) => (value === null ? null : String(value))));
+  for (const row of rows) {
+    const fields = row.map((value) => escapeField(value === null ? null : String(value)));
+    text.add(`${fields.join('\t')}\n`);
+  }
   const bytes = text.finish([]);
   const sizeBytes = calls++ % 2 === 0 ? bytes.byteLength : 10 ** 9;
   return {

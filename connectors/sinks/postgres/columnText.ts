@@ -23,8 +23,8 @@ const mismatch: Unstorable = Object.freeze({ code: 'OutputMismatch' });
 
 const writers: Record<SqlType, (value: unknown) => string | null | Unstorable> = {
   text: (value) => (typeof value === 'string' ? checked(value) : mismatch),
-  integer: (value) => integer(value, 2n ** 31n),
-  bigint: (value) => integer(value, 2n ** 63n),
+  integer: (value) => integer(value, 2 ** 31),
+  bigint: (value) => integer(value, 2 ** 63),
   numeric: (value) => {
     if (typeof value !== 'bigint' && typeof value !== 'number' && typeof value !== 'string') return mismatch;
     return plainDecimal(String(value), typeof value === 'string' ? 1_000 : numericDigitsMax) ?? mismatch;
@@ -48,7 +48,8 @@ function checked(text: string): string | Unstorable {
   return code ? { code } : text;
 }
 
-function integer(value: unknown, bound: bigint): string | Unstorable {
+/** @param bound a power of two, so that comparing it with a bigint is exact too */
+function integer(value: unknown, bound: number): string | Unstorable {
   if (typeof value === 'number') {
     if (!Number.isSafeInteger(value)) return mismatch;
   } else if (typeof value !== 'bigint') return mismatch;
@@ -113,12 +114,31 @@ const suspicious = /\\u(?:0000|d[89a-f])/;
 const depthMax = 64;
 
 function jsonb(value: unknown): string | null | Unstorable {
-  const shape = new JsonShape();
-  const unfit = shape.check(value, 0);
-  if (unfit) return unfit;
-  const text = shape.hasBigint ? writeExactJson(value) : JSON.stringify(value);
+  let hasBigint = false;
+  if (!isPlainJson(value, 0)) {
+    const shape = new JsonShape();
+    const unfit = shape.check(value, 0);
+    if (unfit) return unfit;
+    hasBigint = shape.hasBigint;
+  }
+  const text = hasBigint ? writeExactJson(value) : JSON.stringify(value);
   const code = suspicious.test(text) && inspect(JSON.parse(text));
   return code ? { code } : text;
+}
+
+/** What nearly every value is: `JSON.stringify` loses nothing of it. A circle is deeper than the bound. */
+function isPlainJson(value: unknown, depth: number): boolean {
+  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return true;
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object' || depth >= depthMax) return false;
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) if (!isPlainJson(value[i], depth + 1)) return false;
+    return true;
+  }
+  if (!isPlain(value)) return false;
+  for (const name in value)
+    if (!isPlainJson((value as Record<string, unknown>)[name], depth + 1)) return false;
+  return true;
 }
 
 /** `JSON.stringify` writes null, `{}` or nothing for much that a transform can return; here that is a rejection. */

@@ -17,15 +17,10 @@ export class CopyText {
     return this.#starts.length;
   }
 
-  add(texts: readonly (string | null)[]): void {
+  /** @param line a whole row, with its newline */
+  add(line: string): void {
     this.#starts.push(this.#lines.sizeBytes);
-    let line = '';
-    for (let i = 0; i < texts.length; i++) {
-      const text = texts[i]!;
-      line += i === 0 ? '' : '\t';
-      line += text === null ? '\\N' : special.test(text) ? text.replace(specials, escaped) : text;
-    }
-    this.#lines.text(`${line}\n`);
+    this.#lines.text(line);
   }
 
   /** @param left ordinals of rows to leave out, ascending */
@@ -59,6 +54,11 @@ const special = /[\\\t\n\r]/;
 const specials = /[\\\t\n\r]/g;
 const letters: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' };
 const characters: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r', '\\': '\\' };
+
+export function escapeField(text: string | null): string {
+  if (text === null) return '\\N';
+  return special.test(text) ? text.replace(specials, escaped) : text;
+}
 
 function escaped(character: string): string {
   return letters[character]!;

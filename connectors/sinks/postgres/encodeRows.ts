@@ -2,57 +2,15 @@ import { hash } from 'node:crypto';
 import type { EncodedBatch, RowEncoder, RowTexts, RowWriter } from '../../../domain/connectors/sinkKind.ts';
 import { ExactNumber, parseExactJson, writeExactJson } from '../../../domain/json/parseExactJson.ts';
 import { scanJson } from '../../../domain/json/scanJson.ts';
-import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
+import type { Column, SinkManifest, SqlType } from '../../../domain/pipelines/manifest.ts';
 import { type RecordRejection, rejections } from '../../../domain/runs/rejection.ts';
 import { columnText, type Unstorable } from './columnText.ts';
-import { CopyText, readCopyText } from './copyText.ts';
+import { CopyText, escapeField, readCopyText } from './copyText.ts';
 import { keyColumns } from './sinkColumns.ts';
 
 /** Rows become the text of `COPY`, in the order of the source. Of rows with one key the last stays. */
 export function createEncoder(sink: SinkManifest): RowEncoder {
   return { begin: (expectedBytes) => new Writer(sink, expectedBytes), read: readCopyText };
-}
-
-/** No row is kept as an object, which would cost more to collect than everything else here. */
-class Writer implements RowWriter {
-  readonly #sink: SinkManifest;
-  readonly #keyOf: (texts: RowTexts) => string;
-  readonly #digested: boolean;
-  readonly #copy: CopyText;
-  /** The ordinal of the last row of each key. */
-  readonly #latest = new Map<string, number>();
-  readonly #replaced: number[] = [];
-
-  constructor(sink: SinkManifest, expectedBytes: number) {
-    this.#sink = sink;
-    this.#digested = !keyColumns(sink);
-    this.#keyOf = this.#digested ? digester(sink) : keyReader(sink);
-    this.#copy = new CopyText(expectedBytes);
-  }
-
-  add(position: number, rows: readonly Record<string, unknown>[]): RecordRejection | undefined {
-    const written: (string | null)[][] = [];
-    for (const row of rows) {
-      const texts = writeRow(this.#sink, row);
-      if (!Array.isArray(texts)) return texts;
-      written.push(texts);
-    }
-    for (const texts of written) {
-      const key = this.#keyOf(texts);
-      const earlier = this.#latest.get(key);
-      if (earlier !== undefined) this.#replaced.push(earlier);
-      this.#latest.set(key, this.#copy.rows);
-      if (this.#digested) texts.push(key);
-      texts.push(String(position));
-      this.#copy.add(texts);
-    }
-    return undefined;
-  }
-
-  finish(): EncodedBatch {
-    const replaced = this.#replaced.sort((a, b) => a - b);
-    return { bytes: this.#copy.finish(replaced), replaced };
-  }
 }
 
 /**
@@ -61,22 +19,80 @@ class Writer implements RowWriter {
  */
 const keyBytesMax = 2_000;
 
-function writeRow(sink: SinkManifest, row: Record<string, unknown>): (string | null)[] | RecordRejection {
-  const key = keyColumns(sink);
-  const texts: (string | null)[] = [];
-  let keyUnits = 0;
-  for (const { name, type, nullable } of sink.columns) {
-    const text = columnText(type, row[name]);
-    if (text !== null && typeof text === 'object') return rejection(text.code, pathOf(name, text), type);
-    if (text === null && !nullable) return rejection('OutputMismatch', name, type);
-    if (text !== null && key?.includes(name)) keyUnits += text.length;
-    texts.push(text);
+/** A row as it is copied. */
+interface Line {
+  key: string;
+  text: string;
+}
+
+/** Keeps no row as an object, which would cost more to collect than everything else here. */
+class Writer implements RowWriter {
+  readonly #columns: readonly (Column & { inKey: boolean })[];
+  readonly #keyOf: (texts: RowTexts) => string;
+  readonly #isDigested: boolean;
+  readonly #copy: CopyText;
+  /** The ordinal of the last row of each key. */
+  readonly #latest = new Map<string, number>();
+  readonly #replaced: number[] = [];
+  /** Of the row at hand. */
+  readonly #texts: (string | null)[];
+
+  constructor(sink: SinkManifest, expectedBytes: number) {
+    const key = keyColumns(sink);
+    this.#columns = sink.columns.map((column) => ({ ...column, inKey: key?.includes(column.name) ?? false }));
+    this.#isDigested = !key;
+    this.#keyOf = key ? keyReader(sink) : digester(sink);
+    this.#copy = new CopyText(expectedBytes);
+    this.#texts = sink.columns.map(() => null);
   }
-  if (key && keyUnits * 3 > keyBytesMax && keyBytes(sink, key, texts) > keyBytesMax) {
-    const message = `The key has more than ${keyBytesMax} bytes.`;
-    return { code: 'OutputMismatch', path: key[0]!, message };
+
+  add(position: number, rows: readonly Record<string, unknown>[]): RecordRejection | undefined {
+    const lines: Line[] = [];
+    for (const row of rows) {
+      const line = this.#encode(row, position);
+      if ('code' in line) return line;
+      lines.push(line);
+    }
+    for (const { key, text } of lines) {
+      const earlier = this.#latest.get(key);
+      if (earlier !== undefined) this.#replaced.push(earlier);
+      this.#latest.set(key, this.#copy.rows);
+      this.#copy.add(text);
+    }
+    return undefined;
   }
-  return texts;
+
+  finish(): EncodedBatch {
+    const replaced = this.#replaced.sort((a, b) => a - b);
+    return { bytes: this.#copy.finish(replaced), replaced };
+  }
+
+  #encode(row: Record<string, unknown>, position: number): Line | RecordRejection {
+    const texts = this.#texts;
+    let text = '';
+    let keyUnits = 0;
+    for (let i = 0; i < texts.length; i++) {
+      const { name, type, nullable, inKey } = this.#columns[i]!;
+      const field = columnText(type, row[name]);
+      if (field === null) {
+        if (!nullable) return rejection('OutputMismatch', name, type);
+      } else if (typeof field === 'object') return rejection(field.code, pathOf(name, field), type);
+      else if (inKey) keyUnits += field.length;
+      texts[i] = field;
+      text += copyField(type, field);
+    }
+    const key = this.#keyOf(texts);
+    if (keyUnits * 3 > keyBytesMax && Buffer.byteLength(key) > keyBytesMax) {
+      const message = `The key has more than ${keyBytesMax} bytes.`;
+      return { code: 'OutputMismatch', path: this.#columns.find(({ inKey }) => inKey)!.name, message };
+    }
+    return { key, text: `${text}${this.#isDigested ? `${key}\t` : ''}${position}\n` };
+  }
+}
+
+/** Only a text and JSON can hold what `COPY` reads otherwise. */
+function copyField(type: SqlType, field: string | null): string {
+  return `${type === 'text' || type === 'jsonb' || field === null ? escapeField(field) : field}\t`;
 }
 
 function rejection(code: keyof typeof rejections, path: string, type: string): RecordRejection {
@@ -89,14 +105,6 @@ const pathMax = 256;
 
 function pathOf(column: string, { path }: Unstorable): string {
   return (path ? `${column}.${path}` : column).slice(0, pathMax);
-}
-
-function keyBytes(sink: SinkManifest, key: readonly string[], texts: RowTexts): number {
-  let sizeBytes = 0;
-  sink.columns.forEach((column, i) => {
-    if (key.includes(column.name)) sizeBytes += Buffer.byteLength(texts[i] ?? '');
-  });
-  return sizeBytes;
 }
 
 /** Texts hold no NUL, so that it parts them. */
