@@ -16,6 +16,8 @@ export interface Incoming {
   from: string;
   /** The parameters of `from`. */
   params: Record<string, string>;
+  /** Whether `from` is a table of this transaction. */
+  isTable: boolean;
 }
 
 /** Up to this size, arrays in the statement itself save the round trips of `COPY`. */
@@ -34,7 +36,7 @@ export async function bringRows(
   const columns = incomingOf(sink);
   const params = columns.map((_, i) => [`column${i}`, arrayLiteral(texts.map((row) => row[i]!))]);
   const from = `unnest(${columns.map(({ type }, i) => `:column${i}::${type}[]`).join(', ')})`;
-  return { count: texts.length, from, params: Object.fromEntries(params) };
+  return { count: texts.length, from, params: Object.fromEntries(params), isTable: false };
 }
 
 /**
@@ -50,10 +52,10 @@ async function copyRows(client: ClientBase, sink: SinkManifest, rows: EncodedRow
   );
   const copy = client.query(copyFrom(`COPY pg_temp.${table} FROM STDIN`));
   await pipeline(Readable.from(rows.chunks(), { objectMode: false }), copy);
-  return { count: copy.rowCount, from: `pg_temp.${table}`, params: {} };
+  return { count: copy.rowCount, from: `pg_temp.${table}`, params: {}, isTable: true };
 }
 
 /** Makes room for the next batch of the same transaction. */
-export async function clearRows(client: ClientBase, { from, params }: Incoming): Promise<void> {
-  if (Object.keys(params).length === 0) await client.query(`TRUNCATE ${from}`);
+export async function clearRows(client: ClientBase, { from, isTable }: Incoming): Promise<void> {
+  if (isTable) await client.query(`TRUNCATE ${from}`);
 }
