@@ -13,7 +13,7 @@ interface FollowOptions {
   /** Is told of every change. */
   onChange?: (run: Run) => void;
   indent?: string;
-  /** Who watches, where that is one of the invented people: others of them may have something to do. */
+  /** The person of the embedded stack who watches: other people of it may have something to do. */
   as?: string | undefined;
 }
 
@@ -84,7 +84,7 @@ async function waitingLines(client: WaybillClient, run: Run, as: string | undefi
   ];
 }
 
-/** Of the invented people the first who may decide. */
+/** The first person of the embedded stack who may decide. */
 function asOther({ by, tenant, requestedBy }: Approval): string {
   const other = Object.entries(people).find(
     ([, one]) =>

@@ -8,8 +8,8 @@ export function byId(commands: Command, name: string, description: string): Comm
 /** A list that is shown page by page. */
 export function paged(command: Command, limit = 20): Command {
   return command
-    .option('--limit <n>', 'at most so many, up to 100', pageLimit, limit)
-    .option('--cursor <cursor>', 'go on where an earlier list ended');
+    .option('--limit <n>', 'how many to show, up to 100', pageLimit, limit)
+    .option('--cursor <cursor>', 'continue where an earlier list ended');
 }
 
 /** How many items a list may show at once. */

@@ -21,15 +21,7 @@ import { reportFailure } from './failure.ts';
  * of `dev/` takes the place of the process.
  */
 export async function runCommand(args: readonly string[], context: CliContext): Promise<void> {
-  const program = new Command('waybill')
-    .description('Durable data pipelines in which the caller’s verified identity travels with every task.')
-    .version('0.1.0')
-    .showHelpAfterError('(waybill --help lists the commands)')
-    .option('--as <name>', 'act as one of the invented people (embedded stack only)')
-    .option('--json', 'print JSON and nothing else; progress goes to standard error')
-    .configureHelp({ showGlobalOptions: true })
-    .exitOverride();
-  for (const add of commands) add(program, context);
+  const program = createProgram(context);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
@@ -37,6 +29,20 @@ export async function runCommand(args: readonly string[], context: CliContext): 
     if (error instanceof CommanderError && error.exitCode === 0) process.exitCode = exitCode.fine;
     else reportFailure(error, program.opts().json);
   }
+}
+
+/** The commands, arguments and options of `waybill`. */
+export function createProgram(context: CliContext): Command {
+  const program = new Command('waybill')
+    .description('Durable data pipelines in which the caller’s verified identity travels with every task.')
+    .version('0.1.0')
+    .showHelpAfterError('(waybill --help lists the commands)')
+    .option('--as <name>', 'act as a person of the embedded stack')
+    .option('--json', 'print one JSON document and nothing else')
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride();
+  for (const add of commands) add(program, context);
+  return program;
 }
 
 /** In the order in which `--help` shows them. Each imports only once it is called what takes long to load. */

@@ -22,12 +22,12 @@ export const addApply: AddCommand = (program, context) => {
   program
     .command('apply')
     .description(
-      'bring a database to this version, make or widen the tables of a project, put its policies and declared schedules in force',
+      'bring a database to this version; apply the tables, policies and declared schedules of a project',
     )
     .argument('[folder]', 'the project', '.')
     .option(
       '--database <url>',
-      'as the role that owns the tables; default WAYBILL_DATABASE_URL, else the embedded stack',
+      'the database, as the role that owns the tables; default WAYBILL_DATABASE_URL, else that of the embedded stack',
     )
     .option('--replace', 'apply although the database holds another project')
     .action((folder: string, _, command: Command) => apply(folder, command.optsWithGlobals(), context));

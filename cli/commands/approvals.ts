@@ -27,14 +27,14 @@ export const addApprovals: AddCommand = (program, context) => {
 
   const list = approvals
     .command('list', { isDefault: true })
-    .description('what waits for you, newest first')
+    .description('list the approvals that wait for you, newest first')
     .addOption(
       new Option('--view <view>', 'what you may decide, of your own runs, what you have decided, or all')
         .choices(['to-decide', 'mine', 'decided', 'all'])
         .default('to-decide'),
     )
-    .addOption(new Option('--state <state>', 'only those in one state').choices(approvalStates))
-    .option('--run <id>', 'only those of one run');
+    .addOption(new Option('--state <state>', 'only approvals in this state').choices(approvalStates))
+    .option('--run <id>', 'only approvals of this run');
   paged(list).action(async ({ view, ...filter }: ListOptions, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
     const page = await connect(context, options).listApprovals(view === 'all' ? filter : { ...filter, view });
@@ -42,8 +42,8 @@ export const addApprovals: AddCommand = (program, context) => {
     printResult(options.json, page, () => pageLines(page, approvalTable, nothing));
   });
 
-  byId(approvals, 'get', 'everything about one approval')
-    .option('--sample', 'and some of its rows, where you may see values; each look is audited')
+  byId(approvals, 'get', 'show one approval')
+    .option('--sample', 'also show sample rows, if you may see values; each look is audited')
     .action(async (id: string, given: { sample?: true }, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const client = connect(context, options);
@@ -55,12 +55,15 @@ export const addApprovals: AddCommand = (program, context) => {
     });
 
   for (const vote of ['approve', 'reject'] as const) {
-    byId(approvals, vote, `${vote} what is shown, as yourself`)
-      .option('--comment <text>', 'the reason, which later readers see')
-      .option('--form <name=value>', 'what the approval asks you to fill in; may be repeated', collect)
-      .option('--digest <digest>', 'of what you were shown; anything else is not decided')
-      .option('--yes', 'do not ask: decide what is shown now')
-      .option('--wait', 'until the run has counted it; exit code 3 where it does not')
+    byId(approvals, vote, `${vote} what is shown, in your own name`)
+      .option('--comment <text>', 'the reason; signed with the decision')
+      .option('--form <name=value>', 'a field of the form; may be repeated', collect)
+      .option(
+        '--digest <digest>',
+        'the digest that you were shown; if the data has changed, nothing is decided',
+      )
+      .option('--yes', 'do not ask; decide on what is shown now')
+      .option('--wait', 'wait until the run has counted the decision; exit code 3 if it does not')
       .action((id: string, _, command: Command) => decide(vote, id, command.optsWithGlobals(), context));
   }
 };
@@ -157,11 +160,11 @@ function decidedLines(
   approvalId: string,
   options: GlobalOptions,
 ): string[] {
-  if (code !== null) return [`The run refused it: ${code}.`];
+  if (code !== null) return [`The run does not count it: ${code}.`];
   const what = decision === 'approve' ? 'Approved' : 'Rejected';
   const where = counted ? 'The run has counted it.' : 'It is signed and on its way to the run.';
   return [
-    `${what} (${id}). ${where} npx waybill approvals get ${approvalId}${asOption(options)} shows what comes of it.`,
+    `${what} (${id}). ${where} npx waybill approvals get ${approvalId}${asOption(options)} shows its state.`,
   ];
 }
 
@@ -169,7 +172,7 @@ function byId(approvals: Command, name: string, description: string): Command {
   return approvals
     .command(name)
     .description(description)
-    .argument('<id>', 'of the approval, or of the run that waits');
+    .argument('<id>', 'the id of the approval, or of the run that waits');
 }
 
 function collect(one: string, all: string[] = []): string[] {

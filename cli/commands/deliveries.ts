@@ -10,33 +10,31 @@ import { printResult } from '../output/terminal.ts';
 
 /** `waybill deliveries [list|get|redeliver]` */
 export const addDeliveries: AddCommand = (program, context) => {
-  const deliveries = program
-    .command('deliveries')
-    .description('list, show and repeat the events that callbacks are told');
+  const deliveries = program.command('deliveries').description('list, show and resend webhooks');
 
   const list = deliveries
     .command('list', { isDefault: true })
-    .description('the events of your tenant, newest first')
-    .option('--run <id>', 'only those of one run')
-    .addOption(new Option('--state <state>', 'only those in one state').choices(deliveryStates));
+    .description('list the webhooks of your tenant, newest first')
+    .option('--run <id>', 'only deliveries of this run')
+    .addOption(new Option('--state <state>', 'only deliveries in this state').choices(deliveryStates));
   paged(list).action(async (filter: DeliveryFilter, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
     const page = await connect(context, options).listDeliveries(filter);
-    printResult(options.json, page, () => pageLines(page, deliveryTable, 'There are no such events.'));
+    printResult(options.json, page, () => pageLines(page, deliveryTable, 'There are no such deliveries.'));
   });
 
-  byId(deliveries, 'get', 'everything about one event').action(async (id: string, _, command: Command) => {
+  byId(deliveries, 'get', 'show one delivery').action(async (id: string, _, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
     const delivery = await connect(context, options).getDelivery(id);
     printResult(options.json, delivery, () => deliveryLines(delivery, Date.now()));
   });
 
-  byId(deliveries, 'redeliver', 'send an event again that was given up or delivered').action(
+  byId(deliveries, 'redeliver', 'send a webhook again that has ended').action(
     async (id: string, _, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const delivery = await connect(context, options).redeliver(id);
       printResult(options.json, delivery, () => [
-        `${delivery.type} of ${delivery.run ?? delivery.schedule} goes to ${delivery.to} again. npx waybill deliveries get ${id}${asOption(options)} shows how it went.`,
+        `${delivery.type} of ${delivery.run ?? delivery.schedule} is sent to ${delivery.to} again. npx waybill deliveries get ${id}${asOption(options)} shows the outcome.`,
       ]);
     },
   );

@@ -22,13 +22,13 @@ export const addDev: AddCommand = (program, { env }) => {
 
 export const addDemo = addProgram(
   'demo',
-  'see what Waybill does with real data; starts what it needs',
+  'take a tour with real data; starts what it needs',
   'dev/demo/demoMain.ts',
 );
 
 export const addAttack = addProgram(
   'attack',
-  'try to move data in the name of another principal, in the embedded stack that runs',
+  'attack the embedded stack that runs, and check that each attempt is rejected',
   'dev/attack/attackMain.ts',
 );
 

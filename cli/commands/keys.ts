@@ -9,11 +9,11 @@ import { printResult } from '../output/terminal.ts';
 export const addKeys: AddCommand = (program, context) => {
   const keys = program
     .command('keys')
-    .description('list and rotate the keys that sign grants; rotate those that sign events');
+    .description('list and rotate the keys that sign grants; rotate the keys that sign webhooks');
 
   keys
     .command('list', { isDefault: true })
-    .description('all of them, newest first; none is ever removed')
+    .description('list all keys, newest first')
     .action(async (_, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const page = await connect(context, options).listKeys();
@@ -22,14 +22,14 @@ export const addKeys: AddCommand = (program, context) => {
 
   keys
     .command('rotate')
-    .description('add a key that soon signs in the place of the active one')
-    .option('--webhooks', 'of the keys that sign events instead')
+    .description('add a key that soon replaces the active one')
+    .option('--webhooks', 'rotate the keys that sign webhooks instead')
     .action(async ({ webhooks }: { webhooks?: true }, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       if (webhooks) return rotateWebhooks(context, options);
       const key = await connect(context, options).rotateKeys();
       printResult(options.json, key, () => [
-        `${key.kid} signs from ${key.signsFrom} on. What was signed before stays valid.`,
+        `${key.kid} signs from ${key.signsFrom} on. Earlier signatures stay valid.`,
       ]);
     });
 };
@@ -37,7 +37,7 @@ export const addKeys: AddCommand = (program, context) => {
 async function rotateWebhooks(context: CliContext, options: GlobalOptions): Promise<void> {
   const key = await connect(context, options).rotateWebhookKeys();
   printResult(options.json, key, () => [
-    `${key.id} signs events from now on, beside the one before until ${key.aloneFrom}.`,
+    `${key.id} signs webhooks from now on, together with the previous key until ${key.aloneFrom}.`,
   ]);
 }
 

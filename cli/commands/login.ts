@@ -17,10 +17,13 @@ interface LoginOptions extends GlobalOptions {
 export const addLogin: AddCommand = (program, context) => {
   program
     .command('login')
-    .description('sign in with a browser, on this machine or another; kept until waybill logout')
+    .description('sign in with a browser, on this machine or another, until waybill logout')
     .option('--issuer <url>', 'the identity provider; default: the one that the API names')
-    .option('--client <id>', 'the client id of the command line there', cliClientId)
-    .option('--scope <scope>', 'what to ask for; default: openid, and offline_access where it is offered')
+    .option('--client <id>', 'the client id of the command line at the provider', cliClientId)
+    .option(
+      '--scope <scope>',
+      'the scopes to request; default: openid, and offline_access where the provider has that',
+    )
     .action((_, command: Command) => login(command.optsWithGlobals(), context));
 };
 
@@ -29,14 +32,16 @@ async function login(options: LoginOptions, context: CliContext): Promise<void> 
   const apiUrl = apiUrlOf(context);
   const issuer = options.issuer ?? only(apiUrl, await issuersOf(apiUrl));
   if (apiUrl.startsWith('https:') && !issuer.startsWith('https:'))
-    throw new CliError(`${issuer} is no https, so what you type there is not safe.`);
+    throw new CliError(
+      `${issuer} does not use https, so a password is not safe there. Name an issuer with https: --issuer URL.`,
+    );
   const left = new AbortController();
   const leave = () => left.abort(new CliError('The sign-in is not complete.', 'incomplete'));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, leave);
   const { client: clientId, scope } = options;
   const kept = await signIn(
     { issuer, clientId, scope },
-    ({ url, code }) => tell(`Open ${plain(url)} and sign in. It shall show the code ${plain(code)}.`),
+    ({ url, code }) => tell(`Open ${plain(url)} and sign in. The page must show the code ${plain(code)}.`),
     left.signal,
   );
   // A login that Waybill does not accept is not kept.
@@ -60,7 +65,7 @@ function only(apiUrl: string, issuers: readonly string[]): string {
 export const addLogout: AddCommand = (program, context) => {
   program
     .command('logout')
-    .description('end and forget what waybill login has kept')
+    .description('end the login at the provider and delete it here')
     .action((_, command: Command) => logout(command.optsWithGlobals(), context));
 };
 
@@ -84,6 +89,6 @@ async function logout({ json }: GlobalOptions, context: CliContext): Promise<voi
   printResult(json, { apiUrl, signedOut: true, revoked }, () => [
     revoked
       ? `Signed out of ${apiUrl}.`
-      : `Signed out of ${apiUrl}. ${login.issuer} has no way to be told, so your session there goes on.`,
+      : `Signed out of ${apiUrl}. ${login.issuer} cannot revoke tokens, so your session there continues.`,
   ]);
 }

@@ -12,7 +12,7 @@ import { plain, printResult } from '../output/terminal.ts';
 export const addPipelines: AddCommand = (program, context) => {
   program
     .command('pipelines')
-    .description('list the pipelines, or show what one expects')
+    .description('list the pipelines, or show one')
     .argument('[id]')
     .action(async (id: string | undefined, _, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();

@@ -23,13 +23,10 @@ export const addPlan: AddCommand = (program, context) => {
   program
     .command('plan')
     .description(
-      'show which rights the policies of a project would add or remove, and which schedules would change; exit code 3 if a role gains rights',
+      'show what apply would change: rights and declared schedules; exit code 3 if a principal gains a right',
     )
     .argument('[folder]', 'the project', '.')
-    .option(
-      '--database <url>',
-      'where the live policy is; default WAYBILL_DATABASE_URL, else the embedded stack',
-    )
+    .option('--database <url>', 'the database; default WAYBILL_DATABASE_URL, else that of the embedded stack')
     .action(async (folder: string, _, command: Command) => {
       const options = command.optsWithGlobals<PlanOptions>();
       const { loadProject } = await import('../../engine/project/loadProject.ts');

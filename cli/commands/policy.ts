@@ -15,11 +15,11 @@ import { plain, printResult } from '../output/terminal.ts';
 
 /** `waybill policy [test|explain]` */
 export const addPolicy: AddCommand = (program, context) => {
-  const policy = program.command('policy').description('test the policies of a project, explain a decision');
+  const policy = program.command('policy').description('test the policies of a project; explain a decision');
 
   policy
     .command('test')
-    .description('check the policies strictly and ask them the cases of policies/*.cases.json')
+    .description('validate the policies of a project and run the cases of policies/*.cases.json')
     .argument('[folder]', 'the project', '.')
     .action(async (folder: string, _, command: Command) => {
       const { json } = command.optsWithGlobals<GlobalOptions>();
@@ -31,22 +31,28 @@ export const addPolicy: AddCommand = (program, context) => {
   policy
     .command('explain')
     .description(
-      'for administrators: explain whether a principal may do something, why, and what would allow it',
+      'for administrators: show how the policy in force decides a question, and what would permit it',
     )
     .addArgument(new Argument('<action>').choices([...callerActions, ...taskActions]))
-    .argument('[pipeline]', 'where it is about one, or about a run of one')
+    .argument('[pipeline]', 'the pipeline, or the pipeline of the run')
     .option(
       '--role <role>',
       'a role of the principal; may be repeated',
       (role, before: string[]) => [...before, role],
       [],
     )
-    .addOption(new Option('--kind <kind>', 'what they are').choices(principalKinds).default('person'))
-    .addOption(new Option('--through <kind>', 'what acts for them').choices(principalKinds))
+    .addOption(
+      new Option('--kind <kind>', 'the kind of the principal').choices(principalKinds).default('person'),
+    )
+    .addOption(
+      new Option('--through <kind>', 'the kind of the actor that acts for the principal').choices(
+        principalKinds,
+      ),
+    )
     .option('--subject <subject>', 'the subject of the principal, for policies that name one')
-    .option('--run', 'on a run of the pipeline that another principal requested')
-    .option('--own', 'on a run of the pipeline that the principal requested')
-    .option('--instance', 'on this Waybill as a whole')
+    .option('--run', 'ask about a run of the pipeline that another principal requested')
+    .option('--own', 'ask about a run of the pipeline that the principal requested')
+    .option('--instance', 'ask about this Waybill as a whole')
     .action(async (action: Action, pipeline: string | undefined, given: Given, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const policyQuery = policyQueryOf(action, pipeline, given);

@@ -16,7 +16,7 @@ import { namesOf } from '../output/whoText.ts';
 export const addRevocations: AddCommand = (program, context) => {
   byKind(program, 'revoke', 'revoke a right: within 10 s no task and no request continues under it')
     .option('--reason <text>', 'the reason, which the list and the audit show')
-    .option('--force', 'also where it is yourself')
+    .option('--force', 'also revoke your own right')
     .action(async (kind: RevocationKind, id: string, given: Given, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const { reason, force = false } = given;
@@ -28,7 +28,7 @@ export const addRevocations: AddCommand = (program, context) => {
       printResult(options.json, made, () => [
         `Revoked ${nameOf(made, id)} ${made.tenant === null ? 'for all tenants' : `in tenant ${plain(made.tenant)} alone`}: ${made.id}.`,
         ...(made.notice === null ? [] : [plain(made.notice)]),
-        `Its runs are suspended at their next step. npx waybill restore ${kind} ${plain(id)}${asOption(options)} gives the right back.`,
+        `Its runs are suspended at their next step. npx waybill restore ${kind} ${plain(id)}${asOption(options)} restores the right.`,
       ]);
     });
 
@@ -53,10 +53,10 @@ function byKind(program: Command, name: string, description: string): Command {
   return program
     .command(name)
     .description(description)
-    .addArgument(new Argument('<kind>', 'what it is').choices(revocationKinds))
+    .addArgument(new Argument('<kind>', 'the kind of right').choices(revocationKinds))
     .argument(
       '<id>',
-      'prn_… or a name of the embedded stack; of a grant the id of its run; of a key its kid',
+      'prn_… or a name of the embedded stack; of a grant the id of its run; of a key its kid; dlg_…',
     );
 }
 
@@ -77,8 +77,8 @@ export const addRevocationList: AddCommand = (program, context) => {
   const list = program
     .command('revocations')
     .description('list revocations, newest first')
-    .addOption(new Option('--kind <kind>', 'only of one kind').choices(revocationKinds))
-    .option('--id <id>', 'only of one: prn_…, the id of a run, a kid');
+    .addOption(new Option('--kind <kind>', 'only revocations of this kind').choices(revocationKinds))
+    .option('--id <id>', 'only revocations of this prn_…, run id, kid or dlg_…');
   paged(list).action(async (filter: RevocationFilter, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
     const page = await connect(context, options).listRevocations(filter);

@@ -16,16 +16,16 @@ export const addRuns: AddCommand = (program, context) => {
 
   const list = runs
     .command('list', { isDefault: true })
-    .description('the runs of your tenant, newest first')
-    .option('--pipeline <id>', 'only those of one pipeline')
-    .addOption(new Option('--state <state>', 'only those in one state').choices(runStates));
+    .description('list the runs of your tenant, newest first')
+    .option('--pipeline <id>', 'only runs of this pipeline')
+    .addOption(new Option('--state <state>', 'only runs in this state').choices(runStates));
   paged(list).action(async (filter: RunFilter, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
     const page = await connect(context, options).listRuns(filter);
     printResult(options.json, page, () => pageLines(page, runTable, 'There are no such runs.'));
   });
 
-  byId(runs, 'get', 'everything about one run').action(async (id: string, _, command: Command) => {
+  byId(runs, 'get', 'show one run').action(async (id: string, _, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
     const client = connect(context, options);
     const run = await client.getRun(id);
@@ -33,11 +33,7 @@ export const addRuns: AddCommand = (program, context) => {
     printResult(options.json, run, () => runLines(run, rejections, Date.now()));
   });
 
-  const audit = byId(
-    runs,
-    'audit',
-    'what happened to a run, and who answers for it; --json has every detail',
-  );
+  const audit = byId(runs, 'audit', 'list the audit events of a run, oldest first; --json has every detail');
   paged(audit, 100).action(
     async (id: string, asked: { limit: number; cursor?: string }, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
@@ -63,16 +59,16 @@ export const addRuns: AddCommand = (program, context) => {
   byId(
     runs,
     'resume',
-    'have a suspended run ask whether it may go on; under a new grant if it is yours',
+    'make a suspended run check its right again; its requester also gives it a new grant',
   ).action(async (id: string, _, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
     const run = await connect(context, options).resumeRun(id);
     printResult(options.json, run, () => [
-      `Asked ${run.id} to go on. npx waybill runs watch ${run.id}${asOption(options)} shows whether it may.`,
+      `${run.id} checks its right again. npx waybill runs watch ${run.id}${asOption(options)} shows whether it continues.`,
     ]);
   });
 
-  byId(runs, 'cancel', 'ask for the end of a run; what is stored stays stored').action(
+  byId(runs, 'cancel', 'ask a run to end; stored rows stay stored').action(
     async (id: string, _, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const run = await connect(context, options).cancelRun(id);
@@ -82,5 +78,5 @@ export const addRuns: AddCommand = (program, context) => {
 };
 
 function cancelLines(run: Run, options: GlobalOptions): string[] {
-  return [`Asked for the end of ${run.id}. npx waybill runs watch ${run.id}${asOption(options)} shows it.`];
+  return [`${run.id} was asked to end. npx waybill runs watch ${run.id}${asOption(options)} shows it.`];
 }

@@ -24,13 +24,13 @@ type Mode = NonNullable<BackfillRequest['mode']>;
 /** `waybill schedules [run|backfill]`: runs of the caller, not of the owner. */
 export function addScheduleRuns(schedules: Command, context: CliContext): void {
   byId(schedules, 'run', 'start a run as the schedule would, now and in your own name')
-    .option('--idempotency-key <key>', 'the same request with the same key is the same run')
+    .option('--idempotency-key <key>', 'the same request with the same key returns the same run')
     .option('--wait', 'follow the run to its end; exit code 4 if it fails or is cancelled')
     .action((id: string, _, command: Command) => run(id, command.optsWithGlobals(), context));
 
   byId(schedules, 'backfill', 'start runs for past times, in your own name')
-    .requiredOption('--from <time>', 'RFC 3339')
-    .option('--to <time>', 'RFC 3339; default now')
+    .requiredOption('--from <time>', 'the first time to fill; RFC 3339')
+    .option('--to <time>', 'the last time to fill; RFC 3339; default now')
     .addOption(
       new Option('--mode <mode>', 'times without a run, times with a failed last run, or all')
         .choices(['missing', 'failed', 'all'])

@@ -22,7 +22,7 @@ import { addScheduleSaving } from './scheduleSaving.ts';
 export const addSchedules: AddCommand = (program, context) => {
   const schedules = program
     .command('schedules')
-    .description('run pipelines again and again, each in the name of the schedule’s owner');
+    .description('run pipelines at given times, each for the owner of its schedule');
   addReading(schedules, context);
   addScheduleSaving(schedules, context);
   addSwitches(schedules, context);

@@ -23,10 +23,10 @@ export const addTrigger: AddCommand = (program, context) => {
     .command('trigger')
     .description('start a run')
     .argument('<pipeline>')
-    .option('--file <file>', 'the data to upload; - for standard input')
-    .option('--source <url-or-path>', 'what the pipeline reads, where it reads a URL or a file itself')
+    .option('--file <file>', 'the data, for a pipeline with an upload source; - for standard input')
+    .option('--source <url-or-path>', 'the URL or file to read, for a pipeline that reads its source itself')
     .option('--param <name=value>', 'a parameter; may be repeated', collect)
-    .option('--idempotency-key <key>', 'the same request with the same key is the same run')
+    .option('--idempotency-key <key>', 'the same request with the same key returns the same run')
     .option('--wait', 'follow the run to its end; exit code 4 if it fails or is cancelled')
     .action((pipeline: string, _, command: Command) => trigger(pipeline, command.optsWithGlobals(), context));
 };

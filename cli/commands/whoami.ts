@@ -6,11 +6,11 @@ import { people } from '../embedded/people.ts';
 import { printResult } from '../output/terminal.ts';
 import { whoamiLines } from '../output/whoText.ts';
 
-/** `waybill whoami`: who you are to Waybill, whichever way you said so. */
+/** `waybill whoami`: the caller as Waybill knows it. */
 export const addWhoami: AddCommand = (program, context) => {
   program
     .command('whoami')
-    .description('who you are to Waybill')
+    .description('show the caller as Waybill knows it')
     .action(async (_, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const caller = await connect(context, options).whoami();
@@ -22,7 +22,7 @@ export const addWhoami: AddCommand = (program, context) => {
 export const addToken: AddCommand = (program, context) => {
   program
     .command('token')
-    .description('print an access token for one of the invented people (embedded stack only)')
+    .description('print an access token for a person of the embedded stack')
     .action(async (_, command: Command) => {
       const { as, json } = command.optsWithGlobals<GlobalOptions>();
       if (as === undefined)

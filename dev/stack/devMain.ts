@@ -106,7 +106,7 @@ Waybill is ready after ${seconds.toFixed(1)} s.
 
   API          ${stack.apiUrl}   (reference: ${stack.apiUrl}/docs)
   Temporal     ${stack.temporalUiUrl}
-  Identity     ${stack.issuerUrl}   (invented people, development only)
+  Identity     ${stack.issuerUrl}   (people for development only)
   PostgreSQL   127.0.0.1:${stack.databasePort}, database waybill   (URL: ${home}/dev.json)
   Logs         ${join(home, 'logs')}
 

@@ -4,7 +4,7 @@ import { type DevPerson, findPerson, people } from '../../cli/embedded/people.ts
 import type { IdpKeys } from './idpKeys.ts';
 
 /**
- * The identity provider of the embedded stack: a real OpenID provider with invented people. Three ways to a token:
+ * The identity provider of the embedded stack: a real OpenID provider with people for development. Three ways to a token:
  * authorization code with PKCE and device flow (the library's development login page: the name of a person, any
  * password), client credentials for `billing-service`, which proves itself by a key (`private_key_jwt`), and, FOR DEVELOPMENT ONLY, a grant type by which the CLI gets
  * a token for any of the people without a login (`--as NAME`).

@@ -195,7 +195,7 @@ describe('waybill approvals', () => {
   it('waits, when asked to, until the run has counted the decision or refused it', async () => {
     for (const [refused, code, says] of [
       [null, 0, /^Approved .* The run has counted it\./],
-      ['Forbidden', 3, /^The run refused it: Forbidden\.\n$/],
+      ['Forbidden', 3, /^The run does not count it: Forbidden\.\n$/],
     ] as const) {
       const { id } = await wait();
       const command = start('bob', 'approvals', 'approve', id, '--yes', '--wait');

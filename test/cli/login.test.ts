@@ -59,7 +59,7 @@ describe('signing in', () => {
     const { code, stdout, stderr } = await login(browser, 'alice');
     assert.equal(code, 0, stderr);
     assert.equal(stdout, `Signed in at ${apiUrl} as alice of acme (data-engineer).\n`);
-    assert.match(stderr, /It shall show the code \w{4}-\w{4}\.\n$/);
+    assert.match(stderr, /The page must show the code \w{4}-\w{4}\.\n$/);
   });
 
   it('is kept for its owner alone, one entry for each API', () => {

@@ -93,6 +93,6 @@ describe('docs/webhooks.md', () => {
       ['-e', '-c', `npx() { shift; "${process.execPath}" cli/bin.js "$@"; }\n${blocks('sh')[1]!}`],
       { WAYBILL_HOME: stack.home },
     ).ended;
-    assert.deepEqual([code, stdout], [0, 'There are no such events.\n']);
+    assert.deepEqual([code, stdout], [0, 'There are no such deliveries.\n']);
   });
 });
