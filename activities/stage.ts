@@ -18,7 +18,7 @@ export async function recordStage(
   result: StageResult,
   audit: AuditEvent,
 ): Promise<Partial<Counts>> {
-  const { digest, sizeBytes, counts, highest } = result;
+  const { digest, sizeBytes, counts, highest, ahead } = result;
   const rejected = result.rejections.length > 0 ? encodeRejections(result.rejections) : undefined;
   const rejectedDigest = rejected && (await deps.objects.put(scopeOf(run), rejected));
   const output: StageOutput = {
@@ -27,6 +27,7 @@ export async function recordStage(
     sizeBytes,
     ...(rejectedDigest && { rejectedDigest }),
     ...(highest !== undefined && { highest }),
+    ...(ahead && { ahead }),
     counts,
   };
   return (await deps.stages.record(run, output, audit)).counts;

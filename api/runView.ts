@@ -33,6 +33,13 @@ export const RunView = z.object({
   startedAt: z.iso.datetime().nullable(),
   endedAt: z.iso.datetime().nullable(),
   reason: z.object({ code: z.string(), message: z.string() }).optional(),
+  recordsAhead: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      'How many records of an incremental source lie after the run began. They are stored, and do not move the watermark.',
+    ),
   retrying: z
     .object({
       step: z.string(),

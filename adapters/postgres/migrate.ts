@@ -11,6 +11,7 @@ import * as projectName from './migrations/0005_project_name.ts';
 import * as dropCancelRequestedBy from './migrations/0006_drop_cancel_requested_by.ts';
 import * as fieldNames from './migrations/0007_field_names.ts';
 import * as consentedTerms from './migrations/0008_consented_terms.ts';
+import * as recordsAhead from './migrations/0009_records_ahead.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -22,6 +23,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0006_drop_cancel_requested_by': dropCancelRequestedBy,
   '0007_field_names': fieldNames,
   '0008_consented_terms': consentedTerms,
+  '0009_records_ahead': recordsAhead,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

@@ -92,6 +92,14 @@ export function runLines(run: Run, rejections: Rejections | undefined, now: numb
     ...(run.reason
       ? [['reason', plain(`${run.reason.code}: ${run.reason.message}`)] as [string, string]]
       : []),
+    ...(run.recordsAhead
+      ? [
+          [
+            'warning',
+            `${count(run.recordsAhead)} records lie after the run began. Correct the clock or the data of the source.`,
+          ] as [string, string],
+        ]
+      : []),
     ['pipeline', run.pipeline],
     ['tenant', plain(run.tenant)],
     ['by', requesterText(run)],

@@ -51,8 +51,10 @@ export interface StageResult {
   rejections: readonly Rejection[];
   /** validate: `read`, `rejected`. transform: `passed`, `filtered`, `rejected`, `emitted`. */
   counts: Partial<Counts>;
-  /** validate, where the source has a cursor: the highest value of its field. */
+  /** transform, where the source has a cursor: the highest value of its field that is not after the run began. */
   highest?: string;
+  /** How many records are. */
+  ahead?: number;
 }
 
 /** The encoded rows of a batch, as the step recorded them. */

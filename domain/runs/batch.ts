@@ -32,7 +32,9 @@ export interface StageOutput {
   digest: string;
   sizeBytes: number;
   rejectedDigest?: string;
-  /** After `validate`, where the source has a cursor: the highest value of its field that a record had. */
+  /** After `transform`, where the source has a cursor: the highest value of its field that is not after the run began. */
   highest?: string;
+  /** How many records are. */
+  ahead?: number;
   counts: Partial<Counts>;
 }

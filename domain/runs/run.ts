@@ -83,6 +83,8 @@ export interface Run {
   startedAt: string | null;
   endedAt: string | null;
   reason?: { code: string; message: string };
+  /** How many records of an incremental source lie after the run began; they do not move its watermark. */
+  recordsAhead?: number;
   /** The failed attempt that it waits to retry. */
   retrying?: FailedAttempt & { nextAttemptAt: string };
   /** The approval that it waits for. */
@@ -99,4 +101,11 @@ export interface FailedAttempt {
   attempt: number;
   /** RFC 3339; `null`: Temporal does not retry it. */
   nextAttemptAt: string | null;
+}
+
+/** When a run began, in milliseconds since 1970, as its id says; `undefined` for an id of another form. */
+export function beginningOf(runId: string): number | undefined {
+  const [, high, low] =
+    /-([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/.exec(runId) ?? [];
+  return high === undefined ? undefined : Number.parseInt(high + low, 16);
 }

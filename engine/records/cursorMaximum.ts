@@ -1,34 +1,45 @@
-import type { z } from 'zod';
 import type { FieldCursor } from '../../domain/pipelines/manifest.ts';
-import { comparable, laterOf } from '../../domain/sources/watermark.ts';
+import { comparable, isLater, laterOf } from '../../domain/sources/watermark.ts';
 
 /**
- * The highest value of a cursor’s field in a batch. A record that was refused for another field counts too: its bytes are kept
- * as a dead letter, and reading it again with every run would make another of it each time.
+ * The highest value of a cursor’s field among the records of a batch that were not rejected. Of instants and days, what lies after
+ * the run began is left out: one record of the year 9999 would otherwise end all later runs without a record.
  */
 export class CursorMaximum {
   value: string | undefined;
+  /** How many records lie so far ahead that no clock explains it. */
+  ahead = 0;
   readonly #cursor: FieldCursor;
-  readonly #field: z.ZodType;
+  readonly #began: string | undefined;
+  readonly #soon: string | undefined;
   /** What was seen last, for records of one moment often come together. */
   #last: unknown;
 
-  constructor(cursor: FieldCursor, input: z.ZodObject) {
+  /** @param beganMs when the run began; without it no value is left out */
+  constructor(cursor: FieldCursor, beganMs: number | undefined) {
     this.#cursor = cursor;
-    this.#field = input.shape[cursor.field] as z.ZodType;
+    if (beganMs === undefined || cursor.order === 'integer') return;
+    const at = (ms: number) => {
+      const instant = new Date(ms).toISOString();
+      return comparable(cursor.order, cursor.order === 'date' ? instant.slice(0, 10) : instant);
+    };
+    this.#began = at(beganMs);
+    this.#soon = at(beganMs + toleranceMs);
   }
 
   see(record: Record<string, unknown>): void {
-    const value = record[this.#cursor.field];
-    if (value === this.#last) return;
-    this.#last = value;
-    this.value = laterOf(this.#cursor.order, this.value, comparable(this.#cursor.order, value));
-  }
-
-  seeRefused(record: object): void {
-    const { field } = this.#cursor;
-    if (!Object.hasOwn(record, field)) return;
-    const parsed = this.#field.safeParse((record as Record<string, unknown>)[field]);
-    if (parsed.success) this.see({ [field]: parsed.data });
+    const { field, order } = this.#cursor;
+    const seen = record[field];
+    if (seen === this.#last) return;
+    const value = comparable(order, seen);
+    if (value !== undefined && this.#began !== undefined && isLater(order, value, this.#began)) {
+      if (isLater(order, value, this.#soon!)) this.ahead++;
+      return;
+    }
+    this.#last = seen;
+    this.value = laterOf(order, this.value, value);
   }
 }
+
+/** Clocks differ, and a source goes on while a run reads it. */
+const toleranceMs = 5 * 60 * 1000;

@@ -4,7 +4,7 @@ import type { StageResult } from '../../domain/ports/compute.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import { codeFailure, type Progress } from './codeFailure.ts';
 import type { PreparedDefinition } from './definition.ts';
-import { type Observer, RecordTransformer } from './transformRecords.ts';
+import { type Observer, RecordTransformer, type TransformOptions } from './transformRecords.ts';
 import { checkHeader, RecordValidator } from './validateRecords.ts';
 
 export interface Processed {
@@ -16,8 +16,8 @@ export interface Processed {
 }
 
 export interface ProcessOptions {
-  /** With it, valid records are transformed and encoded too. As the run was accepted with. */
-  transform?: { parameters: unknown } | undefined;
+  /** With it, valid records are transformed and encoded too. */
+  transform?: TransformOptions | undefined;
   /** Sees rows and filtered records, for tests of pipelines. */
   observer?: Observer | undefined;
   progress?: Progress | undefined;
@@ -40,8 +40,7 @@ export async function processBatch(
   const validator = new RecordValidator(definition);
   let failure: WaybillError | undefined;
   const transformer =
-    transform &&
-    attempt(() => new RecordTransformer(definition, transform.parameters, bytes.length, observer));
+    transform && attempt(() => new RecordTransformer(definition, transform, bytes.length, observer));
   let records = 0;
 
   function attempt<T>(work: () => T): T | undefined {

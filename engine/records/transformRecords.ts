@@ -5,9 +5,17 @@ import { applyTransform, type TransformOutcome } from '../../domain/pipelines/ap
 import type { StageResult } from '../../domain/ports/compute.ts';
 import type { Rejection } from '../../domain/runs/rejection.ts';
 import { codeFailure } from './codeFailure.ts';
+import { CursorMaximum } from './cursorMaximum.ts';
 import type { PreparedDefinition } from './definition.ts';
 
 import type { RecordPlace } from './validateRecords.ts';
+
+export interface TransformOptions {
+  /** As the run was accepted with. */
+  parameters: unknown;
+  /** When the run began, where that bounds its watermark. */
+  beganMs?: number | undefined;
+}
 
 export interface Observer {
   onRows(position: number, rows: readonly Record<string, unknown>[]): void;
@@ -25,12 +33,19 @@ export class RecordTransformer {
   readonly #parameters: unknown;
   readonly #writer: RowWriter;
   readonly #observer: Observer | undefined;
+  readonly #highest: CursorMaximum | undefined;
   readonly #rejected: Rejection[] = [];
   readonly #counts = { passed: 0, filtered: 0, rejected: 0, emitted: 0 };
 
-  constructor(definition: PreparedDefinition, sent: unknown, expectedBytes: number, observer?: Observer) {
+  constructor(
+    definition: PreparedDefinition,
+    { parameters, beganMs }: TransformOptions,
+    expectedBytes: number,
+    observer?: Observer,
+  ) {
     this.#definition = definition;
-    this.#parameters = parseParameters(definition, sent);
+    this.#parameters = parseParameters(definition, parameters);
+    this.#highest = definition.cursor && new CursorMaximum(definition.cursor, beganMs);
     this.#writer = definition.encoder.begin(expectedBytes);
     this.#observer = observer;
   }
@@ -39,6 +54,7 @@ export class RecordTransformer {
     const counts = this.#counts;
     const outcome = this.#transform(place, record);
     if (outcome.kind === 'filtered') {
+      this.#highest?.see(record as Record<string, unknown>);
       counts.filtered++;
       this.#observer?.onFiltered(place.position, outcome.code);
       return;
@@ -52,6 +68,7 @@ export class RecordTransformer {
       const { code, path, message } = rejection;
       this.#rejected.push({ ...place, code, path, message: message.slice(0, messageMax) });
     } else if (outcome.kind === 'rows') {
+      this.#highest?.see(record as Record<string, unknown>);
       counts.passed++;
       counts.emitted += outcome.rows.length;
       this.#observer?.onRows(place.position, outcome.rows as Record<string, unknown>[]);
@@ -60,11 +77,14 @@ export class RecordTransformer {
 
   finish(): StageResult & { rows: Uint8Array } {
     const { bytes } = this.#writer.finish();
+    const { value: highest, ahead = 0 } = this.#highest ?? {};
     return {
       digest: hash('sha256', bytes),
       sizeBytes: bytes.byteLength,
       rejections: this.#rejected,
       counts: this.#counts,
+      ...(highest !== undefined && { highest }),
+      ...(ahead > 0 && { ahead }),
       rows: bytes,
     };
   }

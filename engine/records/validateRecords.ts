@@ -6,7 +6,6 @@ import { parseFirst } from '../../domain/pipelines/parseFirst.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
 import type { Rejection } from '../../domain/runs/rejection.ts';
 import { type RecordRejection, type RejectionCode, rejections } from '../../domain/runs/rejection.ts';
-import { CursorMaximum } from './cursorMaximum.ts';
 import type { InputFields, PreparedDefinition } from './definition.ts';
 import { describeIssue } from './describeIssue.ts';
 
@@ -20,11 +19,9 @@ const largeBytes = 16 * 1024;
 export class RecordValidator {
   readonly #definition: PreparedDefinition;
   readonly #rejected: Rejection[] = [];
-  readonly #highest: CursorMaximum | undefined;
 
   constructor(definition: PreparedDefinition) {
     this.#definition = definition;
-    this.#highest = definition.cursor && new CursorMaximum(definition.cursor, definition.pipeline.input);
   }
 
   /** What the schema made of the record; `undefined` where it is rejected. */
@@ -35,11 +32,7 @@ export class RecordValidator {
     const { value, inexact = false } = read;
     const unfit = (inexact || exactFields) && fitValues(value, exactFields, inexact);
     const parsed = unfit ? undefined : parseFirst(pipeline.input, value, place.byteLength > largeBytes);
-    if (parsed?.success) {
-      this.#highest?.see(parsed.data as Record<string, unknown>);
-      return parsed.data as object;
-    }
-    this.#highest?.seeRefused(value);
+    if (parsed?.success) return parsed.data as object;
     return this.#reject(place, unfit || describeIssue(parsed!.issue, value));
   }
 
@@ -49,13 +42,11 @@ export class RecordValidator {
 
   finish(records: number): StageResult {
     const counts = { read: records, rejected: this.#rejected.length };
-    const highest = this.#highest?.value;
     return {
-      digest: hash('sha256', JSON.stringify([counts, highest ?? null, this.#rejected])),
+      digest: hash('sha256', JSON.stringify([counts, null, this.#rejected])),
       sizeBytes: 0,
       rejections: this.#rejected,
       counts,
-      ...(highest !== undefined && { highest }),
     };
   }
 }

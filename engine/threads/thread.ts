@@ -5,6 +5,7 @@ import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import type { DefinitionRef } from '../../domain/ports/compute.ts';
 import type { ObjectScope, ObjectStore, StoreOpener } from '../../domain/ports/objects.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
+import { beginningOf } from '../../domain/runs/run.ts';
 import { loadModule } from '../project/loadModule.ts';
 import type { Progress } from '../records/codeFailure.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
@@ -48,7 +49,7 @@ export default async function run(task: Task): Promise<Answer> {
     const bytes = await read(task);
     const { transform, progress } = task;
     const { failure, ...processed } = await processBatch(definition, task.batch, bytes, {
-      transform,
+      transform: transform && { ...transform, beganMs: beginningOf(task.scope.runId) },
       progress,
     });
     const answer: Answer = { outcome: 'done', processed, ...(failure && { failure: asData(failure) }) };

@@ -7,7 +7,7 @@ import type { Rejection, RejectionCode } from '../../domain/runs/rejection.ts';
 import type { PreparedDefinition } from '../../engine/records/definition.ts';
 import { prepareDefinition } from '../../engine/records/definition.ts';
 import { processBatch } from '../../engine/records/processBatch.ts';
-import { csv, definePipeline, http, ndjson, postgres, skip, upload } from '../../sdk/index.ts';
+import { csv, definePipeline, ndjson, postgres, skip, upload } from '../../sdk/index.ts';
 
 const Item = z.strictObject({ id: z.int(), name: z.string().max(10).nullable().optional() });
 const ok = '{"id":1}';
@@ -272,48 +272,4 @@ describe('validation of CSV', () => {
       assert.equal(result.valid.length, 2);
     });
   }
-});
-
-describe('the highest value of a cursor', () => {
-  const input = z.strictObject({ id: z.int(), at: z.iso.datetime({ offset: true }) });
-  const source = http(ndjson(), { cursor: { field: 'at', parameter: 'since' } });
-  const highestOf = async (records: object[]) => {
-    const bytes = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(''));
-    const definition = prepare(input, source as never);
-    return (await validateBatch(definition, batchOf(bytes, records.length), bytes)).highest;
-  };
-
-  it('is that of the latest record, wherever it stands', async () => {
-    assert.equal(
-      await highestOf([
-        { id: 1, at: '2026-01-01T00:00:00Z' },
-        { id: 2, at: '2026-01-01T00:30:00.250-01:00' },
-        { id: 3, at: '2026-01-01T01:00:00Z' },
-      ]),
-      '2026-01-01T01:30:00.25Z',
-    );
-  });
-
-  it('counts a record that was refused for another field, so that it is not refused again with every run', async () => {
-    assert.equal(
-      await highestOf([
-        { id: 1, at: '2026-01-01T00:00:00Z' },
-        { id: 'x', at: '2026-01-02T00:00:00Z' },
-      ]),
-      '2026-01-02T00:00:00Z',
-    );
-    assert.equal(
-      await highestOf([{ id: 1, at: '2026-01-01T00:00:00Z' }, { id: 2, at: 'soon' }, { id: 3 }]),
-      '2026-01-01T00:00:00Z',
-    );
-  });
-
-  it('is nothing where no record has one, or the source asks for none', async () => {
-    assert.equal(await highestOf([{ id: 1 }]), undefined);
-    assert.equal(
-      'highest' in
-        (await validateBatch(prepare(input), batchOf(Buffer.from(`${ok}\n`), 1), Buffer.from(`${ok}\n`))),
-      false,
-    );
-  });
 });

@@ -38,13 +38,13 @@ export function createStages(tenants: Tenants): Stages {
     },
 
     async record(run, output, audit) {
-      const { seq, stage, digest, sizeBytes, rejectedDigest, counts, highest } = output;
+      const { seq, stage, digest, sizeBytes, rejectedDigest, counts, highest, ahead } = output;
       const [recorded] = await ask(
         run,
         'progress-record-stage',
         `WITH recorded AS (
-           INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, rejected_digest, counts, highest)
-           VALUES (:runId, :seq, :stage, :digest, :sizeBytes, :rejectedDigest, :counts, :highest) ON CONFLICT DO NOTHING RETURNING seq
+           INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, rejected_digest, counts, highest, ahead)
+           VALUES (:runId, :seq, :stage, :digest, :sizeBytes, :rejectedDigest, :counts, :highest, :ahead) ON CONFLICT DO NOTHING RETURNING seq
          ), audited AS (${auditSql('recorded')})
          SELECT seq FROM recorded`,
         {
@@ -55,6 +55,7 @@ export function createStages(tenants: Tenants): Stages {
           rejectedDigest: rejectedDigest ?? null,
           counts,
           highest: highest ?? null,
+          ahead: ahead ?? null,
           ...auditParams(audit),
         },
       );

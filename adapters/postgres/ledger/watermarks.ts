@@ -149,10 +149,7 @@ async function lockWatermark(client: Queries, tenant: string, read: Read): Promi
 async function markOf(client: Queries, window: Window, runId: string): Promise<Mark | undefined> {
   if (window.kind === 'field') {
     const { rows } = await client.query<{ highest: string }>(
-      sql(
-        `SELECT highest FROM waybill.stage WHERE run_id = :runId AND stage = 'validate' AND highest IS NOT NULL`,
-        { runId },
-      ),
+      sql(`SELECT highest FROM waybill.stage WHERE run_id = :runId AND highest IS NOT NULL`, { runId }),
     );
     const highest = rows.reduce<string | null>(
       (max, row) => laterOf(window.order, max, row.highest),

@@ -49,7 +49,9 @@ export const runColumns = `r.id, r.pipeline, r.state, r.tenant, r.requested_by, 
   ${definitionOf('r.manifest')} AS definition,
   CASE WHEN r.state = 'awaiting-approval' THEN (SELECT a.id FROM waybill.approval a
     WHERE a.tenant = r.tenant AND a.run_id = r.id AND a.state = 'pending') END AS approval,
-  ${retryingSql} AS retrying`;
+  ${retryingSql} AS retrying,
+  CASE WHEN r.manifest -> 'source' ? 'cursor' THEN (SELECT sum(s.ahead)::float8 FROM waybill.stage s
+    WHERE s.run_id = r.id AND s.stage = 'transform') END AS records_ahead`;
 
 /**
  * While a run goes on its counts are summed up: what the stages saw, and what the ledger says was stored.
@@ -81,6 +83,7 @@ export function runFromRow(row: any): Run {
     startedAt: row.started_at?.toISOString() ?? null,
     endedAt: row.ended_at?.toISOString() ?? null,
     ...(row.reason && { reason: row.reason }),
+    ...(row.records_ahead && { recordsAhead: row.records_ahead }),
     ...(row.retrying && { retrying: retryingOf(row.retrying) }),
     ...(row.approval && { approval: row.approval }),
   };
