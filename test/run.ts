@@ -1,5 +1,6 @@
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { text } from 'node:stream/consumers';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
@@ -15,16 +16,17 @@ import { sharedServerVariable, shareServer } from './support/stack.ts';
 const quickFiles =
   /^test\/(domain|application|activities|engine|connectors)\/|^test\/workflows\/replay\.test\.ts$/;
 
-/** Folders that start the whole stack. They wait more than they compute, so they begin first. */
-const stackFolders = ['e2e', 'cli'];
-const rankOf = (file: string) =>
-  (stackFolders.indexOf(file.split('/')[1]!) + stackFolders.length + 1) % (stackFolders.length + 1);
+/** Folders of files that start whole stacks, the longest first: they wait half of their time. */
+const stackFolders = ['cli', 'e2e', 'dev'];
+const rankOf = (file: string) => stackFolders.indexOf(file.split('/')[1]!);
 
 const quick = process.argv.includes('--quick');
 const parts = process.argv.slice(2).filter((part) => part !== '--quick');
 const files = globSync('test/**/*.test.ts')
   .filter((file) => parts.every((part) => file.includes(part)) && (!quick || quickFiles.test(file)))
   .sort((a, b) => rankOf(a) - rankOf(b) || a.localeCompare(b));
+const stackFiles = files.filter((file) => rankOf(file) >= 0);
+const otherFiles = files.filter((file) => rankOf(file) < 0);
 
 // Hundreds of processes load the same modules: each is compiled once.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('../node_modules/.cache/compile', import.meta.url));
@@ -37,19 +39,27 @@ let skipped = 0;
 const durations: { file: string; ms: number }[] = [];
 const began = performance.now();
 
-const stream = run({
-  files,
-  concurrency: Math.min(2, availableParallelism()),
-  timeout: 600_000,
-});
-stream.on('test:summary', ({ file, counts, duration_ms }) => {
-  if (file !== undefined) return void durations.push({ file, ms: duration_ms });
-  passed = counts.passed;
-  failed = counts.tests - counts.passed - counts.skipped - counts.todo;
-  skipped = counts.skipped;
-});
-stream.compose(spec).pipe(process.stdout);
-await new Promise((resolve) => stream.once('end', resolve));
+/** Prints the tests of the files in their order. */
+function runFiles(some: readonly string[], concurrency: number): NodeJS.ReadableStream {
+  const stream = run({ files: [...some], concurrency, timeout: 600_000 });
+  stream.on('test:summary', ({ file, counts, duration_ms }) => {
+    if (file !== undefined) return void durations.push({ file, ms: duration_ms });
+    passed += counts.passed;
+    failed += counts.tests - counts.passed - counts.skipped - counts.todo;
+    skipped += counts.skipped;
+  });
+  return stream.compose(spec);
+}
+
+// Two files at once; while those are stacks, one more that needs none uses the processors when both wait.
+const atOnce = Math.min(2, availableParallelism());
+const stacks = stackFiles.length > 0 && runFiles(stackFiles, atOnce);
+const others = otherFiles.length > 0 && runFiles(otherFiles, stacks ? 1 : atOnce);
+const [first, second] = [stacks, others].filter((stream) => stream !== false);
+// What runs beside the first is printed after it.
+const printed = second && text(second);
+for await (const chunk of first ?? []) process.stdout.write(chunk);
+if (printed) process.stdout.write(await printed);
 await server.stop();
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1).padStart(6)} s`;

@@ -29,7 +29,11 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
   const heard = new Set<unknown>();
   const ofMessage = new AsyncLocalStorage<Message>();
 
-  const current = (): CarriedGrant => ofMessage.getStore()?.carried ?? own;
+  function current(): CarriedGrant {
+    const message = ofMessage.getStore();
+    if (message?.isQuery) throw new Error(startedByQuery);
+    return message?.carried ?? own;
+  }
 
   function messageOf(name: string, { args, headers }: { args: unknown[]; headers: Headers }): Message {
     if (name === replaceGrantUpdate)
@@ -67,7 +71,7 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
               dropRefused(input.signalName, error);
             }
           }),
-        handleQuery: (input, next) => ofMessage.run({ carried: {} }, () => next(input)),
+        handleQuery: (input, next) => ofMessage.run({ carried: {}, isQuery: true }, () => next(input)),
         handleUpdate: async (input, next) => {
           const message = messageOf(input.name, input);
           const answer = await ofMessage.run(message, () => next(input));
@@ -100,8 +104,13 @@ function resetExecution(): string | undefined {
   return runId === originalExecutionRunId ? undefined : originalExecutionRunId;
 }
 
+/** A worker whose answer to a query holds a command shuts down (SDK 1.24), and then serves no workflow any more. */
+const startedByQuery =
+  'The handler of a query must not start anything. Start it in the handler of a signal or an update.';
+
 interface Message {
   carried: CarriedGrant;
+  isQuery?: true;
   /** Whether it is there to replace the workflow’s own grant, and whether that was verified. */
   replacesGrant?: true;
   verified?: true;

@@ -18,6 +18,7 @@ import { unprivilegedUser } from '../../dev/stack/unprivileged.ts';
 import type { Key, Page, Run } from '../../sdk/client.ts';
 import { documents, runWaybill } from '../cli/waybillProcess.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { until } from '../support/until.ts';
 
 type Call = (path: string, init?: RequestInit & { duplex?: 'half' }) => Promise<Response>;
 
@@ -319,15 +320,17 @@ describe('keys and tokens of the embedded stack', () => {
         [1, 2].map(async () => {
           while (loading) {
             started.push(await small());
-            await pause(250);
+            await pause(400);
           }
         }),
       );
-      await pause(3_000);
+      await until('more than ten runs under the first key', () => started.length > 10);
       const next = await keysBy<Key>('rotate');
       assert.equal(next.state, 'next');
       const signsFromMs = Date.parse(next.signsFrom);
-      await pause(signsFromMs - Date.now() + 8_000);
+      await pause(signsFromMs - Date.now());
+      const [, soFar] = [await small(), started.length];
+      await until('some runs under the next key', () => started.length > soFar + 10);
       held.send();
       await accepted(long);
       loading = false;
@@ -390,6 +393,7 @@ describe('keys and tokens of the embedded stack', () => {
         const run = await small();
         replaced = (await signaturesOf([run.id])).get(run.id)!.kid;
         if (replaced !== active!.kid) assert.equal((await ended(run)).state, 'completed');
+        else await pause(200);
       }
       const states = new Map((await keysBy<Page<Key>>('list')).items.map(({ kid, state }) => [kid, state]));
       assert.equal(states.get(active!.kid), 'revoked');

@@ -6,13 +6,13 @@ import { type ScheduleHandle, ScheduleOverlapPolicy } from '@temporalio/client';
 import { continuedHeader, faultHeader, grantHeader } from '../../../domain/grants/grantHeader.ts';
 import { carryingGrant } from '../../../sdk/temporal.ts';
 import { clientWith, codeOf, createScript, type Script } from './script.ts';
-import { dave, type Scripted, startScripted } from './scriptedWorker.ts';
+import { dave, type Scripted, startScripted, suiteTimeoutMs } from './scriptedWorker.ts';
 import type { Act } from './scriptedWorkflows.ts';
 
 const run = promisify(execFile);
 
 /** A client that reaches Temporal reads headers in histories and sends what it likes. None of it lets it act as a principal. */
-describe('a header that is missing, copied or made up', () => {
+describe('a header that is missing, copied or made up', { timeout: suiteTimeoutMs }, () => {
   let app: Scripted;
   let script: Script;
 

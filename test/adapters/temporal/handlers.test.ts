@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { createScript, type Script } from './script.ts';
-import { type Scripted, startScripted } from './scriptedWorker.ts';
+import { type Scripted, startScripted, suiteTimeoutMs } from './scriptedWorker.ts';
 import type { Act } from './scriptedWorkflows.ts';
 
 /** Several people act in one workflow at the same time: each effect belongs to the person who caused it, in every order. */
-describe('who acts in a workflow that receives messages', () => {
+describe('who acts in a workflow that receives messages', { timeout: suiteTimeoutMs }, () => {
   let app: Scripted;
   let script: Script;
 

@@ -35,6 +35,11 @@ export interface Effect {
 
 const taskQueue = 'scripted';
 
+/** Of a suite with a scripted worker: a worker that never answers ends as a failed test and keeps no process alive. */
+export const suiteTimeoutMs = 180_000;
+/** After `stop` the process ends by itself; this long after it, by force. */
+const exitWithinMs = 30_000;
+
 /** The scripted workflows on a real server, in a worker with the plugin and nothing else of Waybill. */
 export async function startScripted() {
   const { env, binary } = await startTemporalForTest();
@@ -65,6 +70,7 @@ export async function startScripted() {
       taskQueue,
       plugins: [plugin],
       workflowBundle: bundle,
+      shutdownForceTime: '10s',
       activities: {
         async note(label: string, failing: number) {
           const { attempt, workflowExecution } = Context.current().info;
@@ -74,11 +80,13 @@ export async function startScripted() {
       },
     });
     running = worker.run();
+    running.catch(() => {});
   }
 
+  /** A worker that has failed is shutting down already. */
   async function stopWorker(): Promise<void> {
-    worker.shutdown();
-    await running;
+    if (worker.getState() === 'RUNNING') worker.shutdown();
+    await running.catch((error: unknown) => console.error('The scripted worker failed.', error));
   }
 
   await startWorker();
@@ -123,6 +131,10 @@ export async function startScripted() {
       await startWorker();
     },
     async stop() {
+      setTimeout(() => {
+        console.error(`The scripted worker still holds this process ${exitWithinMs} ms after its stop.`);
+        process.exit(1);
+      }, exitWithinMs).unref();
       await stopWorker();
       await env.teardown();
     },
