@@ -104,7 +104,7 @@ function resetExecution(): string | undefined {
   return runId === originalExecutionRunId ? undefined : originalExecutionRunId;
 }
 
-/** A worker whose answer to a query holds a command shuts down (SDK 1.24), and then serves no workflow any more. */
+/** A command in the answer to a query shuts the worker down (SDK 1.24), which then serves no workflow any more. */
 const startedByQuery =
   'The handler of a query must not start anything. Start it in the handler of a signal or an update.';
 
