@@ -2,6 +2,7 @@ import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import type { Batch } from '../domain/runs/batch.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
+import { compressionOf } from '../domain/sources/compression.ts';
 import { redactSource } from '../domain/sources/redactSource.ts';
 import { isPulled } from '../domain/sources/source.ts';
 import { approvedRun } from './approved.ts';
@@ -29,8 +30,10 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   const growing = window?.kind === 'bytes' ? window : undefined;
   const last = await lastOfThisVersion(deps, run);
   const fromByte = last ? last.firstByte + last.sizeBytes : growing?.fromByte;
+  const compression = compressionOf(manifest.source, run.source);
   const source = await deps.sources.open(run.source, {
     signal,
+    ...(compression && { compression }),
     ...sinceOf(cursor, window),
     ...(asCaller && { token: (origin: string) => deps.stepTokens.obtain('fetch', origin) }),
     ...(fromByte !== undefined && { fromByte }),
@@ -39,26 +42,40 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   });
   const { version } = source;
 
-  const batches = deps.receiver.receive(
+  const reception = deps.receiver.receive(
     scopeOf(run),
-    format,
-    manifest.limits,
+    {
+      format,
+      limits: manifest.limits,
+      compression: source.encoding ?? compression,
+      after: last,
+      growing: growing && {
+        firstByte: growing.fromByte,
+        firstLine: growing.firstLine,
+        header: growing.header,
+      },
+    },
     source.stream,
-    last,
-    growing && { firstByte: growing.fromByte, firstLine: growing.firstLine, header: growing.header },
   );
-  let seen = last !== undefined;
-  for await (const batch of batches) {
+  // Without a version a retry begins at the start, and compares what it reads with what was read.
+  const of = version !== null && reception.resumable ? { sourceVersion: version } : {};
+  for await (const batch of reception) {
     // Reading may take hours, in which the right may be revoked.
     await deps.recheck();
-    await deps.batches.append(run, { ...batch, ...(version !== null && { sourceVersion: version }) });
-    seen = true;
+    await deps.batches.append(run, { ...batch, ...of });
     signal.throwIfAborted();
   }
-  if (!seen && !window) throw new WaybillError('SourceEmpty');
+  if (!last && !reception.holdsData && !window) throw new WaybillError('SourceEmpty');
+  const { leftBytes } = reception;
   await deps.batches.seal(
     run,
-    audited(deps, 'source.read', { source: redactSource(run.source), version, ...(window && { window }) }),
+    leftBytes,
+    audited(deps, 'source.read', {
+      source: redactSource(run.source),
+      version,
+      ...(window && { window }),
+      ...(leftBytes > 0 && { leftBytes }),
+    }),
   );
 }
 

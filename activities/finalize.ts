@@ -1,4 +1,5 @@
-import { WaybillError } from '../domain/errors.ts';
+import { errors, WaybillError } from '../domain/errors.ts';
+import type { RunTotals } from '../domain/ports/ledger.ts';
 import { imbalance } from '../domain/runs/run.ts';
 import type { RunOutcome } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './dependencies.ts';
@@ -6,30 +7,26 @@ import { audited, runOf, scopeOf } from './run.ts';
 import { knownReason } from './suspension.ts';
 
 /**
- * Records the end of a run, once, with counts from the record rather than from the workflow.
- * A run that claims completion while a batch is missing or its counts do not add up fails as `CountsMismatch`.
+ * Records the end of a run, once, with counts from the record rather than from the workflow. A run that claims completion fails as
+ * `CountsMismatch` while a batch is missing or its counts do not add up, and as `AllRejected` where none of its records fitted.
  */
 export async function finalizeStep(
   deps: Dependencies,
   end: Pick<RunOutcome, 'state' | 'reason'>,
 ): Promise<RunOutcome> {
   const run = await runOf(deps);
-  const mismatch = new WaybillError('CountsMismatch');
   let wrong: string | undefined;
   let completes = endOf(end.state) === 'completed';
-  const recorded = await deps.runs.end(run, ({ counts, stored, batches, nothingNew }, failed) => {
+  const recorded = await deps.runs.end(run, (totals, failed) => {
+    const { counts, stored, batches } = totals;
     // The ledger then has all batches or none, and published rows are visible, whatever arrived too late to prevent it.
     const published = deps.grant().claims.tctx.steps.includes('publish') && batches > 0 && stored === batches;
     const state = published ? 'completed' : endOf(end.state);
     completes = state === 'completed';
-    wrong = !completes
-      ? undefined
-      : (imbalance(counts) ??
-        (nothingNew || (batches > 0 && stored === batches)
-          ? undefined
-          : `${stored} of ${batches} batches are stored`));
-    const outcome: RunOutcome = wrong
-      ? { state: 'failed', counts, reason: { code: mismatch.code, message: mismatch.message } }
+    wrong = completes ? mismatchOf(totals) : undefined;
+    const fails = wrong ? 'CountsMismatch' : completes && isUseless(totals) ? 'AllRejected' : undefined;
+    const outcome: RunOutcome = fails
+      ? { state: 'failed', counts, reason: { code: fails, message: errors[fails].message } }
       : { state, counts, ...(!completes && { reason: knownReason(end.reason, failed) }) };
     const audit = audited(deps, `run.${outcome.state}`, {
       ...counts,
@@ -39,9 +36,19 @@ export async function finalizeStep(
     return { outcome, audit: { ...audit, outcome: outcome.state === 'failed' ? 'failure' : 'success' } };
   });
   await deps.objects.remove(scopeOf(run), await deps.stages.listObjects(run));
-  if (recorded.reason?.code === mismatch.code && completes)
-    throw new WaybillError('CountsMismatch', wrong ? { detail: wrong } : {});
+  const { code } = recorded.reason ?? {};
+  if (completes && (code === 'CountsMismatch' || code === 'AllRejected'))
+    throw new WaybillError(code, wrong ? { detail: wrong } : {});
   return recorded;
+}
+
+function mismatchOf({ counts, stored, batches, nothingNew }: RunTotals): string | undefined {
+  const complete = nothingNew || (batches > 0 && stored === batches);
+  return imbalance(counts) ?? (complete ? undefined : `${stored} of ${batches} batches are stored`);
+}
+
+function isUseless({ counts: { read, rejected }, allowAllRejected }: RunTotals): boolean {
+  return read > 0 && rejected === read && !allowAllRejected;
 }
 
 /** A workflow that a client drives by hand may name a state that is no end. */

@@ -73,8 +73,8 @@ export async function deadLettersOf(
   const bytes = batch.refused ? undefined : await deps.objects.get(scopeOf(run), batch.digest);
   return rejected.map((rejection) => {
     const offset = rejection.byteOffset - batch.firstByte;
-    return bytes && rejection.byteLength <= rawBytesMax
-      ? { ...rejection, raw: bytes.subarray(offset, offset + rejection.byteLength) }
-      : { ...rejection, object: { digest: batch.digest, offset } };
+    const raw =
+      bytes && rejection.byteLength <= rawBytesMax && bytes.subarray(offset, offset + rejection.byteLength);
+    return { ...rejection, object: { digest: batch.digest, offset }, ...(raw && { raw }) };
   });
 }

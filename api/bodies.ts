@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { UploadRequest } from '../application/runs/acceptUpload.ts';
 import { connectors } from '../connectors/index.ts';
 import { WaybillError } from '../domain/errors.ts';
+import { type Compression, compressions } from '../domain/sources/compression.ts';
 import { BodyBudget, type HeldBody } from './bodyBudget.ts';
 import { type JsonBody, parseJsonBody, readBytes } from './jsonBody.ts';
 import type { ApiPorts } from './ports.ts';
@@ -26,9 +27,7 @@ export function readBodies(app: FastifyInstance, { inputs }: Pick<ApiPorts, 'inp
   const budget = new BodyBudget();
   app.removeAllContentTypeParsers();
   app.decorateRequest('heldBody', undefined);
-  app.addHook('onRequest', async ({ headers, raw }) => {
-    if (headers['content-encoding'] !== undefined)
-      throw new WaybillError('UnsupportedMediaType', { detail: 'content-encoding' });
+  app.addHook('onRequest', async ({ raw }) => {
     // Node keeps the first, and a proxy may look at the last.
     if ((raw.headersDistinct['content-type']?.length ?? 0) > 1)
       throw new WaybillError('InvalidRequest', {
@@ -50,6 +49,7 @@ export function readBodies(app: FastifyInstance, { inputs }: Pick<ApiPorts, 'inp
 
   app.addContentTypeParser('application/json', async (request: FastifyRequest, payload: Payload) => {
     const { body } = routeOf(request);
+    rejectCompressed(request);
     if (body === 'form') throw new WaybillError('UnsupportedMediaType');
     const json = parseJsonBody(await read(request, payload));
     // Where there is nothing but JSON, the schema of the route is for its value.
@@ -59,22 +59,19 @@ export function readBodies(app: FastifyInstance, { inputs }: Pick<ApiPorts, 'inp
     'application/x-www-form-urlencoded',
     async (request: FastifyRequest, payload: Payload) => {
       if (routeOf(request).body !== 'form') throw new WaybillError('UnsupportedMediaType');
+      rejectCompressed(request);
       return fieldsOf(await read(request, payload));
     },
   );
   for (const { mediaType } of connectors.formats) {
     app.addContentTypeParser(mediaType, async (request: FastifyRequest, payload: Payload) => {
-      const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(request.headers['content-type'] ?? '')?.[1];
-      const readable = charset === undefined || /^(utf-?8|us-ascii)$/i.test(charset);
       if (routeOf(request).body !== 'json or data') throw new WaybillError('UnsupportedMediaType');
-      if (!readable)
-        throw new WaybillError('UnsupportedMediaType', {
-          issues: [{ path: 'content-type', message: 'Send the data in UTF-8.' }],
-        });
+      checkCharset(request);
       const length = request.headers['content-length'];
       return {
         kind: 'upload',
         mediaType,
+        compression: compressionOf(request),
         stream: payload,
         sizeBytes: length === undefined ? undefined : Number(length),
       } satisfies Body;
@@ -86,6 +83,41 @@ export function readBodies(app: FastifyInstance, { inputs }: Pick<ApiPorts, 'inp
     if (pipeline) inputs.format(pipeline.manifest.source, request.headers['content-type'] ?? 'none');
     throw new WaybillError('UnsupportedMediaType');
   });
+}
+
+/** By its Content-Encoding; `x-gzip` is the same as `gzip` (RFC 9110, section 8.4.1.3). */
+function compressionOf({ headers }: FastifyRequest): Compression | undefined {
+  const encoding = headers['content-encoding']?.trim().toLowerCase().replace(/^x-/, '');
+  if (encoding === undefined || encoding === 'identity') return undefined;
+  const known = compressions.find((one) => one === encoding);
+  if (known) return known;
+  throw unsupported('content-encoding', `Compress data by ${compressions.join(' or ')}, or not at all.`);
+}
+
+/** What is read at once is bounded by the bytes that arrive. */
+function rejectCompressed(request: FastifyRequest): void {
+  if (request.headers['content-encoding'] !== undefined)
+    throw unsupported('content-encoding', 'Only data may be compressed.');
+}
+
+const charsets: Readonly<Record<string, RegExp>> = {
+  'utf-8': /^(utf-?8|us-ascii)$/i,
+  'utf-16le': /^utf-16(le)?$/i,
+  'utf-16be': /^utf-16(be)?$/i,
+  latin1: /^(iso-8859-1|latin-?1|us-ascii)$/i,
+  'windows-1252': /^(windows-1252|cp-?1252|us-ascii)$/i,
+};
+
+/** The definition declares in what its data is written; a request that says otherwise contradicts it. */
+function checkCharset(request: FastifyRequest): void {
+  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(request.headers['content-type'] ?? '')?.[1];
+  const declared = String(request.authorization?.pipeline?.manifest.source.format?.encoding ?? 'utf-8');
+  if (charset !== undefined && !charsets[declared]?.test(charset))
+    throw unsupported('content-type', `Send the data in ${declared.toUpperCase()}.`);
+}
+
+function unsupported(path: string, message: string): WaybillError {
+  return new WaybillError('UnsupportedMediaType', { issues: [{ path, message }] });
 }
 
 type Payload = FastifyRequest['raw'];

@@ -40,6 +40,11 @@ export const RunView = z.object({
     .describe(
       'How many records of an incremental source lie after the run began. They are stored, and do not move the watermark.',
     ),
+  leftBytes: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('Bytes at the end of a growing file that are no complete record yet; a later run reads them.'),
   retrying: z
     .object({
       step: z.string(),

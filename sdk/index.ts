@@ -1,6 +1,6 @@
 /** What a project imports from `waybill` to define its pipelines. */
 
-export { csv } from '../connectors/formats/csv/index.ts';
+export { csv, tsv } from '../connectors/formats/csv/index.ts';
 export { ndjson } from '../connectors/formats/ndjson/index.ts';
 export { postgres, rowDigest } from '../connectors/sinks/postgres/index.ts';
 export { file } from '../connectors/sources/file/index.ts';

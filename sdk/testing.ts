@@ -88,7 +88,11 @@ async function process(definition: PreparedDefinition, bytes: Buffer, parameters
   parseParameters(definition, parameters);
   const { manifest } = definition.format;
   const { limits } = definition.pipeline.manifest;
-  for await (const batch of createReceiver(objects).receive(scope, manifest, limits, once(bytes))) {
+  for await (const batch of createReceiver(objects).receive(
+    scope,
+    { format: manifest, limits },
+    once(bytes),
+  )) {
     if (batch.refused) {
       rejected.push(refusalOf(batch, batch.refused));
       counts = addCounts(counts, { read: 1, rejected: 1 });

@@ -23,6 +23,10 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
           .string()
           .optional()
           .describe('Makes repeating the request safe: the same request with the same key is the same run.'),
+        'content-encoding': z
+          .string()
+          .optional()
+          .describe('In what the data is compressed: `gzip` or `zstd`. An envelope is not compressed.'),
       }),
       response: { 202: RunView.describe('Accepted; `Location` is where the run is.') },
     },

@@ -153,7 +153,7 @@ async function receive({ receiver, inputs }: Ports, draft: RunDraft, lines: Uint
   const batches: Batch[] = [];
   const { source, limits } = draft.pipeline.manifest;
   const format = inputs.format(source, undefined);
-  for await (const batch of receiver.receive(scopeOf(draft), format, limits, bytes)) batches.push(batch);
+  for await (const batch of receiver.receive(scopeOf(draft), { format, limits }, bytes)) batches.push(batch);
   return batches;
 }
 

@@ -5,6 +5,7 @@ import type { FormatManifest } from '../../domain/pipelines/manifest.ts';
 import type { KnownKey } from '../../domain/ports/acceptance.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import type { Run } from '../../domain/runs/run.ts';
+import type { Compression } from '../../domain/sources/compression.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { forget, scopeOf } from './acceptEnvelope.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
@@ -20,6 +21,8 @@ type Ports = Pick<
 /** What a request of this kind says. */
 export interface UploadRequest {
   mediaType: string;
+  /** Of the body, by its Content-Encoding. */
+  compression: Compression | undefined;
   /** The parameters, as strings. */
   query: Record<string, unknown>;
   stream: Readable;
@@ -53,12 +56,14 @@ export async function acceptUpload(
   const draft = draftRun(caller, upload.idempotencyKey, { parameters, source });
   const cut = cutOnceRevoked(caller);
   const body = uploadBody(upload.stream, upload.sizeBytes, idleMs, cut.signal);
-  const requestDigest = () => requestDigestOf(draft, upload.mediaType, given, body.digest());
+  const { mediaType, compression } = upload;
+  const sentAs = compression ? `${mediaType} ${compression}` : mediaType;
+  const requestDigest = () => requestDigestOf(draft, sentAs, given, body.digest());
 
   try {
     const known = draft.idempotency && (await ports.acceptance.findKey(draft.idempotency));
     if (known) return await repeated(known, body, requestDigest);
-    const received = await receive(ports, options, draft, format, body, requestDigest);
+    const received = await receive(ports, options, draft, format, upload.compression, body, requestDigest);
     return await ('known' in received ? repeated(received.known, body, requestDigest) : received);
   } finally {
     cut.stop();
@@ -88,15 +93,17 @@ async function receive(
   options: ApplicationOptions,
   draft: RunDraft,
   format: FormatManifest,
+  compression: Compression | undefined,
   body: UploadBody,
   requestDigest: () => string,
 ): Promise<Run | { known: KnownKey }> {
   const early: Batch[] = [];
   let opened: { stopTouching(): void } | undefined;
   let progress: Progress = 'receiving';
-  const batches = ports.receiver.receive(scopeOf(draft), format, draft.pipeline.manifest.limits, body.bytes);
+  const { limits } = draft.pipeline.manifest;
+  const reception = ports.receiver.receive(scopeOf(draft), { format, limits, compression }, body.bytes);
   try {
-    for await (const batch of batches) {
+    for await (const batch of reception) {
       if (opened) {
         await ports.uploads.appendBatch(scopeOf(draft), batch);
         continue;
@@ -116,7 +123,7 @@ async function receive(
       const sealed = auditOf(draft, 'run.upload-completed', { bytesDigest: body.digest() });
       return await ports.uploads.seal(scopeOf(draft), requestDigest(), sealed);
     }
-    if (early.length === 0) throw new WaybillError('InputEmpty');
+    if (!reception.holdsData) throw new WaybillError('InputEmpty');
     const minted = await mintGrant(ports, options, draft, { batches: early });
     progress = 'accepting';
     const arrival = { batches: early, sealed: true, requestDigest: requestDigest() };

@@ -67,7 +67,10 @@ function part(name: string, width: number, n: number): readonly [string, number]
 
 /** What became of a run, with its counts and why records were refused. */
 export function endLines(run: Run, rejections: Rejections | undefined): string[] {
-  const below = [...countLines(run), ...refusedLines(run, rejections)];
+  const left = run.leftBytes
+    ? [`left     ${count(run.leftBytes)} bytes at the end, which are no complete record yet`]
+    : [];
+  const below = [...countLines(run), ...left, ...refusedLines(run, rejections)];
   return [outcomeText(run), ...below.map((line) => `  ${line}`)];
 }
 
@@ -88,6 +91,9 @@ function refusedLines({ counts }: Run, rejections: Rejections | undefined): stri
 export function runLines(run: Run, rejections: Rejections | undefined, now: number): string[] {
   const rows: [string, string][] = [
     ['state', stateText(run.state)],
+    ...(run.leftBytes
+      ? [['left', `${count(run.leftBytes)} bytes, which are no complete record yet`] as [string, string]]
+      : []),
     ...(run.retrying ? [['retrying', retryingText(run.retrying)] as [string, string]] : []),
     ...(run.reason
       ? [['reason', plain(`${run.reason.code}: ${run.reason.message}`)] as [string, string]]

@@ -18,6 +18,8 @@ export interface FormatKind {
   readonly growing: boolean;
   /** Whether the records of a request’s envelope, which are JSON, may stand in for a body. */
   readonly takesRecords: boolean;
+  /** Checks the options together with the input schema and completes them. Throws `DefinitionError`. */
+  describe?(manifest: FormatManifest, input: z.ZodType): FormatManifest;
   create(manifest: FormatManifest): Format;
 }
 
@@ -56,7 +58,7 @@ export interface StreamLayout {
   readonly access: 'stream';
   /** Bytes that mean nothing where they are the first of the source, such as a byte-order mark. */
   readonly ignoredStart?: Uint8Array;
-  /** What the first bytes of a source are instead, where they plainly are another format: `HTML`. */
+  /** Where the first bytes of a source plainly are of another format: which one, and what to do. */
   mistakenFor?(head: Uint8Array): string | undefined;
   boundaries(): Boundaries;
   /** Whether bytes that `boundaries` found hold no record, such as an empty line or the end of an array. */

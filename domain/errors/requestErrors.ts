@@ -205,7 +205,8 @@ export const requestErrors = {
   HeaderInvalid: {
     status: 422,
     retryable: false,
-    message: 'The first line of the CSV does not name each column once. Correct the header.',
+    message:
+      'The header of the CSV does not name the columns of the pipeline. Correct the header or the pipeline.',
   },
   UploadIncomplete: {
     status: 400,

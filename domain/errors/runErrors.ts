@@ -35,6 +35,23 @@ export const runErrors = {
     retryable: false,
     message: 'The data is not of the format that the pipeline declares. Send or name data of that format.',
   },
+  DecompressionFailed: {
+    status: 422,
+    retryable: false,
+    message: 'The compressed data cannot be read to its end. Send or name it again, whole.',
+  },
+  DecompressedTooLarge: {
+    status: 413,
+    retryable: false,
+    message:
+      'The compressed data becomes too large. Send it in parts, or raise limits.decompressedBytes of the pipeline.',
+  },
+  AllRejected: {
+    status: 422,
+    retryable: false,
+    message:
+      'Every record was rejected. See the rejections of the run; set allowAllRejected if that is fine for the pipeline.',
+  },
   SourceChanged: {
     status: 422,
     retryable: false,

@@ -4,6 +4,7 @@ import { describeApproval, WrittenApproval } from '../approvals/describeApproval
 import type { Connectors } from '../connectors/connectors.ts';
 import { parseDuration } from '../duration.ts';
 import { describeSchedules } from '../schedules/declaredSchedule.ts';
+import { compressionOf } from '../sources/compression.ts';
 import { DefinitionError } from './definitionError.ts';
 import { defaultLimits, type Limits, type Manifest, type SourceManifest } from './manifest.ts';
 import { columnsOf } from './sqlTypes.ts';
@@ -48,6 +49,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       source: read,
       sink: connectors.sink(sink.kind).describe(sink, columnsOf(output)),
       limits: { ...defaultLimits, ...(dropUndefined(limits) as Partial<Limits>) },
+      ...(written.data.allowAllRejected && { allowAllRejected: true }),
       ...(gate && { approval: gate.terms }),
       ...(schedules && { schedules }),
       deadlineMs,
@@ -129,8 +131,14 @@ const fields = {
         .min(64)
         .max(64 * 1024 * 1024)
         .optional(),
+      decompressedBytes: z
+        .int()
+        .min(1024 * 1024)
+        .max(1024 ** 4)
+        .optional(),
     })
     .default({}),
+  allowAllRejected: z.boolean().optional(),
   deadline: z
     .string()
     .refine((text) => {
@@ -187,11 +195,19 @@ function oneOf(name: string, options: readonly z.ZodObject[]): z.ZodType {
 /** Throws `DefinitionError`. */
 function describeSource(source: SourceManifest, input: z.ZodType, connectors: Connectors): SourceManifest {
   const described = connectors.source(source.kind).describe?.(source, input) ?? source;
-  if (source.cursor === 'bytes' && !connectors.format(source.format!).kind.growing) {
-    const message = `cannot be “bytes”: a file of ${source.format!.name} does not grow at its end`;
+  if (source.cursor === 'bytes' && compressionOf(source, source))
+    throw new DefinitionError('source', [
+      { path: 'cursor', message: 'cannot be “bytes”: a compressed file does not grow at its end' },
+    ]);
+  if (!described.format) return described;
+  const format = connectors.format(described.format);
+  if (source.cursor === 'bytes' && (!format.kind.growing || format.unpack)) {
+    const message = format.kind.growing
+      ? 'cannot be “bytes”: only the bytes of UTF-8 are those of the file'
+      : `cannot be “bytes”: a file of ${format.kind.name} does not grow at its end`;
     throw new DefinitionError('source', [{ path: 'cursor', message }]);
   }
-  return described;
+  return { ...described, format: format.kind.describe?.(described.format, input) ?? described.format };
 }
 
 /** Puts the name of the pipeline before what a deeper check says. */

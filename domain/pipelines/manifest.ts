@@ -1,5 +1,6 @@
 import type { ApprovalManifest } from '../approvals/gate.ts';
 import type { ScheduleTerms } from '../schedules/schedule.ts';
+import type { Compression } from '../sources/compression.ts';
 import type { FieldOrder } from '../sources/watermark.ts';
 
 /** The serialisable part of a definition: the only part that a workflow, a grant or the API’s listing sees. */
@@ -10,6 +11,8 @@ export interface Manifest {
   source: SourceManifest;
   sink: SinkManifest;
   limits: Limits;
+  /** A run of which every record was rejected completes; otherwise it fails. */
+  allowAllRejected?: true;
   /** The gate at which its runs wait for approval; without it they do not wait. */
   approval?: ApprovalManifest;
   /** When it runs by itself, once a principal has applied it in their own name. */
@@ -32,6 +35,8 @@ export interface SourceManifest {
   /** What is read, where no request or schedule names another place. */
   readonly path?: string;
   readonly url?: string;
+  /** In what the data is compressed, or that it is not; by default the suffix of its name says so. */
+  readonly compression?: Compression | 'none';
   /** The identity under which the URL is read. */
   readonly auth?: 'caller';
   /** By which each run reads only what is new: the end of a growing file, or the highest value of a field. */
@@ -88,6 +93,8 @@ export interface Limits {
   batchRecords: number;
   /** A larger record is refused unread. */
   recordBytes: number;
+  /** So many bytes may come out of compressed data. */
+  decompressedBytes: number;
 }
 
 export const defaultLimits: Limits = Object.freeze({
@@ -95,4 +102,5 @@ export const defaultLimits: Limits = Object.freeze({
   batchBytes: 16 * 1024 * 1024,
   batchRecords: 100_000,
   recordBytes: 1024 * 1024,
+  decompressedBytes: 64 * 1024 ** 3,
 });

@@ -54,6 +54,8 @@ export type Definition<
   approval?: ApprovalTerms<z.output<P>>;
   /** Bounds of one run; see `Limits`. Defaults are `defaultLimits`. */
   limits?: Partial<Limits>;
+  /** Whether a run completes although every one of its records was rejected. Default `false`: it fails as `AllRejected`. */
+  allowAllRejected?: boolean;
   /** How long a run may take from its acceptance: a number and `s`, `m`, `h`, `d` or `w`. Default `'7d'`. */
   deadline?: string;
   /** When it runs by itself, one or several; only for sources that Waybill itself reads. `waybill apply` puts it in force. */

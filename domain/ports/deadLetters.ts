@@ -8,8 +8,8 @@ export interface DeadLetters {
 
 export interface DeadLetter extends Rejection {
   stage: 'validate' | 'transform';
-  /** The record’s bytes, where they are few. */
+  /** The record’s bytes, where they are few. The ledger keeps them of the first records of a run only. */
   raw?: Uint8Array;
-  /** Otherwise the object that holds them. */
-  object?: { digest: string; offset: number };
+  /** The object that holds them. */
+  object: { digest: string; offset: number };
 }

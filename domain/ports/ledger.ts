@@ -38,8 +38,10 @@ export interface RunTotals {
   /** Batches in the ledger, of so many `batches`. */
   stored: number;
   batches: number;
-  /** A source with a cursor was read to its end and had nothing new. */
+  /** All data is there, and it holds no record. */
   nothingNew: boolean;
+  /** The definition says that a run of which every record was rejected is fine. */
+  allowAllRejected: boolean;
 }
 
 /** The rows of a run, batch by batch in their order, before readers of the table see them. */

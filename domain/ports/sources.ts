@@ -1,4 +1,5 @@
 import type { FormatManifest, SourceManifest } from '../pipelines/manifest.ts';
+import type { Compression } from '../sources/compression.ts';
 import type { AcceptedSource } from '../sources/source.ts';
 import type { SourceReference } from '../sources/sourceReference.ts';
 import type { Piece } from '../sources/watermark.ts';
@@ -51,6 +52,8 @@ export interface OpenOptions {
   growing?: { untilByte: number; head: Piece };
   /** What an earlier `open` said of the source that is now being read on. */
   version?: string | null;
+  /** By what the data is expected to be compressed, which a server may be asked for. */
+  compression?: Compression | undefined;
   signal?: AbortSignal;
   /**
    * Gives a new token for the origin of a URL that is read as the caller. It is sent there and nowhere else, and asked for
@@ -61,6 +64,8 @@ export interface OpenOptions {
 
 export interface OpenSource {
   stream: AsyncIterable<Uint8Array>;
+  /** By what the stream is compressed, where the source itself says so. */
+  encoding?: Compression | undefined;
   /**
    * Changes whenever the bytes do: the entity tag or date of a URL, size and modification time of a file (of one that grows, which
    * file it is). `null`

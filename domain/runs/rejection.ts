@@ -12,6 +12,7 @@ export const rejections = {
   OffsetMissing: 'The time has no offset, so it names no instant.',
   UnsafeKey: 'The record has a key that could change an object’s prototype.',
   InvalidUtf8: 'The record is not valid UTF-8.',
+  InvalidEncoding: 'The record holds bytes that are no characters of the declared encoding.',
   NulByte: 'The record holds a NUL character, which PostgreSQL cannot keep.',
   WrongColumnCount: 'The record has another number of fields than the header.',
   MalformedCsv: 'A quote or a carriage return stands where CSV does not allow one.',

@@ -85,6 +85,8 @@ export interface Run {
   reason?: { code: string; message: string };
   /** How many records of an incremental source lie after the run began; they do not move its watermark. */
   recordsAhead?: number;
+  /** Bytes at the end of a growing file that it left for a later run: no complete record yet. */
+  leftBytes?: number;
   /** The failed attempt that it waits to retry. */
   retrying?: FailedAttempt & { nextAttemptAt: string };
   /** The approval that it waits for. */

@@ -35,8 +35,11 @@ export class BatchSplitter {
   #open: Omit<Batch, 'digest'> | undefined;
   #held = Buffer.alloc(0);
   #heldBytes = 0;
+  pushedBytes = 0;
   /** Size so far of a record that is too large. */
   #passingBytes = 0;
+  /** Whether the last byte of it was a newline. */
+  #endsLine = false;
 
   constructor(layout: StreamLayout, limits: Limits, place: Position) {
     this.#layout = layout;
@@ -55,6 +58,7 @@ export class BatchSplitter {
   }
 
   *push(chunk: Buffer): Generator<Chunk, void, void> {
+    this.pushedBytes += chunk.length;
     // chunk[written..start) is finished and belongs to the open batch; chunk[start..) is unfinished.
     let written = 0;
     let start = 0;
@@ -72,7 +76,7 @@ export class BatchSplitter {
         this.#advance(sizeBytes, 0);
       } else if (sizeBytes - 1 > this.#limits.recordBytes) {
         if (written < start) yield chunk.subarray(written, start);
-        if (this.#needsHeader) throw invalid('The header is larger than a record may be.');
+        if (this.#needsHeader) throw this.#headerTooLarge(chunk.subarray(start, end));
         if (this.#open) yield this.#close();
         if (this.#heldBytes > 0) yield this.#releaseHeld();
         yield chunk.subarray(start, end);
@@ -119,17 +123,33 @@ export class BatchSplitter {
     if (this.#open) yield this.#close();
   }
 
-  /** More may follow another time: what is not finished is left for then. */
+  /**
+   * More may follow another time, and what is not finished is left for then. Lines in an open quote that are larger than a record
+   * may be are not: without the quote that would close it, the rest of a file would be one record for ever.
+   */
   *pause(): Generator<Chunk, void, void> {
+    const { unfinished } = this.#boundaries;
     if (this.#open) yield this.#close();
+    if (unfinished && this.#passingBytes > 0 && this.#endsLine)
+      yield this.#endRefused(this.#passingBytes, unfinished);
+  }
+
+  /** Bytes that were pushed and are in no batch, after `pause`. */
+  get leftBytes(): number {
+    return this.#heldBytes + this.#passingBytes;
+  }
+
+  get header(): readonly string[] | undefined {
+    return this.#header;
   }
 
   *#keep(rest: Buffer): Generator<Chunk, void, void> {
     const sizeBytes = this.#heldBytes + rest.length;
     if (this.#passingBytes > 0 || sizeBytes > this.#limits.recordBytes) {
-      if (this.#needsHeader) throw invalid('The header is larger than a record may be.');
+      if (this.#needsHeader) throw this.#headerTooLarge(rest);
       if (this.#passingBytes === 0 && this.#open) yield this.#close();
       this.#passingBytes += sizeBytes;
+      this.#endsLine = rest.at(-1) === 0x0a;
       if (this.#heldBytes > 0) yield this.#releaseHeld();
       yield rest;
       return;
@@ -166,6 +186,16 @@ export class BatchSplitter {
 
   #readHeader(rest: Buffer): void {
     this.#header = this.#layout.readHeader?.(Buffer.concat([this.#releaseHeld(), rest]));
+  }
+
+  #headerTooLarge(rest: Buffer): WaybillError {
+    const start = Buffer.concat([this.#releaseHeld(), rest]);
+    const returns = start.includes(0x0d) && !start.subarray(0, -1).includes(0x0a);
+    return invalid(
+      returns && start.at(-2) !== 0x0d
+        ? 'The header is larger than a record may be, and holds carriage returns. End lines with LF or CRLF, not with CR alone.'
+        : 'The header is larger than a record may be.',
+    );
   }
 
   #opened(): Omit<Batch, 'digest'> {

@@ -15,8 +15,6 @@ export interface PreparedDefinition {
   encoder: RowEncoder;
   /** By which field the source tells what is new. */
   cursor: FieldCursor | undefined;
-  /** By which a header is checked, where the source has one. */
-  fields: InputFields;
   /** Where the input takes bigints, exact decimals or dates. */
   exactFields: ExactFields | undefined;
 }
@@ -31,28 +29,7 @@ export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
     encoder: connectors.sink(sink.kind).encoder(sink),
     cursor: typeof source.cursor === 'object' ? source.cursor : undefined,
     exactFields,
-    fields: fieldsOf(pipeline.input),
   };
-}
-
-export interface InputFields {
-  known: readonly string[];
-  required: readonly string[];
-}
-
-/** A field is required where the schema rejects a record without it. */
-function fieldsOf(input: z.ZodObject): InputFields {
-  const fields = Object.entries<z.ZodType>(input.shape);
-  const required = fields.filter(([, schema]) => !acceptsMissing(schema)).map(([name]) => name);
-  return { known: fields.map(([name]) => name), required };
-}
-
-function acceptsMissing(schema: z.ZodType): boolean {
-  try {
-    return schema.safeParse(undefined).success;
-  } catch {
-    return true; // The author’s own code decides when it sees a record.
-  }
 }
 
 function formatOf(source: SourceManifest): Format {

@@ -5,7 +5,7 @@ import type { Batch } from '../../domain/runs/batch.ts';
 import { codeFailure, type Progress } from './codeFailure.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { type Observer, RecordTransformer, type TransformOptions } from './transformRecords.ts';
-import { checkHeader, RecordValidator } from './validateRecords.ts';
+import { RecordValidator } from './validateRecords.ts';
 
 export interface Processed {
   validated: StageResult;
@@ -36,7 +36,6 @@ export async function processBatch(
   bytes: Buffer,
   { transform, observer, progress }: ProcessOptions = {},
 ): Promise<Processed> {
-  if (batch.header) checkHeader(batch.header, definition.fields);
   const validator = new RecordValidator(definition);
   let failure: WaybillError | undefined;
   const transformer =

@@ -3,31 +3,68 @@ import type { FileLayout, Format, RandomAccess, StreamLayout } from '../../domai
 import { WaybillError } from '../../domain/errors.ts';
 import type { Limits } from '../../domain/pipelines/manifest.ts';
 import type { ObjectScope, ObjectStore, ObjectWriter } from '../../domain/ports/objects.ts';
-import type { Receiver } from '../../domain/ports/receiver.ts';
+import type { ReceivedInput, Receiver } from '../../domain/ports/receiver.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import { BatchSplitter, type Chunk, type Position } from './batchSplitter.ts';
+import { decompress } from './decompress.ts';
 
 /** Cuts bytes into batches and makes each durable before it is yielded. See the port for what it promises. */
 export function createReceiver(objects: ObjectStore): Receiver {
   return {
-    async *receive(scope, manifest, limits, bytes, after, growing) {
-      const format = connectors.format(manifest);
-      const { layout } = format;
-      const unpacked = format.unpack?.(bytes) ?? bytes;
-      if (layout.access === 'file') {
-        const file = await keepWhole(objects, scope, unpacked);
-        yield* kept(objects, scope, cutFile(layout, file, limits, after));
-        return;
-      }
-      const start = after
-        ? await positionAfter(objects, scope, format, after)
-        : { ...beginning, ...(format.kind.locates !== 'line' && { firstLine: 0 }), ...growing };
-      const splitter = new BatchSplitter(layout, limits, start);
-      const chunks =
-        start.firstByte === 0 ? fromStart(buffers(unpacked), layout, splitter) : buffers(unpacked);
-      yield* kept(objects, scope, splitStream(chunks, splitter, growing !== undefined));
+    receive(scope, input, bytes) {
+      const format = connectors.format(input.format);
+      const seen = { holdsData: false, leftBytes: 0 };
+      const batches = receiveInto(seen, objects, scope, format, input, bytes);
+      return {
+        [Symbol.asyncIterator]: () => batches,
+        resumable: !input.compression && !format.unpack,
+        get holdsData() {
+          return seen.holdsData;
+        },
+        get leftBytes() {
+          return seen.leftBytes;
+        },
+      };
     },
   };
+}
+
+async function* receiveInto(
+  seen: { holdsData: boolean; leftBytes: number },
+  objects: ObjectStore,
+  scope: ObjectScope,
+  format: Format,
+  { limits, compression, after, growing }: ReceivedInput,
+  bytes: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Batch, void, void> {
+  const { layout } = format;
+  const plain = compression ? decompress(bytes, compression, limits.decompressedBytes) : bytes;
+  const unpacked = format.unpack?.(plain) ?? plain;
+  if (layout.access === 'file') {
+    const file = await keepWhole(objects, scope, unpacked);
+    seen.holdsData = file.sizeBytes > 0;
+    yield* kept(objects, scope, cutFile(layout, file, limits, after));
+    return;
+  }
+  const byLine = format.kind.locates === 'line';
+  const start = after
+    ? await positionAfter(objects, scope, format, after)
+    : { ...beginning, ...(!byLine && { firstLine: 0 }), ...growing };
+  const splitter = new BatchSplitter(layout, limits, start);
+  let chunks = buffers(unpacked);
+  if (start.firstByte === 0) chunks = fromStart(chunks, layout, splitter);
+  const whole = growing && wholeLines(chunks, limits.recordBytes);
+  for await (const batch of kept(
+    objects,
+    scope,
+    splitStream(whole ?? chunks, splitter, growing !== undefined),
+  )) {
+    seen.holdsData = true;
+    yield batch;
+  }
+  // A header without rows says that there are none, and so do the brackets of an empty array. No line says nothing.
+  seen.holdsData ||= splitter.header !== undefined || (!byLine && splitter.pushedBytes > 0);
+  seen.leftBytes = splitter.leftBytes + (whole?.leftBytes ?? 0);
 }
 
 /** Makes the bytes of each batch durable before the batch is yielded. */
@@ -146,6 +183,40 @@ async function* buffers(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer
   }
 }
 
+/**
+ * The lines of a growing file that are complete. A last line without its newline is left, unless it is larger than a record may
+ * be, for it need not be held then.
+ */
+function wholeLines(
+  chunks: AsyncIterable<Buffer>,
+  lineBytesMax: number,
+): AsyncIterable<Buffer> & { leftBytes: number } {
+  let held: Buffer[] = [];
+  const lines = {
+    leftBytes: 0,
+    async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, void> {
+      let passes = false;
+      for await (const chunk of chunks) {
+        const ends = chunk.lastIndexOf(0x0a) + 1;
+        const restBytes = chunk.length - ends;
+        passes = (passes && ends === 0) || (ends === 0 ? lines.leftBytes : 0) + restBytes > lineBytesMax;
+        if (ends > 0 || passes) {
+          yield* held;
+          held = [];
+          lines.leftBytes = 0;
+        }
+        if (passes) yield chunk;
+        else {
+          if (ends > 0) yield chunk.subarray(0, ends);
+          if (restBytes > 0) held.push(chunk.subarray(ends));
+          lines.leftBytes += restBytes;
+        }
+      }
+    },
+  };
+  return lines;
+}
+
 /** So many first bytes show whether the data is of another format. */
 const headBytes = 64;
 
@@ -187,5 +258,5 @@ async function* fromStart(
 
 function checkStart(head: Buffer, layout: StreamLayout): void {
   const other = layout.mistakenFor?.(head);
-  if (other) throw new WaybillError('FormatMismatch', { publicDetail: `The data is ${other}.` });
+  if (other) throw new WaybillError('FormatMismatch', { publicDetail: other });
 }

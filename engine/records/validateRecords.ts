@@ -1,12 +1,11 @@
 import { hash } from 'node:crypto';
 import type { ReadRecord } from '../../domain/connectors/formatKind.ts';
-import { WaybillError } from '../../domain/errors.ts';
 import { fitValues } from '../../domain/pipelines/fitValues.ts';
 import { parseFirst } from '../../domain/pipelines/parseFirst.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
 import type { Rejection } from '../../domain/runs/rejection.ts';
 import { type RecordRejection, type RejectionCode, rejections } from '../../domain/runs/rejection.ts';
-import type { InputFields, PreparedDefinition } from './definition.ts';
+import type { PreparedDefinition } from './definition.ts';
 import { describeIssue } from './describeIssue.ts';
 
 /** Where a record is: in the run, in its source, and in the bytes of its source. */
@@ -49,25 +48,6 @@ export class RecordValidator {
       counts,
     };
   }
-}
-
-/** Without a required column every record would be rejected, and so by a column that the schema does not name. */
-export function checkHeader(header: readonly string[], { known, required }: InputFields): void {
-  const missing = required.filter((name) => !header.includes(name));
-  const unknown = header.filter((name) => !known.includes(name));
-  if (missing.length === 0 && unknown.length === 0) return;
-  const said = [
-    missing.length > 0 && `Missing: ${listed(missing)}.`,
-    unknown.length > 0 && `Unknown: ${listed(unknown)}.`,
-  ];
-  throw new WaybillError('HeaderInvalid', {
-    publicDetail: `The columns are not the fields of the input. ${said.filter(Boolean).join(' ')}`,
-  });
-}
-
-function listed(names: readonly string[]): string {
-  const shown = names.slice(0, 10).map((name) => JSON.stringify(name.slice(0, 64)));
-  return names.length > 10 ? `${shown.join(', ')} and ${names.length - 10} more` : shown.join(', ');
 }
 
 function rejectionOf(reason: RejectionCode | RecordRejection): RecordRejection {

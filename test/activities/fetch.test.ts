@@ -49,7 +49,7 @@ describe('a source that is read', () => {
         arrivals: async () => {},
         findLast: async () => last,
         append: async (_: object, batch: Batch) => void appended.push(batch),
-        seal: async (_: object, audit: AuditEvent) => void audited.push(audit),
+        seal: async (_: object, _left: number, audit: AuditEvent) => void audited.push(audit),
       },
       sources: {
         open: async (
@@ -62,9 +62,14 @@ describe('a source that is read', () => {
         },
       },
       receiver: {
-        receive: async function* () {
-          yield { seq: 7 };
-        },
+        receive: () => ({
+          resumable: true,
+          holdsData: true,
+          leftBytes: 0,
+          async *[Symbol.asyncIterator]() {
+            yield { seq: 7 };
+          },
+        }),
       },
     } as unknown as Dependencies;
     // Any client that reaches Temporal may have sent it.

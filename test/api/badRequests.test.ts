@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { type Api, codeOf, data, json, lines, startApi } from './startApi.ts';
 
 describe('bad requests', () => {
@@ -124,12 +125,31 @@ describe('bad requests', () => {
       'UnsupportedMediaType',
     ],
     [
-      'a body in gzip',
+      'data in an unknown compression',
       to('lines'),
-      data(lines(1), 'application/x-ndjson', { 'content-encoding': 'gzip' }),
+      data(lines(1), 'application/x-ndjson', { 'content-encoding': 'br' }),
       415,
       'UnsupportedMediaType',
     ],
+    [
+      'an envelope in gzip',
+      to('few'),
+      { ...json(few), headers: { ...json(few).headers, 'content-encoding': 'gzip' } },
+      415,
+      'UnsupportedMediaType',
+    ],
+    [
+      'data that is not in gzip, as it says',
+      to('lines'),
+      data(lines(1), 'application/x-ndjson', { 'content-encoding': 'gzip' }),
+      422,
+      'DecompressionFailed',
+    ],
+    ['gzip that does not say so', to('lines'), data(gzipSync(lines(1))), 422, 'FormatMismatch'],
+    ['a JSON array where NDJSON is read', to('lines'), data('[{"id":"a"}]'), 422, 'FormatMismatch'],
+    ['a CSV of other columns', to('cells'), data('a;b\n1;2\n', 'text/csv'), 422, 'HeaderInvalid'],
+    ['a CSV of other columns and no rows', to('cells'), data('a;b\n', 'text/csv'), 422, 'HeaderInvalid'],
+    ['a CSV with CR line ends', to('cells'), data('id,n\ra,1\r', 'text/csv'), 422, 'HeaderInvalid'],
     ['data where a command is', '/v1/runs/x/cancel', data(lines(1)), 404, 'RunNotFound'],
     ['an empty body', to('lines'), data(''), 422, 'InputEmpty'],
     ['an empty CSV', to('cells'), data('', 'text/csv'), 422, 'InputEmpty'],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { WaybillError } from '../../domain/errors.ts';
+import { createReceiver } from '../../engine/records/receiver.ts';
 import { type Api, codeOf, data, json, lines, startApi } from './startApi.ts';
 
 describe('while PostgreSQL is away', () => {
@@ -64,13 +65,16 @@ describe('while objects cannot be kept', () => {
     const api = await startApi({
       change: ({ objects }) => ({
         receiver: {
-          async *receive(scope, format, limits, bytes, after) {
-            const { createReceiver } = await import('../../engine/records/receiver.ts');
-            for await (const batch of createReceiver(objects).receive(scope, format, limits, bytes, after)) {
-              if (full) throw new WaybillError('StorageUnavailable');
-              yield batch;
-              full = true;
+          receive(scope, input, bytes) {
+            const reception = createReceiver(objects).receive(scope, input, bytes);
+            async function* untilFull() {
+              for await (const batch of reception) {
+                if (full) throw new WaybillError('StorageUnavailable');
+                yield batch;
+                full = true;
+              }
             }
+            return { ...reception, [Symbol.asyncIterator]: untilFull };
           },
         },
       }),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ClientRequest, request } from 'node:http';
 import { after, before, describe, it } from 'node:test';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import type { Run } from '../../sdk/client.ts';
 import { until } from '../support/until.ts';
 import { type Api, codeOf, data, lines, startApi } from './startApi.ts';
@@ -130,6 +131,42 @@ describe('uploads', () => {
     await api.rows(`UPDATE waybill.run SET arrival = 'broken' WHERE id = $1`, [id]);
     sending.end(lines(1, 12));
     assert.equal(await codeOf(await answer), 'UploadIncomplete');
+  });
+
+  it('data may be compressed, and the key of a request stands for it as it was sent', async () => {
+    for (const [encoding, compress] of [
+      ['gzip', gzipSync],
+      ['zstd', zstdCompressSync],
+    ] as const) {
+      const headers = { 'content-encoding': encoding, 'idempotency-key': encoding };
+      const send = (more: object = {}) =>
+        api.call('/v1/pipelines/lines/runs', data(compress(lines(25)), undefined, { ...headers, ...more }));
+      const { id } = (await (await send()).json()) as Run;
+      assert.equal(await batchesOf(id), 3);
+      assert.equal(((await (await send()).json()) as Run).id, id);
+      const plain = data(lines(25), undefined, { 'idempotency-key': encoding });
+      assert.equal(await codeOf(await api.call('/v1/pipelines/lines/runs', plain)), 'IdempotencyKeyReused');
+      const cut = compress(lines(25)).subarray(0, -5);
+      const key = { 'idempotency-key': `${encoding}-cut` };
+      const broken = data(cut, undefined, { ...headers, ...key });
+      assert.equal(await codeOf(await api.call('/v1/pipelines/lines/runs', broken)), 'DecompressionFailed');
+    }
+  });
+
+  it('compressed data that grows beyond all measure is refused', async () => {
+    const bomb = gzipSync(Buffer.alloc(128 * 1024 * 1024, 'x'));
+    const sent = data(bomb, undefined, { 'content-encoding': 'gzip' });
+    assert.equal(await codeOf(await api.call('/v1/pipelines/lines/runs', sent)), 'DecompressedTooLarge');
+  });
+
+  it('a CSV with a header and no rows is accepted as no records', async () => {
+    const response = await api.call('/v1/pipelines/cells/runs', data('id,n\n', 'text/csv'));
+    assert.equal(response.status, 202);
+    const { id } = (await response.json()) as Run;
+    assert.equal(await batchesOf(id), 0);
+    assert.deepEqual(await api.rows('SELECT arrival FROM waybill.run WHERE id = $1', [id]), [
+      { arrival: 'sealed' },
+    ]);
   });
 
   it('a refusal reaches a client that is still sending', async () => {

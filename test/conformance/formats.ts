@@ -105,7 +105,11 @@ async function readAll(
   }
   const all: ReadOne[] = [];
   const receiver = createReceiver(objects);
-  for await (const batch of receiver.receive(scope, manifest, { ...defaultLimits, ...limits }, chunks())) {
+  for await (const batch of receiver.receive(
+    scope,
+    { format: manifest, limits: { ...defaultLimits, ...limits } },
+    chunks(),
+  )) {
     const { refused, firstLine, firstByte } = batch;
     if (refused) {
       all.push({ at: firstLine, firstByte, code: refused });

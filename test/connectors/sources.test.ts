@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { appendFile, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -254,11 +255,52 @@ describe('URLs', () => {
       response.write('half', () => response.destroy());
     });
     await assert.rejects(readAll(broken, at('/')), { code: 'SourceUnavailable' });
-    const zipped = setUp((_, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end('x'));
+    const zipped = setUp((_, response) => response.writeHead(200, { 'content-encoding': 'br' }).end('x'));
     await assert.rejects(zipped.open(at('/')), {
       code: 'SourceRejected',
-      publicDetail: 'It answered with the content encoding gzip, which was not requested.',
+      publicDetail: 'It answered with the content encoding br, which was not requested.',
     });
+  });
+
+  test('says by what the server compressed the data, which it is asked for where that was declared', async () => {
+    const asked: unknown[] = [];
+    const sources = setUp((request, response) => {
+      asked.push(request.headers['accept-encoding']);
+      response.writeHead(200, { 'content-encoding': 'x-gzip' }).end('x');
+    });
+    assert.equal((await sources.open(at('/'))).encoding, 'gzip');
+    assert.equal((await sources.open(at('/'), { compression: 'zstd' })).encoding, 'gzip');
+    assert.deepEqual(asked, ['identity', 'zstd, identity;q=0.5']);
+    await assert.rejects(sources.open(at('/'), { fromByte: 2 }), { code: 'SourceChanged' });
+  });
+
+  test('a body of which only the end of the connection says that it is whole is rejected', async () => {
+    const raw = async (head: string, body = 'a\n1\n') => {
+      const server = createTcpServer((socket) => {
+        socket.on('error', () => {});
+        socket.once('data', () => socket.end(`HTTP/1.1 200 OK\r\nConnection: close\r\n${head}\r\n${body}`));
+      });
+      await once(server.listen(0, '127.0.0.1'), 'listening');
+      const { port } = server.address() as AddressInfo;
+      try {
+        const host = `127.0.0.1:${port}`;
+        return await readAll(createSources({ fileRoots: [], egressAllow: [host] }), {
+          kind: 'http',
+          url: `http://${host}/`,
+        });
+      } finally {
+        server.close();
+      }
+    };
+    await assert.rejects(raw(''), { code: 'SourceRejected', publicDetail: /without Content-Length/ });
+    await assert.rejects(raw('Transfer-Encoding: gzip\r\n'), { code: 'SourceRejected' });
+    await assert.rejects(raw('Content-Length: 8\r\n'), { code: 'SourceUnavailable' });
+    const chunked = 'Transfer-Encoding: chunked\r\n';
+    for (const cut of ['4\r\na\n1\n\r\n', '8\r\na\n1\n', '4\r\na\n1\n\r\n0\r\n'])
+      await assert.rejects(raw(chunked, cut), { code: 'SourceUnavailable' }, cut);
+    assert.equal(await raw(chunked, '4\r\na\n1\n\r\n0\r\n\r\n'), 'a\n1\n');
+    // Compressed data says itself where it ends.
+    assert.equal(await raw('Content-Encoding: gzip\r\n', 'x'), 'x');
   });
 
   test('a status that no retry changes is a rejection, which names it', async () => {

@@ -43,7 +43,13 @@ describe('a definition', () => {
           { name: 'n', type: 'bigint', nullable: true },
         ],
       },
-      limits: { concurrency: 4, batchBytes: 4_194_304, batchRecords: 20_000, recordBytes: 1_048_576 },
+      limits: {
+        concurrency: 4,
+        batchBytes: 16_777_216,
+        batchRecords: 100_000,
+        recordBytes: 1_048_576,
+        decompressedBytes: 68_719_476_736,
+      },
       deadlineMs: 604_800_000,
     });
     assert.deepEqual(JSON.parse(JSON.stringify(manifest)), manifest);
@@ -57,7 +63,12 @@ describe('a definition', () => {
     assert.deepEqual(sourceOf(inline()), { kind: 'inline' });
     assert.deepEqual(sourceOf(file(csv({ delimiter: ';' }), { path: 'a.csv' })), {
       kind: 'file',
-      format: { name: 'csv', delimiter: ';', emptyAs: 'string' },
+      format: {
+        name: 'csv',
+        delimiter: ';',
+        emptyAs: 'string',
+        fields: { known: ['id', 'n'], required: ['id'] },
+      },
       path: 'a.csv',
     });
     assert.deepEqual(sourceOf(http(ndjson(), { url: 'https://example.com/a' })), {

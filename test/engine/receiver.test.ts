@@ -28,10 +28,8 @@ async function receive(
   const batches: Received[] = [];
   for await (const batch of createReceiver(store).receive(
     scope,
-    format,
-    all,
+    { format, limits: all, after: resume?.after },
     stream(chunks),
-    resume?.after,
   )) {
     batches.push({ ...batch, bytes: Buffer.from(await store.get(scope, batch.digest)) });
   }
@@ -49,19 +47,26 @@ async function grow(
   place: { firstByte: number; firstLine: number; header?: readonly string[] | undefined },
   limits: Partial<Limits> = {},
 ): Promise<Received[]> {
+  return (await growing(format, [bytes], place, limits)).batches;
+}
+
+async function growing(
+  format: FormatManifest,
+  chunks: Iterable<Uint8Array>,
+  place: { firstByte: number; firstLine: number; header?: readonly string[] | undefined },
+  limits: Partial<Limits> = {},
+): Promise<{ batches: Received[]; leftBytes: number }> {
   const store = memoryObjects();
   const batches: Received[] = [];
   const all = { ...defaultLimits, ...limits };
-  for await (const batch of createReceiver(store).receive(
+  const reception = createReceiver(store).receive(
     scope,
-    format,
-    all,
-    stream([bytes]),
-    undefined,
-    place,
-  ))
+    { format, limits: all, growing: place },
+    stream(chunks),
+  );
+  for await (const batch of reception)
     batches.push({ ...batch, bytes: Buffer.from(await store.get(scope, batch.digest)) });
-  return batches;
+  return { batches, leftBytes: reception.leftBytes };
 }
 
 const texts = (batches: Received[]) => batches.map((b) => b.bytes.toString());
@@ -70,6 +75,12 @@ describe('receiver', () => {
   it('says at once that the data is plainly of another format', async () => {
     const pages = ['<!DOCTYPE html><p>Sign in</p>', '\n<html lang="en">', '\ufeff<HTML>\n'];
     const cases: [string, Buffer][] = [
+      ['zstd', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x24])],
+      ['Parquet', Buffer.from('PAR1\x15\x04\x15')],
+      ['XML', Buffer.from('<?xml version="1.0"?>\n<a/>')],
+      ['UTF-16LE', Buffer.from('\ufeff{"a":1}\n', 'utf16le')],
+      ['UTF-16BE', Buffer.from('\ufeffa,b\n', 'utf16le').swap16()],
+      ['UTF-16LE', Buffer.from('a,b,c,d\n', 'utf16le')],
       ...pages.map((page): [string, Buffer] => ['HTML', Buffer.from(page)]),
       ['gzip', Buffer.from([0x1f, 0x8b, 8, 0, 0x0a])],
       ['ZIP', Buffer.from('PK\x03\x04\n')],
@@ -78,8 +89,24 @@ describe('receiver', () => {
       for (const [other, bytes] of cases)
         await assert.rejects(receive(format, [bytes]), {
           code: 'FormatMismatch',
-          publicDetail: `The data is ${other}.`,
+          publicDetail: new RegExp(`^The data is ${other}\\b`),
         });
+  });
+
+  it('says at once that NDJSON is an array instead, and takes no text for what it only resembles', async () => {
+    for (const text of ['[{"a":1}]', ' \n[\n', '\ufeff['])
+      await assert.rejects(
+        receive(
+          ndjson,
+          [...Buffer.from(text)].map((b) => Buffer.from([b])),
+        ),
+        {
+          code: 'FormatMismatch',
+          publicDetail: /JSON array/,
+        },
+      );
+    for (const text of ['PAR1,PAR2\n1,2\n', 'PAR1\n1\n', '<a>,b\n1,2\n', 'BZh,b\n1,2\n', 'PK,b\n1,2\n'])
+      assert.equal((await receive(csv, [Buffer.from(text)])).batches.length, 1, text);
   });
 
   it('takes no carriage return outside quotes for a part of a column name', async () => {
@@ -115,6 +142,75 @@ describe('receiver', () => {
       recordBytes: 64,
     });
     assert.deepEqual(texts(batches), ['{"a":1}\n']);
+  });
+
+  it('says how many bytes of a growing file it left', async () => {
+    const place = { firstByte: 0, firstLine: 1 };
+    const left = async (format: FormatManifest, text: string, recordBytes: number) => {
+      const bytes = Buffer.from(text);
+      const whole = await growing(format, [bytes], place, { recordBytes });
+      const single = await growing(
+        format,
+        [...bytes].map((b) => Buffer.from([b])),
+        place,
+        { recordBytes },
+      );
+      assert.deepEqual(single, whole, text);
+      return [texts(whole.batches), whole.leftBytes];
+    };
+    const long = 'x'.repeat(500);
+    assert.deepEqual(await left(csv, 'a\n1\n"2\n3\n', 64), [['1\n'], 5]);
+    assert.deepEqual(await left(csv, 'a\n1\n2', 64), [['1\n'], 1]);
+    assert.deepEqual(await left(csv, 'a\n1\n', 64), [['1\n'], 0]);
+    assert.deepEqual(await left(ndjson, `{"a":1}\n{"a":"${long}`, 64), [['{"a":1}\n'], 506]);
+    assert.deepEqual(await left(csv, `a\n"2\n${long}`, 64), [[], 503]);
+  });
+
+  it('rejects an open quote that swallows more of a growing file than a record may hold, and reads on there', async () => {
+    const lines = '2\n'.repeat(100);
+    for (const recordBytes of [10, 64, 150]) {
+      const bytes = Buffer.from(`a\n1\n"2\n${lines}3`);
+      const place = { firstByte: 0, firstLine: 1 };
+      const whole = await growing(csv, [bytes], place, { recordBytes });
+      const single = await growing(
+        csv,
+        [...bytes].map((b) => Buffer.from([b])),
+        place,
+        { recordBytes },
+      );
+      assert.deepEqual(single, whole);
+      const { batches, leftBytes } = whole;
+      assert.deepEqual(texts(batches), ['1\n', `"2\n${lines}`]);
+      assert.deepEqual(
+        batches.map(({ refused, firstByte, firstLine }) => [refused, firstByte, firstLine]),
+        [
+          [undefined, 2, 2],
+          ['UnterminatedQuote', 4, 3],
+        ],
+      );
+      assert.equal(leftBytes, 1);
+      const next = { firstByte: bytes.length - 1, firstLine: 104, header: ['a'] };
+      assert.deepEqual(texts(await grow(csv, Buffer.from('3\n4\n'), next, { recordBytes })), ['3\n4\n']);
+    }
+  });
+
+  it('says whether the data holds anything, if only a header', async () => {
+    const holds = async (format: FormatManifest, text: string) => {
+      const reception = createReceiver(memoryObjects()).receive(
+        scope,
+        { format, limits: defaultLimits },
+        stream([Buffer.from(text)]),
+      );
+      for await (const _ of reception);
+      return reception.holdsData;
+    };
+    for (const text of ['a,b', 'a,b\r\n', '\n\na,b\n\n\n', 'a\n1'])
+      assert.equal(await holds(csv, text), true, text);
+    for (const text of ['', '\n\r\n\n', '\uFEFF']) {
+      assert.equal(await holds(csv, text), false);
+      assert.equal(await holds(ndjson, text), false);
+    }
+    assert.equal(await holds(ndjson, '{}'), true);
   });
 
   it('ends a batch at the first record boundary at or after either limit', async () => {
@@ -214,7 +310,11 @@ describe('receiver', () => {
     }
     const store = memoryObjects({ keep: false });
     const sizes: number[] = [];
-    for await (const batch of createReceiver(store).receive(scope, ndjson, defaultLimits, line())) {
+    for await (const batch of createReceiver(store).receive(
+      scope,
+      { format: ndjson, limits: defaultLimits },
+      line(),
+    )) {
       sizes.push(batch.sizeBytes);
     }
     assert.deepEqual(sizes, [100 * chunk.length + 1, 8]);
@@ -228,8 +328,12 @@ describe('receiver', () => {
       yield Buffer.from('{"a":1}\n{"a":');
       throw new Error('gone');
     }
-    const received = createReceiver(store).receive(scope, ndjson, defaultLimits, breaking());
-    await assert.rejects(received.next(), { message: 'gone' });
+    const received = createReceiver(store).receive(
+      scope,
+      { format: ndjson, limits: defaultLimits },
+      breaking(),
+    );
+    await assert.rejects(received[Symbol.asyncIterator]().next(), { message: 'gone' });
     assert.equal(aborted, 1);
   });
 
@@ -244,7 +348,11 @@ describe('receiver', () => {
   const input = fc.oneof(
     fc.tuple(
       fc.constant(ndjson),
-      fc.array(jsonLine, { maxLength: 12 }).map((l) => l.join('\n')),
+      fc
+        .array(jsonLine, { maxLength: 12 })
+        .map((l) => l.join('\n'))
+        // Which is said at once.
+        .filter((text) => !/^\s*\[/.test(text)),
     ),
     fc.tuple(
       fc.constant(csv),

@@ -61,15 +61,15 @@ export function createBatches(tenants: Tenants, waitForRun: WaitForRun): Batches
       return row && batchFromRow(row);
     },
 
-    async seal(run, audit) {
+    async seal(run, leftBytes, audit) {
       await ask(
         run,
         'progress-seal',
         `WITH sealed AS (
-           UPDATE waybill.run SET arrival = 'sealed' WHERE id = :runId AND arrival = 'open' RETURNING id
+           UPDATE waybill.run SET arrival = 'sealed', left_bytes = nullif(:leftBytes::bigint, 0) WHERE id = :runId AND arrival = 'open' RETURNING id
          ), audited AS (${auditSql('sealed')})
          SELECT pg_notify('waybill_run', id) FROM sealed`,
-        auditParams(audit),
+        { leftBytes, ...auditParams(audit) },
       );
     },
   };

@@ -26,16 +26,24 @@ export function createDeadLetters(tenants: Tenants): DeadLetters {
   };
 }
 
-/** Writes the dead letters of a batch by one statement. A record is rejected once, so run and position name it. */
+/** So many bytes of rejected records a run keeps in the database; of the others it keeps where they are. */
+const rawBytesMax = 64 * 1024 * 1024;
+
+/**
+ * Writes the dead letters of a batch by one statement. A record is rejected once, so run and position name it. Returns how many bytes
+ * of records it kept; `keptBytes` are those of the batches before.
+ */
 export async function insertDeadLetters(
   client: ClientBase,
   batch: Pick<
     BatchToStore,
     'tenant' | 'runId' | 'pipeline' | 'version' | 'principal' | 'seq' | 'deadLetters'
   >,
-): Promise<void> {
+  keptBytes: number,
+): Promise<number> {
   const { tenant, runId, pipeline, version, principal, seq, deadLetters } = batch;
-  if (deadLetters.length === 0) return;
+  if (deadLetters.length === 0) return 0;
+  const { raws, sizeBytes } = rawsOf(deadLetters, rawBytesMax - keptBytes);
   const of = <T>(pick: (d: DeadLetter) => T) => deadLetters.map(pick);
   await client.query(
     sql(
@@ -56,12 +64,24 @@ export async function insertDeadLetters(
         codes: of((d) => d.code),
         paths: of((d) => storable(d.path)),
         messages: of((d) => storable(d.message)),
-        raws: of((d) => (d.raw ? Buffer.from(d.raw.buffer, d.raw.byteOffset, d.raw.byteLength) : null)),
-        objects: of((d) => (d.raw || !d.object ? null : JSON.stringify(d.object))),
+        raws,
+        objects: deadLetters.map((d, i) => (raws[i] ? null : JSON.stringify(d.object))),
       },
       'insert-dead-letters',
     ),
   );
+  return sizeBytes;
+}
+
+/** The bytes of the first records that fit; `null` for the others. */
+function rawsOf(deadLetters: readonly DeadLetter[], leftBytes: number) {
+  let sizeBytes = 0;
+  const raws = deadLetters.map(({ raw }) => {
+    if (!raw || sizeBytes + raw.byteLength > leftBytes) return null;
+    sizeBytes += raw.byteLength;
+    return Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+  });
+  return { raws, sizeBytes };
 }
 
 /** How many of them have which code, for the ledger. */

@@ -47,9 +47,12 @@ export async function publishRun(
   if (recorded) return { outcome: 'published', counts: recorded };
 
   const entries = new Map<number, Entry>();
+  let keptBytes = 0;
   await writer.stage(client, publication, async (batch) => {
-    entries.set(batch.seq, { counts: batch.counts, rejectedByCode: countCodes(batch.deadLetters) });
-    await insertDeadLetters(client, { ...publication, ...batch });
+    const deadLetterBytes = await insertDeadLetters(client, { ...publication, ...batch }, keptBytes);
+    keptBytes += deadLetterBytes;
+    const rejectedByCode = countCodes(batch.deadLetters);
+    entries.set(batch.seq, { counts: batch.counts, rejectedByCode, deadLetterBytes });
   });
   await beginTurn(client, publication);
   const run = await lockOpenRun(client, publication);
@@ -113,6 +116,7 @@ async function rollBack(client: ClientBase): Promise<{ outcome: 'stale' }> {
 interface Entry {
   counts: Counts;
   rejectedByCode: Readonly<Record<string, number>>;
+  deadLetterBytes: number;
 }
 
 /** Ledger entries, version of the table and audit event, unless the grant is revoked. Throws `GrantRevoked`. */
@@ -127,9 +131,10 @@ async function recordEntries(
   const { rowCount } = await client.query(
     sql(
       `WITH entry AS (
-         INSERT INTO waybill.ledger (tenant, run_id, seq, counts, rejected_by_code)
-         SELECT :tenant, :runId, seq, counts, rejected
-         FROM unnest(:seqs::integer[], :counts::jsonb[], :rejected::jsonb[]) AS e (seq, counts, rejected)
+         INSERT INTO waybill.ledger (tenant, run_id, seq, counts, rejected_by_code, dead_letter_bytes)
+         SELECT :tenant, :runId, seq, counts, rejected, kept
+         FROM unnest(:seqs::integer[], :counts::jsonb[], :rejected::jsonb[], :kept::bigint[])
+           AS e (seq, counts, rejected, kept)
          WHERE NOT ${isRevokedSql} RETURNING run_id
        ), once AS (
          SELECT run_id FROM entry LIMIT 1
@@ -141,6 +146,7 @@ async function recordEntries(
         seqs: [...entries.keys()],
         counts: [...entries.values()].map(({ counts }) => JSON.stringify(counts)),
         rejected: [...entries.values()].map(({ rejectedByCode }) => JSON.stringify(rejectedByCode)),
+        kept: [...entries.values()].map(({ deadLetterBytes }) => deadLetterBytes),
         ...credentialParams(credential),
         table: sink.table,
         wrote,
@@ -156,9 +162,9 @@ function entriesOf(before: ReadonlyMap<number, Entry>, outcomes: readonly RowOut
   const bySeq = new Map(outcomes.map((outcome) => [outcome.seq, outcome]));
   const none = { added: 0, changed: 0, unchanged: 0 };
   return new Map(
-    [...before].map(([seq, { counts, rejectedByCode }]) => {
+    [...before].map(([seq, { counts, ...entry }]) => {
       const stored = storeCounts(bySeq.get(seq) ?? none, counts.emitted);
-      return [seq, { counts: { ...counts, ...stored }, rejectedByCode }];
+      return [seq, { ...entry, counts: { ...counts, ...stored } }];
     }),
   );
 }

@@ -16,20 +16,21 @@ export async function countRun(client: Queries, runId: string): Promise<RunTotal
       'count-run',
     ),
   );
-  const arrived = await client.query<{ batches: number; readToEnd: boolean }>(
+  const arrived = await client.query<{ batches: number; sealed: boolean; allowAllRejected: boolean }>(
     sql(
       `SELECT (SELECT count(*)::integer FROM waybill.batch WHERE run_id = :runId) AS batches,
-                  arrival = 'sealed' AND manifest -> 'source' ? 'cursor' AS "readToEnd"
+                  arrival = 'sealed' AS sealed, manifest ? 'allowAllRejected' AS "allowAllRejected"
            FROM waybill.run WHERE id = :runId`,
       { runId },
       'count-batches',
     ),
   );
-  const { batches, readToEnd } = arrived.rows[0]!;
+  const { batches, sealed, allowAllRejected } = arrived.rows[0]!;
   return {
     counts: counted.rows.reduce((sum, { counts }) => addCounts(sum, counts), zeroCounts),
     stored: counted.rows.filter(({ stored }) => stored).length,
     batches,
-    nothingNew: readToEnd && batches === 0,
+    nothingNew: sealed && batches === 0,
+    allowAllRejected,
   };
 }

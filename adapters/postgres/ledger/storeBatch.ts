@@ -20,8 +20,8 @@ export async function storeBatch(client: ClientBase, batch: BatchToStore): Promi
     .sink(batch.sink.kind)
     .writer.write(client, { ...run, rows: batch.rows });
   const counts = { ...batch.counts, ...stored };
-  await insertDeadLetters(client, batch);
-  await recordEntry(client, batch, counts, wrote);
+  const deadLetterBytes = await insertDeadLetters(client, batch, await readKeptBytes(client, batch));
+  await recordEntry(client, batch, { counts, wrote, deadLetterBytes });
   if (batch.movesWatermark) await moveWatermark(client, batch, batch.audit(counts));
   return counts;
 }
@@ -38,6 +38,23 @@ async function findRecorded(client: ClientBase, batch: BatchToStore): Promise<Co
   return rows[0]?.counts;
 }
 
+/** How many bytes of rejected records the run keeps already. */
+async function readKeptBytes(
+  client: ClientBase,
+  { tenant, runId, deadLetters }: BatchToStore,
+): Promise<number> {
+  if (deadLetters.length === 0) return 0;
+  const { rows } = await client.query<{ kept: number }>(
+    sql(
+      `SELECT coalesce(sum(dead_letter_bytes), 0)::float8 AS kept FROM waybill.ledger
+       WHERE tenant = :tenant AND run_id = :runId`,
+      { tenant, runId },
+      'dead-letter-bytes',
+    ),
+  );
+  return rows[0]!.kept;
+}
+
 /**
  * The primary key of the ledger backs up the lock: a second entry would fail the whole transaction. Revocations
  * are checked here, last of all, so that a right revoked while rows were written counts too. Throws `GrantRevoked`.
@@ -45,15 +62,14 @@ async function findRecorded(client: ClientBase, batch: BatchToStore): Promise<Co
 async function recordEntry(
   client: ClientBase,
   batch: BatchToStore,
-  counts: Counts,
-  wrote: boolean,
+  { counts, wrote, deadLetterBytes }: { counts: Counts; wrote: boolean; deadLetterBytes: number },
 ): Promise<void> {
   const { tenant, runId, seq, sink, credential, deadLetters } = batch;
   const { rowCount } = await client.query(
     sql(
       `WITH entry AS (
-         INSERT INTO waybill.ledger (tenant, run_id, seq, counts, rejected_by_code)
-         SELECT :tenant, :runId, :seq, :counts::jsonb, :rejectedByCode::jsonb WHERE NOT ${isRevokedSql} RETURNING run_id
+         INSERT INTO waybill.ledger (tenant, run_id, seq, counts, rejected_by_code, dead_letter_bytes)
+         SELECT :tenant, :runId, :seq, :counts::jsonb, :rejectedByCode::jsonb, :deadLetterBytes::bigint WHERE NOT ${isRevokedSql} RETURNING run_id
        ), versioned AS (${nextVersionSql('entry')}), audited AS (${auditSql('entry')})
        SELECT pg_notify('waybill_run', run_id) FROM entry`,
       {
@@ -62,6 +78,7 @@ async function recordEntry(
         seq,
         counts: JSON.stringify(counts),
         rejectedByCode: JSON.stringify(countCodes(deadLetters)),
+        deadLetterBytes,
         ...credentialParams(credential),
         table: sink.table,
         wrote,

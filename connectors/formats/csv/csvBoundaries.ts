@@ -1,7 +1,8 @@
 import type { Boundaries } from '../../../domain/connectors/formatKind.ts';
 
 const newline = 0x0a;
-const quote = 0x22;
+/** No byte has this value, so that nothing is found. */
+const noByte = 0x100;
 
 /**
  * RFC 4180 with LF or CRLF. A newline inside quotes belongs to the record; a quote opens only as the first byte of a
@@ -12,6 +13,7 @@ export class CsvBoundaries implements Boundaries {
   /** Lines that the record found last covers, its own newline included. */
   step = 1;
   readonly #delimiter: number;
+  readonly #quote: number;
   /** `closing`: the last byte was a quote inside quotes; the next one tells whether the field ended. */
   #state: 'plain' | 'quoted' | 'closing' = 'plain';
   #linesInside = 0;
@@ -22,8 +24,10 @@ export class CsvBoundaries implements Boundaries {
   #quoteAt = -1;
   #newlineAt = -1;
 
-  constructor(delimiter: string) {
+  /** Both are one ASCII character; without a quote each line is a record. */
+  constructor(delimiter: string, quote: string | false) {
     this.#delimiter = delimiter.charCodeAt(0);
+    this.#quote = quote === false ? noByte : quote.charCodeAt(0);
   }
 
   get unfinished(): 'UnterminatedQuote' | undefined {
@@ -31,9 +35,10 @@ export class CsvBoundaries implements Boundaries {
   }
 
   next(chunk: Buffer, from: number): number {
+    const quote = this.#quote;
     if (chunk !== this.#chunk) {
       this.#chunk = chunk;
-      this.#quoteAt = chunk.indexOf(quote, from);
+      this.#quoteAt = quote === noByte ? -1 : chunk.indexOf(quote, from);
       this.#newlineAt = chunk.indexOf(newline, from);
     }
     let at = from;
@@ -75,7 +80,7 @@ export class CsvBoundaries implements Boundaries {
   }
 
   #seekQuote(chunk: Buffer, at: number): number {
-    if (this.#quoteAt >= 0 && this.#quoteAt < at) this.#quoteAt = chunk.indexOf(quote, at);
+    if (this.#quoteAt >= 0 && this.#quoteAt < at) this.#quoteAt = chunk.indexOf(this.#quote, at);
     return this.#quoteAt;
   }
 

@@ -1,75 +1,73 @@
-import { z } from 'zod';
 import type { FormatKind, ReadRecord } from '../../../domain/connectors/formatKind.ts';
-import type { FormatManifest } from '../../../domain/pipelines/manifest.ts';
 import { rejections } from '../../../domain/runs/rejection.ts';
 import { readText, textLayout } from '../textRecords.ts';
 import { CsvBoundaries } from './csvBoundaries.ts';
+import { checkHeader, describeCsv, fieldsOf, readHeader } from './csvColumns.ts';
 import { readFields } from './csvFields.ts';
-import { readHeader } from './csvHeader.ts';
+import { type Csv, type CsvManifest, type CsvOptions, completed, csvOptions } from './csvManifest.ts';
+import { decodeText } from './decodeText.ts';
 
 /**
- * RFC 4180 (`text/csv`), UTF-8, with a header line; LF or CRLF. Every field is text: let the input schema say what
- * it is (`text.integer()`, `text.date()`).
- * @param options.delimiter one ASCII character, default `,`
- * @param options.emptyAs what an empty field becomes: `'string'` (`''`, the default) or `'null'`
+ * RFC 4180 (`text/csv`), with a header line unless declared otherwise; LF or CRLF. Every field is text, spaces included:
+ * let the input schema say what it is (`text.integer()`, `text.date()`). See `CsvOptions` and docs/connectors/csv.md.
+ * @example csv({ delimiter: ';', columns: { 'Amount $': 'amount' } })
  */
-export function csv(options: { delimiter?: string; emptyAs?: 'string' | 'null' } = {}): CsvManifest {
-  return { name: 'csv', delimiter: options.delimiter ?? ',', emptyAs: options.emptyAs ?? 'string' };
+export function csv(options: CsvOptions = {}): CsvManifest {
+  return { name: 'csv', delimiter: ',', emptyAs: 'string', ...options };
 }
 
-interface CsvManifest extends FormatManifest {
-  readonly name: 'csv';
-  readonly delimiter: string;
-  readonly emptyAs: 'string' | 'null';
+/** CSV with tabs. */
+export function tsv(options: Omit<CsvOptions, 'delimiter'> = {}): CsvManifest {
+  return csv({ ...options, delimiter: '\t' });
 }
 
 export const csvFormat: FormatKind = {
   name: 'csv',
-  summary: 'The first line names the columns.',
+  summary: 'Rows of text. The first line names the columns.',
   mediaType: 'text/csv',
-  options: z.object({
-    delimiter: z
-      .string()
-      .regex(/^[\t\x20-\x7e]$/, 'must be one ASCII character')
-      .regex(/^[^"]$/, 'cannot be a quote'),
-    emptyAs: z.enum(['string', 'null']),
-  }),
+  options: csvOptions,
   locates: 'line',
   growing: true,
   takesRecords: false,
+  describe: describeCsv,
   create(manifest) {
-    const { delimiter, emptyAs } = manifest as CsvManifest;
+    const csv = completed(manifest);
+    const boundaries = () => new CsvBoundaries(csv.delimiter, csv.quote);
+    const { encoding } = csv;
     return {
       kind: csvFormat,
       manifest,
-      layout: textLayout(
-        () => new CsvBoundaries(delimiter),
-        (record) => readHeader(record, delimiter),
-      ),
-      read: ({ header, ...batch }, bytes, visit) =>
-        readText(
-          batch,
-          bytes,
-          new CsvBoundaries(delimiter),
-          recordReader(header!, delimiter, emptyAs === 'null' ? null : ''),
-          visit,
-        ),
+      ...(encoding !== 'utf-8' && { unpack: (bytes) => decodeText(bytes, encoding) }),
+      layout: textLayout(boundaries, {
+        advice: (other) => `Declare csv({ encoding: '${other}' }).`,
+        ...(csv.header && { readHeader: (record: Buffer) => readHeader(record, csv) }),
+      }),
+      read: ({ header, ...batch }, bytes, visit) => {
+        if (header) checkHeader(header, csv);
+        return readText(batch, bytes, boundaries(), recordReader(header ?? [], csv), visit);
+      },
     };
   },
 };
 
-function recordReader(header: readonly string[], delimiter: string, empty: string | null) {
+function recordReader(header: readonly string[], csv: Csv) {
+  const { delimiter, quote, encoding } = csv;
+  const fields = fieldsOf(header, csv);
+  const empty = csv.emptyAs === 'null' ? null : '';
   return (text: string | undefined): ReadRecord => {
-    if (text === undefined) return 'InvalidUtf8';
-    const fields = readFields(text, delimiter);
-    if (!fields) return 'MalformedCsv';
-    if (fields.length !== header.length) {
-      const message = `${rejections.WrongColumnCount.slice(0, -1)}: ${fields.length}, not ${header.length}.`;
+    if (text === undefined) return encoding === 'utf-8' ? 'InvalidUtf8' : 'InvalidEncoding';
+    const texts = readFields(text, delimiter, quote);
+    if (!texts) return 'MalformedCsv';
+    if (texts.length !== fields.length) {
+      const message = `${rejections.WrongColumnCount.slice(0, -1)}: ${texts.length}, not ${fields.length}.`;
       return { code: 'WrongColumnCount', path: '', message };
     }
     if (text.includes('\0')) return 'NulByte';
     const value: Record<string, string | null> = {};
-    for (let i = 0; i < header.length; i++) value[header[i]!] = fields[i] === '' ? empty : fields[i]!;
+    for (let i = 0; i < fields.length; i++) {
+      const field = fields[i]!;
+      if (field !== null) value[field] = texts[i] === '' ? empty : texts[i]!;
+    }
     return { value };
   };
 }

@@ -20,7 +20,11 @@ export const ndjsonFormat: FormatKind = {
     return {
       kind: ndjsonFormat,
       manifest,
-      layout: textLayout(() => lines),
+      layout: textLayout(() => lines, {
+        advice: () => 'Convert it to UTF-8.',
+        mistakenFor: (text) =>
+          /^\s*\[/.test(text) ? 'The data is a JSON array. Send one object a line.' : undefined,
+      }),
       read: (batch, bytes, visit) => readText(batch, bytes, lines, readLine, visit),
     };
   },

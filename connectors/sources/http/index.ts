@@ -3,6 +3,7 @@ import type { PulledSourceKind } from '../../../domain/connectors/sourceKind.ts'
 import { WaybillError } from '../../../domain/errors.ts';
 import { DefinitionError } from '../../../domain/pipelines/definitionError.ts';
 import type { FormatManifest } from '../../../domain/pipelines/manifest.ts';
+import { type Compression, compressions } from '../../../domain/sources/compression.ts';
 import { describeFieldCursor } from '../../../domain/sources/fieldCursor.ts';
 import type { Cursor } from '../../../domain/sources/source.ts';
 
@@ -13,12 +14,20 @@ import type { Cursor } from '../../../domain/sources/source.ts';
  * good for the origin of the URL alone. Default: no credentials are sent.
  * @param options.cursor each run asks for what came since the run before, by `<parameter>=<watermark>` in the query; see
  * `Cursor`. Default: each run reads all of it.
+ * @param options.compression default: as the server says, else as the suffix of the URL, `.gz` or `.zst`
  */
 export function http<F extends FormatManifest, Field extends string = never>(
   format: F,
-  options: { url?: string; auth?: 'caller'; cursor?: Cursor<Field> } = {},
-): { kind: 'http'; format: F; url?: string; auth?: 'caller'; cursor?: Cursor<Field> } {
+  options: HttpOptions<Field> = {},
+): { kind: 'http'; format: F } & HttpOptions<Field> {
   return { kind: 'http', format, ...options };
+}
+
+interface HttpOptions<Field extends string> {
+  url?: string;
+  auth?: 'caller';
+  cursor?: Cursor<Field>;
+  compression?: Compression | 'none';
 }
 
 export const httpSource: PulledSourceKind = {
@@ -35,6 +44,7 @@ export const httpSource: PulledSourceKind = {
       .max(4096)
       .optional(),
     auth: z.literal('caller', 'can only be “caller”').optional(),
+    compression: z.enum([...compressions, 'none']).optional(),
     cursor: z
       .strictObject({
         field: z.string().min(1),

@@ -2,6 +2,7 @@ import { Agent, type Dispatcher, request } from 'undici';
 import type { SourceReader, SourceSettings } from '../../../domain/connectors/sourceKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { OpenOptions, OpenSource } from '../../../domain/ports/sources.ts';
+import { type Compression, compressions } from '../../../domain/sources/compression.ts';
 import { checkUrl, type Egress, publicLookup } from '../../egress.ts';
 
 const redirectsMax = 5;
@@ -101,13 +102,13 @@ async function get(url: URL, egress: Egress, options: OpenOptions, bearer: Beare
     headersTimeout: stallTimeoutMs,
     bodyTimeout: stallTimeoutMs,
   });
-  const { fromByte = 0, signal, version } = options;
+  const { fromByte = 0, signal, version, compression } = options;
   try {
     const response = await request(url, {
       dispatcher: agent,
       headers: {
         accept: '*/*',
-        'accept-encoding': 'identity',
+        'accept-encoding': compression ? `${compression}, identity;q=0.5` : 'identity',
         'user-agent': 'waybill',
         ...(token && { authorization: `Bearer ${token}` }),
         ...(fromByte > 0 && { range: `bytes=${fromByte}-` }),
@@ -141,18 +142,36 @@ function answer(response: Dispatcher.ResponseData, agent: Agent, options: OpenOp
   const isRest = Number(range?.[1]) === fromByte && Number(range?.[2]) + 1 === Number(range?.[3]);
   if (statusCode === 206 && !isRest)
     throw unavailable('It answered with another range than the one requested.');
-  if (!['identity', ''].includes(String(headers['content-encoding'] ?? ''))) {
+  const encoding = encodingOf(headers);
+  // The end of the connection would be taken for the end of the data.
+  const delimited =
+    headers['content-length'] !== undefined || /\bchunked$/i.test(String(headers['transfer-encoding']));
+  if (!delimited && !encoding && !options.compression && !nothing && !atEnd)
     throw rejected(
-      `It answered with the content encoding ${headers['content-encoding']}, which was not requested.`,
+      'It answered without Content-Length and not in chunks, so Waybill cannot tell whether the data is whole.',
     );
-  }
+  // What was read before was not compressed, and its positions mean nothing in this.
+  if (encoding && fromByte > 0) throw new WaybillError('SourceChanged');
   const version = versionOf(headers, statusCode === 200 ? String(headers['content-length']) : range?.[3]);
   if (options.version != null && options.version !== version) throw new WaybillError('SourceChanged');
   const skipBytes = statusCode === 200 ? fromByte : 0;
   return {
     version,
+    encoding,
     stream: read(response.body, agent, { skipBytes, empty: atEnd || nothing, signal: options.signal }),
   };
+}
+
+function encodingOf({
+  'content-encoding': named,
+}: Dispatcher.ResponseData['headers']): Compression | undefined {
+  const encoding = String(named ?? '')
+    .toLowerCase()
+    .replace(/^x-/, '');
+  if (encoding === '' || encoding === 'identity') return undefined;
+  const known = compressions.find((one) => one === encoding);
+  if (known) return known;
+  throw rejected(`It answered with the content encoding ${named}, which was not requested.`);
 }
 
 /** A strong entity tag, else date and length. A weak tag promises the same meaning, not the same bytes. */

@@ -314,5 +314,6 @@ function letter(position: number) {
     message: 'm',
     stage: 'validate' as const,
     raw: Buffer.from('x'),
+    object: { digest: 'f'.repeat(64), offset: 0 },
   };
 }

@@ -230,10 +230,7 @@ describe('sink', () => {
     fresh();
     const run = await newRun();
     const raw = Buffer.from('{"id":"\\u00e9"}');
-    const deadLetters: DeadLetter[] = [
-      { ...letter(7), raw },
-      { ...letter(8), object: { digest: 'f'.repeat(64), offset: 12 } },
-    ];
+    const deadLetters: DeadLetter[] = [{ ...letter(7), raw }, letter(8)];
     const counts = await store(
       run,
       0,
@@ -283,6 +280,24 @@ describe('sink', () => {
       [run],
     );
     assert.equal(rows[0].n, 16_000);
+  });
+
+  it('keeps 64 MiB of rejected records of a run, and of the others where they are', async () => {
+    fresh();
+    const run = await newRun();
+    const raw = Buffer.alloc(64 * 1024, 'x');
+    const letters = (from: number, count: number): DeadLetter[] =>
+      Array.from({ length: count }, (_, i) => ({ ...letter(from + i), raw }));
+    await store(run, 0, [[1, 'a']], { deadLetters: letters(0, 600) });
+    await store(run, 1, [[2, 'a']], { deadLetters: letters(600, 600) });
+    await store(run, 2, [[3, 'a']], { deadLetters: letters(1_200, 1) });
+    const { rows } = await admin.query(
+      `SELECT count(raw)::int AS kept, sum(length(raw))::int AS bytes, min(position) FILTER (WHERE raw IS NULL) AS first,
+              count(*) FILTER (WHERE (raw IS NULL) <> (object IS NULL))::int AS all
+       FROM waybill.dead_letter WHERE run_id = $1`,
+      [run],
+    );
+    assert.deepEqual(rows, [{ kept: 1_024, bytes: 64 * 1024 * 1024, first: '1024', all: 1_201 }]);
   });
 
   it('lets the run win that was accepted later, whatever the ids say', async () => {
@@ -681,7 +696,7 @@ function manifestOf(sink: SinkManifest): Manifest {
   };
 }
 
-function letter(position: number): Omit<DeadLetter, 'raw' | 'object'> {
+function letter(position: number): Omit<DeadLetter, 'raw'> {
   return {
     position,
     line: position + 1,
@@ -691,6 +706,7 @@ function letter(position: number): Omit<DeadLetter, 'raw' | 'object'> {
     code: 'SchemaMismatch',
     path: 'id',
     message: 'no',
+    object: { digest: 'f'.repeat(64), offset: 12 },
   };
 }
 

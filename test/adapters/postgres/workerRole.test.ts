@@ -21,6 +21,7 @@ const mayUpdate: Readonly<Record<string, string>> = {
   'run.counts': 'shown only',
   'run.ended_at': 'once (guard_end)',
   'run.first_execution': 'once (guard_end)',
+  'run.left_bytes': 'shown only',
   'run.reason': 'shown only',
   'run.started_at': 'shown only',
   'run.state': 'until it has ended (guard_end); the steps check the grant',
