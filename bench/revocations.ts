@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import { principalId } from '../adapters/oidc/callerOf.ts';
+import { principalId } from '../domain/principal.ts';
 import { hasEnded } from '../domain/runs/run.ts';
 import { sql } from '../domain/sql.ts';
 import type { Run } from '../sdk/client.ts';

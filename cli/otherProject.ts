@@ -1,29 +1,6 @@
-import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 import { type PolicySet, policyDifference } from '../domain/policies/policy.ts';
+import type { OtherProject } from '../sdk/project.ts';
 import type { SchedulePlan } from './declaredSchedules.ts';
-
-/** Another project that the database holds. */
-export interface OtherProject {
-  name: string;
-  policies: PolicySet | undefined;
-}
-
-/** `undefined` where the database holds the project `name`, or a project without a known name. */
-export async function otherProject(
-  address: DatabaseAddress,
-  name: string,
-): Promise<OtherProject | undefined> {
-  const { connectPool } = await import('../adapters/postgres/connect.ts');
-  const { heldProject, readPolicySet } = await import('../adapters/postgres/rights/policySets.ts');
-  const pool = connectPool(address, { connectionsMax: 1, name: 'waybill-project' });
-  try {
-    const held = await heldProject(pool);
-    if (held === undefined || held === name) return undefined;
-    return { name: held, policies: await readPolicySet(pool) };
-  } finally {
-    await pool.end();
-  }
-}
 
 export function otherProjectLine(held: string, name: string): string {
   return `The database holds project ${held}. This is project ${name}. Run apply with --replace to replace it.`;

@@ -1,3 +1,5 @@
+import { sha256 } from './sha256.ts';
+
 /** Who acts, as verified OIDC claims say. `id` is opaque (`prn_…`) and safe to show; the subject alone never identifies. */
 export interface Principal {
   id: string;
@@ -10,6 +12,19 @@ export interface Principal {
   person?: string;
   /** Who really sends the request when an agent or a scheduler acts for the principal (RFC 8693 `act`). */
   actor?: { id: string; issuer: string; subject: string; kind: PrincipalKind };
+}
+
+/**
+ * The opaque id: `prn_` and 22 characters of SHA-256. Subjects are unique within their issuer only, and the zero byte keeps `a` + `bc` apart
+ * from `ab` + `c`.
+ */
+export function principalId(issuer: string, subject: string): string {
+  const digest = sha256(new TextEncoder().encode(`${issuer}\0${subject}`));
+  const bytes = digest.match(/../g)!.map((byte) => Number.parseInt(byte, 16));
+  const text = btoa(String.fromCharCode(...bytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_');
+  return `prn_${text.slice(0, 22)}`;
 }
 
 /** Characters of the longest role that a project can declare. */

@@ -25,10 +25,8 @@ interface Layer {
   packages: readonly string[] | 'any';
   /** Folders that may be imported as types only. */
   types?: readonly string[];
-  /** Files that wire a process, and what they may import in addition. */
+  /** Files that wire a process or an entry of the SDK, and what they may import in addition. */
   mains?: { files: RegExp; may: readonly string[] };
-  /** Folders that the files still import while they move to their new places. Remove a name as soon as you can. */
-  untilMoved?: readonly string[];
 }
 
 const everything = [
@@ -71,9 +69,14 @@ const layers: Record<string, Layer> = {
     may: ['workers', 'workflows', 'activities', 'application', 'engine', 'connectors', 'adapters', 'domain'],
     packages: 'any',
   },
-  sdk: { may: ['sdk', 'engine', 'connectors', 'domain'], packages: 'any', untilMoved: ['adapters'] },
+  sdk: {
+    may: ['sdk', 'engine', 'connectors', 'domain'],
+    packages: 'any',
+    // The identity of a Temporal application, and the work on a project and its database.
+    mains: { files: /^sdk\/(temporal|project)\.ts$/, may: ['adapters'] },
+  },
   // The media type of an upload comes from the registry of connectors.
-  cli: { may: ['cli', 'sdk', 'connectors', 'domain'], packages: 'any', untilMoved: ['adapters', 'engine'] },
+  cli: { may: ['cli', 'sdk', 'connectors', 'domain'], packages: 'any' },
   dev: { may: everything.filter((folder) => folder !== 'test' && folder !== 'bench'), packages: 'any' },
   examples: { may: ['examples'], packages: ['waybill', '@temporalio', 'zod', 'node:', 'vega-datasets'] },
   bench: { may: everything, packages: 'any' },
@@ -229,7 +232,6 @@ describe('the repository', () => {
         ...layer.may,
         ...(layer.mains?.files.test(file) ? layer.mains.may : []),
         ...(kind === 'type' ? (layer.types ?? []) : []),
-        ...(layer.untilMoved ?? []),
       ];
       return !may.includes(folderOf(target));
     });

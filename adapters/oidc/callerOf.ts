@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Identified } from '../../domain/ports/authenticator.ts';
-import { type Principal, roleNameMax } from '../../domain/principal.ts';
+import { type Principal, principalId, roleNameMax } from '../../domain/principal.ts';
 import type { SchedulerActor } from '../../domain/schedules/delegation.ts';
 import {
   type Caller,
@@ -67,12 +67,6 @@ type Unplaced = Extract<Identified, { outcome: 'unplaced' }>;
 /** What `policies/roles.json` can declare and PostgreSQL can store. No policy can mean another name. */
 function isRoleName(name: string): boolean {
   return name.length >= 1 && name.length <= roleNameMax && name.isWellFormed() && !name.includes('\0');
-}
-
-/** Subjects are unique within their issuer only, and the zero byte keeps `a` + `bc` apart from `ab` + `c`. */
-export function principalId(issuer: string, subject: string): string {
-  const digest = createHash('sha256').update(`${issuer}\0${subject}`).digest('base64url');
-  return `prn_${digest.slice(0, 22)}`;
 }
 
 /** The actor of a firing: this Waybill, under a name that no token can have. */

@@ -2,7 +2,7 @@ import { errors, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { WaybillError } from '../../domain/errors.ts';
 import type { LogoutTokens } from '../../domain/ports/logouts.ts';
-import { principalId } from './callerOf.ts';
+import { principalId } from '../../domain/principal.ts';
 import { Subject } from './trustedIssuers.ts';
 import { clockToleranceS, type Issuer, issuerOf } from './verifyAccessToken.ts';
 

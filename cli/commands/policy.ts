@@ -1,12 +1,9 @@
-import { resolve } from 'node:path';
 import { styleText } from 'node:util';
 import { Argument, type Command, Option } from 'commander';
-import type { StrayName } from '../../adapters/policy/names.ts';
 import { type Action, actionResources, callerActions, taskActions } from '../../domain/policies/policy.ts';
-import type { CaseResult } from '../../domain/policies/policyCases.ts';
-import type { RoleWithoutPermit } from '../../domain/policies/rolesWithoutPermit.ts';
 import { type PrincipalKind, principalKinds } from '../../domain/principal.ts';
 import type { PolicyQuery } from '../../sdk/client.ts';
+import type { TestedPolicies } from '../../sdk/project.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, exitCode } from '../context.ts';
 import { explanationLines } from '../output/explanation.ts';
@@ -23,7 +20,8 @@ export const addPolicy: AddCommand = (program, context) => {
     .argument('[folder]', 'the project', '.')
     .action(async (folder: string, _, command: Command) => {
       const { json } = command.optsWithGlobals<GlobalOptions>();
-      const tested = await test(resolve(folder));
+      const { readProject, testPolicies } = await import('../../sdk/project.ts');
+      const tested = await testPolicies(await readProject(folder));
       printResult(json, tested, () => testLines(tested));
       if (tested.failed > 0) process.exitCode = exitCode.failed;
     });
@@ -91,42 +89,15 @@ function policyQueryOf(action: Action, pipeline: string | undefined, given: Give
   };
 }
 
-interface Tested {
-  digest: string;
-  passed: number;
-  failed: number;
-  results: CaseResult[];
-  /** Policies that decided none of the cases. */
-  unexercised: string[];
-  /** Names of pipelines in policies that are none of the project’s. */
-  stray: StrayName[];
-  /** Roles that approvals ask and the policy refuses. */
-  powerless: RoleWithoutPermit[];
-}
-
-async function test(project: string): Promise<Tested> {
-  const { createPolicyEngine } = await import('../../adapters/policy/engine.ts');
-  const { strayNames } = await import('../../adapters/policy/names.ts');
-  const { readCases } = await import('../../adapters/policy/readCases.ts');
-  const { readPolicies } = await import('../../adapters/policy/readPolicies.ts');
-  const { loadProject } = await import('../../engine/project/loadProject.ts');
-  const { tryCases } = await import('../../domain/policies/policyCases.ts');
-  const { rolesWithoutPermit } = await import('../../domain/policies/rolesWithoutPermit.ts');
-  const set = await readPolicies(project);
-  const [definitions, cases] = await Promise.all([loadProject(project), readCases(project)]);
-  const engine = createPolicyEngine(set);
-  const tried = tryCases(engine, Object.keys(set.policies), cases, (id) => definitions.find(id)?.manifest);
-  const failed = tried.results.filter(({ wrong }) => wrong !== null).length;
-  const manifests = definitions.list().map(({ manifest }) => manifest);
-  const stray = strayNames(
-    set,
-    manifests.map(({ id }) => id),
-  );
-  const powerless = rolesWithoutPermit(engine, manifests);
-  return { digest: engine.digest, passed: cases.length - failed, failed, ...tried, stray, powerless };
-}
-
-function testLines({ digest, passed, failed, results, unexercised, stray, powerless }: Tested): string[] {
+function testLines({
+  digest,
+  passed,
+  failed,
+  results,
+  unexercised,
+  stray,
+  powerless,
+}: TestedPolicies): string[] {
   return [
     ...results.map(({ name, wrong }) =>
       wrong === null

@@ -1,5 +1,5 @@
 import { Argument, type Command, Option } from 'commander';
-import { principalId } from '../../adapters/oidc/callerOf.ts';
+import { principalId } from '../../domain/principal.ts';
 import { type RevocationKind, revocationKinds } from '../../domain/revocation.ts';
 import type { Revocation, RevocationFilter } from '../../sdk/client.ts';
 import { readClientSettings } from '../cliSettings.ts';

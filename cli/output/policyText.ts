@@ -1,7 +1,7 @@
 import { styleText } from 'node:util';
-import type { StrayName } from '../../adapters/policy/names.ts';
 import type { PolicyChange } from '../../domain/policies/policyChange.ts';
 import type { RoleWithoutPermit } from '../../domain/policies/rolesWithoutPermit.ts';
+import type { StrayName } from '../../sdk/project.ts';
 import { plain } from './terminal.ts';
 
 /** Fields that are joined in one line where all others are equal, in this order. */

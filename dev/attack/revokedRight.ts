@@ -1,4 +1,4 @@
-import { principalId } from '../../adapters/oidc/callerOf.ts';
+import { principalId } from '../../domain/principal.ts';
 import { ProblemError, type WaybillClient } from '../../sdk/client.ts';
 import type { Attack } from './attack.ts';
 

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { openKeyFolder } from '../../../adapters/keys/keyFolder.ts';
 import { signGrant } from '../../../adapters/keys/signGrant.ts';
-import { principalId } from '../../../adapters/oidc/callerOf.ts';
 import {
   type DecisionClaims,
   type DecisionMessage,
   decisionType,
 } from '../../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../../domain/canonicalJson.ts';
+import { principalId } from '../../../domain/principal.ts';
 import type { DevStack } from '../../support/devStack.ts';
 
 export interface ShownApprovalRow {

@@ -1,0 +1,183 @@
+/*
+ * What the commands do on a project and on its database themselves, without the API: test, plan and apply. Each needs
+ * the adapters of policies and PostgreSQL; the CLI imports this entry only when such a command runs.
+ */
+import { resolve } from 'node:path';
+import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
+import { createPolicyEngine } from '../adapters/policy/engine.ts';
+import { namesIn, type StrayName, strayNames } from '../adapters/policy/names.ts';
+import { readCases } from '../adapters/policy/readCases.ts';
+import { readPolicies } from '../adapters/policy/readPolicies.ts';
+import { addressOf, clientAt, type DatabaseAddress } from '../adapters/postgres/address.ts';
+import { applySinks } from '../adapters/postgres/applySinks.ts';
+import { connectPool } from '../adapters/postgres/connect.ts';
+import { migrate } from '../adapters/postgres/migrate.ts';
+import { applyPolicySet, heldProject, readPolicySet } from '../adapters/postgres/rights/policySets.ts';
+import { type PolicySet, policyDifference } from '../domain/policies/policy.ts';
+import { type CaseResult, tryCases } from '../domain/policies/policyCases.ts';
+import { changesBetween, type PolicyChange } from '../domain/policies/policyChange.ts';
+import { type RoleWithoutPermit, rolesWithoutPermit } from '../domain/policies/rolesWithoutPermit.ts';
+import type { Definitions } from '../domain/ports/definitions.ts';
+import { loadProject } from '../engine/project/loadProject.ts';
+import { projectName } from '../engine/project/projectName.ts';
+
+export type { StrayName } from '../adapters/policy/names.ts';
+
+/** A folder with pipelines and policies, read and valid. */
+export interface Project {
+  folder: string;
+  name: string;
+  definitions: Definitions;
+  policies: PolicySet;
+}
+
+/** Throws `DefinitionError` and `PolicyInvalid`. */
+export async function readProject(folder: string): Promise<Project> {
+  const path = resolve(folder);
+  const [definitions, policies] = [await loadProject(path), await readPolicies(path)];
+  return { folder: path, name: await projectName(path), definitions, policies };
+}
+
+/** What in the policies of a project probably is a mistake. */
+export interface PolicyWarnings {
+  /** Names of pipelines in policies that the project does not have. */
+  stray: StrayName[];
+  /** Roles that approvals ask and the policies reject. */
+  powerless: RoleWithoutPermit[];
+}
+
+export interface TestedPolicies extends PolicyWarnings {
+  digest: string;
+  passed: number;
+  failed: number;
+  results: CaseResult[];
+  /** Policies that decided none of the cases. */
+  unexercised: string[];
+}
+
+/** Asks the policies of a project the cases of `policies/*.cases.json`. */
+export async function testPolicies({ folder, policies, definitions }: Project): Promise<TestedPolicies> {
+  const cases = await readCases(folder);
+  const engine = createPolicyEngine(policies);
+  const ids = Object.keys(policies.policies);
+  const tried = tryCases(engine, ids, cases, (id) => definitions.find(id)?.manifest);
+  const failed = tried.results.filter(({ wrong }) => wrong !== null).length;
+  const warnings = warningsOf({ policies, definitions });
+  return { digest: engine.digest, passed: cases.length - failed, failed, ...tried, ...warnings };
+}
+
+export interface PolicyPlan extends PolicyWarnings {
+  /** Digests; `before` is `null` where no policy is in force. */
+  before: string | null;
+  after: string;
+  policies: { added: string[]; removed: string[]; changed: string[] };
+  changes: PolicyChange[];
+}
+
+/** The rights that the policies of a project add to, or remove from, those in force in a database. */
+export async function planPolicies(
+  { policies, definitions }: Project,
+  database: DatabaseSettings,
+): Promise<PolicyPlan> {
+  const live = await withPool(database, readPolicySet);
+  const manifests = definitions.list().map(({ manifest }) => manifest);
+  const [before, after] = [live && createPolicyEngine(live), createPolicyEngine(policies)];
+  const isInForce = before?.digest === after.digest;
+  return {
+    before: before?.digest ?? null,
+    after: after.digest,
+    policies: policyDifference(live, policies),
+    changes: isInForce ? [] : changesBetween(before, after, manifests, namesIn([live, policies])),
+    ...warningsOf({ policies, definitions }),
+  };
+}
+
+/** Another project that a database holds. */
+export interface OtherProject {
+  name: string;
+  policies: PolicySet | undefined;
+}
+
+/** `undefined` where the database holds the project `name`, or a project without a known name. */
+export async function otherProject(
+  database: DatabaseSettings,
+  name: string,
+): Promise<OtherProject | undefined> {
+  return withPool(database, async (pool) => {
+    const held = await heldProject(pool);
+    if (held === undefined || held === name) return undefined;
+    return { name: held, policies: await readPolicySet(pool) };
+  });
+}
+
+export interface AppliedProject extends PolicyWarnings {
+  migrations: string[];
+  tables: string[];
+  policy: { digest: string; before: string | null };
+}
+
+/**
+ * Brings the database to this version, creates or widens the tables of the project, and puts its policies in force. Repeating it
+ * changes nothing. Throws `SinkIncompatible`, `DatabaseUnavailable`.
+ */
+export async function applyProject(project: Project, database: DatabaseSettings): Promise<AppliedProject> {
+  const { name, definitions, policies } = project;
+  const manifests = definitions.list().map(({ manifest }) => manifest);
+  const address = addressIn(database);
+  const migrations = await migrate(address);
+  await applySinks(address, manifests);
+  const tables = manifests.map(({ sink }) => sink.table);
+  const policy = await applyPolicySet(address, policies, { name, replaces: true });
+  return { migrations, tables, policy, ...warningsOf(project) };
+}
+
+/** Where a database is. The password comes from the file, else from `password`, else from the URL. */
+export interface DatabaseSettings {
+  url: string;
+  passwordFile?: string | undefined;
+  password?: string | undefined;
+}
+
+/**
+ * The role that owns the schema `waybill`, and the role that connects; `undefined` where there is no such schema. Only the owner may
+ * apply. Throws `DatabaseUnavailable`, and what PostgreSQL says where it rejects the role; `TypeError` where `url` is no URL.
+ */
+export async function schemaOwner(
+  database: DatabaseSettings,
+): Promise<{ owner: string; role: string } | undefined> {
+  const client = clientAt(addressIn(database), { connectionTimeoutMillis: 10_000 });
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ owner: string; role: string }>(
+      `SELECT pg_get_userbyid(nspowner) AS owner, current_user AS role FROM pg_namespace WHERE nspname = 'waybill'`,
+    );
+    return rows[0];
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+function addressIn({ url, passwordFile, password }: DatabaseSettings): DatabaseAddress {
+  return addressOf(url, credentialFrom({ file: passwordFile, value: password }));
+}
+
+async function withPool<T>(
+  database: DatabaseSettings,
+  use: (pool: ReturnType<typeof connectPool>) => Promise<T>,
+): Promise<T> {
+  const pool = connectPool(addressIn(database), { connectionsMax: 1, name: 'waybill-project' });
+  try {
+    return await use(pool);
+  } finally {
+    await pool.end();
+  }
+}
+
+function warningsOf({ policies, definitions }: Pick<Project, 'policies' | 'definitions'>): PolicyWarnings {
+  const manifests = definitions.list().map(({ manifest }) => manifest);
+  const ids = manifests.map(({ id }) => id);
+  return {
+    stray: strayNames(policies, ids),
+    powerless: rolesWithoutPermit(createPolicyEngine(policies), manifests),
+  };
+}
