@@ -4,7 +4,7 @@ import type { StagedBatch } from '../domain/ports/stages.ts';
 import { addCounts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './dependencies.ts';
-import { definitionOf } from './run.ts';
+import { requireDefinition } from './run.ts';
 import { readRejections } from './stage.ts';
 
 /** The subject of an approval before `ingest`: definition, source and parameters as the grant has them. */
@@ -63,7 +63,7 @@ export async function subjectBeforePublish(
 export function needsApproval(deps: Dependencies, run: RunFacts, shown: ApprovalSubject): boolean {
   const { req, act } = deps.grant().claims;
   if (req.kind === 'agent' || act?.kind === 'agent') return true;
-  const { approval, parameters } = definitionOf(deps);
+  const { approval, parameters } = requireDefinition(deps);
   if (!approval.when) return true;
   try {
     const parsed: unknown = parameters.parse(run.parameters ?? {});

@@ -13,7 +13,7 @@ import type { Credential } from '../domain/revocation.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { needsApproval, subjectBeforeIngest } from './approvalSubject.ts';
 import type { Dependencies } from './dependencies.ts';
-import { definitionOf, digestOf, runOf } from './run.ts';
+import { digestOf, requireDefinition, runOf } from './run.ts';
 
 /** Runs that are known to be approved; an approval is never taken back. */
 const approvedRuns = new Set<string>();
@@ -25,7 +25,7 @@ const approvedRunsMax = 1_000;
  */
 export async function approvedRun(deps: Dependencies): Promise<RunFacts> {
   const run = await runOf(deps);
-  const { manifest } = definitionOf(deps);
+  const { manifest } = requireDefinition(deps);
   if (manifest.approval?.before !== 'ingest' || approvedRuns.has(run.runId)) return run;
   const approval = await deps.approvals.find(run);
   const shown = subjectBeforeIngest(deps, run);
@@ -55,7 +55,7 @@ export async function signedApproval(
   run: RunFacts,
   approval: StandingApproval,
 ): Promise<VerifiedGrant<DecisionClaims>[]> {
-  const terms = definitionOf(deps).manifest.approval!;
+  const terms = requireDefinition(deps).manifest.approval!;
   if (approval.state !== 'approved') throw missing(run, `${approval.id} is ${approval.state}`);
   // The database escalated it by these terms and its own clock; no other process can write when.
   if (canonicalJson(approval.terms) !== canonicalJson(terms))
@@ -89,7 +89,7 @@ export function mayApprove(deps: Dependencies, definition: DefinitionFacts, clai
  * only its JSON Schema.
  */
 export function hasValidForms(deps: Dependencies, { decisions }: StandingApproval): boolean {
-  const { form: asked } = definitionOf(deps).approval;
+  const { form: asked } = requireDefinition(deps).approval;
   return decisions.every(({ counted, vote, form }) => counted !== true || isValidForm(asked, vote, form));
 }
 

@@ -7,7 +7,7 @@ import { redactSource } from '../domain/sources/redactSource.ts';
 import { isPulled } from '../domain/sources/source.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
-import { audited, definitionOf, executionOf, scopeOf } from './run.ts';
+import { audited, executionOf, objectScopeOf, requireDefinition } from './run.ts';
 import { sinceOf, windowOf } from './window.ts';
 
 /**
@@ -18,7 +18,7 @@ import { sinceOf, windowOf } from './window.ts';
  */
 export async function fetchStep(deps: Dependencies): Promise<void> {
   const run = await approvedRun(deps);
-  const { manifest } = definitionOf(deps);
+  const { manifest } = requireDefinition(deps);
   const { format, cursor } = manifest.source;
   if (!isPulled(run.source) || !format) throw new WaybillError('SourceInvalid');
 
@@ -43,7 +43,7 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   const { version } = source;
 
   const reception = deps.receiver.receive(
-    scopeOf(run),
+    objectScopeOf(run),
     {
       format,
       limits: manifest.limits,

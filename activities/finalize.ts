@@ -3,7 +3,7 @@ import type { RunTotals } from '../domain/ports/ledger.ts';
 import { imbalance } from '../domain/runs/run.ts';
 import type { RunOutcome } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './dependencies.ts';
-import { audited, runOf, scopeOf } from './run.ts';
+import { audited, objectScopeOf, runOf } from './run.ts';
 import { knownReason } from './suspension.ts';
 
 /**
@@ -35,7 +35,7 @@ export async function finalizeStep(
     });
     return { outcome, audit: { ...audit, outcome: outcome.state === 'failed' ? 'failure' : 'success' } };
   });
-  await deps.objects.remove(scopeOf(run), await deps.stages.listObjects(run));
+  await deps.objects.remove(objectScopeOf(run), await deps.stages.listObjects(run));
   const { code } = recorded.reason ?? {};
   if (completes && (code === 'CountsMismatch' || code === 'AllRejected'))
     throw new WaybillError(code, wrong ? { detail: wrong } : {});

@@ -5,7 +5,7 @@ import { needsApproval, subjectBeforeIngest, subjectBeforePublish } from './appr
 import { decideOn } from './decide.ts';
 import type { Dependencies } from './dependencies.ts';
 import { type ApprovalStatus, approvalStatusOf } from './processApprovalTimers.ts';
-import { audited, definitionOf, digestOf, executionOf, runOf } from './run.ts';
+import { audited, digestOf, executionOf, requireDefinition, runOf } from './run.ts';
 import { sampleOf } from './sample.ts';
 import { encodedBatches } from './stage.ts';
 
@@ -15,7 +15,7 @@ import { encodedBatches } from './stage.ts';
  */
 export async function gateStep(deps: Dependencies, { after }: { after: number }): Promise<ApprovalStatus> {
   const run = await runOf(deps);
-  const terms = definitionOf(deps).manifest.approval!;
+  const terms = requireDefinition(deps).manifest.approval!;
   await deps.runs.begin(run, executionOf(), audited(deps, 'run.started'));
   const { shown, sample } =
     terms.before === 'ingest'
@@ -34,7 +34,7 @@ export async function gateStep(deps: Dependencies, { after }: { after: number })
 
 /** The preview of publishing, from the sink, and the first rows for approvers who may reveal values. */
 async function previewOf(deps: Dependencies, run: RunFacts) {
-  const definition = definitionOf(deps);
+  const definition = requireDefinition(deps);
   const staged = await deps.stages.listStaged(run);
   const describe = await subjectBeforePublish(deps, run, staged);
   const found = await deps.ledger.previewRun({

@@ -9,7 +9,7 @@ import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { needsApproval, subjectBeforePublish } from './approvalSubject.ts';
 import { credentialOfDecision, hasValidForms, mayApprove, signedApproval } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
-import { audited, definitionOf, digestOf, runOf } from './run.ts';
+import { audited, digestOf, requireDefinition, runOf } from './run.ts';
 import { encodedBatches } from './stage.ts';
 import { deadLettersOf } from './store.ts';
 
@@ -23,7 +23,7 @@ export async function publishStep(
   deps: Dependencies,
 ): Promise<{ outcome: 'published'; counts: Partial<Counts> } | { outcome: 'stale' }> {
   const run = await runOf(deps);
-  const { manifest } = definitionOf(deps);
+  const { manifest } = requireDefinition(deps);
   const grant = deps.grant();
   const approval = await deps.approvals.find(run);
   if (!approval) throw new WaybillError('ApprovalRequired', { detail: `${run.runId} was never asked about` });

@@ -48,7 +48,7 @@ export function digestOf(text: string): string {
 }
 
 /** Exactly the accepted definition. Throws `DefinitionUnavailable`; another worker may have it. */
-export function definitionOf(deps: Dependencies): LoadedPipeline {
+export function requireDefinition(deps: Dependencies): LoadedPipeline {
   const { pipeline, definitionDigest } = deps.grant().claims.tctx;
   return deps.definitions.require(pipeline, definitionDigest);
 }
@@ -60,7 +60,7 @@ export function deployedOf(deps: Dependencies): LoadedPipeline | undefined {
   return found?.digest === definitionDigest ? found : undefined;
 }
 
-export function scopeOf(run: RunFacts): ObjectScope {
+export function objectScopeOf(run: RunFacts): ObjectScope {
   return { tenant: run.tenant, runId: run.runId };
 }
 

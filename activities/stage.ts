@@ -8,7 +8,7 @@ import { rejections } from '../domain/runs/rejection.ts';
 import type { Counts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './dependencies.ts';
-import { definitionOf, digestOf, scopeOf } from './run.ts';
+import { digestOf, objectScopeOf, requireDefinition } from './run.ts';
 
 /** Records what a stage decided about a batch; its rejections, if there are any, become an object. */
 export async function recordStage(
@@ -20,7 +20,7 @@ export async function recordStage(
 ): Promise<Partial<Counts>> {
   const { digest, sizeBytes, counts, highest, ahead } = result;
   const rejected = result.rejections.length > 0 ? encodeRejections(result.rejections) : undefined;
-  const rejectedDigest = rejected && (await deps.objects.put(scopeOf(run), rejected));
+  const rejectedDigest = rejected && (await deps.objects.put(objectScopeOf(run), rejected));
   const output: StageOutput = {
     ...key,
     digest,
@@ -35,7 +35,12 @@ export async function recordStage(
 
 /** What the engine needs to compute the stages of a batch. */
 export function batchTask(deps: Dependencies, run: RunFacts, batch: Batch): BatchTask {
-  return { definition: definitionOf(deps), scope: scopeOf(run), batch, parameters: run.parameters };
+  return {
+    definition: requireDefinition(deps),
+    scope: objectScopeOf(run),
+    batch,
+    parameters: run.parameters,
+  };
 }
 
 /** The rows of a recorded `transform`. */
@@ -53,7 +58,7 @@ export async function readRejections(
   stage: StageOutput,
 ): Promise<Rejection[]> {
   if (!stage.rejectedDigest) return [];
-  return JSON.parse(Buffer.from(await deps.objects.get(scopeOf(run), stage.rejectedDigest)).toString());
+  return JSON.parse(Buffer.from(await deps.objects.get(objectScopeOf(run), stage.rejectedDigest)).toString());
 }
 
 /** The result for a batch of one record that is too large or malformed to load. */
@@ -105,7 +110,7 @@ export async function* encodedBatches(
 }
 
 async function* readObject(deps: Dependencies, run: RunFacts, digest: string): AsyncGenerator<Uint8Array> {
-  const bytes = await deps.objects.get(scopeOf(run), digest);
+  const bytes = await deps.objects.get(objectScopeOf(run), digest);
   for (let at = 0; at < bytes.byteLength; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
 }
 

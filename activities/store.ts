@@ -8,7 +8,7 @@ import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
-import { audited, definitionOf, scopeOf, workOf } from './run.ts';
+import { audited, objectScopeOf, requireDefinition, workOf } from './run.ts';
 import { batchTask, outputOf, readRejections } from './stage.ts';
 
 /** A dead letter keeps the raw bytes of a record up to this size; for a larger one it names object and offset. */
@@ -17,7 +17,7 @@ const rawBytesMax = 64 * 1024;
 /** Stores the rows and dead letters of a batch in the database, once. */
 export async function storeStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await approvedRun(deps);
-  const definition = definitionOf(deps);
+  const definition = requireDefinition(deps);
   const { batch, validated, transformed, stored } = await workOf(deps, run, seq);
   if (stored) return landed(stored);
 
@@ -70,7 +70,7 @@ export async function deadLettersOf(
     ...(await readRejections(deps, run, transformed)).map((r) => ({ ...r, stage: 'transform' as const })),
   ];
   if (rejected.length === 0) return [];
-  const bytes = batch.refused ? undefined : await deps.objects.get(scopeOf(run), batch.digest);
+  const bytes = batch.refused ? undefined : await deps.objects.get(objectScopeOf(run), batch.digest);
   return rejected.map((rejection) => {
     const offset = rejection.byteOffset - batch.firstByte;
     const raw =

@@ -4,7 +4,7 @@ import type { BatchTask, StageResult } from '../domain/ports/compute.ts';
 import type { Counts } from '../domain/runs/run.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
-import { audited, definitionOf, workOf } from './run.ts';
+import { audited, requireDefinition, workOf } from './run.ts';
 import { batchTask, noRows, outputOf, recordStage } from './stage.ts';
 
 /** Runs the pipeline’s transform on each valid record of a batch, and validates what it returns. */
@@ -37,7 +37,7 @@ async function transform(
 
 /** A run that waits for an approval before it publishes must publish what was shown, however long it waits. */
 function isStaged(deps: Dependencies): boolean {
-  return definitionOf(deps).manifest.approval?.before === 'publish';
+  return requireDefinition(deps).manifest.approval?.before === 'publish';
 }
 
 async function keepRows(

@@ -4,14 +4,14 @@ import type { OpenOptions } from '../domain/ports/sources.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Mark, Window } from '../domain/sources/watermark.ts';
 import type { Dependencies } from './dependencies.ts';
-import { definitionOf, digestOf } from './run.ts';
+import { digestOf, requireDefinition } from './run.ts';
 
 /**
  * The window that the run reads of an incremental source. The first attempt reads the watermark once, so that every
  * repetition (a retry, a reset, another worker) reads the same. `undefined` where each run reads everything.
  */
 export async function windowOf(deps: Dependencies, run: RunFacts): Promise<Window | undefined> {
-  const { source } = definitionOf(deps).manifest;
+  const { source } = requireDefinition(deps).manifest;
   const { cursor } = source;
   if (!cursor) return undefined;
   const standing = await deps.watermarks.findWindow(run);

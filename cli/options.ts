@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 
 /** A command about one thing of a kind. */
-export function byId(commands: Command, name: string, description: string): Command {
+export function addByIdCommand(commands: Command, name: string, description: string): Command {
   return commands.command(name).description(description).argument('<id>');
 }
 

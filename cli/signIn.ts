@@ -70,7 +70,7 @@ export async function renew({ issuer, clientId, refreshToken }: Login): Promise<
 }
 
 /** RFC 7009. `false` where the issuer offers no way. Throws `CliError`. */
-export async function revoke({ issuer, clientId, refreshToken, accessToken }: Login): Promise<boolean> {
+export async function revokeTokens({ issuer, clientId, refreshToken, accessToken }: Login): Promise<boolean> {
   const oidc = await import('openid-client');
   const provider = await discover(issuer, clientId);
   if (!provider.serverMetadata().revocation_endpoint) return false;

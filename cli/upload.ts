@@ -33,7 +33,7 @@ export async function dataOf(file: string): Promise<Data> {
 const chunkBytes = 256 * 1024;
 
 /** Streams the data, whatever its size, and shows on standard error how far it is. */
-export async function upload(
+export async function uploadData(
   client: WaybillClient,
   pipeline: string,
   data: Data,

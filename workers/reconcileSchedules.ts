@@ -5,9 +5,9 @@ import type { Schedule } from '../domain/schedules/schedule.ts';
 
 const schedulesMax = 20;
 
-export type Place = Pick<Schedule, 'tenant' | 'id'>;
+export type SchedulePosition = Pick<Schedule, 'tenant' | 'id'>;
 
-export const firstPlace: Place = { tenant: '', id: '' };
+export const firstPlace: SchedulePosition = { tenant: '', id: '' };
 
 /**
  * Looks at a page of schedules after `after` and returns where the next begins. One that Temporal has lost, or that was
@@ -16,8 +16,8 @@ export const firstPlace: Place = { tenant: '', id: '' };
  */
 export async function reconcileSchedules(
   { dueSchedules, temporalSchedules }: { dueSchedules: DueSchedules; temporalSchedules: TemporalSchedules },
-  after: Place,
-): Promise<Place> {
+  after: SchedulePosition,
+): Promise<SchedulePosition> {
   const page = await dueSchedules.listApplied(after, schedulesMax);
   for (const schedule of page)
     await reconcile(dueSchedules, schedule, await temporalSchedules.describe(schedule));

@@ -2,7 +2,7 @@ import { uuidv7 } from 'uuidv7';
 import type { Approval, RecordedDecision } from '../../domain/approvals/approval.ts';
 import { type DecisionClaims, decisionType } from '../../domain/approvals/decision.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { claimsOf } from '../../domain/grants/claimedRequester.ts';
+import { claimsOfRequester } from '../../domain/grants/claimedRequester.ts';
 import type { Authorization } from '../authorize.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { sha256 } from '../sha256.ts';
@@ -30,7 +30,7 @@ export async function mintDecision(
     jti: id,
     txn,
     sub: principal.id,
-    req: { ...claimsOf(principal, credential, roles), kind: 'person' },
+    req: { ...claimsOfRequester(principal, credential, roles), kind: 'person' },
     tctx: {
       tenant: approval.tenant,
       namespace,

@@ -1,7 +1,7 @@
 import { uuidv7 } from 'uuidv7';
 import { auditOf } from '../../domain/audit.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { claimsOf } from '../../domain/grants/claimedRequester.ts';
+import { claimsOfRequester } from '../../domain/grants/claimedRequester.ts';
 import { type GrantClaims, grantedSteps } from '../../domain/grants/grant.ts';
 import type { Acceptance, IdempotencyScope } from '../../domain/ports/acceptance.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
@@ -83,7 +83,7 @@ export async function mintGrant(
     txn: draft.txn,
     sub: principal.id,
     scope: granted.join(' '),
-    req: claimsOf(principal, draft.credential, policy.roles),
+    req: claimsOfRequester(principal, draft.credential, policy.roles),
     ...(principal.actor && {
       act: {
         id: principal.actor.id,

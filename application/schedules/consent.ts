@@ -1,6 +1,6 @@
 import { uuidv7 } from 'uuidv7';
 import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
-import { claimsOf } from '../../domain/grants/claimedRequester.ts';
+import { claimsOfRequester } from '../../domain/grants/claimedRequester.ts';
 import type { VerifiedGrant } from '../../domain/grants/grant.ts';
 import { actionsOfRun } from '../../domain/grants/grant.ts';
 import { scheduleLinksOf } from '../../domain/links.ts';
@@ -53,7 +53,7 @@ export async function giveConsent(
   { sinceS, lifetimeS }: { sinceS?: number | undefined; lifetimeS?: number | undefined },
 ): Promise<GivenDelegation> {
   const nowS = Math.floor(Date.now() / 1000);
-  const callback = callbackOf(draft, options);
+  const callback = consentCallback(draft, options);
   const claims: DelegationClaims = {
     iss: `urn:waybill:${options.instance}`,
     aud: 'waybill',
@@ -62,7 +62,7 @@ export async function giveConsent(
     exp: nowS + consentLifetimeS(lifetimeS),
     jti: `dlg_${uuidv7()}`,
     sub: principal.id,
-    req: claimsOf(principal, credential, policy.roles),
+    req: claimsOfRequester(principal, credential, policy.roles),
     tenant: principal.tenant,
     schedule: draft.id,
     pipeline: pipeline.manifest.id,
@@ -99,7 +99,7 @@ export function consentLifetimeS(wantedS: number = consentMaxS): number {
 }
 
 /** Where the events of a schedule go, and the links in them; `null`: nowhere. */
-export function callbackOf(
+export function consentCallback(
   { id, terms }: Pick<ScheduleDraft, 'id' | 'terms'>,
   { publicUrl }: ApplicationOptions,
 ): Callback | null {

@@ -14,7 +14,7 @@ import {
 import { type Schedule, scheduleOf } from '../../domain/schedules/schedule.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { acceptRun } from '../runs/acceptRun.ts';
-import { type ConsentPorts, callbackOf, type StandingConsent, standingConsent } from './consent.ts';
+import { type ConsentPorts, consentCallback, type StandingConsent, standingConsent } from './consent.ts';
 import { envelopeOf } from './scheduleDraft.ts';
 
 type Ports = ConsentPorts &
@@ -217,7 +217,7 @@ async function block(
   code: ErrorCode,
 ): Promise<FiringAnswer> {
   const reason = { code, message: errors[code].message };
-  const callback = callbackOf(schedule, asked.options);
+  const callback = consentCallback(schedule, asked.options);
   return recorded(asked, schedule, execution, { outcome: 'blocked', code }, { reason, callback });
 }
 

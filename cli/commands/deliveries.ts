@@ -3,7 +3,7 @@ import { deliveryStates } from '../../domain/webhooks/webhookDelivery.ts';
 import type { DeliveryFilter } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
-import { byId, paged } from '../options.ts';
+import { addByIdCommand, paged } from '../options.ts';
 import { deliveryLines, deliveryTable } from '../output/deliveryText.ts';
 import { pageLines } from '../output/table.ts';
 import { printResult } from '../output/terminal.ts';
@@ -23,13 +23,13 @@ export const addDeliveries: AddCommand = (program, context) => {
     printResult(options.json, page, () => pageLines(page, deliveryTable, 'There are no such deliveries.'));
   });
 
-  byId(deliveries, 'get', 'show one delivery').action(async (id: string, _, command: Command) => {
+  addByIdCommand(deliveries, 'get', 'show one delivery').action(async (id: string, _, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
     const delivery = await connect(context, options).getDelivery(id);
     printResult(options.json, delivery, () => deliveryLines(delivery, Date.now()));
   });
 
-  byId(deliveries, 'redeliver', 'send a webhook again that has ended').action(
+  addByIdCommand(deliveries, 'redeliver', 'send a webhook again that has ended').action(
     async (id: string, _, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const delivery = await connect(context, options).redeliver(id);

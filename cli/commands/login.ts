@@ -78,10 +78,10 @@ async function logout({ json }: GlobalOptions, context: CliContext): Promise<voi
     ]);
     return;
   }
-  const { revoke } = await import('../signIn.ts');
+  const { revokeTokens } = await import('../signIn.ts');
   let revoked: boolean;
   try {
-    revoked = await revoke(login);
+    revoked = await revokeTokens(login);
   } finally {
     // Whatever the provider says, this machine forgets.
     await forgetLogin(context, apiUrl);

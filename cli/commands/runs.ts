@@ -4,7 +4,7 @@ import type { Run, RunFilter } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
 import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
-import { byId, paged } from '../options.ts';
+import { addByIdCommand, paged } from '../options.ts';
 import { auditLines } from '../output/auditText.ts';
 import { endLines, runLines, runTable } from '../output/runText.ts';
 import { moreLines, pageLines } from '../output/table.ts';
@@ -25,7 +25,7 @@ export const addRuns: AddCommand = (program, context) => {
     printResult(options.json, page, () => pageLines(page, runTable, 'There are no such runs.'));
   });
 
-  byId(runs, 'get', 'show one run').action(async (id: string, _, command: Command) => {
+  addByIdCommand(runs, 'get', 'show one run').action(async (id: string, _, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
     const client = connect(context, options);
     const run = await client.getRun(id);
@@ -33,7 +33,11 @@ export const addRuns: AddCommand = (program, context) => {
     printResult(options.json, run, () => runLines(run, rejections, Date.now()));
   });
 
-  const audit = byId(runs, 'audit', 'list the audit events of a run, oldest first; --json has every detail');
+  const audit = addByIdCommand(
+    runs,
+    'audit',
+    'list the audit events of a run, oldest first; --json has every detail',
+  );
   paged(audit, 100).action(
     async (id: string, asked: { limit: number; cursor?: string }, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
@@ -42,7 +46,7 @@ export const addRuns: AddCommand = (program, context) => {
     },
   );
 
-  byId(runs, 'watch', 'follow a run to its end; with --json a line for each change').action(
+  addByIdCommand(runs, 'watch', 'follow a run to its end; with --json a line for each change').action(
     async (id: string, _, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const onChange = (run: Run) => options.json && printResult(true, run, () => []);
@@ -56,7 +60,7 @@ export const addRuns: AddCommand = (program, context) => {
     },
   );
 
-  byId(
+  addByIdCommand(
     runs,
     'resume',
     'make a suspended run check its right again; its requester also gives it a new grant',
@@ -68,7 +72,7 @@ export const addRuns: AddCommand = (program, context) => {
     ]);
   });
 
-  byId(runs, 'cancel', 'ask a run to end; stored rows stay stored').action(
+  addByIdCommand(runs, 'cancel', 'ask a run to end; stored rows stay stored').action(
     async (id: string, _, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const run = await connect(context, options).cancelRun(id);

@@ -3,7 +3,7 @@ import type { Backfill, BackfillRequest, ScheduleDetail, WaybillClient } from '.
 import { connect, type GlobalOptions } from '../connect.ts';
 import type { CliContext } from '../context.ts';
 import { waitForEnd } from '../followToEnd.ts';
-import { byId } from '../options.ts';
+import { addByIdCommand } from '../options.ts';
 import { changedLines, zonedTime } from '../output/scheduleText.ts';
 import { printResult, tell } from '../output/terminal.ts';
 
@@ -23,12 +23,12 @@ type Mode = NonNullable<BackfillRequest['mode']>;
 
 /** `waybill schedules [run|backfill]`: runs of the caller, not of the owner. */
 export function addScheduleRuns(schedules: Command, context: CliContext): void {
-  byId(schedules, 'run', 'start a run as the schedule would, now and in your own name')
+  addByIdCommand(schedules, 'run', 'start a run as the schedule would, now and in your own name')
     .option('--idempotency-key <key>', 'the same request with the same key returns the same run')
     .option('--wait', 'follow the run to its end; exit code 4 if it fails or is cancelled')
     .action((id: string, _, command: Command) => run(id, command.optsWithGlobals(), context));
 
-  byId(schedules, 'backfill', 'start runs for past times, in your own name')
+  addByIdCommand(schedules, 'backfill', 'start runs for past times, in your own name')
     .requiredOption('--from <time>', 'the first time to fill; RFC 3339')
     .option('--to <time>', 'the last time to fill; RFC 3339; default now')
     .addOption(

@@ -3,7 +3,7 @@ import { canonicalJson } from '../../domain/canonicalJson.ts';
 import type { SchedulePreview, ScheduleTerms } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type CliContext, CliError } from '../context.ts';
-import { byId } from '../options.ts';
+import { addByIdCommand } from '../options.ts';
 import { consentChangeLines, draftLines } from '../output/scheduleText.ts';
 import { canAsk, confirmed, printResult, tell } from '../output/terminal.ts';
 import { previewTerms, savedLines } from '../savedSchedule.ts';
@@ -30,11 +30,11 @@ export function addScheduleSaving(schedules: Command, context: CliContext): void
     .option('--paused', 'save it paused; it starts no run until you resume it')
     .action((pipeline: string, _, command: Command) => create(pipeline, command.optsWithGlobals(), context));
 
-  addUnset(saving(byId(schedules, 'update', 'change a schedule; its owner has to consent')))
+  addUnset(saving(addByIdCommand(schedules, 'update', 'change a schedule; its owner has to consent')))
     .option('--take-ownership', 'become the owner: the schedule then runs in your name')
     .action((id: string, _, command: Command) => update(id, command.optsWithGlobals(), context));
 
-  byId(schedules, 'renew', 'renew your consent to one of your schedules, as it is now')
+  addByIdCommand(schedules, 'renew', 'renew your consent to one of your schedules, as it is now')
     .option('--lifetime <duration>', 'how long the consent lasts; default and maximum 90d')
     .option('--yes', 'save without asking')
     .action((id: string, _, command: Command) => renew(id, command.optsWithGlobals(), context));

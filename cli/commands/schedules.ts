@@ -3,7 +3,7 @@ import { scheduleStates } from '../../domain/schedules/schedule.ts';
 import type { ScheduleFilter } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
-import { byId, paged, pageLimit } from '../options.ts';
+import { addByIdCommand, paged, pageLimit } from '../options.ts';
 import {
   firingTable,
   scheduleLines,
@@ -41,7 +41,7 @@ function addReading(schedules: Command, context: CliContext): void {
     printResult(options.json, page, () => pageLines(page, scheduleTable, 'No schedule matches.'));
   });
 
-  byId(schedules, 'get', 'show one schedule with its next times').action(
+  addByIdCommand(schedules, 'get', 'show one schedule with its next times').action(
     async (id: string, _, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const client = connect(context, options);
@@ -51,7 +51,7 @@ function addReading(schedules: Command, context: CliContext): void {
     },
   );
 
-  paged(byId(schedules, 'history', 'list the outcome of each time, newest first')).action(
+  paged(addByIdCommand(schedules, 'history', 'list the outcome of each time, newest first')).action(
     async (id: string, asked: { limit: number; cursor?: string }, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const page = await connect(context, options).listFirings(id, asked);
@@ -75,7 +75,11 @@ function addReading(schedules: Command, context: CliContext): void {
 }
 
 function addSwitches(schedules: Command, context: CliContext): void {
-  byId(schedules, 'pause', 'pause a schedule: it starts no run until you resume it; open runs continue')
+  addByIdCommand(
+    schedules,
+    'pause',
+    'pause a schedule: it starts no run until you resume it; open runs continue',
+  )
     .option('--note <text>', 'the reason, which readers of the schedule see')
     .action(async (id: string, given: { note?: string }, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
@@ -83,15 +87,17 @@ function addSwitches(schedules: Command, context: CliContext): void {
       printResult(options.json, schedule, () => [`${id} is paused.`]);
     });
 
-  byId(schedules, 'resume', 'resume a schedule; it does not catch up on times that have passed').action(
-    async (id: string, _, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
-      const schedule = await connect(context, options).resumeSchedule(id);
-      printResult(options.json, schedule, () => savedLines(schedule, options));
-    },
-  );
+  addByIdCommand(
+    schedules,
+    'resume',
+    'resume a schedule; it does not catch up on times that have passed',
+  ).action(async (id: string, _, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions>();
+    const schedule = await connect(context, options).resumeSchedule(id);
+    printResult(options.json, schedule, () => savedLines(schedule, options));
+  });
 
-  byId(schedules, 'delete', 'delete a schedule; its open runs continue')
+  addByIdCommand(schedules, 'delete', 'delete a schedule; its open runs continue')
     .option('--yes', 'delete without asking')
     .action(async (id: string, { yes }: { yes?: boolean }, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();

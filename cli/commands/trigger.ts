@@ -7,7 +7,7 @@ import { waitForEnd } from '../followToEnd.ts';
 import { referenceOf } from '../options.ts';
 import { printResult } from '../output/terminal.ts';
 import { type RawParameters, rawParameters, typedParameters } from '../parameters.ts';
-import { type Data, dataOf, upload } from '../upload.ts';
+import { type Data, dataOf, uploadData } from '../upload.ts';
 
 interface TriggerOptions extends GlobalOptions {
   file?: string;
@@ -56,7 +56,11 @@ async function begin(
   const key = options.idempotencyKey !== undefined && { idempotencyKey: options.idempotencyKey };
   const data = await requestedData(pipeline, options);
   if (data)
-    return upload(client, pipeline.id, data, { mediaType: mediaTypeOf(pipeline), parameters: raw, ...key });
+    return uploadData(client, pipeline.id, data, {
+      mediaType: mediaTypeOf(pipeline),
+      parameters: raw,
+      ...key,
+    });
   const source = options.source === undefined ? {} : { source: referenceOf(options.source) };
   const parameters = typedParameters(raw, pipeline.schemas.parameters);
   return client.trigger(pipeline.id, { ...source, parameters }, { ...key });

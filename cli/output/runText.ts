@@ -2,7 +2,7 @@ import { styleText } from 'node:util';
 import { hasEnded } from '../../domain/runs/run.ts';
 import type { Rejections, Run } from '../../sdk/client.ts';
 import { count, duration, localTime, since } from './quantities.ts';
-import { type Column, table } from './table.ts';
+import { type TableColumn, table } from './table.ts';
 import { plain } from './terminal.ts';
 
 type State = Run['state'];
@@ -137,7 +137,7 @@ function tookText({ createdAt, endedAt }: Run): string {
 }
 
 export function runTable(runs: readonly Run[], now: number): string[] {
-  const number = (title: keyof Run['counts']): Column<Run> => ({
+  const number = (title: keyof Run['counts']): TableColumn<Run> => ({
     title: title.toUpperCase(),
     align: 'right',
     cell: ({ counts }) => count(counts[title]),

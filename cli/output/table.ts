@@ -1,14 +1,14 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
 import type { Page } from '../../sdk/client.ts';
 
-export interface Column<T> {
+export interface TableColumn<T> {
   title: string;
   align?: 'left' | 'right';
   cell(item: T): string;
 }
 
 /** Lines of a table, two spaces between columns, without trailing spaces. */
-export function table<T>(columns: readonly Column<T>[], items: readonly T[]): string[] {
+export function table<T>(columns: readonly TableColumn<T>[], items: readonly T[]): string[] {
   const rows = items.map((item) => columns.map(({ cell }) => cell(item)));
   const titles = columns.map(({ title }) => styleText('dim', title));
   const widths = columns.map((_, i) => Math.max(...[titles, ...rows].map((row) => width(row[i]!))));
@@ -20,7 +20,7 @@ export function table<T>(columns: readonly Column<T>[], items: readonly T[]): st
   );
 }
 
-function padded(text: string, to: number, align: Column<unknown>['align']): string {
+function padded(text: string, to: number, align: TableColumn<unknown>['align']): string {
   const space = ' '.repeat(to - width(text));
   return align === 'right' ? space + text : text + space;
 }

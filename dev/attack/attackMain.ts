@@ -3,7 +3,7 @@ import { connect, runningStack } from '../../cli/connect.ts';
 import { type CliContext, CliError, exitCode } from '../../cli/context.ts';
 import { followToEnd } from '../../cli/followToEnd.ts';
 import { printResult, tell } from '../../cli/output/terminal.ts';
-import { dataOf, upload } from '../../cli/upload.ts';
+import { dataOf, uploadData } from '../../cli/upload.ts';
 import { ndjsonFormat } from '../../connectors/formats/ndjson/index.ts';
 import { runProgram } from '../program.ts';
 import { packageFile } from '../stack/nodeService.ts';
@@ -28,7 +28,7 @@ async function attack(context: CliContext, json: boolean): Promise<Report> {
   const { items } = await cast.alice.listPipelines();
   if (!items.some(({ id }) => id === 'orders'))
     throw new CliError('The stack that is up serves another project; attack examples/acme instead.');
-  const accepted = await upload(cast.alice, 'orders', sample, { mediaType: ndjsonFormat.mediaType });
+  const accepted = await uploadData(cast.alice, 'orders', sample, { mediaType: ndjsonFormat.mediaType });
   const victim = await followToEnd(cast.alice, accepted.id);
   let last = '';
   return attackStack(dev, victim, cast, (place, attempted) => {

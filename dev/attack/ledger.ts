@@ -2,7 +2,7 @@ import pg from 'pg';
 import { sql } from '../../domain/sql.ts';
 
 /** What is there of the victim’s run and of whatever the attacks have begun. */
-export interface Ledger {
+export interface AttackedRows {
   /** From now on, traces of this run count too. */
   watch(runId: string): void;
   /** What was tried is on record, in the audit and among the executions; else equal texts mean that no row of a run, a batch, a stage, the ledger, a dead letter or a sink has come, gone or changed. */
@@ -12,7 +12,7 @@ export interface Ledger {
   close(): Promise<void>;
 }
 
-export function openLedger(databaseUrl: string, victimId: string): Ledger {
+export function openLedger(databaseUrl: string, victimId: string): AttackedRows {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 });
   const watched = [victimId];
 

@@ -7,7 +7,7 @@ import { codeOf } from './codeOf.ts';
 import type { Scene } from './scene.ts';
 
 /** A run of alice’s that goes on until `finish`: the rest of its data is still to come. */
-export interface OpenRun {
+export interface UnfinishedRun {
   id: string;
   finish(): Promise<Run>;
 }
@@ -16,7 +16,7 @@ export interface OpenRun {
 const sizeBytes = 6_000_000;
 
 /** Sends the same order for as long as `finish` is not called. */
-export async function openRun(alice: WaybillClient): Promise<OpenRun> {
+export async function openRun(alice: WaybillClient): Promise<UnfinishedRun> {
   const [order] = (await readFile(packageFile('examples/acme/data/orders.ndjson'), 'utf8')).split('\n');
   const chunk = Buffer.from(`${order}\n`.repeat(1_000));
   const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
@@ -49,7 +49,7 @@ async function begun(alice: WaybillClient, since: string): Promise<Run> {
 }
 
 /** What an attacker who reaches Temporal does to it. It has to end as if nothing had happened. */
-export function attacksOn({ id }: OpenRun): readonly Attack[] {
+export function attacksOn({ id }: UnfinishedRun): readonly Attack[] {
   const adopted = async (scene: Scene, grant: string | undefined) => {
     const handle = scene.temporalWith(grant).workflow.getHandle(id);
     return { code: await codeOf(handle.executeUpdate('waybill-replace-grant')), runId: id };

@@ -7,13 +7,13 @@ import { grantHeader } from '../../domain/grants/grantHeader.ts';
 import type { Run } from '../../sdk/client.ts';
 import { clientWithGrant } from './clientWithGrant.ts';
 import { createForger, type Forger } from './invalidTokens.ts';
-import { type Ledger, openLedger } from './ledger.ts';
+import { type AttackedRows, openLedger } from './ledger.ts';
 
 /** What an attacker in the embedded stack has: the API, Temporal, an ended run of alice’s, and copies of its grant and input. */
 export interface Scene {
   dev: DevJson;
   forger: Forger;
-  ledger: Ledger;
+  ledger: AttackedRows;
   victim: Run;
   /** The grant of that run, as it lies in Temporal’s history. */
   grant: string;

@@ -98,7 +98,7 @@ export function builtIn(cache: string): string {
  * Why a server cannot be used, or `undefined` where it can. `output` is what `temporal --version` prints. The oldest
  * supported server is 1.29.5: those before, and 1.30.0 to 1.30.2, have CVE-2026-5199.
  */
-export function refusalOf(output: string): string | undefined {
+export function binaryProblem(output: string): string | undefined {
   const match = /Server (\d+)\.(\d+)\.(\d+)/.exec(output);
   if (!match) return 'it does not say which server it holds';
   const [major, minor, patch] = match.slice(1).map(Number) as [number, number, number];
@@ -112,7 +112,7 @@ export function refusalOf(output: string): string | undefined {
 
 async function refusalAt(binary: string): Promise<string | undefined> {
   try {
-    return refusalOf(await runToEnd(binary, ['--version']));
+    return binaryProblem(await runToEnd(binary, ['--version']));
   } catch (error) {
     return describe(error);
   }

@@ -2,7 +2,7 @@ import { CliError } from '../../cli/context.ts';
 import { count } from '../../cli/output/quantities.ts';
 import { approvalOf } from '../../cli/output/runText.ts';
 import type { ApprovalDetail, Run, WaybillClient } from '../../sdk/client.ts';
-import { followUntil, refusalOf } from './followUntil.ts';
+import { followUntil, rejectionCodeOf } from './followUntil.ts';
 
 /** How a run was approved. */
 export interface Approved {
@@ -32,7 +32,7 @@ export async function approve(
     `All of it is read and checked, and no row is visible yet: the run waits for a ${approval.by.join(' or ')}.`,
   );
   const { digest } = approval;
-  const byRequester = await refusalOf(requester.decide(id, { decision: 'approve', digest }));
+  const byRequester = await rejectionCodeOf(requester.decide(id, { decision: 'approve', digest }));
   say(`alice tries to approve it herself: ${byRequester ?? 'and may'}.`);
   const { rows } = await steward.approvalSample(id);
   for (const line of shownLines(approval, rows.length)) say(line);

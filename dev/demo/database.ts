@@ -2,7 +2,7 @@ import pg from 'pg';
 import type { DevJson } from '../../cli/embedded/devJson.ts';
 import { type Params, sql } from '../../domain/sql.ts';
 
-export interface DeadLetter {
+export interface RejectedOrder {
   line: number;
   code: string;
   path: string;
@@ -10,7 +10,7 @@ export interface DeadLetter {
 }
 
 /** The records that a run rejected. */
-export function deadLettersOf(stack: DevJson, runId: string): Promise<DeadLetter[]> {
+export function readDeadLetters(stack: DevJson, runId: string): Promise<RejectedOrder[]> {
   return query(
     stack,
     'SELECT line::integer, code, path, message FROM waybill.dead_letter WHERE run_id = :runId ORDER BY position',

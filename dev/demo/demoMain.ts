@@ -11,7 +11,7 @@ import { countLines, outcomeText } from '../../cli/output/runText.ts';
 import { zonedTime } from '../../cli/output/scheduleText.ts';
 import { table } from '../../cli/output/table.ts';
 import { plain, tell } from '../../cli/output/terminal.ts';
-import { dataOf, upload } from '../../cli/upload.ts';
+import { dataOf, uploadData } from '../../cli/upload.ts';
 import { connectors } from '../../connectors/index.ts';
 import type { FormatManifest } from '../../domain/pipelines/manifest.ts';
 import type { Run, WaybillClient } from '../../sdk/client.ts';
@@ -20,7 +20,7 @@ import { attemptLines } from '../attack/attemptText.ts';
 import { runProgram } from '../program.ts';
 import { packageFile } from '../stack/nodeService.ts';
 import { approve } from './approval.ts';
-import { type DeadLetter, deadLettersOf, mostFrequentSpecies, speciesQuery } from './database.ts';
+import { mostFrequentSpecies, type RejectedOrder, readDeadLetters, speciesQuery } from './database.ts';
 import { revokeRequester } from './revocation.ts';
 import { stackForDemo } from './stackForDemo.ts';
 import { scheduleCountries, type Tomorrow } from './tomorrow.ts';
@@ -62,7 +62,7 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
   const { id: ordersId } = await send(client, 'orders', packageFile('examples/acme/data/orders.ndjson'));
   const orders = await followToEnd(client, ordersId, { indent: '  ' });
   for (const line of endLines(orders)) say(line);
-  const deadLetters = await deadLettersOf(dev, orders.id);
+  const deadLetters = await readDeadLetters(dev, orders.id);
   for (const line of ordersLines(deadLetters)) say(`  ${line}`);
 
   say(
@@ -109,7 +109,7 @@ async function send(client: WaybillClient, pipeline: string, file: string): Prom
     );
   });
   const { mediaType } = connectors.format(source.format as FormatManifest).kind;
-  return upload(client, pipeline, await dataOf(file), { mediaType }, '  ');
+  return uploadData(client, pipeline, await dataOf(file), { mediaType }, '  ');
 }
 
 function endLines(run: Run): string[] {
@@ -124,11 +124,11 @@ function birdstrikesLines({ counts: { unchanged } }: Run): string[] {
   ];
 }
 
-function ordersLines(deadLetters: readonly DeadLetter[]): string[] {
+function ordersLines(deadLetters: readonly RejectedOrder[]): string[] {
   return [
     'The shop’s own test order is filtered. One order came twice: the later one counts. Each rejected record is kept',
     'with the reason and its bytes (table waybill.dead_letter):',
-    ...table<DeadLetter>(
+    ...table<RejectedOrder>(
       [
         { title: 'LINE', align: 'right', cell: ({ line }) => String(line) },
         { title: 'CODE', cell: ({ code }) => plain(code) },

@@ -12,7 +12,7 @@ export async function followUntil(
 }
 
 /** The code of the rejection; `undefined` if there was none. */
-export async function refusalOf(request: Promise<unknown>): Promise<string | undefined> {
+export async function rejectionCodeOf(request: Promise<unknown>): Promise<string | undefined> {
   try {
     await request;
     return undefined;

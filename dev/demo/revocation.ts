@@ -3,7 +3,7 @@ import { count } from '../../cli/output/quantities.ts';
 import { ndjsonFormat } from '../../connectors/formats/ndjson/index.ts';
 import type { Run, WaybillClient } from '../../sdk/client.ts';
 import { nodeFlags, packageFile } from '../stack/nodeService.ts';
-import { followUntil, refusalOf } from './followUntil.ts';
+import { followUntil, rejectionCodeOf } from './followUntil.ts';
 
 /** What became of a run when its requester was revoked before its end. */
 export interface RevokedRun {
@@ -39,7 +39,7 @@ export async function revokeRequester(
     const suspended = await followUntil(operator, id, ({ state }) => state === 'suspended');
     const suspendedAfterMs = performance.now() - revokedAt;
     for (const line of suspendedLines(suspended, suspendedAfterMs)) say(line);
-    const requestErrors = await refusalOf(requester.listRuns());
+    const requestErrors = await rejectionCodeOf(requester.listRuns());
     say(`the API rejects alice herself: ${requestErrors ?? 'it does not'}.`);
     await operator.restore(revocation.id);
     restored = true;

@@ -6,7 +6,7 @@ import { readClientSettings } from '../../cli/cliSettings.ts';
 import { type CliContext, CliError } from '../../cli/context.ts';
 import { readDevJson } from '../../cli/embedded/devJson.ts';
 import { openProgress } from '../../cli/output/progress.ts';
-import { hasEnded, stopChild } from '../stack/child.ts';
+import { hasExited, stopChild } from '../stack/child.ts';
 import { nodeFlags, packageFile } from '../stack/nodeService.ts';
 
 /** The embedded stack of WAYBILL_HOME: the one that is up, or one for as long as the demo takes. */
@@ -60,7 +60,7 @@ async function start({ env }: CliContext, interrupted: Promise<void>): Promise<D
     }
   });
   await Promise.race([ready, once(child, 'close')]);
-  if (hasEnded(child)) {
+  if (hasExited(child)) {
     progress.end();
     throw new CliError(last || 'The embedded stack did not start.');
   }

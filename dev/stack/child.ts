@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 
 /** Asks a child to end, and kills it where it has not within `graceMs`. Resolves once it is gone. */
 export async function stopChild(child: ChildProcess, signal: NodeJS.Signals, graceMs: number): Promise<void> {
-  if (hasEnded(child)) return;
+  if (hasExited(child)) return;
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   child.kill(signal);
   const timer = setTimeout(() => child.kill('SIGKILL'), graceMs);
@@ -10,7 +10,7 @@ export async function stopChild(child: ChildProcess, signal: NodeJS.Signals, gra
   clearTimeout(timer);
 }
 
-export function hasEnded(child: ChildProcess): boolean {
+export function hasExited(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
@@ -23,7 +23,7 @@ export async function untilReady(
 ): Promise<void> {
   const start = performance.now();
   while (!(await ready())) {
-    if (hasEnded(child))
+    if (hasExited(child))
       throw new Error(`${name} ended while it started (${child.exitCode ?? child.signalCode})`);
     if (performance.now() - start > timeoutMs)
       throw new Error(`${name} was not ready after ${timeoutMs / 1000} s`);

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { hasEnded, stopChild } from './child.ts';
+import { hasExited, stopChild } from './child.ts';
 import type { Home } from './home.ts';
 import { forgetProcess, rememberProcess } from './runRecords.ts';
 import type { Service, ServiceName } from './service.ts';
@@ -62,7 +62,7 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
       say(`${service.name} ended (${child.signalCode ?? child.exitCode}); starting it again.`);
       void revive(entry);
     };
-    if (hasEnded(child)) onExit();
+    if (hasExited(child)) onExit();
     else child.once('exit', onExit);
   }
 
@@ -146,12 +146,12 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
       stopping = true;
       for (const { service, child } of watched.values()) {
         // PostgreSQL’s children end with it either way; SIGQUIT spares the next start some waiting for them.
-        if (!hasEnded(child)) child.kill(service.name === 'postgres' ? 'SIGQUIT' : 'SIGKILL');
+        if (!hasExited(child)) child.kill(service.name === 'postgres' ? 'SIGQUIT' : 'SIGKILL');
       }
     },
     processes: () =>
       [...watched.values()].flatMap(({ service: { name }, child }) =>
-        child.pid !== undefined && !hasEnded(child) ? [{ name, pid: child.pid }] : [],
+        child.pid !== undefined && !hasExited(child) ? [{ name, pid: child.pid }] : [],
       ),
   };
 }

@@ -39,7 +39,7 @@ type ClaimedRequester = z.infer<typeof claimedRequester>;
  * Claims of a caller with a verified token. `roles` are those that can decide anything (what the policy declares, what an approval asks
  * for): a token may list hundreds of others, and each header of a workflow would carry them.
  */
-export function claimsOf(
+export function claimsOfRequester(
   { issuer, subject, kind, roles, person }: Principal,
   { issuedAtS }: Credential,
   effectiveRoles: readonly string[],

@@ -1,7 +1,7 @@
 import { WaybillError } from '../../domain/errors.ts';
 
 /** Position and line of the record that is being worked on, in memory that the pool of threads sees too. */
-export type Progress = Float64Array;
+export type RecordPosition = Float64Array;
 
 interface RecordPlace {
   position: number;

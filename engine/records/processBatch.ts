@@ -2,7 +2,7 @@ import type { ReadRecord } from '../../domain/connectors/formatKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
-import { codeFailure, type Progress } from './codeFailure.ts';
+import { codeFailure, type RecordPosition } from './codeFailure.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { type Observer, RecordTransformer, type TransformOptions } from './transformRecords.ts';
 import { RecordValidator } from './validateRecords.ts';
@@ -20,7 +20,7 @@ export interface ProcessOptions {
   transform?: TransformOptions | undefined;
   /** Sees rows and filtered records, for tests of pipelines. */
   observer?: Observer | undefined;
-  progress?: Progress | undefined;
+  progress?: RecordPosition | undefined;
 }
 
 /**

@@ -7,7 +7,7 @@ import type { ObjectScope, ObjectStore, StoreOpener } from '../../domain/ports/o
 import type { Batch } from '../../domain/runs/batch.ts';
 import { beginningOf } from '../../domain/runs/run.ts';
 import { loadModule } from '../project/loadModule.ts';
-import type { Progress } from '../records/codeFailure.ts';
+import type { RecordPosition } from '../records/codeFailure.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
 import { type Processed, processBatch } from '../records/processBatch.ts';
 
@@ -19,7 +19,7 @@ export interface Task {
   bytes?: Uint8Array;
   /** With it, the records are transformed too. */
   transform?: { parameters: unknown };
-  progress: Progress;
+  progress: RecordPosition;
 }
 
 export type Answer =

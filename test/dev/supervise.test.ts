@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { takeLock } from '../../cli/lock.ts';
 import { recordOf } from '../../cli/processRecord.ts';
-import { hasEnded } from '../../dev/stack/child.ts';
+import { hasExited } from '../../dev/stack/child.ts';
 import { type Home, openHome } from '../../dev/stack/home.ts';
 import { endLeftovers, rememberProcess } from '../../dev/stack/runRecords.ts';
 import type { Service, ServiceName } from '../../dev/stack/service.ts';
@@ -127,7 +127,7 @@ test('the next start ends what is provably its own, and nothing else', async () 
   const gone = once(ours, 'exit');
   assert.deepEqual(await endLeftovers(home.run), ['api']);
   await gone;
-  assert.ok(!hasEnded(foreign));
+  assert.ok(!hasExited(foreign));
   assert.deepEqual(await readdir(home.run), []);
 });
 

@@ -9,10 +9,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { searchAttributeNames } from '../../adapters/temporal/searchAttributes.ts';
 import {
+  binaryProblem,
   builtIn,
   cachedIn,
   findTemporal,
-  refusalOf,
   type TemporalSearch,
 } from '../../dev/binaries/temporalBinary.ts';
 import { searchAttributes } from '../../dev/stack/temporal.ts';
@@ -229,12 +229,12 @@ test('where there is no way, one line says what to do', async () => {
 });
 
 test('versions are judged as the advisory says', () => {
-  const verdict = (server: string) => refusalOf(`temporal version 1.5.1 (Server ${server}, UI 2.42.1)`);
+  const verdict = (server: string) => binaryProblem(`temporal version 1.5.1 (Server ${server}, UI 2.42.1)`);
   for (const refused of ['1.28.9', '1.29.0', '1.29.4', '1.30.0', '1.30.2', '2.0.0'])
     assert.ok(verdict(refused), refused);
   for (const fine of ['1.29.5', '1.29.7', '1.30.3', '1.31.0', '1.32.0-154.1'])
     assert.equal(verdict(fine), undefined, fine);
-  assert.ok(refusalOf('hello'));
+  assert.ok(binaryProblem('hello'));
 });
 
 test('the server is told of every search attribute that runs have', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { claimsOf } from '../../domain/grants/claimedRequester.ts';
+import { claimsOfRequester } from '../../domain/grants/claimedRequester.ts';
 import type { Principal } from '../../domain/principal.ts';
 
 it('signed claims carry the roles that can decide something, and none of hundreds of others', () => {
@@ -14,6 +14,6 @@ it('signed claims carry the roles that can decide something, and none of hundred
     roles: [...others, 'data-engineer', 'Prüfer'],
   };
   const credential = { tenant: 'acme', principals: ['prn_alice'], issuedAtS: 1 };
-  const { roles } = claimsOf(principal, credential, ['auditor', 'data-engineer', 'Prüfer']);
+  const { roles } = claimsOfRequester(principal, credential, ['auditor', 'data-engineer', 'Prüfer']);
   assert.deepEqual(roles, ['data-engineer', 'Prüfer']);
 });
