@@ -2,7 +2,7 @@ import type { AuditEvent } from '../domain/audit.ts';
 import type { BatchTask, EncodedOutput, StageResult } from '../domain/ports/compute.ts';
 import type { StagedRows } from '../domain/ports/ledger.ts';
 import type { StagedBatch } from '../domain/ports/stages.ts';
-import type { Batch, StageOutput } from '../domain/runs/batch.ts';
+import { type Batch, type StageOutput, smallBytesMax } from '../domain/runs/batch.ts';
 import type { Rejection } from '../domain/runs/rejection.ts';
 import { rejections } from '../domain/runs/rejection.ts';
 import type { Counts } from '../domain/runs/run.ts';
@@ -10,7 +10,7 @@ import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './dependencies.ts';
 import { digestOf, objectScopeOf, requireDefinition } from './run.ts';
 
-/** Records what a stage decided about a batch; its rejections, if there are any, become an object. */
+/** Records what a stage decided about a batch. Many rejections become an object. */
 export async function recordStage(
   deps: Dependencies,
   run: RunFacts,
@@ -18,14 +18,15 @@ export async function recordStage(
   result: StageResult,
   audit: AuditEvent,
 ): Promise<Partial<Counts>> {
-  const { digest, sizeBytes, counts, highest, ahead } = result;
-  const rejected = result.rejections.length > 0 ? encodeRejections(result.rejections) : undefined;
-  const rejectedDigest = rejected && (await deps.objects.put(objectScopeOf(run), rejected));
+  const { digest, sizeBytes, rejections, counts, highest, ahead } = result;
+  const encoded = Buffer.from(JSON.stringify(rejections));
+  const areFew = encoded.byteLength <= smallBytesMax;
   const output: StageOutput = {
     ...key,
     digest,
     sizeBytes,
-    ...(rejectedDigest && { rejectedDigest }),
+    ...(areFew && rejections.length > 0 && { rejections }),
+    ...(!areFew && { rejectedDigest: await deps.objects.put(objectScopeOf(run), encoded) }),
     ...(highest !== undefined && { highest }),
     ...(ahead && { ahead }),
     counts,
@@ -56,8 +57,8 @@ export async function readRejections(
   deps: Dependencies,
   run: RunFacts,
   stage: StageOutput,
-): Promise<Rejection[]> {
-  if (!stage.rejectedDigest) return [];
+): Promise<readonly Rejection[]> {
+  if (!stage.rejectedDigest) return stage.rejections ?? [];
   return JSON.parse(Buffer.from(await deps.objects.get(objectScopeOf(run), stage.rejectedDigest)).toString());
 }
 
@@ -89,10 +90,6 @@ export const noRows: StageResult = {
   rejections: [],
   counts: { passed: 0, filtered: 0, rejected: 0, emitted: 0 },
 };
-
-function encodeRejections(list: readonly Rejection[]): Uint8Array {
-  return Buffer.from(JSON.stringify(list));
-}
 
 /** The encoded rows of a run, one batch at a time; the object store compares each object with its recorded digest. */
 export async function* encodedBatches(

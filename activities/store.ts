@@ -70,7 +70,8 @@ export async function deadLettersOf(
     ...(await readRejections(deps, run, transformed)).map((r) => ({ ...r, stage: 'transform' as const })),
   ];
   if (rejected.length === 0) return [];
-  const bytes = batch.refused ? undefined : await deps.objects.get(objectScopeOf(run), batch.digest);
+  const bytes =
+    batch.bytes ?? (batch.refused ? undefined : await deps.objects.get(objectScopeOf(run), batch.digest));
   return rejected.map((rejection) => {
     const offset = rejection.byteOffset - batch.firstByte;
     const raw =

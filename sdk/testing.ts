@@ -98,7 +98,7 @@ async function process(definition: PreparedDefinition, bytes: Buffer, parameters
       counts = addCounts(counts, { read: 1, rejected: 1 });
       continue;
     }
-    const read = Buffer.from(await objects.get(scope, batch.digest));
+    const read = Buffer.from(batch.bytes ?? (await objects.get(scope, batch.digest)));
     const done = await processBatch(definition, batch, read, { transform: { parameters }, observer });
     if (done.failure) throw done.failure;
     for (const stage of [done.validated, done.transformed!]) {

@@ -13,6 +13,7 @@ import * as fieldNames from './migrations/0007_field_names.ts';
 import * as consentedTerms from './migrations/0008_consented_terms.ts';
 import * as recordsAhead from './migrations/0009_records_ahead.ts';
 import * as leftBytes from './migrations/0010_left_bytes.ts';
+import * as smallBatches from './migrations/0013_small_batches.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -26,6 +27,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0008_consented_terms': consentedTerms,
   '0009_records_ahead': recordsAhead,
   '0010_left_bytes': leftBytes,
+  '0013_small_batches': smallBatches,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

@@ -1,4 +1,4 @@
-import type { RejectionCode } from './rejection.ts';
+import type { Rejection, RejectionCode } from './rejection.ts';
 import type { Counts } from './run.ts';
 
 /**
@@ -8,8 +8,10 @@ import type { Counts } from './run.ts';
 export interface Batch {
   /** Ordinal in the run, from 0, without gaps. */
   seq: number;
-  /** Lower-case hex SHA-256 of the bytes, which lie in the object store under tenant, run and this digest. */
+  /** Lower-case hex SHA-256 of the bytes. */
   digest: string;
+  /** The bytes of a small batch. Those of a larger one are in the object store under tenant, run and digest. */
+  bytes?: Uint8Array;
   sizeBytes: number;
   /** Where the bytes begin in the source (a byte-order mark and a CSV header count). */
   firstByte: number;
@@ -25,13 +27,19 @@ export interface Batch {
   sourceVersion?: string;
 }
 
-/** What a step made of a batch: an object with its rows, and one with its rejections where there are any. */
+/** The largest batch, and the largest list of rejections, that is kept in the database. */
+export const smallBytesMax = 64 * 1024;
+
+/** What a step decided about a batch. */
 export interface StageOutput {
   seq: number;
   stage: 'validate' | 'transform';
   digest: string;
   sizeBytes: number;
+  /** The object that holds the rejections, where they are many. */
   rejectedDigest?: string;
+  /** The rejections themselves, where they are few. */
+  rejections?: readonly Rejection[];
   /** After `transform`, where the source has a cursor: the highest value of its field that is not after the run began. */
   highest?: string;
   /** How many records are. */

@@ -1,10 +1,11 @@
+import { hash } from 'node:crypto';
 import { connectors } from '../../connectors/index.ts';
 import type { FileLayout, Format, RandomAccess, StreamLayout } from '../../domain/connectors/formatKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Limits } from '../../domain/pipelines/manifest.ts';
 import type { ObjectScope, ObjectStore, ObjectWriter } from '../../domain/ports/objects.ts';
 import type { ReceivedInput, Receiver } from '../../domain/ports/receiver.ts';
-import type { Batch } from '../../domain/runs/batch.ts';
+import { type Batch, smallBytesMax } from '../../domain/runs/batch.ts';
 import { BatchSplitter, type Chunk, type Position } from './batchSplitter.ts';
 import { decompress } from './decompress.ts';
 
@@ -67,24 +68,45 @@ async function* receiveInto(
   seen.leftBytes = splitter.leftBytes + (whole?.leftBytes ?? 0);
 }
 
-/** Makes the bytes of each batch durable before the batch is yielded. */
+/** Makes the bytes of each batch durable before the batch is yielded; a small batch carries its bytes with it. */
 async function* kept(
   objects: ObjectStore,
   scope: ObjectScope,
   chunks: AsyncIterable<Chunk> | AsyncIterable<Iterable<Chunk>>,
 ): AsyncGenerator<Batch, void, void> {
   let writer: ObjectWriter | undefined;
+  let small: Buffer[] = [];
+  let smallBytes = 0;
+
+  async function write(bytes: Buffer): Promise<void> {
+    if (!writer && smallBytes + bytes.length <= smallBytesMax) {
+      // The chunk is only valid until the next one.
+      small.push(Buffer.from(bytes));
+      smallBytes += bytes.length;
+      return;
+    }
+    writer ??= await objects.create(scope);
+    for (const one of small) await writer.write(one);
+    small = [];
+    await writer.write(bytes);
+  }
+
+  async function finish(): Promise<Pick<Batch, 'digest' | 'bytes'>> {
+    const bytes = Buffer.concat(small);
+    const finished = writer
+      ? { digest: (await writer.finish()).digest }
+      : { digest: hash('sha256', bytes), bytes };
+    writer = undefined;
+    small = [];
+    smallBytes = 0;
+    return finished;
+  }
+
   try {
     for await (const some of chunks) {
       for (const chunk of isChunk(some) ? [some] : some) {
-        writer ??= await objects.create(scope);
-        if (chunk instanceof Uint8Array) {
-          await writer.write(chunk);
-          continue;
-        }
-        const { digest } = await writer.finish();
-        writer = undefined;
-        yield { ...chunk, digest };
+        if (chunk instanceof Uint8Array) await write(chunk);
+        else yield { ...chunk, ...(await finish()) };
       }
     }
   } finally {
@@ -171,7 +193,7 @@ async function countLines(objects: ObjectStore, scope: ObjectScope, batch: Batch
   let lines = 0;
   for (let at = 0; at < batch.sizeBytes; at += pieceBytes) {
     const length = Math.min(pieceBytes, batch.sizeBytes - at);
-    const piece = Buffer.from(await objects.getRange(scope, batch.digest, at, length));
+    const piece = Buffer.from(batch.bytes ?? (await objects.getRange(scope, batch.digest, at, length)));
     for (let end = piece.indexOf(0x0a); end >= 0; end = piece.indexOf(0x0a, end + 1)) lines++;
   }
   return lines;

@@ -59,7 +59,7 @@ export function createComputePool(options: ComputeOptions): ComputePool {
         definition: { modulePath, digest },
         scope,
         batch,
-        ...(!objects.opener && { bytes: await objects.get(scope, batch.digest) }),
+        ...(!objects.opener && !batch.bytes && { bytes: await objects.get(scope, batch.digest) }),
         ...(step === 'transform' && { transform: { parameters } }),
         progress: new Float64Array(new SharedArrayBuffer(16)),
       };
@@ -170,7 +170,8 @@ async function* compared(
 
 function keyOf({ definition, scope, batch, parameters }: BatchTask): string {
   const { tenant, runId } = scope;
-  return hash('sha256', JSON.stringify([tenant, runId, batch, definition.digest, parameters ?? null]));
+  const { bytes: _, ...place } = batch;
+  return hash('sha256', JSON.stringify([tenant, runId, place, definition.digest, parameters ?? null]));
 }
 
 function isOfTransform(code: ErrorCode): boolean {

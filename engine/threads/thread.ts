@@ -63,7 +63,7 @@ export default async function run(task: Task): Promise<Answer> {
 let store: Promise<ObjectStore> | undefined;
 
 /** Throws `BatchCorrupt` where the bytes are not those of the batch. */
-async function read({ scope, batch, bytes }: Task): Promise<Buffer> {
+async function read({ scope, batch, bytes = batch.bytes }: Task): Promise<Buffer> {
   const { store: opener } = workerData as ThreadOptions;
   if (bytes) {
     if (hash('sha256', bytes) === batch.digest)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { parse } from 'csv-parse/sync';
 import fc from 'fast-check';
@@ -31,7 +31,7 @@ async function receive(
     { format, limits: all, after: resume?.after },
     stream(chunks),
   )) {
-    batches.push({ ...batch, bytes: Buffer.from(await store.get(scope, batch.digest)) });
+    batches.push({ ...batch, bytes: Buffer.from(batch.bytes ?? (await store.get(scope, batch.digest))) });
   }
   return { batches, store };
 }
@@ -65,7 +65,7 @@ async function growing(
     stream(chunks),
   );
   for await (const batch of reception)
-    batches.push({ ...batch, bytes: Buffer.from(await store.get(scope, batch.digest)) });
+    batches.push({ ...batch, bytes: Buffer.from(batch.bytes ?? (await store.get(scope, batch.digest))) });
   return { batches, leftBytes: reception.leftBytes };
 }
 
@@ -321,11 +321,27 @@ describe('receiver', () => {
     assert.ok(peakBytes < 32 * 1024 * 1024, `${peakBytes} bytes`);
   });
 
+  it('gives the bytes of a small batch with it, and stores only a larger one', async () => {
+    const lines = (n: number) => Buffer.from('{"a":1}\n'.repeat(n));
+    for (const [bytes, isSmall] of [
+      [lines(8_192), true],
+      [lines(8_193), false],
+    ] as const) {
+      const store = memoryObjects();
+      const input = { format: ndjson, limits: defaultLimits };
+      const received = createReceiver(store).receive(scope, input, stream([bytes]));
+      const { value } = await received[Symbol.asyncIterator]().next();
+      assert.equal(value!.digest, hash('sha256', bytes));
+      assert.deepEqual(value!.bytes, isSmall ? bytes : undefined);
+      if (!isSmall) assert.deepEqual(Buffer.from(await store.get(scope, value!.digest)), bytes);
+    }
+  });
+
   it('deletes what it wrote when the stream breaks or its reader stops', async () => {
     let aborted = 0;
     const store = memoryObjects({ onAbort: () => aborted++ });
     async function* breaking() {
-      yield Buffer.from('{"a":1}\n{"a":');
+      yield Buffer.from(`${'{"a":1}\n'.repeat(10_000)}{"a":`);
       throw new Error('gone');
     }
     const received = createReceiver(store).receive(

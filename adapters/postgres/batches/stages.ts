@@ -1,7 +1,9 @@
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Stages, Work } from '../../../domain/ports/stages.ts';
 import type { StageOutput } from '../../../domain/runs/batch.ts';
+import type { Rejection } from '../../../domain/runs/rejection.ts';
 import type { Counts } from '../../../domain/runs/run.ts';
+import { json } from '../../../domain/sql.ts';
 import { auditParams, auditSql } from '../audit.ts';
 import { isOverSql, queryRun } from '../runs/queryRun.ts';
 import type { Tenants } from '../tenants.ts';
@@ -38,13 +40,15 @@ export function createStages(tenants: Tenants): Stages {
     },
 
     async record(run, output, audit) {
-      const { seq, stage, digest, sizeBytes, rejectedDigest, counts, highest, ahead } = output;
+      const { seq, stage, digest, sizeBytes, rejectedDigest, rejections, counts, highest, ahead } = output;
       const [recorded] = await ask(
         run,
         'progress-record-stage',
         `WITH recorded AS (
-           INSERT INTO waybill.stage (run_id, seq, stage, digest, size_bytes, rejected_digest, counts, highest, ahead)
-           VALUES (:runId, :seq, :stage, :digest, :sizeBytes, :rejectedDigest, :counts, :highest, :ahead) ON CONFLICT DO NOTHING RETURNING seq
+           INSERT INTO waybill.stage
+             (run_id, seq, stage, digest, size_bytes, rejected_digest, rejections, counts, highest, ahead)
+           VALUES (:runId, :seq, :stage, :digest, :sizeBytes, :rejectedDigest, :rejections::jsonb, :counts, :highest, :ahead)
+           ON CONFLICT DO NOTHING RETURNING seq
          ), audited AS (${auditSql('recorded')})
          SELECT seq FROM recorded`,
         {
@@ -53,6 +57,7 @@ export function createStages(tenants: Tenants): Stages {
           digest,
           sizeBytes,
           rejectedDigest: rejectedDigest ?? null,
+          rejections: json(rejections),
           counts,
           highest: highest ?? null,
           ahead: ahead ?? null,
@@ -121,10 +126,19 @@ interface StageRow {
   digest: string;
   size_bytes: number;
   rejected_digest: string | null;
+  rejections: readonly Rejection[] | null;
   counts: Partial<Counts>;
 }
 
-function stageFromRow({ seq, stage, digest, size_bytes, rejected_digest, counts }: StageRow): StageOutput {
-  const rejected = rejected_digest && { rejectedDigest: rejected_digest };
-  return { seq, stage, digest, sizeBytes: size_bytes, ...rejected, counts };
+function stageFromRow(row: StageRow): StageOutput {
+  const { seq, stage, digest, size_bytes, rejected_digest, rejections, counts } = row;
+  return {
+    seq,
+    stage,
+    digest,
+    sizeBytes: size_bytes,
+    ...(rejected_digest && { rejectedDigest: rejected_digest }),
+    ...(rejections && { rejections }),
+    counts,
+  };
 }

@@ -101,11 +101,11 @@ async function insertRun(
          RETURNING *, NULL::jsonb AS live
        ), arrived AS (
          INSERT INTO waybill.batch
-           (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records, header, refused)
+           (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records, header, refused, bytes)
          SELECT r.id, b."seq", b."digest", b."sizeBytes", b."firstByte", b."firstRecord", b."firstLine",
-                b."records", b."header", b."refused"
+                b."records", b."header", b."refused", decode(b."bytes", 'base64')
          FROM r, jsonb_to_recordset(:batches) AS b("seq" integer, "digest" text, "sizeBytes" bigint, "firstByte" bigint,
-           "firstRecord" bigint, "firstLine" bigint, "records" bigint, "header" jsonb, "refused" text)
+           "firstRecord" bigint, "firstLine" bigint, "records" bigint, "header" jsonb, "refused" text, "bytes" text)
        ), due AS (
          INSERT INTO waybill.outbox (kind, run_id) SELECT 'start', r.id FROM r WHERE :nominalAt::timestamptz IS NULL
        )
@@ -116,7 +116,7 @@ async function insertRun(
         accepting: acceptingLock(a.tenant, a.manifest.sink.table),
         key: a.idempotency?.key ?? null,
         requestDigest: a.requestDigest ?? null,
-        batches: JSON.stringify(a.batches satisfies readonly Batch[]),
+        batches: JSON.stringify(a.batches.map(withBytesAsText)),
         ...credentialParams(a.credential),
         schedule: of?.id ?? null,
         revision: of?.revision ?? null,
@@ -129,6 +129,10 @@ async function insertRun(
   );
   if (!rows[0].authorized) throw new WaybillError('PrincipalRevoked');
   return rows[0].id === null ? undefined : runFromRow(rows[0]);
+}
+
+function withBytesAsText({ bytes, ...batch }: Batch) {
+  return { ...batch, ...(bytes && { bytes: Buffer.from(bytes).toString('base64') }) };
 }
 
 const recordColumns = `id, tenant, pipeline, version, definition_digest, manifest, state, principal, requested_by, parameters,
