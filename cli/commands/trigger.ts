@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { connectors } from '../../connectors/index.ts';
+import { compressionBySuffix } from '../../domain/sources/compression.ts';
 import type { PipelineDetail, Run, WaybillClient } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
@@ -23,7 +24,10 @@ export const addTrigger: AddCommand = (program, context) => {
     .command('trigger')
     .description('start a run')
     .argument('<pipeline>')
-    .option('--file <file>', 'the data, for a pipeline with an upload source; - for standard input')
+    .option(
+      '--file <file>',
+      'the data, for a pipeline with an upload source, compressed if it ends in .gz or .zst; - for standard input',
+    )
     .option('--source <url-or-path>', 'the URL or file to read, for a pipeline that reads its source itself')
     .option('--param <name=value>', 'a parameter; may be repeated', collect)
     .option('--idempotency-key <key>', 'the same request with the same key returns the same run')
@@ -55,12 +59,11 @@ async function begin(
 ): Promise<Run> {
   const key = options.idempotencyKey !== undefined && { idempotencyKey: options.idempotencyKey };
   const data = await requestedData(pipeline, options);
-  if (data)
-    return uploadData(client, pipeline.id, data, {
-      mediaType: mediaTypeOf(pipeline),
-      parameters: raw,
-      ...key,
-    });
+  if (data) {
+    const compression = compressionBySuffix(data.name);
+    const as = { mediaType: mediaTypeOf(pipeline), ...(compression && { compression }) };
+    return uploadData(client, pipeline.id, data, { ...as, parameters: raw, ...key });
+  }
   const source = options.source === undefined ? {} : { source: referenceOf(options.source) };
   const parameters = typedParameters(raw, pipeline.schemas.parameters);
   return client.trigger(pipeline.id, { ...source, parameters }, { ...key });

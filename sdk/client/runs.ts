@@ -15,6 +15,8 @@ export type RunFilter = NonNullable<operations['listRuns']['parameters']['query'
 export interface UploadOptions {
   /** `text/csv` or `application/x-ndjson`, as the pipeline’s source says. */
   mediaType: string;
+  /** In what the data is compressed already; it is sent as it is. */
+  compression?: 'gzip' | 'zstd';
   /** Go into the query as text; the API reads them by the pipeline’s schema. */
   parameters?: Readonly<Record<string, string | readonly string[]>>;
   /** The same request with the same key is the same run. */
@@ -54,14 +56,18 @@ export function runsClient({ http, send, baseUrl }: Connection): RunsClient {
           body,
         }),
       ),
-    upload: async (id, data, { mediaType, parameters = {}, idempotencyKey, signal }) => {
+    upload: async (id, data, { mediaType, compression, parameters = {}, idempotencyKey, signal }) => {
       const url = new URL(`${baseUrl.replace(/\/$/, '')}/v1/pipelines/${encodeURIComponent(id)}/runs`);
       for (const [name, value] of Object.entries(parameters))
         for (const one of [value].flat()) url.searchParams.append(name, one);
       const response = await send(
         new Request(url, {
           method: 'POST',
-          headers: { 'content-type': mediaType, ...keyHeader(idempotencyKey) },
+          headers: {
+            'content-type': mediaType,
+            ...(compression && { 'content-encoding': compression }),
+            ...keyHeader(idempotencyKey),
+          },
           body: ReadableStream.from(data),
           duplex: 'half',
           signal: signal ?? null,

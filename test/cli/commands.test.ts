@@ -129,7 +129,7 @@ describe('waybill', () => {
       const upload = start(['trigger', 'orders', '--file', '-', '--as', 'alice']);
       // More than one batch, so that the run is there before its last byte.
       const lines = readFileSync(orders);
-      for (let bytes = 0; bytes < 6_000_000; bytes += lines.length) upload.child.stdin!.write(lines);
+      for (let bytes = 0; bytes < 20_000_000; bytes += lines.length) upload.child.stdin!.write(lines);
       let id: string | undefined;
       await until('it runs', async () => {
         const { items } = await json<Page<Run>>(0, 'runs', '--state', 'running', '--as', 'alice');

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { parse } from 'csv-parse/sync';
+import fc from 'fast-check';
 import { z } from 'zod';
 import type { CsvOptions } from '../../connectors/formats/csv/csvManifest.ts';
+import { connectors } from '../../connectors/index.ts';
+import { defaultLimits, type FormatManifest, type Limits } from '../../domain/pipelines/manifest.ts';
+import { createMemoryObjects } from '../../engine/memoryObjectStore.ts';
+import { createReceiver } from '../../engine/records/receiver.ts';
 import { csv, definePipeline, file, postgres, tsv, upload } from '../../sdk/index.ts';
 import { testPipeline } from '../../sdk/testing.ts';
 
@@ -207,5 +213,140 @@ describe('encodings of CSV', () => {
         { code: 'FormatMismatch', publicDetail },
         String(publicDetail),
       );
+  });
+});
+
+describe('any CSV, in any pieces and batches', () => {
+  const scope = { tenant: 'acme', runId: 'people-1' };
+
+  async function readAll(manifest: FormatManifest, bytes: Buffer, cuts: number[], limits: Partial<Limits>) {
+    const points = [...new Set([0, ...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length])].sort(
+      (a, b) => a - b,
+    );
+    async function* chunks() {
+      for (const [i, end] of points.slice(1).entries()) yield bytes.subarray(points[i], end);
+    }
+    const objects = createMemoryObjects();
+    const input = { format: manifest, limits: { ...defaultLimits, ...limits } };
+    const values: object[] = [];
+    const codes: string[] = [];
+    for await (const batch of createReceiver(objects).receive(scope, input, chunks())) {
+      if (batch.refused) codes.push(batch.refused);
+      else
+        await connectors
+          .format(manifest)
+          .read(batch, Buffer.from(await objects.get(scope, batch.digest)), (_start, _end, _at, record) => {
+            if (typeof record === 'string') codes.push(record);
+            else if ('value' in record) values.push({ ...record.value });
+            else codes.push(record.code);
+          });
+    }
+    return { values, codes };
+  }
+
+  const cuts = fc.array(fc.nat(400), { maxLength: 12 });
+  const limits = fc.record({
+    batchBytes: fc.integer({ min: 1, max: 60 }),
+    batchRecords: fc.integer({ min: 1, max: 5 }),
+  });
+  const characters = [
+    'a',
+    'b',
+    'é',
+    '\u{1F4E6}',
+    ' ',
+    ',',
+    ';',
+    '\t',
+    '"',
+    "'",
+    '\n',
+    '\r',
+    '\r\n',
+    '\ufeff',
+  ];
+  const field = fc.string({ unit: fc.constantFrom(...characters), maxLength: 6 });
+  const dialect = fc.constantFrom(
+    { delimiter: ',', quote: '"' },
+    { delimiter: ';', quote: '"' },
+    { delimiter: '\t', quote: "'" },
+  );
+  const parsed = (text: string, { delimiter, quote }: { delimiter: string; quote: string }) =>
+    parse(text, {
+      ...{ delimiter, quote, escape: quote, bom: true, columns: true },
+      ...{ record_delimiter: ['\n', '\r\n'], skip_empty_lines: true },
+    }).map((record) => ({ ...(record as object) }));
+
+  it('gives the records that were written, as csv-parse reads all of it at once', async () => {
+    const rows = fc.array(fc.array(fc.tuple(field, fc.boolean()), { minLength: 3, maxLength: 3 }), {
+      maxLength: 12,
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        rows,
+        dialect,
+        fc.constantFrom('\n', '\r\n'),
+        fc.boolean(),
+        cuts,
+        limits,
+        async (table, { delimiter, quote }, newline, mark, at, bounds) => {
+          const special = new RegExp(`[${quote}${delimiter}\\r\\n]|^\ufeff`);
+          const written = ([text, quoted]: [string, boolean]) =>
+            quoted || special.test(text) ? quote + text.replaceAll(quote, quote + quote) + quote : text;
+          const lines = table.map((row) => row.map(written).join(delimiter) + newline);
+          const text = `${mark ? '\ufeff' : ''}${['x', 'y', 'z'].join(delimiter)}${newline}${lines.join('')}`;
+          const read = await readAll(csv({ delimiter, quote }), Buffer.from(text), at, bounds);
+          const records = table.map(([x, y, z]) => ({ x: x![0], y: y![0], z: z![0] }));
+          assert.deepEqual(read, { values: records, codes: [] });
+          assert.deepEqual(parsed(text, { delimiter, quote }), records);
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+
+  it('gives what csv-parse gives of any text that it takes as a whole', async () => {
+    const text = fc.array(fc.constantFrom('a', 'é', ' ', ',', ',', '"', '""', '\n', '\r\n'), {
+      maxLength: 40,
+    });
+    await fc.assert(
+      fc.asyncProperty(text, cuts, limits, async (parts, at, bounds) => {
+        const all = `x,y\n${parts.join('')}`;
+        const read = await readAll(csv(), Buffer.from(all), at, bounds);
+        let expected: object[] | undefined;
+        try {
+          expected = parsed(all, { delimiter: ',', quote: '"' });
+        } catch {}
+        if (expected) assert.deepEqual(read, { values: expected, codes: [] }, JSON.stringify(all));
+        else assert.ok(read.codes.length > 0, JSON.stringify(all));
+      }),
+      { numRuns: 1_500 },
+    );
+  });
+
+  it('gives the same in every encoding', async () => {
+    const line = fc.string({
+      unit: fc.constantFrom('a', 'é', 'ÿ', ' ', ',', '"', '\n', '\r\n'),
+      maxLength: 40,
+    });
+    const encode = {
+      'utf-16le': (text: string) => Buffer.from(text, 'utf16le'),
+      'utf-16be': (text: string) => Buffer.from(text, 'utf16le').swap16(),
+      latin1: (text: string) => Buffer.from(text, 'latin1'),
+      'windows-1252': (text: string) => Buffer.from(text, 'latin1'),
+    } as const;
+    await fc.assert(
+      fc.asyncProperty(line, cuts, limits, async (body, at, bounds) => {
+        const text = `x,y\n${body}`;
+        const expected = await readAll(csv(), Buffer.from(text), [], {});
+        for (const [encoding, bytes] of Object.entries(encode))
+          assert.deepEqual(
+            await readAll(csv({ encoding: encoding as keyof typeof encode }), bytes(text), at, bounds),
+            expected,
+            encoding,
+          );
+      }),
+      { numRuns: 200 },
+    );
   });
 });

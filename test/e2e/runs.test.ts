@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { untilEnded } from '../../bench/smallRun.ts';
@@ -202,6 +203,51 @@ describe('runs of the embedded stack', () => {
     assert.equal(run.counts.stored, 25);
     const [row] = await rowsOf(`SELECT name, opened FROM stations WHERE code = 'S7'`);
     assert.deepEqual(row, { name: 'Station "7"\nplatform', opened: null });
+  });
+
+  it('completes with nothing where a CSV has a header and no rows', async () => {
+    await writeFile(join(roots, 'quiet.csv'), 'code,name,opened\n');
+    const run = await ended(await envelope('stations', { source: { path: 'quiet.csv' } }));
+    assert.deepEqual([run.state, run.counts.read], ['completed', 0]);
+    await writeFile(join(roots, 'nothing.csv'), '');
+    const nothing = await ended(await envelope('stations', { source: { path: 'nothing.csv' } }));
+    assert.deepEqual([nothing.state, nothing.reason?.code], ['failed', 'SourceEmpty']);
+  });
+
+  it('fails at once, without dead letters, where the header or the format is another', async () => {
+    const cases: [name: string, bytes: string | Buffer, code: string][] = [
+      ['other.csv', `a;b\n${'1;2\n'.repeat(1_000)}`, 'HeaderInvalid'],
+      ['macintosh.csv', 'code,name,opened\rS1,a,\rS2,b,\r', 'HeaderInvalid'],
+      ['packed.csv', gzipSync('code,name,opened\n'), 'FormatMismatch'],
+      ['wide.csv', Buffer.from('\ufeffcode,name,opened\n', 'utf16le'), 'FormatMismatch'],
+      ['cut.csv.gz', gzipSync('code,name,opened\nS1,a,\n').subarray(0, -4), 'DecompressionFailed'],
+    ];
+    for (const [name, bytes, code] of cases) {
+      await writeFile(join(roots, name), bytes);
+      const run = await ended(await envelope('stations', { source: { path: name } }));
+      assert.deepEqual([run.state, run.reason?.code], ['failed', code], name);
+      assert.deepEqual(await rowsOf('SELECT id FROM waybill.dead_letter WHERE run_id = $1', [run.id]), []);
+    }
+  });
+
+  it('reads a file that is compressed, as its name says', async () => {
+    await writeFile(join(roots, 'stations.csv.gz'), gzipSync('code,name,opened\nG1,one,\nG2,two,\n'));
+    await writeFile(join(roots, 'stations.csv.zst'), zstdCompressSync('code,name,opened\nZ1,one,\n'));
+    for (const [path, stored] of [
+      ['stations.csv.gz', 2],
+      ['stations.csv.zst', 1],
+    ]) {
+      const run = await ended(await envelope('stations', { source: { path } }));
+      assert.deepEqual([run.state, run.counts.stored], ['completed', stored], String(path));
+    }
+  });
+
+  it('fails where every record was rejected, and keeps counts and dead letters', async () => {
+    const run = await ended(await upload('{"sensor":1}\n{"value":2}\n'));
+    assert.deepEqual([run.state, run.reason?.code], ['failed', 'AllRejected']);
+    assert.deepEqual([run.counts.read, run.counts.rejected], [2, 2]);
+    const letters = await rowsOf('SELECT code FROM waybill.dead_letter WHERE run_id = $1', [run.id]);
+    assert.equal(letters.length, 2);
   });
 
   it('refuses a file outside of its roots', async () => {
