@@ -7,6 +7,7 @@ import { redactSource } from '../domain/sources/redactSource.ts';
 import { isPulled } from '../domain/sources/source.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
+import { fetchObjects } from './fetchObjects.ts';
 import { audited, executionOf, objectScopeOf, requireDefinition } from './run.ts';
 import { sinceOf, windowOf } from './window.ts';
 
@@ -27,6 +28,7 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   // Throws if the run has ended.
   await deps.batches.arrivals(run, executionOf(), 0, 0, signal);
   const window = await windowOf(deps, run);
+  if (window?.kind === 'objects') return fetchObjects(deps, run, format, window);
   const growing = window?.kind === 'bytes' ? window : undefined;
   const last = await lastOfThisVersion(deps, run);
   const fromByte = last ? last.firstByte + last.sizeBytes : growing?.fromByte;

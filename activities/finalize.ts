@@ -33,7 +33,12 @@ export async function finalizeStep(
       ...outcome.reason,
       ...(wrong && { wrong }),
     });
-    return { outcome, audit: { ...audit, outcome: outcome.state === 'failed' ? 'failure' : 'success' } };
+    const movesWatermark = run.source.order !== undefined;
+    return {
+      outcome,
+      movesWatermark,
+      audit: { ...audit, outcome: outcome.state === 'failed' ? 'failure' : 'success' },
+    };
   });
   await deps.objects.remove(objectScopeOf(run), await deps.stages.listObjects(run));
   const { code } = recorded.reason ?? {};

@@ -72,10 +72,11 @@ export async function deadLettersOf(
   if (rejected.length === 0) return [];
   const bytes =
     batch.bytes ?? (batch.refused ? undefined : await deps.objects.get(objectScopeOf(run), batch.digest));
+  const source = batch.source === undefined ? {} : { source: batch.source };
   return rejected.map((rejection) => {
     const offset = rejection.byteOffset - batch.firstByte;
     const raw =
       bytes && rejection.byteLength <= rawBytesMax && bytes.subarray(offset, offset + rejection.byteLength);
-    return { ...rejection, object: { digest: batch.digest, offset }, ...(raw && { raw }) };
+    return { ...rejection, ...source, object: { digest: batch.digest, offset }, ...(raw && { raw }) };
   });
 }

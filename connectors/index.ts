@@ -5,11 +5,12 @@ import { postgresSink } from './sinks/postgres/index.ts';
 import { fileSource } from './sources/file/index.ts';
 import { httpSource } from './sources/http/index.ts';
 import { inlineSource } from './sources/inline/index.ts';
+import { objectStoreSource } from './sources/objectStore/index.ts';
 import { uploadSource } from './sources/upload/index.ts';
 
 /** The one list of kinds. What depends on the kinds that there are reads it: definitions, policies, the API, the engine. */
 export const connectors = connectorsOf({
-  sources: [uploadSource, inlineSource, fileSource, httpSource],
+  sources: [uploadSource, inlineSource, fileSource, httpSource, objectStoreSource],
   formats: [ndjsonFormat, csvFormat],
   sinks: [postgresSink],
 });

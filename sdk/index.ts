@@ -6,6 +6,7 @@ export { postgres, rowDigest } from '../connectors/sinks/postgres/index.ts';
 export { file } from '../connectors/sources/file/index.ts';
 export { http } from '../connectors/sources/http/index.ts';
 export { inline } from '../connectors/sources/inline/index.ts';
+export { objectStore } from '../connectors/sources/objectStore/index.ts';
 export { upload } from '../connectors/sources/upload/index.ts';
 export type { IngestSummary, PublishSummary } from '../domain/approvals/approvalTerms.ts';
 export { decimal } from '../domain/pipelines/decimal.ts';

@@ -104,7 +104,7 @@ export async function openDependencies(
     definitions,
     compute,
     receiver: createReceiver(objects),
-    sources: createSources({ fileRoots: settings.fileRoots, egressAllow: settings.egressAllow }),
+    sources: createSources(settings),
     ledger: createLedger(tenants),
     approvals: createRunApprovals(tenants, settings.publicUrl),
     decisions,

@@ -2,7 +2,7 @@ import { hostname, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { z } from 'zod';
 import type { Dependencies } from '../activities/dependencies.ts';
-import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
+import { credentialFrom, credentialsIn } from '../adapters/credentials/credentialFrom.ts';
 import { objectSettings } from '../adapters/objects/openObjectStore.ts';
 import { addressOf } from '../adapters/postgres/address.ts';
 import { WaybillError } from '../domain/errors.ts';
@@ -43,6 +43,8 @@ const Settings = z.object({
   /** Where callers find the API; links in events about approvals lead there. */
   WAYBILL_PUBLIC_URL: z.url().optional(),
   WAYBILL_FILE_ROOTS: z.string().default(''),
+  /** A folder with a file for each credential that a definition names, read again each time. */
+  WAYBILL_CREDENTIALS: z.string().optional(),
   WAYBILL_EGRESS_ALLOW: z.string().default(''),
   /** `host:port`, separated by commas: where events may be sent although it is no public host, and without https. */
   WAYBILL_CALLBACK_ALLOW: z.string().default(''),
@@ -90,6 +92,7 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
       ...(settings.WAYBILL_WORKFLOW_BUNDLE && { workflowBundle: settings.WAYBILL_WORKFLOW_BUNDLE }),
       healthPort: settings.WAYBILL_HEALTH_PORT,
       fileRoots: settings.WAYBILL_FILE_ROOTS.split(delimiter).filter(Boolean),
+      credentials: credentialsIn(settings.WAYBILL_CREDENTIALS),
       egressAllow: settings.WAYBILL_EGRESS_ALLOW.split(',').filter(Boolean),
       callbackAllow: settings.WAYBILL_CALLBACK_ALLOW.split(',').filter(Boolean),
       webhookKeys: settings.WAYBILL_WEBHOOK_KEYS,

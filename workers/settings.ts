@@ -1,6 +1,8 @@
 import type { ObjectSettings } from '../adapters/objects/openObjectStore.ts';
 import type { DatabaseAddress } from '../adapters/postgres/address.ts';
 
+import type { SourceSettings } from '../domain/connectors/sourceKind.ts';
+
 export interface WorkerSettings {
   /** As the role `waybill_worker`, which sees the tenant that it names. */
   database: DatabaseAddress;
@@ -20,6 +22,8 @@ export interface WorkerSettings {
   workflowBundle?: string;
   healthPort: number;
   fileRoots: readonly string[];
+  /** What sources are read with, by the names in definitions. */
+  credentials?: SourceSettings['credentials'];
   egressAllow: readonly string[];
   callbackAllow: readonly string[];
   webhookKeys: string;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { S3Error, type S3Request, type S3Requests, type S3Response } from './s3Requests.ts';
-import { encodeXml, type ListedObject, readList } from './s3Xml.ts';
+import { type BucketEntry, encodeXml, readList } from './s3Xml.ts';
 
 /** Reads an object, or a part of it: `range` is as in HTTP, `bytes=0-9`. */
 export function getObject(
@@ -61,7 +61,7 @@ export async function putNewObject(
 export async function* listObjects(
   requests: S3Requests,
   options: { prefix: string; startAfter?: string; signal?: AbortSignal | undefined; pageMax?: number },
-): AsyncGenerator<ListedObject, void, void> {
+): AsyncGenerator<BucketEntry, void, void> {
   const { prefix, startAfter, signal, pageMax = 1_000 } = options;
   let next: string | undefined;
   do {

@@ -52,7 +52,8 @@ export class S3Error extends Error {
 }
 
 export interface S3RequestOptions {
-  keys: RotatingKeys;
+  /** Without keys requests are not signed, as buckets that everyone may read take them. */
+  keys?: RotatingKeys | undefined;
   /** Default: the system’s resolver. */
   lookup?: LookupFunction | undefined;
   /** Silence that counts as a lost answer. Default 30,000. */
@@ -80,26 +81,16 @@ export function createS3Requests(at: S3Bucket, options: S3RequestOptions): S3Req
     bodyTimeout: stallTimeoutMs,
     connections: connectionsMax,
   });
-  const base = baseOf(at);
+  const base = baseUrlOf(at);
   const derivedKeys = new Map<string, ArrayBuffer>();
 
-  async function attempt(one: S3Request, using: S3Keys): Promise<S3Response> {
+  async function attempt(one: S3Request, using: S3Keys | undefined): Promise<S3Response> {
     const url = urlOf(base, one);
-    const signed = await new AwsV4Signer({
-      ...using,
-      service: 's3',
-      region: at.region,
-      method: one.method,
-      url: url.href,
-      headers: { ...one.headers, 'x-amz-content-sha256': one.sha256 ?? sha256(one.body ?? '') },
-      cache: derivedKeys,
-    }).sign();
-    // Else every pair of keys that ever was stays in memory.
-    if (derivedKeys.size > 8) derivedKeys.clear();
+    const headers = { ...one.headers, 'x-amz-content-sha256': one.sha256 ?? sha256(one.body ?? '') };
     const response = await request(url, {
       dispatcher: agent,
       method: one.method,
-      headers: Object.fromEntries(signed.headers),
+      headers: using ? await sign(one.method, url, headers, using) : headers,
       body: one.body ?? null,
       signal: one.signal,
     }).catch((error: Error) => {
@@ -111,8 +102,23 @@ export function createS3Requests(at: S3Bucket, options: S3RequestOptions): S3Req
     throw await errorOf(response);
   }
 
-  async function repeat<T>(one: S3Request, work: (using: S3Keys) => Promise<T>): Promise<T> {
-    let using = await keys.current();
+  async function sign(method: string, url: URL, headers: Record<string, string>, using: S3Keys) {
+    // Else every pair of keys that ever was stays in memory.
+    if (derivedKeys.size > 8) derivedKeys.clear();
+    const signer = new AwsV4Signer({
+      ...using,
+      service: 's3',
+      region: at.region,
+      method,
+      url: url.href,
+      headers,
+      cache: derivedKeys,
+    });
+    return Object.fromEntries((await signer.sign()).headers);
+  }
+
+  async function repeat<T>(one: S3Request, work: (using: S3Keys | undefined) => Promise<T>): Promise<T> {
+    let using = await keys?.current();
     for (let attempts = 1; ; attempts++) {
       try {
         return await work(using);
@@ -124,7 +130,7 @@ export function createS3Requests(at: S3Bucket, options: S3RequestOptions): S3Req
           signal: one.signal,
         });
         // A server may reject the old keys a moment before the file has the new ones.
-        if (isRejected) using = await keys.renew(using).catch(() => using);
+        if (isRejected && keys && using) using = await keys.renew(using).catch(() => using);
       }
     }
   }
@@ -139,7 +145,7 @@ export function createS3Requests(at: S3Bucket, options: S3RequestOptions): S3Req
         if (/^\s*(<\?xml[^>]*>)?\s*<Error>/.test(text)) throw readError(text, statusCode);
         return text;
       }),
-    close: () => agent.close(),
+    close: () => agent.destroy(),
   };
 }
 
@@ -166,7 +172,7 @@ function mayPass({ status, code }: S3Error): boolean {
 }
 
 /** A bucket with a dot in its name does not fit a certificate of the form `*.s3.…`. */
-function baseOf({ bucket, region, endpoint }: S3Bucket): string {
+export function baseUrlOf({ bucket, region, endpoint }: S3Bucket): string {
   if (endpoint) return `${endpoint.replace(/\/+$/, '')}/${encodeURIComponent(bucket)}`;
   const domain = region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com';
   return bucket.includes('.')

@@ -3,7 +3,7 @@
  * read without a parser. Every value goes through `decodeXml`.
  */
 
-export interface ListedObject {
+export interface BucketEntry {
   key: string;
   sizeBytes: number;
   /** With its quotes. */
@@ -13,7 +13,7 @@ export interface ListedObject {
 }
 
 export interface ListedPage {
-  objects: ListedObject[];
+  objects: BucketEntry[];
   /** Asks for the next page. */
   next: string | undefined;
 }

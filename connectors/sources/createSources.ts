@@ -12,6 +12,12 @@ export function createSources(settings: SourceSettings): Sources {
       if (!extent) throw new Error(`A source ${source.kind} has no cursor “bytes”.`);
       return extent(source, settings, known);
     },
+    isListed: ({ kind }) => connectors.pulled(kind).listed === true,
+    async list(source, since, signal) {
+      const { list } = await readerOf(source);
+      if (!list) throw new Error(`A source ${source.kind} is one object.`);
+      return list(source, settings, since, signal);
+    },
   };
 }
 

@@ -20,6 +20,8 @@ export const StackSettings = z.object({
   WAYBILL_OBJECTS_ENDPOINT: z.string().default(''),
   WAYBILL_OBJECTS_REGION: z.string().default(''),
   WAYBILL_OBJECTS_CREDENTIALS_FILE: z.string().default(''),
+  /** A folder with the credentials that definitions name. */
+  WAYBILL_CREDENTIALS: z.string().default(''),
   /** Folders below which a source may be a file, separated as in PATH. */
   WAYBILL_FILE_ROOTS: z.string().default(''),
   /** `host:port`, separated by commas: addresses that a source may be fetched from although they are private. */

@@ -1,8 +1,9 @@
 import type { z } from 'zod';
 import type { FormatManifest, SourceManifest } from '../pipelines/manifest.ts';
-import type { Extent, OpenOptions, OpenSource } from '../ports/sources.ts';
+import type { CredentialProvider } from '../ports/credentials.ts';
+import type { Extent, ListedSource, OpenOptions, OpenSource } from '../ports/sources.ts';
 import type { AcceptedSource, SentKind } from '../sources/source.ts';
-import type { Piece } from '../sources/watermark.ts';
+import type { ObjectsMark, Piece } from '../sources/watermark.ts';
 
 /**
  * One kind of source: a folder of `connectors/sources/`. A caller sends the data of `upload` and `inline` with the
@@ -34,7 +35,9 @@ export interface PulledSourceKind extends SourceKindBase {
   /** Whether a retry can read on from a byte; otherwise it reads from the start again. */
   readonly ranged: boolean;
   /** The cursors by which a run reads only what is new. */
-  readonly cursors: readonly ('bytes' | 'field')[];
+  readonly cursors: readonly ('bytes' | 'field' | 'key' | 'lastModified')[];
+  /** Whether it holds many objects, which a run lists first and then reads one after the other. */
+  readonly listed?: boolean;
   /** Checks a reference and completes what the run is accepted with. Throws `SourceInvalid`. */
   accept?(defined: SourceManifest, accepted: AcceptedSource): AcceptedSource;
   /** Loads the implementation with its drivers; only workers and the check of a request do so. */
@@ -47,6 +50,8 @@ export interface SourceSettings {
   fileRoots: readonly string[];
   /** `host:port` of hosts that may be called although their address is not public. */
   egressAllow: readonly string[];
+  /** The credential of a name, which is read again each time. Without it a source that names one cannot be read. */
+  credentials?: ((name: string) => CredentialProvider) | undefined;
   /** Resolves names; default is the system’s resolver. */
   lookup?: unknown;
 }
@@ -57,6 +62,13 @@ export interface SourceReader {
   check(source: AcceptedSource, settings: SourceSettings): Promise<void>;
   /** See `Sources.open`. */
   open(source: AcceptedSource, settings: SourceSettings, options: OpenOptions): Promise<OpenSource>;
+  /** See `Sources.list`; for kinds that are listed. */
+  list?(
+    source: AcceptedSource,
+    settings: SourceSettings,
+    since: ObjectsMark | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<ListedSource>;
   /** See `Sources.extent`; for kinds with the cursor `bytes`. */
   extent?(source: AcceptedSource, settings: SourceSettings, known: readonly Piece[]): Promise<Extent>;
 }

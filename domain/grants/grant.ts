@@ -4,6 +4,7 @@ import type { Manifest } from '../pipelines/manifest.ts';
 import type { Action } from '../policies/policy.ts';
 import type { Principal } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
+import { isPulled } from '../sources/source.ts';
 import {
   claimedKind,
   claimedPrincipal,
@@ -41,7 +42,7 @@ const steps = Object.keys(stepActions) as Step[];
  */
 export function grantedSteps({ source, approval }: Pick<Manifest, 'source' | 'approval'>): Step[] {
   const left: readonly Step[] = [
-    ...(source.kind === 'file' || source.kind === 'http' ? [] : (['fetch'] as const)),
+    ...(isPulled(source) ? [] : (['fetch'] as const)),
     ...(approval ? [] : (['gate', 'decide', 'processApprovalTimers'] as const)),
     approval?.before === 'publish' ? 'store' : 'publish',
   ];

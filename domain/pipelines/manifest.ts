@@ -39,8 +39,8 @@ export interface SourceManifest {
   readonly compression?: Compression | 'none';
   /** The identity under which the URL is read. */
   readonly auth?: 'caller';
-  /** By which each run reads only what is new: the end of a growing file, or the highest value of a field. */
-  readonly cursor?: 'bytes' | FieldCursor;
+  /** By which each run reads only what is new: the end of a growing file, the highest value of a field, the last object. */
+  readonly cursor?: 'bytes' | 'key' | 'lastModified' | FieldCursor;
   readonly [option: string]: unknown;
 }
 

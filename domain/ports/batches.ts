@@ -33,6 +33,8 @@ export interface Batches {
   /** The same batch again changes nothing. Throws `SourceChanged` where another batch has that number. */
   append(run: RunRef, batch: Batch): Promise<void>;
   findLast(run: RunRef): Promise<Batch | undefined>;
+  /** The first batch of an object, of a source that holds many. */
+  findFirstOf(run: RunRef, source: string): Promise<Batch | undefined>;
   /** No batch will follow. `leftBytes` of a growing file are left for a later run. */
   seal(run: RunRef, leftBytes: number, audit: AuditEvent): Promise<void>;
 }

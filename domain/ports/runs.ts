@@ -51,14 +51,14 @@ export interface RunStates {
   /**
    * Ends the run, once. One transaction locks the run, counts what the ledger and the stages hold, asks `settle` for the outcome
    * by these and the last failed attempt, and records it, so that nothing can be stored between the count and the end. Later calls change nothing and resolve with the
-   * recorded outcome. Throws `RunNotFound`.
+   * recorded outcome. With `movesWatermark`, a completed run moves the watermark of its objects. Throws `RunNotFound`.
    */
   end(
     run: RunRef,
     settle: (
       totals: RunTotals,
       failed: FailedAttempt | undefined,
-    ) => { outcome: RunOutcome; audit: AuditEvent },
+    ) => { outcome: RunOutcome; audit: AuditEvent; movesWatermark?: boolean },
   ): Promise<RunOutcome>;
 }
 

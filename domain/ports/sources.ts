@@ -2,7 +2,7 @@ import type { FormatManifest, SourceManifest } from '../pipelines/manifest.ts';
 import type { Compression } from '../sources/compression.ts';
 import type { AcceptedSource } from '../sources/source.ts';
 import type { SourceReference } from '../sources/sourceReference.ts';
-import type { Piece } from '../sources/watermark.ts';
+import type { ObjectsMark, Piece } from '../sources/watermark.ts';
 
 /**
  * Data that Waybill itself reads: files below configured roots, and URLs that it may call. Reading is by GET or `open`
@@ -21,6 +21,25 @@ export interface Sources {
    * other bytes there; otherwise as `open` does.
    */
   extent(source: AcceptedSource, known: readonly Piece[]): Promise<Extent>;
+  /** Whether a source of this kind holds many objects, which are listed before they are read. */
+  isListed(source: AcceptedSource): boolean;
+  /**
+   * The objects that a run reads, in the order in which it reads them. Of a source with a cursor those that came
+   * after `since`; `through` is then the mark for the next run. Throws as `open` does.
+   */
+  list(source: AcceptedSource, since: ObjectsMark | undefined, signal?: AbortSignal): Promise<ListedSource>;
+}
+
+export interface ListedSource {
+  objects: ListedObject[];
+  through?: ObjectsMark;
+}
+
+/** One of the objects of a source, in one version. */
+export interface ListedObject {
+  url: string;
+  version: string;
+  sizeBytes: number;
 }
 
 /** What a request may hand over to a pipeline. The API asks it before a run is accepted. */
@@ -54,7 +73,9 @@ export interface OpenOptions {
   version?: string | null;
   /** By what the data is expected to be compressed, which a server may be asked for. */
   compression?: Compression | undefined;
-  signal?: AbortSignal;
+  /** Of a source that is listed: which of its objects, in the version that was listed. */
+  object?: ListedObject;
+  signal?: AbortSignal | undefined;
   /**
    * Gives a new token for the origin of a URL that is read as the caller. It is sent there and nowhere else, and asked for
    * again where the server refuses the one before.

@@ -23,6 +23,8 @@ export interface Batch {
   header?: readonly string[];
   /** Set where the batch is one record that no step may load: why it is refused. */
   refused?: RejectionCode;
+  /** The URL of the object that it was read of, where a source holds many. */
+  source?: string;
   /** Which version of its source it was read of, where we read the source ourselves and it has one. */
   sourceVersion?: string;
 }

@@ -22,6 +22,15 @@ export interface AcceptedSource {
   readonly url?: string;
   /** The identity under which the URL is read. */
   readonly auth?: 'caller';
+  /** Of an object store: which keys, and below which folder they begin. */
+  readonly glob?: string;
+  readonly below?: string;
+  /** By which a run reads only the objects that are new. */
+  readonly order?: 'key' | 'lastModified';
+  readonly endpoint?: string;
+  readonly region?: string;
+  /** The name of what it is read with; never a secret. */
+  readonly credentials?: string;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { canonicalJson } from '../canonicalJson.ts';
 import type { RunFacts } from '../runs/runFacts.ts';
+import { isPulled } from './source.ts';
 
 /**
  * What a grant says about the input of its run, as text for a digest: for a file or URL its description; for bytes
@@ -9,6 +10,6 @@ export function describeSource(
   { runId, source }: Pick<RunFacts, 'runId' | 'source'>,
   batchDigests?: readonly string[],
 ): string {
-  if (source.kind === 'file' || source.kind === 'http') return canonicalJson(source);
+  if (isPulled(source)) return canonicalJson(source);
   return canonicalJson(batchDigests ? { batches: batchDigests } : { upload: runId });
 }

@@ -3,7 +3,7 @@
  * keeps it for all its attempts, and moves the mark in the transaction that makes its rows visible: so a run that fails moves
  * nothing, and a run that never happened leaves its window to the next.
  */
-export type Mark = FieldMark | BytesMark;
+export type Mark = FieldMark | BytesMark | ObjectsMark;
 
 /** The highest value of a field, in the one notation that `comparable` gives it. */
 export interface FieldMark {
@@ -19,6 +19,14 @@ export interface BytesMark {
   head: Piece;
   /** The last batch that was read; it ends where the next window begins. */
   tail: Piece & { firstLine: number };
+}
+
+/** The last object that was read: by the order of keys, or by the time at which objects were modified. */
+export interface ObjectsMark {
+  kind: 'objects';
+  value: string;
+  /** Which objects of that very instant were read. */
+  seen?: readonly string[];
 }
 
 /** Bytes of a file, with their lower-case hex SHA-256. */
@@ -44,6 +52,14 @@ export type Window =
       header?: readonly string[];
       untilByte: number;
       head: Piece;
+    }
+  | {
+      kind: 'objects';
+      /** Digest of the list, which lies in the object store of the run. */
+      list: string;
+      objects: number;
+      /** Where the next window begins, of a source with a cursor. */
+      through?: ObjectsMark;
     };
 
 /** How the values of a field follow one another: as instants, as days, as whole numbers. */

@@ -1329,7 +1329,7 @@ export interface components {
             };
             source: {
                 /** @enum {string} */
-                kind: "upload" | "inline" | "file" | "http";
+                kind: "upload" | "inline" | "file" | "http" | "objectStore";
             } & {
                 [key: string]: unknown;
             };
@@ -1803,7 +1803,6 @@ export interface components {
                 source?: {
                     path: string;
                 } | {
-                    /** Format: uri */
                     url: string;
                 };
                 /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
@@ -1937,7 +1936,6 @@ export interface components {
                 source?: {
                     path: string;
                 } | {
-                    /** Format: uri */
                     url: string;
                 };
                 /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
@@ -2163,7 +2161,6 @@ export interface operations {
                     source?: {
                         path: string;
                     } | {
-                        /** Format: uri */
                         url: string;
                     };
                     parameters?: {
@@ -2262,7 +2259,7 @@ export interface operations {
                         };
                         source: {
                             /** @enum {string} */
-                            kind: "upload" | "inline" | "file" | "http";
+                            kind: "upload" | "inline" | "file" | "http" | "objectStore";
                         } & {
                             [key: string]: unknown;
                         };
@@ -2365,7 +2362,6 @@ export interface operations {
                                 source?: {
                                     path: string;
                                 } | {
-                                    /** Format: uri */
                                     url: string;
                                 };
                                 /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
@@ -3636,7 +3632,6 @@ export interface operations {
                         source?: {
                             path: string;
                         } | {
-                            /** Format: uri */
                             url: string;
                         };
                         /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
@@ -3746,7 +3741,6 @@ export interface operations {
                             source?: {
                                 path: string;
                             } | {
-                                /** Format: uri */
                                 url: string;
                             };
                             /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
@@ -3914,7 +3908,6 @@ export interface operations {
                             source?: {
                                 path: string;
                             } | {
-                                /** Format: uri */
                                 url: string;
                             };
                             /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
@@ -4092,7 +4085,6 @@ export interface operations {
                         source?: {
                             path: string;
                         } | {
-                            /** Format: uri */
                             url: string;
                         };
                         /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
@@ -4201,7 +4193,6 @@ export interface operations {
                             source?: {
                                 path: string;
                             } | {
-                                /** Format: uri */
                                 url: string;
                             };
                             /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */
@@ -4449,7 +4440,6 @@ export interface operations {
                             source?: {
                                 path: string;
                             } | {
-                                /** Format: uri */
                                 url: string;
                             };
                             /** @description Is told of its runs, and when the schedule is blocked. See docs/webhooks.md. */

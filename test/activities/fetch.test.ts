@@ -52,6 +52,7 @@ describe('a source that is read', () => {
         seal: async (_: object, _left: number, audit: AuditEvent) => void audited.push(audit),
       },
       sources: {
+        isListed: () => false,
         open: async (
           source: object,
           { fromByte, version: wanted }: { fromByte?: number; version?: string },

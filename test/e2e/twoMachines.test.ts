@@ -1,17 +1,37 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import pg from 'pg';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { listObjects } from '../../connectors/s3/s3Objects.ts';
 import type { S3Requests } from '../../connectors/s3/s3Requests.ts';
 import { nodeFlags, packageFile } from '../../dev/stack/nodeService.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { makeProject, type TestProject } from '../support/makeProject.ts';
 import { noS3Server, type S3Server, startS3Server } from '../support/s3Server.ts';
+import { until } from '../support/until.ts';
+
+/** Reads new objects of a bucket. Batches of two records, so that few records make many batches. */
+function lakePipeline(url: string, endpoint: string): string {
+  return `
+import { csv, definePipeline, objectStore, postgres } from 'waybill';
+import { z } from 'zod';
+export default definePipeline({
+  id: 'lake',
+  source: objectStore(csv(), {
+    url: '${url}', glob: '**/*.csv', cursor: 'key', endpoint: '${endpoint}', credentials: 'lake',
+  }),
+  input: z.strictObject({ id: z.string(), n: z.coerce.number() }),
+  sink: postgres({ table: 'lake', key: ['id'] }),
+  limits: { batchRecords: 2 },
+});
+`;
+}
 
 /** Settings of a worker that name a file or folder of the machine on which it runs. */
 const placesOfWorker = [
@@ -23,6 +43,7 @@ const placesOfWorker = [
   'WAYBILL_WEBHOOK_KEYS',
   'WAYBILL_WORKFLOW_BUNDLE',
   'WAYBILL_OBJECTS_CREDENTIALS_FILE',
+  'WAYBILL_CREDENTIALS',
 ];
 
 /**
@@ -35,15 +56,25 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
   let stack: DevStack;
   let machine: string;
   let worker: ChildProcess;
+  let credentials: string;
+  let project: TestProject;
   let output = '';
 
   before(async () => {
     server = await startS3Server();
     const made = await server.newBucket();
     requests = made.requests;
+    credentials = await mkdtemp(join(tmpdir(), 'waybill-credentials-'));
+    await writeFile(join(credentials, 'lake'), server.credentials);
+    project = await makeProject({
+      from: ['test/support/project'],
+      files: { 'pipelines/lake.ts': lakePipeline(`s3://${made.bucket}/lake/`, server.endpoint) },
+    });
     stack = await startDevStack({
-      project: fileURLToPath(new URL('../support/project', import.meta.url)),
+      project: project.path,
       env: {
+        WAYBILL_CREDENTIALS: credentials,
+        WAYBILL_EGRESS_ALLOW: server.host,
         WAYBILL_WORKERS: '0',
         WAYBILL_OBJECTS: `s3://${made.bucket}/waybill`,
         WAYBILL_OBJECTS_ENDPOINT: server.endpoint,
@@ -60,11 +91,15 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
     }
     await stack?.stop();
     await server?.stop();
-    if (machine) await rm(machine, { recursive: true, force: true });
+    await project?.remove();
+    for (const folder of [machine, credentials])
+      if (folder) await rm(folder, { recursive: true, force: true });
   });
 
   async function startWorker(): Promise<ChildProcess> {
     const given = JSON.parse(await readFile(join(stack.home, 'keys', 'worker.json'), 'utf8'));
+    // The API writes it with its first key.
+    await until('the roots of the keys', () => existsSync(given.WAYBILL_KEY_ROOTS));
     const env: Record<string, string> = { PATH: process.env.PATH ?? '', ...given, WAYBILL_FILE_ROOTS: '' };
     for (const name of placesOfWorker) {
       const there = join(machine, name, basename(given[name]));
@@ -74,6 +109,7 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
       await cp(given[name], there, { recursive: true });
       env[name] = there;
     }
+    env.WAYBILL_STAGE_CACHE = join(machine, 'stages');
     for (const [name, value] of Object.entries(env))
       assert.ok(!value.includes(stack.home), `${name} is a place of the other machine: ${value}`);
     const child = spawn(process.execPath, [...nodeFlags, packageFile('workers/main.ts')], {
@@ -93,15 +129,15 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
     return child;
   }
 
-  async function upload(
-    body: string,
-  ): Promise<{ id: string; state: string; counts: Record<string, number> }> {
+  interface Ended {
+    id: string;
+    state: string;
+    counts: Record<string, number>;
+  }
+
+  async function run(pipeline: string, init: RequestInit): Promise<Ended> {
     const alice = await stack.as('alice');
-    const response = await alice('/v1/pipelines/readings/runs', {
-      method: 'POST',
-      body,
-      headers: { 'content-type': 'application/x-ndjson' },
-    });
+    const response = await alice(`/v1/pipelines/${pipeline}/runs`, { method: 'POST', ...init });
     const { id } = (await response.json()) as { id: string };
     assert.equal(response.status, 202);
     await untilEnded(alice, id);
@@ -110,16 +146,51 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
 
   it('a run of an upload is completed through the bucket alone', async () => {
     const lines = Array.from({ length: 200 }, (_, n) => JSON.stringify({ sensor: `s${n}`, value: n }));
-    const run = await upload(`${lines.join('\n')}\n`);
-    assert.equal(run.state, 'completed', JSON.stringify(run));
-    assert.equal(run.counts.stored, 200);
+    const { id, state, counts } = await run('readings', {
+      body: `${lines.join('\n')}\n`,
+      headers: { 'content-type': 'application/x-ndjson' },
+    });
+    assert.equal(state, 'completed', output);
+    assert.equal(counts.stored, 200);
     const keys: string[] = [];
     for await (const { key } of listObjects(requests, { prefix: 'waybill/' })) keys.push(key);
     assert.ok(
-      keys.some((key) => key.includes(run.id)),
+      keys.some((key) => key.includes(id)),
       'its batches lie in the bucket',
     );
     assert.deepEqual(await readdir(join(stack.home, 'objects')), []);
-    assert.deepEqual(await readdir(machine), [...placesOfWorker].sort());
+    assert.deepEqual(await readdir(machine), [...placesOfWorker, 'stages'].sort());
+  });
+
+  it('a run reads the objects that came since the run before, and a dead letter says in which one its record is', async () => {
+    const put = async (key: string, text: string) =>
+      (await requests.send({ method: 'PUT', key, body: Buffer.from(text) })).body.dump();
+    await put('lake/2026/1.csv', 'id,n\na,1\nb,2\nc,3\n');
+    await put('lake/2026/2.csv', 'n,id\n4,d\nfive,e\n6,f');
+    await put('lake/2026/notes.txt', 'not a table');
+    const first = await run('lake', {});
+    assert.deepEqual([first.state, first.counts.stored, first.counts.rejected], ['completed', 5, 1], output);
+
+    const nothing = await run('lake', {});
+    assert.deepEqual([nothing.state, nothing.counts.read], ['completed', 0]);
+
+    await put('lake/2026/3.csv', 'id,n\ng,7\n');
+    const second = await run('lake', {});
+    assert.deepEqual([second.state, second.counts.stored], ['completed', 1]);
+
+    const database = new pg.Client({ connectionString: stack.info().databaseUrl });
+    await database.connect();
+    const { rows: stored } = await database.query('SELECT id, n FROM public.lake ORDER BY id');
+    const { rows: letters } = await database.query(
+      'SELECT source, line, position, raw FROM waybill.dead_letter',
+    );
+    await database.end();
+    assert.deepEqual(
+      stored.map(({ id, n }) => `${id}${n}`),
+      ['a1', 'b2', 'c3', 'd4', 'f6', 'g7'],
+    );
+    assert.equal(letters.length, 1);
+    assert.match(letters[0].source, /^s3:\/\/b-[^/]+\/lake\/2026\/2\.csv$/);
+    assert.deepEqual([letters[0].line, letters[0].position, String(letters[0].raw)], ['3', '4', 'five,e']);
   });
 });

@@ -9,14 +9,14 @@ import { json, sql } from '../../../domain/sql.ts';
  */
 export async function insertBatch(client: ClientBase, runId: string, batch: Batch): Promise<void> {
   const { seq, digest, sizeBytes, firstByte, firstRecord, firstLine, records } = batch;
-  const { header, refused, sourceVersion, bytes } = batch;
+  const { header, refused, source, sourceVersion, bytes } = batch;
   const { rowCount } = await client.query(
     sql(
       `INSERT INTO waybill.batch
              (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records, header, refused,
-              source_version, bytes)
+              source, source_version, bytes)
            VALUES (:runId, :seq, :digest, :sizeBytes, :firstByte, :firstRecord, :firstLine, :records, :header::jsonb,
-                 :refused, :sourceVersion, :bytes) ON CONFLICT DO NOTHING`,
+                 :refused, :source, :sourceVersion, :bytes) ON CONFLICT DO NOTHING`,
       {
         runId,
         seq,
@@ -28,6 +28,7 @@ export async function insertBatch(client: ClientBase, runId: string, batch: Batc
         records,
         header: json(header),
         refused: refused ?? null,
+        source: source ?? null,
         sourceVersion: sourceVersion ?? null,
         bytes: bytes ? Buffer.from(bytes) : null,
       },
@@ -48,12 +49,12 @@ export async function insertBatch(client: ClientBase, runId: string, batch: Batc
 /** The batches of the run `:runId`. */
 export const selectBatch = `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte AS "firstByte",
   first_record AS "firstRecord", first_line AS "firstLine", records, header, refused,
-  source_version AS "sourceVersion", encode(bytes, 'base64') AS bytes
+  source, source_version AS "sourceVersion", encode(bytes, 'base64') AS bytes
   FROM waybill.batch WHERE run_id = :runId`;
 
 /** `bigint` columns arrive as strings; none of these exceeds 2^53. */
 export function batchFromRow(row: Record<string, unknown>): Batch {
-  const { header, refused, sourceVersion, bytes } = row;
+  const { header, refused, source, sourceVersion, bytes } = row;
   return {
     seq: Number(row.seq),
     digest: String(row.digest),
@@ -65,6 +66,7 @@ export function batchFromRow(row: Record<string, unknown>): Batch {
     ...(typeof bytes === 'string' ? { bytes: Buffer.from(bytes, 'base64') } : {}),
     ...(header ? { header: header as string[] } : {}),
     ...(refused ? { refused: refused as NonNullable<Batch['refused']> } : {}),
+    ...(source ? { source: String(source) } : {}),
     ...(sourceVersion ? { sourceVersion: String(sourceVersion) } : {}),
   };
 }

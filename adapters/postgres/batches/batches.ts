@@ -61,6 +61,16 @@ export function createBatches(tenants: Tenants, waitForRun: WaitForRun): Batches
       return row && batchFromRow(row);
     },
 
+    async findFirstOf(run, source) {
+      const [row] = await ask<Record<string, unknown>>(
+        run,
+        'progress-first-batch',
+        `${selectBatch} AND source = :source ORDER BY seq LIMIT 1`,
+        { source },
+      );
+      return row && batchFromRow(row);
+    },
+
     async seal(run, leftBytes, audit) {
       await ask(
         run,

@@ -48,11 +48,11 @@ export async function insertDeadLetters(
   await client.query(
     sql(
       `INSERT INTO waybill.dead_letter (tenant, run_id, pipeline, version, principal, seq, id, position, line,
-                                        byte_offset, byte_length, stage, code, path, message, raw, object)
+                                        byte_offset, byte_length, stage, code, path, message, raw, object, source)
        SELECT :tenant, :runId, :pipeline, :version, :principal, :seq, *
        FROM unnest(:ids::text[], :positions::bigint[], :lines::bigint[], :offsets::bigint[], :lengths::bigint[],
                    :stages::text[], :codes::text[], :paths::text[], :messages::text[], :raws::bytea[],
-                   :objects::jsonb[])`,
+                   :objects::jsonb[], :sources::text[])`,
       {
         ...{ tenant, runId, pipeline, version, principal, seq },
         ids: of((d) => deadLetterId(runId, d.position)),
@@ -66,6 +66,7 @@ export async function insertDeadLetters(
         messages: of((d) => storable(d.message)),
         raws,
         objects: deadLetters.map((d, i) => (raws[i] ? null : JSON.stringify(d.object))),
+        sources: of((d) => d.source ?? null),
       },
       'insert-dead-letters',
     ),

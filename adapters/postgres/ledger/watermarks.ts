@@ -8,6 +8,7 @@ import {
   isLater,
   laterOf,
   type Mark,
+  type ObjectsMark,
   type Window,
 } from '../../../domain/sources/watermark.ts';
 import { sql } from '../../../domain/sql.ts';
@@ -79,8 +80,33 @@ export async function moveWatermark(
 ): Promise<void> {
   const read = await findRead(client, tenant, runId);
   if (!read?.complete) return;
+  // Whether all objects were read is known only at the end of the run: see `settleWatermark`.
+  if (read.extent.kind === 'objects') return;
   const reached = await markOf(client, read.extent, runId);
-  if (!reached) return;
+  if (reached) await advance(client, { tenant, runId }, read, reached, base);
+}
+
+/**
+ * The same for a source that holds many objects, in the transaction that records the run as completed: then each of them was read, and
+ * everything of it is in the ledger.
+ */
+export async function settleWatermark(
+  client: Queries,
+  run: { tenant: string; runId: string },
+  base: AuditEvent,
+): Promise<void> {
+  const read = await findRead(client, run.tenant, run.runId);
+  if (read?.extent.kind !== 'objects' || !read.complete || !read.extent.through) return;
+  await advance(client, run, read, read.extent.through, base);
+}
+
+async function advance(
+  client: Queries,
+  { tenant, runId }: { tenant: string; runId: string },
+  read: Read,
+  reached: Mark,
+  base: AuditEvent,
+): Promise<void> {
   const standing = await lockWatermark(client, tenant, read);
   if (standing && !isBeyond(read.extent, reached, standing)) return;
   await client.query(
@@ -104,8 +130,13 @@ export async function moveWatermark(
     ...base,
     action: 'watermark.moved',
     outcome: 'success',
-    detail: { grant, key: read.key, from: standing ?? null, to: reached },
+    detail: { grant, key: read.key, from: standing ? shown(standing) : null, to: shown(reached) },
   });
+}
+
+/** Thousands of objects may have come in one second; how far the mark has moved is plain without their names. */
+function shown(mark: Mark): Mark {
+  return mark.kind === 'objects' ? { kind: mark.kind, value: mark.value } : mark;
 }
 
 interface Read {
@@ -146,7 +177,11 @@ async function lockWatermark(client: Queries, tenant: string, read: Read): Promi
   return rows[0]?.mark;
 }
 
-async function markOf(client: Queries, window: Window, runId: string): Promise<Mark | undefined> {
+async function markOf(
+  client: Queries,
+  window: Exclude<Window, { kind: 'objects' }>,
+  runId: string,
+): Promise<Mark | undefined> {
   if (window.kind === 'field') {
     const { rows } = await client.query<{ highest: string }>(
       sql(`SELECT highest FROM waybill.stage WHERE run_id = :runId AND highest IS NOT NULL`, { runId }),
@@ -173,9 +208,16 @@ async function markOf(client: Queries, window: Window, runId: string): Promise<M
 
 /** The key says of which kind both are. */
 function isBeyond(window: Window, reached: Mark, standing: Mark): boolean {
+  if (reached.kind === 'objects' && standing.kind === 'objects') return isBeyondObjects(reached, standing);
   return window.kind === 'field'
     ? isLater(window.order, (reached as FieldMark).value, (standing as FieldMark).value)
     : endOf(reached as BytesMark) > endOf(standing as BytesMark);
+}
+
+/** More objects of the same instant are further too. */
+function isBeyondObjects(reached: ObjectsMark, standing: ObjectsMark): boolean {
+  if (reached.value !== standing.value) return reached.value > standing.value;
+  return (reached.seen?.length ?? 0) > (standing.seen?.length ?? 0);
 }
 
 function endOf({ tail }: BytesMark): number {

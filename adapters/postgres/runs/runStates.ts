@@ -10,6 +10,7 @@ import { approvalEventSql } from '../approvals/approvalEvent.ts';
 import { auditParams, auditSql } from '../audit.ts';
 import { newDeliveryId, runEventColumns, runEventSql } from '../deliveries/runEvent.ts';
 import { countRun } from '../ledger/runTotals.ts';
+import { settleWatermark } from '../ledger/watermarks.ts';
 import type { Tenants } from '../tenants.ts';
 import { findFailedAttempt } from './failedAttempts.ts';
 import { queryRun } from './queryRun.ts';
@@ -100,11 +101,12 @@ export function createRunStates(tenants: Tenants, publicUrl?: string): RunStates
       return tenants.for(tenant, principal).transaction(async (client) => {
         const recorded = await lockRun(client, runId);
         if (recorded) return recorded;
-        const { outcome, audit } = settle(
+        const { outcome, audit, movesWatermark } = settle(
           await countRun(client, runId),
           await findFailedAttempt(client, run),
         );
         await recordEnd(client, runId, outcome, audit, base);
+        if (movesWatermark && outcome.state === 'completed') await settleWatermark(client, run, audit);
         return outcome;
       });
     },

@@ -63,7 +63,7 @@ export const httpSource: PulledSourceKind = {
     return { ...source, cursor };
   },
   accept({ cursor, auth }, accepted) {
-    const parameter = cursor && cursor !== 'bytes' ? cursor.parameter : undefined;
+    const parameter = typeof cursor === 'object' ? cursor.parameter : undefined;
     if (parameter !== undefined && new URL(accepted.url!).searchParams.has(parameter)) {
       const message = `Leave “${parameter}” out: it is set to where the run before ended.`;
       throw new WaybillError('SourceInvalid', { issues: [{ path: '/source/url', message }] });
