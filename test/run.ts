@@ -31,6 +31,8 @@ const otherFiles = files.filter((file) => rankOf(file) < 0);
 // Hundreds of processes load the same modules: each is compiled once.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('../node_modules/.cache/compile', import.meta.url));
 const server = await shareServer();
+// The server ends when this process exits, which a signal alone would not let it do.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 process.env[sharedServerVariable] = server.value;
 
 let passed = 0;

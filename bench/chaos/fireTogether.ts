@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type pg from 'pg';
+import pg from 'pg';
 import { type Params, sql } from '../../domain/sql.ts';
 import type { DevStack } from '../../test/support/devStack.ts';
 import { percentile } from '../figure.ts';
@@ -16,7 +16,7 @@ export async function fireTogether(
   stack: DevStack,
   { schedules, kill, jitter }: { schedules: number; kill: readonly string[]; jitter: string },
 ): Promise<string[]> {
-  const database = () => connectPatiently(stack);
+  const database = reconnecting(stack);
   const due = new Date(Math.ceil((Date.now() + 10_000 + schedules * 300) / 1000) * 1000);
   const calendar = {
     second: `${due.getUTCSeconds()}`,
@@ -56,7 +56,7 @@ export async function fireTogether(
     // Evenly over the firings, however long they take.
     const share = (schedules * (i + 0.5)) / kill.length;
     for (const until = Date.now() + 5 * minuteMs; (await fired()) < share && Date.now() < until; )
-      await pause(20);
+      await pause(50);
     process.kill(await untilRunning(stack, name), 'SIGKILL');
   }
   const open = () =>
@@ -66,8 +66,9 @@ export async function fireTogether(
        WHERE f.schedule_id = ANY(:ids) AND r.ended_at IS NOT NULL`,
       { ids, schedules },
     );
-  for (const until = Date.now() + 20 * minuteMs; (await open()) > 0 && Date.now() < until; ) await pause(500);
-  return verify(await database(), ids, due, { made });
+  for (const until = Date.now() + 20 * minuteMs; (await open()) > 0 && Date.now() < until; ) await pause(250);
+  await database.end();
+  return verify(await connectPatiently(stack), ids, due, { made });
 }
 
 async function verify(
@@ -110,12 +111,36 @@ async function verify(
   }
 }
 
-async function count(connect: () => Promise<pg.Client>, text: string, params: Params): Promise<number> {
-  const client = await connect();
-  try {
-    const { rows } = await client.query(sql(text, params));
-    return Number(Object.values(rows[0])[0]);
-  } finally {
-    await client.end();
+/** One connection for many looks, made again where a kill has broken it. */
+function reconnecting(stack: DevStack) {
+  let connected: pg.Client | undefined;
+  async function end(): Promise<void> {
+    const client = connected;
+    connected = undefined;
+    await client?.end().catch(() => {});
   }
+  return {
+    async query(text: string, params: Params): Promise<Record<string, unknown>[]> {
+      for (;;) {
+        connected ??= await connectPatiently(stack);
+        try {
+          return (await connected.query(sql(text, params))).rows;
+        } catch (error) {
+          await end();
+          // Class 57: the server stops or starts. Any other error of the server is no broken connection.
+          if (error instanceof pg.DatabaseError && !error.code?.startsWith('57')) throw error;
+        }
+      }
+    },
+    end,
+  };
+}
+
+async function count(
+  database: ReturnType<typeof reconnecting>,
+  text: string,
+  params: Params,
+): Promise<number> {
+  const [row] = await database.query(text, params);
+  return Number(Object.values(row!)[0]);
 }

@@ -323,10 +323,10 @@ describe('runs of the embedded stack', () => {
   });
 
   it('keeps the history of a long run short by continuing as new', async () => {
-    const records = Array.from({ length: 3_500 }, (_, i) => `{"sensor":"long-${i}","value":${i}}`).join('\n');
+    const records = Array.from({ length: 2_400 }, (_, i) => `{"sensor":"long-${i}","value":${i}}`).join('\n');
     const run = await ended(await upload(records));
     assert.equal(run.state, 'completed', JSON.stringify(run));
-    assert.equal(run.counts.stored, 3_500);
+    assert.equal(run.counts.stored, 2_400);
     const connection = await Connection.connect({ address: stack.info().temporalAddress });
     const client = new Client({ connection });
     const lengths: number[] = [];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 
 /** Between two looks, at most; the first follow sooner. */
-const gapMaxMs = 25;
+const gapMaxMs = 50;
 
 /** Looks until there is something, and gives that. Three minutes are for slow machines: what is promised within less says so. */
 export async function until<T>(
