@@ -1,10 +1,10 @@
 import { WaybillError } from '../../domain/errors.ts';
 import { type GrantKey, publicJwk, signingKey, stateOf } from '../../domain/grants/grantKey.ts';
 import type { GrantKeys, GrantSigner } from '../../domain/ports/grants.ts';
+import { coalesceReads } from '../../domain/singleFlight.ts';
 import { listen } from '../postgres/listen.ts';
 import { type KeysNow, keysChannel, listGrantKeys } from '../postgres/rights/grantKeys.ts';
 import type { Tenants } from '../postgres/tenants.ts';
-import { coalesceReads } from './coalesceReads.ts';
 import type { KeyFolder, PrivateKey } from './keyFolder.ts';
 import type { WritableKeyRoots } from './keyRoots.ts';
 import { createKeyRotation } from './keyRotation.ts';

@@ -6,7 +6,7 @@ import type { DatabaseAddress } from '../postgres/address.ts';
 import { ageMaxMs, keepCurrent } from '../postgres/cachedQuery.ts';
 import { type AppliedSet, policyChannel, readPolicySet } from '../postgres/rights/policySets.ts';
 import { createPolicyEngine } from './engine.ts';
-import { policyInvalid } from './policyInvalid.ts';
+import { policyInvalid } from './validatePolicies.ts';
 
 export interface LivePolicyOptions {
   /** As a role that may read `waybill.policy_set`. */

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { PolicyCase } from '../../domain/policies/policyCases.ts';
-import { policyInvalid } from './policyInvalid.ts';
+import { policyInvalid } from './validatePolicies.ts';
 
 /** All cases of a project, from `policies/*.cases.json`, in the order of the names of the files. Throws `PolicyInvalid`. */
 export async function readCases(project: string): Promise<PolicyCase[]> {

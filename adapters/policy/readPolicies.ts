@@ -4,9 +4,8 @@ import { policySetTextToParts, policyToJson } from '@cedar-policy/cedar-wasm/nod
 import { z } from 'zod';
 import type { PolicySet } from '../../domain/policies/policy.ts';
 import { roleNameMax } from '../../domain/principal.ts';
-import { policyInvalid } from './policyInvalid.ts';
 import { defaultRoles } from './schema.ts';
-import { type Place, validatePolicies } from './validatePolicies.ts';
+import { type Place, policyInvalid, validatePolicies } from './validatePolicies.ts';
 
 /**
  * The set of a project: the tenant boundary, which is always in it; the shipped base policy, or the project’s own

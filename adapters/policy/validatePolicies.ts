@@ -1,8 +1,7 @@
 import { policyToJson, type ValidationError, validate } from '@cedar-policy/cedar-wasm/nodejs';
-import type { Issue } from '../../domain/errors.ts';
+import { type Issue, WaybillError } from '../../domain/errors.ts';
 import { nearestOf } from '../../domain/nearest.ts';
 import { callerActions, type PolicySet, taskActions } from '../../domain/policies/policy.ts';
-import { policyInvalid } from './policyInvalid.ts';
 import { schemaOf } from './schema.ts';
 
 /** Where a policy begins in the file that it was read from. */
@@ -65,4 +64,10 @@ function pathOf(policyId: string, place: Place | undefined, linesIn: number): st
 
 function said(message: string, help: string | null): string {
   return help ? `${message}; ${help}` : message;
+}
+
+/** Policies cannot be used as they are written; each issue says where (`path`) and what to write instead. */
+export function policyInvalid(issues: readonly Issue[]): WaybillError {
+  const detail = issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; ');
+  return new WaybillError('PolicyInvalid', { detail, issues });
 }

@@ -1,3 +1,5 @@
+import { styleText } from 'node:util';
+import { plain } from '../../cli/output/terminal.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
 import type { Scene } from './scene.ts';
 
@@ -35,4 +37,30 @@ export async function attempt(scene: Scene, { tried, code: expected, attempt }: 
   const audited = runId === undefined || (await scene.ledger.isAudited(runId, expected));
   const held = code === expected && !touched && audited;
   return { tried, refused: code ?? null, expected, touched, audited, held };
+}
+
+/** What was tried, and how it went: a line, and a second where something is wrong. */
+export function attemptLines({ tried, refused, expected, touched, audited, held }: Attempted): string[] {
+  const mark = held ? styleText('green', '✓') : styleText('red', '✗');
+  const line = `${mark} ${tried}: ${refused === null ? 'not refused' : plain(refused)}`;
+  if (held) return [line];
+  const wrong = [
+    refused !== expected && `it has to be ${expected}`,
+    touched && 'something was touched',
+    !audited && 'it is not in the audit',
+  ];
+  return [line, `  ${wrong.filter(Boolean).join('; ')}`];
+}
+
+/** The code of the rejection with which a workflow or an update fails; `undefined` if it does not fail. */
+export async function codeOf(work: Promise<unknown>): Promise<string | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    // Ours is the type of the innermost failure; what has none failed for another reason.
+    for (let cause = error; cause instanceof Error; cause = cause.cause)
+      if ('type' in cause && typeof cause.type === 'string' && cause.type) return cause.type;
+    throw error;
+  }
 }

@@ -7,8 +7,8 @@ import { dataOf, uploadData } from '../../cli/upload.ts';
 import { ndjsonFormat } from '../../connectors/formats/ndjson/index.ts';
 import { runProgram } from '../program.ts';
 import { packageFile } from '../stack/nodeService.ts';
+import { attemptLines } from './attack.ts';
 import { attackStack, type Report } from './attackStack.ts';
-import { attemptLines } from './attemptText.ts';
 
 /** `waybill attack`: what an attacker may try, against the embedded stack that runs. */
 await runProgram(process.env, async ({ context, json }) => {

@@ -2,8 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { ndjsonFormat } from '../../connectors/formats/ndjson/index.ts';
 import type { Run, WaybillClient } from '../../sdk/client.ts';
 import { packageFile } from '../stack/nodeService.ts';
-import type { Attack } from './attack.ts';
-import { codeOf } from './codeOf.ts';
+import { type Attack, codeOf } from './attack.ts';
 import type { Scene } from './scene.ts';
 
 /** A run of alice’s that goes on until `finish`: the rest of its data is still to come. */
@@ -13,7 +12,7 @@ export interface UnfinishedRun {
 }
 
 /** More than one batch, so that the run is there before its last byte. */
-const sizeBytes = 6_000_000;
+const sizeBytes = 20_000_000;
 
 /** Sends the same order for as long as `finish` is not called. */
 export async function openRun(alice: WaybillClient): Promise<UnfinishedRun> {

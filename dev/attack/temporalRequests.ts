@@ -1,5 +1,4 @@
-import type { Attack } from './attack.ts';
-import { codeOf } from './codeOf.ts';
+import { type Attack, codeOf } from './attack.ts';
 import type { Scene } from './scene.ts';
 
 /** An attacker who reaches Temporal. Each attack starts the workflow directly, with a copy of the input of alice’s run. */

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
-import { attempt } from '../../dev/attack/attack.ts';
-import { attemptLines } from '../../dev/attack/attemptText.ts';
-import { codeOf } from '../../dev/attack/codeOf.ts';
+import { attempt, attemptLines, codeOf } from '../../dev/attack/attack.ts';
 import type { Scene } from '../../dev/attack/scene.ts';
 
 /** What `waybill attack` would say if something got through; test/cli/commands.test.ts shows that nothing does. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
-import { codeOf } from '../../../dev/attack/codeOf.ts';
+import { codeOf } from '../../../dev/attack/attack.ts';
 import type { DecisionMessage } from '../../../domain/approvals/decision.ts';
 import { principalId } from '../../../domain/principal.ts';
 import type { Run } from '../../../sdk/client.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { coalesceReads } from '../../../adapters/keys/coalesceReads.ts';
+import { coalesceReads } from '../../domain/singleFlight.ts';
 
 test('each call gets what was there after it began, by few reads that follow one another', async () => {
   let value = 0;
