@@ -49,6 +49,8 @@ export function readBodies(app: FastifyInstance, { inputs }: Pick<ApiPorts, 'inp
 
   app.addContentTypeParser('application/json', async (request: FastifyRequest, payload: Payload) => {
     const { body } = routeOf(request);
+    const records = recordsType(request.headers['content-type']);
+    if (records && body === 'json or data') return uploadOf(request, payload, records);
     rejectCompressed(request);
     if (body === 'form') throw new WaybillError('UnsupportedMediaType');
     const json = parseJsonBody(await read(request, payload));
@@ -63,20 +65,11 @@ export function readBodies(app: FastifyInstance, { inputs }: Pick<ApiPorts, 'inp
       return fieldsOf(await read(request, payload));
     },
   );
-  for (const { mediaType } of connectors.formats) {
-    app.addContentTypeParser(mediaType, async (request: FastifyRequest, payload: Payload) => {
-      if (routeOf(request).body !== 'json or data') throw new WaybillError('UnsupportedMediaType');
-      checkCharset(request);
-      const length = request.headers['content-length'];
-      return {
-        kind: 'upload',
-        mediaType,
-        compression: compressionOf(request),
-        stream: payload,
-        sizeBytes: length === undefined ? undefined : Number(length),
-      } satisfies Body;
-    });
-  }
+  for (const { mediaType } of connectors.formats)
+    if (!mediaType.includes(';'))
+      app.addContentTypeParser(mediaType, async (request: FastifyRequest, payload: Payload) =>
+        uploadOf(request, payload, mediaType),
+      );
   app.addContentTypeParser('*', async (request: FastifyRequest) => {
     const pipeline = routeOf(request).body === 'json or data' && request.authorization?.pipeline;
     // Throws, and names what the pipeline takes.
@@ -118,6 +111,27 @@ function checkCharset(request: FastifyRequest): void {
 
 function unsupported(path: string, message: string): WaybillError {
   return new WaybillError('UnsupportedMediaType', { issues: [{ path, message }] });
+}
+
+/** The media type of a format that is JSON too, such as `application/json; profile=records`; its parameter tells it from an envelope. */
+function recordsType(contentType = ''): string | undefined {
+  const profile = /;\s*profile\s*=\s*"?([^";\s]+)/i.exec(contentType)?.[1];
+  return connectors.formats.find(({ mediaType }) => mediaType === `application/json; profile=${profile}`)
+    ?.mediaType;
+}
+
+/** Data is handed on as the stream that it is. */
+function uploadOf(request: FastifyRequest, payload: Payload, mediaType: string): Body {
+  if (routeOf(request).body !== 'json or data') throw new WaybillError('UnsupportedMediaType');
+  checkCharset(request);
+  const length = request.headers['content-length'];
+  return {
+    kind: 'upload',
+    mediaType,
+    compression: compressionOf(request),
+    stream: payload,
+    sizeBytes: length === undefined ? undefined : Number(length),
+  };
 }
 
 type Payload = FastifyRequest['raw'];

@@ -1,5 +1,6 @@
 import { connectorsOf } from '../domain/connectors/connectors.ts';
 import { csvFormat } from './formats/csv/index.ts';
+import { jsonFormat } from './formats/json/index.ts';
 import { ndjsonFormat } from './formats/ndjson/index.ts';
 import { postgresSink } from './sinks/postgres/index.ts';
 import { fileSource } from './sources/file/index.ts';
@@ -11,6 +12,6 @@ import { uploadSource } from './sources/upload/index.ts';
 /** The one list of kinds. What depends on the kinds that there are reads it: definitions, policies, the API, the engine. */
 export const connectors = connectorsOf({
   sources: [uploadSource, inlineSource, fileSource, httpSource, objectStoreSource],
-  formats: [ndjsonFormat, csvFormat],
+  formats: [ndjsonFormat, csvFormat, jsonFormat],
   sinks: [postgresSink],
 });

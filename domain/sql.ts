@@ -28,7 +28,7 @@ export interface Statement {
 export type Params = Readonly<Record<string, unknown>>;
 
 /** JSON for a `json` or `jsonb` parameter; `null` stays NULL. */
-export function json(value: unknown): string | null {
+export function jsonParam(value: unknown): string | null {
   return value === null || value === undefined ? null : JSON.stringify(value);
 }
 

@@ -1,6 +1,7 @@
 /** What a project imports from `waybill` to define its pipelines. */
 
 export { csv, tsv } from '../connectors/formats/csv/index.ts';
+export { json } from '../connectors/formats/json/index.ts';
 export { ndjson } from '../connectors/formats/ndjson/index.ts';
 export { postgres, rowDigest } from '../connectors/sinks/postgres/index.ts';
 export { file } from '../connectors/sources/file/index.ts';

@@ -98,7 +98,7 @@ export function readText(
 }
 
 /** Most batches are ASCII as a whole, or at least UTF-8 as a whole; only in the others is each record asked. */
-function decoderOf(bytes: Buffer): (start: number, end: number) => string | undefined {
+export function decoderOf(bytes: Buffer): (start: number, end: number) => string | undefined {
   if (isAscii(bytes)) return (start, end) => bytes.toString('latin1', start, end);
   if (isUtf8(bytes)) return (start, end) => bytes.toString('utf8', start, end);
   return (start, end) =>

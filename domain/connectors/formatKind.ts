@@ -60,7 +60,8 @@ export interface StreamLayout {
   readonly ignoredStart?: Uint8Array;
   /** Where the first bytes of a source plainly are of another format: which one, and what to do. */
   mistakenFor?(head: Uint8Array): string | undefined;
-  boundaries(): Boundaries;
+  /** @param before the last bytes before the first one, where reading goes on within a source */
+  boundaries(before?: Buffer): Boundaries;
   /** Whether bytes that `boundaries` found hold no record, such as an empty line or the end of an array. */
   isBlank(bytes: Uint8Array, start: number, end: number): boolean;
   /**
@@ -102,4 +103,6 @@ export interface Boundaries {
   readonly step: number;
   /** Why what is left at the end of the source is not a record, such as an open quote. */
   readonly unfinished: RejectionCode | undefined;
+  /** Asked at the end of the source. Throws `FormatMismatch` where the data was cut off, so that nothing of it is stored. */
+  checkEnd?(): void;
 }

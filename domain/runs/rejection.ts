@@ -3,8 +3,8 @@
  * Pipelines add codes of their own with `reject(code)`; these are the ones that Waybill itself gives.
  */
 export const rejections = {
-  MalformedJson: 'The line is not valid JSON.',
-  NotAnObject: 'The line is JSON, but not an object.',
+  MalformedJson: 'The record is not valid JSON.',
+  NotAnObject: 'The record is JSON, but not an object.',
   TooDeep: 'The record nests deeper than 64 levels.',
   DuplicateKey: 'A key stands twice in one object.',
   NumberInexact: 'The number has more digits than its field can hold.',

@@ -9,6 +9,8 @@ export type Chunk = Buffer | Omit<Batch, 'digest'>;
 /** Where in the source the cutter begins, and the header if it was read before. */
 export interface Position extends Pick<Batch, 'seq' | 'firstByte' | 'firstRecord' | 'firstLine'> {
   header?: readonly string[] | undefined;
+  /** The last bytes before `firstByte`, of a format that must know them. */
+  before?: Buffer | undefined;
 }
 
 /**
@@ -44,7 +46,7 @@ export class BatchSplitter {
   constructor(layout: StreamLayout, limits: Limits, place: Position) {
     this.#layout = layout;
     this.#limits = limits;
-    this.#boundaries = layout.boundaries();
+    this.#boundaries = layout.boundaries(place.before);
     this.#header = place.header;
     this.#seq = place.seq;
     this.#byte = place.firstByte;
@@ -104,6 +106,7 @@ export class BatchSplitter {
 
   /** The data has ended: a last record needs no newline. */
   *end(): Generator<Chunk, void, void> {
+    this.#boundaries.checkEnd?.();
     const sizeBytes = this.#heldBytes + this.#passingBytes;
     const blank = this.#passingBytes === 0 && this.#isBlank(noBytes, 0, 0);
     if (sizeBytes > 0 && !blank) {

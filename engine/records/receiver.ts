@@ -183,10 +183,16 @@ async function positionAfter(
     firstRecord: batch.firstRecord + batch.records,
     firstLine: batch.firstLine + step,
     header: batch.header,
+    ...(kind.locates === 'index' && { before: await lastBytes(objects, scope, batch) }),
   };
 }
 
 const pieceBytes = 1024 * 1024;
+
+async function lastBytes(objects: ObjectStore, scope: ObjectScope, batch: Batch): Promise<Buffer> {
+  const length = Math.min(pieceBytes, batch.sizeBytes);
+  return Buffer.from(await objects.getRange(scope, batch.digest, batch.sizeBytes - length, length));
+}
 
 /** A batch does not say how many lines it covers, since only resuming asks. */
 async function countLines(objects: ObjectStore, scope: ObjectScope, batch: Batch): Promise<number> {

@@ -2178,6 +2178,7 @@ export interface operations {
                 };
                 "application/x-ndjson": string;
                 "text/csv": string;
+                "application/json; profile=records": string;
             };
         };
         responses: {

@@ -1,4 +1,15 @@
-import { csv, definePipeline, file, http, inline, ndjson, postgres, rowDigest, upload } from 'waybill';
+import {
+  csv,
+  definePipeline,
+  file,
+  http,
+  inline,
+  ndjson,
+  postgres,
+  json as records,
+  rowDigest,
+  upload,
+} from 'waybill';
 import { z } from 'zod';
 import type { AnyPipeline } from '../../domain/pipelines/pipeline.ts';
 import type { Definitions, LoadedPipeline } from '../../domain/ports/definitions.ts';
@@ -27,6 +38,7 @@ const defined: AnyPipeline[] = [
     input: Cells,
     sink: postgres({ table: 'cells', key: rowDigest() }),
   }),
+  definePipeline({ id: 'items', source: upload(records()), input: Row, sink }),
   definePipeline({ id: 'few', source: inline(), input: Row, sink }),
   definePipeline({ id: 'files', source: file(ndjson()), input: Row, sink }),
   definePipeline({

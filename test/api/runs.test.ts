@@ -174,6 +174,41 @@ describe('runs over HTTP', () => {
     assert.deepEqual(batch, { digest: createHash('sha256').update(received).digest('hex'), records: '3' });
   });
 
+  it('one JSON array is data where its media type says so, and an envelope elsewhere', async () => {
+    const array = '[{"id":"a"},\n{"id":"b","n":9007199254740993}]';
+    for (const type of [
+      'application/json; profile=records',
+      'application/json;charset=utf-8;profile="records"',
+    ]) {
+      const run = await accepted('/v1/pipelines/items/runs', data(array, type));
+      const batches = await api.rows('SELECT records FROM waybill.batch WHERE run_id = $1', [run.id]);
+      assert.deepEqual(batches, [{ records: '2' }]);
+    }
+    const few = '[{"id":"a"}]';
+    const refused: [string, string, RequestInit, number, string][] = [
+      ['an envelope', 'items', json(few), 400, 'InvalidRequest'],
+      ['another profile', 'items', data(few, 'application/json; profile=rows'), 400, 'InvalidRequest'],
+      [
+        'another format',
+        'lines',
+        data(array, 'application/json; profile=records'),
+        415,
+        'UnsupportedMediaType',
+      ],
+      [
+        'an array that is cut off',
+        'items',
+        data(array.slice(0, -1), 'application/json; profile=records'),
+        422,
+        'FormatMismatch',
+      ],
+    ];
+    for (const [what, pipeline, init, status, code] of refused) {
+      const response = await api.call(`/v1/pipelines/${pipeline}/runs`, init);
+      assert.deepEqual([response.status, await codeOf(response)], [status, code], what);
+    }
+  });
+
   it('an answer carries its trace, the caller’s where there is one', async () => {
     const trace = '0af7651916cd43dd8448eb211c80319c';
     const given = await api.call('/v1/runs', { headers: { traceparent: `00-${trace}-b7ad6b7169203331-01` } });
@@ -270,7 +305,7 @@ describe('runs over HTTP', () => {
     const list = (await (await api.call('/v1/pipelines')).json()) as { items: { id: string }[] };
     assert.deepEqual(
       list.items.map(({ id }) => id),
-      ['lines', 'cells', 'few', 'files', 'urls', 'own', 'kept'],
+      ['lines', 'cells', 'items', 'few', 'files', 'urls', 'own', 'kept'],
     );
     const one = (await (await api.call('/v1/pipelines/lines')).json()) as {
       schemas: {

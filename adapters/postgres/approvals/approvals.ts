@@ -1,7 +1,7 @@
 import type { AuditEvent } from '../../../domain/audit.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Approvals, ShownApproval, Submission } from '../../../domain/ports/approvals.ts';
-import { json, type Params, sql } from '../../../domain/sql.ts';
+import { jsonParam, type Params, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { runColumns, runFromRow } from '../runs/runs.ts';
 import type { Tenants } from '../tenants.ts';
@@ -105,10 +105,10 @@ async function submit(
           approval,
           runId,
           principal: by.id,
-          by: json(by),
+          by: jsonParam(by),
           vote,
           comment,
-          form: json(form),
+          form: jsonParam(form),
           jws,
         },
         'submit-decision',

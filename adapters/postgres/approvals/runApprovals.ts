@@ -11,7 +11,7 @@ import type {
   StandingApproval,
 } from '../../../domain/ports/approvals.ts';
 import type { RunFacts } from '../../../domain/runs/runFacts.ts';
-import { json, sql } from '../../../domain/sql.ts';
+import { jsonParam, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import type { Tenants } from '../tenants.ts';
 import { approvalEventSql } from './approvalEvent.ts';
@@ -143,9 +143,9 @@ async function insertApproval(
         round,
         state: waived ? 'waived' : 'pending',
         digest,
-        shown: json(shown),
-        sample: json(sample),
-        terms: json(terms),
+        shown: jsonParam(shown),
+        sample: jsonParam(sample),
+        terms: jsonParam(terms),
         base,
       },
       'gate-open',

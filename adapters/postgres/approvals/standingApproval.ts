@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { DecisionMade, StandingApproval } from '../../../domain/ports/approvals.ts';
 import type { RunFacts } from '../../../domain/runs/runFacts.ts';
-import { json, sql } from '../../../domain/sql.ts';
+import { jsonParam, sql } from '../../../domain/sql.ts';
 import type { Queries } from '../tenants.ts';
 
 export interface FoundApproval extends StandingApproval {
@@ -56,10 +56,10 @@ export async function recordDecision(
         approval: claims.tctx.approval,
         runId,
         principal: claims.sub,
-        by: json(by),
+        by: jsonParam(by),
         vote: claims.tctx.vote,
         comment,
-        form: json(form),
+        form: jsonParam(form),
         jws,
         counted: refused === undefined,
         refused: refused ?? null,

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Batch } from '../../../domain/runs/batch.ts';
-import { json, sql } from '../../../domain/sql.ts';
+import { jsonParam, sql } from '../../../domain/sql.ts';
 
 /**
  * Appends a batch and wakes who waits for the run. The same batch again changes nothing; another one under the
@@ -26,7 +26,7 @@ export async function insertBatch(client: ClientBase, runId: string, batch: Batc
         firstRecord,
         firstLine,
         records,
-        header: json(header),
+        header: jsonParam(header),
         refused: refused ?? null,
         source: source ?? null,
         sourceVersion: sourceVersion ?? null,

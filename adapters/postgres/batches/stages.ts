@@ -3,7 +3,7 @@ import type { Stages, Work } from '../../../domain/ports/stages.ts';
 import type { StageOutput } from '../../../domain/runs/batch.ts';
 import type { Rejection } from '../../../domain/runs/rejection.ts';
 import type { Counts } from '../../../domain/runs/run.ts';
-import { json } from '../../../domain/sql.ts';
+import { jsonParam } from '../../../domain/sql.ts';
 import { auditParams, auditSql } from '../audit.ts';
 import { isOverSql, queryRun } from '../runs/queryRun.ts';
 import type { Tenants } from '../tenants.ts';
@@ -57,7 +57,7 @@ export function createStages(tenants: Tenants): Stages {
           digest,
           sizeBytes,
           rejectedDigest: rejectedDigest ?? null,
-          rejections: json(rejections),
+          rejections: jsonParam(rejections),
           counts,
           highest: highest ?? null,
           ahead: ahead ?? null,

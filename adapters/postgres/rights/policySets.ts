@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import { type PolicySet, policyDifference } from '../../../domain/policies/policy.ts';
-import { json, sql } from '../../../domain/sql.ts';
+import { jsonParam, sql } from '../../../domain/sql.ts';
 import { policyDigest } from '../../policy/digest.ts';
 import type { DatabaseAddress } from '../address.ts';
 import { insertAudit } from '../audit.ts';
@@ -40,7 +40,7 @@ export async function applyPolicySet(
       await client.query(
         sql(
           'INSERT INTO waybill.policy_set (digest, policies, roles, project) VALUES (:digest, :policies, :roles, :recorded)',
-          { digest, policies: json(set.policies), roles: json(set.roles), recorded },
+          { digest, policies: jsonParam(set.policies), roles: jsonParam(set.roles), recorded },
         ),
       );
       // The same policies under another name: nothing is decided otherwise.

@@ -3,7 +3,7 @@ import { uuidv7 } from 'uuidv7';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { RevocationRecords, RevocationScope } from '../../../domain/ports/revocations.ts';
 import type { Revocation } from '../../../domain/revocation.ts';
-import { json, type Params, sql } from '../../../domain/sql.ts';
+import { jsonParam, type Params, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import type { Tenants } from '../tenants.ts';
 
@@ -113,7 +113,7 @@ export async function insertRevocation(
           WHERE r.issued_until < EXCLUDED.issued_until
         RETURNING *
       ) SELECT ${columns}, pg_notify('waybill_revocation', '') FROM written`,
-      { id, kind, target, tenant, issuedUntil, reason, revokedBy: json(revokedBy) },
+      { id, kind, target, tenant, issuedUntil, reason, revokedBy: jsonParam(revokedBy) },
     ),
   );
   return rows[0] && fromRow(rows[0]);
@@ -161,7 +161,7 @@ async function lift(
         END
       ) SELECT ${columns}, pg_notify('waybill_revocation', ''), pg_notify('waybill_outbox', ''),
                CASE WHEN tenant IS NULL THEN waybill.recheck_suspended('GrantRevoked') END FROM lifted`,
-      { ...inScopeParams(scope), id, liftedBy: json(liftedBy) },
+      { ...inScopeParams(scope), id, liftedBy: jsonParam(liftedBy) },
     ),
   );
   return rows[0] && fromRow(rows[0]);

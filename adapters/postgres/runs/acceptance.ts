@@ -9,7 +9,7 @@ import type {
 } from '../../../domain/ports/acceptance.ts';
 import type { Batch } from '../../../domain/runs/batch.ts';
 import { type Run, zeroCounts } from '../../../domain/runs/run.ts';
-import { json, sql } from '../../../domain/sql.ts';
+import { jsonParam, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { acceptingLock } from '../ledger/storeTurn.ts';
 import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
@@ -148,13 +148,13 @@ function recordOf(a: Acceptance, state: 'accepted' | 'failed', arrival: 'open' |
     pipeline: a.manifest.id,
     version: a.manifest.version,
     definitionDigest: a.definitionDigest,
-    manifest: json(a.manifest),
+    manifest: jsonParam(a.manifest),
     state,
     principal: a.requestedBy.id,
-    requestedBy: json(a.requestedBy),
-    parameters: json(a.parameters ?? {}),
-    source: json(a.source),
-    callback: json(a.callback),
+    requestedBy: jsonParam(a.requestedBy),
+    parameters: jsonParam(a.parameters ?? {}),
+    source: jsonParam(a.source),
+    callback: jsonParam(a.callback),
     grant: a.grant,
     txn: a.txn,
     arrival,
@@ -172,8 +172,8 @@ async function recordFailedRun(tenants: Tenants, a: Acceptance, code: 'UploadInc
          ) SELECT ${runColumns} FROM r`,
         {
           ...recordOf(a, 'failed', 'broken'),
-          counts: json(zeroCounts),
-          reason: json({ code, message: errors[code].message }),
+          counts: jsonParam(zeroCounts),
+          reason: jsonParam({ code, message: errors[code].message }),
         },
       ),
     );

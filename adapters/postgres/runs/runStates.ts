@@ -5,7 +5,7 @@ import { baseOf } from '../../../domain/links.ts';
 import type { RunStates } from '../../../domain/ports/runs.ts';
 import { zeroCounts } from '../../../domain/runs/run.ts';
 import type { RunFacts, RunOutcome } from '../../../domain/runs/runFacts.ts';
-import { json, sql } from '../../../domain/sql.ts';
+import { jsonParam, sql } from '../../../domain/sql.ts';
 import { approvalEventSql } from '../approvals/approvalEvent.ts';
 import { auditParams, auditSql } from '../audit.ts';
 import { newDeliveryId, runEventColumns, runEventSql } from '../deliveries/runEvent.ts';
@@ -67,7 +67,7 @@ export function createRunStates(tenants: Tenants, publicUrl?: string): RunStates
          ), ${runEventSql('suspended')}, audited AS (${auditSql('suspended')})
          SELECT (extract(epoch FROM now() - suspended_at) * 1000)::float8 AS "forMs",
                 pg_notify('waybill_run', id), (SELECT pg_notify('waybill_outbox', '') FROM called) FROM suspended`,
-        { reason: json(reason), delivery: newDeliveryId(), ...auditParams(audit) },
+        { reason: jsonParam(reason), delivery: newDeliveryId(), ...auditParams(audit) },
       );
       if (!suspended) throw new WaybillError('RunEnded', { detail: run.runId });
       return suspended.forMs;
@@ -152,8 +152,8 @@ async function recordEnd(
       {
         runId,
         state: outcome.state,
-        counts: json(outcome.counts),
-        reason: json(outcome.reason),
+        counts: jsonParam(outcome.counts),
+        reason: jsonParam(outcome.reason),
         delivery: newDeliveryId(),
         base,
         ...auditParams(audit),

@@ -2,7 +2,7 @@ import type { Pool } from 'pg';
 import { type ErrorCode, errors, WaybillError } from '../../../domain/errors.ts';
 import type { DueSchedule, DueSchedules } from '../../../domain/ports/schedules.ts';
 import type { Schedule } from '../../../domain/schedules/schedule.ts';
-import { json, sql } from '../../../domain/sql.ts';
+import { jsonParam, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { inTransaction } from '../connect.ts';
 import { asked } from '../failure.ts';
@@ -121,7 +121,7 @@ async function stop(
       `UPDATE waybill.schedule SET state = :state, reason = :reason, revision = revision + 1, updated_at = now(),
          due_at = now()
        WHERE tenant = :tenant AND id = :id AND revision = :revision AND state = 'active'`,
-      { tenant, id, revision, state, reason: json({ code, message: errors[code].message }) },
+      { tenant, id, revision, state, reason: jsonParam({ code, message: errors[code].message }) },
     ),
   );
   if (rowCount) await insertAudit(client, event(action, 'failure', tenant, { schedule: id, code }));

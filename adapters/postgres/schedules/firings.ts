@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import type { Firings, RecordedFiring, ShownFiring } from '../../../domain/ports/firings.ts';
 import type { RunReason } from '../../../domain/runs/runFacts.ts';
 import type { Schedule } from '../../../domain/schedules/schedule.ts';
-import { json, type Params, sql } from '../../../domain/sql.ts';
+import { jsonParam, type Params, sql } from '../../../domain/sql.ts';
 import type { Callback } from '../../../domain/webhooks/callback.ts';
 import { insertAudit } from '../audit.ts';
 import { newDeliveryId } from '../deliveries/runEvent.ts';
@@ -102,7 +102,7 @@ export function createFirings(tenants: Tenants): Firings {
               `UPDATE waybill.schedule SET state = 'blocked', reason = :reason, revision = revision + 1,
                  updated_at = now(), due_at = now(), attempts = 0
                WHERE tenant = :tenant AND id = :id AND revision = :revision AND state = 'active'`,
-              { tenant, id, revision, reason: json(block.reason) },
+              { tenant, id, revision, reason: jsonParam(block.reason) },
             ),
           );
           await announce(client, schedule, nominalAt, block);
@@ -160,7 +160,7 @@ async function announce(
     sql(
       `INSERT INTO waybill.delivery (id, tenant, schedule_id, delegation_id, type, data, url)
        VALUES (:delivery, :tenant, :id, :delegationId, 'schedule.blocked', :data, :url)`,
-      { delivery: newDeliveryId(), tenant, id, delegationId: delegation.id, data: json(data), url },
+      { delivery: newDeliveryId(), tenant, id, delegationId: delegation.id, data: jsonParam(data), url },
     ),
   );
 }

@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { GivenDelegation, ScheduleDraft, Schedules } from '../../../domain/ports/schedules.ts';
 import type { Schedule, ScheduleTerms } from '../../../domain/schedules/schedule.ts';
-import { json, type Params, sql } from '../../../domain/sql.ts';
+import { jsonParam, type Params, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { notifyRelay } from '../outbox.ts';
 import type { Queries, Tenants } from '../tenants.ts';
@@ -157,14 +157,14 @@ function draftParams(draft: ScheduleDraft): Params {
     tenant,
     id,
     pipeline,
-    definition: json(definition),
-    terms: json(terms),
+    definition: jsonParam(definition),
+    terms: jsonParam(terms),
     note,
     declared,
-    owner: json(owner),
+    owner: jsonParam(owner),
     state,
-    reason: json(reason),
-    pausedBy: json(pausedBy),
+    reason: jsonParam(reason),
+    pausedBy: jsonParam(pausedBy),
   };
 }
 
@@ -185,7 +185,7 @@ async function settle(
            :definitionDigest, :terms)`,
         {
           ...{ id: consent.id, tenant, scheduleId: id, owner, jws, givenAtS, expiresAtS, definitionDigest },
-          terms: json(terms),
+          terms: jsonParam(terms),
         },
       ),
     );
