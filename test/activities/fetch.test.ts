@@ -14,7 +14,12 @@ const source = { kind: 'http', url: 'https://feeds.example/daily?key=s3cret' } a
 
 describe('a source that is read', () => {
   /** What an attempt asks the source for, and what it puts down of the batches that it reads. */
-  async function fetch(attempt: number, last: Partial<Batch> | undefined, version: string | null = '"1"') {
+  async function fetch(
+    attempt: number,
+    last: Partial<Batch> | undefined,
+    version: string | null = '"1"',
+    resumable = true,
+  ) {
     const { tenant, workflowId: runId, pipeline, version: of, definitionDigest } = grantOfRun.tctx;
     const claims = {
       ...grantOfRun,
@@ -64,7 +69,7 @@ describe('a source that is read', () => {
       },
       receiver: {
         receive: () => ({
-          resumable: true,
+          resumable,
           holdsData: true,
           leftBytes: 0,
           async *[Symbol.asyncIterator]() {
@@ -101,6 +106,10 @@ describe('a source that is read', () => {
     assert.equal(audit?.action, 'source.read');
     assert.deepEqual(audit.detail.source, { ...source, url: 'https://feeds.example/daily?key=***' });
     assert.doesNotMatch(JSON.stringify(audit), /s3cret/);
+  });
+
+  it('has no version on record where its bytes were decompressed, so that a retry begins at its start', async () => {
+    assert.deepEqual((await fetch(1, undefined, '"1"', false)).appended, [{ seq: 7 }]);
   });
 
   it('has no version on record where it says none', async () => {
