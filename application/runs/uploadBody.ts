@@ -32,9 +32,10 @@ export function uploadBody(
   async function* read(): AsyncGenerator<Uint8Array> {
     // A reader that stops early still answers, and destroying the stream would destroy the connection.
     const chunks = stream.iterator({ destroyOnReturn: false });
+    const patience = patienceOf(idleMs, cut);
     try {
       for (;;) {
-        const next = await arrived(chunks.next(), idleMs, cut);
+        const next = await patience.wait(chunks.next());
         if (next.done) break;
         hash.update(next.value);
         arrivedBytes += next.value.length;
@@ -48,6 +49,8 @@ export function uploadBody(
         detail: error instanceof Error ? error.message : '',
         cause: error,
       });
+    } finally {
+      patience.end();
     }
     state = 'ended';
   }
@@ -61,17 +64,24 @@ export function uploadBody(
   };
 }
 
-async function arrived<T>(next: Promise<T>, idleMs: number, cut: AbortSignal): Promise<T> {
-  const done = new AbortController();
-  const never = new Promise<never>((_, reject) => {
-    const timer = setTimeout(() => reject(new Error(`nothing arrived for ${idleMs} ms`)), idleMs);
-    done.signal.addEventListener('abort', () => clearTimeout(timer));
-    cut.addEventListener('abort', () => reject(cut.reason), { signal: done.signal });
-    if (cut.aborted) reject(cut.reason);
-  });
-  try {
-    return await Promise.race([next, never]);
-  } finally {
-    done.abort();
-  }
+/** One timer and one listener for all the chunks of a body, of which there may be millions. */
+function patienceOf(idleMs: number, cut: AbortSignal) {
+  let giveUp = (_: unknown): void => {};
+  const timer = setTimeout(() => giveUp(new Error(`nothing arrived for ${idleMs} ms`)), idleMs);
+  const onCut = () => giveUp(cut.reason);
+  cut.addEventListener('abort', onCut);
+  return {
+    wait<T>(next: Promise<T>): Promise<T> {
+      timer.refresh();
+      return new Promise((resolve, reject) => {
+        giveUp = reject;
+        if (cut.aborted) reject(cut.reason);
+        next.then(resolve, reject);
+      });
+    },
+    end(): void {
+      clearTimeout(timer);
+      cut.removeEventListener('abort', onCut);
+    },
+  };
 }
