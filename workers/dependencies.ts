@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { Dependencies } from '../activities/dependencies.ts';
@@ -39,6 +40,9 @@ import { createReceiver } from '../engine/records/receiver.ts';
 import { createComputePool } from '../engine/threads/pool.ts';
 import type { WorkerSettings } from './settings.ts';
 
+/** Half of the processors: a worker has PostgreSQL, Temporal or another worker beside it. */
+const threadsMax = Math.max(1, Math.floor(availableParallelism() / 2));
+
 /** The connections of one worker, as its two roles. */
 export interface WorkerPools {
   /** As the role `waybill_worker`. */
@@ -59,7 +63,7 @@ export async function openDependencies(
   const changes = watchRuns(settings.database);
   const definitions = await loadProject(settings.project);
   const objects = await openObjectStore(settings.objects);
-  const compute = createComputePool({ objects, cacheFolder: settings.stageCache, threadsMax: 1 });
+  const compute = createComputePool({ objects, cacheFolder: settings.stageCache, threadsMax });
   const runs = createRunStates(tenants, settings.publicUrl);
   const stages = createStages(tenants);
   const keys = createPublishedKeys(settings.jwksUrl, { roots: openKeyRoots(settings.keyRoots) });
