@@ -18,7 +18,7 @@ export function createReceiver(objects: ObjectStore): Receiver {
       const batches = receiveInto(seen, objects, scope, format, input, bytes);
       return {
         [Symbol.asyncIterator]: () => batches,
-        resumable: !input.compression && !format.unpack,
+        resumable: !input.compression && !format.unpack && format.layout.access === 'stream',
         get holdsData() {
           return seen.holdsData;
         },
@@ -190,6 +190,7 @@ async function positionAfter(
 const pieceBytes = 1024 * 1024;
 
 async function lastBytes(objects: ObjectStore, scope: ObjectScope, batch: Batch): Promise<Buffer> {
+  if (batch.bytes) return Buffer.from(batch.bytes);
   const length = Math.min(pieceBytes, batch.sizeBytes);
   return Buffer.from(await objects.getRange(scope, batch.digest, batch.sizeBytes - length, length));
 }

@@ -115,7 +115,7 @@ async function readAll(
       all.push({ at: firstLine, firstByte, code: refused });
       continue;
     }
-    const stored = Buffer.from(await objects.get(scope, batch.digest));
+    const stored = Buffer.from(batch.bytes ?? (await objects.get(scope, batch.digest)));
     await connectors.format(manifest).read(batch, stored, (start, _end, at, record) => {
       const place = { at, firstByte: firstByte + start };
       if (typeof record === 'string') all.push({ ...place, code: record });

@@ -59,7 +59,7 @@ async function readArray(
       items.push({ at: batch.firstLine, text: '', code: batch.refused });
       continue;
     }
-    const stored = Buffer.from(await objects.get(scope, batch.digest));
+    const stored = Buffer.from(batch.bytes ?? (await objects.get(scope, batch.digest)));
     let records = 0;
     await connectors.format(manifest).read(batch, stored, (start, end, at, record) => {
       records++;
