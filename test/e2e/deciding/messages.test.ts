@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { codeOf } from '../../../dev/attack/attack.ts';
@@ -70,7 +71,7 @@ describe('who may decide by a message to the run', () => {
     const [one] = sent.filter(
       ({ relation, roles }) => relation === 'revoked' && roles[0] === 'of-no-meaning',
     );
-    while ((await byUpdate(one!, 'revoked')) !== 'PrincipalRevoked');
+    while ((await byUpdate(one!, 'revoked')) !== 'PrincipalRevoked') await pause(250);
     const steward = sent.find(
       ({ relation, roles }) => relation === 'uninvolved' && roles[0] === 'data-steward',
     );
@@ -121,6 +122,7 @@ describe('who may decide by a message to the run', () => {
     for (;;) {
       const event = await lastEvent(one);
       if (event.id !== before.id) return event.code;
+      await pause(10);
     }
   }
 

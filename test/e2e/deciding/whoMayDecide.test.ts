@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import type { ApprovalState } from '../../../domain/approvals/approval.ts';
 import { principalId } from '../../../domain/principal.ts';
@@ -45,7 +46,7 @@ describe('who may decide', () => {
     const operator = await api.issuer.token({ sub: 'carol', roles: ['operator'] });
     const id = await idOf('revoked');
     await api.call('/v1/revocations', { ...json({ kind: 'principal', id }), as: operator });
-    while ((await whoami('revoked')).status === 200);
+    while ((await whoami('revoked')).status === 200) await pause(50);
   });
   after(async () => {
     cli?.disconnect();
