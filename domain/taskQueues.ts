@@ -13,7 +13,7 @@ export function deliveryQueueOf(taskQueue: string): string {
   return `${taskQueue}-deliver`;
 }
 
-/** For firings, which do nothing but ask the API for a grant. */
+/** For firings, which do nothing but ask the API for a grant, and for the sweep, which removes what the database says is due. */
 export function firingQueueOf(taskQueue: string): string {
   return `${taskQueue}-fire`;
 }

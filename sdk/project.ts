@@ -9,17 +9,19 @@ import { namesIn, type StrayName, strayNames } from '../adapters/policy/names.ts
 import { readCases } from '../adapters/policy/readCases.ts';
 import { readPolicies } from '../adapters/policy/readPolicies.ts';
 import { addressOf, clientAt, type DatabaseAddress } from '../adapters/postgres/address.ts';
+import { applyRetention } from '../adapters/postgres/applyRetention.ts';
 import { applySinks } from '../adapters/postgres/applySinks.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { applyPolicySet, heldProject, readPolicySet } from '../adapters/postgres/rights/policySets.ts';
+import type { Retention } from '../domain/pipelines/retention.ts';
 import { type PolicySet, policyDifference } from '../domain/policies/policy.ts';
 import { type CaseResult, tryCases } from '../domain/policies/policyCases.ts';
 import { changesBetween, type PolicyChange } from '../domain/policies/policyChange.ts';
 import { type RoleWithoutPermit, rolesWithoutPermit } from '../domain/policies/rolesWithoutPermit.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import { loadProject } from '../engine/project/loadProject.ts';
-import { projectName } from '../engine/project/projectName.ts';
+import { projectName, projectRetention } from '../engine/project/projectName.ts';
 
 export type { StrayName } from '../adapters/policy/names.ts';
 
@@ -29,13 +31,16 @@ export interface Project {
   name: string;
   definitions: Definitions;
   policies: PolicySet;
+  /** For pipelines that say nothing about it. */
+  retention: Partial<Retention> | undefined;
 }
 
 /** Throws `DefinitionError` and `PolicyInvalid`. */
 export async function readProject(folder: string): Promise<Project> {
   const path = resolve(folder);
   const [definitions, policies] = [await loadProject(path), await readPolicies(path)];
-  return { folder: path, name: await projectName(path), definitions, policies };
+  const [name, retention] = [await projectName(path), await projectRetention(path)];
+  return { folder: path, name, definitions, policies, retention };
 }
 
 /** What in the policies of a project probably is a mistake. */
@@ -113,22 +118,25 @@ export async function otherProject(
 export interface AppliedProject extends PolicyWarnings {
   migrations: string[];
   tables: string[];
+  /** Whether another retention is in force now. */
+  retention: boolean;
   policy: { digest: string; before: string | null };
 }
 
 /**
- * Brings the database to this version, creates or widens the tables of the project, and puts its policies in force. Repeating it
+ * Brings the database to this version, creates or widens the tables of the project, and puts its retention and policies in force. Repeating it
  * changes nothing. Throws `SinkIncompatible`, `DatabaseUnavailable`.
  */
 export async function applyProject(project: Project, database: DatabaseSettings): Promise<AppliedProject> {
-  const { name, definitions, policies } = project;
+  const { name, definitions, policies, retention } = project;
   const manifests = definitions.list().map(({ manifest }) => manifest);
   const address = addressIn(database);
   const migrations = await migrate(address);
   await applySinks(address, manifests);
   const tables = manifests.map(({ sink }) => sink.table);
+  const changed = await applyRetention(address, manifests, retention);
   const policy = await applyPolicySet(address, policies, { name, replaces: true });
-  return { migrations, tables, policy, ...warningsOf(project) };
+  return { migrations, tables, retention: changed, policy, ...warningsOf(project) };
 }
 
 /** Where a database is. The password comes from the file, else from `password`, else from the URL. */

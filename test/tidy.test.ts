@@ -340,6 +340,7 @@ describe('the repository', () => {
       "{ deliverWebhook } from './deliverWebhook.ts';",
       "{ fireSchedule } from './fireSchedule.ts';",
       "{ runPipeline } from './runPipeline.ts';",
+      "{ sweepRuns } from './sweepRuns.ts';",
     ]);
   });
 

@@ -3,12 +3,14 @@ import { createWebhookDelivery } from '../activities/deliver.ts';
 import type { Dependencies } from '../activities/dependencies.ts';
 import { createFirer } from '../activities/fire.ts';
 import { createActivities } from '../activities/index.ts';
+import { createSweeper } from '../activities/sweep.ts';
 import { createScheduler } from '../adapters/keys/scheduler.ts';
 import { payloadConverterPath, workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
 import { currentFiring, firingInterceptor } from '../adapters/temporal/firingInterceptor.ts';
 import type { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
 import { deliveryInterceptor } from '../adapters/temporal/webhookDeliveryInterceptor.ts';
+import type { RunSweeps } from '../domain/ports/runSweeps.ts';
 import { deliveryQueueOf, fetchQueueOf, firingQueueOf } from '../domain/taskQueues.ts';
 import type { WorkerSettings } from './settings.ts';
 
@@ -20,13 +22,14 @@ export interface PollerOptions {
   connection: NativeConnection;
   identity: ReturnType<typeof identityPlugin>;
   dependencies: Dependencies;
+  sweeps: RunSweeps;
 }
 
 /**
  * What polls Temporal, one for each kind of work: `runs` for workflows and their steps, `fetches` for what is read from outside, and
  * two that ask for no grant and so work on no step, `deliveries` and `firings`.
  */
-export async function createPollers({ settings, connection, identity, dependencies }: PollerOptions) {
+export async function createPollers({ settings, connection, identity, dependencies, sweeps }: PollerOptions) {
   const { taskQueue, issuer, workload } = settings;
   const activities = createActivities(dependencies);
   const shared = {
@@ -57,11 +60,19 @@ export async function createPollers({ settings, connection, identity, dependenci
   const firings = await Worker.create({
     ...shared,
     taskQueue: firingQueueOf(taskQueue),
-    activities: createFirer({
-      firing: currentFiring,
-      scheduler: createScheduler({ url: settings.tokenUrl, issuer, workload }),
-    }),
-    interceptors: { activity: [firingInterceptor] },
+    activities: {
+      ...createFirer({
+        firing: currentFiring,
+        scheduler: createScheduler({ url: settings.tokenUrl, issuer, workload }),
+      }),
+      ...createSweeper({ sweeps, objects: dependencies.objects }),
+    },
+    interceptors: {
+      activity: [
+        (context) =>
+          context.info.activityType === 'sweep' ? stepInterceptor(context) : firingInterceptor(context),
+      ],
+    },
     // Each has the API ask Temporal a few things, so many at once only hinder one another.
     maxConcurrentActivityTaskExecutions: 4,
   });

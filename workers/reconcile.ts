@@ -14,6 +14,7 @@ import type { TemporalSchedules } from '../domain/ports/temporalSchedules.ts';
 import { recheckAuthorization } from '../workflows/messages.ts';
 import { reconcileDeliveries } from './reconcileDeliveries.ts';
 import { firstPlace, reconcileSchedules } from './reconcileSchedules.ts';
+import { syncSweeps } from './syncSweeps.ts';
 import { statusOf } from './workflowStatus.ts';
 
 const everyMs = 10_000;
@@ -33,6 +34,7 @@ export interface ReconcileOptions {
   deliveries: DeliveryLog;
   definitions: Definitions;
   temporalSchedules: TemporalSchedules;
+  taskQueue: string;
   onError: (error: unknown) => void;
 }
 
@@ -66,6 +68,7 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
     if (performance.now() - sweptAtMs < sweepEveryMs) return;
     sweptAtMs = performance.now();
     await options.temporalSchedules.deleteAbandoned();
+    await syncSweeps(options);
   }
 
   const running = (async () => {

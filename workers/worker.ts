@@ -6,6 +6,7 @@ import { connectPool } from '../adapters/postgres/connect.ts';
 import { createDueDeliveries } from '../adapters/postgres/deliveries/dueDeliveries.ts';
 import { createOutbox } from '../adapters/postgres/outbox.ts';
 import { createOpenRuns } from '../adapters/postgres/runs/openRuns.ts';
+import { createRunSweeps } from '../adapters/postgres/runs/runSweeps.ts';
 import { createDueSchedules } from '../adapters/postgres/schedules/dueSchedules.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
 import { fairnessMissing, isQueueFair } from '../adapters/temporal/fairness.ts';
@@ -43,7 +44,13 @@ export async function startWorker(
   const { namespace, identity } = settings;
   const client = new Client({ connection, namespace, identity, plugins: [opened.identity] });
   const dependencies = adjust(opened.dependencies);
-  const pollers = await createPollers({ settings, connection, identity: opened.identity, dependencies });
+  const pollers = await createPollers({
+    settings,
+    connection,
+    identity: opened.identity,
+    dependencies,
+    sweeps: createRunSweeps(pools.relay),
+  });
   const health = await startHealth(settings.healthPort, async () => {
     await Promise.all([pools.tenants.for(null).query('SELECT 1'), pools.relay.query('SELECT 1')]);
     return pollers.runs.getState() === 'RUNNING';
@@ -112,6 +119,7 @@ function startBackground(
     deliveries,
     definitions,
     temporalSchedules: createTemporalSchedules({ client, taskQueue }),
+    taskQueue,
     onError,
   });
   return { stop: () => Promise.all([relay.stop(), reconciling.stop()]) };

@@ -2,3 +2,4 @@
 export { deliverWebhook } from './deliverWebhook.ts';
 export { fireSchedule } from './fireSchedule.ts';
 export { runPipeline } from './runPipeline.ts';
+export { sweepRuns } from './sweepRuns.ts';

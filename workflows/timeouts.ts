@@ -90,6 +90,15 @@ export const firerTimeouts = {
   },
 } as const satisfies Record<string, ActivityOptions>;
 
+/** Of a step of the sweep, which goes on where the one before has stopped. */
+export const sweeperTimeouts = {
+  sweep: {
+    startToCloseTimeout: '15m',
+    heartbeatTimeout: '30s',
+    retry: { ...withoutLimit, maximumInterval: '10m' },
+  },
+} as const satisfies Record<string, ActivityOptions>;
+
 /** After this long Temporal gives a workflow task that was lost with its worker to another. Temporal’s default is 10 s. */
 export const workflowTaskTimeout = '5s';
 

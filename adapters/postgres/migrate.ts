@@ -15,6 +15,7 @@ import * as recordsAhead from './migrations/0009_records_ahead.ts';
 import * as leftBytes from './migrations/0010_left_bytes.ts';
 import * as smallBatches from './migrations/0013_small_batches.ts';
 import * as objectSources from './migrations/0014_object_sources.ts';
+import * as retention from './migrations/0015_retention.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -30,6 +31,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0010_left_bytes': leftBytes,
   '0013_small_batches': smallBatches,
   '0014_object_sources': objectSources,
+  '0015_retention': retention,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

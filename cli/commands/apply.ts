@@ -46,15 +46,16 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
       `${replacedText(other, policies, plan)} ${otherProjectLine(other.name, name)}`.trimStart(),
     );
   }
-  const { migrations, tables, policy, stray, powerless } = await applyProject(project, database);
+  const { migrations, tables, retention, policy, stray, powerless } = await applyProject(project, database);
   const { declared, plan } = await planSchedules(definitions, options, context);
   const applied = plan ? await applySchedules(plan) : [];
   const schedules = schedulesJson(plan, applied);
-  printResult(json, { migrations, tables, policy, stray, powerless, schedules }, () => [
+  printResult(json, { migrations, tables, retention, policy, stray, powerless, schedules }, () => [
     migrations.length > 0
       ? `Migrated: ${migrations.join(', ')}.`
       : 'The database was at this version already.',
     `Tables as the project wants them: ${tables.join(', ')}.`,
+    ...(retention ? ['Kept from now on as the project says, also of runs that have ended.'] : []),
     policy.before === policy.digest
       ? `The policy was in force already: ${policy.digest.slice(0, 12)}.`
       : `In force within seconds: policy ${policy.digest.slice(0, 12)} of ${Object.keys(policies.policies).length} policies.`,

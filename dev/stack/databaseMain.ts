@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
+import { applyRetention } from '../../adapters/postgres/applyRetention.ts';
 import { applySinks } from '../../adapters/postgres/applySinks.ts';
 import { migrate } from '../../adapters/postgres/migrate.ts';
 import { applyPolicySet } from '../../adapters/postgres/rights/policySets.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { readSettings } from '../../domain/settings.ts';
 import { loadProject } from '../../engine/project/loadProject.ts';
-import { projectName } from '../../engine/project/projectName.ts';
+import { projectName, projectRetention } from '../../engine/project/projectName.ts';
 import { type DatabaseRole, databaseUrl, ensurePasswords } from './passwords.ts';
 import { ensureDatabase, ensureRoles } from './postgresRoles.ts';
 import { projectFailedExit } from './prepareDatabase.ts';
@@ -30,6 +31,7 @@ let ofProject = true;
 try {
   const project = await loadProject(settings.WAYBILL_PROJECT);
   const policies = await readPolicies(settings.WAYBILL_PROJECT);
+  const kept = await projectRetention(settings.WAYBILL_PROJECT);
   const files = projectFiles(project.list().map(({ modulePath }) => modulePath));
   ofProject = false;
   const passwords = ensurePasswords(settings.WAYBILL_PASSWORDS);
@@ -40,10 +42,9 @@ try {
   const migrator = url('waybill_migrator', 'waybill');
   await migrate(migrator);
   ofProject = true;
-  await applySinks(
-    migrator,
-    project.list().map(({ manifest }) => manifest),
-  );
+  const manifests = project.list().map(({ manifest }) => manifest);
+  await applySinks(migrator, manifests);
+  await applyRetention(migrator, manifests, kept);
   // Only `waybill apply` moves the database to another project, because only it ends declared schedules.
   const name = await projectName(settings.WAYBILL_PROJECT);
   await applyPolicySet(migrator, policies, { name, replaces: false });

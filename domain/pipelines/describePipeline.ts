@@ -7,6 +7,7 @@ import { describeSchedules } from '../schedules/declaredSchedule.ts';
 import { compressionOf } from '../sources/compression.ts';
 import { DefinitionError } from './definitionError.ts';
 import { defaultLimits, type Limits, type Manifest, type SourceManifest } from './manifest.ts';
+import { type Retention, WrittenRetention } from './retention.ts';
 import { columnsOf } from './sqlTypes.ts';
 import { checkStrict } from './strictSchema.ts';
 
@@ -18,7 +19,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
   const written = writtenWith(connectors).safeParse(definition);
   if (!written.success)
     throw new DefinitionError(`pipeline ${nameOf(definition)}`, written.error.issues.map(toIssue));
-  const { id, version, labels, limits, deadline, approval, transform } = written.data;
+  const { id, version, labels, limits, deadline, retention, approval, transform } = written.data;
   const source = written.data.source as SourceManifest;
   const sink = written.data.sink as { kind: string };
   const parameters = written.data.parameters ?? z.strictObject({});
@@ -52,6 +53,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       ...(written.data.allowAllRejected && { allowAllRejected: true }),
       ...(gate && { approval: gate.terms }),
       ...(schedules && { schedules }),
+      ...(retention && { retention: dropUndefined(retention) as Partial<Retention> }),
       deadlineMs,
     };
     const schemas = { parameters, input, output };
@@ -146,6 +148,7 @@ const fields = {
       return durationMs !== undefined && durationMs >= 1000 && durationMs <= 366 * dayMs;
     }, 'must be a duration such as 90m, 12h or 7d, of 1s to 366d')
     .default('7d'),
+  retention: WrittenRetention.optional(),
   schedule: z.unknown().optional(),
   approval: WrittenApproval.optional(),
   quality: later('quality rules'),

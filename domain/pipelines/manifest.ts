@@ -2,6 +2,7 @@ import type { ApprovalManifest } from '../approvals/gate.ts';
 import type { ScheduleTerms } from '../schedules/schedule.ts';
 import type { Compression } from '../sources/compression.ts';
 import type { FieldOrder } from '../sources/watermark.ts';
+import type { Retention } from './retention.ts';
 
 /** The serialisable part of a definition: the only part that a workflow, a grant or the API’s listing sees. */
 export interface Manifest {
@@ -17,6 +18,8 @@ export interface Manifest {
   approval?: ApprovalManifest;
   /** When it runs by itself, once a principal has applied it in their own name. */
   schedules?: readonly { id: string; terms: ScheduleTerms; note?: string }[];
+  /** How long what a run leaves is kept, where the definition says so. */
+  retention?: Partial<Retention>;
   /** How long a run may take from its acceptance, in milliseconds. */
   deadlineMs: number;
 }

@@ -6,6 +6,7 @@ import type { SentKind, Source } from '../sources/source.ts';
 import { describePipeline } from './describePipeline.ts';
 import type { Limits, Manifest } from './manifest.ts';
 import type { Reject, reject, Skip, skip } from './outcome.ts';
+import type { Retention } from './retention.ts';
 
 /** What `definePipeline` of the SDK does, for the connectors that there are. Throws `DefinitionError`. */
 export function createPipeline<
@@ -58,6 +59,11 @@ export type Definition<
   allowAllRejected?: boolean;
   /** How long a run may take from its acceptance: a number and `s`, `m`, `h`, `d` or `w`. Default `'7d'`. */
   deadline?: string;
+  /**
+   * How long each part of a run is kept after its end: `'forever'` or a duration such as `'30d'`. What it leaves out is as the project says,
+   * else `defaultRetention`. `waybill apply` puts it in force, also for runs that have ended.
+   */
+  retention?: { [Part in keyof Retention]?: string };
   /** When it runs by itself, one or several; only for sources that Waybill itself reads. `waybill apply` puts it in force. */
   schedule?: S extends { kind: SentKind }
     ? 'An upload cannot be scheduled: no caller sends its data then.'

@@ -2,19 +2,43 @@ import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
+import { type Retention, WrittenRetention } from '../../domain/pipelines/retention.ts';
 
-const packageJson = z.object({ name: z.string().min(1).optional().catch(undefined) });
+const packageJson = z.looseObject({ name: z.string().min(1).optional().catch(undefined) });
 
 /**
  * The name of a project: `name` of the `package.json` in its folder, else the name of the folder itself.
  * Throws `DefinitionError` where the `package.json` cannot be read: another name would mean another project.
  */
 export async function projectName(folder: string): Promise<string> {
-  const path = join(resolve(folder), 'package.json');
+  return (await read(folder)).name ?? basename(resolve(folder));
+}
+
+/**
+ * How long its pipelines keep what a run leaves, where they say nothing: `waybill.retention` of the `package.json`. Throws `DefinitionError`.
+ */
+export async function projectRetention(folder: string): Promise<Partial<Retention> | undefined> {
+  const parsed = settings.safeParse((await read(folder)).waybill);
+  if (parsed.success) return parsed.data?.retention as Partial<Retention> | undefined;
+  throw new DefinitionError(
+    pathOf(folder),
+    parsed.error.issues.map(({ path, message }) => ({ path: ['waybill', ...path].join('.'), message })),
+  );
+}
+
+const settings = z.strictObject({ retention: WrittenRetention.optional() }).optional();
+
+function pathOf(folder: string): string {
+  return join(resolve(folder), 'package.json');
+}
+
+async function read(folder: string): Promise<z.infer<typeof packageJson>> {
   try {
-    return packageJson.parse(JSON.parse(await readFile(path, 'utf8'))).name ?? basename(resolve(folder));
+    return packageJson.parse(JSON.parse(await readFile(pathOf(folder), 'utf8')));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return basename(resolve(folder));
-    throw new DefinitionError(path, [{ path: '', message: 'is not a JSON object that can be read' }]);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    throw new DefinitionError(pathOf(folder), [
+      { path: '', message: 'is not a JSON object that can be read' },
+    ]);
   }
 }

@@ -56,6 +56,11 @@ describe('a definition', () => {
     assert.ok(Object.isFrozen(manifest.sink.columns[0]));
   });
 
+  test('says how long each part of a run is kept, as far as it does', () => {
+    const { manifest } = definePipeline({ ...plain, retention: { input: '2d', runs: 'forever' } });
+    assert.deepEqual(manifest.retention, { input: 172_800_000, runs: null });
+  });
+
   test('names its source and format', () => {
     const sourceOf = (source: Parameters<typeof define>[0]) => define(source).manifest.source;
     const define = (source: ReturnType<typeof http> | ReturnType<typeof file> | ReturnType<typeof inline>) =>
@@ -204,6 +209,9 @@ describe('a definition', () => {
     ['a key that names a column twice', { sink: { ...plain.sink, key: ['id', 'id'] } }, 'sink.key'],
     ['a key that the output lacks', { sink: { ...plain.sink, key: ['idd'] } }, 'sink.key'],
     ['a key that may be missing', { sink: { ...plain.sink, key: ['n'] } }, 'sink.key'],
+    ['a retention in words', { retention: { input: 'a week' } }, 'retention.input'],
+    ['a retention of minutes', { retention: { stages: '30m' } }, 'retention.stages'],
+    ['a retention of what no run has', { retention: { rows: '30d' } }, 'retention'],
     ['a deadline in words', { deadline: 'a week' }, 'deadline'],
     ['a deadline of years', { deadline: '400d' }, 'deadline'],
     ['a limit out of bounds', { limits: { concurrency: 65 } }, 'limits.concurrency'],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -352,5 +352,27 @@ describe('runs of the embedded stack', () => {
     assert.equal(await count(), run.counts.stored);
     const again = await alice(`/v1/runs/${accepted.id}/cancel`, { method: 'POST' });
     assert.deepEqual([again.status, ((await again.json()) as { code: string }).code], [409, 'RunEnded']);
+  });
+
+  it('removes a run and its bytes once its retention is over, by a schedule of its own; rows and audit stay', async () => {
+    const run = await ended(await upload('{"sensor":"kept-long-enough","value":1}\n'));
+    const objects = async () =>
+      (await readdir(join(stack.home, 'objects'), { recursive: true })).filter((name) =>
+        name.includes(run.id),
+      );
+    await database.query(`UPDATE waybill.run SET ended_at = now() - interval '401 days' WHERE id = $1`, [
+      run.id,
+    ]);
+    const connection = await Connection.connect({ address: stack.info().temporalAddress });
+    const sweep = new Client({ connection }).schedule.getHandle('waybill-sweep');
+    await sweep.trigger();
+    await until('the run is removed', async () => (await alice(`/v1/runs/${run.id}`)).status === 404);
+    await connection.close();
+    assert.deepEqual(await objects(), []);
+    assert.equal((await rowsOf('SELECT FROM readings WHERE _run = $1', [run.id])).length, 1);
+    const events = await rowsOf('SELECT action FROM waybill.audit_event WHERE run_id = $1 ORDER BY id', [
+      run.id,
+    ]);
+    assert.deepEqual(events.at(-1), { action: 'run.deleted' });
   });
 });

@@ -13,6 +13,7 @@ import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts'
 const ofNoTenant: Readonly<Record<string, { why: string; may: Readonly<Partial<Record<Role, string>>> }>> = {
   'waybill.kysely_migration': { why: 'which migrations have run, for the migrator alone', may: {} },
   'waybill.kysely_migration_lock': { why: 'that a migration is running, for the migrator alone', may: {} },
+  'waybill.retention': { why: 'how long pipelines keep what, for the migrator alone', may: {} },
   'waybill.policy_set': {
     why: 'one policy decides for all tenants; the migrator writes it, API and workers read it',
     may: { waybill_api: 'SELECT', waybill_worker: 'SELECT' },
@@ -37,6 +38,14 @@ const ofNoTenant: Readonly<Record<string, { why: string; may: Readonly<Partial<R
 
 /** Functions that see past it, for they run as the migrator, and why. */
 const seeingAll: Readonly<Record<string, { why: string; calledBy: readonly string[] }>> = {
+  'waybill.begin_sweep(text,text)': {
+    why: 'removes what is kept no longer, by the retention that the migrator wrote and by the clock of the database',
+    calledBy: ['waybill_relay'],
+  },
+  'waybill.finish_sweep(text,text)': {
+    why: 'the second half of the same',
+    calledBy: ['waybill_relay'],
+  },
   'waybill.free_idempotency_key()': {
     why: 'a trigger: the key of an upload that broke is free, whichever process noticed',
     calledBy: [],
@@ -99,6 +108,7 @@ const rowsOf = (tenant: string) => {
     INSERT INTO waybill.source_window (tenant, run_id, key, extent) VALUES ('${tenant}', '${run}', 'k', '{}');
     INSERT INTO waybill.watermark (tenant, pipeline, key, source, mark, run_id)
       VALUES ('${tenant}', 'things', 'k', '{}', '{}', '${run}');
+    INSERT INTO waybill.legal_hold (tenant, run_id, reason) VALUES ('${tenant}', '${run}', 'r');
     INSERT INTO waybill.principal (tenant, id, issuer, subject, kind)
       VALUES ('${tenant}', 'prn_1', 'https://issuer.test', 'alice', 'person');
     INSERT INTO public.things (_tenant, id, _run, _position, _order) VALUES ('${tenant}', 1, '${run}', 0, 1);`;

@@ -1,0 +1,56 @@
+import type { Manifest } from '../../domain/pipelines/manifest.ts';
+import { type Retention, retentionOf } from '../../domain/pipelines/retention.ts';
+import { json, sql } from '../../domain/sql.ts';
+import type { DatabaseAddress } from './address.ts';
+import { insertAudit } from './audit.ts';
+import { connectPool, inTransaction } from './connect.ts';
+
+/**
+ * Records how long runs are kept, pipeline by pipeline, as the migrator: no other role can shorten it. Runs that have ended are looked at
+ * again. Resolves with whether something has changed.
+ */
+export async function applyRetention(
+  migrator: DatabaseAddress,
+  manifests: readonly Manifest[],
+  project: Partial<Retention> | undefined,
+): Promise<boolean> {
+  const wanted: Record<string, Retention> = { '': retentionOf(project) };
+  for (const { id, retention } of manifests) wanted[id] = retentionOf(retention, project);
+  const pool = connectPool(migrator, { connectionsMax: 1, name: 'waybill-retention' });
+  try {
+    return await inTransaction(pool, async (client) => {
+      await client.query('LOCK TABLE waybill.retention IN SHARE ROW EXCLUSIVE MODE');
+      const { rows } = await client.query<{ changed: boolean }>(
+        sql(
+          `SELECT :wanted::jsonb <> coalesce(jsonb_object_agg(pipeline, jsonb_build_object('input', input_ms, 'runs', runs_ms,
+             'deadLetters', dead_letters_ms, 'stages', stages_ms)), '{}') AS changed FROM waybill.retention`,
+          { wanted: json(wanted) },
+        ),
+      );
+      if (!rows[0]!.changed) return false;
+      await client.query('DELETE FROM waybill.retention');
+      await client.query(
+        sql(
+          `INSERT INTO waybill.retention (pipeline, input_ms, runs_ms, dead_letters_ms, stages_ms)
+           SELECT key, (value ->> 'input')::bigint, (value ->> 'runs')::bigint, (value ->> 'deadLetters')::bigint,
+                  (value ->> 'stages')::bigint FROM jsonb_each(:wanted)`,
+          { wanted: json(wanted) },
+        ),
+      );
+      await client.query('UPDATE waybill.run SET sweep_at = NULL WHERE sweep_at IS NOT NULL');
+      await insertAudit(client, {
+        action: 'retention.applied',
+        outcome: 'success',
+        tenant: null,
+        // The database knows a role, not a person.
+        actor: null,
+        runId: null,
+        txn: null,
+        detail: wanted,
+      });
+      return true;
+    });
+  } finally {
+    await pool.end();
+  }
+}

@@ -1,0 +1,17 @@
+import type { RunRef } from '../runs/run.ts';
+
+/**
+ * Removes what has been kept long enough, run by run. The database decides what is due, by the retention that was applied and by its own
+ * clock; a caller only asks. All of it throws `DatabaseUnavailable`.
+ */
+export interface RunSweeps {
+  /** Runs of which something may be due, of all tenants. */
+  listDue(runsMax: number): Promise<RunRef[]>;
+  /**
+   * Deletes rejected records that are due, and resolves with the digests of the objects to remove before `finish`. `more`: there are more
+   * rejected records than one step deletes; call it again.
+   */
+  begin(run: RunRef): Promise<{ digests: string[]; more: boolean }>;
+  /** Deletes the rows that are due, the run itself with them, and notes when something of it is due next. */
+  finish(run: RunRef): Promise<void>;
+}
