@@ -18,6 +18,7 @@ import { explain } from './routes/explanations.ts';
 import { answerFiring, listFirings } from './routes/firings.ts';
 import { protectedResource, whoami } from './routes/identity.ts';
 import { listKeys, rotateKeys } from './routes/keys.ts';
+import { holdRun, listHolds, releaseRun } from './routes/legalHolds.ts';
 import { backchannelLogout } from './routes/logout.ts';
 import { health, keys, openapi, ready } from './routes/operations.ts';
 import { getPipeline, listPipelines } from './routes/pipelines.ts';
@@ -179,6 +180,9 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     countRejections: countRejections(ports),
     cancelRun: cancelRun(ports, options),
     resumeRun: resumeRun(ports, options),
+    holdRun: holdRun(ports),
+    releaseRun: releaseRun(ports),
+    listHolds: listHolds(ports),
     listKeys: listKeys(ports),
     rotateKeys: rotateKeys(ports),
     revoke: createRevocation(ports, options),

@@ -10,6 +10,7 @@ import type { Definitions } from '../domain/ports/definitions.ts';
 import type { Deliveries, WebhookKeys } from '../domain/ports/deliveries.ts';
 import type { Firings } from '../domain/ports/firings.ts';
 import type { GrantKeys, GrantSigner, GrantVerifier } from '../domain/ports/grants.ts';
+import type { LegalHolds } from '../domain/ports/legalHolds.ts';
 import type { LogoutRecords, LogoutTokens } from '../domain/ports/logouts.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { PrincipalDirectory } from '../domain/ports/principalDirectory.ts';
@@ -28,6 +29,7 @@ export interface ApplicationPorts {
   uploads: Uploads;
   runs: Runs;
   deadLetters: DeadLetters;
+  legalHolds: LegalHolds;
   auditTrail: AuditTrail;
   /** Throws `DatabaseUnavailable` where runs cannot be recorded now. */
   checkDatabase(): Promise<void>;

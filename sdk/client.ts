@@ -29,7 +29,15 @@ export type {
 } from './client/approvals.ts';
 export type { Page, WaybillClientOptions } from './client/connection.ts';
 export { ApiUnreachable, type Problem, ProblemError } from './client/problem.ts';
-export type { AuditEvent, Envelope, Rejections, Run, RunFilter, UploadOptions } from './client/runs.ts';
+export type {
+  AuditEvent,
+  Envelope,
+  LegalHold,
+  Rejections,
+  Run,
+  RunFilter,
+  UploadOptions,
+} from './client/runs.ts';
 export type {
   Backfill,
   BackfillRequest,

@@ -2,15 +2,15 @@ import { type Command, Option } from 'commander';
 import { runStates } from '../../domain/runs/run.ts';
 import type { Run, RunFilter } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
-import type { AddCommand } from '../context.ts';
+import { type AddCommand, CliError } from '../context.ts';
 import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
 import { addByIdCommand, paged } from '../options.ts';
 import { auditLines } from '../output/auditText.ts';
-import { endLines, runLines, runTable } from '../output/runText.ts';
+import { endLines, holdTable, runLines, runTable } from '../output/runText.ts';
 import { moreLines, pageLines } from '../output/table.ts';
-import { printResult } from '../output/terminal.ts';
+import { plain, printResult } from '../output/terminal.ts';
 
-/** `waybill runs [list|get|audit|watch|resume|cancel]` */
+/** `waybill runs [list|get|audit|watch|resume|hold|holds|cancel]` */
 export const addRuns: AddCommand = (program, context) => {
   const runs = program.command('runs').description('list, show, follow, resume and cancel runs');
 
@@ -71,6 +71,33 @@ export const addRuns: AddCommand = (program, context) => {
       `${run.id} checks its right again. npx waybill runs watch ${run.id}${asOption(options)} shows whether it continues.`,
     ]);
   });
+
+  addByIdCommand(runs, 'hold', 'place a legal hold on a run, so that nothing of it is removed, or lift it')
+    .option('--reason <text>', 'why')
+    .option('--lift', 'lift the hold; its retention decides again')
+    .action(async (id: string, _, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions & { reason?: string; lift?: boolean }>();
+      const { reason, lift } = options;
+      if (Boolean(lift) === (reason !== undefined))
+        throw new CliError('Say why with --reason, or lift the hold with --lift.', 'usage');
+      const client = connect(context, options);
+      if (reason === undefined) {
+        await client.releaseRun(id);
+        return printResult(options.json, { run: id, held: false }, () => [`${id} is not held.`]);
+      }
+      const held = await client.holdRun(id, reason);
+      printResult(options.json, held, () => [
+        `${id} is held: ${plain(held.reason)}.${held.inputRemovedAt ? ' Its input was removed before.' : ''}`,
+      ]);
+    });
+
+  paged(runs.command('holds').description('list the legal holds of your tenant')).action(
+    async (asked: { limit: number; cursor?: string }, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const page = await connect(context, options).listHolds(asked);
+      printResult(options.json, page, () => pageLines(page, holdTable, 'No run is held.'));
+    },
+  );
 
   addByIdCommand(runs, 'cancel', 'ask a run to end; stored rows stay stored').action(
     async (id: string, _, command: Command) => {

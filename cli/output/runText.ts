@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { hasEnded } from '../../domain/runs/run.ts';
-import type { Rejections, Run } from '../../sdk/client.ts';
+import type { LegalHold, Rejections, Run } from '../../sdk/client.ts';
 import { count, duration, localTime, since } from './quantities.ts';
 import { type TableColumn, table } from './table.ts';
 import { plain } from './terminal.ts';
@@ -19,6 +19,18 @@ const colours: Record<State, Parameters<typeof styleText>[0]> = {
 
 export function stateText(state: State): string {
   return styleText(colours[state], state);
+}
+
+export function holdTable(holds: readonly LegalHold[]): string[] {
+  return table<LegalHold>(
+    [
+      { title: 'RUN', cell: ({ run }) => run },
+      { title: 'SINCE', cell: ({ placedAt }) => localTime(placedAt) },
+      { title: 'BY', cell: ({ placedBy }) => plain(placedBy?.subject ?? '') },
+      { title: 'REASON', cell: ({ reason }) => plain(reason) },
+    ],
+    holds,
+  );
 }
 
 /** One line: what became of it, how long it took and, where it did not succeed, why. */

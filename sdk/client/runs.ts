@@ -12,6 +12,8 @@ export type AuditEvent =
   operations['listRunAudit']['responses'][200]['content']['application/json']['items'][number];
 export type RunFilter = NonNullable<operations['listRuns']['parameters']['query']>;
 
+export type LegalHold = components['schemas']['LegalHold'];
+
 export interface UploadOptions {
   /** `text/csv` or `application/x-ndjson`, as the pipeline’s source says. */
   mediaType: string;
@@ -44,6 +46,12 @@ export interface RunsClient {
   cancelRun(id: string): Promise<Run>;
   /** Has a suspended run ask whether it may go on; for its requester, under a new grant. */
   resumeRun(id: string): Promise<Run>;
+  /** Nothing of the run is removed until the hold is lifted, whatever its retention says. */
+  holdRun(id: string, reason: string): Promise<LegalHold>;
+  /** Lifts the legal hold of a run. */
+  releaseRun(id: string): Promise<void>;
+  /** The legal holds of your tenant, by their runs. */
+  listHolds(page?: { limit?: number; cursor?: string }): Promise<Page<LegalHold>>;
 }
 
 /** Runs: begin, follow, list and end them. */
@@ -97,6 +105,13 @@ export function runsClient({ http, send, baseUrl }: Connection): RunsClient {
       ),
     cancelRun: async (id) => answered(await http.POST('/v1/runs/{id}/cancel', { params: { path: { id } } })),
     resumeRun: async (id) => answered(await http.POST('/v1/runs/{id}/resume', { params: { path: { id } } })),
+    holdRun: async (id, reason) =>
+      answered(await http.POST('/v1/runs/{id}/hold', { params: { path: { id } }, body: { reason } })),
+    releaseRun: async (id) => {
+      const { response, error } = await http.DELETE('/v1/runs/{id}/hold', { params: { path: { id } } });
+      if (!response.ok) throw new ProblemError(problemIn(response, error));
+    },
+    listHolds: async (query = {}) => answered(await http.GET('/v1/legal-holds', { params: { query } })),
   };
 }
 

@@ -30,6 +30,7 @@ import { createLogoutRecords } from '../../adapters/postgres/rights/logouts.ts';
 import { createRevocationRecords } from '../../adapters/postgres/rights/revocations.ts';
 import { createRunAcceptance } from '../../adapters/postgres/runs/acceptance.ts';
 import { createRuns } from '../../adapters/postgres/runs/apiRuns.ts';
+import { createLegalHolds } from '../../adapters/postgres/runs/legalHolds.ts';
 import { createFirings } from '../../adapters/postgres/schedules/firings.ts';
 import { createSchedules } from '../../adapters/postgres/schedules/schedules.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
@@ -97,6 +98,7 @@ export async function startApi({
     uploads: createUploads(tenants),
     runs,
     deadLetters: createDeadLetters(tenants),
+    legalHolds: createLegalHolds(tenants),
     auditTrail: createAuditTrail(tenants),
     checkDatabase: tenants.check,
     auditLog: createAuditLog(tenants),

@@ -64,6 +64,14 @@ const granted: Record<
   countRejections: { path: '/v1/runs/{run}/rejections', answers: 200 },
   cancelRun: { path: '/v1/runs/{run}/cancel', answers: 202 },
   resumeRun: { path: '/v1/runs/{run}/resume', init: { method: 'POST' }, answers: [409, 'RunNotSuspended'] },
+  holdRun: {
+    path: '/v1/runs/{run}/hold',
+    init: json({ reason: 'case 1' }),
+    answers: 200,
+    elsewhere: [404, 'RunNotFound'],
+  },
+  releaseRun: { path: '/v1/runs/{run}/hold', answers: 204 },
+  listHolds: { path: '/v1/legal-holds', answers: 200 },
   revoke: { path: '/v1/revocations', init: revoked, answers: 200 },
   listRevocations: { path: '/v1/revocations', answers: 200 },
   restore: {

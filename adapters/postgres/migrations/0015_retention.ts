@@ -33,6 +33,7 @@ const tables = /* sql */ `
   ALTER TABLE waybill.legal_hold ENABLE ROW LEVEL SECURITY;
   CREATE POLICY tenant ON waybill.legal_hold TO waybill_api
     USING (tenant = nullif(current_setting('waybill.tenant', true), ''));
+  GRANT SELECT, INSERT (tenant, run_id, reason, placed_by), DELETE ON waybill.legal_hold TO waybill_api;
 
   ALTER TABLE waybill.run
     -- When something of it is due next; NULL: unknown.

@@ -146,6 +146,8 @@ describe('the sweep of runs', () => {
     assert.deepEqual(await kept('things-2'), without('stage', 'dead_letter'));
     assert.deepEqual(await kept('things-3'), without('stage', 'dead_letter'));
     assert.deepEqual(await kept('things-5'), []);
+    const small = await owner.query('SELECT run_id FROM waybill.batch WHERE bytes IS NULL');
+    assert.deepEqual(small.rows, [{ run_id: 'things-3' }]);
     assert.deepEqual(
       removed.sort(),
       [
