@@ -1,6 +1,6 @@
 import type { Manifest } from '../../domain/pipelines/manifest.ts';
 import { type Retention, retentionOf } from '../../domain/pipelines/retention.ts';
-import { json, sql } from '../../domain/sql.ts';
+import { jsonParam, sql } from '../../domain/sql.ts';
 import type { DatabaseAddress } from './address.ts';
 import { insertAudit } from './audit.ts';
 import { connectPool, inTransaction } from './connect.ts';
@@ -24,7 +24,7 @@ export async function applyRetention(
         sql(
           `SELECT :wanted::jsonb <> coalesce(jsonb_object_agg(pipeline, jsonb_build_object('input', input_ms, 'runs', runs_ms,
              'deadLetters', dead_letters_ms, 'stages', stages_ms)), '{}') AS changed FROM waybill.retention`,
-          { wanted: json(wanted) },
+          { wanted: jsonParam(wanted) },
         ),
       );
       if (!rows[0]!.changed) return false;
@@ -34,7 +34,7 @@ export async function applyRetention(
           `INSERT INTO waybill.retention (pipeline, input_ms, runs_ms, dead_letters_ms, stages_ms)
            SELECT key, (value ->> 'input')::bigint, (value ->> 'runs')::bigint, (value ->> 'deadLetters')::bigint,
                   (value ->> 'stages')::bigint FROM jsonb_each(:wanted)`,
-          { wanted: json(wanted) },
+          { wanted: jsonParam(wanted) },
         ),
       );
       await client.query('UPDATE waybill.run SET sweep_at = NULL WHERE sweep_at IS NOT NULL');

@@ -1,6 +1,6 @@
 import { WaybillError } from '../../../domain/errors.ts';
 import type { LegalHold, LegalHolds } from '../../../domain/ports/legalHolds.ts';
-import { json, type Params, sql } from '../../../domain/sql.ts';
+import { jsonParam, type Params, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 
@@ -24,7 +24,7 @@ export function createLegalHolds(tenants: Tenants): LegalHolds {
             `INSERT INTO waybill.legal_hold (tenant, run_id, reason, placed_by)
              SELECT tenant, id, :reason, :placedBy FROM waybill.run WHERE tenant = :tenant AND id = :runId
              ON CONFLICT DO NOTHING`,
-            { tenant, runId, reason, placedBy: json(placedBy) },
+            { tenant, runId, reason, placedBy: jsonParam(placedBy) },
           ),
         );
         const [hold] = await select(client, 'h.run_id = :runId', { tenant, runId });

@@ -6,7 +6,7 @@ import { connectPool } from '../../../adapters/postgres/connect.ts';
 import { createRunSweeps } from '../../../adapters/postgres/runs/runSweeps.ts';
 import { sweepRuns } from '../../../application/runs/sweepRuns.ts';
 import type { Manifest } from '../../../domain/pipelines/manifest.ts';
-import { json, sql } from '../../../domain/sql.ts';
+import { jsonParam, sql } from '../../../domain/sql.ts';
 import { things } from '../../support/sinkManifests.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
 
@@ -104,7 +104,7 @@ describe('the sweep of runs', () => {
            byte_length, stage, code, path, message, raw, object)
          VALUES (:id, 'acme', :id, 'things', 1, 'prn_1', 0, 0, 1, 0, 1, 'validate', 'c', '', 'm',
            CASE WHEN :object::jsonb IS NULL THEN 'x'::bytea END, :object)`,
-        { id, object: json(object) },
+        { id, object: jsonParam(object) },
       ),
     );
   }
