@@ -23,7 +23,9 @@ export const ndjsonFormat: FormatKind = {
       layout: textLayout(() => lines, {
         advice: () => 'Convert it to UTF-8.',
         mistakenFor: (text) =>
-          /^\s*\[/.test(text) ? 'The data is a JSON array. Send one object a line.' : undefined,
+          /^\s*\[/.test(text)
+            ? 'The data is a JSON array. Declare json(), or send one object a line.'
+            : undefined,
       }),
       read: (batch, bytes, visit) => readText(batch, bytes, lines, readLine, visit),
     };
