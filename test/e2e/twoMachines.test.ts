@@ -33,6 +33,17 @@ export default definePipeline({
 `;
 }
 
+const parcelPipeline = `
+import { definePipeline, ndjson, postgres, upload } from 'waybill';
+import { z } from 'zod';
+export default definePipeline({
+  id: 'parcels',
+  source: upload(ndjson()),
+  input: z.strictObject({ id: z.string(), grams: z.number() }),
+  sink: postgres({ table: 'parcels', key: ['id'] }),
+});
+`;
+
 /** Settings of a worker that name a file or folder of the machine on which it runs. */
 const placesOfWorker = [
   'WAYBILL_DATABASE_PASSWORD_FILE',
@@ -68,7 +79,10 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
     await writeFile(join(credentials, 'lake'), server.credentials);
     project = await makeProject({
       from: ['test/support/project'],
-      files: { 'pipelines/lake.ts': lakePipeline(`s3://${made.bucket}/lake/`, server.endpoint) },
+      files: {
+        'pipelines/lake.ts': lakePipeline(`s3://${made.bucket}/lake/`, server.endpoint),
+        'pipelines/parcels.ts': parcelPipeline,
+      },
     });
     stack = await startDevStack({
       project: project.path,
@@ -145,13 +159,14 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
   }
 
   it('a run of an upload is completed through the bucket alone', async () => {
-    const lines = Array.from({ length: 200 }, (_, n) => JSON.stringify({ sensor: `s${n}`, value: n }));
-    const { id, state, counts } = await run('readings', {
+    // Enough for batches that are too large for their rows in the database.
+    const lines = Array.from({ length: 20_000 }, (_, n) => JSON.stringify({ id: `p${n}`, grams: n }));
+    const { id, state, counts } = await run('parcels', {
       body: `${lines.join('\n')}\n`,
       headers: { 'content-type': 'application/x-ndjson' },
     });
     assert.equal(state, 'completed', output);
-    assert.equal(counts.stored, 200);
+    assert.equal(counts.stored, 20_000);
     const keys: string[] = [];
     for await (const { key } of listObjects(requests, { prefix: 'waybill/' })) keys.push(key);
     assert.ok(

@@ -192,10 +192,9 @@ describe('object store in S3', { skip: noS3Server, timeout: 120_000 }, () => {
       if (rotation % 2) await old.remove();
       account = await server.addAccount();
       if (rotation % 2 === 0) await old.remove();
-      await pause(50);
+      for (const at = done; done < at + 20; ) await pause(5);
     }
     isDone = true;
     await Promise.all(load);
-    assert.ok(done > 100, `${done} objects`);
   });
 });
