@@ -12,6 +12,8 @@ import type { Cursor } from '../../../domain/sources/source.ts';
  * Without `url` the caller names it: `{ "source": { "url": … } }`.
  * @param options.auth `'caller'`: the request carries a token of a few minutes that says for which principal the run is, and is
  * good for the origin of the URL alone. Default: no credentials are sent.
+ * @param options.credentials the name of what is sent: HTTP Basic or headers, from the folder `WAYBILL_CREDENTIALS` of the workers. Needs
+ * `url`, and goes to its origin alone.
  * @param options.cursor each run asks for what came since the run before, by `<parameter>=<watermark>` in the query; see
  * `Cursor`. Default: each run reads all of it.
  * @param options.compression default: as the server says, else as the suffix of the URL, `.gz` or `.zst`
@@ -26,6 +28,7 @@ export function http<F extends FormatManifest, Field extends string = never>(
 interface HttpOptions<Field extends string> {
   url?: string;
   auth?: 'caller';
+  credentials?: string;
   cursor?: Cursor<Field>;
   compression?: Compression | 'none';
 }
@@ -44,6 +47,10 @@ export const httpSource: PulledSourceKind = {
       .max(4096)
       .optional(),
     auth: z.literal('caller', 'can only be “caller”').optional(),
+    credentials: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'must be a name of up to 63 of A-Z, a-z, 0-9, _ . -')
+      .optional(),
     compression: z.enum([...compressions, 'none']).optional(),
     cursor: z
       .strictObject({
@@ -54,21 +61,37 @@ export const httpSource: PulledSourceKind = {
       .optional(),
   }),
   describe(source, input) {
+    if (source.credentials !== undefined && source.auth !== undefined)
+      wrong('credentials', 'cannot stand beside “auth”');
+    if (source.credentials !== undefined && source.url === undefined)
+      wrong('credentials', 'needs a url, so that they go to its origin alone');
     if (!source.cursor) return source;
     const cursor = describeFieldCursor(source.cursor as Cursor, input);
     if (source.url && new URL(source.url).searchParams.has(cursor.parameter)) {
-      const message = `holds “${cursor.parameter}” already, which the cursor sets`;
-      throw new DefinitionError('source', [{ path: 'url', message }]);
+      wrong('url', `holds “${cursor.parameter}” already, which the cursor sets`);
     }
     return { ...source, cursor };
   },
-  accept({ cursor, auth }, accepted) {
+  accept({ url, cursor, auth, credentials }, accepted) {
+    if (credentials !== undefined && new URL(accepted.url!).origin !== new URL(url!).origin)
+      throw invalid(`Name a URL of ${new URL(url!).origin}.`);
     const parameter = typeof cursor === 'object' ? cursor.parameter : undefined;
     if (parameter !== undefined && new URL(accepted.url!).searchParams.has(parameter)) {
-      const message = `Leave “${parameter}” out: it is set to where the run before ended.`;
-      throw new WaybillError('SourceInvalid', { issues: [{ path: '/source/url', message }] });
+      throw invalid(`Leave “${parameter}” out: it is set to where the run before ended.`);
     }
-    return { ...accepted, ...(auth && { auth }) };
+    return {
+      ...accepted,
+      ...(auth && { auth }),
+      ...(credentials !== undefined && { credentials: String(credentials) }),
+    };
   },
   load: async () => (await import('./openUrl.ts')).urlReader,
 };
+
+function wrong(path: string, message: string): never {
+  throw new DefinitionError('source', [{ path, message }]);
+}
+
+function invalid(message: string): WaybillError {
+  return new WaybillError('SourceInvalid', { issues: [{ path: '/source/url', message }] });
+}

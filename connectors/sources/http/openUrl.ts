@@ -4,6 +4,7 @@ import { WaybillError } from '../../../domain/errors.ts';
 import type { OpenOptions, OpenSource } from '../../../domain/ports/sources.ts';
 import { type Compression, compressions } from '../../../domain/sources/compression.ts';
 import { checkUrl, type Egress, publicLookup } from '../../egress.ts';
+import { credentialHeaders } from './httpCredential.ts';
 
 const redirectsMax = 5;
 const connectTimeoutMs = 10_000;
@@ -11,11 +12,19 @@ const connectTimeoutMs = 10_000;
 const stallTimeoutMs = 30_000;
 
 export const urlReader: SourceReader = {
-  open({ url }, settings, options) {
-    return openUrl(options.since ? sinceUrl(url!, options.since) : url!, egressOf(settings), options);
+  open({ url, credentials }, settings, options) {
+    const { token } = options;
+    const obtain = token
+      ? async (origin: string) => ({ authorization: `Bearer ${await token(origin)}` })
+      : credentials === undefined
+        ? undefined
+        : () => credentialHeaders(credentials, settings.credentials?.(credentials));
+    const target = options.since ? sinceUrl(url!, options.since) : url!;
+    return openUrl(target, egressOf(settings), options, obtain);
   },
-  async check({ url, auth }, settings) {
-    checkUrl(new URL(url!), egressOf(settings), auth === 'caller');
+  async check({ url, auth, credentials }, settings) {
+    const isSecret = auth === 'caller' || credentials !== undefined;
+    checkUrl(new URL(url!), egressOf(settings), isSecret);
   },
 };
 
@@ -30,16 +39,21 @@ function egressOf({ egressAllow, lookup }: SourceSettings): Egress {
 }
 
 /**
- * Reads a URL by GET, without proxies, decompression or any credential but the token of its origin. Throws as
+ * Reads a URL by GET, without proxies, decompression or any credential but those of its origin. Throws as
  * `Sources.open` says.
  */
-async function openUrl(text: string, egress: Egress, options: OpenOptions): Promise<OpenSource> {
+async function openUrl(
+  text: string,
+  egress: Egress,
+  options: OpenOptions,
+  obtain: ObtainHeaders | undefined,
+): Promise<OpenSource> {
   let url = parse(text);
-  const bearer = bearerOf(url.origin, options.token);
+  const secret = secretOf(url.origin, obtain);
   for (let redirects = 0; redirects <= redirectsMax; redirects++) {
-    const { response, agent } = await get(url, egress, options, bearer);
+    const { response, agent } = await get(url, egress, options, secret);
     try {
-      if (response.statusCode !== 401 || !bearer.renew()) {
+      if (response.statusCode !== 401 || !secret.renew()) {
         const location = redirectOf(response);
         if (location === undefined) return answer(response, agent, options);
         url = parse(location, url);
@@ -59,19 +73,22 @@ function parse(text: string, base?: URL): URL {
   return url;
 }
 
-interface Bearer {
+/** Gives what says who asks, to an origin: a new token, or the credential as it is now. */
+type ObtainHeaders = (origin: string) => Promise<Record<string, string>>;
+
+interface Secret {
   isFor(url: URL): boolean;
-  token(): Promise<string>;
-  /** Whether it makes sense to ask once more, with a token that is newer than the one before. */
+  headers(): Promise<Record<string, string>>;
+  /** Whether it makes sense to ask once more, with headers that are newer than those before. */
   renew(): boolean;
 }
 
 /**
- * The token of one origin. A redirect to another origin ends it for good: another server would choose the way
- * back. It is renewed once, for a server that refuses it because what came before took so long.
+ * The headers of one origin. A redirect to another origin ends it for good: another server would choose the way
+ * back. They are renewed once, for a server that rejects a token because what came before took so long, or a credential that was rotated.
  */
-function bearerOf(origin: string, obtain: OpenOptions['token']): Bearer {
-  let current: string | undefined;
+function secretOf(origin: string, obtain: ObtainHeaders | undefined): Secret {
+  let current: Record<string, string> | undefined;
   let ended = obtain === undefined;
   let renewed = false;
   return {
@@ -79,7 +96,7 @@ function bearerOf(origin: string, obtain: OpenOptions['token']): Bearer {
       ended ||= url.origin !== origin;
       return !ended;
     },
-    async token() {
+    async headers() {
       current ??= await obtain!(origin);
       return current;
     },
@@ -93,10 +110,10 @@ function bearerOf(origin: string, obtain: OpenOptions['token']): Bearer {
 }
 
 /** One request on a connection of its own, which ends with the stream: nothing is kept, nothing is shared. */
-async function get(url: URL, egress: Egress, options: OpenOptions, bearer: Bearer) {
-  const withToken = bearer.isFor(url);
-  const lookup = checkUrl(url, egress, withToken) === 'named' ? egress.lookup : publicLookup(egress);
-  const token = withToken && (await bearer.token());
+async function get(url: URL, egress: Egress, options: OpenOptions, secret: Secret) {
+  const withSecret = secret.isFor(url);
+  const lookup = checkUrl(url, egress, withSecret) === 'named' ? egress.lookup : publicLookup(egress);
+  const headers = withSecret ? await secret.headers() : {};
   const agent = new Agent({
     connect: { timeout: connectTimeoutMs, ...(lookup && { lookup }) },
     headersTimeout: stallTimeoutMs,
@@ -107,10 +124,10 @@ async function get(url: URL, egress: Egress, options: OpenOptions, bearer: Beare
     const response = await request(url, {
       dispatcher: agent,
       headers: {
+        ...headers,
         accept: '*/*',
         'accept-encoding': compression ? `${compression}, identity;q=0.5` : 'identity',
         'user-agent': 'waybill',
-        ...(token && { authorization: `Bearer ${token}` }),
         ...(fromByte > 0 && { range: `bytes=${fromByte}-` }),
         // The server sends the rest only if it is the rest of the same bytes, else all of the new ones.
         ...(fromByte > 0 && version?.startsWith('"') && { 'if-range': version }),
