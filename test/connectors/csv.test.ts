@@ -235,11 +235,15 @@ describe('any CSV, in any pieces and batches', () => {
       else
         await connectors
           .format(manifest)
-          .read(batch, Buffer.from(await objects.get(scope, batch.digest)), (_start, _end, _at, record) => {
-            if (typeof record === 'string') codes.push(record);
-            else if ('value' in record) values.push({ ...record.value });
-            else codes.push(record.code);
-          });
+          .read(
+            batch,
+            Buffer.from(batch.bytes ?? (await objects.get(scope, batch.digest))),
+            (_start, _end, _at, record) => {
+              if (typeof record === 'string') codes.push(record);
+              else if ('value' in record) values.push({ ...record.value });
+              else codes.push(record.code);
+            },
+          );
     }
     return { values, codes };
   }
