@@ -6,18 +6,20 @@ import { z } from 'zod';
 import { createInputs, createSources } from '../../connectors/sources/createSources.ts';
 import { definePipeline, http, ndjson, postgres } from '../../sdk/index.ts';
 
-describe('a credential of an http source', () => {
+describe('who asks an http source, and when again', () => {
   const servers: Server[] = [];
   const asked: { host: string; headers: IncomingHttpHeaders }[] = [];
   let host: string;
   let other: string;
   let secret = '';
   let wanted: string | undefined;
+  let retryAfter = '';
 
   before(async () => {
     for (let n = 0; n < 2; n++) {
       const server = createServer(({ headers, url }, response) => {
         asked.push({ host: headers.host!, headers });
+        if (url === '/busy') return void response.writeHead(429, { 'retry-after': retryAfter }).end();
         if (url === '/away') return void response.writeHead(302, { location: `http://${other}/` }).end();
         if (wanted !== undefined && headers.authorization !== wanted)
           return void response.writeHead(401).end();
@@ -36,6 +38,7 @@ describe('a credential of an http source', () => {
   });
 
   async function read(path = '/') {
+    if (path === '/busy') secret = '{"headers":{}}';
     asked.length = 0;
     const credentials = (name: string) => ({ current: async () => (name === 'crm' ? secret : '') });
     const sources = createSources({ fileRoots: [], egressAllow: [host, other], credentials });
@@ -45,7 +48,7 @@ describe('a credential of an http source', () => {
   }
   const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
 
-  it('is sent as HTTP Basic, or as the headers that it names', async () => {
+  it('a credential is sent as HTTP Basic, or as the headers that it names', async () => {
     secret = '{"username":"waybill","password":"pä:ss"}';
     assert.equal((await read())[0]!.headers.authorization, basic('waybill:pä:ss'));
     secret = '{"headers":{"X-Api-Key":"k3y"}}';
@@ -53,7 +56,7 @@ describe('a credential of an http source', () => {
     assert.deepEqual([headers['x-api-key'], headers.authorization], ['k3y', undefined]);
   });
 
-  it('is not sent to another origin', async () => {
+  it('a credential is not sent to another origin', async () => {
     secret = '{"headers":{"X-Api-Key":"k3y"}}';
     const sent = (await read('/away')).map((one) => [one.host, one.headers['x-api-key']]);
     assert.deepEqual(sent, [
@@ -62,7 +65,7 @@ describe('a credential of an http source', () => {
     ]);
   });
 
-  it('is read again where the server rejects it, so that it may rotate', async () => {
+  it('a credential is read again where the server rejects it, so that it may rotate', async () => {
     secret = '{"username":"a","password":"old"}';
     wanted = basic('a:new');
     const provider = { current: async () => secret };
@@ -82,7 +85,7 @@ describe('a credential of an http source', () => {
     wanted = undefined;
   });
 
-  it('that cannot be read, or would change the request itself, is SourceUnavailable and names no value', async () => {
+  it('a credential that cannot be read, or would change the request itself, is SourceUnavailable and names no value', async () => {
     for (const text of [
       '',
       's3cret',
@@ -99,7 +102,24 @@ describe('a credential of an http source', () => {
     }
   });
 
-  it('needs a URL in the definition, and goes to its origin by https alone', async () => {
+  it('a retry waits as long as Retry-After says, at most an hour', async () => {
+    for (const [given, waits] of [
+      ['7', 7_000],
+      ['999999', 3_600_000],
+      ['soon', undefined],
+      ['0', undefined],
+    ] as const) {
+      retryAfter = given;
+      await assert.rejects(read('/busy'), { code: 'SourceUnavailable', retryAfterMs: waits });
+    }
+    retryAfter = new Date(Date.now() + 60_000).toUTCString();
+    await assert.rejects(read('/busy'), ({ retryAfterMs }: { retryAfterMs: number }) => {
+      assert.ok(retryAfterMs > 50_000 && retryAfterMs <= 60_000, `${retryAfterMs}`);
+      return true;
+    });
+  });
+
+  it('a credential needs a URL in the definition, and goes to its origin by https alone', async () => {
     const define = (options: Parameters<typeof http>[1]) =>
       definePipeline({
         id: 'rates',

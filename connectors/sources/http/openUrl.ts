@@ -3,6 +3,7 @@ import type { SourceReader, SourceSettings } from '../../../domain/connectors/so
 import { WaybillError } from '../../../domain/errors.ts';
 import type { OpenOptions, OpenSource } from '../../../domain/ports/sources.ts';
 import { type Compression, compressions } from '../../../domain/sources/compression.ts';
+import { parseRetryAfter } from '../../../domain/webhooks/webhookAnswer.ts';
 import { checkUrl, type Egress, publicLookup } from '../../egress.ts';
 import { credentialHeaders } from './httpCredential.ts';
 
@@ -154,7 +155,8 @@ function answer(response: Dispatcher.ResponseData, agent: Agent, options: OpenOp
   const range = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(String(headers['content-range'] ?? ''));
   const atEnd = statusCode === 416 && fromByte > 0 && range?.[3] === String(fromByte);
   const nothing = statusCode === 204;
-  if (statusCode !== 200 && statusCode !== 206 && !nothing && !atEnd) throw statusError(statusCode, fromByte);
+  if (statusCode !== 200 && statusCode !== 206 && !nothing && !atEnd)
+    throw statusError(statusCode, fromByte, parseRetryAfter(headers['retry-after'], Date.now()));
   // Less than the rest would be taken for all of it.
   const isRest = Number(range?.[1]) === fromByte && Number(range?.[2]) + 1 === Number(range?.[3]);
   if (statusCode === 206 && !isRest)
@@ -236,11 +238,11 @@ function failure(error: unknown, signal: AbortSignal | undefined): unknown {
 /** Of all 4xx only these may pass by themselves: too slow, too early, too many. */
 const passing: readonly number[] = [408, 425, 429];
 
-function statusError(statusCode: number, fromByte: number): WaybillError {
+function statusError(statusCode: number, fromByte: number, retryAfterMs: number | undefined): WaybillError {
   // What is left of the source begins behind its end.
   if (statusCode === 416 && fromByte > 0) return new WaybillError('SourceChanged');
   if (statusCode < 400 || statusCode > 499 || passing.includes(statusCode))
-    return unavailable(`It answered ${statusCode}.`);
+    return unavailable(`It answered ${statusCode}.`, retryAfterMs);
   return rejected(`It answered ${statusCode}.`);
 }
 
@@ -248,6 +250,12 @@ function rejected(publicDetail: string): WaybillError {
   return new WaybillError('SourceRejected', { publicDetail });
 }
 
-function unavailable(publicDetail: string): WaybillError {
-  return new WaybillError('SourceUnavailable', { publicDetail });
+function unavailable(publicDetail: string, retryAfterMs?: number): WaybillError {
+  return new WaybillError('SourceUnavailable', {
+    publicDetail,
+    ...(retryAfterMs && { retryAfterMs: Math.min(retryAfterMs, waitMaxMs) }),
+  });
 }
+
+/** A server that wants more is asked earlier. */
+const waitMaxMs = 60 * 60 * 1000;
