@@ -82,7 +82,7 @@ export interface FileLayout {
 }
 
 /** A batch of a file, which is complete with the bytes that were yielded before it. */
-type FileBatch = Pick<Batch, 'firstByte' | 'firstRecord' | 'records' | 'firstLine' | 'header'>;
+type FileBatch = Pick<Batch, 'firstByte' | 'firstRecord' | 'records' | 'firstLine' | 'header' | 'refused'>;
 
 export interface RandomAccess {
   readonly sizeBytes: number;

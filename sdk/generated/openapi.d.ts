@@ -2243,6 +2243,7 @@ export interface operations {
                 "application/x-ndjson": string;
                 "text/csv": string;
                 "application/json; profile=records": string;
+                "application/vnd.apache.parquet": string;
             };
         };
         responses: {
