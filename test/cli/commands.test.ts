@@ -432,6 +432,7 @@ describe('waybill', () => {
           {
             migrations: [],
             tables,
+            retention: false,
             policy: { digest, before: digest },
             stray: [],
             powerless: [],
