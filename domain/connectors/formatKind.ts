@@ -51,7 +51,7 @@ export type ReadRecord = { value: object; inexact?: boolean } | RejectionCode | 
  * Where a record is, in the terms of its format: a line, an index, or `[row group, row]`. One number where that is
  * enough, for each record carries it through all stages.
  */
-export type Locator = number | readonly [rowGroup: number, row: number];
+type Locator = number | readonly [rowGroup: number, row: number];
 
 /** Records follow one another, so that bytes can be cut while they arrive: lines of text, items of an array. */
 export interface StreamLayout {

@@ -18,7 +18,7 @@ const retentionMinMs = 3_600_000;
 const retentionMaxMs = 36_600 * dayMs;
 
 /** Where neither the pipeline nor the project says otherwise. */
-export const defaultRetention: Retention = Object.freeze({
+const defaultRetention: Retention = Object.freeze({
   input: 90 * dayMs,
   runs: 400 * dayMs,
   deadLetters: 90 * dayMs,

@@ -26,7 +26,7 @@ export interface ReceivedInput {
 }
 
 /** Each batch once its bytes are durable in the object store; can be read once. */
-export interface Reception extends AsyncIterable<Batch> {
+interface Reception extends AsyncIterable<Batch> {
   /** Whether the positions of its batches are positions in the bytes that arrived, so that a retry can begin there. */
   readonly resumable: boolean;
   /**

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import pg from 'pg';
-import { arrayLiteral } from '../../connectors/sinks/postgres/arrayLiteral.ts';
 import { columnText } from '../../connectors/sinks/postgres/columnText.ts';
+import { arrayLiteral } from '../../connectors/sinks/postgres/incomingRows.ts';
 import type { SqlType } from '../../domain/pipelines/manifest.ts';
 import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 

@@ -5,7 +5,6 @@ import type { ClientBase } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { EncodedRows } from '../../../domain/ports/sinkRows.ts';
-import { arrayLiteral } from './arrayLiteral.ts';
 import { readCopyText } from './copyText.ts';
 import { incomingOf } from './sinkColumns.ts';
 
@@ -58,4 +57,14 @@ async function copyRows(client: ClientBase, sink: SinkManifest, rows: EncodedRow
 /** Makes room for the next batch of the same transaction. */
 export async function clearRows(client: ClientBase, { from, isTable }: Incoming): Promise<void> {
   if (isTable) await client.query(`TRUNCATE ${from}`);
+}
+
+/**
+ * A PostgreSQL array literal of texts, to be cast to an array of the column’s type. Each text is quoted, so that
+ * none is read as `NULL`, and quotes and backslashes are escaped; `null` is NULL.
+ * Source: PostgreSQL 18, 8.15.6, https://www.postgresql.org/docs/18/arrays.html#ARRAYS-IO
+ */
+export function arrayLiteral(texts: readonly (string | null)[]): string {
+  const elements = texts.map((text) => (text === null ? 'NULL' : `"${text.replace(/["\\]/g, '\\$&')}"`));
+  return `{${elements.join()}}`;
 }
