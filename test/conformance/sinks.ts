@@ -19,7 +19,7 @@ export function sinkConformance(name: string, sink: SinkManifest, { keyed }: { k
 
   function encode(rows: readonly Row[]) {
     const writer = kind.encoder(sink).begin(16);
-    rows.forEach((row, position) => assert.equal(writer.add(position, [row]), undefined));
+    for (const [position, row] of rows.entries()) assert.equal(writer.add(position, [row]), undefined);
     return writer.finish();
   }
 
