@@ -70,11 +70,13 @@ describe('generated orders', () => {
 
   for (const spoiler of spoilers) {
     test(`${spoiler.kind} is refused as ${spoiler.code}`, async () => {
-      const order = JSON.parse(generate({ rows: 1, invalid: 0 }).bytes.toString());
+      const { bytes } = generate({ rows: 1, invalid: 0 });
+      const order = JSON.parse(bytes.toString());
+      // Behind a valid order: data that begins as an array does is of another format as a whole.
       const { rejected, stored } = await testPipeline(orders, {
-        bytes: Buffer.from(spoiler.spoil(order) as string),
+        bytes: Buffer.concat([bytes, Buffer.from(spoiler.spoil(order) as string)]),
       });
-      assert.deepEqual([rejected.map((r) => r.code), stored], [[spoiler.code], []]);
+      assert.deepEqual([rejected.map((r) => r.code), stored.length], [[spoiler.code], 1]);
     });
   }
 });
