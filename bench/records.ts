@@ -160,9 +160,10 @@ function since(before: Map<string, Map<number, number>>, stack: DevStack): Map<s
   );
 }
 
+/** With what a process’s children had spent that have ended, such as a backend of PostgreSQL. */
 function spentMs(pid: number): number {
   try {
-    return processorMs([pid]);
+    return processorMs([pid], { endedChildren: true });
   } catch {
     return 0;
   }

@@ -40,8 +40,8 @@ import { createReceiver } from '../engine/records/receiver.ts';
 import { createComputePool } from '../engine/threads/pool.ts';
 import type { WorkerSettings } from './settings.ts';
 
-/** Half of the processors: a worker has PostgreSQL, Temporal or another worker beside it. */
-const threadsMax = Math.max(1, Math.floor(availableParallelism() / 2));
+/** Eager dispatch gives all batches of a run to one worker, which should then use more than one processor. */
+const threadsMax = Math.max(2, Math.floor(availableParallelism() / 2));
 
 /** The connections of one worker, as its two roles. */
 export interface WorkerPools {

@@ -2,18 +2,26 @@ import { createHash, hash } from 'node:crypto';
 import { Piscina } from 'piscina';
 import { connectors } from '../../connectors/index.ts';
 import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
-import type { BatchTask, Compute, EncodedOutput } from '../../domain/ports/compute.ts';
+import type { BatchTask, Compute, EncodedOutput, StageResult } from '../../domain/ports/compute.ts';
 import type { ObjectStore } from '../../domain/ports/objects.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import { Semaphore } from '../../domain/semaphore.ts';
 import { describePlace } from '../records/codeFailure.ts';
-import type { Processed } from '../records/processBatch.ts';
 import { createStageCache, type StageEntry } from './stageCache.ts';
 import type { Answer, FailureData, Task, ThreadOptions } from './thread.ts';
 
 export interface ComputePool extends Compute {
   /** Ends the threads; what they were doing is rejected. */
   close(): Promise<void>;
+}
+
+interface Outcome {
+  validated: StageResult;
+  /** Where it was asked for and did not fail. */
+  transformed?: StageResult;
+  /** The encoded rows, or the file that holds them. */
+  rows?: Uint8Array | string | undefined;
+  failure?: WaybillError;
 }
 
 export interface ComputeOptions {
@@ -50,10 +58,11 @@ export function createComputePool(options: ComputeOptions): ComputePool {
     { definition, scope, batch, parameters }: BatchTask,
     step: 'validate' | 'transform',
     signal?: AbortSignal,
-  ): Promise<Processed> {
+  ): Promise<Outcome> {
     const giveBack = await turns.take(signal);
     try {
       const { modulePath, digest } = definition;
+      const rowsPath = step === 'transform' ? cache.newFile() : undefined;
       const task: Task = {
         // A loaded pipeline also satisfies the reference, but its schemas cannot be sent.
         definition: { modulePath, digest },
@@ -62,6 +71,7 @@ export function createComputePool(options: ComputeOptions): ComputePool {
         ...(!objects.opener && !batch.bytes && { bytes: await objects.get(scope, batch.digest) }),
         ...(step === 'transform' && { transform: { parameters } }),
         progress: new Float64Array(new SharedArrayBuffer(16)),
+        ...(rowsPath && { rowsPath }),
       };
       const used = threads;
       let answer = await ask(used, task, step, taskMs, signal);
@@ -76,32 +86,31 @@ export function createComputePool(options: ComputeOptions): ComputePool {
         throw new WaybillError('DefinitionUnavailable', { detail: 'changed twice' });
       if (answer.outcome === 'failed') throw errorOf(answer);
       const { processed, failure } = answer;
-      return { ...processed, ...(failure && { failure: errorOf(failure) }) };
+      if (!processed.transformed)
+        return { validated: processed.validated, ...(failure && { failure: errorOf(failure) }) };
+      const { rows, ...transformed } = processed.transformed;
+      return { validated: processed.validated, transformed, rows: rows ?? rowsPath! };
     } finally {
       giveBack();
     }
   }
 
   /** Both steps in one pass; the result is kept for the next step. */
-  async function computeBoth(task: BatchTask, signal?: AbortSignal): Promise<Processed> {
-    const processed = await compute(task, 'transform', signal);
-    const { validated, transformed } = processed;
-    if (transformed) {
-      const { rows, ...result } = transformed;
-      await cache.keep(keyOf(task), { validated, transformed: result }, rows);
-    }
-    return processed;
+  async function computeBoth(task: BatchTask, signal?: AbortSignal): Promise<Outcome> {
+    const outcome = await compute(task, 'transform', signal);
+    const { validated, transformed, rows } = outcome;
+    if (transformed) await cache.keep(keyOf(task), { validated, transformed }, rows!);
+    return outcome;
   }
 
   /** Throws what the transform throws. */
-  async function transformed(
+  async function transform(
     task: BatchTask,
     signal?: AbortSignal,
-  ): Promise<StageEntry & { rows: Uint8Array }> {
-    const { validated, transformed, failure } = await computeBoth(task, signal);
+  ): Promise<StageEntry & Pick<Outcome, 'rows'>> {
+    const { validated, transformed, rows, failure } = await computeBoth(task, signal);
     if (!transformed) throw failure!;
-    const { rows, ...result } = transformed;
-    return { validated, transformed: result, rows };
+    return { validated, transformed, rows };
   }
 
   return {
@@ -120,7 +129,9 @@ export function createComputePool(options: ComputeOptions): ComputePool {
     },
 
     async transform(task, signal) {
-      return (await cache.find(keyOf(task))) ?? (await transformed(task, signal));
+      const known = await cache.find(keyOf(task));
+      const { validated, transformed } = known ?? (await transform(task, signal));
+      return { validated, transformed };
     },
 
     async rows(task, output, signal) {
@@ -132,10 +143,16 @@ export function createComputePool(options: ComputeOptions): ComputePool {
           output,
           compared(kept, output, () => void cache.forget(key)),
         );
-      const { transformed: result, rows } = await transformed(task, signal);
+      const { transformed: result, rows } = await transform(task, signal);
       if (result.digest !== output.digest)
         throw new WaybillError('StageMismatch', { detail: `batch ${task.batch.seq} of ${task.scope.runId}` });
-      return encodedRows(output, once(rows));
+      if (typeof rows !== 'string') return encodedRows(output, once(rows!));
+      const file = await cache.rows(key);
+      if (!file) throw new WaybillError('StorageUnavailable', { detail: 'the rows of a batch have no room' });
+      return encodedRows(
+        output,
+        compared(file, output, () => void cache.forget(key)),
+      );
     },
 
     readRows: (sink, bytes, rowsMax) => connectors.sink(sink.kind).encoder(sink).read(bytes, rowsMax),

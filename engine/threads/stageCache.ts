@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StageResult } from '../../domain/ports/compute.ts';
+import { smallBytesMax } from '../../domain/runs/batch.ts';
 
 /** What a step computed of a batch. */
 export interface StageEntry {
@@ -20,12 +21,13 @@ export interface StageCache {
   find(key: string): Promise<StageEntry | undefined>;
   /** The rows of an entry that `find` gave. */
   rows(key: string): Promise<AsyncIterable<Uint8Array> | undefined>;
-  keep(key: string, entry: StageEntry, rows: Uint8Array): Promise<void>;
+  /** A new file for large rows, which `keep` takes; `undefined` where rows stay in memory. */
+  newFile(): string | undefined;
+  /** @param rows themselves, or the file that holds them */
+  keep(key: string, entry: StageEntry, rows: Uint8Array | string): Promise<void>;
   forget(key: string): Promise<void>;
 }
 
-/** Up to this size rows stay in memory. */
-const smallBytesMax = 64 * 1024;
 const memoryBytesMax = 64 * 1024 * 1024;
 const folderBytesMax = 4 * 1024 ** 3;
 /** An entry that no step asked for until then belongs to a run that has ended or waits. */
@@ -69,15 +71,19 @@ export function createStageCache(folder?: string): StageCache {
       return folder ? readRows(rowsPath(key)) : undefined;
     },
 
+    newFile: () => folder && join(folder, `${randomUUID()}.new`),
+
     async keep(key, entry, rows) {
-      if (!folder || rows.byteLength <= smallBytesMax) return keepInMemory(key, entry, rows);
+      if (typeof rows !== 'string' && (!folder || rows.byteLength <= smallBytesMax))
+        return keepInMemory(key, entry, rows);
       try {
-        await replaceFile(rowsPath(key), rows);
+        if (typeof rows === 'string') await rename(rows, rowsPath(key));
+        else await replaceFile(rowsPath(key), rows);
         await replaceFile(entryPath(key), JSON.stringify(entry));
-        if (++kept % sweepEvery === 0) await sweep(folder);
+        if (++kept % sweepEvery === 0) await sweep(folder!);
       } catch {
         // A full disk costs time: the next step computes the rows again.
-        await removeFiles([rowsPath(key), entryPath(key)]);
+        await removeFiles([rowsPath(key), entryPath(key), ...(typeof rows === 'string' ? [rows] : [])]);
       }
     },
 

@@ -1,15 +1,16 @@
 import { hash } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
 import { move, transferableSymbol, valueSymbol, workerData } from 'piscina';
 import { type ErrorCode, type Issue, WaybillError } from '../../domain/errors.ts';
 import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
-import type { DefinitionRef } from '../../domain/ports/compute.ts';
+import type { DefinitionRef, StageResult } from '../../domain/ports/compute.ts';
 import type { ObjectScope, ObjectStore, StoreOpener } from '../../domain/ports/objects.ts';
-import type { Batch } from '../../domain/runs/batch.ts';
+import { type Batch, smallBytesMax } from '../../domain/runs/batch.ts';
 import { beginningOf } from '../../domain/runs/run.ts';
 import { loadModule } from '../project/loadModule.ts';
 import type { RecordPosition } from '../records/codeFailure.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
-import { type Processed, processBatch } from '../records/processBatch.ts';
+import { processBatch } from '../records/processBatch.ts';
 
 export interface Task {
   definition: DefinitionRef;
@@ -20,13 +21,21 @@ export interface Task {
   /** With it, the records are transformed too. */
   transform?: { parameters: unknown };
   progress: RecordPosition;
+  /** Where large rows are written; they are handed over where that fails. */
+  rowsPath?: string;
 }
 
 export type Answer =
-  | { outcome: 'done'; processed: Omit<Processed, 'failure'>; failure?: FailureData }
+  | { outcome: 'done'; processed: Computed; failure?: FailureData }
   /** This thread has another version of the module in memory, which nothing but its end removes. */
   | { outcome: 'stale' }
   | ({ outcome: 'failed' } & FailureData);
+
+/** Without `rows` they are in the file of the task. */
+export interface Computed {
+  validated: StageResult;
+  transformed?: StageResult & { rows?: Uint8Array };
+}
 
 /** An error keeps its class and code only as data. */
 export interface FailureData {
@@ -52,11 +61,26 @@ export default async function run(task: Task): Promise<Answer> {
       transform: transform && { ...transform, beganMs: beginningOf(task.scope.runId) },
       progress,
     });
-    const answer: Answer = { outcome: 'done', processed, ...(failure && { failure: asData(failure) }) };
-    const rows = processed.transformed?.rows;
-    return rows ? handOver(answer, rows) : answer;
+    const { validated, transformed } = processed;
+    const said = { outcome: 'done' as const, ...(failure && { failure: asData(failure) }) };
+    if (!transformed) return { ...said, processed: { validated } };
+    const { rows, ...result } = transformed;
+    if (task.rowsPath && rows.byteLength > smallBytesMax && wrote(task.rowsPath, rows))
+      return { ...said, processed: { validated, transformed: result } };
+    return handOver({ ...said, processed: { validated, transformed } }, rows);
   } catch (error) {
     return { outcome: 'failed', ...asData(error) };
+  }
+}
+
+/** Memory that passes through the main thread makes it collect garbage. */
+function wrote(path: string, rows: Uint8Array): boolean {
+  try {
+    writeFileSync(path, rows, { mode: 0o600 });
+    return true;
+  } catch {
+    rmSync(path, { force: true });
+    return false;
   }
 }
 
