@@ -7,7 +7,7 @@ import type { ObjectStore } from '../../domain/ports/objects.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import { Semaphore } from '../../domain/semaphore.ts';
 import { describePlace } from '../records/codeFailure.ts';
-import { createStageCache, type StageEntry } from './stageCache.ts';
+import { createStageCache, once, type StageEntry } from './stageCache.ts';
 import type { Answer, FailureData, Task, ThreadOptions } from './thread.ts';
 
 export interface ComputePool extends Compute {
@@ -113,6 +113,17 @@ export function createComputePool(options: ComputeOptions): ComputePool {
     return { validated, transformed, rows };
   }
 
+  async function cachedRows(key: string, output: EncodedOutput): Promise<EncodedRows | undefined> {
+    const chunks = await cache.rows(key);
+    return (
+      chunks &&
+      encodedRows(
+        output,
+        compared(chunks, output, () => void cache.forget(key)),
+      )
+    );
+  }
+
   return {
     async validate({ ahead, ...task }, signal) {
       if (ahead) {
@@ -137,22 +148,15 @@ export function createComputePool(options: ComputeOptions): ComputePool {
     async rows(task, output, signal) {
       const key = keyOf(task);
       const known = await cache.find(key);
-      const kept = known?.transformed.digest === output.digest && (await cache.rows(key));
-      if (kept)
-        return encodedRows(
-          output,
-          compared(kept, output, () => void cache.forget(key)),
-        );
+      const kept = known?.transformed.digest === output.digest && (await cachedRows(key, output));
+      if (kept) return kept;
       const { transformed: result, rows } = await transform(task, signal);
       if (result.digest !== output.digest)
         throw new WaybillError('StageMismatch', { detail: `batch ${task.batch.seq} of ${task.scope.runId}` });
       if (typeof rows !== 'string') return encodedRows(output, once(rows!));
-      const file = await cache.rows(key);
-      if (!file) throw new WaybillError('StorageUnavailable', { detail: 'the rows of a batch have no room' });
-      return encodedRows(
-        output,
-        compared(file, output, () => void cache.forget(key)),
-      );
+      const computed = await cachedRows(key, output);
+      if (computed) return computed;
+      throw new WaybillError('StorageUnavailable', { detail: 'the rows of a batch have no room' });
     },
 
     readRows: (sink, bytes, rowsMax) => connectors.sink(sink.kind).encoder(sink).read(bytes, rowsMax),
@@ -163,10 +167,6 @@ export function createComputePool(options: ComputeOptions): ComputePool {
 
 function encodedRows({ emitted, sizeBytes }: EncodedOutput, chunks: AsyncIterable<Uint8Array>): EncodedRows {
   return { emitted, sizeBytes, chunks: () => chunks };
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }
 
 /** What a crash or a full disk left of a file is not what was recorded: the step is retried and computes it again. */

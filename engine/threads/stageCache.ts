@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { WaybillError } from '../../domain/errors.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
 import { smallBytesMax } from '../../domain/runs/batch.ts';
 
@@ -94,14 +95,20 @@ export function createStageCache(folder?: string): StageCache {
   };
 }
 
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }
 
-/** Another worker may remove the file while it is read, which an open file survives. */
+/** Opened by its reader: a store that finds its batch recorded reads nothing. Another worker may remove the file before. */
 async function readRows(path: string): Promise<AsyncIterable<Uint8Array> | undefined> {
-  const file = await open(path, 'r').catch(() => undefined);
-  return file?.createReadStream({ highWaterMark: readBytes });
+  return (await stat(path).catch(() => undefined)) && readFrom(path);
+}
+
+async function* readFrom(path: string): AsyncGenerator<Uint8Array> {
+  const file = await open(path, 'r').catch((cause: unknown) => {
+    throw new WaybillError('StorageUnavailable', { detail: 'the cached rows of a batch are gone', cause });
+  });
+  yield* file.createReadStream({ highWaterMark: readBytes });
 }
 
 async function replaceFile(path: string, content: Uint8Array | string): Promise<void> {

@@ -103,6 +103,9 @@ describe('threads', () => {
       code: 'StorageUnavailable',
     });
     assert.equal(await textOf(await other!.rows(task, outputOf(transformed))), whole);
+    const unread = await other!.rows(task, outputOf(transformed));
+    await one!.forget(task);
+    await assert.rejects(textOf(unread), { code: 'StorageUnavailable' });
     await Promise.all([one!.close(), other!.close()]);
   });
 

@@ -10,7 +10,7 @@ export function keyColumns({ key }: SinkManifest): readonly string[] | undefined
   return typeof key === 'object' ? key : undefined;
 }
 
-/** The columns of a row on its way, in the order of `PostgresRows`, named as SQL has it. */
+/** The columns of a row on its way, in the order in which it is encoded, named as SQL has it. */
 export function incomingOf(sink: SinkManifest): { name: string; type: string; inKey: boolean }[] {
   const key = keyOf(sink);
   const columns = sink.columns.map(({ name, type }) => ({
@@ -20,6 +20,17 @@ export function incomingOf(sink: SinkManifest): { name: string; type: string; in
   }));
   const digest = keyColumns(sink) ? [] : [{ name: '_digest', type: 'text', inKey: true }];
   return [...columns, ...digest, { name: '_position', type: 'bigint', inKey: false }];
+}
+
+/** SQL: whether two aliases have a row of one key, within a tenant. */
+export function sameKey(sink: SinkManifest, one: string, other: string): string {
+  const key = incomingOf(sink).filter(({ inKey }) => inKey);
+  return key.map(({ name }) => `${one}.${name} = ${other}.${name}`).join(' AND ');
+}
+
+/** SQL: the columns of the output as one row, to be compared as a whole. */
+export function rowOf(sink: SinkManifest, alias: string): string {
+  return `ROW(${sink.columns.map(({ name }) => `${alias}.${quoted(name)}`).join(', ')})`;
 }
 
 /** A name as PostgreSQL reads it verbatim. */

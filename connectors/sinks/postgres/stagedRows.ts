@@ -4,7 +4,7 @@ import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { StagedRows, StagedRun } from '../../../domain/ports/ledger.ts';
 import { sql } from '../../../domain/sql.ts';
 import { bringRows, clearRows } from './incomingRows.ts';
-import { incomingOf, quoted } from './sinkColumns.ts';
+import { incomingOf, quoted, rowOf, sameKey } from './sinkColumns.ts';
 import { countsOf, paramsOf, type UpsertRow, upsertFrom } from './upsertRows.ts';
 
 /**
@@ -39,17 +39,14 @@ export async function compareStaged(
   client: ClientBase,
   { tenant, order, sink }: SinkRun,
 ): Promise<RowOutcome[]> {
-  const all = (alias: string) => `ROW(${sink.columns.map((c) => `${alias}.${quoted(c.name)}`).join(', ')})`;
-  const same = `${all('t')} IS NOT DISTINCT FROM ${all('s')}`;
+  const same = `${rowOf(sink, 't')} IS NOT DISTINCT FROM ${rowOf(sink, 's')}`;
   const earlier = 't._order < :order::bigint';
   const text = `
     SELECT s._seq AS seq, count(*) FILTER (WHERE t._tenant IS NULL)::float8 AS added,
            count(*) FILTER (WHERE ${earlier} AND NOT ${same})::float8 AS changed,
            count(*) FILTER (WHERE ${earlier} AND ${same})::float8 AS unchanged
       FROM ${table} s LEFT JOIN public.${quoted(sink.table)} t
-        ON t._tenant = :tenant AND ${ownKeyOf(sink)
-          .map((name) => `t.${name} = s.${name}`)
-          .join(' AND ')}
+        ON t._tenant = :tenant AND ${sameKey(sink, 't', 's')}
      GROUP BY s._seq ORDER BY s._seq`;
   const { rows } = await client.query<RowOutcome>(sql(text, { tenant, order }));
   return rows;

@@ -4,7 +4,7 @@ import type { RowCounts, RowsToWrite, SinkRun } from '../../../domain/connectors
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import { sql } from '../../../domain/sql.ts';
 import { bringRows, type Incoming } from './incomingRows.ts';
-import { incomingOf, keyOf, quoted } from './sinkColumns.ts';
+import { incomingOf, keyOf, quoted, rowOf, sameKey } from './sinkColumns.ts';
 
 /**
  * Brings the rows of a batch into the table and says what became of each:
@@ -42,8 +42,7 @@ async function dropEqual(
   { from, isTable }: Incoming,
 ): Promise<number> {
   if (!isTable || earlierOpen) return 0;
-  const key = incomingOf(sink).filter(({ inKey }) => inKey);
-  const same = `t._tenant = :tenant AND ${key.map(({ name }) => `t.${name} = i.${name}`).join(' AND ')} AND t._order < :order::bigint`;
+  const same = `t._tenant = :tenant AND ${sameKey(sink, 't', 'i')} AND t._order < :order::bigint`;
   const table = `public.${quoted(sink.table)} t`;
   const params = { tenant, order };
   const met = await client.query(
@@ -53,12 +52,10 @@ async function dropEqual(
     ),
   );
   if (met.rowCount === 0) return 0;
-  const all = (alias: string) =>
-    `ROW(${sink.columns.map(({ name }) => `${alias}.${quoted(name)}`).join(', ')})`;
   // A scalar subquery: whatever the planner believes, it looks up each key by the index.
   const dropped = await client.query(
     sql(
-      `DELETE FROM ${from} i WHERE (SELECT ${all('t')} IS NOT DISTINCT FROM ${all('i')} FROM ${table} WHERE ${same})`,
+      `DELETE FROM ${from} i WHERE (SELECT ${rowOf(sink, 't')} IS NOT DISTINCT FROM ${rowOf(sink, 'i')} FROM ${table} WHERE ${same})`,
       params,
     ),
   );
@@ -105,8 +102,7 @@ async function countUnchanged(
 export function upsertFrom(sink: SinkManifest, rows: string): string {
   const incoming = incomingOf(sink);
   const names = incoming.map(({ name }) => name);
-  const payload = sink.columns.map(({ name }) => quoted(name));
-  const all = (alias: string) => `ROW(${payload.map((name) => `${alias}.${name}`).join(', ')})`;
+  const all = (alias: string) => rowOf(sink, alias);
   const updated = [...incoming.filter(({ inKey }) => !inKey).map(({ name }) => name), '_run', '_order'];
   return `
     WITH written AS (
@@ -128,11 +124,10 @@ export function upsertFrom(sink: SinkManifest, rows: string): string {
 
 function unchangedSql(sink: SinkManifest, rows: string): string {
   const names = incomingOf(sink).map(({ name }) => name);
-  const key = incomingOf(sink).filter(({ inKey }) => inKey);
   return `
     SELECT count(*) AS unchanged
       FROM ${rows} AS i (${names.join(', ')})
-      JOIN public.${quoted(sink.table)} AS t ON t._tenant = :tenant AND ${key.map(({ name }) => `t.${name} = i.${name}`).join(' AND ')}
+      JOIN public.${quoted(sink.table)} AS t ON t._tenant = :tenant AND ${sameKey(sink, 't', 'i')}
      WHERE t._order < :order::bigint`;
 }
 
