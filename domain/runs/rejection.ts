@@ -21,6 +21,8 @@ export const rejections = {
   UnknownField: 'The record has a field that the input schema does not name.',
   SchemaMismatch: 'The record does not fit the input schema.',
   NotJson: 'The value holds what JSON cannot, such as NaN, a Map, an invalid date or undefined in a list.',
+  KeyTooLarge: 'The key is longer than an entry of an index of PostgreSQL can be.',
+  RowTooLarge: 'The row is larger than a row of PostgreSQL can be.',
   OutputMismatch: 'What the transform returned does not fit the output schema.',
 } as const satisfies Record<string, string>;
 

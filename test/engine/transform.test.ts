@@ -36,7 +36,7 @@ const acting = prepare({
     if (act === 'wrong') return { id: 1, n: 1 };
     if (act === 'nul') return { id: 'a\0b', n: 1 };
     if (act === 'half') return { id: '\ud800', n: 1 };
-    if (act === 'long') return { id: 'x'.repeat(2500), n: 1 };
+    if (act === 'long') return { id: 'x'.repeat(2700), n: 1 };
     return { id: `${parameters.prefix}${id}`, n: n ?? null };
   },
 });
@@ -96,7 +96,7 @@ describe('transform', () => {
         ['OutputMismatch', 'id'],
         ['NulByte', 'id'],
         ['InvalidUtf8', 'id'],
-        ['OutputMismatch', 'id'],
+        ['KeyTooLarge', 'id'],
       ],
     );
   });

@@ -6,18 +6,13 @@ import type { Column, SinkManifest, SqlType } from '../../../domain/pipelines/ma
 import { type RecordRejection, rejections } from '../../../domain/runs/rejection.ts';
 import { columnText, type Unstorable } from './columnText.ts';
 import { CopyText, escapeField, readCopyText } from './copyText.ts';
+import { keyMeter, rowBytesMax, rowMeter } from './rowSize.ts';
 import { keyColumns } from './sinkColumns.ts';
 
 /** Rows become the text of `COPY`, in the order of the source. Of rows with one key the last stays. */
 export function createEncoder(sink: SinkManifest): RowEncoder {
   return { begin: (expectedBytes) => new Writer(sink, expectedBytes), read: readCopyText };
 }
-
-/**
- * An entry of a B-tree has at most 2,704 bytes, tenant and overhead included; a key that is longer would fail the
- * batch. Source: PostgreSQL, `BTMaxItemSize`.
- */
-const keyBytesMax = 2_000;
 
 /** A row as it is copied. */
 interface Line {
@@ -27,8 +22,11 @@ interface Line {
 
 /** Keeps no row as an object, which would cost more to collect than everything else here. */
 class Writer implements RowWriter {
-  readonly #columns: readonly (Column & { inKey: boolean })[];
+  readonly #columns: readonly Column[];
+  readonly #isKeyTooLarge: (texts: RowTexts) => boolean;
+  readonly #isRowTooLarge: ((texts: RowTexts) => boolean) | undefined;
   readonly #keyOf: (texts: RowTexts) => string;
+  readonly #keyPath: string;
   readonly #isDigested: boolean;
   readonly #copy: CopyText;
   /** The ordinal of the last row of each key. */
@@ -39,7 +37,10 @@ class Writer implements RowWriter {
 
   constructor(sink: SinkManifest, expectedBytes: number) {
     const key = keyColumns(sink);
-    this.#columns = sink.columns.map((column) => ({ ...column, inKey: key?.includes(column.name) ?? false }));
+    this.#columns = sink.columns;
+    this.#isKeyTooLarge = keyMeter(sink);
+    this.#isRowTooLarge = rowMeter(sink);
+    this.#keyPath = key?.[0] ?? '';
     this.#isDigested = !key;
     this.#keyOf = key ? keyReader(sink) : digester(sink);
     this.#copy = new CopyText(expectedBytes);
@@ -70,22 +71,24 @@ class Writer implements RowWriter {
   #encode(row: Record<string, unknown>, position: number): Line | RecordRejection {
     const texts = this.#texts;
     let text = '';
-    let keyUnits = 0;
     for (let i = 0; i < texts.length; i++) {
-      const { name, type, nullable, inKey } = this.#columns[i]!;
+      const { name, type, nullable } = this.#columns[i]!;
       const field = columnText(type, row[name]);
       if (field === null) {
         if (!nullable) return rejection('OutputMismatch', name, type);
       } else if (typeof field === 'object') return rejection(field.code, pathOf(name, field), type);
-      else if (inKey) keyUnits += field.length;
       texts[i] = field;
+      // A text of V8 has an end.
+      if ((field?.length ?? 0) + text.length > rowBytesMax) return rejection('RowTooLarge', name, type);
       text += copyField(type, field);
     }
+    if (this.#isKeyTooLarge(texts)) return rejection('KeyTooLarge', this.#keyPath, '');
+    if (
+      this.#isRowTooLarge?.(texts) ||
+      (text.length * 3 > rowBytesMax && Buffer.byteLength(text) > rowBytesMax)
+    )
+      return rejection('RowTooLarge', '', '');
     const key = this.#keyOf(texts);
-    if (keyUnits * 3 > keyBytesMax && Buffer.byteLength(key) > keyBytesMax) {
-      const message = `The key has more than ${keyBytesMax} bytes.`;
-      return { code: 'OutputMismatch', path: this.#columns.find(({ inKey }) => inKey)!.name, message };
-    }
     return { key, text: `${text}${this.#isDigested ? `${key}\t` : ''}${position}\n` };
   }
 }
