@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { addApply } from './commands/apply.ts';
 import { addApprovals } from './commands/approvals.ts';
+import { addCheck } from './commands/check.ts';
 import { addDeliveries } from './commands/deliveries.ts';
 import { addAttack, addDemo, addDev, addDoctor, addWorker } from './commands/embedded.ts';
 import { addKeys } from './commands/keys.ts';
@@ -54,6 +55,7 @@ const commands: readonly AddCommand[] = [
   addLogout,
   addWhoami,
   addPipelines,
+  addCheck,
   addTrigger,
   addRuns,
   addApprovals,

@@ -2,14 +2,11 @@ import type { z } from 'zod';
 import { ndjson } from '../connectors/formats/ndjson/index.ts';
 import { connectors } from '../connectors/index.ts';
 import type { Pipeline } from '../domain/pipelines/pipeline.ts';
-import type { Batch } from '../domain/runs/batch.ts';
-import { type Rejection, rejections } from '../domain/runs/rejection.ts';
-import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
+import type { Rejection } from '../domain/runs/rejection.ts';
+import type { Counts } from '../domain/runs/run.ts';
 import { createMemoryObjects } from '../engine/memoryObjectStore.ts';
 import { type PreparedDefinition, prepareDefinition } from '../engine/records/definition.ts';
-import { processBatch } from '../engine/records/processBatch.ts';
-import { createReceiver } from '../engine/records/receiver.ts';
-import { parseParameters } from '../engine/records/transformRecords.ts';
+import { processInput } from '../engine/records/processInput.ts';
 
 /**
  * Runs a pipeline without Temporal, database or identity: the same code reads, validates and transforms as in a run,
@@ -71,8 +68,6 @@ function dataOf(input: unknown): string | Uint8Array | undefined {
 }
 
 async function process(definition: PreparedDefinition, bytes: Buffer, parameters: unknown) {
-  const scope = { tenant: 'test', runId: 'test' };
-  const objects = createMemoryObjects();
   const rows: unknown[] = [];
   const all = definition.encoder.begin(bytes.length);
   const filtered: { position: number; code: string }[] = [];
@@ -84,36 +79,14 @@ async function process(definition: PreparedDefinition, bytes: Buffer, parameters
     onFiltered: (position: number, code: string) => filtered.push({ position, code }),
   };
   const rejected: Rejection[] = [];
-  let counts = zeroCounts;
-  parseParameters(definition, parameters);
-  const { manifest } = definition.format;
-  const { limits } = definition.pipeline.manifest;
-  for await (const batch of createReceiver(objects).receive(
-    scope,
-    { format: manifest, limits },
-    once(bytes),
-  )) {
-    if (batch.refused) {
-      rejected.push(refusalOf(batch, batch.refused));
-      counts = addCounts(counts, { read: 1, rejected: 1 });
-      continue;
-    }
-    const read = Buffer.from(batch.bytes ?? (await objects.get(scope, batch.digest)));
-    const done = await processBatch(definition, batch, read, { transform: { parameters }, observer });
-    if (done.failure) throw done.failure;
-    for (const stage of [done.validated, done.transformed!]) {
-      rejected.push(...stage.rejections);
-      counts = addCounts(counts, stage.counts);
-    }
-  }
+  const { counts } = await processInput(definition, createMemoryObjects(), once(bytes), {
+    parameters,
+    observer,
+    onRejected: (some) => rejected.push(...some),
+  });
   return { rows, replaced: new Set(all.finish().replaced), filtered, rejected, counts };
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
-}
-
-function refusalOf(batch: Batch, code: NonNullable<Batch['refused']>): Rejection {
-  const place = { position: batch.firstRecord, line: batch.firstLine, byteOffset: batch.firstByte };
-  return { ...place, byteLength: batch.sizeBytes, code, path: '', message: rejections[code] };
 }

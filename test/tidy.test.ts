@@ -73,7 +73,7 @@ const layers: Record<string, Layer> = {
     may: ['sdk', 'engine', 'connectors', 'domain'],
     packages: 'any',
     // The identity of a Temporal application, and the work on a project and its database.
-    mains: { files: /^sdk\/(temporal|project)\.ts$/, may: ['adapters'] },
+    mains: { files: /^sdk\/(temporal|project|checkFile)\.ts$/, may: ['adapters'] },
   },
   // The media type of an upload comes from the registry of connectors.
   cli: { may: ['cli', 'sdk', 'connectors', 'domain'], packages: 'any' },
