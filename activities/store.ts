@@ -1,9 +1,12 @@
 import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import { credentialOf } from '../domain/grants/grant.ts';
+import type { BatchTask } from '../domain/ports/compute.ts';
 import type { DeadLetter } from '../domain/ports/deadLetters.ts';
-import type { EncodedRows } from '../domain/ports/sinkRows.ts';
+import type { BatchToStore } from '../domain/ports/ledger.ts';
+import type { EncodedRows, RejectedRecord } from '../domain/ports/sinkRows.ts';
 import type { Batch, StageOutput } from '../domain/runs/batch.ts';
+import type { Rejection } from '../domain/runs/rejection.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { approvedRun } from './approved.ts';
@@ -19,7 +22,7 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
   const run = await approvedRun(deps);
   const definition = requireDefinition(deps);
   const { batch, validated, transformed, stored } = await workOf(deps, run, seq);
-  if (stored) return landed(stored);
+  if (stored) return landed(stored, [validated, transformed]);
 
   if (!validated || !transformed) {
     throw new WaybillError('StepResultInvalid', {
@@ -28,11 +31,11 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
   }
   const task = batchTask(deps, run, batch);
   // Before the transaction begins: computing the rows again may take long.
-  const rows = batch.refused
-    ? noEncodedRows
-    : await deps.compute.rows(task, outputOf(transformed), Context.current().cancellationSignal);
-  const before = addCounts(addCounts(zeroCounts, validated.counts), transformed.counts);
-  const counts = await deps.ledger.storeBatch({
+  const rowsOf = async () =>
+    batch.refused
+      ? noEncodedRows
+      : deps.compute.rows(task, outputOf(transformed), Context.current().cancellationSignal);
+  const load: BatchToStore = {
     tenant: run.tenant,
     runId: run.runId,
     principal: deps.grant().claims.sub,
@@ -41,21 +44,54 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
     version: run.version,
     seq,
     sink: definition.manifest.sink,
-    rows,
-    counts: before,
+    rows: await rowsOf(),
+    counts: addCounts(addCounts(zeroCounts, validated.counts), transformed.counts),
     movesWatermark: 'cursor' in definition.manifest.source,
     deadLetters: await deadLettersOf(deps, run, batch, validated, transformed),
     audit: (stored) => audited(deps, 'batch.stored', { seq, batch: batch.digest, ...stored }),
+  };
+  const counts = await deps.ledger.storeBatch(load).catch(async (error: unknown) => {
+    if (!(error instanceof WaybillError && error.code === 'SinkRejected')) throw error;
+    const apart = (rejected: readonly RejectedRecord[]) => lettersApart(deps, run, task, rejected);
+    return deps.ledger.storeBatch({ ...load, rows: await rowsOf(), apart });
   });
   await deps.compute.forget(task);
-  return landed(counts);
+  return landed(counts, [validated, transformed]);
+}
+
+/** Of records that only the database could reject. */
+async function lettersApart(
+  deps: Dependencies,
+  run: RunFacts,
+  task: BatchTask,
+  rejected: readonly RejectedRecord[],
+): Promise<DeadLetter[]> {
+  const reasons = new Map(rejected.map(({ position, reason }) => [position, reason]));
+  const places = await deps.compute.locate(task, [...reasons.keys()]);
+  const all = places.map((place) => ({
+    ...place,
+    ...reasons.get(place.position)!,
+    stage: 'store' as const,
+  }));
+  return lettersOf(deps, run, task.batch, all);
 }
 
 const noEncodedRows: EncodedRows = { emitted: 0, sizeBytes: 0, async *chunks() {} };
 
-/** Only what this stage adds: the workflow has already counted the stages before it. */
-function landed({ stored, unchanged, deduplicated }: Counts): Partial<Counts> {
-  return { stored, unchanged, deduplicated };
+/**
+ * Only what this stage adds, for the workflow has already counted the stages before it: records that the database rejected had
+ * passed those.
+ */
+function landed(
+  { stored, unchanged, deduplicated, rejected, emitted }: Counts,
+  stages: readonly (StageOutput | undefined)[],
+): Partial<Counts> {
+  const before = stages.reduce((sum, stage) => addCounts(sum, stage?.counts ?? {}), zeroCounts);
+  const apart = rejected - before.rejected;
+  const counts = { stored, unchanged, deduplicated };
+  return apart === 0
+    ? counts
+    : { ...counts, rejected: apart, passed: -apart, emitted: emitted - before.emitted };
 }
 
 export async function deadLettersOf(
@@ -69,6 +105,15 @@ export async function deadLettersOf(
     ...(await readRejections(deps, run, validated)).map((r) => ({ ...r, stage: 'validate' as const })),
     ...(await readRejections(deps, run, transformed)).map((r) => ({ ...r, stage: 'transform' as const })),
   ];
+  return lettersOf(deps, run, batch, rejected);
+}
+
+async function lettersOf(
+  deps: Dependencies,
+  run: RunFacts,
+  batch: Batch,
+  rejected: readonly (Rejection & Pick<DeadLetter, 'stage'>)[],
+): Promise<DeadLetter[]> {
   if (rejected.length === 0) return [];
   const bytes =
     batch.bytes ?? (batch.refused ? undefined : await deps.objects.get(objectScopeOf(run), batch.digest));

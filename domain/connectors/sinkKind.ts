@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { Column, SinkManifest } from '../pipelines/manifest.ts';
 import type { StagedRows, StagedRun } from '../ports/ledger.ts';
-import type { EncodedRows } from '../ports/sinkRows.ts';
+import type { EncodedRows, RejectedRecord } from '../ports/sinkRows.ts';
 import type { RecordRejection } from '../runs/rejection.ts';
 import type { Counts } from '../runs/run.ts';
 
@@ -59,6 +59,14 @@ interface SinkWriter {
    * order in which their runs were accepted, then by position in the source.
    */
   write(transaction: SinkTransaction, rows: RowsToWrite): Promise<RowCounts>;
+  /**
+   * The same after `write` failed for a row: leaves out the records that are to blame. Throws what `write` throws where they are
+   * many. Without it such a batch fails the run.
+   */
+  writeApart?(
+    transaction: SinkTransaction,
+    rows: RowsToWrite,
+  ): Promise<RowCounts & { rejected: RejectedRecord[] }>;
   /** For pipelines that wait for an approval before `publish`; without it such a pipeline does not load. */
   readonly staged?: StagedWriter;
 }

@@ -1,7 +1,7 @@
 import type { RowTexts } from '../connectors/sinkKind.ts';
 import type { SinkManifest } from '../pipelines/manifest.ts';
 import type { Batch } from '../runs/batch.ts';
-import type { Rejection } from '../runs/rejection.ts';
+import type { RecordPlace, Rejection } from '../runs/rejection.ts';
 import type { Counts } from '../runs/run.ts';
 import type { ObjectScope } from './objects.ts';
 import type { EncodedRows } from './sinkRows.ts';
@@ -29,6 +29,8 @@ export interface Compute {
   ): Promise<{ validated: StageResult; transformed: StageResult }>;
   /** The rows that `transform` encoded. Throws `StageMismatch` where they are not those of `output`. */
   rows(task: BatchTask, output: EncodedOutput, signal?: AbortSignal): Promise<EncodedRows>;
+  /** Where the records of these positions are in the batch. */
+  locate(task: BatchTask, positions: readonly number[]): Promise<RecordPlace[]>;
   /** Reads encoded rows back: the text of each column, at most `rowsMax` rows. */
   readRows(sink: SinkManifest, bytes: Uint8Array, rowsMax: number): RowTexts[];
   /** Forgets what is in the cache for a batch. */

@@ -7,7 +7,7 @@ export interface DeadLetters {
 }
 
 export interface DeadLetter extends Rejection {
-  stage: 'validate' | 'transform';
+  stage: 'validate' | 'transform' | 'store';
   /** The URL of the object that the record is in, where its source holds many. */
   source?: string;
   /** The record’s bytes, where they are few. The ledger keeps them of the first records of a run only. */

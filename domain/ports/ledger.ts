@@ -4,7 +4,7 @@ import type { SinkManifest } from '../pipelines/manifest.ts';
 import type { Credential } from '../revocation.ts';
 import type { Counts } from '../runs/run.ts';
 import type { DeadLetter } from './deadLetters.ts';
-import type { EncodedRows } from './sinkRows.ts';
+import type { EncodedRows, RejectedRecord } from './sinkRows.ts';
 
 /** Makes storing happen once: rows, ledger, dead letters, watermark and audit event commit together or not at all. */
 export interface Ledger {
@@ -91,5 +91,10 @@ export interface BatchToStore {
   /** Whether the source has a cursor, so that the last batch of the run moves its watermark. */
   movesWatermark?: boolean;
   deadLetters: readonly DeadLetter[];
+  /**
+   * With it, storing was tried before and the database rejected a row: the records that are to blame are left out and become dead
+   * letters of their own.
+   */
+  apart?: (rejected: readonly RejectedRecord[]) => Promise<DeadLetter[]>;
   audit: (counts: Counts) => AuditEvent;
 }

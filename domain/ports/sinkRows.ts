@@ -1,3 +1,5 @@
+import type { RecordRejection } from '../runs/rejection.ts';
+
 /** The encoded rows of a batch. Their form is that of the sink’s encoder; repeated keys are already dropped. */
 export interface EncodedRows {
   /** How many rows the transform emitted, with those that share a key with a later one. */
@@ -5,4 +7,12 @@ export interface EncodedRows {
   sizeBytes: number;
   /** Can be read once. Throws `StageMismatch` at its end where the bytes are not the recorded ones. */
   chunks(): AsyncIterable<Uint8Array>;
+}
+
+/** A record that is not stored, since the sink rejects a row of it. */
+export interface RejectedRecord {
+  position: number;
+  /** So many rows of it were to be written. */
+  rows: number;
+  reason: RecordRejection;
 }

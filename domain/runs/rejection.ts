@@ -23,6 +23,7 @@ export const rejections = {
   NotJson: 'The value holds what JSON cannot, such as NaN, a Map, an invalid date or undefined in a list.',
   KeyTooLarge: 'The key is longer than an entry of an index of PostgreSQL can be.',
   RowTooLarge: 'The row is larger than a row of PostgreSQL can be.',
+  RowRejected: 'The table rejects the row, by a constraint or a trigger of its own.',
   OutputMismatch: 'What the transform returned does not fit the output schema.',
 } as const satisfies Record<string, string>;
 
@@ -30,6 +31,9 @@ export type RejectionCode = keyof typeof rejections;
 
 /** Why a record is rejected, without where it is. */
 export type RecordRejection = Pick<Rejection, 'code' | 'path' | 'message'>;
+
+/** Where a record is: in the run, in its source, and in the bytes of its source. */
+export type RecordPlace = Pick<Rejection, 'position' | 'line' | 'byteOffset' | 'byteLength'>;
 
 /** One refused record, as a stage reports it; the store writes it as a dead letter. */
 export interface Rejection {

@@ -3,12 +3,10 @@ import type { RowWriter } from '../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { applyTransform, type TransformOutcome } from '../../domain/pipelines/applyTransform.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
-import type { Rejection } from '../../domain/runs/rejection.ts';
+import type { RecordPlace, Rejection } from '../../domain/runs/rejection.ts';
 import { codeFailure } from './codeFailure.ts';
 import { CursorMaximum } from './cursorMaximum.ts';
 import type { PreparedDefinition } from './definition.ts';
-
-import type { RecordPlace } from './validateRecords.ts';
 
 export interface TransformOptions {
   /** As the run was accepted with. */

@@ -3,13 +3,15 @@ import type { ReadRecord } from '../../domain/connectors/formatKind.ts';
 import { fitValues } from '../../domain/pipelines/fitValues.ts';
 import { parseFirst } from '../../domain/pipelines/parseFirst.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
-import type { Rejection } from '../../domain/runs/rejection.ts';
-import { type RecordRejection, type RejectionCode, rejections } from '../../domain/runs/rejection.ts';
+import {
+  type RecordPlace,
+  type RecordRejection,
+  type Rejection,
+  type RejectionCode,
+  rejections,
+} from '../../domain/runs/rejection.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { describeIssue } from './describeIssue.ts';
-
-/** Where a record is: in the run, in its source, and in the bytes of its source. */
-export type RecordPlace = Pick<Rejection, 'position' | 'line' | 'byteOffset' | 'byteLength'>;
 
 /** Of a larger record not all issues are looked for: it may have a million. */
 const largeBytes = 16 * 1024;

@@ -54,24 +54,24 @@ export function createComputePool(options: ComputeOptions): ComputePool {
   const start = () => startThreads(threadsMax, idleMs, { store: objects.opener });
   let threads = start();
 
-  async function compute(
-    { definition, scope, batch, parameters }: BatchTask,
-    step: 'validate' | 'transform',
+  /** Has a thread do it, once one is free; another where the first holds an older module. */
+  async function run(
+    { definition, scope, batch }: BatchTask,
+    step: string,
+    more: Pick<Task, 'transform' | 'locate' | 'rowsPath'>,
     signal?: AbortSignal,
-  ): Promise<Outcome> {
+  ): Promise<Extract<Answer, { outcome: 'done' | 'located' }>> {
     const giveBack = await turns.take(signal);
     try {
       const { modulePath, digest } = definition;
-      const rowsPath = step === 'transform' ? cache.newFile() : undefined;
       const task: Task = {
         // A loaded pipeline also satisfies the reference, but its schemas cannot be sent.
         definition: { modulePath, digest },
         scope,
         batch,
         ...(!objects.opener && !batch.bytes && { bytes: await objects.get(scope, batch.digest) }),
-        ...(step === 'transform' && { transform: { parameters } }),
+        ...more,
         progress: new Float64Array(new SharedArrayBuffer(16)),
-        ...(rowsPath && { rowsPath }),
       };
       const used = threads;
       let answer = await ask(used, task, step, taskMs, signal);
@@ -85,14 +85,25 @@ export function createComputePool(options: ComputeOptions): ComputePool {
       if (answer.outcome === 'stale')
         throw new WaybillError('DefinitionUnavailable', { detail: 'changed twice' });
       if (answer.outcome === 'failed') throw errorOf(answer);
-      const { processed, failure } = answer;
-      if (!processed.transformed)
-        return { validated: processed.validated, ...(failure && { failure: errorOf(failure) }) };
-      const { rows, ...transformed } = processed.transformed;
-      return { validated: processed.validated, transformed, rows: rows ?? rowsPath! };
+      return answer;
     } finally {
       giveBack();
     }
+  }
+
+  async function compute(
+    task: BatchTask,
+    step: 'validate' | 'transform',
+    signal?: AbortSignal,
+  ): Promise<Outcome> {
+    const rowsPath = step === 'transform' ? cache.newFile() : undefined;
+    const transform = step === 'transform' && { transform: { parameters: task.parameters } };
+    const answer = await run(task, step, { ...transform, ...(rowsPath && { rowsPath }) }, signal);
+    const { processed, failure } = answer as Extract<Answer, { outcome: 'done' }>;
+    if (!processed.transformed)
+      return { validated: processed.validated, ...(failure && { failure: errorOf(failure) }) };
+    const { rows, ...transformed } = processed.transformed;
+    return { validated: processed.validated, transformed, rows: rows ?? rowsPath! };
   }
 
   /** Both steps in one pass; the result is kept for the next step. */
@@ -157,6 +168,11 @@ export function createComputePool(options: ComputeOptions): ComputePool {
       const computed = await cachedRows(key, output);
       if (computed) return computed;
       throw new WaybillError('StorageUnavailable', { detail: 'the rows of a batch have no room' });
+    },
+
+    async locate(task, positions) {
+      const answer = await run(task, 'store', { locate: positions });
+      return (answer as Extract<Answer, { outcome: 'located' }>).places;
     },
 
     readRows: (sink, bytes, rowsMax) => connectors.sink(sink.kind).encoder(sink).read(bytes, rowsMax),

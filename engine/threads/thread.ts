@@ -6,10 +6,12 @@ import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import type { DefinitionRef, StageResult } from '../../domain/ports/compute.ts';
 import type { ObjectScope, ObjectStore, StoreOpener } from '../../domain/ports/objects.ts';
 import { type Batch, smallBytesMax } from '../../domain/runs/batch.ts';
+import type { RecordPlace } from '../../domain/runs/rejection.ts';
 import { beginningOf } from '../../domain/runs/run.ts';
 import { loadModule } from '../project/loadModule.ts';
 import type { RecordPosition } from '../records/codeFailure.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
+import { locateRecords } from '../records/locateRecords.ts';
 import { processBatch } from '../records/processBatch.ts';
 
 export interface Task {
@@ -20,6 +22,8 @@ export interface Task {
   bytes?: Uint8Array;
   /** With it, the records are transformed too. */
   transform?: { parameters: unknown };
+  /** Instead of all that, only says where the records of these positions are. */
+  locate?: readonly number[];
   progress: RecordPosition;
   /** Where large rows are written; they are handed over where that fails. */
   rowsPath?: string;
@@ -27,6 +31,7 @@ export interface Task {
 
 export type Answer =
   | { outcome: 'done'; processed: Computed; failure?: FailureData }
+  | { outcome: 'located'; places: RecordPlace[] }
   /** This thread has another version of the module in memory, which nothing but its end removes. */
   | { outcome: 'stale' }
   | ({ outcome: 'failed' } & FailureData);
@@ -56,7 +61,9 @@ export default async function run(task: Task): Promise<Answer> {
     const definition = await find(task.definition);
     if (!definition) return { outcome: 'stale' };
     const bytes = await read(task);
-    const { transform, progress } = task;
+    const { transform, progress, locate } = task;
+    if (locate)
+      return { outcome: 'located', places: await locateRecords(definition, task.batch, bytes, locate) };
     const { failure, ...processed } = await processBatch(definition, task.batch, bytes, {
       transform: transform && { ...transform, beganMs: beginningOf(task.scope.runId) },
       progress,

@@ -1,8 +1,9 @@
 import type { ClientBase } from 'pg';
 import { connectors } from '../../../connectors/index.ts';
+import type { SinkRun } from '../../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { BatchToStore } from '../../../domain/ports/ledger.ts';
-import type { Counts } from '../../../domain/runs/run.ts';
+import { addCounts, type Counts } from '../../../domain/runs/run.ts';
 import { sql } from '../../../domain/sql.ts';
 import { auditParams, auditSql } from '../audit.ts';
 import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
@@ -16,14 +17,32 @@ export async function storeBatch(client: ClientBase, batch: BatchToStore): Promi
   const recorded = await findRecorded(client, batch);
   if (recorded) return recorded;
   const run = await lockOpenRun(client, batch);
-  const { wrote, ...stored } = await connectors
-    .sink(batch.sink.kind)
-    .writer.write(client, { ...run, rows: batch.rows });
-  const counts = { ...batch.counts, ...stored };
-  const deadLetterBytes = await insertDeadLetters(client, batch, await readKeptBytes(client, batch));
-  await recordEntry(client, batch, { counts, wrote, deadLetterBytes });
+  const { counts, wrote, deadLetters } = await writeRows(client, batch, run);
+  const kept = await readKeptBytes(client, { ...batch, deadLetters });
+  const deadLetterBytes = await insertDeadLetters(client, { ...batch, deadLetters }, kept);
+  await recordEntry(client, { ...batch, deadLetters }, { counts, wrote, deadLetterBytes });
   if (batch.movesWatermark) await moveWatermark(client, batch, batch.audit(counts));
   return counts;
+}
+
+async function writeRows(
+  client: ClientBase,
+  { sink, rows, counts, deadLetters, apart }: BatchToStore,
+  run: SinkRun,
+): Promise<Pick<BatchToStore, 'counts' | 'deadLetters'> & { wrote: boolean }> {
+  const { writer } = connectors.sink(sink.kind);
+  if (!apart || !writer.writeApart) {
+    const { wrote, ...stored } = await writer.write(client, { ...run, rows });
+    return { counts: { ...counts, ...stored }, wrote, deadLetters };
+  }
+  const { wrote, rejected, ...stored } = await writer.writeApart(client, { ...run, rows });
+  const left = rejected.reduce((sum, record) => sum + record.rows, 0);
+  const none = { rejected: rejected.length, passed: -rejected.length, emitted: -left };
+  return {
+    counts: addCounts({ ...counts, ...stored }, none),
+    wrote,
+    deadLetters: rejected.length > 0 ? [...deadLetters, ...(await apart(rejected))] : deadLetters,
+  };
 }
 
 async function findRecorded(client: ClientBase, batch: BatchToStore): Promise<Counts | undefined> {

@@ -7,6 +7,7 @@ import { createEncoder } from './encodeRows.ts';
 import { prepareTable } from './sinkTable.ts';
 import { compareStaged, publishStaged, stageRows } from './stagedRows.ts';
 import { upsertRows } from './upsertRows.ts';
+import { writeApart } from './writeApart.ts';
 
 /**
  * Rows go to a PostgreSQL table by upsert: a row replaces the row with the same key if it comes from a later
@@ -64,6 +65,7 @@ export const postgresSink: SinkKind = {
   writer: {
     prepare: prepareTable,
     write: upsertRows,
+    writeApart,
     staged: { stage: stageRows, preview: compareStaged, publish: publishStaged },
   },
 };

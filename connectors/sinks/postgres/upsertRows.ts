@@ -3,7 +3,7 @@ import type { ClientBase } from 'pg';
 import type { RowCounts, RowsToWrite, SinkRun } from '../../../domain/connectors/sinkKind.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import { sql } from '../../../domain/sql.ts';
-import { bringRows, type Incoming } from './incomingRows.ts';
+import { bringRows, clearRows, type Incoming } from './incomingRows.ts';
 import { incomingOf, keyOf, quoted, rowOf, sameKey } from './sinkColumns.ts';
 
 /**
@@ -15,8 +15,13 @@ import { incomingOf, keyOf, quoted, rowOf, sameKey } from './sinkColumns.ts';
  *
  * So the sum over a run does not depend on where its batches were cut. Runs in the caller’s transaction, which
  * holds the lock of tenant and table.
+ * @param moreFollow other rows of the batch are written in the same transaction
  */
-export async function upsertRows(client: ClientBase, batch: RowsToWrite): Promise<RowCounts> {
+export async function upsertRows(
+  client: ClientBase,
+  batch: RowsToWrite,
+  moreFollow = false,
+): Promise<RowCounts> {
   const { emitted } = batch.rows;
   if (emitted === 0) return { stored: 0, unchanged: 0, deduplicated: 0, wrote: false };
   const incoming = await bringRows(client, batch.sink, batch.rows);
@@ -27,6 +32,7 @@ export async function upsertRows(client: ClientBase, batch: RowsToWrite): Promis
   const { inserted, replaced, again, same } = countsOf(result.rows[0]!);
   const left = incoming.count - equal - inserted - replaced - again - same;
   const unchanged = equal + same + (left > 0 ? await countUnchanged(client, batch, incoming) : 0);
+  if (moreFollow) await clearRows(client, incoming);
   const stored = inserted + replaced;
   const wrote = stored + again + same > 0;
   return { stored, unchanged, deduplicated: emitted - stored - unchanged, wrote };
