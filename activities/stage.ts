@@ -7,6 +7,7 @@ import type { Rejection } from '../domain/runs/rejection.ts';
 import { rejections } from '../domain/runs/rejection.ts';
 import type { Counts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
+import { redactSource } from '../domain/sources/redactSource.ts';
 import type { Dependencies } from './dependencies.ts';
 import { digestOf, objectScopeOf, requireDefinition } from './run.ts';
 
@@ -36,12 +37,21 @@ export async function recordStage(
 
 /** What the engine needs to compute the stages of a batch. */
 export function batchTask(deps: Dependencies, run: RunFacts, batch: Batch): BatchTask {
+  const definition = requireDefinition(deps);
+  const source = definition.manifest.rowSource && (batch.source ?? nameOf(run));
   return {
-    definition: requireDefinition(deps),
+    definition,
     scope: objectScopeOf(run),
     batch,
     parameters: run.parameters,
+    ...(source && { source }),
   };
+}
+
+/** Without what may be a secret in a URL. */
+function nameOf(run: RunFacts): string | undefined {
+  const { path, url } = redactSource(run.source);
+  return url ?? path;
 }
 
 /** The rows of a recorded `transform`. */
@@ -68,6 +78,7 @@ export function rejectedWhole(batch: Batch): StageResult {
   const rejection: Rejection = {
     position: batch.firstRecord,
     line: batch.firstLine,
+    ...(batch.rowGroup !== undefined && { rowGroup: batch.rowGroup }),
     byteOffset: batch.firstByte,
     byteLength: batch.sizeBytes,
     code,

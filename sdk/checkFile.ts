@@ -6,7 +6,7 @@ import { openFileObjectStore } from '../adapters/objects/fileObjectStore.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { similarTo } from '../domain/nearest.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
-import type { Rejection } from '../domain/runs/rejection.ts';
+import type { Locates, Rejection } from '../domain/runs/rejection.ts';
 import type { Counts } from '../domain/runs/run.ts';
 import { compressionOf } from '../domain/sources/compression.ts';
 import { loadModule } from '../engine/project/loadModule.ts';
@@ -21,14 +21,16 @@ export interface CheckedFile {
   /** What a run would count before it stores: the last three are 0. */
   counts: Counts;
   rejectedByCode: Record<string, number>;
+  /** What the locators of the examples count. */
+  locates: Locates;
   /** The first of each code, in the order of the file. */
   examples: RejectedExample[];
 }
 
-/** `line` is the locator of the format: a line from 1, an index or a row from 0. `text`: the beginning of the record, where it is text. */
+/** `text`: the beginning of the record, where it is text. */
 export type RejectedExample = Pick<
   Rejection,
-  'position' | 'line' | 'byteOffset' | 'code' | 'path' | 'message'
+  'position' | 'line' | 'rowGroup' | 'byteOffset' | 'code' | 'path' | 'message'
 > & {
   text?: string;
 };
@@ -59,7 +61,7 @@ export async function checkFile(
       compression: compressionOf(manifest.source, { path: name }),
       parameters,
       onRejected(rejected, batch, read) {
-        for (const { position, line, byteOffset, byteLength, code, path, message } of rejected) {
+        for (const { position, line, rowGroup, byteOffset, byteLength, code, path, message } of rejected) {
           rejectedByCode[code] = (rejectedByCode[code] ?? 0) + 1;
           if (rejectedByCode[code] > examplesMax) continue;
           const start = byteOffset - batch.firstByte;
@@ -67,6 +69,7 @@ export async function checkFile(
           examples.push({
             position,
             line,
+            ...(rowGroup !== undefined && { rowGroup }),
             byteOffset,
             code,
             path,
@@ -78,7 +81,8 @@ export async function checkFile(
     });
     if (!holdsData) throw new WaybillError('InputEmpty');
     examples.sort((a, b) => a.position - b.position);
-    return { pipeline: manifest.id, definition: digest, counts, rejectedByCode, examples };
+    const { locates } = definition.format.kind;
+    return { pipeline: manifest.id, definition: digest, counts, rejectedByCode, locates, examples };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

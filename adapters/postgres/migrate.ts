@@ -16,6 +16,7 @@ import * as leftBytes from './migrations/0010_left_bytes.ts';
 import * as smallBatches from './migrations/0013_small_batches.ts';
 import * as objectSources from './migrations/0014_object_sources.ts';
 import * as retention from './migrations/0015_retention.ts';
+import * as rowGroups from './migrations/0018_row_groups.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -32,6 +33,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0013_small_batches': smallBatches,
   '0014_object_sources': objectSources,
   '0015_retention': retention,
+  '0018_row_groups': rowGroups,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

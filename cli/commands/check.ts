@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { locatorText } from '../../domain/runs/rejection.ts';
 import type { CheckedFile, RejectedExample } from '../../sdk/checkFile.ts';
 import { type AddCommand, exitCode } from '../context.ts';
 import { count } from '../output/quantities.ts';
@@ -44,7 +45,10 @@ async function check(id: string, file: string, options: CheckOptions): Promise<v
   if (checked.counts.rejected > 0) process.exitCode = exitCode.failed;
 }
 
-function checkedLines(file: string, { pipeline, counts, rejectedByCode, examples }: CheckedFile): string[] {
+function checkedLines(
+  file: string,
+  { pipeline, counts, rejectedByCode, locates, examples }: CheckedFile,
+): string[] {
   const { read, passed, filtered, rejected, emitted } = counts;
   const codes = Object.entries(rejectedByCode).map(([code, n]) => `${plain(code)} ${count(n)}`);
   return [
@@ -52,13 +56,13 @@ function checkedLines(file: string, { pipeline, counts, rejectedByCode, examples
     `  read ${count(read)} = passed ${count(passed)} + filtered ${count(filtered)} + rejected ${count(rejected)}`,
     `  emitted ${count(emitted)}`,
     ...(rejected > 0
-      ? [`  ${styleText('yellow', codes.join(', '))}`, '', ...table(exampleColumns, examples)]
+      ? [`  ${styleText('yellow', codes.join(', '))}`, '', ...table(columnsOf(locates), examples)]
       : []),
   ];
 }
 
-const exampleColumns = [
-  { title: 'LINE', align: 'right' as const, cell: ({ line }: RejectedExample) => count(line) },
+const columnsOf = (locates: CheckedFile['locates']) => [
+  { title: 'WHERE', cell: (one: RejectedExample) => locatorText(locates, one) },
   { title: 'CODE', cell: ({ code }: RejectedExample) => plain(code) },
   { title: 'PATH', cell: ({ path }: RejectedExample) => plain(path) || '–' },
   { title: 'MESSAGE', cell: ({ message }: RejectedExample) => plain(message) },

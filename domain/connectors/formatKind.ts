@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { FormatManifest, Limits } from '../pipelines/manifest.ts';
 import type { Batch } from '../runs/batch.ts';
-import type { RecordRejection, RejectionCode } from '../runs/rejection.ts';
+import type { Locates, RecordRejection, RejectionCode } from '../runs/rejection.ts';
 
 /** One kind of format: a folder of `connectors/formats/`. */
 export interface FormatKind {
@@ -12,8 +12,7 @@ export interface FormatKind {
   readonly mediaType: string;
   /** What an author sets, next to `name`. */
   readonly options: z.ZodObject;
-  /** What the locator of a record counts: lines from 1, items of an array from 0, or rows of a row group from 0. */
-  readonly locates: 'line' | 'index' | 'row';
+  readonly locates: Locates;
   /** Whether a file of this format can grow at its end, so that a run may read only what came since the last. */
   readonly growing: boolean;
   /** Whether the records of a request’s envelope, which are JSON, may stand in for a body. */
@@ -40,18 +39,13 @@ export interface Format {
   read(batch: Batch, bytes: Buffer, visit: VisitRecord): void | Promise<void>;
 }
 
-export type VisitRecord = (start: number, end: number, at: Locator, record: ReadRecord) => void;
+/** @param at where the record is, in the terms of its format */
+export type VisitRecord = (start: number, end: number, at: number, record: ReadRecord) => void;
 /**
  * An object that is safe to hand on, or why the record is rejected. `inexact`: it holds bigints or `ExactNumber`s, which
  * `fitValues` brings into the types of the schema.
  */
 export type ReadRecord = { value: object; inexact?: boolean } | RejectionCode | RecordRejection;
-
-/**
- * Where a record is, in the terms of its format: a line, an index, or `[row group, row]`. One number where that is
- * enough, for each record carries it through all stages.
- */
-type Locator = number | readonly [rowGroup: number, row: number];
 
 /** Records follow one another, so that bytes can be cut while they arrive: lines of text, items of an array. */
 export interface StreamLayout {
@@ -82,7 +76,10 @@ export interface FileLayout {
 }
 
 /** A batch of a file, which is complete with the bytes that were yielded before it. */
-type FileBatch = Pick<Batch, 'firstByte' | 'firstRecord' | 'records' | 'firstLine' | 'header' | 'refused'>;
+type FileBatch = Pick<
+  Batch,
+  'firstByte' | 'firstRecord' | 'records' | 'firstLine' | 'rowGroup' | 'header' | 'refused'
+>;
 
 export interface RandomAccess {
   readonly sizeBytes: number;

@@ -6,7 +6,7 @@ import { parseDuration } from '../duration.ts';
 import { describeSchedules } from '../schedules/declaredSchedule.ts';
 import { compressionOf } from '../sources/compression.ts';
 import { DefinitionError } from './definitionError.ts';
-import { defaultLimits, type Limits, type Manifest, type SourceManifest } from './manifest.ts';
+import { type Column, defaultLimits, type Limits, type Manifest, type SourceManifest } from './manifest.ts';
 import { type Retention, WrittenRetention } from './retention.ts';
 import { columnsOf } from './sqlTypes.ts';
 import { checkStrict } from './strictSchema.ts';
@@ -19,7 +19,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
   const written = writtenWith(connectors).safeParse(definition);
   if (!written.success)
     throw new DefinitionError(`pipeline ${nameOf(definition)}`, written.error.issues.map(toIssue));
-  const { id, version, labels, limits, deadline, retention, approval, transform } = written.data;
+  const { id, version, labels, limits, deadline, retention, approval, transform, rowSource } = written.data;
   const source = written.data.source as SourceManifest;
   const sink = written.data.sink as { kind: string };
   const parameters = written.data.parameters ?? z.strictObject({});
@@ -35,6 +35,10 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       const message = `cannot be “publish”: a sink ${sink.kind} does not publish all rows at once`;
       throw new DefinitionError('approval', [{ path: 'before', message }]);
     }
+    if (rowSource && connectors.source(source.kind).delivery !== 'pulled') {
+      const message = `names nothing with a source ${source.kind}, since the caller sends the data. Leave it out`;
+      throw new DefinitionError('', [{ path: 'rowSource', message }]);
+    }
     const read = describeSource(source, input, connectors);
     const { schedule } = written.data;
     const { delivery, ...kind } = connectors.source(source.kind);
@@ -48,8 +52,11 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       version,
       labels,
       source: read,
-      sink: connectors.sink(sink.kind).describe(sink, columnsOf(output)),
+      sink: connectors
+        .sink(sink.kind)
+        .describe(sink, [...columnsOf(output), ...(rowSource ? [sourceColumn] : [])]),
       limits: { ...defaultLimits, ...(dropUndefined(limits) as Partial<Limits>) },
+      ...(rowSource && { rowSource: true }),
       ...(written.data.allowAllRejected && { allowAllRejected: true }),
       ...(gate && { approval: gate.terms }),
       ...(schedules && { schedules }),
@@ -60,6 +67,8 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
     return { manifest: deepFreeze(manifest), ...schemas, transform, approval: gate?.code ?? {} };
   });
 }
+
+const sourceColumn: Column = { name: '_source', type: 'text', nullable: true };
 
 export interface Described {
   manifest: Manifest;
@@ -141,6 +150,7 @@ const fields = {
     })
     .default({}),
   allowAllRejected: z.boolean().optional(),
+  rowSource: z.boolean().optional(),
   deadline: z
     .string()
     .refine((text) => {

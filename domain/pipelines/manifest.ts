@@ -14,6 +14,8 @@ export interface Manifest {
   limits: Limits;
   /** A run of which every record was rejected completes; otherwise it fails. */
   allowAllRejected?: true;
+  /** Rows have a column `_source`, which names what they were read of. */
+  rowSource?: true;
   /** The gate at which its runs wait for approval; without it they do not wait. */
   approval?: ApprovalManifest;
   /** When it runs by itself, once a principal has applied it in their own name. */

@@ -57,6 +57,11 @@ export type Definition<
   limits?: Partial<Limits>;
   /** Whether a run completes although every one of its records was rejected. Default `false`: it fails as `AllRejected`. */
   allowAllRejected?: boolean;
+  /**
+   * Adds a column `_source` with the file, URL or object that each row was read of. Only for sources that Waybill itself reads.
+   * Default `false`.
+   */
+  rowSource?: boolean;
   /** How long a run may take from its acceptance: a number and `s`, `m`, `h`, `d` or `w`. Default `'7d'`. */
   deadline?: string;
   /**

@@ -43,6 +43,8 @@ export interface BatchTask {
   batch: Batch;
   /** As the run was accepted with. */
   parameters: unknown;
+  /** What the batch was read of, where rows name it. */
+  source?: string;
 }
 
 export interface StageResult {

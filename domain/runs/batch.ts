@@ -15,9 +15,11 @@ export interface Batch {
   sizeBytes: number;
   /** Where the bytes begin in the source (a byte-order mark and a CSV header count). */
   firstByte: number;
-  /** Ordinal of the first record in the run, from 0, and the line (from 1) on which it begins. */
+  /** Ordinal of the first record in the run, from 0, and where it is in its source: a line, an index or a row (`Locates`). */
   firstRecord: number;
   firstLine: number;
+  /** Of Parquet: the row group of its rows. */
+  rowGroup?: number;
   records: number;
   /** Names of the columns, of CSV only. */
   header?: readonly string[];

@@ -33,14 +33,28 @@ export type RejectionCode = keyof typeof rejections;
 export type RecordRejection = Pick<Rejection, 'code' | 'path' | 'message'>;
 
 /** Where a record is: in the run, in its source, and in the bytes of its source. */
-export type RecordPlace = Pick<Rejection, 'position' | 'line' | 'byteOffset' | 'byteLength'>;
+export type RecordPlace = Pick<Rejection, 'position' | 'line' | 'rowGroup' | 'byteOffset' | 'byteLength'>;
+
+/** What the locator of a record counts: lines from 1, items of an array from 0, or rows of a row group from 0. */
+export type Locates = 'line' | 'index' | 'row';
+
+/** Where a record is, for people: `line 3`, `item 2`, `row 5 of row group 1`. */
+export function locatorText(
+  locates: Locates,
+  { line, rowGroup }: Pick<RecordPlace, 'line' | 'rowGroup'>,
+): string {
+  if (rowGroup !== undefined) return `row ${line} of row group ${rowGroup}`;
+  return `${locates === 'index' ? 'item' : locates} ${line}`;
+}
 
 /** One refused record, as a stage reports it; the store writes it as a dead letter. */
 export interface Rejection {
   /** Ordinal of the record in the run, from 0. */
   position: number;
-  /** Line on which the record begins in the source, from 1. */
+  /** What its format counts (`Locates`): mostly the line on which the record begins in the source, from 1. */
   line: number;
+  /** Of Parquet: in which row group the row is, from 0. */
+  rowGroup?: number;
   /** Where its bytes begin in the source, and how many they are. */
   byteOffset: number;
   byteLength: number;

@@ -16,7 +16,8 @@ export async function locateRecords(
     if (wanted.has(position))
       places.push({
         position,
-        line: at as number,
+        line: at,
+        ...(batch.rowGroup !== undefined && { rowGroup: batch.rowGroup }),
         byteOffset: batch.firstByte + start,
         byteLength: end - start,
       });

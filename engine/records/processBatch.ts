@@ -2,7 +2,8 @@ import type { ReadRecord } from '../../domain/connectors/formatKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
-import { codeFailure, type RecordPosition } from './codeFailure.ts';
+import type { Locates, RecordPlace } from '../../domain/runs/rejection.ts';
+import { codeFailure, notePosition, type RecordPosition } from './codeFailure.ts';
 import type { PreparedDefinition } from './definition.ts';
 import { type Observer, RecordTransformer, type TransformOptions } from './transformRecords.ts';
 import { RecordValidator } from './validateRecords.ts';
@@ -40,6 +41,8 @@ export async function processBatch(
   let failure: WaybillError | undefined;
   const transformer =
     transform && attempt(() => new RecordTransformer(definition, transform, bytes.length, observer));
+  const { locates } = definition.format.kind;
+  const { rowGroup } = batch;
   let records = 0;
 
   function attempt<T>(work: () => T): T | undefined {
@@ -53,15 +56,16 @@ export async function processBatch(
   }
 
   await definition.format.read(batch, bytes, (start, end, at, record) => {
-    const position = batch.firstRecord + records;
-    const line = at as number;
-    const place = { position, line, byteOffset: batch.firstByte + start, byteLength: end - start };
-    if (progress) {
-      progress[0] = position;
-      progress[1] = line;
-    }
+    const place: RecordPlace = {
+      position: batch.firstRecord + records,
+      line: at,
+      byteOffset: batch.firstByte + start,
+      byteLength: end - start,
+    };
+    if (rowGroup !== undefined) place.rowGroup = rowGroup;
+    if (progress) notePosition(progress, place, locates);
     records++;
-    const value = validate(validator, place, record);
+    const value = validate(validator, { place, locates }, record);
     if (value !== undefined && transformer && !failure) attempt(() => transformer.add(place, value));
   });
   if (records !== batch.records)
@@ -75,13 +79,13 @@ export async function processBatch(
 
 function validate(
   validator: RecordValidator,
-  place: Parameters<RecordValidator['check']>[0],
+  at: { place: RecordPlace; locates: Locates },
   record: ReadRecord,
 ): unknown {
   try {
-    return validator.check(place, record);
+    return validator.check(at.place, record);
   } catch (cause) {
     // What a check or a transform inside the schema throws is a mistake in the pipeline, not in the record.
-    throw codeFailure('The input schema', place, cause, record);
+    throw codeFailure('The input schema', at, cause, record);
   }
 }

@@ -57,5 +57,6 @@ export async function processInput(
 
 function refusalOf(batch: Batch, code: NonNullable<Batch['refused']>): Rejection {
   const place = { position: batch.firstRecord, line: batch.firstLine, byteOffset: batch.firstByte };
-  return { ...place, byteLength: batch.sizeBytes, code, path: '', message: rejections[code] };
+  const row = batch.rowGroup === undefined ? {} : { rowGroup: batch.rowGroup };
+  return { ...place, ...row, byteLength: batch.sizeBytes, code, path: '', message: rejections[code] };
 }

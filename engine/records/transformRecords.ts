@@ -11,6 +11,8 @@ import type { PreparedDefinition } from './definition.ts';
 export interface TransformOptions {
   /** As the run was accepted with. */
   parameters: unknown;
+  /** What the batch was read of, where rows name it. */
+  source?: string | undefined;
   /** When the run began, where that bounds its watermark. */
   beganMs?: number | undefined;
 }
@@ -29,6 +31,7 @@ export interface Observer {
 export class RecordTransformer {
   readonly #definition: PreparedDefinition;
   readonly #parameters: unknown;
+  readonly #source: string | undefined;
   readonly #writer: RowWriter;
   readonly #observer: Observer | undefined;
   readonly #highest: CursorMaximum | undefined;
@@ -37,12 +40,13 @@ export class RecordTransformer {
 
   constructor(
     definition: PreparedDefinition,
-    { parameters, beganMs }: TransformOptions,
+    { parameters, beganMs, source }: TransformOptions,
     expectedBytes: number,
     observer?: Observer,
   ) {
     this.#definition = definition;
     this.#parameters = parseParameters(definition, parameters);
+    this.#source = definition.pipeline.manifest.rowSource && source;
     this.#highest = definition.cursor && new CursorMaximum(definition.cursor, beganMs);
     this.#writer = definition.encoder.begin(expectedBytes);
     this.#observer = observer;
@@ -60,7 +64,7 @@ export class RecordTransformer {
     const rejection =
       outcome.kind === 'rejected'
         ? outcome
-        : this.#writer.add(place.position, outcome.rows as Record<string, unknown>[]);
+        : this.#writer.add(place.position, this.#named(outcome.rows as Record<string, unknown>[]));
     if (rejection) {
       counts.rejected++;
       const { code, path, message } = rejection;
@@ -87,11 +91,17 @@ export class RecordTransformer {
     };
   }
 
+  #named(rows: readonly Record<string, unknown>[]): readonly Record<string, unknown>[] {
+    const source = this.#source;
+    return source === undefined ? rows : rows.map((row) => ({ ...row, _source: source }));
+  }
+
   #transform(place: RecordPlace, record: unknown): TransformOutcome {
     try {
       return applyTransform(this.#definition.pipeline, record, this.#parameters);
     } catch (cause) {
-      throw codeFailure('The transform', place, cause, record);
+      const { locates } = this.#definition.format.kind;
+      throw codeFailure('The transform', { place, locates }, cause, record);
     }
   }
 }

@@ -6,7 +6,7 @@ import type { BatchTask, Compute, EncodedOutput, StageResult } from '../../domai
 import type { ObjectStore } from '../../domain/ports/objects.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import { Semaphore } from '../../domain/semaphore.ts';
-import { describePlace } from '../records/codeFailure.ts';
+import { describePosition, recordPositionLength } from '../records/codeFailure.ts';
 import { createStageCache, once, type StageEntry } from './stageCache.ts';
 import type { Answer, FailureData, Task, ThreadOptions } from './thread.ts';
 
@@ -71,7 +71,9 @@ export function createComputePool(options: ComputeOptions): ComputePool {
         batch,
         ...(!objects.opener && !batch.bytes && { bytes: await objects.get(scope, batch.digest) }),
         ...more,
-        progress: new Float64Array(new SharedArrayBuffer(16)),
+        progress: new Float64Array(
+          new SharedArrayBuffer(recordPositionLength * Float64Array.BYTES_PER_ELEMENT),
+        ),
       };
       const used = threads;
       let answer = await ask(used, task, step, taskMs, signal);
@@ -97,7 +99,8 @@ export function createComputePool(options: ComputeOptions): ComputePool {
     signal?: AbortSignal,
   ): Promise<Outcome> {
     const rowsPath = step === 'transform' ? cache.newFile() : undefined;
-    const transform = step === 'transform' && { transform: { parameters: task.parameters } };
+    const { parameters, source } = task;
+    const transform = step === 'transform' && { transform: { parameters, ...(source && { source }) } };
     const answer = await run(task, step, { ...transform, ...(rowsPath && { rowsPath }) }, signal);
     const { processed, failure } = answer as Extract<Answer, { outcome: 'done' }>;
     if (!processed.transformed)
@@ -247,9 +250,8 @@ async function ask(
     return await threads.run(task, { signal: signal ? AbortSignal.any([signal, late]) : late });
   } catch (cause) {
     signal?.throwIfAborted();
-    const [position = 0, line = 0] = task.progress;
-    // Lines count from 1: before the first record there is no place to name.
-    const where = line > 0 ? ` at ${describePlace({ position, line })}` : '';
+    const place = describePosition(task.progress);
+    const where = place ? ` at ${place}` : '';
     throw late.aborted
       ? new WaybillError('TransformTimedOut', {
           publicDetail: `Step ${step} stopped after ${taskMs / 1000} s${where}.`,

@@ -21,7 +21,7 @@ export interface Task {
   /** Of the batch, where the thread cannot open the store itself. */
   bytes?: Uint8Array;
   /** With it, the records are transformed too. */
-  transform?: { parameters: unknown };
+  transform?: { parameters: unknown; source?: string };
   /** Instead of all that, only says where the records of these positions are. */
   locate?: readonly number[];
   progress: RecordPosition;

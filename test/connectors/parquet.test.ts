@@ -17,7 +17,11 @@ async function run(fields: z.core.$ZodShape, bytes: Uint8Array, limits = {}) {
     sink: postgres({ table: 'columns', key: rowDigest() }),
   } as never);
   const { stored, rejected, counts } = await testPipeline(pipeline as never, bytes);
-  return { stored, rejected: rejected.map(({ line, code, path }) => [line, code, path]), counts };
+  return {
+    stored,
+    rejected: rejected.map(({ rowGroup, line, code, path }) => [rowGroup, line, code, path]),
+    counts,
+  };
 }
 
 const write = (options: Options) => new Uint8Array(parquetWriteBuffer(options));
@@ -111,8 +115,8 @@ describe('Parquet', () => {
       assert.equal(counts.read, n);
       assert.equal(stored.length, n - 2);
       assert.deepEqual(rejected, [
-        [3, 'MalformedJson', ''],
-        [17, 'NumberInexact', 'id'],
+        [0, 3, 'MalformedJson', ''],
+        [1, 7, 'NumberInexact', 'id'],
       ]);
     }
   });

@@ -201,8 +201,8 @@ describe('runs of the embedded stack', () => {
     const run = await ended(await envelope('stations', { source: { path: 'stations.csv' } }));
     assert.equal(run.state, 'completed', JSON.stringify(run));
     assert.equal(run.counts.stored, 25);
-    const [row] = await rowsOf(`SELECT name, opened FROM stations WHERE code = 'S7'`);
-    assert.deepEqual(row, { name: 'Station "7"\nplatform', opened: null });
+    const [row] = await rowsOf(`SELECT name, opened, _source FROM stations WHERE code = 'S7'`);
+    assert.deepEqual(row, { name: 'Station "7"\nplatform', opened: null, _source: 'stations.csv' });
   });
 
   it('completes with nothing where a CSV has a header and no rows', async () => {

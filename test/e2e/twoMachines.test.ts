@@ -28,6 +28,7 @@ export default definePipeline({
   }),
   input: z.strictObject({ id: z.string(), n: z.coerce.number() }),
   sink: postgres({ table: 'lake', key: ['id'] }),
+  rowSource: true,
   limits: { batchRecords: 2 },
 });
 `;
@@ -195,7 +196,7 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
 
     const database = new pg.Client({ connectionString: stack.info().databaseUrl });
     await database.connect();
-    const { rows: stored } = await database.query('SELECT id, n FROM public.lake ORDER BY id');
+    const { rows: stored } = await database.query('SELECT id, n, _source FROM public.lake ORDER BY id');
     const { rows: letters } = await database.query(
       'SELECT source, line, position, raw FROM waybill.dead_letter',
     );
@@ -203,6 +204,10 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
     assert.deepEqual(
       stored.map(({ id, n }) => `${id}${n}`),
       ['a1', 'b2', 'c3', 'd4', 'f6', 'g7'],
+    );
+    assert.deepEqual(
+      stored.map(({ _source }) => _source.at(-5)),
+      ['1', '1', '1', '2', '2', '3'],
     );
     assert.equal(letters.length, 1);
     assert.match(letters[0].source, /^s3:\/\/b-[^/]+\/lake\/2026\/2\.csv$/);

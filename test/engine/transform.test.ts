@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { readCopyText } from '../../connectors/sinks/postgres/copyText.ts';
 import { prepareDefinition } from '../../engine/records/definition.ts';
 import { processBatch } from '../../engine/records/processBatch.ts';
-import { definePipeline, ndjson, postgres, upload } from '../../sdk/index.ts';
+import { definePipeline, file, ndjson, postgres, rowDigest, upload } from '../../sdk/index.ts';
 
 type Records = Record<string, unknown>[];
 
@@ -41,12 +41,17 @@ const acting = prepare({
   },
 });
 
-async function run(definition: ReturnType<typeof prepare>, records: Records, parameters: unknown = {}) {
+async function run(
+  definition: ReturnType<typeof prepare>,
+  records: Records,
+  parameters: unknown = {},
+  source?: string,
+) {
   const bytes = Buffer.from(records.map((r) => `${JSON.stringify(r)}\n`).join(''));
   const place = { seq: 0, digest: '', sizeBytes: bytes.length, firstByte: 0, firstRecord: 0, firstLine: 1 };
   const batch = { ...place, records: records.length };
   const { validated, transformed, failure } = await processBatch(definition, batch, bytes, {
-    transform: { parameters },
+    transform: { parameters, source },
   });
   assert.deepEqual(validated.rejections, []);
   if (failure) throw failure;
@@ -111,6 +116,29 @@ describe('transform', () => {
   it('gives the transform its parameters, parsed', async () => {
     assert.deepEqual(rowsOf(await run(acting, [{ id: 1 }], { prefix: 'q' })), [['q1', null]]);
     await assert.rejects(run(acting, [{ id: 1 }], { prefix: 1 }), { code: 'ParametersInvalid' });
+  });
+
+  it('names what each row was read of, where the pipeline asks for it; equal rows of two files are equal', async () => {
+    const named = (key: unknown) =>
+      prepareDefinition(
+        definePipeline({
+          id: 'things',
+          source: file(ndjson(), { path: 'a.ndjson' }),
+          input: z.strictObject({ id: z.int() }),
+          sink: postgres({ table: 'things', key: key as ['id'] }),
+          rowSource: true,
+        }),
+      );
+    assert.deepEqual(rowsOf(await run(named(['id']), [{ id: 1 }], {}, 's3://lake/a')), [
+      ['1', 's3://lake/a'],
+    ]);
+    const [[, , one]] = rowsOf(await run(named(rowDigest()), [{ id: 1 }], {}, 'a')) as [string[]];
+    const [[, , other]] = rowsOf(await run(named(rowDigest()), [{ id: 1 }], {}, 'b')) as [string[]];
+    assert.equal(one, other);
+    assert.throws(
+      () => prepare({ input: Input, sink: postgres({ table: 'things', key: ['id'] }), rowSource: true }),
+      /rowSource: names nothing with a source upload/,
+    );
   });
 
   it('is the identity where there is none', async () => {

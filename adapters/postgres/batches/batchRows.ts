@@ -9,13 +9,13 @@ import { jsonParam, sql } from '../../../domain/sql.ts';
  */
 export async function insertBatch(client: ClientBase, runId: string, batch: Batch): Promise<void> {
   const { seq, digest, sizeBytes, firstByte, firstRecord, firstLine, records } = batch;
-  const { header, refused, source, sourceVersion, bytes } = batch;
+  const { rowGroup, header, refused, source, sourceVersion, bytes } = batch;
   const { rowCount } = await client.query(
     sql(
       `INSERT INTO waybill.batch
-             (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records, header, refused,
+             (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, row_group, records, header, refused,
               source, source_version, bytes)
-           VALUES (:runId, :seq, :digest, :sizeBytes, :firstByte, :firstRecord, :firstLine, :records, :header::jsonb,
+           VALUES (:runId, :seq, :digest, :sizeBytes, :firstByte, :firstRecord, :firstLine, :rowGroup, :records, :header::jsonb,
                  :refused, :source, :sourceVersion, :bytes) ON CONFLICT DO NOTHING`,
       {
         runId,
@@ -25,6 +25,7 @@ export async function insertBatch(client: ClientBase, runId: string, batch: Batc
         firstByte,
         firstRecord,
         firstLine,
+        rowGroup: rowGroup ?? null,
         records,
         header: jsonParam(header),
         refused: refused ?? null,
@@ -48,13 +49,13 @@ export async function insertBatch(client: ClientBase, runId: string, batch: Batc
 
 /** The batches of the run `:runId`. */
 export const selectBatch = `SELECT seq, digest, size_bytes AS "sizeBytes", first_byte AS "firstByte",
-  first_record AS "firstRecord", first_line AS "firstLine", records, header, refused,
+  first_record AS "firstRecord", first_line AS "firstLine", row_group AS "rowGroup", records, header, refused,
   source, source_version AS "sourceVersion", encode(bytes, 'base64') AS bytes
   FROM waybill.batch WHERE run_id = :runId`;
 
 /** `bigint` columns arrive as strings; none of these exceeds 2^53. */
 export function batchFromRow(row: Record<string, unknown>): Batch {
-  const { header, refused, source, sourceVersion, bytes } = row;
+  const { rowGroup, header, refused, source, sourceVersion, bytes } = row;
   return {
     seq: Number(row.seq),
     digest: String(row.digest),
@@ -62,6 +63,7 @@ export function batchFromRow(row: Record<string, unknown>): Batch {
     firstByte: Number(row.firstByte),
     firstRecord: Number(row.firstRecord),
     firstLine: Number(row.firstLine),
+    ...(rowGroup === null || rowGroup === undefined ? {} : { rowGroup: Number(rowGroup) }),
     records: Number(row.records),
     ...(typeof bytes === 'string' ? { bytes: Buffer.from(bytes, 'base64') } : {}),
     ...(header ? { header: header as string[] } : {}),

@@ -47,10 +47,10 @@ export async function insertDeadLetters(
   const of = <T>(pick: (d: DeadLetter) => T) => deadLetters.map(pick);
   await client.query(
     sql(
-      `INSERT INTO waybill.dead_letter (tenant, run_id, pipeline, version, principal, seq, id, position, line,
+      `INSERT INTO waybill.dead_letter (tenant, run_id, pipeline, version, principal, seq, id, position, line, row_group,
                                         byte_offset, byte_length, stage, code, path, message, raw, object, source)
        SELECT :tenant, :runId, :pipeline, :version, :principal, :seq, *
-       FROM unnest(:ids::text[], :positions::bigint[], :lines::bigint[], :offsets::bigint[], :lengths::bigint[],
+       FROM unnest(:ids::text[], :positions::bigint[], :lines::bigint[], :rowGroups::integer[], :offsets::bigint[], :lengths::bigint[],
                    :stages::text[], :codes::text[], :paths::text[], :messages::text[], :raws::bytea[],
                    :objects::jsonb[], :sources::text[])`,
       {
@@ -58,6 +58,7 @@ export async function insertDeadLetters(
         ids: of((d) => deadLetterId(runId, d.position)),
         positions: of((d) => d.position),
         lines: of((d) => d.line),
+        rowGroups: of((d) => d.rowGroup ?? null),
         offsets: of((d) => d.byteOffset),
         lengths: of((d) => d.byteLength),
         stages: of((d) => d.stage),

@@ -101,11 +101,11 @@ async function insertRun(
          RETURNING *, NULL::jsonb AS live
        ), arrived AS (
          INSERT INTO waybill.batch
-           (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records, header, refused, bytes)
-         SELECT r.id, b."seq", b."digest", b."sizeBytes", b."firstByte", b."firstRecord", b."firstLine",
+           (run_id, seq, digest, size_bytes, first_byte, first_record, first_line, row_group, records, header, refused, bytes)
+         SELECT r.id, b."seq", b."digest", b."sizeBytes", b."firstByte", b."firstRecord", b."firstLine", b."rowGroup",
                 b."records", b."header", b."refused", decode(b."bytes", 'base64')
          FROM r, jsonb_to_recordset(:batches) AS b("seq" integer, "digest" text, "sizeBytes" bigint, "firstByte" bigint,
-           "firstRecord" bigint, "firstLine" bigint, "records" bigint, "header" jsonb, "refused" text, "bytes" text)
+           "firstRecord" bigint, "firstLine" bigint, "rowGroup" integer, "records" bigint, "header" jsonb, "refused" text, "bytes" text)
        ), due AS (
          INSERT INTO waybill.outbox (kind, run_id) SELECT 'start', r.id FROM r WHERE :nominalAt::timestamptz IS NULL
        )

@@ -23,7 +23,7 @@ export const cutParquet: FileLayout['cut'] = async function* (file, limits) {
   const converts = exactColumns(metadata, parquetSchema(metadata));
   let rowStart = 0;
   let firstByte = 0;
-  for (const group of metadata.row_groups) {
+  for (const [rowGroup, group] of metadata.row_groups.entries()) {
     const rowEnd = rowStart + Number(group.num_rows);
     if (Number(group.total_byte_size) > rowGroupBytesMax)
       throw mismatch('a row group has more than 1 GiB. Write smaller row groups');
@@ -32,7 +32,7 @@ export const cutParquet: FileLayout['cut'] = async function* (file, limits) {
       parquetReadObjects({ ...options(metadata), file: buffer, rowStart: from, rowEnd }),
     );
     if (rows.length !== rowEnd - rowStart) throw mismatch(`rows ${rowStart} to ${rowEnd} are not all there`);
-    for (const piece of batchesOf(rows, converts, limits, { firstByte, firstRecord: rowStart })) {
+    for (const piece of batchesOf(rows, converts, limits, { firstByte, firstRecord: rowStart, rowGroup })) {
       if (piece instanceof Uint8Array) firstByte += piece.byteLength;
       yield piece;
     }
@@ -47,17 +47,18 @@ function* batchesOf(
   rows: readonly Record<string, unknown>[],
   converts: ReadonlyMap<string, Convert>,
   limits: Limits,
-  { firstByte, firstRecord }: { firstByte: number; firstRecord: number },
+  { firstByte, firstRecord, rowGroup }: { firstByte: number; firstRecord: number; rowGroup: number },
 ): Pieces {
   let lines: string[] = [];
   let sizeBytes = 0;
   let byte = firstByte;
-  let row = firstRecord;
+  let row = 0;
   function* close(refused?: 'RecordTooLarge'): Pieces {
     if (lines.length === 0) return;
     yield Buffer.from(lines.join(''));
     const records = lines.length;
-    yield { firstByte: byte, firstRecord: row, firstLine: row, records, ...(refused && { refused }) };
+    const place = { firstByte: byte, firstRecord: firstRecord + row, firstLine: row, rowGroup };
+    yield { ...place, records, ...(refused && { refused }) };
     byte += sizeBytes;
     row += records;
     lines = [];
