@@ -7,7 +7,7 @@ import type { Dependencies } from './dependencies.ts';
 import { type ApprovalStatus, approvalStatusOf } from './processApprovalTimers.ts';
 import { audited, digestOf, executionOf, requireDefinition, runOf } from './run.ts';
 import { sampleOf } from './sample.ts';
-import { encodedBatches } from './stage.ts';
+import { encodedBatches, fitsNothing } from './stage.ts';
 
 /**
  * Requests approval, unless `when` waives it. It builds the approval’s subject and stores it with its digest, which approvers
@@ -42,6 +42,7 @@ async function previewOf(deps: Dependencies, run: RunFacts) {
     runId: run.runId,
     principal: deps.grant().claims.sub,
     sink: definition.manifest.sink,
+    fitsNothing: fitsNothing(definition.manifest, staged),
     batches: () => encodedBatches(deps, run, staged, Context.current().cancellationSignal),
   });
   return { shown: describe(found), sample: await sampleOf(deps, run, staged) };

@@ -7,34 +7,26 @@ import type { StagedBatch } from '../domain/ports/stages.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { needsApproval, subjectBeforePublish } from './approvalSubject.ts';
-import { credentialOfDecision, hasValidForms, mayApprove, signedApproval } from './approved.ts';
+import { approvedRun, credentialOfDecision, hasValidForms, mayApprove, signedApproval } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
-import { audited, digestOf, requireDefinition, runOf } from './run.ts';
-import { encodedBatches } from './stage.ts';
+import { audited, digestOf, requireDefinition } from './run.ts';
+import { batchTask, encodedBatches, fitsNothing } from './stage.ts';
 import { deadLettersOf } from './store.ts';
 
 /**
- * Publishes all rows of the run in one transaction, if approvers have signed exactly this: the step builds the subject again, in
- * that transaction, and its digest must be the signed one, and each approver must still be permitted.
+ * Publishes all rows of the run in one transaction. Behind a gate it does so if approvers have signed exactly this: the step builds
+ * the subject again, in that transaction, and its digest must be the signed one, and each approver must still be permitted.
  * `stale`: the digest differs, and approval is requested again. Throws `ApprovalRequired` where a workflow comes here without
  * approval.
  */
 export async function publishStep(
   deps: Dependencies,
 ): Promise<{ outcome: 'published'; counts: Partial<Counts> } | { outcome: 'stale' }> {
-  const run = await runOf(deps);
+  const run = await approvedRun(deps);
   const { manifest } = requireDefinition(deps);
-  const grant = deps.grant();
-  const approval = await deps.approvals.find(run);
-  if (!approval) throw new WaybillError('ApprovalRequired', { detail: `${run.runId} was never asked about` });
-  const waived = approval.state === 'waived';
-  const given = waived ? [] : await signedApproval(deps, run, approval);
-  // Days may pass between the first vote and the last.
-  const stillMay = () =>
-    given.every(({ claims }) => mayApprove(deps, manifest, claims)) && hasValidForms(deps, approval);
   const staged = await deps.stages.listStaged(run);
-  const describe = await subjectBeforePublish(deps, run, staged);
-
+  const isGated = manifest.approval?.before === 'publish';
+  const grant = deps.grant();
   const published = await deps.ledger.publishRun({
     tenant: run.tenant,
     runId: run.runId,
@@ -43,10 +35,44 @@ export async function publishStep(
     pipeline: run.pipeline,
     version: run.version,
     sink: manifest.sink,
+    fitsNothing: fitsNothing(manifest, staged),
     movesWatermark: 'cursor' in manifest.source,
+    batches: () => batchesOf(deps, run, staged),
+    ...(isGated ? await permissionOf(deps, run, staged) : withoutGate(deps)),
+  });
+  if (published.outcome === 'stale') {
+    if (isGated) return published;
+    throw new WaybillError('DatabaseUnavailable', { detail: 'the table changed while rows were published' });
+  }
+  if (!isGated) for (const { batch } of staged) await deps.compute.forget(batchTask(deps, run, batch));
+  const { stored, unchanged, deduplicated } = published.counts;
+  return { outcome: 'published', counts: { stored, unchanged, deduplicated } };
+}
+
+type Permission = Pick<Publication, 'approval' | 'approvers' | 'permits' | 'audit'>;
+
+function withoutGate(deps: Dependencies): Permission {
+  const audit: Permission['audit'] = (counts) => audited(deps, 'run.published', { ...counts });
+  return { approval: undefined, approvers: [], permits: () => true, audit };
+}
+
+async function permissionOf(
+  deps: Dependencies,
+  run: RunFacts,
+  staged: readonly StagedBatch[],
+): Promise<Permission> {
+  const { manifest } = requireDefinition(deps);
+  const approval = await deps.approvals.find(run);
+  if (!approval) throw new WaybillError('ApprovalRequired', { detail: `${run.runId} was never asked about` });
+  const waived = approval.state === 'waived';
+  const given = waived ? [] : await signedApproval(deps, run, approval);
+  // Days may pass between the first vote and the last.
+  const stillMay = () =>
+    given.every(({ claims }) => mayApprove(deps, manifest, claims)) && hasValidForms(deps, approval);
+  const describe = await subjectBeforePublish(deps, run, staged);
+  return {
     approval: approval.id,
     approvers: given.map(credentialOfDecision),
-    batches: () => batchesOf(deps, run, staged),
     permits: (found) => {
       const shown = describe(found);
       if (waived) return !needsApproval(deps, run, shown);
@@ -56,10 +82,7 @@ export async function publishStep(
       const decisions = approval.decisions.flatMap(({ id, counted }) => (counted === true ? [id] : []));
       return audited(deps, 'run.published', { approval: approval.id, decisions, ...counts });
     },
-  });
-  if (published.outcome === 'stale') return published;
-  const { stored, unchanged, deduplicated } = published.counts;
-  return { outcome: 'published', counts: { stored, unchanged, deduplicated } };
+  };
 }
 
 async function* batchesOf(

@@ -1,11 +1,13 @@
 import type { AuditEvent } from '../domain/audit.ts';
+import type { Manifest } from '../domain/pipelines/manifest.ts';
 import type { BatchTask, EncodedOutput, StageResult } from '../domain/ports/compute.ts';
 import type { StagedRows } from '../domain/ports/ledger.ts';
+import type { EncodedRows } from '../domain/ports/sinkRows.ts';
 import type { StagedBatch } from '../domain/ports/stages.ts';
 import { type Batch, type StageOutput, smallBytesMax } from '../domain/runs/batch.ts';
 import type { Rejection } from '../domain/runs/rejection.ts';
 import { rejections } from '../domain/runs/rejection.ts';
-import type { Counts } from '../domain/runs/run.ts';
+import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { redactSource } from '../domain/sources/redactSource.ts';
 import type { Dependencies } from './dependencies.ts';
@@ -102,20 +104,40 @@ export const noRows: StageResult = {
   counts: { passed: 0, filtered: 0, rejected: 0, emitted: 0 },
 };
 
-/** The encoded rows of a run, one batch at a time; the object store compares each object with its recorded digest. */
+/** Whether the run fails as `AllRejected`. */
+export function fitsNothing({ allowAllRejected }: Manifest, staged: readonly StagedBatch[]): boolean {
+  const counts = staged
+    .flatMap(({ validated, transformed }) => [validated.counts, transformed.counts])
+    .reduce<Counts>(addCounts, zeroCounts);
+  return counts.read > 0 && counts.rejected === counts.read && !allowAllRejected;
+}
+
+/**
+ * The encoded rows of a run, one batch at a time. Where approvers were shown them, they are objects, which the store compares with their
+ * recorded digests; otherwise they come from the cache, or are computed again.
+ */
 export async function* encodedBatches(
   deps: Dependencies,
   run: RunFacts,
   staged: readonly StagedBatch[],
   signal: AbortSignal,
 ): AsyncGenerator<StagedRows & StagedBatch> {
+  const isKept = requireDefinition(deps).manifest.approval?.before === 'publish';
   for (const one of staged) {
     signal.throwIfAborted();
-    const { emitted, sizeBytes } = outputOf(one.transformed);
-    const chunks = () => readObject(deps, run, one.transformed.digest);
-    yield { ...one, seq: one.batch.seq, rows: { emitted, sizeBytes, chunks } };
+    const output = outputOf(one.transformed);
+    const kept = { ...output, chunks: () => readObject(deps, run, one.transformed.digest) };
+    const task = batchTask(deps, run, one.batch);
+    const rows = one.batch.refused
+      ? noEncodedRows
+      : isKept
+        ? kept
+        : await deps.compute.rows(task, output, signal);
+    yield { ...one, seq: one.batch.seq, rows };
   }
 }
+
+export const noEncodedRows: EncodedRows = { emitted: 0, sizeBytes: 0, async *chunks() {} };
 
 async function* readObject(deps: Dependencies, run: RunFacts, digest: string): AsyncGenerator<Uint8Array> {
   const bytes = await deps.objects.get(objectScopeOf(run), digest);

@@ -4,7 +4,7 @@ import { credentialOf } from '../domain/grants/grant.ts';
 import type { BatchTask } from '../domain/ports/compute.ts';
 import type { DeadLetter } from '../domain/ports/deadLetters.ts';
 import type { BatchToStore } from '../domain/ports/ledger.ts';
-import type { EncodedRows, RejectedRecord } from '../domain/ports/sinkRows.ts';
+import type { RejectedRecord } from '../domain/ports/sinkRows.ts';
 import type { Batch, StageOutput } from '../domain/runs/batch.ts';
 import type { Rejection } from '../domain/runs/rejection.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
@@ -12,7 +12,7 @@ import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
 import { audited, objectScopeOf, requireDefinition, workOf } from './run.ts';
-import { batchTask, outputOf, readRejections } from './stage.ts';
+import { batchTask, noEncodedRows, outputOf, readRejections } from './stage.ts';
 
 /** A dead letter keeps the raw bytes of a record up to this size; for a larger one it names object and offset. */
 const rawBytesMax = 64 * 1024;
@@ -75,8 +75,6 @@ async function lettersApart(
   }));
   return lettersOf(deps, run, task.batch, all);
 }
-
-const noEncodedRows: EncodedRows = { emitted: 0, sizeBytes: 0, async *chunks() {} };
 
 /**
  * Only what this stage adds, for the workflow has already counted the stages before it: records that the database rejected had

@@ -42,7 +42,13 @@ const Shown = z
     baseVersion: count.describe('How often the table has been written to before.'),
     counts: RunView.shape.counts,
     changes: z
-      .object({ added: count, changed: count, unchanged: count, deduplicated: count })
+      .object({
+        added: count,
+        changed: count,
+        unchanged: count,
+        deduplicated: count,
+        removed: count.optional().describe('Where the rows replace all that are there.'),
+      })
       .nullable()
       .describe('What publishing would do to the rows that are there; `null` before `ingest`.'),
     rejectedByCode: z.record(z.string(), count),

@@ -6,7 +6,7 @@ import type { RunReason } from '../domain/runs/runFacts.ts';
 import { describeProgress } from './details.ts';
 import { invalidResult, reasonOf } from './failure.ts';
 import { isHistoryLong } from './history.ts';
-import type { Cursor, RunInput } from './messages.ts';
+import { type Cursor, publishes, type RunInput } from './messages.ts';
 import { stepsOf } from './steps.ts';
 
 /** The bound for the input’s value, which a client of Temporal may have chosen. */
@@ -81,7 +81,7 @@ export class BatchScheduler {
   private end(): StopReason {
     this.settleCursor();
     const { inputComplete, transformed, stored, received } = this.cursor;
-    const moved = this.input.gate === 'publish' ? transformed : stored;
+    const moved = publishes(this.input) ? transformed : stored;
     return inputComplete && moved === received ? { cause: 'finished' } : this.stopping!;
   }
 
@@ -148,11 +148,11 @@ export class BatchScheduler {
   }
 
   /**
-   * Stores one batch at a time, in source order, and none before the last byte is durable. A run that is gated before `publish`
+   * Stores one batch at a time, in source order, and none before the last byte is durable. A run that publishes at its end
    * stores all batches at once instead.
    */
   private storeNext(): void {
-    if (this.input.gate === 'publish') return;
+    if (publishes(this.input)) return;
     const { cursor } = this;
     const seq = cursor.stored;
     const isReady = seq < cursor.transformed || this.ready.has(seq);

@@ -1,5 +1,5 @@
 import type { Counts } from '../domain/runs/run.ts';
-import type { Cursor, RunInput } from './messages.ts';
+import { type Cursor, publishes, type RunInput } from './messages.ts';
 
 /** What an operator reads in Temporal’s Web UI under “current details”, in Markdown. */
 export function describeProgress(
@@ -20,7 +20,7 @@ export function describeProgress(
   }
   if (cursor) {
     const arrived = cursor.inputComplete ? `${cursor.received}` : `${cursor.received}, more to come`;
-    const moved = input.gate === 'publish' ? `${cursor.transformed} prepared` : `${cursor.stored} stored`;
+    const moved = publishes(input) ? `${cursor.transformed} prepared` : `${cursor.stored} stored`;
     lines.push(`Batches: ${moved} of ${arrived}`);
   }
   if (counts) {

@@ -17,12 +17,19 @@ export interface RunInput {
   useLocalActivities: boolean;
   /** Where the run waits for approval; absent: it does not wait. */
   gate?: Gate;
+  /** Its rows become visible at once, at its end, and are added to what is there or replace it; absent: batch by batch. */
+  atEnd?: 'append' | 'replace';
   /** Batches validated and transformed at once. */
   concurrency: number;
   /** Lifetime of the run’s grant from acceptance; the run may stay suspended for as long again. */
   deadlineMs: number;
   /** Where the execution before this one stopped, when the run continues as new. */
   cursor?: Cursor;
+}
+
+/** Whether `publish` takes the place of `store`. */
+export function publishes({ gate, atEnd }: RunInput): boolean {
+  return gate === 'publish' || atEnd !== undefined;
 }
 
 /** Progress of a run. Batches are numbered densely, so a few numbers suffice for any input. */

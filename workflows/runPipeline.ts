@@ -19,6 +19,7 @@ import { deadlineExceeded, reasonOf, toWorkflowFailure } from './failure.ts';
 import { passGate, publish, type Rejected, updateApproval } from './gate.ts';
 import {
   type Cursor,
+  publishes,
   type RunInput,
   type RunResult,
   recheckAuthorization,
@@ -71,10 +72,13 @@ async function advance(input: RunInput, cursor: Cursor): Promise<StopReason | Re
     if (at.cause !== 'passed') return at;
   }
   const moved = await moveBatches(input, cursor);
-  // Without new data there is nothing to approve.
-  if (moved.cause !== 'finished' || input.gate !== 'publish' || cursor.received === 0) return moved;
-  const at = await passGate(input, cursor);
-  if (at.cause !== 'passed') return at;
+  if (moved.cause !== 'finished' || !publishes(input)) return moved;
+  // Without new data there is nothing to approve; but a table that is replaced is empty then.
+  if (cursor.received === 0 && input.atEnd !== 'replace') return moved;
+  if (input.gate === 'publish') {
+    const at = await passGate(input, cursor);
+    if (at.cause !== 'passed') return at;
+  }
   const published = await publish(input, cursor);
   return published.cause === 'passed' ? { cause: 'finished' } : published;
 }

@@ -17,6 +17,7 @@ import * as smallBatches from './migrations/0013_small_batches.ts';
 import * as objectSources from './migrations/0014_object_sources.ts';
 import * as retention from './migrations/0015_retention.ts';
 import * as rowGroups from './migrations/0018_row_groups.ts';
+import * as partitions from './migrations/0019_partitions.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -34,6 +35,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0014_object_sources': objectSources,
   '0015_retention': retention,
   '0018_row_groups': rowGroups,
+  '0019_partitions': partitions,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

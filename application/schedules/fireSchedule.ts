@@ -201,9 +201,10 @@ function newFiring({ nominalAt, workflowId, firstRunId }: Genuine): NewFiring {
 }
 
 function answerOf({ tenant, runId, requestedBy, grant, manifest }: { tenant: string } & Begun): FiringAnswer {
-  const { id, version, source, approval, limits, deadlineMs } = manifest;
+  const { id, version, source, sink, approval, limits, deadlineMs } = manifest;
   const summary = `${id} for ${requestedBy.subject} (${requestedBy.kind}) of ${tenant}, by its schedule`;
-  const fired = { id, version, source, ...(approval && { approval }), limits, deadlineMs };
+  const atEnd = sink.atEnd && { sink: { atEnd: sink.atEnd } };
+  const fired = { id, version, source, ...atEnd, ...(approval && { approval }), limits, deadlineMs };
   return {
     outcome: 'fired',
     run: { runId, tenant, principal: requestedBy.id, summary, grant, manifest: fired },

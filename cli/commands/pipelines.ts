@@ -45,7 +45,7 @@ function detailLines(pipeline: PipelineDetail): string[] {
   const { id, version, sink, deadlineMs, definitionDigest, schemas } = pipeline;
   const rows: [string, string][] = [
     ['reads', sourceText(pipeline)],
-    ['writes', plain(`${sink.kind} ${sink.table}, key ${keyText(sink.key)}`)],
+    ['writes', plain(`${sink.kind} ${sink.table}, ${modeText(sink)}`)],
     ['deadline', `${duration(deadlineMs)} after acceptance`],
     ['labels', labelText(pipeline) || 'none'],
     ...gateRows(pipeline),
@@ -87,8 +87,9 @@ function sourceText({ source }: Pipeline): string {
   return plain(parts.filter((part) => typeof part === 'string').join(' '));
 }
 
-function keyText(key: unknown): string {
-  return Array.isArray(key) ? key.join(', ') : 'the whole row';
+function modeText({ key, mode }: Pipeline['sink']): string {
+  const words = [mode, key !== undefined && `key ${Array.isArray(key) ? key.join(', ') : 'the whole row'}`];
+  return words.filter(Boolean).join(', ');
 }
 
 function labelText({ labels }: Pipeline): string {

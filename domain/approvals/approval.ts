@@ -25,6 +25,8 @@ export interface Changes {
   changed: number;
   unchanged: number;
   deduplicated: number;
+  /** Where the rows replace all that are there: those that would be there no more. */
+  removed?: number;
 }
 
 /** What an approver sees, except for the sample. The approver signs its digest. */

@@ -14,7 +14,7 @@ export interface SinkKind {
   readonly options: z.ZodObject;
   /** Checks the options together with the columns of the output. Throws `DefinitionError`. */
   describe(options: Record<string, unknown>, columns: readonly Column[]): SinkManifest;
-  /** In what two pipelines differ that write to the same table and must agree; `undefined` where they do agree. */
+  /** Why two pipelines cannot write to the same table, as the end of a sentence: `with another key`. `undefined` where they can. */
   conflict(sink: SinkManifest, other: SinkManifest): string | undefined;
   /** Encodes rows in the threads of the engine. */
   encoder(sink: SinkManifest): RowEncoder;
@@ -67,7 +67,7 @@ interface SinkWriter {
     transaction: SinkTransaction,
     rows: RowsToWrite,
   ): Promise<RowCounts & { rejected: RejectedRecord[] }>;
-  /** For pipelines that wait for an approval before `publish`; without it such a pipeline does not load. */
+  /** For pipelines that wait for an approval before `publish`, and sinks that write at the end; without it such a pipeline does not load. */
   readonly staged?: StagedWriter;
 }
 
@@ -79,10 +79,22 @@ interface StagedWriter {
     run: Pick<StagedRun<Batch>, 'sink' | 'batches'>,
     onBatch: (batch: Batch) => Promise<void> | void,
   ): Promise<void>;
-  /** What publishing the staged rows would do now, by batches. */
-  preview(transaction: SinkTransaction, run: SinkRun): Promise<RowOutcome[]>;
+  /** What publishing the staged rows would do now. */
+  preview(transaction: SinkTransaction, run: SinkRun): Promise<StagedOutcome>;
   /** Brings the staged rows into the table. `stored`: how many were new or replaced another. */
-  publish(transaction: SinkTransaction, run: SinkRun): Promise<{ stored: number; wrote: boolean }>;
+  publish(transaction: SinkTransaction, run: SinkRun): Promise<PublishedRows>;
+}
+
+export interface StagedOutcome {
+  batches: RowOutcome[];
+  /** Where the run replaces all rows: those that would be there no more. */
+  removed?: number;
+}
+
+export interface PublishedRows {
+  stored: number;
+  removed?: number;
+  wrote: boolean;
 }
 
 /** The run that writes, and where. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { AuditEvent } from '../audit.ts';
-import type { Manifest } from '../pipelines/manifest.ts';
+import { type Manifest, publishesAtEnd, type SinkManifest } from '../pipelines/manifest.ts';
 import type { Action } from '../policies/policy.ts';
 import type { Principal } from '../principal.ts';
 import type { Credential } from '../revocation.ts';
@@ -37,17 +37,20 @@ export type Step = keyof typeof stepActions;
 const steps = Object.keys(stepActions) as Step[];
 
 /**
- * The steps of runs of a pipeline. One that is gated before `publish` stores nothing batch by batch: its grant does not name
- * `store`, so that no workflow, whatever it does, gets around the gate.
+ * The steps of runs of a pipeline. One that publishes at its end stores nothing batch by batch: its grant does not name
+ * `store`, so that no workflow, whatever it does, gets around a gate before `publish`.
  */
-export function grantedSteps({ source, approval }: Pick<Manifest, 'source' | 'approval'>): Step[] {
+export function grantedSteps(manifest: GrantedManifest): Step[] {
+  const { source, approval } = manifest;
   const left: readonly Step[] = [
     ...(isPulled(source) ? [] : (['fetch'] as const)),
     ...(approval ? [] : (['gate', 'decide', 'processApprovalTimers'] as const)),
-    approval?.before === 'publish' ? 'store' : 'publish',
+    publishesAtEnd(manifest) ? 'store' : 'publish',
   ];
   return steps.filter((step) => !left.includes(step));
 }
+
+type GrantedManifest = Pick<Manifest, 'source' | 'approval'> & { sink?: Pick<SinkManifest, 'atEnd'> };
 
 /** What the policy is asked before an attempt: of `resume` all that the steps of the grant need. An unknown step has no action. */
 export function actionsOf(step: string, granted: readonly string[]): readonly Action[] {
@@ -59,7 +62,7 @@ export function actionsOf(step: string, granted: readonly string[]): readonly Ac
 }
 
 /** All actions that a requester needs for a run of the pipeline, so that the run is not suspended at once. */
-export function actionsOfRun(manifest: Pick<Manifest, 'source' | 'approval'>): readonly Action[] {
+export function actionsOfRun(manifest: GrantedManifest): readonly Action[] {
   return ['trigger', ...actionsOf('resume', grantedSteps(manifest))];
 }
 

@@ -40,6 +40,12 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       throw new DefinitionError('', [{ path: 'rowSource', message }]);
     }
     const read = describeSource(source, input, connectors);
+    const columns = [...columnsOf(output), ...(rowSource ? [sourceColumn] : [])];
+    const writes = connectors.sink(sink.kind).describe(sink, columns);
+    if (writes.atEnd === 'replace' && read.cursor !== undefined) {
+      const message = 'cannot be “replace” with a cursor: each run would keep only what is new';
+      throw new DefinitionError('sink', [{ path: 'mode', message }]);
+    }
     const { schedule } = written.data;
     const { delivery, ...kind } = connectors.source(source.kind);
     const reference = delivery === 'pulled' && 'reference' in kind ? kind.reference : undefined;
@@ -52,9 +58,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       version,
       labels,
       source: read,
-      sink: connectors
-        .sink(sink.kind)
-        .describe(sink, [...columnsOf(output), ...(rowSource ? [sourceColumn] : [])]),
+      sink: writes,
       limits: { ...defaultLimits, ...(dropUndefined(limits) as Partial<Limits>) },
       ...(rowSource && { rowSource: true }),
       ...(written.data.allowAllRejected && { allowAllRejected: true }),

@@ -26,6 +26,14 @@ export interface Manifest {
   deadlineMs: number;
 }
 
+/** Whether the rows of a run become visible at once, by `publish`; its grant then does not name `store`. */
+export function publishesAtEnd({
+  approval,
+  sink,
+}: Pick<Manifest, 'approval'> & { sink?: Pick<SinkManifest, 'atEnd'> }): boolean {
+  return approval?.before === 'publish' || sink?.atEnd !== undefined;
+}
+
 /** A format and its options; which options there are is its kind’s affair. */
 export interface FormatManifest {
   readonly name: string;
@@ -67,6 +75,11 @@ export interface SinkManifest {
   readonly table: string;
   /** Columns of the key (the tenant always comes first), or the digest of all columns; without it every row is kept. */
   readonly key?: readonly string[] | 'row-digest';
+  /**
+   * The rows of a run become visible all at once, at its end: the step `publish` adds them to what is there, or puts them in its place.
+   * Without it, `store` writes batch by batch.
+   */
+  readonly atEnd?: 'append' | 'replace';
   readonly columns: readonly Column[];
   readonly [option: string]: unknown;
 }

@@ -50,6 +50,8 @@ export interface StagedRun<Batch = StagedRows> {
   runId: string;
   principal: string;
   sink: SinkManifest;
+  /** Every record was rejected, and the definition does not say that this is fine: the run fails, and replaces nothing. */
+  fitsNothing?: boolean;
   batches(): AsyncIterable<Batch>;
 }
 
@@ -67,7 +69,8 @@ export interface Preview {
 export interface Publication
   extends StagedRun<StagedRows & Pick<BatchToStore, 'counts' | 'deadLetters'>>,
     Pick<BatchToStore, 'credential' | 'pipeline' | 'version' | 'movesWatermark'> {
-  approval: string;
+  /** Where the run is gated before `publish`. */
+  approval: string | undefined;
   /** Of those who approved. */
   approvers: readonly Credential[];
   /** Asked while no other transaction can write to the table for the tenant. */

@@ -2,12 +2,13 @@ import type { Manifest } from '../pipelines/manifest.ts';
 import { isPulled } from '../sources/source.ts';
 
 /** The part of the definition that the workflow of a run gets as input. */
-export function startOf({ id, version, source, approval, limits, deadlineMs }: StartingManifest) {
+export function startOf({ id, version, source, sink, approval, limits, deadlineMs }: StartingManifest) {
   return {
     pipeline: id,
     version,
     pulled: isPulled(source),
     ...(approval && { gate: approval.before }),
+    ...(sink?.atEnd && { atEnd: sink.atEnd }),
     concurrency: limits.concurrency,
     deadlineMs,
   };
@@ -16,4 +17,4 @@ export function startOf({ id, version, source, approval, limits, deadlineMs }: S
 export type StartingManifest = Pick<
   Manifest,
   'id' | 'version' | 'source' | 'approval' | 'limits' | 'deadlineMs'
->;
+> & { sink?: Pick<Manifest['sink'], 'atEnd'> };

@@ -47,7 +47,7 @@ async function findModules(folder: string): Promise<string[]> {
   return modules.map((name) => join(pipelines, name));
 }
 
-/** One id is one pipeline; one table has one key, and one type for each of its columns. */
+/** One id is one pipeline; one table has one key and one mode, and one type for each of its columns. */
 function checkTogether(
   id: string,
   others: ReadonlyMap<string, LoadedPipeline>,
@@ -65,9 +65,9 @@ function checkTogether(
     const differs =
       other.manifest.sink.kind === sink.kind
         ? connectors.sink(sink.kind).conflict(sink, other.manifest.sink)
-        : 'kind of sink';
+        : 'with another kind of sink';
     if (differs === undefined) continue;
-    const message = `pipeline ${other.manifest.id} writes to “${sink.table}” too, with another ${differs}`;
+    const message = `pipeline ${other.manifest.id} writes to “${sink.table}” too, ${differs}`;
     throw new DefinitionError(loaded.modulePath, [{ path: 'sink', message }]);
   }
 }

@@ -1589,6 +1589,8 @@ export interface components {
                 changed: number;
                 unchanged: number;
                 deduplicated: number;
+                /** @description Where the rows replace all that are there. */
+                removed?: number;
             } | null;
             rejectedByCode: {
                 [key: string]: number;
@@ -1661,6 +1663,8 @@ export interface components {
                 changed: number;
                 unchanged: number;
                 deduplicated: number;
+                /** @description Where the rows replace all that are there. */
+                removed?: number;
             } | null;
             rejectedByCode: {
                 [key: string]: number;
@@ -1715,6 +1719,8 @@ export interface components {
                     changed: number;
                     unchanged: number;
                     deduplicated: number;
+                    /** @description Where the rows replace all that are there. */
+                    removed?: number;
                 } | null;
                 rejectedByCode: {
                     [key: string]: number;

@@ -9,11 +9,12 @@ import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 type Row = { id: number; note: string | null };
 
-/**
- * What every sink in PostgreSQL must do. Its output has the columns `id`, an integer, and `note`, a text that may be NULL.
- * @param keyed whether a later row of the same `id` replaces an earlier one
- */
-export function sinkConformance(name: string, sink: SinkManifest, { keyed }: { keyed: boolean }): void {
+/** Which of several rows a sink keeps: the last with an `id`, one of those that are equal, or each. */
+type Keeps = 'last of key' | 'one of equal' | 'all';
+
+/** What every sink in PostgreSQL must do. Its output has the columns `id`, an integer, and `note`, a text that may be NULL. */
+export function sinkConformance(name: string, sink: SinkManifest, { keeps }: { keeps: Keeps }): void {
+  const keyed = keeps === 'last of key';
   const kind = connectors.sink(sink.kind);
   const { table } = sink;
 
@@ -73,7 +74,7 @@ export function sinkConformance(name: string, sink: SinkManifest, { keyed }: { k
       );
     });
 
-    it('drops a row that is stored by a later one, and says which', () => {
+    it('drops a row that is stored by a later one, and says which', { skip: keeps === 'all' }, () => {
       const { bytes, replaced } = encode([
         { id: 1, note: 'a' },
         { id: 2, note: 'b' },
@@ -166,7 +167,9 @@ export function sinkConformance(name: string, sink: SinkManifest, { keyed }: { k
           assert.deepEqual(await stored(tenant), rows);
         });
 
-        it('does not write a row that is equal, and replaces one that differs', async () => {
+        it('does not write a row that is equal, and replaces one that differs', {
+          skip: keeps === 'all',
+        }, async () => {
           const tenant = freshTenant();
           const first = Array.from({ length: 30 }, (_, id) => ({ id, note: 'a' }));
           await store(tenant, first, { many });
@@ -181,7 +184,19 @@ export function sinkConformance(name: string, sink: SinkManifest, { keyed }: { k
           );
         });
 
-        it('counts what a later row of the batch replaced', async () => {
+        it('keeps every row, once', { skip: keeps !== 'all' }, async () => {
+          const tenant = freshTenant();
+          const rows = [
+            { id: 1, note: 'a' },
+            { id: 1, note: 'a' },
+          ];
+          const all = { stored: 2, unchanged: 0, deduplicated: 0, wrote: true };
+          assert.deepEqual(await store(tenant, rows, { many }), all);
+          assert.deepEqual(await store(tenant, rows, { many }), all);
+          assert.equal((await stored(tenant)).length, 4);
+        });
+
+        it('counts what a later row of the batch replaced', { skip: keeps === 'all' }, async () => {
           const rows = [
             { id: 1, note: 'a' },
             { id: 1, note: keyed ? 'b' : 'a' },

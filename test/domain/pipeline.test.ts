@@ -199,6 +199,9 @@ describe('a definition', () => {
     assert.equal(definePipeline(plain).manifest.schedules, undefined);
   });
 
+  const split = (partitionBy: object, key: unknown = ['id']) => ({
+    sink: { ...plain.sink, key, partitionBy },
+  });
   /** Where the definition is wrong, and the path that the error names. */
   const wrong: [string, object, string][] = [
     ['an id with capitals', { id: 'Plain' }, 'id'],
@@ -209,6 +212,29 @@ describe('a definition', () => {
     ['a key that names a column twice', { sink: { ...plain.sink, key: ['id', 'id'] } }, 'sink.key'],
     ['a key that the output lacks', { sink: { ...plain.sink, key: ['idd'] } }, 'sink.key'],
     ['a key that may be missing', { sink: { ...plain.sink, key: ['n'] } }, 'sink.key'],
+    ['a sink without key or mode', { sink: { kind: 'postgres', table: 'a' } }, 'sink.key'],
+    ['a key of what is appended', { sink: { ...plain.sink, mode: 'append' } }, 'sink.key'],
+    ['a mode that is not one', { sink: { ...plain.sink, mode: 'merge' } }, 'sink.mode'],
+    [
+      'a partition by a column that the output lacks',
+      split({ hash: 'x', partitions: 2 }),
+      'sink.partitionBy',
+    ],
+    ['a partition by what may be missing', split({ hash: 'n', partitions: 2 }), 'sink.partitionBy'],
+    ['a partition beside the key', split({ hash: 'id', partitions: 2 }, rowDigest()), 'sink.partitionBy'],
+    ['a range of texts', split({ range: 'id', every: 'day' }), 'sink.partitionBy'],
+    ['one partition', split({ hash: 'id', partitions: 1 }), 'sink.partitionBy.partitions'],
+    ['a range of quarters', split({ range: 'id', every: 'quarter' }), 'sink.partitionBy'],
+    [
+      'a partitioned table with a long name',
+      { sink: { ...split({ hash: 'id', partitions: 2 }).sink, table: 'a'.repeat(55) } },
+      'sink.partitionBy',
+    ],
+    [
+      'a table that is replaced by what is new',
+      { ...since({}), sink: postgres({ table: 'a', mode: 'replace' }) },
+      'sink.mode',
+    ],
     ['a retention in words', { retention: { input: 'a week' } }, 'retention.input'],
     ['a retention of minutes', { retention: { stages: '30m' } }, 'retention.stages'],
     ['a retention of what no run has', { retention: { rows: '30d' } }, 'retention'],

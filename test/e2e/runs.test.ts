@@ -250,6 +250,47 @@ describe('runs of the embedded stack', () => {
     assert.equal(letters.length, 2);
   });
 
+  it('replaces a whole table at its end, or leaves it as it is', async () => {
+    const replace = async (name: string, rows: string[]) => {
+      await writeFile(join(roots, name), ['sku,since,price', ...rows, ''].join('\n'));
+      const run = await ended(await envelope('prices', { source: { path: name } }));
+      const [table] = await rowsOf(
+        'SELECT count(*)::int AS rows, coalesce(sum(price), 0)::int AS sum FROM prices',
+      );
+      return {
+        ends: run.reason?.code ?? run.state,
+        stored: run.counts.stored,
+        unchanged: run.counts.unchanged,
+        ...table,
+      };
+    };
+    const many = Array.from({ length: 25 }, (_, i) => `s${i},2024-0${(i % 9) + 1}-01,2`);
+    const full = { ends: 'completed', rows: 25, sum: 50 };
+    assert.deepEqual(await replace('many.csv', many), { ...full, stored: 25, unchanged: 0 });
+    assert.deepEqual(await replace('many.csv', many), { ...full, stored: 0, unchanged: 25 });
+    assert.deepEqual(await replace('wrong.csv', ['s1,never,1']), {
+      ...full,
+      ends: 'AllRejected',
+      stored: 0,
+      unchanged: 0,
+    });
+    const few = ['s1,2024-02-01,2', 's1,2025-02-01,7', 's2,wrong,1'];
+    assert.deepEqual(await replace('few.csv', few), {
+      ends: 'completed',
+      rows: 2,
+      sum: 9,
+      stored: 1,
+      unchanged: 1,
+    });
+    assert.deepEqual(await replace('none.csv', []), {
+      ends: 'completed',
+      rows: 0,
+      sum: 0,
+      stored: 0,
+      unchanged: 0,
+    });
+  });
+
   it('refuses a file outside of its roots', async () => {
     const response = await envelope('stations', { source: { path: '../../etc/passwd' } });
     const body = (await response.json()) as { code: string };

@@ -176,6 +176,21 @@ describe('a run at its gate', () => {
     ]);
   });
 
+  it('publishes without one where all rows become visible at the end, and empties a table without any', async () => {
+    for (const [received, atEnd, publishes] of [
+      [1, 'replace', true],
+      [1, 'append', true],
+      [0, 'replace', true],
+      [0, 'append', false],
+    ] as const) {
+      calls = [];
+      steps = { ingest: async () => ({ received, inputComplete: true }) };
+      await (await begin(null, false, { atEnd })).result();
+      const moved = received > 0 ? ['validate', 'transform'] : [];
+      assert.deepEqual(calls, ['ingest', ...moved, ...(publishes ? ['publish'] : []), 'finalize']);
+    }
+  });
+
   it('asks before it reads its first byte, where that is its gate; refused, it is cancelled', async () => {
     const handle = await begin('ingest');
     await waiting();

@@ -79,13 +79,14 @@ export function createStages(tenants: Tenants): Stages {
         run,
         'progress-staged',
         `SELECT r.arrival, r.ended_at IS NOT NULL AS ended, to_jsonb(b) AS batch, to_jsonb(v) AS validated, to_jsonb(t) AS transformed
-         FROM waybill.run r JOIN (${selectBatch}) b ON true
+         FROM waybill.run r LEFT JOIN (${selectBatch}) b ON true
          LEFT JOIN waybill.stage v ON v.run_id = :runId AND v.seq = b.seq AND v.stage = 'validate'
          LEFT JOIN waybill.stage t ON t.run_id = :runId AND t.seq = b.seq AND t.stage = 'transform'
          WHERE r.id = :runId ORDER BY b.seq`,
       );
       if (found[0]?.ended) throw new WaybillError('RunEnded', { detail: run.runId });
       if (found[0]?.arrival !== 'sealed') throw new WaybillError('UploadIncomplete', { detail: run.runId });
+      if (!found[0].batch) return [];
       return found.map(({ batch, validated, transformed }) => {
         if (!validated || !transformed)
           throw new WaybillError('StepResultInvalid', {

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import { connectors } from '../../../connectors/index.ts';
-import type { RowOutcome } from '../../../domain/connectors/sinkKind.ts';
+import type { RowOutcome, SinkRun, StagedOutcome } from '../../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Ledger, Preview, Publication, StagedRun } from '../../../domain/ports/ledger.ts';
 import type { Credential } from '../../../domain/revocation.ts';
@@ -27,7 +27,17 @@ export async function previewRun(client: ClientBase, staged: StagedRun): Promise
   const baseVersion = await readVersion(client, staged);
   const { tenant, runId, sink } = staged;
   const run = { tenant, runId, sink, order: await readOrder(client, staged), earlierOpen: false };
-  return { baseVersion, changes: changesOf(await writer.preview(client, run), emitted) };
+  return { baseVersion, changes: changesOf(await previewOf(client, staged, run), emitted) };
+}
+
+const noChange: StagedOutcome = { batches: [] };
+
+/** A run that came too late, or of which no record fitted, leaves a table alone that it would replace. */
+async function previewOf(client: ClientBase, staged: StagedRun, run: SinkRun): Promise<StagedOutcome> {
+  const writer = connectors.sink(run.sink.kind).writer.staged!;
+  if (run.sink.atEnd !== 'replace') return writer.preview(client, run);
+  if (staged.fitsNothing || (await isReplacedLater(client, run))) return noChange;
+  return writer.preview(client, run);
 }
 
 /**
@@ -46,7 +56,9 @@ export async function publishRun(
   const recorded = await findRecorded(client, publication);
   if (recorded) return { outcome: 'published', counts: recorded };
 
-  const entries = new Map<number, Entry>();
+  // Without a batch there still is an entry, which says that the run is published.
+  const none = { counts: zeroCounts, rejectedByCode: {}, deadLetterBytes: 0 };
+  const entries = new Map<number, Entry>([[0, none]]);
   let keptBytes = 0;
   await writer.stage(client, publication, async (batch) => {
     const deadLetterBytes = await insertDeadLetters(client, { ...publication, ...batch }, keptBytes);
@@ -56,18 +68,20 @@ export async function publishRun(
   });
   await beginTurn(client, publication);
   const run = await lockOpenRun(client, publication);
-  await lockApproval(client, publication);
-  const outcomes = await writer.preview(client, run);
+  if (publication.approval !== undefined) await lockApproval(client, publication.runId, publication.approval);
+  const outcome = await previewOf(client, publication, run);
   const { emitted } = sumOf([...entries.values()].map(({ counts }) => counts));
   const baseVersion = await readVersion(client, publication);
-  if (!publication.permits({ baseVersion, changes: changesOf(outcomes, emitted) })) return rollBack(client);
-  const { stored, wrote } = await writer.publish(client, run);
+  if (!publication.permits({ baseVersion, changes: changesOf(outcome, emitted) })) return rollBack(client);
+  const { wrote, ...done } =
+    outcome === noChange ? { stored: 0, wrote: false } : await writer.publish(client, run);
   // Another program than Waybill wrote in between; no lock of ours holds it.
-  if (stored !== outcomes.reduce((sum, { added, changed }) => sum + added + changed, 0))
-    return rollBack(client);
+  const expected = outcome.batches.reduce((sum, { added, changed }) => sum + added + changed, 0);
+  if (done.stored !== expected || (done.removed ?? 0) !== (outcome.removed ?? 0)) return rollBack(client);
+  if (run.sink.atEnd === 'replace' && outcome !== noChange) await recordReplaced(client, run);
   for (const credential of publication.approvers)
     if (await isRevoked(client, credential)) return rollBack(client);
-  const total = await recordEntries(client, publication, entriesOf(entries, outcomes), wrote);
+  const total = await recordEntries(client, publication, entriesOf(entries, outcome.batches), wrote);
   if (publication.movesWatermark) await moveWatermark(client, publication, publication.audit(total));
   return { outcome: 'published', counts: total };
 }
@@ -88,7 +102,7 @@ async function readOrder(client: ClientBase, { runId }: StagedRun): Promise<stri
 }
 
 /** No other transaction can end it until we commit. Throws `ApprovalRequired`. */
-async function lockApproval(client: ClientBase, { runId, approval }: Publication): Promise<void> {
+async function lockApproval(client: ClientBase, runId: string, approval: string): Promise<void> {
   const { rowCount } = await client.query(
     sql(
       `SELECT FROM waybill.approval
@@ -105,6 +119,28 @@ async function isRevoked(client: ClientBase, credential: Credential): Promise<bo
     sql(`SELECT ${isRevokedSql} AS revoked`, credentialParams(credential)),
   );
   return rows[0]!.revoked;
+}
+
+/** Whether a run that was accepted later has replaced the table: it wins, whichever publishes first. */
+async function isReplacedLater(client: ClientBase, { tenant, sink, order }: SinkRun): Promise<boolean> {
+  const { rowCount } = await client.query(
+    sql(
+      `SELECT FROM waybill.sink_version
+       WHERE tenant = :tenant AND table_name = :table AND replaced_order > :order::bigint`,
+      { tenant, table: sink.table, order },
+    ),
+  );
+  return rowCount === 1;
+}
+
+async function recordReplaced(client: ClientBase, { sink, order }: SinkRun): Promise<void> {
+  await client.query(
+    sql(
+      `INSERT INTO waybill.sink_version AS v (table_name, version, replaced_order) VALUES (:table, 0, :order::bigint)
+       ON CONFLICT (tenant, table_name) DO UPDATE SET replaced_order = EXCLUDED.replaced_order`,
+      { table: sink.table, order },
+    ),
+  );
 }
 
 /** What was written so far must not stay. The commit that follows finds nothing to do. */
@@ -169,14 +205,15 @@ function entriesOf(before: ReadonlyMap<number, Entry>, outcomes: readonly RowOut
   );
 }
 
-function changesOf(outcomes: readonly RowOutcome[], emitted: number): Preview['changes'] {
+function changesOf({ batches, removed }: StagedOutcome, emitted: number): Preview['changes'] {
   const sum = { added: 0, changed: 0, unchanged: 0 };
-  for (const { added, changed, unchanged } of outcomes) {
+  for (const { added, changed, unchanged } of batches) {
     sum.added += added;
     sum.changed += changed;
     sum.unchanged += unchanged;
   }
-  return { ...sum, deduplicated: storeCounts(sum, emitted).deduplicated };
+  const { deduplicated } = storeCounts(sum, emitted);
+  return { ...sum, deduplicated, ...(removed !== undefined && { removed }) };
 }
 
 /** An emitted row that is neither stored nor there already was replaced by a later row, of this run or another. */

@@ -7,16 +7,16 @@ import { type RecordRejection, rejections } from '../../../domain/runs/rejection
 import { columnText, type Unstorable } from './columnText.ts';
 import { CopyText, escapeField, readCopyText } from './copyText.ts';
 import { keyMeter, rowBytesMax, rowMeter } from './rowSize.ts';
-import { keyColumns } from './sinkColumns.ts';
+import { isDigested, keyColumns } from './sinkColumns.ts';
 
-/** Rows become the text of `COPY`, in the order of the source. Of rows with one key the last stays. */
+/** Rows become the text of `COPY`, in the order of the source. Of rows with one key the last stays; without a key all do. */
 export function createEncoder(sink: SinkManifest): RowEncoder {
   return { begin: (expectedBytes) => new Writer(sink, expectedBytes), read: readCopyText };
 }
 
 /** A row as it is copied. */
 interface Line {
-  key: string;
+  key: string | undefined;
   text: string;
 }
 
@@ -25,7 +25,7 @@ class Writer implements RowWriter {
   readonly #columns: readonly Column[];
   readonly #isKeyTooLarge: (texts: RowTexts) => boolean;
   readonly #isRowTooLarge: ((texts: RowTexts) => boolean) | undefined;
-  readonly #keyOf: (texts: RowTexts) => string;
+  readonly #keyOf: ((texts: RowTexts) => string) | undefined;
   readonly #keyPath: string;
   readonly #isDigested: boolean;
   readonly #copy: CopyText;
@@ -41,8 +41,8 @@ class Writer implements RowWriter {
     this.#isKeyTooLarge = keyMeter(sink);
     this.#isRowTooLarge = rowMeter(sink);
     this.#keyPath = key?.[0] ?? '';
-    this.#isDigested = !key;
-    this.#keyOf = key ? keyReader(sink) : digester(sink);
+    this.#isDigested = isDigested(sink);
+    this.#keyOf = key ? keyReader(sink) : this.#isDigested ? digester(sink) : undefined;
     this.#copy = new CopyText(expectedBytes);
     this.#texts = sink.columns.map(() => null);
   }
@@ -55,9 +55,11 @@ class Writer implements RowWriter {
       lines.push(line);
     }
     for (const { key, text } of lines) {
-      const earlier = this.#latest.get(key);
-      if (earlier !== undefined) this.#replaced.push(earlier);
-      this.#latest.set(key, this.#copy.rows);
+      if (key !== undefined) {
+        const earlier = this.#latest.get(key);
+        if (earlier !== undefined) this.#replaced.push(earlier);
+        this.#latest.set(key, this.#copy.rows);
+      }
       this.#copy.add(text);
     }
     return undefined;
@@ -88,7 +90,7 @@ class Writer implements RowWriter {
       (text.length * 3 > rowBytesMax && Buffer.byteLength(text) > rowBytesMax)
     )
       return rejection('RowTooLarge', '', '');
-    const key = this.#keyOf(texts);
+    const key = this.#keyOf?.(texts);
     return { key, text: `${text}${this.#isDigested ? `${key}\t` : ''}${position}\n` };
   }
 }

@@ -1,26 +1,46 @@
+import type { ClientBase } from 'pg';
 import { z } from 'zod';
 import type { SinkKind } from '../../../domain/connectors/sinkKind.ts';
 import { DefinitionError } from '../../../domain/pipelines/definitionError.ts';
 import type { Column } from '../../../domain/pipelines/manifest.ts';
 import type { Sink } from '../../../domain/pipelines/pipeline.ts';
 import { createEncoder } from './encodeRows.ts';
+import { checkPartitions, type PartitionBy, partitionOptions } from './partitions.ts';
 import { prepareTable } from './sinkTable.ts';
 import { compareStaged, publishStaged, stageRows } from './stagedRows.ts';
-import { upsertRows } from './upsertRows.ts';
-import { writeApart } from './writeApart.ts';
+import { writeApart, writeRows } from './writeApart.ts';
 
 /**
- * Rows go to a PostgreSQL table by upsert: a row replaces the row with the same key if it comes from a later
- * position of the source or a later run. The columns are those of the output schema; Waybill creates and widens the
- * table and never drops a column.
+ * Rows go to a PostgreSQL table. The columns are those of the output schema; Waybill creates and widens the table and never
+ * drops a column.
+ *
+ * - With a `key`, by upsert: a row replaces the row with the same key if it comes from a later position of the source or a
+ *   later run.
+ * - `mode: 'append'`: every row is kept, and none is compared with another.
+ * - `mode: 'replace'`: at the end of a run its rows take the place of all rows of the tenant, in one transaction.
  * @param target.table lower-case identifier, in schema `public`
  * @param target.key columns of the output that identify a row within a tenant, or `rowDigest()`
+ * @param target.partitionBy how PostgreSQL splits the table: by the time in a column, or by its hash
+ * @example postgres({ table: 'events', mode: 'append', partitionBy: { range: 'at', every: 'month' } })
  */
-export function postgres<const K extends readonly [string, ...string[]] | RowDigest>(target: {
-  table: string;
-  key: K;
-}): PostgresTarget<K extends readonly string[] ? K[number] : never> {
-  return { kind: 'postgres', table: target.table, key: target.key };
+export function postgres<
+  const K extends readonly [string, ...string[]] | RowDigest | undefined = undefined,
+  const P extends string = never,
+>(
+  target: { table: string; partitionBy?: PartitionBy<P> } & (
+    | { mode?: undefined; key: K & (readonly string[] | RowDigest) }
+    | { mode: 'append'; key?: undefined }
+    | { mode: 'replace'; key?: K }
+  ),
+): PostgresTarget<(K extends readonly string[] ? K[number] : never) | P> {
+  const { table, key, mode, partitionBy } = target as Omit<PostgresTarget, 'kind'>;
+  return {
+    kind: 'postgres',
+    table,
+    ...(key !== undefined && { key }),
+    ...(mode !== undefined && { mode }),
+    ...(partitionBy !== undefined && { partitionBy }),
+  };
 }
 
 /** For data without a key of its own: the digest of all columns identifies a row, so equal rows are stored once. */
@@ -33,42 +53,69 @@ type RowDigest = 'row-digest';
 interface PostgresTarget<K extends string = string> extends Sink<K> {
   kind: 'postgres';
   table: string;
-  key: readonly string[] | RowDigest;
+  key?: readonly string[] | RowDigest;
+  mode?: 'append' | 'replace';
+  partitionBy?: PartitionBy<string>;
 }
 
 export const postgresSink: SinkKind = {
   kind: 'postgres',
-  summary: 'rows are upserted into a table of PostgreSQL',
+  summary: 'rows are upserted into a table of PostgreSQL, appended to it, or replace it',
   options: z.object({
     table: z.string().regex(/^[a-z][a-z0-9_]{0,62}$/, 'must be a letter and up to 62 of a-z, 0-9 and _'),
-    key: z.union([
-      z.literal('row-digest'),
-      z
-        .array(z.string())
-        .min(1)
-        .max(16)
-        .refine((key) => new Set(key).size === key.length, 'names a column twice'),
-    ]),
+    key: z
+      .union([
+        z.literal('row-digest'),
+        z
+          .array(z.string())
+          .min(1)
+          .max(16)
+          .refine((key) => new Set(key).size === key.length, 'names a column twice'),
+      ])
+      .optional(),
+    mode: z
+      .enum(['append', 'replace'], 'can only be “append” or “replace”; without it rows are upserted')
+      .optional(),
+    partitionBy: partitionOptions.optional(),
   }),
   describe(options, columns) {
     const sink = options as unknown as PostgresTarget;
     if (columns.length > 400)
       throw new DefinitionError('output', [{ path: '', message: 'has more than 400 columns' }]);
-    if (sink.key !== 'row-digest') for (const name of sink.key) checkKeyColumn(name, columns);
-    return { ...sink, columns };
+    checkMode(sink);
+    if (typeof sink.key === 'object') for (const name of sink.key) checkKeyColumn(name, columns);
+    if (sink.partitionBy) checkPartitions(sink.table, sink.partitionBy, sink.key, columns);
+    return { ...sink, columns, ...(sink.mode === 'replace' && { atEnd: 'replace' as const }) };
   },
-  conflict: (sink, other) =>
-    JSON.stringify(other.key) !== JSON.stringify(sink.key)
-      ? 'key'
-      : sink.columns.find((c) => other.columns.some((o) => o.name === c.name && o.type !== c.type))?.name,
+  conflict(sink, other) {
+    const differs = (['key', 'mode', 'partitionBy'] as const).find(
+      (option) => JSON.stringify(other[option]) !== JSON.stringify(sink[option]),
+    );
+    if (differs) return `with another ${differs}`;
+    if (sink.mode === 'replace') return 'and each would remove the rows of the other';
+    const column = sink.columns.find((c) =>
+      other.columns.some((o) => o.name === c.name && o.type !== c.type),
+    );
+    return column && `with another ${column.name}`;
+  },
   encoder: createEncoder,
   writer: {
     prepare: prepareTable,
-    write: upsertRows,
+    write: (client: ClientBase, rows) => writeRows(client, rows),
     writeApart,
     staged: { stage: stageRows, preview: compareStaged, publish: publishStaged },
   },
 };
+
+function checkMode({ mode, key }: PostgresTarget): void {
+  const wrong =
+    mode === 'append' && key !== undefined
+      ? 'has no use with mode “append”, which keeps every row. Leave it out'
+      : mode === undefined && key === undefined
+        ? 'is missing: name the columns that identify a row, or use rowDigest() or mode “append”'
+        : undefined;
+  if (wrong) throw new DefinitionError('sink', [{ path: 'key', message: wrong }]);
+}
 
 function checkKeyColumn(name: string, columns: readonly Column[]): void {
   const column = columns.find((c) => c.name === name);

@@ -1,5 +1,5 @@
 import type { SinkManifest, SqlType } from '../../../domain/pipelines/manifest.ts';
-import { keyColumns } from './sinkColumns.ts';
+import { isDigested, keyColumns } from './sinkColumns.ts';
 
 type Texts = readonly (string | null)[];
 
@@ -37,7 +37,7 @@ const fixedBytes: Readonly<Partial<Record<SqlType, number>>> = {
  */
 export function rowMeter(sink: SinkManifest): ((texts: Texts) => boolean) | undefined {
   const types = sink.columns.map(({ type }) => type);
-  const own = 2 + originBytes + (keyColumns(sink) ? 0 : pointerBytes);
+  const own = 2 + originBytes + (isDigested(sink) ? pointerBytes : 0);
   const headerBytes = 24 + Math.ceil(types.length / 8);
   const most = types.reduce((sum, type) => sum + (fixedBytes[type] ?? inlineBytesMax) + 7, 0);
   if (headerBytes + own + tenantBytes + most <= tupleBytesMax) return undefined;

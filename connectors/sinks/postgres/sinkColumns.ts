@@ -1,13 +1,21 @@
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 
-/** The primary key of a sink’s table. The tenant comes first, so that no key meets another tenant’s row. */
+/**
+ * The primary key of a sink’s table; none where every row is kept. The tenant comes first, so that no key meets another
+ * tenant’s row.
+ */
 export function keyOf(sink: SinkManifest): string[] {
+  if (sink.key === undefined) return [];
   return ['_tenant', ...(keyColumns(sink) ?? ['_digest'])];
 }
 
-/** `undefined` where the digest of all columns is the key. */
+/** `undefined` where the digest of all columns is the key, and where there is none. */
 export function keyColumns({ key }: SinkManifest): readonly string[] | undefined {
   return typeof key === 'object' ? key : undefined;
+}
+
+export function isDigested({ key }: SinkManifest): boolean {
+  return key === 'row-digest';
 }
 
 /** The columns of a row on its way, in the order in which it is encoded, named as SQL has it. */
@@ -18,7 +26,7 @@ export function incomingOf(sink: SinkManifest): { name: string; type: string; in
     type: type as string,
     inKey: key.includes(name),
   }));
-  const digest = keyColumns(sink) ? [] : [{ name: '_digest', type: 'text', inKey: true }];
+  const digest = isDigested(sink) ? [{ name: '_digest', type: 'text', inKey: true }] : [];
   return [...columns, ...digest, { name: '_position', type: 'bigint', inKey: false }];
 }
 

@@ -2,7 +2,8 @@ import type { ClientBase } from 'pg';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Column, SinkManifest, SqlType } from '../../../domain/pipelines/manifest.ts';
 import { sql } from '../../../domain/sql.ts';
-import { keyColumns, keyOf, quoted } from './sinkColumns.ts';
+import { columnOf, partitionClause, partitionsOf, preparePartitions } from './partitions.ts';
+import { isDigested, keyOf, quoted } from './sinkColumns.ts';
 import { ensureSinkPolicy } from './sinkPolicy.ts';
 
 /**
@@ -20,8 +21,18 @@ export async function prepareTable(client: ClientBase, sink: SinkManifest): Prom
   const existing = await readTable(client, sink.table);
   if (existing) await client.query(changes(sink, existing).join(';\n'));
   else await client.query(creation(sink));
-  await client.query(`GRANT SELECT, INSERT, UPDATE ON public.${quoted(sink.table)} TO waybill_worker`);
+  const table = `public.${quoted(sink.table)}`;
+  await client.query(
+    `REVOKE ALL ON ${table} FROM waybill_worker; GRANT ${rightsOf(sink)} ON ${table} TO waybill_worker`,
+  );
   await ensureSinkPolicy(client, sink.table);
+  await preparePartitions(client, sink);
+}
+
+/** What storing needs and no more: only the run that replaces all rows deletes any. */
+function rightsOf({ mode }: SinkManifest): string {
+  if (mode === 'append') return 'INSERT';
+  return mode === 'replace' ? 'SELECT, INSERT, UPDATE, DELETE' : 'SELECT, INSERT, UPDATE';
 }
 
 /** Waybill’s own columns come around those of the output: the tenant first, the origin last. */
@@ -32,15 +43,19 @@ function creation(sink: SinkManifest): string {
     `_run text COLLATE "C" NOT NULL`,
     `_position bigint NOT NULL`,
     `_order bigint NOT NULL`,
-    ...(!keyColumns(sink) ? [`_digest text COLLATE "C" NOT NULL`] : []),
-    `PRIMARY KEY (${keyOf(sink).map(quoted).join(', ')})`,
+    ...(isDigested(sink) ? [`_digest text COLLATE "C" NOT NULL`] : []),
+    ...(sink.key === undefined ? [] : [`PRIMARY KEY (${keyOf(sink).map(quoted).join(', ')})`]),
   ];
-  return `CREATE TABLE public.${quoted(sink.table)} (\n${columns.join(',\n')}\n)`;
+  const table = `public.${quoted(sink.table)}`;
+  const creation = `CREATE TABLE ${table} (\n${columns.join(',\n')}\n)${partitionClause(sink)}`;
+  // Readers see the rows of one tenant; a primary key begins with it too.
+  return sink.key === undefined ? `${creation};\nCREATE INDEX ON ${table} (_tenant, _run)` : creation;
 }
 
 interface ExistingTable {
   columns: Map<string, { type: string; nullable: boolean; hasDefault: boolean }>;
   key: string[];
+  partitioned: { by: string; partitions: number } | undefined;
 }
 
 async function readTable(client: ClientBase, table: string): Promise<ExistingTable | undefined> {
@@ -50,11 +65,15 @@ async function readTable(client: ClientBase, table: string): Promise<ExistingTab
     nullable: boolean;
     has_default: boolean;
     key_ordinal: number | null;
+    partitioned_by: string | null;
+    partitions: number;
   }>(
     sql(
       `SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
             a.atthasdef OR a.attidentity <> '' AS has_default,
-            array_position(i.indkey::int2[], a.attnum) AS key_ordinal
+            array_position(i.indkey::int2[], a.attnum) AS key_ordinal,
+            CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS partitioned_by,
+            (SELECT count(*)::integer FROM pg_inherits h WHERE h.inhparent = c.oid) AS partitions
        FROM pg_class c
        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
        LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
@@ -65,11 +84,13 @@ async function readTable(client: ClientBase, table: string): Promise<ExistingTab
   );
   if (rows.length === 0) return undefined;
   const inKey = rows.filter((r) => r.key_ordinal !== null);
+  const { partitioned_by: by, partitions } = rows[0]!;
   return {
     columns: new Map(
       rows.map((r) => [r.name, { type: typeName(r.type), nullable: r.nullable, hasDefault: r.has_default }]),
     ),
     key: inKey.sort((a, b) => a.key_ordinal! - b.key_ordinal!).map((r) => r.name),
+    partitioned: by === null ? undefined : { by, partitions },
   };
 }
 
@@ -90,6 +111,7 @@ const widerTypes: Readonly<Partial<Record<string, readonly SqlType[]>>> = {
 function changes(sink: SinkManifest, existing: ExistingTable): string[] {
   const table = `ALTER TABLE public.${quoted(sink.table)}`;
   const key = keyOf(sink);
+  const partitionedBy = partitionsOf(sink);
   const differences: string[] = [];
   const statements: string[] = [];
 
@@ -99,13 +121,16 @@ function changes(sink: SinkManifest, existing: ExistingTable): string[] {
   if (differences.length === 0 && existing.key.join() !== key.join()) {
     differences.push(`its key is (${existing.key.join(', ')}), not (${key.join(', ')})`);
   }
+  const partitioned = partitionDifference(sink, existing);
+  if (differences.length === 0 && partitioned) differences.push(partitioned);
   if (!existing.columns.has('_order')) statements.push(...orderingSql(table, sink.table));
   for (const column of sink.columns) {
     const found = existing.columns.get(column.name);
     // Rows that are there already have no value for it, so that a new column cannot but be nullable.
     if (!found) statements.push(`${table} ADD COLUMN ${quoted(column.name)} ${column.type}`);
     else if (!fits(column, found.type)) {
-      if (widerTypes[found.type]?.includes(column.type)) {
+      const isFixed = partitionedBy !== undefined && columnOf(partitionedBy) === column.name;
+      if (widerTypes[found.type]?.includes(column.type) && !isFixed) {
         statements.push(`${table} ALTER COLUMN ${quoted(column.name)} TYPE ${column.type}`);
       } else differences.push(`column ${column.name} is ${found.type}, not ${column.type}`);
     }
@@ -129,6 +154,18 @@ function changes(sink: SinkManifest, existing: ExistingTable): string[] {
   }
   if (differences.length === 0) return statements;
   throw new WaybillError('SinkIncompatible', { detail: `table ${sink.table}: ${differences.join('; ')}` });
+}
+
+/** PostgreSQL cannot split a table that is there. */
+function partitionDifference(sink: SinkManifest, { partitioned }: ExistingTable): string | undefined {
+  const by = partitionsOf(sink);
+  if (!by) return partitioned && `it is partitioned by ${partitioned.by}`;
+  const clause = partitionClause(sink).replace(' PARTITION BY ', '').replaceAll('"', '');
+  if (partitioned?.by.replaceAll('"', '') !== clause)
+    return `it is ${partitioned ? `partitioned by ${partitioned.by}` : 'not partitioned'}, not by ${clause}`;
+  if ('hash' in by && partitioned.partitions !== by.partitions)
+    return `it has ${partitioned.partitions} partitions, not ${by.partitions}`;
+  return undefined;
 }
 
 /** A table of a version that ordered rows by the ids of their runs. */

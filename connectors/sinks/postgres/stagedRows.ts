@@ -1,9 +1,16 @@
 import type { ClientBase } from 'pg';
-import type { RowOutcome, SinkRun } from '../../../domain/connectors/sinkKind.ts';
+import type {
+  PublishedRows,
+  RowOutcome,
+  SinkRun,
+  StagedOutcome,
+} from '../../../domain/connectors/sinkKind.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { StagedRows, StagedRun } from '../../../domain/ports/ledger.ts';
 import { sql } from '../../../domain/sql.ts';
+import { insertRows } from './appendRows.ts';
 import { bringRows, clearRows } from './incomingRows.ts';
+import { ensurePartitions } from './partitions.ts';
 import { incomingOf, quoted, rowOf, sameKey } from './sinkColumns.ts';
 import { countsOf, paramsOf, type UpsertRow, upsertFrom } from './upsertRows.ts';
 
@@ -22,7 +29,7 @@ export async function stageRows<Batch extends StagedRows>(
   const columns = incomingOf(sink);
   await client.query(`
     CREATE TEMP TABLE waybill_staged (${columns.map(({ name, type }) => `${name} ${type}`).join(', ')},
-      _seq integer NOT NULL, PRIMARY KEY (${ownKeyOf(sink).join(', ')})) ON COMMIT DROP`);
+      _seq integer NOT NULL${sink.key === undefined ? '' : `, PRIMARY KEY (${ownKeyOf(sink).join(', ')})`}) ON COMMIT DROP`);
   for await (const batch of batches()) {
     await onBatch(batch);
     if (batch.rows.emitted === 0) continue;
@@ -34,11 +41,16 @@ export async function stageRows<Batch extends StagedRows>(
   await client.query(`ANALYZE ${table}`);
 }
 
-/** Compares as `upsertFrom` does; rows that a later run has written stay as they are. */
-export async function compareStaged(
-  client: ClientBase,
-  { tenant, order, sink }: SinkRun,
-): Promise<RowOutcome[]> {
+/**
+ * Compares as `upsertFrom` does; rows that a later run has written stay as they are. Without a key all rows are new, and where they
+ * replace the table, all that are there go.
+ */
+export async function compareStaged(client: ClientBase, run: SinkRun): Promise<StagedOutcome> {
+  const batches = run.sink.key === undefined ? await countStaged(client) : await compareKeys(client, run);
+  return run.sink.mode === 'replace' ? { batches, removed: await countRemoved(client, run) } : { batches };
+}
+
+async function compareKeys(client: ClientBase, { tenant, order, sink }: SinkRun): Promise<RowOutcome[]> {
   const same = `${rowOf(sink, 't')} IS NOT DISTINCT FROM ${rowOf(sink, 's')}`;
   const earlier = 't._order < :order::bigint';
   const text = `
@@ -52,24 +64,67 @@ export async function compareStaged(
   return rows;
 }
 
-export async function publishStaged(
-  client: ClientBase,
-  run: SinkRun,
-): Promise<{ stored: number; wrote: boolean }> {
-  const names = incomingOf(run.sink).map(({ name }) => name);
-  const text = upsertFrom(run.sink, `(SELECT ${names.join(', ')} FROM ${table})`);
+async function countStaged(client: ClientBase): Promise<RowOutcome[]> {
+  const { rows } = await client.query<RowOutcome>(
+    `SELECT _seq AS seq, count(*)::float8 AS added, 0 AS changed, 0 AS unchanged FROM ${table} GROUP BY 1 ORDER BY 1`,
+  );
+  return rows;
+}
+
+async function countRemoved(client: ClientBase, { tenant, sink }: SinkRun): Promise<number> {
+  const { rows } = await client.query<{ removed: number }>(
+    sql(`SELECT count(*)::float8 AS removed FROM public.${quoted(sink.table)} t WHERE ${isGone(sink)}`, {
+      tenant,
+    }),
+  );
+  return rows[0]!.removed;
+}
+
+/** SQL: the rows of the tenant that the staged ones do not keep. */
+function isGone(sink: SinkManifest): string {
+  const kept =
+    sink.key === undefined ? '' : ` AND NOT EXISTS (SELECT FROM ${table} s WHERE ${sameKey(sink, 't', 's')})`;
+  return `t._tenant = :tenant${kept}`;
+}
+
+/** In one transaction, so that a reader sees the rows before or those after. Rows that stay as they are are not written again. */
+export async function publishStaged(client: ClientBase, run: SinkRun): Promise<PublishedRows> {
+  const removed = run.sink.mode === 'replace' ? await removeGone(client, run) : 0;
+  await ensurePartitions(client, run.sink, stagedColumns(run.sink));
+  if (run.sink.key === undefined) {
+    const stored = await insertRows(client, run, stagedColumns(run.sink));
+    return { stored, removed, wrote: stored + removed > 0 };
+  }
+  const text = upsertFrom(run.sink, stagedColumns(run.sink));
   const { rows } = await client.query<UpsertRow>(sql(text, paramsOf(run)));
   const { inserted, replaced, again, same } = countsOf(rows[0]!);
-  return { stored: inserted + replaced, wrote: inserted + replaced + again + same > 0 };
+  const stored = inserted + replaced;
+  return { stored, removed, wrote: stored + removed + again + same > 0 };
+}
+
+async function removeGone(client: ClientBase, { tenant, sink }: SinkRun): Promise<number> {
+  const { rowCount } = await client.query(
+    sql(`DELETE FROM public.${quoted(sink.table)} t WHERE ${isGone(sink)}`, { tenant }),
+  );
+  return rowCount ?? 0;
+}
+
+/** SQL: the staged rows with the columns of `incomingOf`. */
+function stagedColumns(sink: SinkManifest): string {
+  return `(SELECT ${incomingOf(sink)
+    .map(({ name }) => name)
+    .join(', ')} FROM ${table})`;
 }
 
 function stagingSql(sink: SinkManifest, rows: string): string {
   const columns = incomingOf(sink);
   const names = columns.map(({ name }) => name);
   const replaced = [...columns.filter(({ inKey }) => !inKey).map(({ name }) => name), '_seq'];
-  return `
+  const insert = `
     INSERT INTO ${table} (_seq, ${names.join(', ')})
-    SELECT :seq::integer, ${names.join(', ')} FROM ${rows} AS i (${names.join(', ')})
+    SELECT :seq::integer, ${names.join(', ')} FROM ${rows} AS i (${names.join(', ')})`;
+  if (sink.key === undefined) return insert;
+  return `${insert}
     ON CONFLICT (${ownKeyOf(sink).join(', ')}) DO UPDATE SET ${replaced.map((name) => `${name} = EXCLUDED.${name}`).join(', ')}`;
 }
 

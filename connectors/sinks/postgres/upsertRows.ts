@@ -4,6 +4,7 @@ import type { RowCounts, RowsToWrite, SinkRun } from '../../../domain/connectors
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import { sql } from '../../../domain/sql.ts';
 import { bringRows, clearRows, type Incoming } from './incomingRows.ts';
+import { ensurePartitions } from './partitions.ts';
 import { incomingOf, keyOf, quoted, rowOf, sameKey } from './sinkColumns.ts';
 
 /**
@@ -26,6 +27,7 @@ export async function upsertRows(
   if (emitted === 0) return { stored: 0, unchanged: 0, deduplicated: 0, wrote: false };
   const incoming = await bringRows(client, batch.sink, batch.rows);
   const equal = await dropEqual(client, batch, incoming);
+  await ensurePartitions(client, batch.sink, incoming.from, incoming.params);
   const params = { ...paramsOf(batch), ...incoming.params };
   const upsert = statement(batch.sink, incoming.from, upsertFrom);
   const result = await client.query<UpsertRow>(sql(upsert.text, params, upsert.name));

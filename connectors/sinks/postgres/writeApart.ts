@@ -2,7 +2,14 @@ import type { ClientBase } from 'pg';
 import type { RowCounts, RowsToWrite } from '../../../domain/connectors/sinkKind.ts';
 import type { RejectedRecord } from '../../../domain/ports/sinkRows.ts';
 import { type RecordRejection, rejections } from '../../../domain/runs/rejection.ts';
+import { appendRows } from './appendRows.ts';
 import { upsertRows } from './upsertRows.ts';
+
+/** @param moreFollow other rows of the batch are written in the same transaction */
+export function writeRows(client: ClientBase, batch: RowsToWrite, moreFollow = false): Promise<RowCounts> {
+  const write = batch.sink.mode === 'append' ? appendRows : upsertRows;
+  return write(client, batch, moreFollow);
+}
 
 /** So many records of a batch may be left out one by one. More of them are a fault of the pipeline or of the table. */
 const rejectedMax = 100;
@@ -29,7 +36,7 @@ export async function writeApart(
     const rows = { emitted, sizeBytes: piece.length, chunks: () => once(piece) };
     await client.query('SAVEPOINT apart');
     try {
-      add(await upsertRows(client, { ...batch, rows }, true));
+      add(await writeRows(client, { ...batch, rows }, true));
       await client.query('RELEASE SAVEPOINT apart');
     } catch (error) {
       const reason = reasonOf(error);

@@ -13,6 +13,7 @@ import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts'
 const ofNoTenant: Readonly<Record<string, { why: string; may: Readonly<Partial<Record<Role, string>>> }>> = {
   'waybill.kysely_migration': { why: 'which migrations have run, for the migrator alone', may: {} },
   'waybill.kysely_migration_lock': { why: 'that a migration is running, for the migrator alone', may: {} },
+  'waybill.sink_partitioning': { why: 'which tables are split by time, for the migrator alone', may: {} },
   'waybill.retention': { why: 'how long pipelines keep what, for the migrator alone', may: {} },
   'waybill.policy_set': {
     why: 'one policy decides for all tenants; the migrator writes it, API and workers read it',
@@ -41,6 +42,10 @@ const seeingAll: Readonly<Record<string, { why: string; calledBy: readonly strin
   'waybill.begin_sweep(text,text)': {
     why: 'removes what is kept no longer, by the retention that the migrator wrote and by the clock of the database',
     calledBy: ['waybill_relay'],
+  },
+  'waybill.ensure_partitions(text,timestamp without time zone[])': {
+    why: 'makes empty partitions of tables that the migrator split by time, on which no role has a right',
+    calledBy: ['waybill_worker'],
   },
   'waybill.finish_sweep(text,text)': {
     why: 'the second half of the same',

@@ -26,6 +26,7 @@ const mayUpdate: Readonly<Record<string, string>> = {
   'run.started_at': 'shown only',
   'run.state': 'until it has ended (guard_end); the steps check the grant',
   'run.suspended_at': 'only how long it waits',
+  'sink_version.replaced_order': 'which of two runs replaces the rows of a table that a worker writes itself',
   'sink_version.version': 'publishing compares the changes as well',
   'watermark.mark': 'where the next run begins to read; a worker reads the source',
   'watermark.moved_at': 'shown only',
