@@ -33,7 +33,7 @@ describe('signing in', () => {
 
   before(async () => {
     config = await mkdtemp(join(tmpdir(), 'waybill-login-'));
-    stack = await startDevStack({ env: { WAYBILL_WORKERS: '0' } });
+    stack = await startDevStack({ workers: 0 });
     apiUrl = stack.info().apiUrl;
     file = join(config, 'waybill', 'logins.json');
   });

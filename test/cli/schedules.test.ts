@@ -50,7 +50,7 @@ describe('waybill schedules', () => {
     await symlink(root, join(folder, 'node_modules/waybill'));
     await symlink(join(root, 'node_modules/zod'), join(folder, 'node_modules/zod'));
     await writeFile(join(project, 'policies/stewards.cedar'), policy);
-    stack = await startDevStack({ project, watch: true });
+    stack = await startDevStack({ project, watch: true, workers: 1 });
   });
   after(async () => {
     await stack?.stop();

@@ -58,6 +58,7 @@ test('waybill dev --watch waits for a broken project, and reloads only for files
   const starting = startDevStack({
     project,
     watch: true,
+    workers: 1,
     onOutput: (text) => {
       output += text;
     },

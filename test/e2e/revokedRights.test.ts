@@ -26,7 +26,7 @@ describe('rights that are withdrawn from a run', () => {
   let carol: Call;
 
   before(async () => {
-    stack = await startHeldStack({ workflow: [grantClientInterceptor] });
+    stack = await startHeldStack({ interceptors: { workflow: [grantClientInterceptor] } });
     ({ feed, rows, temporal } = stack);
     alice = await stack.as('alice');
     carol = await stack.as('carol');

@@ -42,7 +42,7 @@ describe('schedules of the embedded stack', () => {
   let carol: Call;
 
   before(async () => {
-    stack = await startHeldStack();
+    stack = await startHeldStack({ workers: 1 });
     ({ feed, rows, temporal } = stack);
     alice = await stack.as('alice');
     carol = await stack.as('carol');

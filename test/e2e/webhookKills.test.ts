@@ -21,7 +21,8 @@ describe('kill -9 of a worker', () => {
     receiver = await startReceiver();
     stack = await startDevStack({
       project: join(root, 'test/support/project'),
-      env: { WAYBILL_CALLBACK_ALLOW: receiver.host, WAYBILL_WORKERS: '0' },
+      workers: 0,
+      env: { WAYBILL_CALLBACK_ALLOW: receiver.host },
     });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });
     await database.connect();

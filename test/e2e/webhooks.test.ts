@@ -35,6 +35,7 @@ describe('callbacks of the embedded stack', () => {
     let refusals = 2;
     refusing = await startReceiver((response) => void response.writeHead(refusals-- > 0 ? 500 : 200).end());
     stack = await startDevStack({
+      workers: 1,
       project: fileURLToPath(new URL('../support/project', import.meta.url)),
       env: { WAYBILL_CALLBACK_ALLOW: `${receiver.host},${away.host},${refusing.host}` },
     });

@@ -24,7 +24,7 @@ describe('docs/webhooks.md', () => {
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'waybill-webhooks-doc-'));
     ({ port } = await choosePorts({ port: 0 }));
-    stack = await startDevStack({ env: { WAYBILL_CALLBACK_ALLOW: `127.0.0.1:${port}` } });
+    stack = await startDevStack({ workers: 1, env: { WAYBILL_CALLBACK_ALLOW: `127.0.0.1:${port}` } });
     const file = join(folder, 'receiver.mjs');
     await writeFile(file, blocks('js')[0]!);
     receiver = spawn(process.execPath, [file], {

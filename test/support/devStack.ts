@@ -46,6 +46,8 @@ export async function startDevStack(
     home?: string;
     env?: Record<string, string>;
     watch?: boolean;
+    /** Two unless said otherwise; a test that shows nothing of their number needs one. */
+    workers?: number;
     onOutput?: (text: string) => void;
   } = {},
 ): Promise<DevStack> {
@@ -72,7 +74,13 @@ export async function startDevStack(
     ],
     {
       cwd: root,
-      env: { ...env, ...Object.fromEntries(ports), WAYBILL_HOME: home, ...options.env },
+      env: {
+        ...env,
+        ...Object.fromEntries(ports),
+        WAYBILL_HOME: home,
+        ...(options.workers !== undefined && { WAYBILL_WORKERS: String(options.workers) }),
+        ...options.env,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   );

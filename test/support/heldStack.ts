@@ -13,11 +13,14 @@ export interface HeldStack extends DevStack {
 }
 
 /** The embedded stack with the pipelines of the tests, a source that a test holds in its hands, and a way in behind it. */
-export async function startHeldStack(interceptors?: ClientInterceptors): Promise<HeldStack> {
+export async function startHeldStack(
+  options: { interceptors?: ClientInterceptors; workers?: number } = {},
+): Promise<HeldStack> {
   const feed = await serveHeldFeed();
   const stack = await startDevStack({
     project: fileURLToPath(new URL('./project', import.meta.url)),
     env: { WAYBILL_EGRESS_ALLOW: feed.host },
+    ...(options.workers !== undefined && { workers: options.workers }),
   });
   const database = new pg.Client({ connectionString: stack.info().databaseUrl });
   await database.connect();
@@ -26,7 +29,7 @@ export async function startHeldStack(interceptors?: ClientInterceptors): Promise
     ...stack,
     feed,
     rows: async <T>(text: string, values: unknown[] = []) => (await database.query(text, values)).rows as T[],
-    temporal: new Client({ connection, ...(interceptors && { interceptors }) }),
+    temporal: new Client({ connection, ...(options.interceptors && { interceptors: options.interceptors }) }),
     async stop() {
       await connection.close();
       await database.end();

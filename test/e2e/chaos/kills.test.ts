@@ -14,7 +14,7 @@ import { makeProject, type TestProject } from '../../support/makeProject.ts';
 describe('kill -9 of a worker between the commit of a batch and the answer', () => {
   let stack: DevStack;
   before(async () => {
-    stack = await startDevStack({ env: { WAYBILL_WORKERS: '0' } });
+    stack = await startDevStack({ workers: 0 });
   });
   after(() => stack?.stop());
 

@@ -39,7 +39,7 @@ describe('docs/approvals.md', () => {
     await mkdir(join(project, dirname(policies!)));
     await writeFile(join(project, policies!), blocks('cedar')[0]!);
     await writeFile(join(project, 'decide.mjs'), blocks('js')[0]!);
-    stack = await startDevStack({ project });
+    stack = await startDevStack({ project, workers: 1 });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });
     await database.connect();
     bob = await stack.as('bob');

@@ -45,7 +45,7 @@ describe('who may decide by a message to the run', () => {
 
   before(async () => {
     project = await makeProject({ files: { 'pipelines/council.ts': pipeline } });
-    stack = await startDevStack({ project: project.path });
+    stack = await startDevStack({ project: project.path, workers: 1 });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });
     await database.connect();
     connection = await Connection.connect({ address: stack.info().temporalAddress });

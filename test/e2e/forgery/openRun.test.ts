@@ -21,6 +21,7 @@ describe('a run that is under way', () => {
 
   before(async () => {
     stack = await startDevStack({
+      workers: 1,
       project: fileURLToPath(new URL('../../support/project', import.meta.url)),
     });
     outsider = await openOutsider(stack);
