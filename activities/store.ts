@@ -48,12 +48,12 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
     counts: addCounts(addCounts(zeroCounts, validated.counts), transformed.counts),
     movesWatermark: 'cursor' in definition.manifest.source,
     deadLetters: await deadLettersOf(deps, run, batch, validated, transformed),
+    lettersOf: (rejected) => lettersApart(deps, run, task, rejected),
     audit: (stored) => audited(deps, 'batch.stored', { seq, batch: batch.digest, ...stored }),
   };
   const counts = await deps.ledger.storeBatch(load).catch(async (error: unknown) => {
     if (!(error instanceof WaybillError && error.code === 'SinkRejected')) throw error;
-    const apart = (rejected: readonly RejectedRecord[]) => lettersApart(deps, run, task, rejected);
-    return deps.ledger.storeBatch({ ...load, rows: await rowsOf(), apart });
+    return deps.ledger.storeBatch({ ...load, rows: await rowsOf(), apart: true });
   });
   await deps.compute.forget(task);
   return landed(counts, [validated, transformed]);

@@ -109,7 +109,7 @@ export async function openDependencies(
     compute,
     receiver: createReceiver(objects),
     sources: createSources(settings),
-    ledger: createLedger(tenants),
+    ledger: createLedger(tenants, { lanes: availableParallelism() }),
     approvals: createRunApprovals(tenants, settings.publicUrl),
     decisions,
     policy,

@@ -16,6 +16,7 @@ import * as leftBytes from './migrations/0010_left_bytes.ts';
 import * as smallBatches from './migrations/0013_small_batches.ts';
 import * as objectSources from './migrations/0014_object_sources.ts';
 import * as retention from './migrations/0015_retention.ts';
+import * as lanes from './migrations/0016_lanes.ts';
 import * as rowGroups from './migrations/0018_row_groups.ts';
 import * as partitions from './migrations/0019_partitions.ts';
 
@@ -34,6 +35,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0013_small_batches': smallBatches,
   '0014_object_sources': objectSources,
   '0015_retention': retention,
+  '0016_lanes': lanes,
   '0018_row_groups': rowGroups,
   '0019_partitions': partitions,
 };

@@ -36,7 +36,8 @@ export interface RowEncoder {
 export interface RowWriter {
   /** Adds the rows of one record, all or none. Returns why the sink could not keep one of them. */
   add(position: number, rows: readonly Record<string, unknown>[]): RecordRejection | undefined;
-  finish(): EncodedBatch;
+  /** @param slotted many rows may be put into slots by their key, so that a batch can be stored in lanes */
+  finish(options?: { slotted: boolean }): EncodedBatch;
 }
 
 /** The bytes are the sink’s own form; others only keep and compare them. */
@@ -45,11 +46,20 @@ export interface EncodedBatch {
   bytes: Uint8Array;
   /** Ordinals of added rows, ascending, that a later row with the same key replaced. */
   replaced: readonly number[];
+  /** Where the rows are in slots, by `slotOf` their key: these, one after the other; each in the order of the source. */
+  slots?: readonly Slot[];
+}
+
+/** A part of the encoded rows of a batch. */
+export interface Slot {
+  sizeBytes: number;
+  /** With the rows that were replaced. */
+  emitted: number;
 }
 
 /**
  * Writes rows in the caller’s transaction, so that they commit with the ledger, the dead letters and the audit event of
- * their batch. The caller holds the lock of tenant and table; `SinkTransaction` is a connection of its driver.
+ * their batch, or of a lane of it. The caller holds the lock of tenant and table, or of the lane’s slots; `SinkTransaction` is a connection of its driver.
  */
 interface SinkWriter {
   /** Makes what rows are written to, or widens it. Repeating it changes nothing. Throws `SinkIncompatible`. */

@@ -81,6 +81,8 @@ export interface SinkManifest {
    */
   readonly atEnd?: 'append' | 'replace';
   readonly columns: readonly Column[];
+  /** Over so many connections a large batch is stored at once; without it each worker takes as many as it has processors. */
+  readonly lanes?: number;
   readonly [option: string]: unknown;
 }
 

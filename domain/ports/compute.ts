@@ -1,4 +1,4 @@
-import type { RowTexts } from '../connectors/sinkKind.ts';
+import type { RowTexts, Slot } from '../connectors/sinkKind.ts';
 import type { SinkManifest } from '../pipelines/manifest.ts';
 import type { Batch } from '../runs/batch.ts';
 import type { RecordPlace, Rejection } from '../runs/rejection.ts';
@@ -52,6 +52,8 @@ export interface StageResult {
   digest: string;
   /** Of the encoded rows. */
   sizeBytes: number;
+  /** transform: of rows that can be stored in lanes, each part with its own digest; `digest` is then that of this list. */
+  slots?: readonly (Slot & { digest: string })[];
   rejections: readonly Rejection[];
   /** validate: `read`, `rejected`. transform: `passed`, `filtered`, `rejected`, `emitted`. */
   counts: Partial<Counts>;

@@ -9,7 +9,7 @@ import type { EncodedRows, RejectedRecord } from './sinkRows.ts';
 /** Makes storing happen once: rows, ledger, dead letters, watermark and audit event commit together or not at all. */
 export interface Ledger {
   /**
-   * One transaction: the ledger entry of the batch, its rows, its dead letters and its audit event, and with the last batch of
+   * One transaction, or several by the keys of its rows and then one: the ledger entry of the batch, its rows, its dead letters and its audit event, and with the last batch of
    * the run the watermark of its source.
    * A batch that the ledger already has stays as it is, and its recorded counts are the answer. Nothing commits once the
    * credential is revoked.
@@ -95,9 +95,11 @@ export interface BatchToStore {
   movesWatermark?: boolean;
   deadLetters: readonly DeadLetter[];
   /**
-   * With it, storing was tried before and the database rejected a row: the records that are to blame are left out and become dead
-   * letters of their own.
+   * Storing was tried before and the database rejected a row: the records that are to blame are left out and become dead letters of
+   * their own.
    */
-  apart?: (rejected: readonly RejectedRecord[]) => Promise<DeadLetter[]>;
+  apart?: boolean;
+  /** The dead letters of records that the database rejected, perhaps in an earlier attempt. */
+  lettersOf(rejected: readonly RejectedRecord[]): Promise<DeadLetter[]>;
   audit: (counts: Counts) => AuditEvent;
 }

@@ -7,6 +7,8 @@ export interface EncodedRows {
   sizeBytes: number;
   /** Can be read once. Throws `StageMismatch` at its end where the bytes are not the recorded ones. */
   chunks(): AsyncIterable<Uint8Array>;
+  /** The rows of some slots, ascending, where the batch can be stored in lanes; all of them together are the rows. */
+  ofSlots?(slots: readonly number[]): EncodedRows;
 }
 
 /** A record that is not stored, since the sink rejects a row of it. */

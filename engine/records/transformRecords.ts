@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
-import type { RowWriter } from '../../domain/connectors/sinkKind.ts';
+import type { RowWriter, Slot } from '../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { applyTransform, type TransformOutcome } from '../../domain/pipelines/applyTransform.ts';
+import { publishesAtEnd } from '../../domain/pipelines/manifest.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
 import type { RecordPlace, Rejection } from '../../domain/runs/rejection.ts';
 import { codeFailure } from './codeFailure.ts';
@@ -78,10 +79,12 @@ export class RecordTransformer {
   }
 
   finish(): StageResult & { rows: Uint8Array } {
-    const { bytes } = this.#writer.finish();
+    // One transaction publishes the rows of a run at its end, and approvers see the first of them.
+    const slotted = !publishesAtEnd(this.#definition.pipeline.manifest);
+    const { bytes, slots } = this.#writer.finish({ slotted });
     const { value: highest, ahead = 0 } = this.#highest ?? {};
     return {
-      digest: hash('sha256', bytes),
+      ...(slots ? digestSlots(bytes, slots) : { digest: hash('sha256', bytes) }),
       sizeBytes: bytes.byteLength,
       rejections: this.#rejected,
       counts: this.#counts,
@@ -107,6 +110,21 @@ export class RecordTransformer {
 }
 
 const messageMax = 500;
+
+function digestSlots(bytes: Uint8Array, slots: readonly Slot[]): Pick<StageResult, 'digest' | 'slots'> {
+  let at = 0;
+  const digested = slots.map((slot) => {
+    const from = at;
+    at += slot.sizeBytes;
+    return { ...slot, digest: hash('sha256', bytes.subarray(from, at)) };
+  });
+  return { digest: slotsDigest(digested), slots: digested };
+}
+
+/** One digest for all: a reader of some slots compares them without the others. */
+export function slotsDigest(slots: NonNullable<StageResult['slots']>): string {
+  return hash('sha256', JSON.stringify(slots.map((s) => [s.sizeBytes, s.emitted, s.digest])));
+}
 
 export function parseParameters({ pipeline }: PreparedDefinition, sent: unknown): unknown {
   const parsed = pipeline.parameters.safeParse(sent ?? {});

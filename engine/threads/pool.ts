@@ -7,7 +7,8 @@ import type { ObjectStore } from '../../domain/ports/objects.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import { Semaphore } from '../../domain/semaphore.ts';
 import { describePosition, recordPositionLength } from '../records/codeFailure.ts';
-import { createStageCache, once, type StageEntry } from './stageCache.ts';
+import { slotsDigest } from '../records/transformRecords.ts';
+import { createStageCache, type ReadRange, rangesOf, type StageEntry } from './stageCache.ts';
 import type { Answer, FailureData, Task, ThreadOptions } from './thread.ts';
 
 export interface ComputePool extends Compute {
@@ -127,15 +128,12 @@ export function createComputePool(options: ComputeOptions): ComputePool {
     return { validated, transformed, rows };
   }
 
-  async function cachedRows(key: string, output: EncodedOutput): Promise<EncodedRows | undefined> {
-    const chunks = await cache.rows(key);
-    return (
-      chunks &&
-      encodedRows(
-        output,
-        compared(chunks, output, () => void cache.forget(key)),
-      )
-    );
+  async function cachedRows(task: BatchTask, output: EncodedOutput): Promise<EncodedRows | undefined> {
+    const key = keyOf(task);
+    const transformed = (await cache.find(key))?.transformed;
+    if (transformed?.digest !== output.digest) return undefined;
+    const read = await cache.rows(key);
+    return read && encodedRows(transformed, read, () => void cache.forget(key));
   }
 
   return {
@@ -160,15 +158,13 @@ export function createComputePool(options: ComputeOptions): ComputePool {
     },
 
     async rows(task, output, signal) {
-      const key = keyOf(task);
-      const known = await cache.find(key);
-      const kept = known?.transformed.digest === output.digest && (await cachedRows(key, output));
+      const kept = await cachedRows(task, output);
       if (kept) return kept;
       const { transformed: result, rows } = await transform(task, signal);
       if (result.digest !== output.digest)
         throw new WaybillError('StageMismatch', { detail: `batch ${task.batch.seq} of ${task.scope.runId}` });
-      if (typeof rows !== 'string') return encodedRows(output, once(rows!));
-      const computed = await cachedRows(key, output);
+      if (typeof rows !== 'string') return encodedRows(result, rangesOf(rows!), () => {});
+      const computed = await cachedRows(task, output);
       if (computed) return computed;
       throw new WaybillError('StorageUnavailable', { detail: 'the rows of a batch have no room' });
     },
@@ -184,14 +180,39 @@ export function createComputePool(options: ComputeOptions): ComputePool {
   };
 }
 
-function encodedRows({ emitted, sizeBytes }: EncodedOutput, chunks: AsyncIterable<Uint8Array>): EncodedRows {
-  return { emitted, sizeBytes, chunks: () => chunks };
+/** Their reader compares them with the digests of `result`. */
+function encodedRows(result: StageResult, read: ReadRange, onDifference: () => void): EncodedRows {
+  const { digest, sizeBytes, counts, slots } = result;
+  const whole = { sizeBytes, emitted: counts.emitted ?? 0, digest };
+  const parts = slots && slotsDigest(slots) === digest ? slots : [whole];
+  const starts = [0];
+  for (const part of parts) starts.push(starts.at(-1)! + part.sizeBytes);
+
+  async function* chunksOf(indexes: readonly number[]): AsyncGenerator<Uint8Array> {
+    for (const i of indexes) {
+      const { sizeBytes, digest } = parts[i]!;
+      if (sizeBytes === 0) continue;
+      yield* compared(read(starts[i]!, starts[i + 1]!), digest, onDifference);
+    }
+  }
+
+  function pick(indexes: readonly number[]): EncodedRows {
+    const picked = indexes.map((i) => parts[i]!);
+    return {
+      emitted: picked.reduce((sum, part) => sum + part.emitted, 0),
+      sizeBytes: picked.reduce((sum, part) => sum + part.sizeBytes, 0),
+      chunks: () => chunksOf(indexes),
+    };
+  }
+
+  const all = pick([...parts.keys()]);
+  return parts === slots ? { ...all, ofSlots: pick } : all;
 }
 
 /** What a crash or a full disk left of a file is not what was recorded: the step is retried and computes it again. */
 async function* compared(
   chunks: AsyncIterable<Uint8Array>,
-  { digest }: EncodedOutput,
+  digest: string,
   onDifference: () => void,
 ): AsyncGenerator<Uint8Array> {
   const seen = createHash('sha256');

@@ -21,13 +21,16 @@ export interface StageEntry {
 export interface StageCache {
   find(key: string): Promise<StageEntry | undefined>;
   /** The rows of an entry that `find` gave. */
-  rows(key: string): Promise<AsyncIterable<Uint8Array> | undefined>;
+  rows(key: string): Promise<ReadRange | undefined>;
   /** A new file for large rows, which `keep` takes; `undefined` where rows stay in memory. */
   newFile(): string | undefined;
   /** @param rows themselves, or the file that holds them */
   keep(key: string, entry: StageEntry, rows: Uint8Array | string): Promise<void>;
   forget(key: string): Promise<void>;
 }
+
+/** Reads bytes from `start` to before `end`. */
+export type ReadRange = (start: number, end: number) => AsyncIterable<Uint8Array>;
 
 const memoryBytesMax = 64 * 1024 * 1024;
 const folderBytesMax = 4 * 1024 ** 3;
@@ -68,7 +71,7 @@ export function createStageCache(folder?: string): StageCache {
 
     async rows(key) {
       const small = memory.get(key);
-      if (small) return once(small.rows);
+      if (small) return rangesOf(small.rows);
       return folder ? readRows(rowsPath(key)) : undefined;
     },
 
@@ -95,20 +98,22 @@ export function createStageCache(folder?: string): StageCache {
   };
 }
 
-export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
+export function rangesOf(bytes: Uint8Array): ReadRange {
+  return async function* (start, end) {
+    yield bytes.subarray(start, end);
+  };
 }
 
 /** Opened by its reader: a store that finds its batch recorded reads nothing. Another worker may remove the file before. */
-async function readRows(path: string): Promise<AsyncIterable<Uint8Array> | undefined> {
-  return (await stat(path).catch(() => undefined)) && readFrom(path);
+async function readRows(path: string): Promise<ReadRange | undefined> {
+  return (await stat(path).catch(() => undefined)) && ((start, end) => readFrom(path, start, end));
 }
 
-async function* readFrom(path: string): AsyncGenerator<Uint8Array> {
+async function* readFrom(path: string, start: number, end: number): AsyncGenerator<Uint8Array> {
   const file = await open(path, 'r').catch((cause: unknown) => {
     throw new WaybillError('StorageUnavailable', { detail: 'the cached rows of a batch are gone', cause });
   });
-  yield* file.createReadStream({ highWaterMark: readBytes });
+  yield* file.createReadStream({ start, end: end - 1, highWaterMark: readBytes });
 }
 
 async function replaceFile(path: string, content: Uint8Array | string): Promise<void> {

@@ -46,7 +46,7 @@ describe('store: rows that only the database rejects', () => {
     definition = { ...(await loadModule(modulePath)), modulePath };
     postgres = await startPostgresForTest();
     admin = new pg.Pool({ connectionString: postgres.superuserUrl, max: 1 });
-    pool = new pg.Pool({ connectionString: postgres.workerUrl, max: 2 });
+    pool = new pg.Pool({ connectionString: postgres.workerUrl, max: 8 });
     await applySinks(postgres.migratorUrl, [definition.pipeline.manifest]);
     await admin.query(`
       ALTER TABLE notes ADD CONSTRAINT not_bad CHECK (note NOT LIKE 'bad%');
@@ -131,7 +131,7 @@ describe('store: rows that only the database rejects', () => {
       },
       objects,
       compute,
-      ledger: createLedger(tenantsOf(pool)),
+      ledger: createLedger(tenantsOf(pool), { lanes: 4 }),
     } as unknown as Dependencies;
     const step = () =>
       new MockActivityEnvironment().run(() => storeStep(deps, { seq: 0 })) as Promise<Partial<Counts>>;
@@ -150,12 +150,17 @@ describe('store: rows that only the database rejects', () => {
       [runId],
     );
     assert.deepEqual(ledger.rows[0].counts, counts);
+    const { rows: slots } = await admin.query(
+      'SELECT count(*)::int AS n FROM waybill.ledger_slot WHERE run_id = $1',
+      [runId],
+    );
     const rows = await admin.query('SELECT id FROM notes WHERE _tenant = $1 ORDER BY id', [tenant]);
     return {
       counts,
       lines,
       letters: letters.rows,
       codes: ledger.rows[0].codes,
+      slots: slots[0].n,
       ids: rows.rows.map(({ id }) => Number(id)),
     };
   }
@@ -195,6 +200,20 @@ describe('store: rows that only the database rejects', () => {
     ]);
     assert.deepEqual(ids, [-300, 1, 300]);
     assert.deepEqual([counts.passed, counts.rejected, counts.emitted], [2, 1, 3]);
+  });
+
+  it('are left out by each lane, and a record of several rows is never divided between lanes', async () => {
+    const notes = Array.from({ length: 99 }, (_, id) => ({ id, note: `fine, ${'x'.repeat(1_000)}` }));
+    for (const id of [3, 40, 41, 97]) notes[id]!.note = 'bad';
+    const { counts, letters, slots } = await store(notes);
+    assert.equal(slots, 16);
+    assert.deepEqual([counts.stored, counts.rejected, counts.emitted], [95, 4, 95]);
+    assert.deepEqual(
+      letters.map(({ line }) => line),
+      [4, 41, 42, 98],
+    );
+    const divided = await store([...notes, { id: 200, note: 'bad' }]);
+    assert.deepEqual([divided.slots, divided.counts.rejected, divided.ids.includes(200)], [0, 5, false]);
   });
 
   it('are found in a batch that goes by COPY, whatever else is written in the same transaction', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readdir, rm, watch, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { slotOf } from '../../domain/connectors/lanes.ts';
 import type { BatchTask, DefinitionRef, StageResult } from '../../domain/ports/compute.ts';
 import type { ObjectStore } from '../../domain/ports/objects.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
@@ -107,6 +108,36 @@ describe('threads', () => {
     await one!.forget(task);
     await assert.rejects(textOf(unread), { code: 'StorageUnavailable' });
     await Promise.all([one!.close(), other!.close()]);
+  });
+
+  it('put large results into slots by key, each of which is compared when it is read', async () => {
+    const definition = await define('slots', `return { id: thing.id % 15000 };`);
+    const lines = Array.from({ length: 20_000 }, (_, id) => `{"id":${id}}`);
+    const task = await taskOf(definition, lines);
+    const { transformed } = await pool.transform(task);
+    const rows = await pool.rows(task, outputOf(transformed));
+    const slots = Array.from({ length: 16 }, (_, slot) => rows.ofSlots!([slot]));
+    const texts = await Promise.all(slots.map(textOf));
+    assert.equal(texts.join(''), await textOf(rows));
+    assert.equal(
+      slots.reduce((sum, { emitted }) => sum + emitted, 0),
+      20_000,
+    );
+    const ids = texts.map((text) =>
+      text
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => line.split('\t')),
+    );
+    assert.equal(ids.flat().length, 15_000);
+    for (const [slot, found] of ids.entries()) {
+      assert.ok(found.every(([id]) => slotOf(id!) === slot));
+      const positions = found.map(([, position]) => Number(position));
+      assert.deepEqual(
+        positions,
+        positions.toSorted((a, b) => a - b),
+      );
+    }
   });
 
   it('notice a transform that does not give the same rows again', async () => {

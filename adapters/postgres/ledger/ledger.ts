@@ -1,10 +1,17 @@
 import type { ClientBase } from 'pg';
-import type { Ledger } from '../../../domain/ports/ledger.ts';
+import { lanesOf } from '../../../domain/connectors/lanes.ts';
+import type { BatchToStore, Ledger } from '../../../domain/ports/ledger.ts';
+import type { Counts } from '../../../domain/runs/run.ts';
+import { Semaphore } from '../../../domain/semaphore.ts';
 import { fromSink } from '../failure.ts';
 import type { Tenants } from '../tenants.ts';
 import { previewRun, publishRun } from './publishRun.ts';
 import { storeBatch } from './storeBatch.ts';
+import { sealBatch, storeSlots } from './storeLanes.ts';
 import { lockOf } from './storeTurn.ts';
+
+/** In one process, whatever their tables: the other connections of its pool are for steps that only record. */
+const lanesAtOnceMax = 8;
 
 /**
  * Stores batches and whole runs, each exactly once. The connector of the sink writes the rows.
@@ -12,9 +19,12 @@ import { lockOf } from './storeTurn.ts';
  * The transactions of one tenant and table take turns (an advisory lock), so that what a batch finds in the table
  * is what it overwrites. The lock comes before the look into the ledger: a zombie and its retry meet there, and
  * the second one sees the entry of the first.
+ *
+ * A batch with rows in slots is stored in `lanes` transactions at once, and a last one records it.
  */
-export function createLedger(tenants: Tenants): Ledger {
+export function createLedger(tenants: Tenants, { lanes = 1 } = {}): Ledger {
   const tails = new Map<string, Promise<unknown>>();
+  const laneTurns = new Semaphore({ running: lanesAtOnceMax, waiting: 10_000 });
 
   /** Calls of this process wait for each other here, so that waiting for the lock holds no more than one connection. */
   async function inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
@@ -38,11 +48,33 @@ export function createLedger(tenants: Tenants): Ledger {
     );
   }
 
+  async function storeLanes(batch: BatchToStore): Promise<Counts> {
+    const table = lockOf(batch.tenant, batch.sink.table);
+    const stored = await Promise.allSettled(
+      lanesOf(batch.sink.lanes ?? lanes).map((slots, lane) =>
+        inTurn(`${table} lane ${lane}`, async () => {
+          const giveBack = await laneTurns.take();
+          try {
+            await transaction(batch, (client) => storeSlots(client, batch, slots));
+          } finally {
+            giveBack();
+          }
+        }),
+      ),
+    );
+    // After all have ended: a retry would only wait for them.
+    const failed = stored.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
+    if (failed) throw failed.reason;
+    return transaction(batch, (client) => sealBatch(client, batch));
+  }
+
   return {
     storeBatch: (batch) =>
-      inTurn(lockOf(batch.tenant, batch.sink.table), () =>
-        transaction(batch, (client) => storeBatch(client, batch)),
-      ),
+      batch.rows.ofSlots
+        ? storeLanes(batch)
+        : inTurn(lockOf(batch.tenant, batch.sink.table), () =>
+            transaction(batch, (client) => storeBatch(client, batch)),
+          ),
     // Whole runs take long, so batches do not queue behind them here.
     previewRun: (staged) =>
       inTurn(`whole ${lockOf(staged.tenant, staged.sink.table)}`, () =>

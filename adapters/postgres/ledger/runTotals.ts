@@ -6,12 +6,14 @@ import type { Queries } from '../tenants.ts';
 /** To be called in a transaction that holds the run, if nothing may be stored after the count. */
 export async function countRun(client: Queries, runId: string): Promise<RunTotals> {
   const counted = await client.query<{ counts: Partial<Counts>; stored: boolean }>(
-    // What the steps decided of a batch that was never stored counts, and nothing of it as emitted.
+    // What the steps decided of a batch that was never stored counts, and nothing of it as emitted but the lanes that were.
     sql(
       `SELECT counts, true AS stored FROM waybill.ledger WHERE run_id = :runId
            UNION ALL
-           SELECT s.counts - 'emitted', false FROM waybill.stage s
-           WHERE s.run_id = :runId AND NOT EXISTS (SELECT FROM waybill.ledger l WHERE l.run_id = :runId AND l.seq = s.seq)`,
+           SELECT s.counts, false FROM (
+             SELECT seq, counts - 'emitted' AS counts FROM waybill.stage WHERE run_id = :runId
+             UNION ALL SELECT seq, counts FROM waybill.ledger_slot WHERE run_id = :runId AND counts IS NOT NULL) s
+           WHERE NOT EXISTS (SELECT FROM waybill.ledger l WHERE l.run_id = :runId AND l.seq = s.seq)`,
       { runId },
       'count-run',
     ),

@@ -1,8 +1,9 @@
 import type { ClientBase } from 'pg';
 import { connectors } from '../../../connectors/index.ts';
-import type { SinkRun } from '../../../domain/connectors/sinkKind.ts';
+import type { RowsToWrite } from '../../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { BatchToStore } from '../../../domain/ports/ledger.ts';
+import type { RejectedRecord } from '../../../domain/ports/sinkRows.ts';
 import { addCounts, type Counts } from '../../../domain/runs/run.ts';
 import { sql } from '../../../domain/sql.ts';
 import { auditParams, auditSql } from '../audit.ts';
@@ -17,35 +18,45 @@ export async function storeBatch(client: ClientBase, batch: BatchToStore): Promi
   const recorded = await findRecorded(client, batch);
   if (recorded) return recorded;
   const run = await lockOpenRun(client, batch);
-  const { counts, wrote, deadLetters } = await writeRows(client, batch, run);
-  const kept = await readKeptBytes(client, { ...batch, deadLetters });
-  const deadLetterBytes = await insertDeadLetters(client, { ...batch, deadLetters }, kept);
-  await recordEntry(client, { ...batch, deadLetters }, { counts, wrote, deadLetterBytes });
+  const { rows, counts } = batch;
+  const { wrote, rejected, counts: stored } = await writeBatchRows(client, batch, { ...run, rows });
+  return recordBatch(client, batch, addCounts({ ...counts, emitted: 0 }, stored), { wrote, rejected });
+}
+
+/** Also says what of the counts before storing does not hold, where the database rejected records. */
+export async function writeBatchRows(
+  client: ClientBase,
+  { sink, apart }: BatchToStore,
+  rows: RowsToWrite,
+): Promise<{ counts: Partial<Counts>; wrote: boolean; rejected: readonly RejectedRecord[] }> {
+  const { writer } = connectors.sink(sink.kind);
+  const { emitted } = rows.rows;
+  if (!apart || !writer.writeApart) {
+    const { wrote, ...stored } = await writer.write(client, rows);
+    return { counts: { emitted, ...stored }, wrote, rejected: [] };
+  }
+  const { wrote, rejected, ...stored } = await writer.writeApart(client, rows);
+  const left = rejected.reduce((sum, record) => sum + record.rows, 0);
+  const counts = { ...stored, emitted: emitted - left, rejected: rejected.length, passed: -rejected.length };
+  return { counts, wrote, rejected };
+}
+
+/** All that a batch leaves beside its rows. */
+export async function recordBatch(
+  client: ClientBase,
+  batch: BatchToStore,
+  counts: Counts,
+  { wrote, rejected }: { wrote: boolean; rejected: readonly RejectedRecord[] },
+): Promise<Counts> {
+  const more = rejected.length > 0 ? await batch.lettersOf(rejected) : [];
+  const whole = { ...batch, deadLetters: [...batch.deadLetters, ...more] };
+  const deadLetterBytes = await insertDeadLetters(client, whole, await readKeptBytes(client, whole));
+  await recordEntry(client, whole, { counts, wrote, deadLetterBytes });
   if (batch.movesWatermark) await moveWatermark(client, batch, batch.audit(counts));
   return counts;
 }
 
-async function writeRows(
-  client: ClientBase,
-  { sink, rows, counts, deadLetters, apart }: BatchToStore,
-  run: SinkRun,
-): Promise<Pick<BatchToStore, 'counts' | 'deadLetters'> & { wrote: boolean }> {
-  const { writer } = connectors.sink(sink.kind);
-  if (!apart || !writer.writeApart) {
-    const { wrote, ...stored } = await writer.write(client, { ...run, rows });
-    return { counts: { ...counts, ...stored }, wrote, deadLetters };
-  }
-  const { wrote, rejected, ...stored } = await writer.writeApart(client, { ...run, rows });
-  const left = rejected.reduce((sum, record) => sum + record.rows, 0);
-  const none = { rejected: rejected.length, passed: -rejected.length, emitted: -left };
-  return {
-    counts: addCounts({ ...counts, ...stored }, none),
-    wrote,
-    deadLetters: rejected.length > 0 ? [...deadLetters, ...(await apart(rejected))] : deadLetters,
-  };
-}
-
-async function findRecorded(client: ClientBase, batch: BatchToStore): Promise<Counts | undefined> {
+export async function findRecorded(client: ClientBase, batch: BatchToStore): Promise<Counts | undefined> {
   const { tenant, runId, seq } = batch;
   const { rows } = await client.query<{ counts: Counts }>(
     sql(

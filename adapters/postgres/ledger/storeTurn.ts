@@ -11,15 +11,29 @@ type Storing = Pick<BatchToStore, 'tenant' | 'runId' | 'sink'>;
  * Transactions that write to a table for a tenant take turns. A transaction that cannot get the lock, or has a client that
  * stalls, gives way within 30 s, since it holds up all the others.
  *
+ * With `slots` it excludes the transactions of these slots and those without slots; others may write other slots. All take their
+ * locks in one order, so that none waits in a circle.
+ *
  * It also waits until the acceptances under way have ended: a run that was accepted before ours is then visible, and ours can tell
  * which of its rows such a run may still overwrite (`acceptingLock`).
  */
-export async function beginTurn(client: ClientBase, { tenant, sink }: Omit<Storing, 'runId'>): Promise<void> {
+export async function beginTurn(
+  client: ClientBase,
+  { tenant, sink }: Omit<Storing, 'runId'>,
+  slots?: readonly number[],
+): Promise<void> {
+  const table = lockOf(tenant, sink.table);
+  const locks = slots
+    ? [
+        `lock_shared(${table})`,
+        ...slots.map((slot) => `lock(${lockOf(tenant, `${sink.table} slot ${slot}`)})`),
+      ]
+    : [`lock(${table})`];
   const accepting = acceptingLock(tenant, sink.table);
   // One round trip for what has no answer; the statements after it see what the holder of the lock before us did.
   await client.query(`
     SELECT set_config('lock_timeout', '30s', true), set_config('idle_in_transaction_session_timeout', '30s', true);
-    SELECT pg_advisory_xact_lock(${lockOf(tenant, sink.table)});
+    ${locks.map((lock) => `SELECT pg_advisory_xact_${lock};`).join('\n')}
     SELECT pg_advisory_lock(${accepting});
     SELECT pg_advisory_unlock(${accepting})`);
 }

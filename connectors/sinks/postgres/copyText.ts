@@ -1,3 +1,4 @@
+import { slotCount } from '../../../domain/connectors/lanes.ts';
 import { LineWriter } from '../../lineWriter.ts';
 
 /**
@@ -21,6 +22,33 @@ export class CopyText {
   add(line: string): void {
     this.#starts.push(this.#lines.sizeBytes);
     this.#lines.text(line);
+  }
+
+  get sizeBytes(): number {
+    return this.#lines.sizeBytes;
+  }
+
+  /**
+   * @param left ordinals of rows to leave out, ascending
+   * @param slots of each row
+   */
+  finishSlotted(left: readonly number[], slots: Uint8Array): { bytes: Uint8Array; sizes: number[] } {
+    const lines = this.#lines.finish();
+    const from = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength);
+    const out = new Set(left);
+    const sizes = Array.from({ length: slotCount }, () => 0);
+    const endOf = (row: number) => this.#starts[row + 1] ?? from.length;
+    for (let row = 0; row < this.rows; row++)
+      if (!out.has(row)) sizes[slots[row]!]! += endOf(row) - this.#starts[row]!;
+    let used = 0;
+    const at = sizes.map((size) => {
+      used += size;
+      return used - size;
+    });
+    const bytes = Buffer.allocUnsafeSlow(used);
+    for (let row = 0; row < this.rows; row++)
+      if (!out.has(row)) at[slots[row]!]! += from.copy(bytes, at[slots[row]!], this.#starts[row], endOf(row));
+    return { bytes: new Uint8Array(bytes.buffer, 0, used), sizes };
   }
 
   /** @param left ordinals of rows to leave out, ascending */

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { slotOf } from '../../../domain/connectors/lanes.ts';
 import type { EncodedBatch, RowEncoder, RowTexts, RowWriter } from '../../../domain/connectors/sinkKind.ts';
 import { ExactNumber, parseExactJson, writeExactJson } from '../../../domain/json/parseExactJson.ts';
 import { scanJson } from '../../../domain/json/scanJson.ts';
@@ -6,6 +7,7 @@ import type { Column, SinkManifest, SqlType } from '../../../domain/pipelines/ma
 import { type RecordRejection, rejections } from '../../../domain/runs/rejection.ts';
 import { columnText, type Unstorable } from './columnText.ts';
 import { CopyText, escapeField, readCopyText } from './copyText.ts';
+import { arraysBytesMax } from './incomingRows.ts';
 import { keyMeter, rowBytesMax, rowMeter } from './rowSize.ts';
 import { isDigested, keyColumns } from './sinkColumns.ts';
 
@@ -32,6 +34,8 @@ class Writer implements RowWriter {
   /** The ordinal of the last row of each key. */
   readonly #latest = new Map<string, number>();
   readonly #replaced: number[] = [];
+  /** The slot of each row; `undefined` where the batch is not stored in lanes. */
+  #slots: Uint8Array | undefined;
   /** Of the row at hand. */
   readonly #texts: (string | null)[];
 
@@ -44,6 +48,7 @@ class Writer implements RowWriter {
     this.#isDigested = isDigested(sink);
     this.#keyOf = key ? keyReader(sink) : this.#isDigested ? digester(sink) : undefined;
     this.#copy = new CopyText(expectedBytes);
+    if (this.#keyOf && sink.lanes !== 1) this.#slots = new Uint8Array(1_024);
     this.#texts = sink.columns.map(() => null);
   }
 
@@ -54,20 +59,40 @@ class Writer implements RowWriter {
       if ('code' in line) return line;
       lines.push(line);
     }
+    // Rows of one record may be in several lanes, and the database may reject one of them: then none of them may stay.
+    if (lines.length > 1) this.#slots = undefined;
     for (const { key, text } of lines) {
       if (key !== undefined) {
         const earlier = this.#latest.get(key);
         if (earlier !== undefined) this.#replaced.push(earlier);
         this.#latest.set(key, this.#copy.rows);
+        this.#noteSlot(key);
       }
       this.#copy.add(text);
     }
     return undefined;
   }
 
-  finish(): EncodedBatch {
+  finish({ slotted = false } = {}): EncodedBatch {
     const replaced = this.#replaced.sort((a, b) => a - b);
-    return { bytes: this.#copy.finish(replaced), replaced };
+    const slots = this.#slots;
+    if (!slotted || !slots || this.#copy.sizeBytes <= arraysBytesMax)
+      return { bytes: this.#copy.finish(replaced), replaced };
+    const { bytes, sizes } = this.#copy.finishSlotted(replaced, slots);
+    const emitted = sizes.map(() => 0);
+    for (let row = 0; row < this.#copy.rows; row++) emitted[slots[row]!]!++;
+    return { bytes, replaced, slots: sizes.map((sizeBytes, i) => ({ sizeBytes, emitted: emitted[i]! })) };
+  }
+
+  #noteSlot(key: string): void {
+    const slots = this.#slots;
+    if (!slots) return;
+    const { rows } = this.#copy;
+    if (rows === slots.length) {
+      this.#slots = new Uint8Array(rows * 2);
+      this.#slots.set(slots);
+    }
+    this.#slots![rows] = slotOf(key);
   }
 
   #encode(row: Record<string, unknown>, position: number): Line | RecordRejection {

@@ -20,7 +20,7 @@ export interface Incoming {
 }
 
 /** Up to this size, arrays in the statement itself save the round trips of `COPY`. */
-const arraysBytesMax = 64 * 1024;
+export const arraysBytesMax = 64 * 1024;
 
 /** Brings encoded rows to the server, for the rest of the caller’s transaction. */
 export async function bringRows(

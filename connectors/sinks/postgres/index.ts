@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import { z } from 'zod';
+import { slotCount } from '../../../domain/connectors/lanes.ts';
 import type { SinkKind } from '../../../domain/connectors/sinkKind.ts';
 import { DefinitionError } from '../../../domain/pipelines/definitionError.ts';
 import type { Column } from '../../../domain/pipelines/manifest.ts';
@@ -20,6 +21,7 @@ import { writeApart, writeRows } from './writeApart.ts';
  * - `mode: 'replace'`: at the end of a run its rows take the place of all rows of the tenant, in one transaction.
  * @param target.table lower-case identifier, in schema `public`
  * @param target.key columns of the output that identify a row within a tenant, or `rowDigest()`
+ * @param target.lanes over so many connections a run writes a large batch at once, 1 to 16; by default as many as a worker has processors
  * @param target.partitionBy how PostgreSQL splits the table: by the time in a column, or by its hash
  * @example postgres({ table: 'events', mode: 'append', partitionBy: { range: 'at', every: 'month' } })
  */
@@ -28,17 +30,18 @@ export function postgres<
   const P extends string = never,
 >(
   target: { table: string; partitionBy?: PartitionBy<P> } & (
-    | { mode?: undefined; key: K & (readonly string[] | RowDigest) }
+    | { mode?: undefined; key: K & (readonly string[] | RowDigest); lanes?: number }
     | { mode: 'append'; key?: undefined }
     | { mode: 'replace'; key?: K }
   ),
 ): PostgresTarget<(K extends readonly string[] ? K[number] : never) | P> {
-  const { table, key, mode, partitionBy } = target as Omit<PostgresTarget, 'kind'>;
+  const { table, key, mode, lanes, partitionBy } = target as Omit<PostgresTarget, 'kind'>;
   return {
     kind: 'postgres',
     table,
     ...(key !== undefined && { key }),
     ...(mode !== undefined && { mode }),
+    ...(lanes !== undefined && { lanes }),
     ...(partitionBy !== undefined && { partitionBy }),
   };
 }
@@ -55,6 +58,7 @@ interface PostgresTarget<K extends string = string> extends Sink<K> {
   table: string;
   key?: readonly string[] | RowDigest;
   mode?: 'append' | 'replace';
+  lanes?: number;
   partitionBy?: PartitionBy<string>;
 }
 
@@ -76,6 +80,7 @@ export const postgresSink: SinkKind = {
     mode: z
       .enum(['append', 'replace'], 'can only be “append” or “replace”; without it rows are upserted')
       .optional(),
+    lanes: z.int().min(1).max(slotCount).optional(),
     partitionBy: partitionOptions.optional(),
   }),
   describe(options, columns) {

@@ -84,6 +84,7 @@ const rowsOf = (tenant: string) => {
     INSERT INTO waybill.stage (tenant, run_id, seq, stage, digest, size_bytes, counts)
       VALUES ('${tenant}', '${run}', 0, 'validate', 'd', 1, '{}');
     INSERT INTO waybill.ledger (tenant, run_id, seq, counts) VALUES ('${tenant}', '${run}', 0, '{}');
+    INSERT INTO waybill.ledger_slot (tenant, run_id, seq, slot) VALUES ('${tenant}', '${run}', 1, 0);
     INSERT INTO waybill.dead_letter (id, tenant, run_id, pipeline, version, principal, seq, position, line, byte_offset,
                                      byte_length, stage, code, path, message, raw)
       VALUES ('dl-${tenant}', '${tenant}', '${run}', 'things', 1, 'prn_1', 0, 0, 1, 0, 1, 'validate', 'c', '', 'm', 'x');

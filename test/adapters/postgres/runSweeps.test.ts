@@ -17,6 +17,7 @@ const tables = [
     'batch',
     'stage',
     'ledger',
+    'ledger_slot',
     'dead_letter',
     'approval',
     'decision',
@@ -82,6 +83,7 @@ describe('the sweep of runs', () => {
       `stage (tenant, run_id, seq, stage, digest, rejected_digest, size_bytes, counts)
          VALUES ('acme', :id, 0, 'validate', 'stage', 'rejected', 1, '{}')`,
       `ledger (tenant, run_id, seq, counts) VALUES ('acme', :id, 0, '{}')`,
+      `ledger_slot (tenant, run_id, seq, slot) VALUES ('acme', :id, 0, 0)`,
       `idempotency (tenant, principal, pipeline, key, run_id) VALUES ('acme', 'prn_1', 'things', :id, :id)`,
       `outbox (tenant, kind, run_id) VALUES ('acme', 'cancel', :id)`,
       `delivery (id, tenant, run_id, type, data, url)

@@ -735,6 +735,7 @@ function loadOf(
     ),
     counts: { ...zeroCounts, read: all.length, passed: all.length, emitted: all.length },
     deadLetters: [],
+    lettersOf: async () => [],
     audit: (counts) => ({
       action: 'batch.stored',
       outcome: 'success',

@@ -130,6 +130,7 @@ describe('modes of the PostgreSQL sink', () => {
       rows: encoded(sink, rows),
       counts: countsOf(rows),
       deadLetters: [],
+      lettersOf: async () => [],
     });
 
   function publication(

@@ -118,6 +118,7 @@ describe('the role of workers', () => {
         'delivery',
         'failed_attempt',
         'ledger',
+        'ledger_slot',
         'sink_version',
       ],
       ...['source_window', 'stage', 'watermark'],
