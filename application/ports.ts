@@ -8,6 +8,7 @@ import type { Uploads } from '../domain/ports/batches.ts';
 import type { DeadLetters } from '../domain/ports/deadLetters.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { Deliveries, WebhookKeys } from '../domain/ports/deliveries.ts';
+import type { Deployments } from '../domain/ports/deployments.ts';
 import type { Firings } from '../domain/ports/firings.ts';
 import type { GrantKeys, GrantSigner, GrantVerifier } from '../domain/ports/grants.ts';
 import type { LegalHolds } from '../domain/ports/legalHolds.ts';
@@ -42,6 +43,7 @@ export interface ApplicationPorts {
   logoutTokens: LogoutTokens;
   logoutRecords: LogoutRecords;
   definitions: Definitions;
+  deployments: Deployments;
   grantSigner: GrantSigner;
   grantKeys: GrantKeys;
   grantVerifier: GrantVerifier;

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { addApply } from './commands/apply.ts';
 import { addApprovals } from './commands/approvals.ts';
 import { addCheck } from './commands/check.ts';
+import { addContracts } from './commands/contracts.ts';
 import { addDeliveries } from './commands/deliveries.ts';
 import { addAttack, addDemo, addDev, addDoctor, addWorker } from './commands/embedded.ts';
 import { addKeys } from './commands/keys.ts';
@@ -66,6 +67,7 @@ const commands: readonly AddCommand[] = [
   addRevocationList,
   addWorker,
   addPolicy,
+  addContracts,
   addPlan,
   addApply,
   addToken,

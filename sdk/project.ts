@@ -10,16 +10,27 @@ import { readCases } from '../adapters/policy/readCases.ts';
 import { readPolicies } from '../adapters/policy/readPolicies.ts';
 import { addressOf, clientAt, type DatabaseAddress } from '../adapters/postgres/address.ts';
 import { applyRetention } from '../adapters/postgres/applyRetention.ts';
-import { applySinks } from '../adapters/postgres/applySinks.ts';
+import { applySinks, planSinks } from '../adapters/postgres/applySinks.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
+import { applyDeployments, readContracts } from '../adapters/postgres/deployments.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { applyPolicySet, heldProject, readPolicySet } from '../adapters/postgres/rights/policySets.ts';
+import type { SinkChange } from '../domain/connectors/sinkKind.ts';
+import { contractOf } from '../domain/contracts/contract.ts';
+import {
+  type ContractChange,
+  type ContractDifference,
+  contractDifference,
+} from '../domain/contracts/contractChanges.ts';
+import { WaybillError } from '../domain/errors.ts';
 import type { Retention } from '../domain/pipelines/retention.ts';
 import { type PolicySet, policyDifference } from '../domain/policies/policy.ts';
 import { type CaseResult, tryCases } from '../domain/policies/policyCases.ts';
 import { changesBetween, type PolicyChange } from '../domain/policies/policyChange.ts';
 import { type RoleWithoutPermit, rolesWithoutPermit } from '../domain/policies/rolesWithoutPermit.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
+import { deploymentOf } from '../domain/ports/deployments.ts';
+import { readContractFile, writeContractFile } from '../engine/project/contractFiles.ts';
 import { loadProject } from '../engine/project/loadProject.ts';
 import { projectName, projectRetention } from '../engine/project/projectName.ts';
 
@@ -115,6 +126,82 @@ export async function otherProject(
   });
 }
 
+/** What one pipeline changes: its contract, and what it writes to. */
+export interface PipelinePlan {
+  pipeline: string;
+  file: string;
+  version: number;
+  /** Against `contracts/<pipeline>.json`; `null` where there is none. */
+  recorded: ContractDifference | null;
+  /** Against what was applied last; `null` where nothing was. */
+  deployed: ContractDifference | null;
+  table: string;
+  tableChanges: SinkChange[];
+}
+
+/** What the pipelines of a project change, in contracts and in tables. Changes nothing. */
+export async function planPipelines(project: Project, database: DatabaseSettings): Promise<PipelinePlan[]> {
+  const loaded = project.definitions.list();
+  const deployed = await withPool(database, readContracts);
+  const sinks = await planSinks(
+    addressIn(database),
+    loaded.map(({ manifest }) => manifest),
+  );
+  const plans: PipelinePlan[] = [];
+  for (const [i, one] of loaded.entries()) {
+    const { id, version } = one.manifest;
+    const now = contractOf(one);
+    const [recorded, applied] = [await readContractFile(project.folder, id), deployed.get(id)];
+    plans.push({
+      pipeline: id,
+      file: one.modulePath,
+      version,
+      recorded: recorded ? contractDifference(recorded, now) : null,
+      deployed: applied ? contractDifference(applied, now) : null,
+      table: sinks[i]!.table,
+      tableChanges: sinks[i]!.changes,
+    });
+  }
+  return plans;
+}
+
+/** Why `apply` rejects a pipeline, in one line; `undefined` where it does not. */
+export function refusalOf({ recorded, deployed, tableChanges, table }: PipelinePlan): string | undefined {
+  const broken = [recorded, deployed].find((difference) => difference?.refused);
+  if (broken) {
+    const said = broken.changes.filter(({ breaking }) => breaking).map(changeText);
+    return said.length > 0 ? said.join('; ') : 'its version is lower than the one that is recorded';
+  }
+  const conflicts = tableChanges.filter(({ kind }) => kind === 'conflict').map(({ message }) => message);
+  return conflicts.length > 0 ? `table ${table}: ${conflicts.join('; ')}` : undefined;
+}
+
+export function changeText({ side, kind, name, message }: ContractChange): string {
+  return `${side} ${kind}: ${name} ${message}`;
+}
+
+export interface WrittenContracts {
+  written: string[];
+  unchanged: string[];
+  refused: { pipeline: string; difference: ContractDifference }[];
+}
+
+/** Records the contract of each pipeline in `contracts/`. One that would break the recorded one without a new version is left. */
+export async function writeContracts(
+  project: Pick<Project, 'folder' | 'definitions'>,
+): Promise<WrittenContracts> {
+  const result: WrittenContracts = { written: [], unchanged: [], refused: [] };
+  for (const loaded of project.definitions.list()) {
+    const { id } = loaded.manifest;
+    const now = contractOf(loaded);
+    const recorded = await readContractFile(project.folder, id);
+    const difference = recorded && contractDifference(recorded, now);
+    if (difference?.refused) result.refused.push({ pipeline: id, difference });
+    else result[(await writeContractFile(project.folder, now)) ? 'written' : 'unchanged'].push(id);
+  }
+  return result;
+}
+
 export interface AppliedProject extends PolicyWarnings {
   migrations: string[];
   tables: string[];
@@ -125,18 +212,35 @@ export interface AppliedProject extends PolicyWarnings {
 
 /**
  * Brings the database to this version, creates or widens the tables of the project, and puts its retention and policies in force. Repeating it
- * changes nothing. Throws `SinkIncompatible`, `DatabaseUnavailable`.
+ * changes nothing. Throws `ContractBroken` and `SinkIncompatible` before it changes anything, and `DatabaseUnavailable`.
  */
 export async function applyProject(project: Project, database: DatabaseSettings): Promise<AppliedProject> {
   const { name, definitions, policies, retention } = project;
   const manifests = definitions.list().map(({ manifest }) => manifest);
   const address = addressIn(database);
+  await checkPipelines(project, database);
   const migrations = await migrate(address);
   await applySinks(address, manifests);
   const tables = manifests.map(({ sink }) => sink.table);
+  await applyDeployments(
+    address,
+    definitions.list().map((one) => deploymentOf(one)),
+  );
   const changed = await applyRetention(address, manifests, retention);
   const policy = await applyPolicySet(address, policies, { name, replaces: true });
   return { migrations, tables, retention: changed, policy, ...warningsOf(project) };
+}
+
+async function checkPipelines(project: Project, database: DatabaseSettings): Promise<void> {
+  const refused = (await planPipelines(project, database)).flatMap((plan) => {
+    const why = refusalOf(plan);
+    return why === undefined ? [] : [{ plan, why }];
+  });
+  if (refused.length === 0) return;
+  const isBroken = refused.some(({ plan }) => plan.recorded?.refused || plan.deployed?.refused);
+  throw new WaybillError(isBroken ? 'ContractBroken' : 'SinkIncompatible', {
+    detail: refused.map(({ plan, why }) => `${plan.pipeline} (${plan.file}): ${why}`).join('\n'),
+  });
 }
 
 /** Where a database is. The password comes from the file, else from `password`, else from the URL. */

@@ -19,6 +19,7 @@ import * as retention from './migrations/0015_retention.ts';
 import * as lanes from './migrations/0016_lanes.ts';
 import * as rowGroups from './migrations/0018_row_groups.ts';
 import * as partitions from './migrations/0019_partitions.ts';
+import * as deployment from './migrations/0022_deployment.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -38,6 +39,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0016_lanes': lanes,
   '0018_row_groups': rowGroups,
   '0019_partitions': partitions,
+  '0022_deployment': deployment,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

@@ -1,3 +1,4 @@
+import { WaybillError } from '../../domain/errors.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import { singleFlight } from '../../domain/singleFlight.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
@@ -19,17 +20,26 @@ export type RunRequest =
  *
  * Throws `ParametersInvalid`, `SourceInvalid`, `SourceRefused`, `CallbackRefused`, `InputRequired`, `InputEmpty`, `HeaderInvalid`,
  * `UnsupportedMediaType`, `UploadIncomplete`, `IdempotencyKeyInUse`, `IdempotencyKeyReused`, `PrincipalRevoked`,
- * `FiringUnavailable`, `DatabaseUnavailable`, `StorageUnavailable`, `KeysUnavailable`.
+ * `FiringUnavailable`, `PipelineRefused`, `DatabaseUnavailable`, `StorageUnavailable`, `KeysUnavailable`.
  */
 export async function acceptRun(
   ports: Pick<
     ApplicationPorts,
-    'acceptance' | 'uploads' | 'receiver' | 'objects' | 'policy' | 'grantSigner' | 'inputs' | 'checkCallback'
+    | 'deployments'
+    | 'acceptance'
+    | 'uploads'
+    | 'receiver'
+    | 'objects'
+    | 'policy'
+    | 'grantSigner'
+    | 'inputs'
+    | 'checkCallback'
   >,
   options: ApplicationOptions,
   caller: RunCaller,
   request: RunRequest,
 ): Promise<{ run: Run; grant?: string }> {
+  await checkDeployment(ports, caller);
   if (request.kind === 'firing') return acceptFiring(ports, options, caller, request);
   if (request.kind === 'upload') return { run: await acceptUpload(ports, options, caller, request) };
   const { principal, pipeline } = caller;
@@ -40,3 +50,14 @@ export async function acceptRun(
 }
 
 const inTurn = singleFlight();
+
+/** A pipeline that did not fit what it writes to would fail at its first batch. */
+async function checkDeployment(
+  { deployments }: Pick<ApplicationPorts, 'deployments'>,
+  { pipeline: { manifest, digest } }: RunCaller,
+): Promise<void> {
+  const refusal = await deployments.findRefusal(manifest.id, digest);
+  if (!refusal) return;
+  const message = `${refusal.code}: ${refusal.message}.`;
+  throw new WaybillError('PipelineRefused', { publicDetail: message, issues: [{ path: '', message }] });
+}

@@ -5,6 +5,7 @@ import { type AddCommand, exitCode } from '../context.ts';
 import { databaseOf } from '../database.ts';
 import { planSchedules } from '../declaredSchedules.ts';
 import { otherProjectLine } from '../otherProject.ts';
+import { pipelineLines } from '../output/contractText.ts';
 import { changeLines, rolesWithoutPermitLines, strayLines } from '../output/policyText.ts';
 import { plannedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { printResult } from '../output/terminal.ts';
@@ -13,18 +14,20 @@ interface PlanOptions extends GlobalOptions {
   database?: string;
 }
 
-/** `waybill plan [folder] [--database URL]`: what `waybill apply` would change in the policy and in declared schedules, and for which principals. */
+/** `waybill plan [folder] [--database URL]`: what `waybill apply` would change in the policy and for which principals, in contracts, in tables and in declared schedules. */
 export const addPlan: AddCommand = (program, context) => {
   program
     .command('plan')
     .description(
-      'show what apply would change: rights and declared schedules; exit code 3 if a principal gains a right',
+      'show what apply would change: rights, contracts, tables and declared schedules; exit code 1 if apply would reject a pipeline, 3 if a principal gains a right',
     )
     .argument('[folder]', 'the project', '.')
     .option('--database <url>', 'the database; default WAYBILL_DATABASE_URL, else that of the embedded stack')
     .action(async (folder: string, _, command: Command) => {
       const options = command.optsWithGlobals<PlanOptions>();
-      const { otherProject, planPolicies, readProject } = await import('../../sdk/project.ts');
+      const { otherProject, planPipelines, planPolicies, readProject, refusalOf } = await import(
+        '../../sdk/project.ts'
+      );
       const project = await readProject(folder);
       const database = databaseOf(options.database, context);
       const other = await otherProject(database, project.name);
@@ -32,13 +35,24 @@ export const addPlan: AddCommand = (program, context) => {
         otherProject: other ? otherProjectLine(other.name, project.name) : null,
         ...(await planPolicies(project, database)),
       };
+      const pipelines = await planPipelines(project, database);
       const schedules = await planSchedules(project.definitions, options, context);
-      printResult(options.json, { ...plan, schedules: schedulesJson(schedules.plan) }, () => [
-        ...(plan.otherProject ? [plan.otherProject] : []),
-        ...planLines(plan),
-        ...plannedLines(schedules.declared, schedules.plan, options),
-      ]);
-      if (plan.changes.some(({ change }) => change === 'gains')) process.exitCode = exitCode.denied;
+      printResult(
+        options.json,
+        {
+          ...plan,
+          pipelines: pipelines.map((one) => ({ ...one, refusal: refusalOf(one) ?? null })),
+          schedules: schedulesJson(schedules.plan),
+        },
+        () => [
+          ...(plan.otherProject ? [plan.otherProject] : []),
+          ...planLines(plan),
+          ...pipelineLines(pipelines, refusalOf),
+          ...plannedLines(schedules.declared, schedules.plan, options),
+        ],
+      );
+      if (pipelines.some((one) => refusalOf(one) !== undefined)) process.exitCode = exitCode.failed;
+      else if (plan.changes.some(({ change }) => change === 'gains')) process.exitCode = exitCode.denied;
     });
 };
 

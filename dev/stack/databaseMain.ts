@@ -2,9 +2,11 @@ import { z } from 'zod';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { applyRetention } from '../../adapters/postgres/applyRetention.ts';
 import { applySinks } from '../../adapters/postgres/applySinks.ts';
+import { applyDeployments } from '../../adapters/postgres/deployments.ts';
 import { migrate } from '../../adapters/postgres/migrate.ts';
 import { applyPolicySet } from '../../adapters/postgres/rights/policySets.ts';
 import { WaybillError } from '../../domain/errors.ts';
+import { deploymentOf, type Refusal } from '../../domain/ports/deployments.ts';
 import { readSettings } from '../../domain/settings.ts';
 import { loadProject } from '../../engine/project/loadProject.ts';
 import { projectName, projectRetention } from '../../engine/project/projectName.ts';
@@ -43,12 +45,25 @@ try {
   await migrate(migrator);
   ofProject = true;
   const manifests = project.list().map(({ manifest }) => manifest);
-  await applySinks(migrator, manifests);
+  const refusals = new Map<string, Refusal>();
+  await applySinks(migrator, manifests, ({ id }, { code, detail }) => {
+    refusals.set(id, { code, message: detail ?? code });
+  });
+  await applyDeployments(
+    migrator,
+    project.list().map((one) => deploymentOf(one, refusals.get(one.manifest.id))),
+  );
   await applyRetention(migrator, manifests, kept);
   // Only `waybill apply` moves the database to another project, because only it ends declared schedules.
   const name = await projectName(settings.WAYBILL_PROJECT);
   await applyPolicySet(migrator, policies, { name, replaces: false });
-  console.log(JSON.stringify(files));
+  const refused = project.list().flatMap(({ manifest, modulePath }) => {
+    const refusal = refusals.get(manifest.id);
+    return refusal
+      ? [`${manifest.id} (${modulePath}) starts no run: ${refusal.code}: ${refusal.message}.`]
+      : [];
+  });
+  console.log(JSON.stringify({ files, refused }));
 } catch (error) {
   console.error(error instanceof WaybillError && error.detail ? error.detail : (error as Error).message);
   process.exitCode = ofProject ? projectFailedExit : 1;

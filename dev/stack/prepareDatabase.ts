@@ -9,17 +9,25 @@ export class ProjectError extends Error {
   override readonly name = 'ProjectError';
 }
 
+/** What `databaseMain.ts` prints at last. */
+interface Prepared {
+  files: string[];
+  /** A line for each pipeline that does not fit. */
+  refused: string[];
+}
+
 /** `databaseMain.ts` ends with this where the project is at fault. */
 export const projectFailedExit = 3;
 
 /**
- * Brings the database to where this version and the project want it. Returns the files that the project loads.
- * Throws `ProjectError`.
+ * Brings the database to where this version and the project want it. Returns the files that the project loads. A pipeline that
+ * does not fit its table is said, and starts no run; the others are served. Throws `ProjectError`.
  */
 export async function prepareDatabase(
   { home, project, baseEnv }: Stack,
   postgres: Postgres,
   signal: AbortSignal,
+  say: (line: string) => void,
 ): Promise<ReadonlySet<string>> {
   try {
     const output = await runToEnd(
@@ -36,7 +44,9 @@ export async function prepareDatabase(
       },
     );
     // What a pipeline prints while it loads comes before.
-    return new Set(JSON.parse(output.trimEnd().split('\n').at(-1)!) as string[]);
+    const { files, refused } = JSON.parse(output.trimEnd().split('\n').at(-1)!) as Prepared;
+    for (const line of refused) say(line);
+    return new Set(files);
   } catch (error) {
     if (!(error instanceof ProgramFailed)) throw error;
     // Its last line says what is wrong. That it was a process of its own does not matter.

@@ -106,7 +106,7 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
 
     const postgres = await timed('PostgreSQL', () => startPostgres(stack, supervisor));
     const { loadProject = (load) => load() } = options;
-    const load = () => prepareDatabase(stack, postgres, signal);
+    const load = () => prepareDatabase(stack, postgres, signal, say);
     let files = await timed('Database', () => loadProject(load));
     signal.throwIfAborted();
     const [temporal, bundle] = await settled([

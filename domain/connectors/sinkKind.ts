@@ -64,6 +64,8 @@ export interface Slot {
 interface SinkWriter {
   /** Makes what rows are written to, or widens it. Repeating it changes nothing. Throws `SinkIncompatible`. */
   prepare(transaction: SinkTransaction, sink: SinkManifest): Promise<void>;
+  /** What `prepare` would do now, or cannot do. Changes nothing. */
+  plan?(transaction: SinkTransaction, sink: SinkManifest): Promise<SinkChange[]>;
   /**
    * Brings the rows of a batch into the table and says what became of them. Of two rows with one key the later wins: first by the
    * order in which their runs were accepted, then by position in the source.
@@ -79,6 +81,19 @@ interface SinkWriter {
   ): Promise<RowCounts & { rejected: RejectedRecord[] }>;
   /** For pipelines that wait for an approval before `publish`, and sinks that write at the end; without it such a pipeline does not load. */
   readonly staged?: StagedWriter;
+}
+
+/**
+ * One way in which what rows are written to differs from what the pipeline declares. `conflict`: `prepare` rejects it, as
+ * `SinkIncompatible`; `missing`: rows that are there have no value for a required column, and `prepare` leaves them.
+ */
+export interface SinkChange {
+  kind: 'create' | 'add' | 'rename' | 'widen' | 'nullable' | 'missing' | 'conflict';
+  column?: string;
+  /** What it is and, where that is for the user, what to do. */
+  message: string;
+  /** Of `missing`: how many rows. */
+  nulls?: number;
 }
 
 /** Writes all rows of a run at once, after it says what that would change. */

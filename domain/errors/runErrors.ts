@@ -106,6 +106,16 @@ export const runErrors = {
     retryable: false,
     message: 'The table does not match the output of the pipeline. Correct the table or the output schema.',
   },
+  PipelineRefused: {
+    status: 503,
+    retryable: true,
+    message: 'The pipeline did not fit when it was applied, so it starts no run. An operator corrects it.',
+  },
+  ContractBroken: {
+    status: 409,
+    retryable: false,
+    message: 'The pipeline breaks its contract. Change it so that it fits, or raise its version.',
+  },
   TransformFailed: {
     status: 500,
     retryable: false,

@@ -43,7 +43,8 @@ function decimalOf<Input extends string | number | bigint>(
       context.issues.push({ code: 'custom', input: value, message });
       return z.NEVER;
     })
-    .pipe(z.stringFormat('decimal', plainText));
+    .pipe(z.stringFormat('decimal', plainText))
+    .meta({ precision, scale });
 }
 
 const plainText = /^-?\d+(?:\.\d+)?$/;

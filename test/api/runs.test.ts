@@ -4,8 +4,11 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createLocalJWKSet, jwtVerify } from 'jose';
+import { applyDeployments } from '../../adapters/postgres/deployments.ts';
 import { GrantClaims } from '../../domain/grants/grant.ts';
+import { deploymentOf } from '../../domain/ports/deployments.ts';
 import type { Run } from '../../sdk/client.ts';
+import { definitions } from './pipelines.ts';
 import { type Api, codeOf, data, json, lines, startApi } from './startApi.ts';
 
 describe('runs over HTTP', () => {
@@ -22,6 +25,23 @@ describe('runs over HTTP', () => {
     assert.equal(response.headers.get('location'), run.links.self);
     return run;
   }
+
+  it('a pipeline that did not fit when it was applied starts no run, and says why', async () => {
+    const loaded = definitions.find('few')!;
+    const trigger = () => api.call('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));
+    const message = 'table few: column id is uuid, not text; name another table';
+    const refused = deploymentOf(loaded, { code: 'SinkIncompatible', message });
+    await applyDeployments(api.postgres.migratorUrl, [refused]);
+    const response = await trigger();
+    const { issues } = (await response.clone().json()) as { issues: { message: string }[] };
+    assert.deepEqual(issues, [{ path: '', message: `SinkIncompatible: ${message}.` }]);
+    assert.equal(await codeOf(response), 'PipelineRefused');
+    // Other code of the pipeline is not what was refused.
+    await applyDeployments(api.postgres.migratorUrl, [{ ...refused, definitionDigest: 'other' }]);
+    assert.equal((await trigger()).status, 202);
+    await applyDeployments(api.postgres.migratorUrl, [deploymentOf(loaded)]);
+    assert.equal((await trigger()).status, 202);
+  });
 
   it('an accepted run is shown as the contract says', async () => {
     const run = await accepted('/v1/pipelines/few/runs', json({ records: [{ id: 'a' }] }));

@@ -22,6 +22,7 @@ import { createAuditLog, createAuditTrail } from '../../adapters/postgres/audit.
 import { createUploads } from '../../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createDeliveries } from '../../adapters/postgres/deliveries/deliveries.ts';
+import { createDeployments } from '../../adapters/postgres/deployments.ts';
 import { createDeadLetters } from '../../adapters/postgres/ledger/deadLetters.ts';
 import { createPrincipalDirectory } from '../../adapters/postgres/principalDirectory.ts';
 import { spendAssertion } from '../../adapters/postgres/rights/assertions.ts';
@@ -110,6 +111,7 @@ export async function startApi({
     logoutTokens: createLogoutTokens(issuers),
     logoutRecords: createLogoutRecords(tenants),
     definitions,
+    deployments: createDeployments(tenants),
     grantSigner: grantKeys,
     grantKeys,
     grantVerifier: createGrantVerifier({ keys: grantKeys, issuer: 'urn:waybill:test' }),

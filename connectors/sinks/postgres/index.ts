@@ -7,7 +7,7 @@ import type { Column } from '../../../domain/pipelines/manifest.ts';
 import type { Sink } from '../../../domain/pipelines/pipeline.ts';
 import { createEncoder } from './encodeRows.ts';
 import { checkPartitions, type PartitionBy, partitionOptions } from './partitions.ts';
-import { prepareTable } from './sinkTable.ts';
+import { planTable, prepareTable } from './sinkTable.ts';
 import { compareStaged, publishStaged, stageRows } from './stagedRows.ts';
 import { writeApart, writeRows } from './writeApart.ts';
 
@@ -23,27 +23,24 @@ import { writeApart, writeRows } from './writeApart.ts';
  * @param target.key columns of the output that identify a row within a tenant, or `rowDigest()`
  * @param target.lanes over so many connections a run writes a large batch at once, 1 to 16; by default as many as a worker has processors
  * @param target.partitionBy how PostgreSQL splits the table: by the time in a column, or by its hash
+ * @param target.renamed columns that have another name now: `{ old: 'new' }`; `waybill apply` renames them in the table
+ * @param target.widened columns that `waybill apply` may turn from `double precision` into `numeric`
+ * @param target.defaults values of new required columns in the rows that are there already
  * @example postgres({ table: 'events', mode: 'append', partitionBy: { range: 'at', every: 'month' } })
  */
 export function postgres<
   const K extends readonly [string, ...string[]] | RowDigest | undefined = undefined,
   const P extends string = never,
 >(
-  target: { table: string; partitionBy?: PartitionBy<P> } & (
-    | { mode?: undefined; key: K & (readonly string[] | RowDigest); lanes?: number }
-    | { mode: 'append'; key?: undefined }
-    | { mode: 'replace'; key?: K }
-  ),
+  target: { table: string; partitionBy?: PartitionBy<P> } & DeclaredChanges &
+    (
+      | { mode?: undefined; key: K & (readonly string[] | RowDigest); lanes?: number }
+      | { mode: 'append'; key?: undefined }
+      | { mode: 'replace'; key?: K }
+    ),
 ): PostgresTarget<(K extends readonly string[] ? K[number] : never) | P> {
-  const { table, key, mode, lanes, partitionBy } = target as Omit<PostgresTarget, 'kind'>;
-  return {
-    kind: 'postgres',
-    table,
-    ...(key !== undefined && { key }),
-    ...(mode !== undefined && { mode }),
-    ...(lanes !== undefined && { lanes }),
-    ...(partitionBy !== undefined && { partitionBy }),
-  };
+  const given = Object.entries(target).filter(([, option]) => option !== undefined);
+  return { kind: 'postgres', ...(Object.fromEntries(given) as Omit<PostgresTarget<never>, 'kind'>) };
 }
 
 /** For data without a key of its own: the digest of all columns identifies a row, so equal rows are stored once. */
@@ -53,7 +50,14 @@ export function rowDigest(): RowDigest {
 
 type RowDigest = 'row-digest';
 
-interface PostgresTarget<K extends string = string> extends Sink<K> {
+/** What `waybill apply` does to a table that is there already. */
+interface DeclaredChanges {
+  renamed?: Readonly<Record<string, string>>;
+  widened?: readonly string[];
+  defaults?: Readonly<Record<string, string | number | boolean>>;
+}
+
+interface PostgresTarget<K extends string = string> extends Sink<K>, DeclaredChanges {
   kind: 'postgres';
   table: string;
   key?: readonly string[] | RowDigest;
@@ -82,6 +86,9 @@ export const postgresSink: SinkKind = {
       .optional(),
     lanes: z.int().min(1).max(slotCount).optional(),
     partitionBy: partitionOptions.optional(),
+    renamed: z.record(z.string(), z.string()).optional(),
+    widened: z.array(z.string()).optional(),
+    defaults: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
   }),
   describe(options, columns) {
     const sink = options as unknown as PostgresTarget;
@@ -90,6 +97,7 @@ export const postgresSink: SinkKind = {
     checkMode(sink);
     if (typeof sink.key === 'object') for (const name of sink.key) checkKeyColumn(name, columns);
     if (sink.partitionBy) checkPartitions(sink.table, sink.partitionBy, sink.key, columns);
+    checkDeclaredChanges(sink, columns);
     return { ...sink, columns, ...(sink.mode === 'replace' && { atEnd: 'replace' as const }) };
   },
   conflict(sink, other) {
@@ -106,6 +114,7 @@ export const postgresSink: SinkKind = {
   encoder: createEncoder,
   writer: {
     prepare: prepareTable,
+    plan: planTable,
     write: (client: ClientBase, rows) => writeRows(client, rows),
     writeApart,
     staged: { stage: stageRows, preview: compareStaged, publish: publishStaged },
@@ -132,4 +141,23 @@ function checkKeyColumn(name: string, columns: readonly Column[]): void {
         ? `names “${name}”, which is stored as jsonb and identifies nothing`
         : undefined;
   if (wrong) throw new DefinitionError('sink', [{ path: 'key', message: wrong }]);
+}
+
+/** What is declared about columns must be about columns of the output. */
+function checkDeclaredChanges(
+  { renamed = {}, widened = [], defaults = {} }: PostgresTarget,
+  columns: readonly Column[],
+): void {
+  const typeOf = (name: string) => columns.find((column) => column.name === name)?.type;
+  const check = (path: string, name: string, fine: boolean, wrong: string) => {
+    if (!fine) throw new DefinitionError('sink', [{ path, message: `names “${name}”, ${wrong}` }]);
+  };
+  for (const [from, to] of Object.entries(renamed)) {
+    check('renamed', to, typeOf(to) !== undefined, 'which is not a field of the output');
+    check('renamed', from, typeOf(from) === undefined, 'which the output still has');
+  }
+  for (const name of widened)
+    check('widened', name, typeOf(name) === 'numeric', 'which is not a decimal of the output');
+  for (const name of Object.keys(defaults))
+    check('defaults', name, typeOf(name) !== undefined, 'which is not a field of the output');
 }

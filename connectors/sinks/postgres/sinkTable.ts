@@ -1,15 +1,17 @@
 import type { ClientBase } from 'pg';
+import type { SinkChange } from '../../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
-import type { Column, SinkManifest, SqlType } from '../../../domain/pipelines/manifest.ts';
+import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import { sql } from '../../../domain/sql.ts';
-import { columnOf, partitionClause, partitionsOf, preparePartitions } from './partitions.ts';
+import { partitionClause, preparePartitions } from './partitions.ts';
 import { isDigested, keyOf, quoted } from './sinkColumns.ts';
 import { ensureSinkPolicy } from './sinkPolicy.ts';
+import { columnSql, type ExistingTable, tableChanges } from './tableChanges.ts';
 
 /**
- * Gives a pipeline the table that it writes to, in schema `public`; run as the migrator. Creates what is missing, widens
- * what is too narrow and ensures row-level security; never drops a column, never narrows one. Repeating it changes nothing.
- * Throws `SinkIncompatible`; its detail says what differs.
+ * Gives a pipeline the table that it writes to, in schema `public`; run as the migrator. Creates what is missing, renames and widens what is
+ * declared, and ensures row-level security; never drops a column, never narrows one. Repeating it changes nothing.
+ * Throws `SinkIncompatible`; its detail says what differs and what to do.
  */
 export async function prepareTable(client: ClientBase, sink: SinkManifest): Promise<void> {
   // Two processes that start at once wait for each other; the second finds everything done.
@@ -19,7 +21,13 @@ export async function prepareTable(client: ClientBase, sink: SinkManifest): Prom
     }),
   );
   const existing = await readTable(client, sink.table);
-  if (existing) await client.query(changes(sink, existing).join(';\n'));
+  const changes = existing ? tableChanges(sink, existing) : [];
+  const conflicts = changes.filter(({ kind }) => kind === 'conflict');
+  if (conflicts.length > 0) {
+    const detail = `table ${sink.table}: ${conflicts.map(({ message }) => message).join('; ')}`;
+    throw new WaybillError('SinkIncompatible', { detail });
+  }
+  if (existing) await client.query(changes.flatMap(({ statements }) => statements).join(';\n'));
   else await client.query(creation(sink));
   const table = `public.${quoted(sink.table)}`;
   await client.query(
@@ -35,11 +43,46 @@ function rightsOf({ mode }: SinkManifest): string {
   return mode === 'replace' ? 'SELECT, INSERT, UPDATE, DELETE' : 'SELECT, INSERT, UPDATE';
 }
 
+/**
+ * What `prepareTable` would do, or cannot do, and which required columns are NULL in rows that are there. Changes nothing.
+ */
+export async function planTable(client: ClientBase, sink: SinkManifest): Promise<SinkChange[]> {
+  const existing = await readTable(client, sink.table);
+  if (!existing) return [{ kind: 'create', message: `table ${sink.table} is created` }];
+  const changes = tableChanges(sink, existing);
+  const planned: SinkChange[] = changes.map(({ statements, ...change }) => change);
+  if (changes.some(({ kind }) => kind === 'conflict')) return planned;
+  for (const { name, nullable } of sink.columns) {
+    if (nullable) continue;
+    const added = changes.find(({ kind, column }) => kind === 'add' && column === name);
+    const was = changes.find(({ kind, column }) => kind === 'rename' && column === name)?.from ?? name;
+    if (!added && !existing.columns.get(was)?.nullable) continue;
+    if (added?.filled) continue;
+    const nulls = await countRows(client, sink.table, added ? undefined : was);
+    if (nulls > 0) planned.push({ kind: 'missing', column: name, nulls, message: missingText(name, nulls) });
+  }
+  return planned;
+}
+
+function missingText(name: string, nulls: number): string {
+  const rows = nulls === 1 ? '1 row is' : `${nulls} rows are`;
+  return `${rows} NULL in required column ${name}: run all data again, or give those rows a value by defaults: { ${name}: … } of the sink before the column is added`;
+}
+
+/** All rows, or those of which a column is NULL. */
+async function countRows(client: ClientBase, table: string, column?: string): Promise<number> {
+  const where = column === undefined ? '' : ` WHERE ${quoted(column)} IS NULL`;
+  const { rows } = await client.query<{ n: string }>(
+    `SELECT count(*) AS n FROM public.${quoted(table)}${where}`,
+  );
+  return Number(rows[0]!.n);
+}
+
 /** Waybill’s own columns come around those of the output: the tenant first, the origin last. */
 function creation(sink: SinkManifest): string {
   const columns = [
     `_tenant text COLLATE "C" NOT NULL`,
-    ...sink.columns.map((c) => `${quoted(c.name)} ${c.type}${c.nullable ? '' : ' NOT NULL'}`),
+    ...sink.columns.map(columnSql),
     `_run text COLLATE "C" NOT NULL`,
     `_position bigint NOT NULL`,
     `_order bigint NOT NULL`,
@@ -50,12 +93,6 @@ function creation(sink: SinkManifest): string {
   const creation = `CREATE TABLE ${table} (\n${columns.join(',\n')}\n)${partitionClause(sink)}`;
   // Readers see the rows of one tenant; a primary key begins with it too.
   return sink.key === undefined ? `${creation};\nCREATE INDEX ON ${table} (_tenant, _run)` : creation;
-}
-
-interface ExistingTable {
-  columns: Map<string, { type: string; nullable: boolean; hasDefault: boolean }>;
-  key: string[];
-  partitioned: { by: string; partitions: number } | undefined;
 }
 
 async function readTable(client: ClientBase, table: string): Promise<ExistingTable | undefined> {
@@ -99,85 +136,4 @@ function typeName(formatted: string): string {
   if (formatted === 'timestamp with time zone') return 'timestamptz';
   if (formatted === 'time without time zone') return 'time';
   return formatted;
-}
-
-/** What a type may grow into by itself, since no value changes. Text is not among them: it would change `ORDER BY`. */
-const widerTypes: Readonly<Partial<Record<string, readonly SqlType[]>>> = {
-  integer: ['bigint', 'numeric'],
-  bigint: ['numeric'],
-};
-
-/** Statements that make the table fit. Throws `SinkIncompatible` where none would, with everything that differs. */
-function changes(sink: SinkManifest, existing: ExistingTable): string[] {
-  const table = `ALTER TABLE public.${quoted(sink.table)}`;
-  const key = keyOf(sink);
-  const partitionedBy = partitionsOf(sink);
-  const differences: string[] = [];
-  const statements: string[] = [];
-
-  for (const name of ['_tenant', '_run', '_position']) {
-    if (!existing.columns.has(name)) differences.push(`it has no column ${name}, so Waybill did not make it`);
-  }
-  if (differences.length === 0 && existing.key.join() !== key.join()) {
-    differences.push(`its key is (${existing.key.join(', ')}), not (${key.join(', ')})`);
-  }
-  const partitioned = partitionDifference(sink, existing);
-  if (differences.length === 0 && partitioned) differences.push(partitioned);
-  if (!existing.columns.has('_order')) statements.push(...orderingSql(table, sink.table));
-  for (const column of sink.columns) {
-    const found = existing.columns.get(column.name);
-    // Rows that are there already have no value for it, so that a new column cannot but be nullable.
-    if (!found) statements.push(`${table} ADD COLUMN ${quoted(column.name)} ${column.type}`);
-    else if (!fits(column, found.type)) {
-      const isFixed = partitionedBy !== undefined && columnOf(partitionedBy) === column.name;
-      if (widerTypes[found.type]?.includes(column.type) && !isFixed) {
-        statements.push(`${table} ALTER COLUMN ${quoted(column.name)} TYPE ${column.type}`);
-      } else differences.push(`column ${column.name} is ${found.type}, not ${column.type}`);
-    }
-    if (found && column.nullable && !found.nullable && !key.includes(column.name)) {
-      statements.push(`${table} ALTER COLUMN ${quoted(column.name)} DROP NOT NULL`);
-    }
-  }
-  const known = new Set([
-    ...key,
-    ...sink.columns.map((c) => c.name),
-    '_tenant',
-    '_run',
-    '_position',
-    '_order',
-    '_digest',
-  ]);
-  for (const [name, { nullable, hasDefault }] of existing.columns) {
-    if (!known.has(name) && !nullable && !hasDefault) {
-      statements.push(`${table} ALTER COLUMN ${quoted(name)} DROP NOT NULL`);
-    }
-  }
-  if (differences.length === 0) return statements;
-  throw new WaybillError('SinkIncompatible', { detail: `table ${sink.table}: ${differences.join('; ')}` });
-}
-
-/** PostgreSQL cannot split a table that is there. */
-function partitionDifference(sink: SinkManifest, { partitioned }: ExistingTable): string | undefined {
-  const by = partitionsOf(sink);
-  if (!by) return partitioned && `it is partitioned by ${partitioned.by}`;
-  const clause = partitionClause(sink).replace(' PARTITION BY ', '').replaceAll('"', '');
-  if (partitioned?.by.replaceAll('"', '') !== clause)
-    return `it is ${partitioned ? `partitioned by ${partitioned.by}` : 'not partitioned'}, not by ${clause}`;
-  if ('hash' in by && partitioned.partitions !== by.partitions)
-    return `it has ${partitioned.partitions} partitions, not ${by.partitions}`;
-  return undefined;
-}
-
-/** A table of a version that ordered rows by the ids of their runs. */
-function orderingSql(alter: string, table: string): string[] {
-  return [
-    `${alter} ADD COLUMN _order bigint`,
-    `UPDATE public.${quoted(table)} t SET _order = coalesce((SELECT accepted_order FROM waybill.run r WHERE r.id = t._run), 0)`,
-    `${alter} ALTER COLUMN _order SET NOT NULL`,
-  ];
-}
-
-/** A column that is wider than the output takes every value of it. */
-function fits(column: Column, existing: string): boolean {
-  return existing === column.type || widerTypes[column.type]?.includes(existing as SqlType) === true;
 }

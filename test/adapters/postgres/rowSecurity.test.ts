@@ -15,6 +15,10 @@ const ofNoTenant: Readonly<Record<string, { why: string; may: Readonly<Partial<R
   'waybill.kysely_migration_lock': { why: 'that a migration is running, for the migrator alone', may: {} },
   'waybill.sink_partitioning': { why: 'which tables are split by time, for the migrator alone', may: {} },
   'waybill.retention': { why: 'how long pipelines keep what, for the migrator alone', may: {} },
+  'waybill.deployment': {
+    why: 'what was applied of the pipelines, which serve all tenants; the migrator writes it, the API reads it',
+    may: { waybill_api: 'SELECT' },
+  },
   'waybill.policy_set': {
     why: 'one policy decides for all tenants; the migrator writes it, API and workers read it',
     may: { waybill_api: 'SELECT', waybill_worker: 'SELECT' },

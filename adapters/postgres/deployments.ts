@@ -1,0 +1,81 @@
+import type { ClientBase } from 'pg';
+import type { Contract } from '../../domain/contracts/contract.ts';
+import type { Deployment, Deployments, Refusal } from '../../domain/ports/deployments.ts';
+import { jsonParam, sql } from '../../domain/sql.ts';
+import type { DatabaseAddress } from './address.ts';
+import { insertAudit } from './audit.ts';
+import { connectPool, inTransaction } from './connect.ts';
+import type { Tenants } from './tenants.ts';
+
+export function createDeployments(tenants: Tenants): Deployments {
+  return {
+    async findRefusal(pipeline, definitionDigest) {
+      const { rows } = await tenants.for(null).query<{ refusal: Refusal }>(
+        sql(
+          `SELECT refusal FROM waybill.deployment
+           WHERE pipeline = :pipeline AND definition_digest = :definitionDigest AND refusal IS NOT NULL`,
+          { pipeline, definitionDigest },
+          'find-refusal',
+        ),
+      );
+      return rows[0]?.refusal;
+    },
+  };
+}
+
+/** Records what was applied, as the migrator. What is as it was changes nothing. */
+export async function applyDeployments(
+  migrator: DatabaseAddress,
+  deployments: readonly Deployment[],
+): Promise<void> {
+  const pool = connectPool(migrator, { connectionsMax: 1, name: 'waybill-deployments' });
+  try {
+    await inTransaction(pool, async (client) => {
+      await client.query('LOCK TABLE waybill.deployment IN SHARE ROW EXCLUSIVE MODE');
+      for (const one of deployments) await applyOne(client, one);
+    });
+  } finally {
+    await pool.end();
+  }
+}
+
+async function applyOne(client: ClientBase, deployment: Deployment): Promise<void> {
+  const { pipeline, version, definitionDigest, contract, refusal } = deployment;
+  const { rowCount } = await client.query(
+    sql(
+      `INSERT INTO waybill.deployment AS d (pipeline, version, definition_digest, contract, refusal)
+       VALUES (:pipeline, :version, :definitionDigest, :contract, :refusal)
+       ON CONFLICT (pipeline) DO UPDATE SET version = excluded.version, definition_digest = excluded.definition_digest,
+         contract = excluded.contract, refusal = excluded.refusal, applied_at = now()
+       WHERE (d.version, d.definition_digest, d.contract, d.refusal)
+         IS DISTINCT FROM (excluded.version, excluded.definition_digest, excluded.contract, excluded.refusal)`,
+      {
+        ...{ pipeline, version, definitionDigest },
+        ...{ contract: jsonParam(contract), refusal: refusal ? jsonParam(refusal) : null },
+      },
+    ),
+  );
+  if (rowCount === 0) return;
+  await insertAudit(client, {
+    action: refusal ? 'pipeline.refused' : 'pipeline.applied',
+    outcome: refusal ? 'failure' : 'success',
+    tenant: null,
+    // The database knows a role, not a person.
+    actor: null,
+    runId: null,
+    txn: null,
+    detail: { pipeline, version, definitionDigest, ...refusal },
+  });
+}
+
+/** The contract of each pipeline as it was applied last; none in a database of an older version. */
+export async function readContracts(client: Pick<ClientBase, 'query'>): Promise<Map<string, Contract>> {
+  const { rows: tables } = await client.query<{ exists: boolean }>(
+    `SELECT to_regclass('waybill.deployment') IS NOT NULL AS exists`,
+  );
+  if (!tables[0]!.exists) return new Map();
+  const { rows } = await client.query<{ pipeline: string; contract: Contract }>(
+    'SELECT pipeline, contract FROM waybill.deployment WHERE refusal IS NULL',
+  );
+  return new Map(rows.map(({ pipeline, contract }) => [pipeline, contract]));
+}

@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import type { Column, Manifest, SourceManifest } from '../pipelines/manifest.ts';
+import { defOf } from '../pipelines/schemaParts.ts';
+
+/** What senders of a pipeline and readers of its rows rely on, as `contracts/<pipeline>.json` and the database keep it. */
+export interface Contract {
+  pipeline: string;
+  version: number;
+  /** JSON Schema (2020-12) of a record. */
+  input: JsonSchema;
+  /** JSON Schema of a row. */
+  output: JsonSchema;
+  columns: readonly Column[];
+  /** Where the rows are. */
+  sink: {
+    kind: string;
+    table: string;
+    key?: unknown;
+    mode?: unknown;
+    renamed?: Readonly<Record<string, string>>;
+  };
+  /** By which the source tells what is new, where it does. */
+  cursor?: SourceManifest['cursor'];
+}
+
+export interface JsonSchema {
+  readonly [keyword: string]: unknown;
+}
+
+/** The contract of a pipeline as its code has it now. */
+export function contractOf({
+  manifest,
+  input,
+  output,
+}: {
+  manifest: Manifest;
+  input: z.ZodType;
+  output: z.ZodType;
+}): Contract {
+  const { id, version, source, sink } = manifest;
+  const { kind, table, key, mode, columns, renamed } = sink;
+  return {
+    pipeline: id,
+    version,
+    input: jsonSchemaOf(input, 'input'),
+    output: jsonSchemaOf(output, 'output'),
+    columns,
+    sink: {
+      ...{ kind, table },
+      ...(key !== undefined && { key }),
+      ...(mode !== undefined && { mode }),
+      ...(renamed !== undefined && { renamed: renamed as Record<string, string> }),
+    },
+    ...(source.cursor !== undefined && { cursor: source.cursor }),
+  };
+}
+
+/** The same code gives the same text, to be kept in git. */
+export function contractText(contract: Contract): string {
+  return `${JSON.stringify(contract, null, 2)}\n`;
+}
+
+/** Reads what `contractText` wrote. Throws `SyntaxError` and `z.ZodError`. */
+export function parseContract(text: string): Contract {
+  return WrittenContract.parse(JSON.parse(text)) as unknown as Contract;
+}
+
+const WrittenContract = z.looseObject({
+  pipeline: z.string(),
+  version: z.int().min(1),
+  input: z.looseObject({}),
+  output: z.looseObject({}),
+  columns: z.array(z.looseObject({ name: z.string(), type: z.string(), nullable: z.boolean() })),
+  sink: z.looseObject({ kind: z.string(), table: z.string() }),
+});
+
+/** JSON has no bigint and no date: they are told by what a sender writes, and by their type. */
+function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): JsonSchema {
+  return z.toJSONSchema(schema, {
+    io,
+    unrepresentable: 'any',
+    override({ zodSchema, jsonSchema }) {
+      const { type } = defOf(zodSchema);
+      if (type === 'bigint') jsonSchema.type = 'integer';
+      else if (type === 'date') Object.assign(jsonSchema, { type: 'string', format: 'date-time' });
+      else if (type === 'custom' || type === 'transform') jsonSchema['x-zod'] = type;
+    },
+  }) as JsonSchema;
+}
