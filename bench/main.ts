@@ -7,6 +7,7 @@ import { decisions } from './decisions.ts';
 import type { Figure } from './figure.ts';
 import { identity } from './identity.ts';
 import { idle } from './idle.ts';
+import { neighbour } from './neighbour.ts';
 import { records } from './records.ts';
 import { recovery } from './recovery.ts';
 import { runs } from './runs.ts';
@@ -22,6 +23,7 @@ const benchmarks: Record<string, () => Promise<Figure[]>> = {
   runs,
   records,
   recovery,
+  neighbour,
   idle,
   decisions,
   identity,

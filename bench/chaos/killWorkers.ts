@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
+import { hasEnded, type RunState } from '../../domain/runs/run.ts';
 import { sql } from '../../domain/sql.ts';
 import type { DevStack } from '../../test/support/devStack.ts';
 import { generateOrders } from '../generateOrders.ts';
-import { untilEnded } from '../smallRun.ts';
 import { contentOf } from './checksum.ts';
+import { connectPatiently } from './connectPatiently.ts';
 import { startSlowWorkers } from './slowAnswers.ts';
+import { untilRunning } from './untilRunning.ts';
 
 export interface Harm {
   rows: number;
@@ -20,11 +22,13 @@ export interface Harm {
    * ledger or, as a control that must be found out, without it.
    */
   workers: 'own' | 'guarded' | 'unguarded';
+  /** How often PostgreSQL and Temporal are killed too, each; not before the upload has its answer. */
+  servers?: number;
 }
 
 /**
  * One run of generated orders as alice, unharmed; then the same bytes as dave, of another tenant, while random workers are
- * killed: half of the kills come at random moments, half right after a batch has committed and before Temporal can have
+ * killed: half of the kills come at random moments, half right after a stage or a batch has committed and before Temporal can have
  * heard of it; of the harness’s workers all of them come then. Resolves with everything in which the two differ, or in which either differs from what the generator says.
  */
 export async function killWorkers(
@@ -43,7 +47,11 @@ export async function killWorkers(
 
     const pids = () => slow?.pids() ?? ['worker-1', 'worker-2'].flatMap((name) => stack.pid(name) ?? []);
     const killing = killWhile(stack, pids, harm.kills, harm.workers === 'own' ? 0.5 : 1);
-    const rough = await upload(stack, 'dave', file);
+    let servers: Promise<void> | undefined;
+    const rough = await upload(stack, 'dave', file, () => {
+      servers = killServers(stack, harm.servers ?? 0);
+    });
+    await servers;
     const killed = await killing.stop();
     await slow?.stop();
     const harmed = await contentOf(stack.info().databaseUrl, 'orders', 'order_id', 'globex');
@@ -54,7 +62,7 @@ export async function killWorkers(
 }
 
 interface Ended {
-  state: string;
+  state: RunState;
   counts: Record<string, number>;
 }
 
@@ -80,7 +88,12 @@ function compare(
   return violations;
 }
 
-async function upload(stack: DevStack, name: string, file: string): Promise<Ended> {
+async function upload(
+  stack: DevStack,
+  name: string,
+  file: string,
+  onAccepted: () => void = () => {},
+): Promise<Ended> {
   const call = await stack.as(name);
   const response = await call('/v1/pipelines/orders/runs', {
     method: 'POST',
@@ -90,8 +103,14 @@ async function upload(stack: DevStack, name: string, file: string): Promise<Ende
   } as RequestInit);
   const run = (await response.json()) as { id: string };
   if (response.status !== 202) throw new Error(`upload: ${response.status} ${JSON.stringify(run)}`);
-  await untilEnded(call, run.id);
-  return (await (await call(`/v1/runs/${run.id}`)).json()) as Ended;
+  onAccepted();
+  for (; ; await pause(250)) {
+    // The API answers 503 while PostgreSQL is away.
+    const answer = await call(`/v1/runs/${run.id}`);
+    if (!answer.ok) continue;
+    const ended = (await answer.json()) as Ended;
+    if (hasEnded(ended.state)) return ended;
+  }
 }
 
 /** So that both tenants begin with an empty table, in which nothing is `unchanged`. */
@@ -102,12 +121,24 @@ async function forget(stack: DevStack, tenant: string): Promise<void> {
   await client.end();
 }
 
-/** A notification that arrives when a batch has committed, and not before. */
+/** Each in turn, every few seconds, so that the run goes on between them. */
+async function killServers(stack: DevStack, times: number): Promise<void> {
+  for (let i = 0; i < 2 * times; i++) {
+    await pause(1_000 + Math.random() * 2_000);
+    const name = i % 2 === 0 ? 'postgres' : 'temporal';
+    const pid = await untilRunning(stack, name);
+    process.kill(pid, 'SIGKILL');
+    while (stack.pid(name) === pid) await pause(50);
+  }
+}
+
+/** A notification that arrives when a stage or a batch has committed, and not before. */
 const announceCommits = `
   LISTEN chaos_committed;
   CREATE OR REPLACE FUNCTION public.chaos_announce() RETURNS trigger LANGUAGE plpgsql
     AS $$ BEGIN PERFORM pg_notify('chaos_committed', ''); RETURN NULL; END $$;
-  CREATE TRIGGER chaos_committed AFTER INSERT ON waybill.ledger FOR EACH ROW EXECUTE FUNCTION public.chaos_announce()`;
+  CREATE OR REPLACE TRIGGER chaos_committed AFTER INSERT ON waybill.ledger FOR EACH ROW EXECUTE FUNCTION public.chaos_announce();
+  CREATE OR REPLACE TRIGGER chaos_committed AFTER INSERT ON waybill.stage FOR EACH ROW EXECUTE FUNCTION public.chaos_announce()`;
 
 function killWhile(
   stack: DevStack,
@@ -118,7 +149,16 @@ function killWhile(
   let stopped = false;
   let killed = 0;
   let committed = () => {};
-  const client = new pg.Client({ connectionString: stack.info().databaseUrl });
+  let client: pg.Client | undefined;
+
+  /** PostgreSQL may be killed too. */
+  async function listen(): Promise<void> {
+    const listening = await connectPatiently(stack);
+    client = listening;
+    listening.on('notification', () => committed());
+    listening.once('end', () => stopped || listen().catch(() => {}));
+    await listening.query(announceCommits);
+  }
 
   function kill(victims: readonly number[]): void {
     for (const pid of victims) {
@@ -133,9 +173,7 @@ function killWhile(
   }
 
   const running = (async () => {
-    await client.connect();
-    await client.query(announceCommits);
-    client.on('notification', () => committed());
+    await listen();
     while (!stopped && killed < killsMax) {
       const all = pids();
       // The first is always at a commit: a short run might be over before a random moment comes.
@@ -157,8 +195,10 @@ function killWhile(
       stopped = true;
       committed();
       await running;
-      await client.query('DROP FUNCTION public.chaos_announce CASCADE');
-      await client.end();
+      const last = await connectPatiently(stack);
+      await last.query('DROP FUNCTION public.chaos_announce CASCADE');
+      await last.end();
+      await client?.end();
       return killed;
     },
   };

@@ -40,6 +40,13 @@ const campaigns: Record<string, () => Promise<string[]>> = {
       `(control without the ledger, which must fail: ${control!.violations.join('; ')})`,
     ];
   },
+  /** `servers ROWS KILLS EACH`: PostgreSQL and Temporal too, EACH times; takes other numbers than 1,000,000, 100 and 10. */
+  servers: () =>
+    withStack({}, async (stack) => {
+      const [rows = 1_000_000, kills = 100, servers = 10] = numbers;
+      const { killed, violations } = await killWorkers(stack, { rows, kills, servers, workers: 'own' });
+      return [`(${killed} kills of workers, ${servers} each of PostgreSQL and Temporal)`, ...violations];
+    }),
   /** `approvals RACES ROWS` takes other numbers than 10,000 and 1,000,000. */
   approvals: () =>
     withStack({ project: gatedProject }, async (stack) => [
