@@ -18,7 +18,10 @@ declare module 'fastify' {
 /** What the body of a route becomes that takes JSON or data; `undefined` where there is none. A form becomes its fields. */
 export type Body =
   | { kind: 'json'; json: JsonBody }
-  | ({ kind: 'upload' } & Omit<UploadRequest, 'query' | 'idempotencyKey'>);
+  | ({ kind: 'upload' } & Pick<UploadRequest, 'compression' | 'stream' | 'sizeBytes'> & {
+        /** `undefined`: the format of the pipeline. */
+        mediaType: string | undefined;
+      });
 
 const readWithinMs = 30_000;
 
@@ -50,7 +53,8 @@ export function readBodies(app: FastifyInstance, { inputs }: Pick<ApiPorts, 'inp
   app.addContentTypeParser('application/json', async (request: FastifyRequest, payload: Payload) => {
     const { body } = routeOf(request);
     const records = recordsType(request.headers['content-type']);
-    if (records && body === 'json or data') return uploadOf(request, payload, records);
+    if (records && takesData(body)) return uploadOf(request, payload, records);
+    if (body === 'data') throw new WaybillError('UnsupportedMediaType');
     rejectCompressed(request);
     if (body === 'form') throw new WaybillError('UnsupportedMediaType');
     const json = parseJsonBody(await read(request, payload));
@@ -70,12 +74,23 @@ export function readBodies(app: FastifyInstance, { inputs }: Pick<ApiPorts, 'inp
       app.addContentTypeParser(mediaType, async (request: FastifyRequest, payload: Payload) =>
         uploadOf(request, payload, mediaType),
       );
-  app.addContentTypeParser('*', async (request: FastifyRequest) => {
+  app.addContentTypeParser('*', async (request: FastifyRequest, payload: Payload) => {
+    // A part of an upload is in the format of its pipeline, whatever it is called.
+    const mediaType = /^[^;\s]*/.exec(request.headers['content-type'] ?? '')![0].toLowerCase();
+    if (routeOf(request).body === 'data' && partTypes.includes(mediaType))
+      return uploadOf(request, payload, undefined);
     const pipeline = routeOf(request).body === 'json or data' && request.authorization?.pipeline;
     // Throws, and names what the pipeline takes.
     if (pipeline) inputs.format(pipeline.manifest.source, request.headers['content-type'] ?? 'none');
     throw new WaybillError('UnsupportedMediaType');
   });
+}
+
+/** `application/partial-upload`: draft-ietf-httpbis-resumable-upload. */
+const partTypes = ['', 'application/partial-upload', 'application/octet-stream'];
+
+function takesData(body: Route['body']): boolean {
+  return body === 'json or data' || body === 'data';
 }
 
 /** By its Content-Encoding; `x-gzip` is the same as `gzip` (RFC 9110, section 8.4.1.3). */
@@ -103,6 +118,8 @@ const charsets: Readonly<Record<string, RegExp>> = {
 
 /** The definition declares in what its data is written; a request that says otherwise contradicts it. */
 function checkCharset(request: FastifyRequest): void {
+  // A part of an upload has characters that are cut.
+  if (routeOf(request).body === 'data') return;
   const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(request.headers['content-type'] ?? '')?.[1];
   const declared = String(request.authorization?.pipeline?.manifest.source.format?.encoding ?? 'utf-8');
   if (charset !== undefined && !charsets[declared]?.test(charset))
@@ -121,8 +138,8 @@ function recordsType(contentType = ''): string | undefined {
 }
 
 /** Data is handed on as the stream that it is. */
-function uploadOf(request: FastifyRequest, payload: Payload, mediaType: string): Body {
-  if (routeOf(request).body !== 'json or data') throw new WaybillError('UnsupportedMediaType');
+function uploadOf(request: FastifyRequest, payload: Payload, mediaType: string | undefined): Body {
+  if (!takesData(routeOf(request).body)) throw new WaybillError('UnsupportedMediaType');
   checkCharset(request);
   const length = request.headers['content-length'];
   return {

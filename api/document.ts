@@ -70,7 +70,9 @@ export async function documented(app: FastifyInstance, { publicUrl }: ApiOptions
     },
     transform: (document) => {
       const made = toJsonSchema(document);
-      return document.route.config?.route?.body === 'json or data' ? withBodies(made) : made;
+      const body = document.route.config?.route?.body;
+      if (body === 'data') return withBodies(made, {});
+      return body === 'json or data' ? withBodies(made, { 'application/json': envelopeSchema() }) : made;
     },
     transformObject: (document) => tidied({ ...toComponents(document), webhooks: webhooks() }),
   });
@@ -107,11 +109,9 @@ function webhooks(): NonNullable<OpenAPIV3_1.Document['webhooks']> {
 }
 
 /** The bodies of a route that also takes data; they are validated by hand, since the data is a stream. */
-function withBodies<T extends { schema: unknown }>(made: T): T {
-  const envelope = z.toJSONSchema(Envelope, { io: 'input' });
-  delete envelope.$schema;
+function withBodies<T extends { schema: unknown }>(made: T, json: object): T {
   const content = {
-    'application/json': { schema: envelope },
+    ...json,
     ...Object.fromEntries(
       connectors.formats.map(({ mediaType, summary }) => [
         mediaType,
@@ -120,4 +120,10 @@ function withBodies<T extends { schema: unknown }>(made: T): T {
     ),
   };
   return { ...made, schema: { ...(made.schema as object), body: { content } } };
+}
+
+function envelopeSchema(): object {
+  const envelope = z.toJSONSchema(Envelope, { io: 'input' });
+  delete envelope.$schema;
+  return { schema: envelope };
 }

@@ -19,6 +19,7 @@ import { startLivePolicy } from '../adapters/policy/livePolicy.ts';
 import { addressOf } from '../adapters/postgres/address.ts';
 import { createApprovals } from '../adapters/postgres/approvals/approvals.ts';
 import { createAuditLog, createAuditTrail } from '../adapters/postgres/audit.ts';
+import { createRunInputs } from '../adapters/postgres/batches/runInputs.ts';
 import { createUploads } from '../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createDeliveries } from '../adapters/postgres/deliveries/deliveries.ts';
@@ -148,6 +149,7 @@ const app = await buildServer(
   {
     acceptance: createRunAcceptance(tenants),
     uploads: createUploads(tenants),
+    runInputs: createRunInputs(tenants),
     runs,
     deadLetters: createDeadLetters(tenants),
     legalHolds: createLegalHolds(tenants),

@@ -22,10 +22,15 @@ export const Problem = z.object({
     })
     .optional()
     .describe('What today’s policy does not let you do, with `Forbidden`.'),
+  'expected-offset': z
+    .int()
+    .optional()
+    .describe('The byte at which the upload continues, with `UploadOffsetMismatch`.'),
+  'provided-offset': z.int().optional().describe('The byte that the request named.'),
 });
 
 export function problemOf(
-  { code, issues, issueCount = issues?.length ?? 0, denied }: WaybillError,
+  { code, issues, issueCount = issues?.length ?? 0, denied, offsets }: WaybillError,
   traceId: string,
 ): z.infer<typeof Problem> {
   const { status, message } = errors[code];
@@ -38,6 +43,7 @@ export function problemOf(
     ...(issues?.length && { issues: issues.slice(0, issuesMax).map(shortened) }),
     ...(issueCount > issuesMax && { issueCount }),
     ...(denied && { denied }),
+    ...(offsets && { 'expected-offset': offsets.expected, 'provided-offset': offsets.provided }),
   };
 }
 

@@ -22,6 +22,7 @@ export function reject(thrown: unknown, request: FastifyRequest, reply: FastifyR
   if (status === 401) reply.header('www-authenticate', challengeOf(error, request));
   if (status === 405) reply.header('allow', allowedMethods(request).join(', '));
   if (errors[error.code].retryable) reply.header('retry-after', retryAfterOf(error));
+  if (error.offsets) reply.header('upload-offset', error.offsets.expected).header('upload-complete', '?0');
   closeUnread(request);
   // What asks for tokens speaks OAuth.
   if (isToken(request)) {

@@ -14,6 +14,9 @@ export const routeTable = {
   whoami:            { ...get('/v1/whoami'),                            identity: 'token', action: null,      resource: 'self',     bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   listRuns:          { ...get('/v1/runs'),                              identity: 'token', action: 'read',    resource: 'tenant',   bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   getRun:            { ...get('/v1/runs/:id'),                          identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  inputOffset:       { ...head('/v1/runs/:id/input'),                   identity: 'token', action: 'trigger', resource: 'run',      bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
+  sendInput:         { ...put('/v1/runs/:id/input'),                    identity: 'token', action: 'trigger', resource: 'run',      bodyMaxBytes: 0,         body: 'data',         repeat: 'at an offset', audit: 'run.upload-completed' },
+  appendInput:       { ...patch('/v1/runs/:id/input'),                  identity: 'token', action: 'trigger', resource: 'run',      bodyMaxBytes: 0,         body: 'data',         repeat: 'at an offset', audit: 'run.upload-completed' },
   followRun:         { ...get('/v1/runs/:id/events'),                   identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   listRunAudit:      { ...get('/v1/runs/:id/audit'),                    identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
   countRejections:   { ...get('/v1/runs/:id/rejections'),               identity: 'token', action: 'read',    resource: 'run',      bodyMaxBytes: 0,         body: 'none',         repeat: 'safe',            audit: null },
@@ -74,7 +77,7 @@ const patterns = new Map<string, RegExp>();
 export type RouteName = keyof typeof routeTable;
 
 export interface Route {
-  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   path: string;
   /** `body`: what it holds proves the caller’s identity, which the handler verifies. */
   identity: 'token' | 'body' | 'none';
@@ -84,8 +87,8 @@ export interface Route {
   resource: ResourceKind | null;
   bodyMaxBytes: number;
   /** Anything else is rejected unread. Data may be of any length, and is streamed. */
-  body: 'none' | 'json' | 'json or data' | 'form';
-  repeat: 'safe' | 'idempotent' | 'rejected' | 'idempotency-key';
+  body: 'none' | 'json' | 'json or data' | 'data' | 'form';
+  repeat: 'safe' | 'idempotent' | 'rejected' | 'idempotency-key' | 'at an offset';
   /** The audit event that commits with the effect. Denials are audited as `access.denied` on every route. */
   audit: string | null;
 }
@@ -96,6 +99,14 @@ function get<P extends string>(path: P) {
 
 function post<P extends string>(path: P) {
   return { method: 'POST' as const, path };
+}
+
+function head<P extends string>(path: P) {
+  return { method: 'HEAD' as const, path };
+}
+
+function put<P extends string>(path: P) {
+  return { method: 'PUT' as const, path };
 }
 
 function patch<P extends string>(path: P) {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { gates } from '../domain/approvals/gate.ts';
-import { approvalLinksOf, runLinksOf } from '../domain/links.ts';
+import { approvalLinksOf, inputLinkOf, runLinksOf } from '../domain/links.ts';
 import { principalKinds } from '../domain/principal.ts';
 import { type Run, runStates } from '../domain/runs/run.ts';
 import { RunCounts } from '../domain/webhooks/webhookEvent.ts';
@@ -67,13 +67,19 @@ export const RunView = z.object({
     self: z.string(),
     events: z.string(),
     audit: z.string(),
+    input: z
+      .string()
+      .optional()
+      .describe(
+        'Where its data goes, of a run that was accepted before its data. See docs/upload-with-curl.md.',
+      ),
     approval: z.string().optional().describe('What it waits for, while it waits for people.'),
     temporal: z.string().nullable(),
   }),
 });
 
 export function runViewOf(
-  { definition, approval, ...run }: Run,
+  { definition, approval, resumable, ...run }: Run,
   options: ApiOptions,
 ): z.infer<typeof RunView> {
   const { publicUrl } = options;
@@ -84,6 +90,7 @@ export function runViewOf(
     ...(gate && { gate }),
     links: {
       ...runLinksOf(run.id, publicUrl),
+      ...(resumable && { input: inputLinkOf(run.id, publicUrl) }),
       ...asked,
       temporal: temporalLinkOf(options, 'workflows', run.id),
     },

@@ -26,6 +26,7 @@ import { countRejections } from './routes/rejections.ts';
 import { createRevocation, liftRevocation, listRevocations } from './routes/revocations.ts';
 import { listRunAudit } from './routes/runAudit.ts';
 import { followRun } from './routes/runEvents.ts';
+import { inputOffset, sendInput } from './routes/runInput.ts';
 import { cancelRun, getRun, listRuns, resumeRun } from './routes/runs.ts';
 import { backfillSchedule, runSchedule } from './routes/scheduleRuns.ts';
 import { pauseSchedule, renewSchedule, resumeSchedule } from './routes/scheduleStates.ts';
@@ -43,6 +44,7 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     route?: Route;
+    swagger?: { exposeHeadRoute: boolean };
   }
 }
 
@@ -111,7 +113,7 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
       guarded.route({
         method: route.method,
         url: route.path,
-        config: { route },
+        config: { route, swagger: { exposeHeadRoute: true } },
         bodyLimit: Math.max(route.bodyMaxBytes, 1),
         schema: {
           ...schema,
@@ -175,6 +177,9 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     getPipeline: getPipeline(options),
     listRuns: listRuns(ports, options),
     getRun: getRun(options),
+    inputOffset: inputOffset(ports),
+    sendInput: sendInput(ports, options, 'PUT'),
+    appendInput: sendInput(ports, options, 'PATCH'),
     followRun: followRun(ports, options, stopping),
     listRunAudit: listRunAudit(ports),
     countRejections: countRejections(ports),

@@ -124,6 +124,28 @@ export async function rejectApprover(
   throw new WaybillError(code);
 }
 
+/** Rejects a caller who may trigger the pipeline but has not asked for this run, and audits it. */
+export async function rejectInput(
+  { auditLog, policy }: Pick<Ports, 'policy' | 'auditLog'>,
+  { principal, run, txn }: Pick<Authorization, 'principal' | 'run' | 'txn'>,
+): Promise<never> {
+  const detail = {
+    action: 'trigger',
+    resource: 'run',
+    pipeline: run!.pipeline,
+    policies: [],
+    policyDigest: policy.digest,
+  };
+  await auditLog.append(auditOf({ principal, runId: run!.id, txn }, 'access.denied', detail, 'denied'));
+  throw new WaybillError('Forbidden', {
+    denied: {
+      action: 'send',
+      resource: `data of ${run!.id}`,
+      ask: `${run!.requestedBy.subject}, its requester`,
+    },
+  });
+}
+
 async function identify(
   { authenticator, principalDirectory, auditLog }: Ports,
   { accessToken, action, route, txn }: AccessRequest,
@@ -197,6 +219,9 @@ function questionOf(
 ): Question {
   const { tenant } = principal;
   if (!action) throw new WaybillError('Forbidden', { detail: 'the request has no action' });
+  // The data of a run is a part of its trigger.
+  if (run && action === 'trigger')
+    return { principal, action, resource: pipelineResourceOf(run.definition, tenant) };
   if (run) return { principal, action, resource: runResourceOf(run) };
   if (pipeline) return { principal, action, resource: pipelineResourceOf(pipeline.manifest, tenant) };
   // A pipeline that is served no more is what it was when the schedule was saved.

@@ -17,6 +17,7 @@ import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { PrincipalDirectory } from '../domain/ports/principalDirectory.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { RevocationRecords, Revocations } from '../domain/ports/revocations.ts';
+import type { RunInputs } from '../domain/ports/runInputs.ts';
 import type { Runs } from '../domain/ports/runs.ts';
 import type { Schedules } from '../domain/ports/schedules.ts';
 import type { Inputs } from '../domain/ports/sources.ts';
@@ -28,6 +29,7 @@ import type { DelegationClaims, SchedulerActor } from '../domain/schedules/deleg
 export interface ApplicationPorts {
   acceptance: RunAcceptance;
   uploads: Uploads;
+  runInputs: RunInputs;
   runs: Runs;
   deadLetters: DeadLetters;
   legalHolds: LegalHolds;

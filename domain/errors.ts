@@ -30,6 +30,8 @@ export class WaybillError extends Error {
   readonly issueCount: number | undefined;
   /** Public: what the policy denies the caller. */
   readonly denied: Denied | undefined;
+  /** Public: where an upload continues, and where the request wanted to. */
+  readonly offsets: { expected: number; provided: number } | undefined;
   /** When to retry, where it is known better than the table of retries knows it. */
   readonly retryAfterMs: number | undefined;
 
@@ -41,6 +43,7 @@ export class WaybillError extends Error {
       issues?: readonly Issue[];
       issueCount?: number;
       denied?: Denied;
+      offsets?: { expected: number; provided: number };
       cause?: unknown;
       retryAfterMs?: number;
     } = {},
@@ -56,6 +59,7 @@ export class WaybillError extends Error {
     this.issues = options.issues;
     this.issueCount = options.issueCount;
     this.denied = options.denied;
+    this.offsets = options.offsets;
     this.retryAfterMs = options.retryAfterMs;
   }
 

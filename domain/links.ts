@@ -10,6 +10,10 @@ export function runLinksOf(
   return { self, events: `${self}/events`, audit: `${self}/audit` };
 }
 
+export function inputLinkOf(runId: string, publicUrl?: string): string {
+  return `${baseOf(publicUrl)}/v1/runs/${runId}/input`;
+}
+
 export function scheduleLinksOf(id: string, publicUrl?: string): { self: string; firings: string } {
   const self = `${baseOf(publicUrl)}/v1/schedules/${id}`;
   return { self, firings: `${self}/firings` };

@@ -57,6 +57,7 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
     if (!rechecked) await recheckWaiting(options);
     rechecked = true;
     await options.openRuns.breakSilentUploads();
+    await options.openRuns.abandonUploads();
     const runs = await options.openRuns.list(after, runsMax);
     after = runs.length < runsMax ? '' : runs.at(-1)!.runId;
     for (const run of runs) {

@@ -17,6 +17,7 @@ import * as smallBatches from './migrations/0013_small_batches.ts';
 import * as objectSources from './migrations/0014_object_sources.ts';
 import * as retention from './migrations/0015_retention.ts';
 import * as lanes from './migrations/0016_lanes.ts';
+import * as resumableUploads from './migrations/0017_resumable_uploads.ts';
 import * as rowGroups from './migrations/0018_row_groups.ts';
 import * as partitions from './migrations/0019_partitions.ts';
 import * as deployment from './migrations/0022_deployment.ts';
@@ -37,6 +38,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0014_object_sources': objectSources,
   '0015_retention': retention,
   '0016_lanes': lanes,
+  '0017_resumable_uploads': resumableUploads,
   '0018_row_groups': rowGroups,
   '0019_partitions': partitions,
   '0022_deployment': deployment,

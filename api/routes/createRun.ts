@@ -15,7 +15,8 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
       summary: 'Begins a run',
       description:
         'By an envelope of JSON, or by the data itself as the body, with the parameters in the query. ' +
-        'Answers 202 once the run, and all of its data where the request carried it, are durable.',
+        'Answers 202 once the run, and all of its data where the request carried it, are durable. After an envelope without ' +
+        'data for a pipeline with an upload source, the data goes to `links.input`.',
       tags: ['runs'],
       params: byId,
       headers: z.looseObject({
@@ -45,11 +46,17 @@ export function createRun(ports: ApiPorts, options: ApiOptions) {
 
 /** What the body asks for. */
 function requestOf(body: Body | undefined, query: Record<string, unknown>) {
-  if (body?.kind === 'upload') return { ...body, query };
+  if (body?.kind === 'upload') return { ...body, mediaType: body.mediaType!, query };
   rejectQuery(query);
   const envelope = parseEnvelope(body ? body.json.value : {});
   const { digest = '', recordTexts } = body?.json ?? {};
-  return { kind: 'envelope' as const, envelope, recordTexts, bodyDigest: digest };
+  return {
+    kind: 'envelope' as const,
+    envelope,
+    recordTexts,
+    bodyDigest: digest,
+    dataFollows: body !== undefined,
+  };
 }
 
 /** A parameter that is ignored would be a silent mistake. */

@@ -54,12 +54,14 @@ export interface EnvelopeRequest {
   recordTexts?: readonly string[] | undefined;
   /** Of the bytes as they came: a repeated request has the same. */
   bodyDigest: string;
+  /** Whether the data of an upload may follow; a request without any body has rather forgotten it. */
+  dataFollows: boolean;
   idempotencyKey: string | undefined;
 }
 
 type Ports = Pick<
   ApplicationPorts,
-  'acceptance' | 'receiver' | 'objects' | 'policy' | 'grantSigner' | 'inputs' | 'checkCallback'
+  'acceptance' | 'receiver' | 'runInputs' | 'objects' | 'policy' | 'grantSigner' | 'inputs' | 'checkCallback'
 >;
 
 /** Accepts a run from a complete request: resolve, draft, receive, mint, accept. */
@@ -67,9 +69,10 @@ export async function acceptEnvelope(
   ports: Ports,
   options: ApplicationOptions,
   caller: RunCaller,
-  { envelope, recordTexts, bodyDigest, idempotencyKey }: EnvelopeRequest,
+  { envelope, recordTexts, bodyDigest, dataFollows, idempotencyKey }: EnvelopeRequest,
 ): Promise<Run> {
-  const draft = draftRun(caller, idempotencyKey, await resolveEnvelope(ports, caller.pipeline, envelope));
+  const resolved = await resolveEnvelope(ports, caller.pipeline, envelope, dataFollows);
+  const draft = draftRun(caller, idempotencyKey, resolved);
   const requestDigest = requestDigestOf(draft, 'application/json', null, bodyDigest);
   const callback = callbackOf(ports, options, draft, envelope);
   const lines = linesOf(draft, envelope, recordTexts);
@@ -78,9 +81,10 @@ export async function acceptEnvelope(
   const known = draft.idempotency && (await ports.acceptance.findKey(draft.idempotency));
   if (known) return sameRun(known, requestDigest);
 
+  const input = await openInput(ports, draft);
   const batches = lines ? await receive(ports, draft, lines) : [];
   const minted = await mintGrant(ports, options, draft, { batches: lines && batches, callback });
-  const arrival = { batches, sealed: lines !== undefined, requestDigest, callback };
+  const arrival = { batches, sealed: lines !== undefined, requestDigest, callback, ...(input && { input }) };
   const accepted = await ports.acceptance.accept(acceptanceOf(draft, minted, arrival));
   if (accepted.outcome === 'accepted') return accepted.run;
   await forget(ports, draft, batches);
@@ -102,8 +106,9 @@ export async function resolveEnvelope(
   { inputs }: Pick<ApplicationPorts, 'inputs'>,
   pipeline: LoadedPipeline,
   { source, parameters, records }: Envelope,
+  dataFollows = false,
 ): Promise<Pick<RunDraft, 'parameters' | 'source'>> {
-  const given = { source, records: records !== undefined };
+  const given = { source, records: records !== undefined, dataFollows };
   const accepted = await inputs.accept(pipeline.manifest.source, given);
   return { parameters: await checkParameters(pipeline, parameters), source: accepted };
 }
@@ -138,12 +143,30 @@ function linesOf(
   { records }: Envelope,
   texts: readonly string[] | undefined,
 ): Uint8Array | undefined {
-  if (isPulled(source)) return undefined;
+  if (isPulled(source) || source.resumable) return undefined;
   if (!records?.length) throw new WaybillError('InputEmpty');
   // Only white space between tokens can be a newline.
   const lines =
     texts?.map((text) => text.replaceAll(/[\r\n]/g, ' ')) ?? records.map((one) => JSON.stringify(one));
   return Buffer.from(`${lines.join('\n')}\n`);
+}
+
+/** Uploads of a principal that may be open at the same time. */
+const openMax = 32;
+const inputWithinMs = 24 * 3_600_000;
+
+/** Until when the data of a run may follow. Throws `TooManyRequests`. */
+async function openInput(
+  { runInputs }: Ports,
+  { source, principal, pipeline, acceptedAtMs }: RunDraft,
+): Promise<Acceptance['input']> {
+  if (!source.resumable) return undefined;
+  const open = await runInputs.countOpen(principal.tenant, principal.id);
+  if (open >= openMax)
+    throw new WaybillError('TooManyRequests', { detail: `${open} uploads are open`, retryAfterMs: 60_000 });
+  // What is left of the deadline is for the run.
+  const withinMs = Math.min(inputWithinMs, pipeline.manifest.deadlineMs / 2);
+  return { expiresAt: new Date(acceptedAtMs + withinMs).toISOString() };
 }
 
 async function receive({ receiver, inputs }: Ports, draft: RunDraft, lines: Uint8Array): Promise<Batch[]> {

@@ -20,7 +20,7 @@ export type RunRequest =
  *
  * Throws `ParametersInvalid`, `SourceInvalid`, `SourceRefused`, `CallbackRefused`, `InputRequired`, `InputEmpty`, `HeaderInvalid`,
  * `UnsupportedMediaType`, `UploadIncomplete`, `IdempotencyKeyInUse`, `IdempotencyKeyReused`, `PrincipalRevoked`,
- * `FiringUnavailable`, `PipelineRefused`, `DatabaseUnavailable`, `StorageUnavailable`, `KeysUnavailable`.
+ * `TooManyRequests`, `FiringUnavailable`, `PipelineRefused`, `DatabaseUnavailable`, `StorageUnavailable`, `KeysUnavailable`.
  */
 export async function acceptRun(
   ports: Pick<
@@ -28,6 +28,7 @@ export async function acceptRun(
     | 'deployments'
     | 'acceptance'
     | 'uploads'
+    | 'runInputs'
     | 'receiver'
     | 'objects'
     | 'policy'

@@ -32,7 +32,7 @@ export interface UploadRequest {
 }
 
 /** An upload of which nothing arrives for so long is broken. */
-const idleMs = 60_000;
+export const idleMs = 60_000;
 /** Others take an upload for broken after 30 s without a sign of it. */
 const touchEveryMs = 5_000;
 /** How often the sender is checked for revocation. */
@@ -71,7 +71,10 @@ export async function acceptUpload(
 }
 
 /** Aborts as `PrincipalRevoked`. While it cannot be known whether the sender is revoked, nothing is cut. */
-function cutOnceRevoked({ isRevoked }: RunCaller): { signal: AbortSignal; stop(): void } {
+export function cutOnceRevoked({ isRevoked }: Pick<RunCaller, 'isRevoked'>): {
+  signal: AbortSignal;
+  stop(): void;
+} {
   const cut = new AbortController();
   const asking = setInterval(async () => {
     if (await isRevoked().catch(() => false)) {

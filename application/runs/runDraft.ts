@@ -120,7 +120,8 @@ export async function mintGrant(
 export function acceptanceOf(
   draft: RunDraft,
   { grant, claims }: { grant: string; claims: GrantClaims },
-  arrival: Pick<Acceptance, 'batches' | 'sealed' | 'requestDigest'> & Partial<Pick<Acceptance, 'callback'>>,
+  arrival: Pick<Acceptance, 'batches' | 'sealed' | 'requestDigest'> &
+    Partial<Pick<Acceptance, 'callback' | 'input'>>,
 ): Acceptance {
   const { runId, pipeline, principal, credential, parameters, source, txn, idempotency, policies } = draft;
   const { definitionDigest, sourceDigest, parametersDigest, policyDigest, version } = claims.tctx;

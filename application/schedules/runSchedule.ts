@@ -143,6 +143,7 @@ async function begin(
     kind: 'envelope',
     envelope,
     bodyDigest,
+    dataFollows: false,
     idempotencyKey,
   });
   return run;

@@ -3,6 +3,7 @@ import { credentialFrom } from '../../adapters/credentials/credentialFrom.ts';
 import { openFileObjectStore } from '../../adapters/objects/fileObjectStore.ts';
 import { addressOf } from '../../adapters/postgres/address.ts';
 import { createAuditLog, createAuditTrail } from '../../adapters/postgres/audit.ts';
+import { createRunInputs } from '../../adapters/postgres/batches/runInputs.ts';
 import { createUploads } from '../../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createDeadLetters } from '../../adapters/postgres/ledger/deadLetters.ts';
@@ -41,6 +42,7 @@ const yes = { allowed: true, policies: [], digest: 'none' };
 const ports: Partial<ApiPorts> = {
   acceptance: createRunAcceptance(tenants),
   uploads: createUploads(tenants),
+  runInputs: createRunInputs(tenants),
   runs: createRuns(tenants, database),
   deadLetters: createDeadLetters(tenants),
   auditTrail: createAuditTrail(tenants),

@@ -24,10 +24,11 @@ export function createSources(settings: SourceSettings): Sources {
 /** Says what a request may hand over to a pipeline, and rejects early what no worker would read. */
 export function createInputs(settings: SourceSettings): Inputs {
   return {
-    async accept(defined, { source: given, records }) {
+    async accept(defined, { source: given, records, dataFollows }) {
       const kind = connectors.source(defined.kind);
       if (kind.delivery === 'sent') {
         if (given) throw invalid('/source', 'The data of this pipeline comes with the request.');
+        if (!records && dataFollows && kind.resumable) return { kind: defined.kind, resumable: true };
         if (!records) throw new WaybillError('InputRequired');
         const format = connectors.format(formatOf(defined));
         if (!format.kind.takesRecords) {
@@ -49,6 +50,8 @@ export function createInputs(settings: SourceSettings): Inputs {
       await (await kind.load()).check(accepted, settings);
       return accepted;
     },
+
+    sentFormat: formatOf,
 
     format(defined, mediaType) {
       if (connectors.source(defined.kind).delivery === 'sent') {

@@ -25,6 +25,8 @@ interface SourceKindBase {
 export interface SentSourceKind extends SourceKindBase {
   readonly kind: SentKind;
   readonly delivery: 'sent';
+  /** Whether the data may follow its envelope, in requests that can be resumed. */
+  readonly resumable?: true;
 }
 
 export interface PulledSourceKind extends SourceKindBase {

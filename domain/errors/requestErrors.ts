@@ -213,6 +213,32 @@ export const requestErrors = {
     retryable: false,
     message: 'The upload ended before its last byte, and nothing was stored. Send it again.',
   },
+  UploadInterrupted: {
+    status: 408,
+    retryable: true,
+    message: 'The data stopped arriving. Ask with HEAD how much is durable, and send the rest.',
+  },
+  UploadOffsetMismatch: {
+    status: 409,
+    retryable: false,
+    message: 'The upload does not continue at this byte. Send from the byte in Upload-Offset.',
+  },
+  UploadCompleted: {
+    status: 409,
+    retryable: false,
+    message: 'The upload is already complete. Follow the run.',
+  },
+  UploadSuperseded: {
+    status: 409,
+    retryable: false,
+    message:
+      'A later request has continued this upload. Let that one end, or ask with HEAD how much is durable.',
+  },
+  UploadLengthMismatch: {
+    status: 400,
+    retryable: false,
+    message: 'The upload has another length than it announced. Send the rest, or correct Upload-Length.',
+  },
   LogoutTokenInvalid: {
     status: 400,
     retryable: false,

@@ -51,6 +51,8 @@ export interface Acceptance {
   batches: readonly Batch[];
   /** Whether these are all batches there will be. Pulled sources are never sealed at acceptance. */
   sealed: boolean;
+  /** The data follows in requests of its own, until then (RFC 3339). The run starts with its first batch. */
+  input?: { expiresAt: string };
   /** The schedule in which a user asked for the run, and its revision as the user was shown it. */
   schedule?: { id: string; revision: number };
   audit: AuditEvent;

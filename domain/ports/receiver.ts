@@ -23,6 +23,11 @@ export interface ReceivedInput {
   after?: Batch | undefined;
   /** The bytes are of a file that grows, from this place on: a last record that is not complete is left for later. */
   growing?: { firstByte: number; firstLine: number; header?: readonly string[] | undefined } | undefined;
+  /**
+   * Asked once the bytes have ended, of a resumable reception: whether the data ends there, or goes on another time. Then what no batch
+   * has taken is for the caller to keep: `cut` ends the open batch at its last record, `leave` drops it. Default: `end`.
+   */
+  atEnd?: (() => 'end' | 'cut' | 'leave') | undefined;
 }
 
 /** Each batch once its bytes are durable in the object store; can be read once. */

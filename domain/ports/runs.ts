@@ -70,6 +70,8 @@ export interface OpenRuns {
   listWaitingFor(definitionDigests: readonly string[]): Promise<RunRef[]>;
   /** Breaks uploads with a receiver that was silent for 30 s; their idempotency keys become free. Resolves with how many. */
   breakSilentUploads(): Promise<number>;
+  /** Breaks resumable uploads that were not complete by their deadline, audits them, and has their runs end. Resolves with how many. */
+  abandonUploads(): Promise<number>;
 }
 
 /** A run that is open in our record. Temporal may know better. */

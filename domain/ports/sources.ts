@@ -45,15 +45,17 @@ export interface ListedObject {
 /** What a request may hand over to a pipeline. The API asks it before a run is accepted. */
 export interface Inputs {
   /**
-   * The source that a run is accepted with. Throws `SourceInvalid`, `InputRequired`, and `SourceRefused` where it is plain
+   * The source that a run is accepted with. `dataFollows`: without records the data may come in requests of its own. Throws `SourceInvalid`, `InputRequired`, and `SourceRefused` where it is plain
    * that no worker would read it.
    */
   accept(
     defined: SourceManifest,
-    given: { source: SourceReference | undefined; records: boolean },
+    given: { source: SourceReference | undefined; records: boolean; dataFollows?: boolean },
   ): Promise<AcceptedSource>;
   /** The format of a body; `undefined` as the media type for the records of an envelope. Throws `UnsupportedMediaType`. */
   format(defined: SourceManifest, mediaType: string | undefined): FormatManifest;
+  /** The format of a source that callers send. */
+  sentFormat(defined: SourceManifest): FormatManifest;
 }
 
 export interface Extent {

@@ -83,6 +83,8 @@ export interface Run {
   startedAt: string | null;
   endedAt: string | null;
   reason?: { code: string; message: string };
+  /** Its data comes in requests of its own, which can be resumed. */
+  resumable?: true;
   /** How many records of an incremental source lie after the run began; they do not move its watermark. */
   recordsAhead?: number;
   /** Bytes at the end of a growing file that it left for a later run: no complete record yet. */

@@ -18,6 +18,8 @@ export function isPulled({ kind }: { kind: string }): boolean {
 /** What a run reads, as it was accepted: the place is known, and the request’s own reference is in it. */
 export interface AcceptedSource {
   readonly kind: string;
+  /** The caller sends the data in requests of its own, which can be resumed. */
+  readonly resumable?: true;
   readonly path?: string;
   readonly url?: string;
   /** The identity under which the URL is read. */

@@ -132,9 +132,14 @@ export class BatchSplitter {
    */
   *pause(): Generator<Chunk, void, void> {
     const { unfinished } = this.#boundaries;
-    if (this.#open) yield this.#close();
+    yield* this.cut();
     if (unfinished && this.#passingBytes > 0 && this.#endsLine)
       yield this.#endRefused(this.#passingBytes, unfinished);
+  }
+
+  /** More will follow, from the end of this batch on. */
+  *cut(): Generator<Chunk, void, void> {
+    if (this.#open) yield this.#close();
   }
 
   /** Bytes that were pushed and are in no batch, after `pause`. */

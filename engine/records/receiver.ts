@@ -35,7 +35,7 @@ async function* receiveInto(
   objects: ObjectStore,
   scope: ObjectScope,
   format: Format,
-  { limits, compression, after, growing }: ReceivedInput,
+  { limits, compression, after, growing, atEnd }: ReceivedInput,
   bytes: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Batch, void, void> {
   const { layout } = format;
@@ -58,7 +58,7 @@ async function* receiveInto(
   for await (const batch of kept(
     objects,
     scope,
-    splitStream(whole ?? chunks, splitter, growing !== undefined),
+    splitStream(whole ?? chunks, splitter, growing ? () => 'pause' : (atEnd ?? (() => 'end'))),
   )) {
     seen.holdsData = true;
     yield batch;
@@ -122,10 +122,11 @@ function isChunk(some: Chunk | Iterable<Chunk>): some is Chunk {
 async function* splitStream(
   chunks: AsyncIterable<Buffer>,
   splitter: BatchSplitter,
-  growing: boolean,
+  atEnd: () => 'end' | 'pause' | 'cut' | 'leave',
 ): AsyncGenerator<Iterable<Chunk>, void, void> {
   for await (const chunk of chunks) yield splitter.push(chunk);
-  yield growing ? splitter.pause() : splitter.end();
+  const end = atEnd();
+  if (end !== 'leave') yield splitter[end]();
 }
 
 /** A format that must know the end first is stored as one object, and its batches are cut out of that. */

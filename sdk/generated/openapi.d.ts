@@ -11,7 +11,7 @@ export interface paths {
         put?: never;
         /**
          * Begins a run
-         * @description By an envelope of JSON, or by the data itself as the body, with the parameters in the query. Answers 202 once the run, and all of its data where the request carried it, are durable.
+         * @description By an envelope of JSON, or by the data itself as the body, with the parameters in the query. Answers 202 once the run, and all of its data where the request carried it, are durable. After an envelope without data for a pipeline with an upload source, the data goes to `links.input`.
          */
         post: operations["createRun"];
         delete?: never;
@@ -109,6 +109,34 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/input": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Sends the data of a run
+         * @description In one request or in several, each at the offset where the one before has ended (draft-ietf-httpbis-resumable-upload). What arrived of a request that broke off stays. Answers 202 with the run once the data is complete and durable. For the requester of the run alone.
+         */
+        put: operations["sendInput"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Says how much of the data of a run is durable
+         * @description In `Upload-Offset`, `Upload-Complete` and `Upload-Limit`. For the requester of the run alone.
+         */
+        head: operations["inputOffset-head"];
+        /**
+         * Sends a part of the data of a run
+         * @description In one request or in several, each at the offset where the one before has ended (draft-ietf-httpbis-resumable-upload). What arrived of a request that broke off stays. Answers 202 with the run once the data is complete and durable. For the requester of the run alone.
+         */
+        patch: operations["appendInput"];
         trace?: never;
     };
     "/v1/runs/{id}/events": {
@@ -1331,6 +1359,8 @@ export interface components {
                 self: string;
                 events: string;
                 audit: string;
+                /** @description Where its data goes, of a run that was accepted before its data. See docs/upload-with-curl.md. */
+                input?: string;
                 /** @description What it waits for, while it waits for people. */
                 approval?: string;
                 temporal: string | null;
@@ -1360,6 +1390,10 @@ export interface components {
                 /** @description Who can help. */
                 ask: string;
             };
+            /** @description The byte at which the upload continues, with `UploadOffsetMismatch`. */
+            "expected-offset"?: number;
+            /** @description The byte that the request named. */
+            "provided-offset"?: number;
         };
         Pipeline: {
             id: string;
@@ -2562,6 +2596,143 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Run"];
                 };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sendInput: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The byte at which the body continues, as `HEAD` says. Default with `PUT`: 0. */
+                "upload-offset"?: string;
+                /** @description `?1`: the data ends with this body, which is the default with `PUT`. `?0`: more will follow. */
+                "upload-complete"?: string;
+                /** @description Of the whole data, in bytes. */
+                "upload-length"?: string;
+                /** @description In what the whole data is compressed: `gzip` or `zstd`. Offsets count the compressed bytes. */
+                "content-encoding"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-ndjson": string;
+                "text/csv": string;
+                "application/json; profile=records": string;
+                "application/vnd.apache.parquet": string;
+            };
+        };
+        responses: {
+            /** @description All of the data is durable. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description The body is durable; `Upload-Offset` is where the data continues. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "inputOffset-head": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The headers say how far the upload is. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    appendInput: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The byte at which the body continues, as `HEAD` says. Default with `PUT`: 0. */
+                "upload-offset"?: string;
+                /** @description `?1`: the data ends with this body, which is the default with `PUT`. `?0`: more will follow. */
+                "upload-complete"?: string;
+                /** @description Of the whole data, in bytes. */
+                "upload-length"?: string;
+                /** @description In what the whole data is compressed: `gzip` or `zstd`. Offsets count the compressed bytes. */
+                "content-encoding"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-ndjson": string;
+                "text/csv": string;
+                "application/json; profile=records": string;
+                "application/vnd.apache.parquet": string;
+            };
+        };
+        responses: {
+            /** @description All of the data is durable. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description The body is durable; `Upload-Offset` is where the data continues. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Rejected; `code` says why. */
             default: {
@@ -4869,7 +5040,7 @@ export interface operations {
                         /** @enum {string} */
                         outcome: "blocked" | "missed" | "skipped" | "refused";
                         /** @enum {string} */
-                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled";
+                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled";
                     };
                 };
             };

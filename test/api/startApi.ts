@@ -19,6 +19,7 @@ import { createPolicyEngine } from '../../adapters/policy/engine.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { createApprovals } from '../../adapters/postgres/approvals/approvals.ts';
 import { createAuditLog, createAuditTrail } from '../../adapters/postgres/audit.ts';
+import { createRunInputs } from '../../adapters/postgres/batches/runInputs.ts';
 import { createUploads } from '../../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createDeliveries } from '../../adapters/postgres/deliveries/deliveries.ts';
@@ -97,6 +98,7 @@ export async function startApi({
   const ports: ApiPorts = {
     acceptance: createRunAcceptance(tenants),
     uploads: createUploads(tenants),
+    runInputs: createRunInputs(tenants),
     runs,
     deadLetters: createDeadLetters(tenants),
     legalHolds: createLegalHolds(tenants),

@@ -59,6 +59,18 @@ const granted: Record<
   whoami: { path: '/v1/whoami', answers: 200 },
   listRuns: { path: '/v1/runs', answers: 200 },
   getRun: { path: '/v1/runs/{run}', answers: 200 },
+  // None of the callers has asked for the run.
+  inputOffset: { path: '/v1/runs/{run}/input', answers: [403, 'Forbidden'] },
+  sendInput: {
+    path: '/v1/runs/{run}/input',
+    init: { body: '{}', headers: { 'content-type': 'application/x-ndjson' } },
+    answers: [403, 'Forbidden'],
+  },
+  appendInput: {
+    path: '/v1/runs/{run}/input',
+    init: { body: '{}', headers: { 'content-type': 'application/partial-upload', 'upload-offset': '0' } },
+    answers: [403, 'Forbidden'],
+  },
   followRun: { path: '/v1/runs/{run}/events', answers: 200 },
   listRunAudit: { path: '/v1/runs/{run}/audit', answers: 200 },
   countRejections: { path: '/v1/runs/{run}/rejections', answers: 200 },
@@ -317,6 +329,7 @@ describe('a walk through every route', () => {
     const trace = response.headers.get('x-trace-id')!;
     if (response.status >= 400) {
       const said = await response.clone().text();
+      if (routeTable[name].method === 'HEAD') return { trace, outcome: response.status, said };
       // The token endpoint rejects in the form of OAuth.
       const code = name === 'token' ? JSON.parse(said).code : await codeOf(response);
       return { trace, outcome: [response.status, code], said };
@@ -329,17 +342,15 @@ describe('a walk through every route', () => {
       assert.ok(granted[name], 'Add the route to `granted` above.');
       for (const [who, caller] of Object.entries(callers)) {
         const { outcome, trace, said } = await ask(name, caller);
-        assert.deepEqual(outcome, expected(name, caller), who);
+        const answer = [expected(name, caller)].flat();
+        // The answer to HEAD has no body to say why.
+        if (routeTable[name].method === 'HEAD') assert.equal(outcome, answer[0], who);
+        else assert.deepEqual([outcome].flat(), answer, who);
         const denied = await api.rows(
           `SELECT 1 FROM waybill.audit_event WHERE txn = $1 AND action = 'access.denied' AND outcome = 'denied'`,
           [trace],
         );
-        const refused = [outcome].flat();
-        assert.equal(
-          denied.length,
-          refused[0] === 403 || refused[1] === 'SignedOut' ? 1 : 0,
-          `audit: ${who}`,
-        );
+        assert.equal(denied.length, answer[0] === 403 || answer[1] === 'SignedOut' ? 1 : 0, `audit: ${who}`);
         if (caller.tenant === 'globex' && routeTable[name].identity === 'token')
           assert.deepEqual(
             secrets.filter((secret) => said.includes(secret)),
@@ -387,7 +398,11 @@ describe('ways around the route', () => {
         const { statusCode: status = 0, headers: answered } = response;
         text(response).then((body) => resolve({ status, headers: answered, body }), reject);
       });
-      asked.once('error', reject).end();
+      // What is no HTTP is answered before its method is known: with a body, after which the parser of Node complains.
+      asked.once('error', (error: Error & { code?: string; rawPacket?: Buffer }) =>
+        error.code === 'HPE_CLOSED_CONNECTION' ? resolve(answerIn(error.rawPacket!)) : reject(error),
+      );
+      asked.end();
     });
   }
 
@@ -436,6 +451,7 @@ describe('ways around the route', () => {
           );
           assert.ok(status >= 400 && status < 500, `${what}: ${status}`);
           assert.match(headers['content-type'] ?? '', /^application\/problem\+json/, what);
+          if (method === 'HEAD') continue;
           assert.deepEqual(Object.keys(JSON.parse(body)).includes('code'), true, what);
         }
       }
@@ -493,6 +509,13 @@ describe('ways around the route', () => {
       assert.equal((await raw('GET', path)).status, 404, path);
   });
 });
+
+function answerIn(packet: Buffer): Answer {
+  const [head = '', body = ''] = packet.toString().split('\r\n\r\n');
+  const [status = '', ...fields] = head.split('\r\n');
+  const headers = Object.fromEntries(fields.map((field) => field.split(': ')));
+  return { status: Number(status.split(' ')[1]), headers, body };
+}
 
 interface Answer {
   status: number;

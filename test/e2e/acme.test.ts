@@ -231,7 +231,7 @@ describe('the embedded stack with the project acme', () => {
         answers.map(
           ({ id, items }) => id?.slice(0, id.indexOf('-')) ?? items?.map(({ pipeline }) => pipeline),
         ),
-        ['orders', 'birdstrikes', 'orders', 'countries', ['orders']],
+        ['orders', 'orders', 'birdstrikes', 'orders', 'countries', ['orders']],
         JSON.stringify(answers),
       );
     });

@@ -29,6 +29,7 @@ async function reconciled(open: Partial<OpenRun>, temporal: FakeTemporal, record
       list: async () => [{ ...run, ...open }],
       listWaitingFor: async () => [{ tenant: 'acme', runId: 'waiting-1' }],
       breakSilentUploads: async () => 0,
+      abandonUploads: async () => 0,
     },
     outbox: { enqueueStart: async ({ runId }: OpenRun) => void started.push(runId) },
     runs: {

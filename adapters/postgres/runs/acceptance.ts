@@ -106,8 +106,12 @@ async function insertRun(
                 b."records", b."header", b."refused", decode(b."bytes", 'base64')
          FROM r, jsonb_to_recordset(:batches) AS b("seq" integer, "digest" text, "sizeBytes" bigint, "firstByte" bigint,
            "firstRecord" bigint, "firstLine" bigint, "rowGroup" integer, "records" bigint, "header" jsonb, "refused" text, "bytes" text)
+       ), awaited AS (
+         INSERT INTO waybill.upload (run_id, principal, expires_at)
+         SELECT r.id, :principal, :expiresAt::timestamptz FROM r WHERE :expiresAt::timestamptz IS NOT NULL
        ), due AS (
-         INSERT INTO waybill.outbox (kind, run_id) SELECT 'start', r.id FROM r WHERE :nominalAt::timestamptz IS NULL
+         INSERT INTO waybill.outbox (kind, run_id) SELECT 'start', r.id FROM r
+         WHERE :nominalAt::timestamptz IS NULL AND :expiresAt::timestamptz IS NULL
        )
        SELECT EXISTS (SELECT FROM authorized) AS authorized, ${runColumns}, pg_notify('waybill_outbox', '')
        FROM (SELECT) once LEFT JOIN r ON true`,
@@ -118,6 +122,7 @@ async function insertRun(
         requestDigest: a.requestDigest ?? null,
         batches: JSON.stringify(a.batches.map(withBytesAsText)),
         ...credentialParams(a.credential),
+        expiresAt: a.input?.expiresAt ?? null,
         schedule: of?.id ?? null,
         revision: of?.revision ?? null,
         nominalAt: firing?.nominalAt ?? null,

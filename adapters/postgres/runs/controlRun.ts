@@ -20,10 +20,15 @@ export async function cancelRun(
   const sent = await tenants.for(tenant, audit.actor?.id).transaction(async (client) => {
     const { rowCount } = await client.query(
       sql(
-        `WITH due AS (
+        `WITH unstarted AS (
+           -- A run that still waits for its data ends by its workflow too.
+           UPDATE waybill.upload SET started = true WHERE run_id = :runId AND NOT started RETURNING run_id
+         ), starting AS (
+           INSERT INTO waybill.outbox (kind, run_id) SELECT 'start', run_id FROM unstarted RETURNING 1
+         ), due AS (
            INSERT INTO waybill.outbox (kind, run_id)
            SELECT 'cancel', id FROM waybill.run
-           WHERE tenant = :tenant AND id = :runId AND ended_at IS NULL
+           WHERE tenant = :tenant AND id = :runId AND ended_at IS NULL AND (SELECT count(*) FROM starting) >= 0
              AND NOT EXISTS (SELECT FROM waybill.outbox o WHERE o.run_id = :runId AND o.kind = 'cancel') RETURNING id
          ) SELECT pg_notify('waybill_outbox', '') FROM due`,
         { tenant, runId },

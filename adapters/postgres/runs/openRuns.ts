@@ -9,6 +9,7 @@ export function createOpenRuns(pool: Pool): OpenRuns {
     list: (afterId, runsMax) => listOpenRuns(pool, afterId, runsMax),
     listWaitingFor: (digests) => listWaitingFor(pool, digests),
     breakSilentUploads: () => breakSilentUploads(pool),
+    abandonUploads: () => abandonUploads(pool),
   };
 }
 
@@ -22,6 +23,7 @@ async function listOpenRuns(pool: Pool, afterId: string, runsMax: number): Promi
        FROM waybill.run r
        WHERE ended_at IS NULL AND id > :afterId AND created_at < now() - interval '1 minute'
          AND NOT EXISTS (SELECT FROM waybill.outbox o WHERE o.run_id = r.id AND o.kind = 'start')
+         AND NOT EXISTS (SELECT FROM waybill.upload u WHERE u.run_id = r.id AND NOT u.started)
        ORDER BY id LIMIT :runsMax`,
         { afterId, runsMax },
       ),
@@ -49,10 +51,35 @@ async function breakSilentUploads(pool: Pool): Promise<number> {
     pool.query<{ broken: number }>(
       `WITH broken AS (
          UPDATE waybill.run SET arrival = 'broken'
-         WHERE arrival = 'open' AND ended_at IS NULL AND source->>'kind' IN ('upload', 'inline')
+         WHERE arrival = 'open' AND ended_at IS NULL AND source->>'kind' IN ('upload', 'inline') AND NOT source ? 'resumable'
            AND touched_at < now() - interval '30 seconds' RETURNING id)
        SELECT count(pg_notify('waybill_run', id))::integer AS broken FROM broken`,
     ),
   );
   return rows[0]!.broken;
+}
+
+/** Its run ends by its workflow, which may have to be started for that. */
+async function abandonUploads(pool: Pool): Promise<number> {
+  const { rows } = await asked(
+    pool.query<{ abandoned: number }>(
+      `WITH late AS (
+         SELECT u.run_id, u.started FROM waybill.upload u JOIN waybill.run r ON r.id = u.run_id
+         WHERE u.expires_at < now() AND r.arrival = 'open' AND r.ended_at IS NULL
+         ORDER BY u.expires_at LIMIT 100 FOR UPDATE OF r SKIP LOCKED
+       ), broken AS (
+         UPDATE waybill.run r SET arrival = 'broken' FROM late WHERE r.id = late.run_id AND r.arrival = 'open'
+         RETURNING r.id, r.tenant, r.txn, late.started
+       ), starting AS (
+         UPDATE waybill.upload u SET started = true FROM broken b WHERE u.run_id = b.id AND NOT b.started
+       ), due AS (
+         INSERT INTO waybill.outbox (kind, run_id, tenant) SELECT 'start', id, tenant FROM broken WHERE NOT started
+       ), audited AS (
+         INSERT INTO waybill.audit_event (tenant, run_id, txn, action, outcome, detail)
+         SELECT tenant, id, txn, 'run.upload-abandoned', 'failure', '{"code": "UploadIncomplete"}' FROM broken
+       )
+       SELECT count(pg_notify('waybill_run', id))::integer AS abandoned, pg_notify('waybill_outbox', '') FROM broken`,
+    ),
+  );
+  return rows[0]!.abandoned;
 }

@@ -11,6 +11,7 @@ export const uploadSource: SentSourceKind = {
   kind: 'upload',
   summary: 'the caller sends the data as the body of a request',
   delivery: 'sent',
+  resumable: true,
   format: 'chosen',
   options: z.object({}),
 };
