@@ -44,7 +44,6 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     route?: Route;
-    swagger?: { exposeHeadRoute: boolean };
   }
 }
 

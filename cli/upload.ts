@@ -1,7 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import type { Run, UploadOptions, WaybillClient } from '../sdk/client.ts';
+import type { ResumableUploadOptions, Run, UploadOptions, WaybillClient } from '../sdk/client.ts';
 import { CliError } from './context.ts';
 import { openProgress } from './output/progress.ts';
 import { bytes, duration } from './output/quantities.ts';
@@ -10,7 +11,9 @@ import { bytes, duration } from './output/quantities.ts';
 export interface Data {
   name: string;
   sizeBytes: number | undefined;
-  open(): Readable;
+  open(fromByte?: number): Readable;
+  /** Tells a file from what it was before; `undefined` for what cannot be read again. */
+  version?: string;
 }
 
 /** Throws `CliError` where the file cannot be read. `-` is standard input. */
@@ -26,7 +29,8 @@ export async function dataOf(file: string): Promise<Data> {
   return {
     name: file,
     sizeBytes: found.isFile() ? found.size : undefined,
-    open: () => createReadStream(file, { highWaterMark: chunkBytes }),
+    open: (start = 0) => createReadStream(file, { highWaterMark: chunkBytes, start }),
+    ...(found.isFile() && { version: `${resolve(file)} ${found.size} ${found.mtimeMs}` }),
   };
 }
 
@@ -62,6 +66,38 @@ export async function uploadData(
   } finally {
     // A refused upload is over, whatever its source has yet to say.
     source.destroy();
+  }
+}
+
+/** A file of at least this size is sent so that it can be resumed; a smaller one is as soon sent again. */
+export const resumableFromBytes = 8 * 1024 * 1024;
+
+/** The same, from where the data is durable whenever the connection breaks. */
+export async function uploadResumably(
+  client: WaybillClient,
+  pipeline: string,
+  data: Data,
+  options: ResumableUploadOptions,
+): Promise<Run> {
+  const started = performance.now();
+  const sizeBytes = data.sizeBytes!;
+  const progress = openProgress(process.stderr);
+  async function* from(fromByte: number): AsyncGenerator<Uint8Array> {
+    let sentBytes = fromByte;
+    for await (const chunk of data.open(fromByte)) {
+      yield chunk;
+      sentBytes += chunk.byteLength;
+      progress.show(sendingText(sentBytes, sizeBytes, performance.now() - started));
+    }
+    progress.show(`${bytes(sentBytes)} sent; waiting until all of it is durable`);
+  }
+  try {
+    const run = await client.uploadResumable(pipeline, { sizeBytes, open: from }, options);
+    progress.end(`Sent ${bytes(sizeBytes)} in ${duration(performance.now() - started)}.`);
+    return run;
+  } catch (error) {
+    progress.end();
+    throw error;
   }
 }
 

@@ -29,6 +29,7 @@ export type {
 } from './client/approvals.ts';
 export type { Page, WaybillClientOptions } from './client/connection.ts';
 export { ApiUnreachable, type Problem, ProblemError } from './client/problem.ts';
+export type { ResumableData, ResumableUploadOptions } from './client/resumableUpload.ts';
 export type {
   AuditEvent,
   Envelope,

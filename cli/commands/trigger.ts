@@ -1,14 +1,15 @@
 import type { Command } from 'commander';
 import { connectors } from '../../connectors/index.ts';
 import { compressionBySuffix } from '../../domain/sources/compression.ts';
-import type { PipelineDetail, Run, WaybillClient } from '../../sdk/client.ts';
-import { asOption, connect, type GlobalOptions } from '../connect.ts';
+import { type PipelineDetail, ProblemError, type Run, type WaybillClient } from '../../sdk/client.ts';
+import { apiUrlOf, asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { waitForEnd } from '../followToEnd.ts';
 import { referenceOf } from '../options.ts';
 import { printResult } from '../output/terminal.ts';
 import { type RawParameters, rawParameters, typedParameters } from '../parameters.ts';
-import { type Data, dataOf, uploadData } from '../upload.ts';
+import { type Data, dataOf, resumableFromBytes, uploadData, uploadResumably } from '../upload.ts';
+import { takeUploadKey } from '../uploadKeys.ts';
 
 interface TriggerOptions extends GlobalOptions {
   file?: string;
@@ -43,7 +44,7 @@ async function trigger(id: string, options: TriggerOptions, context: CliContext)
   const raw = rawParameters(options.param ?? []);
   const client = connect(context, options);
   const pipeline = await client.getPipeline(id);
-  const accepted = await begin(client, pipeline, raw, options);
+  const accepted = await begin(context, client, pipeline, raw, options);
   if (!options.wait) {
     printResult(options.json, accepted, () => acceptedLines(accepted, options));
     return;
@@ -52,6 +53,7 @@ async function trigger(id: string, options: TriggerOptions, context: CliContext)
 }
 
 async function begin(
+  context: CliContext,
   client: WaybillClient,
   pipeline: PipelineDetail,
   raw: RawParameters,
@@ -61,12 +63,48 @@ async function begin(
   const data = await requestedData(pipeline, options);
   if (data) {
     const compression = compressionBySuffix(data.name);
+    if (data.version && data.sizeBytes! >= resumableFromBytes && pipeline.source.kind === 'upload')
+      return beginResumably(context, client, pipeline, data, raw, options);
     const as = { mediaType: mediaTypeOf(pipeline), ...(compression && { compression }) };
     return uploadData(client, pipeline.id, data, { ...as, parameters: raw, ...key });
   }
   const source = options.source === undefined ? {} : { source: referenceOf(options.source) };
   const parameters = typedParameters(raw, pipeline.schemas.parameters);
   return client.trigger(pipeline.id, { ...source, parameters }, { ...key });
+}
+
+/** The same command continues what one before it has begun and was killed. */
+async function beginResumably(
+  context: CliContext,
+  client: WaybillClient,
+  { id, schemas }: PipelineDetail,
+  data: Data,
+  raw: RawParameters,
+  { idempotencyKey, as }: TriggerOptions,
+): Promise<Run> {
+  const compression = compressionBySuffix(data.name);
+  const upload = (key: string, onRun?: (run: Run) => void) =>
+    uploadResumably(client, id, data, {
+      parameters: typedParameters(raw, schemas.parameters),
+      idempotencyKey: key,
+      ...(compression && { compression }),
+      ...(onRun && { onRun }),
+    });
+  if (idempotencyKey !== undefined) return upload(idempotencyKey);
+  const kept = await takeUploadKey(context, [apiUrlOf(context), as ?? '', id, raw, data.version]);
+  try {
+    const run = await upload(kept.key, (begun) => {
+      if (kept.known) process.stderr.write(`Continues ${begun.id}.\n`);
+    });
+    kept.forget();
+    return run;
+  } catch (error) {
+    // What the API rejects for good is not worth going on with.
+    if (error instanceof ProblemError && error.status < 500) kept.forget();
+    throw error;
+  } finally {
+    await kept.release();
+  }
 }
 
 /** The data to send, or `undefined` where the pipeline reads its data itself. Whatever does not fit is said first. */

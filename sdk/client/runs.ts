@@ -2,6 +2,7 @@ import type { components, operations } from '../generated/openapi.d.ts';
 import { answered, type Connection, keyHeader, type Page } from './connection.ts';
 import { followRun } from './followRun.ts';
 import { ProblemError, problemIn } from './problem.ts';
+import { type ResumableData, type ResumableUploadOptions, uploadResumable } from './resumableUpload.ts';
 
 export type Run = components['schemas']['Run'];
 /** Records of a run by why they were refused. */
@@ -31,6 +32,11 @@ export interface RunsClient {
   trigger(pipeline: string, envelope: Envelope, options?: { idempotencyKey?: string }): Promise<Run>;
   /** Begins a run with data of any length, which is streamed. Resolves once its last byte is durable. */
   upload(pipeline: string, data: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<Run>;
+  /**
+   * Begins a run with data of any length, and continues by itself where the connection breaks or the API restarts. Resolves once its
+   * last byte is durable.
+   */
+  uploadResumable(pipeline: string, data: ResumableData, options?: ResumableUploadOptions): Promise<Run>;
   listRuns(filter?: RunFilter): Promise<Page<Run>>;
   getRun(id: string): Promise<Run>;
   /** Why records of a run were refused, of the first 10,000. */
@@ -55,7 +61,8 @@ export interface RunsClient {
 }
 
 /** Runs: begin, follow, list and end them. */
-export function runsClient({ http, send, baseUrl }: Connection): RunsClient {
+export function runsClient(connection: Connection): RunsClient {
+  const { http, send, baseUrl } = connection;
   return {
     trigger: async (id, body, { idempotencyKey } = {}) =>
       answered(
@@ -83,6 +90,7 @@ export function runsClient({ http, send, baseUrl }: Connection): RunsClient {
       );
       return answered<Run>({ response, ...(await read(response)) });
     },
+    uploadResumable: (id, data, options = {}) => uploadResumable(connection, id, data, options),
     listRuns: async (query = {}) => answered(await http.GET('/v1/runs', { params: { query } })),
     getRun: async (id) => answered(await http.GET('/v1/runs/{id}', { params: { path: { id } } })),
     countRejections: async (id) =>

@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
 import pg from 'pg';
 import { carryingGrant, grantClientInterceptor } from '../../adapters/temporal/clientInterceptors.ts';
+import { generateOrders } from '../../bench/generateOrders.ts';
 import { untilEnded } from '../../bench/smallRun.ts';
+import { obtainToken } from '../../cli/embedded/obtainToken.ts';
+import { createWaybillClient } from '../../sdk/client.ts';
 import { startCommand } from '../cli/waybillProcess.ts';
 import { approveRun } from '../support/approveRun.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
+import { until } from '../support/until.ts';
 
 const birdstrikes = readFileSync(
   new URL('../../node_modules/vega-datasets/data/birdstrikes.csv', import.meta.url),
@@ -208,6 +216,54 @@ describe('the embedded stack with the project acme', () => {
       );
       assert.equal(await codeOf(run), 'GrantInvalid');
     });
+  });
+
+  it('stores every row of an upload once, whose API is killed ten times on the way', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'waybill-acme-'));
+    try {
+      const file = join(folder, 'orders.ndjson');
+      const expected = await generateOrders(file, 30_000);
+      const bytes = await readFile(file);
+      const { issuerUrl, apiUrl } = stack.info();
+      const client = createWaybillClient({
+        baseUrl: apiUrl,
+        token: async () => (await obtainToken(issuerUrl, 'alice')).token,
+      });
+      const killAt = Array.from({ length: 10 }, () => Math.random() * 0.95 * bytes.length).sort(
+        (a, b) => a - b,
+      );
+      const starts: number[] = [];
+      const run = await client.uploadResumable('orders', {
+        sizeBytes: bytes.length,
+        async *open(from) {
+          starts.push(from);
+          for (let at = from; at < bytes.length; at += 65_536) {
+            if (at >= killAt[0]!) {
+              killAt.shift();
+              process.kill(await until('the API is back', () => stack.pid('api')), 'SIGKILL');
+            }
+            yield bytes.subarray(at, at + 65_536);
+            await pause(5);
+          }
+        },
+      });
+      await untilEnded(alice, run.id);
+      const { state, counts } = (await (await alice(`/v1/runs/${run.id}`)).json()) as {
+        state: string;
+        counts: Record<string, number>;
+      };
+      assert.equal(state, 'completed');
+      for (const name of ['read', 'passed', 'filtered', 'rejected', 'emitted'])
+        assert.equal(counts[name], expected[name], `${name}: ${starts.join(' ')}`);
+      assert.deepEqual(killAt, []);
+      assert.ok(starts.length > 1 && starts.at(-1)! > 0, starts.join(' '));
+      const [{ stored }] = await rowsOf('SELECT count(*)::int AS stored FROM orders WHERE _run = $1', [
+        run.id,
+      ]);
+      assert.equal(stored, counts.stored);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   describe('docs/upload-with-curl.md and docs/changing-a-pipeline.md', () => {

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { ObjectStore } from '../../domain/ports/objects.ts';
+import { createReceiver } from '../../engine/records/receiver.ts';
+import type { Run } from '../../sdk/client.ts';
+import { type Api, startApi } from '../api/startApi.ts';
+import { until } from '../support/until.ts';
+import { startWaybill } from './waybillProcess.ts';
+
+describe('waybill trigger with a large file', () => {
+  let api: Api;
+  let folder: string;
+  let takenAt: number[];
+  let token: string;
+
+  before(async () => {
+    takenAt = [];
+    api = await startApi({
+      change: ({ objects, runInputs }) => ({
+        receiver: createReceiver(slow(objects)),
+        runInputs: {
+          ...runInputs,
+          async take(run, holder, position) {
+            takenAt.push(position.offsetBytes);
+            return runInputs.take(run, holder, position);
+          },
+        },
+      }),
+    });
+    folder = await mkdtemp(join(tmpdir(), 'waybill-resumed-'));
+    token = await api.issuer.token();
+  });
+  after(async () => {
+    await api?.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  /** A network that takes seconds for some megabytes. */
+  function slow(objects: ObjectStore): ObjectStore {
+    return {
+      ...objects,
+      async create(scope) {
+        const writer = await objects.create(scope);
+        return {
+          ...writer,
+          async write(chunk) {
+            await pause(12);
+            await writer.write(chunk);
+          },
+        };
+      },
+    };
+  }
+
+  const trigger = (file: string) =>
+    startWaybill(['trigger', 'cells', '--file', file, '--json'], {
+      WAYBILL_API_URL: api.url,
+      WAYBILL_TOKEN: token,
+      WAYBILL_HOME: folder,
+    });
+
+  async function pinned(id: string): Promise<Buffer> {
+    const batches = await api.rows<{ digest: string; bytes: Buffer | null }>(
+      'SELECT digest, bytes FROM waybill.batch WHERE run_id = $1 ORDER BY seq',
+      [id],
+    );
+    const scope = { tenant: 'acme', runId: id };
+    return Buffer.concat(
+      await Promise.all(
+        batches.map(async ({ digest, bytes }) => bytes ?? api.ports.objects.get(scope, digest)),
+      ),
+    );
+  }
+
+  it('killed ten times at any moment, sends every byte of one run once', async () => {
+    const file = join(folder, 'cells.csv');
+    const rows = Array.from({ length: 400_000 }, (_, i) => `row-${i},${'x'.repeat(i % 50)}\n`).join('');
+    await writeFile(file, `id,n\n${rows}`);
+    for (let kill = 0; kill < 10; kill++) {
+      const before = takenAt.length;
+      const command = trigger(file);
+      await until('it sends', () => takenAt.length > before, 30_000);
+      await pause(20 + Math.random() * 100);
+      command.child.kill('SIGKILL');
+      await command.ended;
+    }
+    const { code, stdout, stderr } = await trigger(file).ended;
+    assert.equal(code, 0, stderr);
+    const run = JSON.parse(stdout) as Run;
+    assert.match(stderr, new RegExp(`Continues ${run.id}`));
+    assert.deepEqual(await api.rows('SELECT id, arrival FROM waybill.run'), [
+      { id: run.id, arrival: 'sealed' },
+    ]);
+    assert.equal((await pinned(run.id)).toString() === rows, true);
+    assert.ok(takenAt.at(-1)! > 0, takenAt.join(' '));
+
+    // The upload is over: the same file again is another run.
+    assert.deepEqual(await readdir(join(folder, 'uploads')), []);
+    const again = JSON.parse((await trigger(file).ended).stdout) as Run;
+    assert.notEqual(again.id, run.id);
+  });
+});
