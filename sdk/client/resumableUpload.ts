@@ -1,7 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import type { components, operations } from '../generated/openapi.d.ts';
 import { answered, type Connection, keyHeader } from './connection.ts';
 import { ApiUnreachable, ProblemError, problemIn } from './problem.ts';
-import type { Envelope, Run } from './runs.ts';
+
+type Run = components['schemas']['Run'];
+type Envelope = operations['createRun']['requestBody']['content']['application/json'];
 
 /** Data that can be read again from any byte. */
 export interface ResumableData {

@@ -218,7 +218,7 @@ describe('the embedded stack with the project acme', () => {
     });
   });
 
-  it('stores every row of an upload once, whose API is killed ten times on the way', async () => {
+  it('stores every row of an upload once while its API is killed ten times', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'waybill-acme-'));
     try {
       const file = join(folder, 'orders.ndjson');
