@@ -6,6 +6,7 @@ import type { Publication } from '../domain/ports/ledger.ts';
 import type { StagedBatch } from '../domain/ports/stages.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
+import { isOfLetters, isPulled } from '../domain/sources/source.ts';
 import { needsApproval, subjectBeforePublish } from './approvalSubject.ts';
 import { approvedRun, credentialOfDecision, hasValidForms, mayApprove, signedApproval } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
@@ -36,7 +37,8 @@ export async function publishStep(
     version: run.version,
     sink: manifest.sink,
     fitsNothing: fitsNothing(manifest, staged),
-    movesWatermark: 'cursor' in manifest.source,
+    movesWatermark: 'cursor' in manifest.source && isPulled(run.source),
+    settlesLetters: isOfLetters(run.source),
     batches: () => batchesOf(deps, run, staged),
     ...(isGated ? await permissionOf(deps, run, staged) : withoutGate(deps)),
   });
@@ -93,6 +95,12 @@ async function* batchesOf(
   for await (const one of encodedBatches(deps, run, staged, Context.current().cancellationSignal)) {
     const { seq, rows, batch, validated, transformed } = one;
     const counts = addCounts(addCounts(zeroCounts, validated.counts), transformed.counts);
-    yield { seq, rows, counts, deadLetters: await deadLettersOf(deps, run, batch, validated, transformed) };
+    yield {
+      seq,
+      first: batch.firstRecord,
+      rows,
+      counts,
+      deadLetters: await deadLettersOf(deps, run, batch, validated, transformed),
+    };
   }
 }

@@ -10,6 +10,7 @@ import { rejections } from '../domain/runs/rejection.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { redactSource } from '../domain/sources/redactSource.ts';
+import { isOfLetters } from '../domain/sources/source.ts';
 import type { Dependencies } from './dependencies.ts';
 import { digestOf, objectScopeOf, requireDefinition } from './run.ts';
 
@@ -45,6 +46,7 @@ export function batchTask(deps: Dependencies, run: RunFacts, batch: Batch): Batc
     definition,
     scope: objectScopeOf(run),
     batch,
+    ...(isOfLetters(run.source) && { areLetters: true }),
     parameters: run.parameters,
     ...(source && { source }),
   };

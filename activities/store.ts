@@ -2,13 +2,14 @@ import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import { credentialOf } from '../domain/grants/grant.ts';
 import type { BatchTask } from '../domain/ports/compute.ts';
-import type { DeadLetter } from '../domain/ports/deadLetters.ts';
+import type { NewLetter } from '../domain/ports/deadLetters.ts';
 import type { BatchToStore } from '../domain/ports/ledger.ts';
 import type { RejectedRecord } from '../domain/ports/sinkRows.ts';
 import type { Batch, StageOutput } from '../domain/runs/batch.ts';
 import type { Rejection } from '../domain/runs/rejection.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
+import { isOfLetters, isPulled } from '../domain/sources/source.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
 import { audited, objectScopeOf, requireDefinition, workOf } from './run.ts';
@@ -46,7 +47,9 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
     sink: definition.manifest.sink,
     rows: await rowsOf(),
     counts: addCounts(addCounts(zeroCounts, validated.counts), transformed.counts),
-    movesWatermark: 'cursor' in definition.manifest.source,
+    movesWatermark: 'cursor' in definition.manifest.source && isPulled(run.source),
+    settlesLetters: isOfLetters(run.source),
+    first: batch.firstRecord,
     deadLetters: await deadLettersOf(deps, run, batch, validated, transformed),
     lettersOf: (rejected) => lettersApart(deps, run, task, rejected),
     audit: (stored) => audited(deps, 'batch.stored', { seq, batch: batch.digest, ...stored }),
@@ -65,7 +68,7 @@ async function lettersApart(
   run: RunFacts,
   task: BatchTask,
   rejected: readonly RejectedRecord[],
-): Promise<DeadLetter[]> {
+): Promise<NewLetter[]> {
   const reasons = new Map(rejected.map(({ position, reason }) => [position, reason]));
   const places = await deps.compute.locate(task, [...reasons.keys()]);
   const all = places.map((place) => ({
@@ -98,7 +101,7 @@ export async function deadLettersOf(
   batch: Batch,
   validated: StageOutput,
   transformed: StageOutput,
-): Promise<DeadLetter[]> {
+): Promise<NewLetter[]> {
   const rejected = [
     ...(await readRejections(deps, run, validated)).map((r) => ({ ...r, stage: 'validate' as const })),
     ...(await readRejections(deps, run, transformed)).map((r) => ({ ...r, stage: 'transform' as const })),
@@ -110,8 +113,8 @@ async function lettersOf(
   deps: Dependencies,
   run: RunFacts,
   batch: Batch,
-  rejected: readonly (Rejection & Pick<DeadLetter, 'stage'>)[],
-): Promise<DeadLetter[]> {
+  rejected: readonly (Rejection & Pick<NewLetter, 'stage'>)[],
+): Promise<NewLetter[]> {
   if (rejected.length === 0) return [];
   const bytes =
     batch.bytes ?? (batch.refused ? undefined : await deps.objects.get(objectScopeOf(run), batch.digest));

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Approval, approvalStates } from '../domain/approvals/approval.ts';
 import { gates } from '../domain/approvals/gate.ts';
 import { approvalLinksOf, runLinksOf } from '../domain/links.ts';
+import { DeadLetterView } from './letterView.ts';
 import type { ApiOptions } from './ports.ts';
 import { RequesterView, RunView } from './runView.ts';
 
@@ -94,7 +95,12 @@ export const ApprovalView = z.object({
   }),
 });
 
-export const ApprovalDetail = ApprovalView.extend({ shown: Shown });
+export const ApprovalDetail = ApprovalView.extend({
+  shown: Shown,
+  rejections: z
+    .array(DeadLetterView)
+    .describe('The first 20 rejected records of the run, where it waits before `publish`.'),
+});
 
 export function approvalViewOf(approval: Approval, options: ApiOptions): z.infer<typeof ApprovalView> {
   const { runId, sample, shown, decisions, by, ...rest } = approval;
@@ -118,10 +124,15 @@ export function approvalViewOf(approval: Approval, options: ApiOptions): z.infer
   };
 }
 
-export function approvalDetailOf(approval: Approval, options: ApiOptions): z.infer<typeof ApprovalDetail> {
+export function approvalDetailOf(
+  approval: Approval,
+  rejections: z.infer<typeof ApprovalDetail>['rejections'],
+  options: ApiOptions,
+): z.infer<typeof ApprovalDetail> {
   const { stages, rejectedByCode, ...shown } = approval.shown;
   return {
     ...approvalViewOf(approval, options),
+    rejections,
     shown: { ...shown, stages: [...stages], rejectedByCode: { ...rejectedByCode } },
   };
 }

@@ -13,6 +13,7 @@ import {
   webhookEvents,
 } from '../domain/webhooks/webhookEvent.ts';
 import { ApprovalDetail, ApprovalView, DecisionView, SignedDecisionView } from './approvalView.ts';
+import { DeadLetterView } from './letterView.ts';
 import type { ApiOptions } from './ports.ts';
 import { Problem } from './problem.ts';
 import { DeliveryView } from './routes/deliveries.ts';
@@ -32,6 +33,7 @@ named.add(RevocationView, { id: 'Revocation' });
 named.add(LegalHoldView, { id: 'LegalHold' });
 named.add(ExplanationView, { id: 'Explanation' });
 named.add(DeliveryView, { id: 'Delivery' });
+named.add(DeadLetterView, { id: 'DeadLetter' });
 named.add(ApprovalView, { id: 'Approval' });
 named.add(ApprovalDetail, { id: 'ApprovalDetail' });
 named.add(DecisionView, { id: 'Decision' });

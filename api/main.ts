@@ -22,9 +22,9 @@ import { createAuditLog, createAuditTrail } from '../adapters/postgres/audit.ts'
 import { createRunInputs } from '../adapters/postgres/batches/runInputs.ts';
 import { createUploads } from '../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
+import { createDeadLetters } from '../adapters/postgres/deadLetters/deadLetters.ts';
 import { createDeliveries } from '../adapters/postgres/deliveries/deliveries.ts';
 import { createDeployments } from '../adapters/postgres/deployments.ts';
-import { createDeadLetters } from '../adapters/postgres/ledger/deadLetters.ts';
 import { createPrincipalDirectory } from '../adapters/postgres/principalDirectory.ts';
 import { spendAssertion } from '../adapters/postgres/rights/assertions.ts';
 import { watchRevocations } from '../adapters/postgres/rights/liveRevocations.ts';
@@ -48,6 +48,7 @@ import { DelegationClaims, delegationType } from '../domain/schedules/delegation
 import { readSettings, SettingsError } from '../domain/settings.ts';
 import { loadProject } from '../engine/project/loadProject.ts';
 import { createReceiver } from '../engine/records/receiver.ts';
+import { createComputePool } from '../engine/threads/pool.ts';
 import { buildServer } from './server.ts';
 
 const port = z.coerce.number().int().min(0).max(65_535);
@@ -98,6 +99,8 @@ const Settings = z.object({
 const drainMs = 8_000;
 /** A database that does not answer within this is away, and callers get 503. */
 const answerWithinMs = 5_000;
+/** The code of a pipeline may take so long on the records that a caller has it try. */
+const trialMs = 15_000;
 
 const settings = await orExit(() => readSettings(Settings, process.env));
 const issuers = withKeys(await orExit(trustedIssuers));
@@ -145,6 +148,7 @@ const issuer = `urn:waybill:${settings.WAYBILL_INSTANCE}`;
 const connection = Connection.lazy({ address: settings.WAYBILL_TEMPORAL_ADDRESS });
 const temporal = new Client({ connection, namespace: settings.WAYBILL_TEMPORAL_NAMESPACE });
 const definitions = await loadProject(settings.WAYBILL_PROJECT);
+const compute = createComputePool({ objects, taskMs: trialMs, waitingMax: 100 });
 const app = await buildServer(
   {
     acceptance: createRunAcceptance(tenants),
@@ -152,6 +156,7 @@ const app = await buildServer(
     runInputs: createRunInputs(tenants),
     runs,
     deadLetters: createDeadLetters(tenants),
+    compute,
     legalHolds: createLegalHolds(tenants),
     auditTrail: createAuditTrail(tenants),
     checkDatabase: tenants.check,
@@ -215,7 +220,7 @@ await stop.promise;
 setTimeout(() => process.exit(1), drainMs).unref();
 await app.close();
 await Promise.all([runs.close(), policy.close(), grantKeys.close(), revocations.close()]);
-await Promise.all([tenants.end(), connection.close()]);
+await Promise.all([tenants.end(), connection.close(), compute.close()]);
 process.exit(0);
 
 async function trustedIssuers() {

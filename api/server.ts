@@ -12,6 +12,7 @@ import { allowedMethods, prepareAnswer, reject, rejectConnection } from './rejec
 import { approvalSample, getApproval, listApprovals } from './routes/approvals.ts';
 import { createSchedule, deleteSchedule, updateSchedule } from './routes/changeSchedule.ts';
 import { createRun } from './routes/createRun.ts';
+import { getDeadLetter, listDeadLetters } from './routes/deadLetters.ts';
 import { decide } from './routes/decide.ts';
 import { getDelivery, listDeliveries, redeliverEvent } from './routes/deliveries.ts';
 import { explain } from './routes/explanations.ts';
@@ -22,7 +23,9 @@ import { holdRun, listHolds, releaseRun } from './routes/legalHolds.ts';
 import { backchannelLogout } from './routes/logout.ts';
 import { health, keys, openapi, ready } from './routes/operations.ts';
 import { getPipeline, listPipelines } from './routes/pipelines.ts';
+import { discardDeadLetters, redriveDeadLetters } from './routes/redriveLetters.ts';
 import { countRejections } from './routes/rejections.ts';
+import { repairDeadLetter } from './routes/repairLetters.ts';
 import { createRevocation, liftRevocation, listRevocations } from './routes/revocations.ts';
 import { listRunAudit } from './routes/runAudit.ts';
 import { followRun } from './routes/runEvents.ts';
@@ -199,9 +202,14 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     getDelivery: getDelivery(options),
     redeliver: redeliverEvent(ports, options),
     listApprovals: listApprovals(ports, options),
-    getApproval: getApproval(options),
+    getApproval: getApproval(ports, options),
     approvalSample: approvalSample(ports),
     decide: decide(ports, options),
+    listDeadLetters: listDeadLetters(ports, options),
+    getDeadLetter: getDeadLetter(ports, options),
+    repairDeadLetter: repairDeadLetter(ports, options),
+    redriveDeadLetters: redriveDeadLetters(ports, options),
+    discardDeadLetters: discardDeadLetters(ports),
     webhookKeys: webhookKeys(ports),
     rotateWebhookKeys: rotateEventKeys(ports),
     listSchedules: listSchedules(ports, options),

@@ -57,7 +57,7 @@ type Ports = ResourcePorts &
 /**
  * Authorizes a request: identity, revocation, resource, policy, in this order. Each denial is audited. Throws `Unauthenticated`,
  * `TokenExpired`, `PrincipalRevoked`, `SignedOut`, `RevocationsUnavailable`, `Forbidden`, `PipelineNotFound`, `RunNotFound`,
- * `DeliveryNotFound`, `ScheduleNotFound`, `ApprovalNotFound`, `ApprovalTampered` and, where the action is to decide,
+ * `DeliveryNotFound`, `DeadLetterNotFound`, `ScheduleNotFound`, `ApprovalNotFound`, `ApprovalTampered` and, where the action is to decide,
  * `ApproverNotHuman`, `ApproverIsRequester`, `ApproverLacksRole`.
  */
 export async function authorize(
@@ -73,8 +73,12 @@ export async function authorize(
   if (revocation) throw new WaybillError(revocation.issuedUntil === null ? 'PrincipalRevoked' : 'SignedOut');
   const isRevoked = async () => (await find()) !== undefined;
   const caller = { principal, credential, txn, signal, isRevoked, expiresAtS };
-  // The pipeline that a body names is authorized by the use case, which reads the body.
-  if (access.resource === 'self' || access.resource === 'named pipeline')
+  // What a body names is authorized by the use case, which reads the body.
+  if (
+    access.resource === 'self' ||
+    access.resource === 'named pipeline' ||
+    access.resource === 'chosen letters'
+  )
     return { ...caller, policies: [], policyDigest: ports.policy.digest };
   const found = await findResource(ports, access.resource, access.id, principal);
   if (access.action === 'approve') await checkApprover(ports, { principal, txn, ...found });

@@ -1,5 +1,6 @@
 import type { Approval } from '../domain/approvals/approval.ts';
 import { canonicalJson } from '../domain/canonicalJson.ts';
+import type { DeadLetter } from '../domain/deadLetters/deadLetter.ts';
 import { WaybillError } from '../domain/errors.ts';
 import type { DefinitionFacts } from '../domain/policies/policy.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
@@ -12,8 +13,8 @@ import { pipelineNotFound } from './readable.ts';
 import { sha256 } from './sha256.ts';
 
 /**
- * What a request is about. `named pipeline`: the body names it, and the use case authorizes; `delivery`, `approval`: the policy is
- * asked about its run; `schedule`: about its pipeline; `instance`: this Waybill as a whole; `self`: the caller alone.
+ * What a request is about. `named pipeline`: the body names it, and the use case authorizes; `chosen letters`: so does its choice; `delivery`,
+ * `approval`, `dead letter`: the policy is asked about its run; `schedule`: about its pipeline; `instance`: this Waybill as a whole; `self`: the caller alone.
  */
 export type ResourceKind =
   | 'pipeline'
@@ -21,6 +22,8 @@ export type ResourceKind =
   | 'run'
   | 'delivery'
   | 'approval'
+  | 'dead letter'
+  | 'chosen letters'
   | 'schedule'
   | 'tenant'
   | 'instance'
@@ -34,11 +37,12 @@ export interface FoundResource {
   scheduled?: DefinitionFacts;
   schedule?: Schedule;
   approval?: Approval;
+  letter?: DeadLetter;
 }
 
 export type ResourcePorts = Pick<
   ApplicationPorts,
-  'runs' | 'definitions' | 'policy' | 'deliveries' | 'approvals' | 'schedules'
+  'runs' | 'definitions' | 'policy' | 'deliveries' | 'approvals' | 'schedules' | 'deadLetters'
 >;
 
 /** Of what another tenant has, the answer is the same as of what does not exist. */
@@ -73,6 +77,12 @@ export async function findResource(
       if (sha256(canonicalJson(shown)) !== digest) throw new WaybillError('ApprovalTampered', { detail: id });
       return found;
     }
+    case 'dead letter': {
+      const letter = letterIdPattern.test(id) ? await ports.deadLetters.find(tenant, id) : undefined;
+      const run = letter && (await ports.runs.find(tenant, letter.runId));
+      if (!letter || !run) throw new WaybillError('DeadLetterNotFound');
+      return { letter, run };
+    }
     case 'schedule': {
       const schedule = scheduleId.safeParse(id).success ? await ports.schedules.find(tenant, id) : undefined;
       if (!schedule) throw new WaybillError('ScheduleNotFound');
@@ -88,3 +98,4 @@ export async function findResource(
 const runIdPattern = /^[A-Za-z0-9._-]{1,200}$/;
 const deliveryIdPattern = /^dlv_[0-9a-f-]{36}$/;
 const approvalIdPattern = /^apr_[0-9a-f-]{36}$/;
+export const letterIdPattern = /^dl_[A-Za-z0-9_-]{22}$/;

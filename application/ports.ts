@@ -5,6 +5,7 @@ import type { AuditLog, AuditTrail } from '../domain/ports/audit.ts';
 import type { Authenticator } from '../domain/ports/authenticator.ts';
 import type { Authorizer } from '../domain/ports/authorizer.ts';
 import type { Uploads } from '../domain/ports/batches.ts';
+import type { Compute } from '../domain/ports/compute.ts';
 import type { DeadLetters } from '../domain/ports/deadLetters.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { Deliveries, WebhookKeys } from '../domain/ports/deliveries.ts';
@@ -32,6 +33,8 @@ export interface ApplicationPorts {
   runInputs: RunInputs;
   runs: Runs;
   deadLetters: DeadLetters;
+  /** Tries records with the code of their pipeline, bounded in time. */
+  compute: Pick<Compute, 'transform' | 'rows' | 'readRows' | 'forget'>;
   legalHolds: LegalHolds;
   auditTrail: AuditTrail;
   /** Throws `DatabaseUnavailable` where runs cannot be recorded now. */

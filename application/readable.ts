@@ -8,11 +8,14 @@ import {
 } from '../domain/policies/policy.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Principal } from '../domain/principal.ts';
-import type { Run } from '../domain/runs/run.ts';
 import type { ApplicationPorts } from './ports.ts';
 
 /** For lists, and for what an answer shows beside its subject: the caller does not learn of what is left out. */
-export function mayReadRun(policy: Policy, principal: Principal, run: Run): boolean {
+export function mayReadRun(
+  policy: Policy,
+  principal: Principal,
+  run: Parameters<typeof runResourceOf>[0],
+): boolean {
   return policy.decide({ principal, action: 'read', resource: runResourceOf(run) }).allowed;
 }
 

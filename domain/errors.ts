@@ -1,3 +1,4 @@
+import { letterErrors } from './errors/letterErrors.ts';
 import { requestErrors } from './errors/requestErrors.ts';
 import { runErrors } from './errors/runErrors.ts';
 import { scheduleErrors } from './errors/scheduleErrors.ts';
@@ -12,6 +13,7 @@ export const errors = {
   ...stepErrors,
   ...scheduleErrors,
   ...runErrors,
+  ...letterErrors,
 } as const satisfies Record<string, { status: number; retryable: boolean; message: string }>;
 
 export type ErrorCode = keyof typeof errors;

@@ -32,3 +32,7 @@ export function deliveryLinksOf(id: string, publicUrl?: string): { self: string 
 export function baseOf(publicUrl = ''): string {
   return publicUrl.replace(/\/$/, '');
 }
+
+export function letterLinksOf(id: string, publicUrl: string | undefined): { self: string } {
+  return { self: `${baseOf(publicUrl)}/v1/dead-letters/${id}` };
+}

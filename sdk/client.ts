@@ -1,6 +1,7 @@
 import { type AdministrationClient, administrationClient } from './client/administration.ts';
 import { type ApprovalsClient, approvalsClient } from './client/approvals.ts';
 import { type Connection, createConnection, type WaybillClientOptions } from './client/connection.ts';
+import { type DeadLettersClient, deadLettersClient } from './client/deadLetters.ts';
 import { type RunsClient, runsClient } from './client/runs.ts';
 import { type SchedulesClient, schedulesClient } from './client/schedules.ts';
 
@@ -28,6 +29,18 @@ export type {
   SignedDecision,
 } from './client/approvals.ts';
 export type { Page, WaybillClientOptions } from './client/connection.ts';
+export type {
+  DeadLetter,
+  DeadLetterDetail,
+  DeadLetterEdit,
+  DeadLetterFilter,
+  DeadLetterGroup,
+  Discarded,
+  DiscardRequest,
+  RedrivePreview,
+  RedriveRequest,
+  RepairedLetter,
+} from './client/deadLetters.ts';
 export { ApiUnreachable, type Problem, ProblemError } from './client/problem.ts';
 export type { ResumableData, ResumableUploadOptions } from './client/resumableUpload.ts';
 export type {
@@ -61,6 +74,7 @@ export interface WaybillClient
   extends RunsClient,
     ApprovalsClient,
     SchedulesClient,
+    DeadLettersClient,
     AdministrationClient,
     Pick<Connection, 'http'> {}
 
@@ -71,6 +85,7 @@ export function createWaybillClient(options: WaybillClientOptions): WaybillClien
     ...runsClient(connection),
     ...approvalsClient(connection),
     ...schedulesClient(connection),
+    ...deadLettersClient(connection),
     ...administrationClient(connection),
   };
 }

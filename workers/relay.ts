@@ -108,7 +108,11 @@ const deliveries: Record<OutboxEntry['kind'], (options: RelayOptions, entry: Out
 
 async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): Promise<void> {
   const { manifest, requestedBy, tenant } = entry;
-  const input: RunInput = { runId: entry.runId, useLocalActivities: isSmall(entry), ...startOf(manifest) };
+  const input: RunInput = {
+    runId: entry.runId,
+    useLocalActivities: isSmall(entry),
+    ...startOf({ ...manifest, source: entry.source }),
+  };
   await carryingGrant(entry.grant, () =>
     client.workflow.start('runPipeline', {
       workflowId: entry.runId,

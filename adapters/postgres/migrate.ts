@@ -20,6 +20,7 @@ import * as lanes from './migrations/0016_lanes.ts';
 import * as resumableUploads from './migrations/0017_resumable_uploads.ts';
 import * as rowGroups from './migrations/0018_row_groups.ts';
 import * as partitions from './migrations/0019_partitions.ts';
+import * as deadLetters from './migrations/0020_dead_letters.ts';
 import * as deployment from './migrations/0022_deployment.ts';
 
 /** In order of their names; one that was released never changes. */
@@ -41,6 +42,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0017_resumable_uploads': resumableUploads,
   '0018_row_groups': rowGroups,
   '0019_partitions': partitions,
+  '0020_dead_letters': deadLetters,
   '0022_deployment': deployment,
 };
 

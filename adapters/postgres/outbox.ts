@@ -34,7 +34,7 @@ async function relayOutbox(
   return inTransaction(pool, async (client) => {
     const { rows } = await client.query<OutboxEntry>(
       sql(
-        `SELECT o.id, o.kind, r.id AS "runId", r.tenant, r.requested_by AS "requestedBy", r.manifest,
+        `SELECT o.id, o.kind, r.id AS "runId", r.tenant, r.requested_by AS "requestedBy", r.manifest, r.source,
                     r.grant_jws AS "grant", CASE WHEN r.arrival = 'sealed' THEN
                       (SELECT jsonb_build_object('batches', count(*), 'bytes', sum(size_bytes))
                        FROM waybill.batch b WHERE b.run_id = r.id)

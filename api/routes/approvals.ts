@@ -2,11 +2,13 @@ import { z } from 'zod';
 import { revealSample } from '../../application/approvals/revealSample.ts';
 import { mayReadRun, readablePage } from '../../application/readable.ts';
 import { approvalStates, refusalOf } from '../../domain/approvals/approval.ts';
+import { letterStates } from '../../domain/deadLetters/deadLetter.ts';
 import { type Policy, runResourceOf } from '../../domain/policies/policy.ts';
 import type { ShownApproval } from '../../domain/ports/approvals.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { ApprovalDetail, ApprovalView, approvalDetailOf, approvalViewOf } from '../approvalView.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
+import { letterViewsOf } from '../letterView.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 
 export function listApprovals({ approvals, policy }: ApiPorts, options: ApiOptions) {
@@ -57,7 +59,7 @@ function mayDecide(policy: Policy, principal: Principal, { approval, run }: Show
   return refusalOf(approval, { principal, allowed, digest: approval.digest }) === undefined;
 }
 
-export function getApproval(options: ApiOptions) {
+export function getApproval(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
       summary: 'Shows an approval and what is decided about',
@@ -65,9 +67,25 @@ export function getApproval(options: ApiOptions) {
       params: byId,
       response: { 200: ApprovalDetail },
     },
-    async ({ authorization }) => approvalDetailOf(authorization.approval!, options),
+    async ({ authorization: { principal, approval, run } }) => {
+      const letters = await ports.deadLetters.pick(
+        principal.tenant,
+        { filter: { run: run!.id }, states: letterStates },
+        { limit: rejectionsMax },
+      );
+      const found = await Promise.all(letters.map(({ id }) => ports.deadLetters.find(principal.tenant, id)));
+      const rejections = await letterViewsOf(
+        ports,
+        options,
+        principal,
+        found.filter((letter) => letter !== undefined),
+      );
+      return approvalDetailOf(approval!, rejections, options);
+    },
   );
 }
+
+const rejectionsMax = 20;
 
 export function approvalSample(ports: ApiPorts) {
   return handler(

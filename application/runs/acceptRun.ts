@@ -4,14 +4,16 @@ import { singleFlight } from '../../domain/singleFlight.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { acceptEnvelope, type EnvelopeRequest } from './acceptEnvelope.ts';
 import { acceptFiring, type FiringRequest } from './acceptFiring.ts';
+import { acceptLetters, type LettersRequest } from './acceptLetters.ts';
 import { acceptUpload, type UploadRequest } from './acceptUpload.ts';
 import type { RunCaller } from './runDraft.ts';
 
-/** A request for a run: by an envelope, by the data itself, or by a time of a schedule. */
+/** A request for a run: by an envelope, by the data itself, by a time of a schedule, or by dead letters. */
 export type RunRequest =
   | ({ kind: 'envelope' } & EnvelopeRequest)
   | ({ kind: 'upload' } & UploadRequest)
-  | ({ kind: 'firing' } & FiringRequest);
+  | ({ kind: 'firing' } & FiringRequest)
+  | ({ kind: 'letters' } & LettersRequest);
 
 /**
  * The one way in which a run begins, for a caller who was authorized for all of its steps before (`authorizeRun`, or the
@@ -35,6 +37,10 @@ export async function acceptRun(
     | 'grantSigner'
     | 'inputs'
     | 'checkCallback'
+    | 'deadLetters'
+    | 'runs'
+    | 'definitions'
+    | 'auditLog'
   >,
   options: ApplicationOptions,
   caller: RunCaller,
@@ -44,7 +50,10 @@ export async function acceptRun(
   if (request.kind === 'firing') return acceptFiring(ports, options, caller, request);
   if (request.kind === 'upload') return { run: await acceptUpload(ports, options, caller, request) };
   const { principal, pipeline } = caller;
-  const accept = () => acceptEnvelope(ports, options, caller, request);
+  const accept = () =>
+    request.kind === 'letters'
+      ? acceptLetters(ports, options, caller, request)
+      : acceptEnvelope(ports, options, caller, request);
   if (request.idempotencyKey === undefined) return { run: await accept() };
   const key = [principal.tenant, principal.id, pipeline.manifest.id, request.idempotencyKey].join(' ');
   return { run: await inTurn(key, accept) };

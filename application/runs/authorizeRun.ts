@@ -11,11 +11,12 @@ export async function authorizeRun(
   ports: Pick<ApplicationPorts, 'policy' | 'auditLog'>,
   { principal, pipeline, txn }: Pick<Authorization, 'principal' | 'pipeline' | 'txn'>,
   beside: readonly Action[] = [],
+  of: Parameters<typeof actionsOfRun>[1] = 'trigger',
 ): Promise<Decision[]> {
   const { manifest } = pipeline!;
   const resource = pipelineResourceOf(manifest, principal.tenant);
   const decisions: Decision[] = [];
-  for (const action of [...beside, ...actionsOfRun(manifest)])
+  for (const action of [...beside, ...actionsOfRun(manifest, of)])
     decisions.push(
       await authorizeAction(ports, { principal, action, resource }, txn, { pipeline: pipeline! }),
     );

@@ -72,7 +72,7 @@ export async function mintGrant(
 ): Promise<{ grant: string; claims: GrantClaims }> {
   const { pipeline, principal, runId } = draft;
   const { id, version, deadlineMs } = pipeline.manifest;
-  const granted = grantedSteps(pipeline.manifest);
+  const granted = grantedSteps({ ...pipeline.manifest, source: draft.source });
   const issuedAt = Math.floor(draft.acceptedAtMs / 1000);
   const claims: GrantClaims = {
     iss: `urn:waybill:${options.instance}`,

@@ -6,7 +6,7 @@ import { createAuditLog, createAuditTrail } from '../../adapters/postgres/audit.
 import { createRunInputs } from '../../adapters/postgres/batches/runInputs.ts';
 import { createUploads } from '../../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
-import { createDeadLetters } from '../../adapters/postgres/ledger/deadLetters.ts';
+import { createDeadLetters } from '../../adapters/postgres/deadLetters/deadLetters.ts';
 import { createRunAcceptance } from '../../adapters/postgres/runs/acceptance.ts';
 import { createRuns } from '../../adapters/postgres/runs/apiRuns.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';

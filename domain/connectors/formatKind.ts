@@ -32,6 +32,8 @@ export interface Format {
    */
   unpack?(bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>;
   readonly layout: StreamLayout | FileLayout;
+  /** Whether the bytes of a record are JSON, wherever they stand. */
+  readonly isJson?: boolean;
   /**
    * Visits the records of a batch in their order. May be asynchronous.
    * `start` and `end` say where the record’s bytes are in the batch.

@@ -50,7 +50,11 @@ export function grantedSteps(manifest: GrantedManifest): Step[] {
   return steps.filter((step) => !left.includes(step));
 }
 
-type GrantedManifest = Pick<Manifest, 'source' | 'approval'> & { sink?: Pick<SinkManifest, 'atEnd'> };
+type GrantedManifest = Pick<Manifest, 'approval'> & {
+  /** What the run reads. */
+  source: { kind: string };
+  sink?: Pick<SinkManifest, 'atEnd'>;
+};
 
 /** What the policy is asked before an attempt: of `resume` all that the steps of the grant need. An unknown step has no action. */
 export function actionsOf(step: string, granted: readonly string[]): readonly Action[] {
@@ -62,8 +66,11 @@ export function actionsOf(step: string, granted: readonly string[]): readonly Ac
 }
 
 /** All actions that a requester needs for a run of the pipeline, so that the run is not suspended at once. */
-export function actionsOfRun(manifest: GrantedManifest): readonly Action[] {
-  return ['trigger', ...actionsOf('resume', grantedSteps(manifest))];
+export function actionsOfRun(
+  manifest: GrantedManifest,
+  begins: 'trigger' | 'redrive' = 'trigger',
+): readonly Action[] {
+  return [begins, ...actionsOf('resume', grantedSteps(manifest))];
 }
 
 export function isHousekeeping(step: string): boolean {

@@ -10,6 +10,7 @@ import { type Column, defaultLimits, type Limits, type Manifest, type SourceMani
 import { type Retention, WrittenRetention } from './retention.ts';
 import { columnsOf } from './sqlTypes.ts';
 import { checkStrict } from './strictSchema.ts';
+import { isUpgrade, type Upgrade } from './upgrade.ts';
 
 /**
  * Checks a definition as it was written and splits it into its manifest, which is data, and its schemas and code,
@@ -68,7 +69,8 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       deadlineMs,
     };
     const schemas = { parameters, input, output };
-    return { manifest: deepFreeze(manifest), ...schemas, transform, approval: gate?.code ?? {} };
+    const { upgrade } = written.data;
+    return { manifest: deepFreeze(manifest), ...schemas, transform, upgrade, approval: gate?.code ?? {} };
   });
 }
 
@@ -80,6 +82,7 @@ export interface Described {
   input: z.ZodType;
   output: z.ZodType;
   transform: ((record: never, context: never) => unknown) | undefined;
+  upgrade: Upgrade | undefined;
   approval: ApprovalCode;
 }
 
@@ -130,6 +133,12 @@ const fields = {
     .custom<(record: never, context: never) => unknown>(
       (value) => typeof value === 'function',
       'must be a function',
+    )
+    .optional(),
+  upgrade: z
+    .custom<Upgrade>(
+      isUpgrade,
+      'must be functions by the version that they read, such as { 1: (record) => … }',
     )
     .optional(),
   limits: z
@@ -198,6 +207,10 @@ function writtenOf({ sources, formats, sinks }: Connectors) {
   );
   return z
     .strictObject({ ...fields, source, sink })
+    .refine(({ version, upgrade = {} }) => Object.keys(upgrade).every((from) => Number(from) < version), {
+      path: ['upgrade'],
+      error: 'names a version that is not older than this one',
+    })
     .refine((d) => (d.transform === undefined) === (d.output === undefined), {
       path: ['output'],
       error:

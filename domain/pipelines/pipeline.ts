@@ -7,6 +7,7 @@ import { describePipeline } from './describePipeline.ts';
 import type { Limits, Manifest } from './manifest.ts';
 import type { Reject, reject, Skip, skip } from './outcome.ts';
 import type { Retention } from './retention.ts';
+import type { Upgrade } from './upgrade.ts';
 
 /** What `definePipeline` of the SDK does, for the connectors that there are. Throws `DefinitionError`. */
 export function createPipeline<
@@ -16,7 +17,7 @@ export function createPipeline<
   O extends z.ZodObject = I,
   P extends z.ZodObject = NoParameters,
 >(definition: Definition<I, O, P, S, K>, connectors: Connectors): Pipeline<I, O, P> {
-  const { manifest, parameters, input, output, transform, approval } = describePipeline(
+  const { manifest, parameters, input, output, transform, upgrade, approval } = describePipeline(
     definition,
     connectors,
   );
@@ -27,6 +28,7 @@ export function createPipeline<
     input: input as I,
     output: output as O,
     transform: transform as Pipeline<I, O, P>['transform'],
+    upgrade,
     approval,
   });
 }
@@ -69,6 +71,11 @@ export type Definition<
    * else `defaultRetention`. `waybill apply` puts it in force, also for runs that have ended.
    */
   retention?: { [Part in keyof Retention]?: string };
+  /**
+   * Brings a rejected record of an older version to the next one, by that version: `{ 1: (record) => ({ ...record, unit: 'kg' }) }`.
+   * Pure. The record is as its format reads it, before the input schema; what comes out is validated as any record.
+   */
+  upgrade?: Upgrade;
   /** When it runs by itself, one or several; only for sources that Waybill itself reads. `waybill apply` puts it in force. */
   schedule?: S extends { kind: SentKind }
     ? 'An upload cannot be scheduled: no caller sends its data then.'
@@ -121,6 +128,8 @@ export interface Pipeline<
   /** Equal to `input` where there is no transform. */
   readonly output: O;
   readonly transform: Transform<z.output<I>, z.input<O>, z.output<P>> | undefined;
+  /** For rejected records of older versions. */
+  readonly upgrade: Upgrade | undefined;
   /** Code and schema of its gate; empty where there is none. */
   readonly approval: ApprovalCode;
 }

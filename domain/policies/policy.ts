@@ -11,6 +11,7 @@ export const callerActions = [
   'schedule',
   'redrive',
   'repair',
+  'discard',
   'revoke',
   'administer',
 ] as const;
@@ -28,6 +29,7 @@ export const actionResources: Readonly<Record<Action, readonly Resource['kind'][
   schedule: ['pipeline'],
   redrive: ['pipeline', 'run'],
   repair: ['pipeline', 'run'],
+  discard: ['pipeline', 'run'],
   revoke: ['tenant', 'run', 'instance'],
   administer: ['tenant', 'instance'],
   ingest: ['pipeline'],

@@ -16,7 +16,7 @@ export interface RunAcceptance {
    * One transaction: the run, its grant, the batches received so far, the audit event, the key and the outbox
    * entry from which the relay starts the workflow. Of two acceptances with one key one wins, and the other gets what is known of
    * the key. Throws `PrincipalRevoked` where the credential was revoked while the request was under way,
-   * and `ScheduleChanged` where `schedule` has another revision now.
+   * `DeadLettersChanged` where one of `letters` is not as it was read, and `ScheduleChanged` where `schedule` has another revision now.
    */
   accept(
     acceptance: Acceptance,
@@ -53,6 +53,8 @@ export interface Acceptance {
   sealed: boolean;
   /** The data follows in requests of its own, until then (RFC 3339). The run starts with its first batch. */
   input?: { expiresAt: string };
+  /** Dead letters that become the run’s, in the order of its records. */
+  letters?: readonly { id: string; revision: number }[];
   /** The schedule in which a user asked for the run, and its revision as the user was shown it. */
   schedule?: { id: string; revision: number };
   audit: AuditEvent;

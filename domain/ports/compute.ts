@@ -41,6 +41,8 @@ export interface BatchTask {
   definition: DefinitionRef;
   scope: ObjectScope;
   batch: Batch;
+  /** Whether its records are dead letters. */
+  areLetters?: boolean;
   /** As the run was accepted with. */
   parameters: unknown;
   /** What the batch was read of, where rows name it. */

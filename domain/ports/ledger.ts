@@ -3,7 +3,7 @@ import type { AuditEvent } from '../audit.ts';
 import type { SinkManifest } from '../pipelines/manifest.ts';
 import type { Credential } from '../revocation.ts';
 import type { Counts } from '../runs/run.ts';
-import type { DeadLetter } from './deadLetters.ts';
+import type { NewLetter } from './deadLetters.ts';
 import type { EncodedRows, RejectedRecord } from './sinkRows.ts';
 
 /** Makes storing happen once: rows, ledger, dead letters, watermark and audit event commit together or not at all. */
@@ -16,6 +16,11 @@ export interface Ledger {
    * Throws `DatabaseUnavailable`, `GrantRevoked`, `RunEnded`, `UploadIncomplete`, `SinkRejected`, `SinkIncompatible`.
    */
   storeBatch(batch: BatchToStore): Promise<Counts>;
+  /**
+   * Keeps the rejected records of a run before anything of it is stored, so that approvers see them, and so that they stay whatever
+   * becomes of the run. Again it changes nothing. Throws `DatabaseUnavailable`, `RunEnded`.
+   */
+  recordRejections(rejected: RejectedOfRun): Promise<void>;
   /** What publishing the rows would do now. Changes nothing. Throws `DatabaseUnavailable`, `SinkRejected`, `SinkIncompatible`. */
   previewRun(staged: StagedRun): Promise<Preview>;
   /**
@@ -67,8 +72,8 @@ export interface Preview {
 }
 
 export interface Publication
-  extends StagedRun<StagedRows & Pick<BatchToStore, 'counts' | 'deadLetters'>>,
-    Pick<BatchToStore, 'credential' | 'pipeline' | 'version' | 'movesWatermark'> {
+  extends StagedRun<StagedRows & Pick<BatchToStore, 'counts' | 'deadLetters' | 'first'>>,
+    Pick<BatchToStore, 'credential' | 'pipeline' | 'version' | 'movesWatermark' | 'settlesLetters'> {
   /** Where the run is gated before `publish`. */
   approval: string | undefined;
   /** Of those who approved. */
@@ -76,6 +81,12 @@ export interface Publication
   /** Asked while no other transaction can write to the table for the tenant. */
   permits(preview: Preview): boolean;
   audit: (counts: Counts) => AuditEvent;
+}
+
+export interface RejectedOfRun
+  extends Pick<BatchToStore, 'tenant' | 'runId' | 'principal' | 'pipeline' | 'version'> {
+  batches(): AsyncIterable<Pick<BatchToStore, 'seq' | 'deadLetters'>>;
+  audit: AuditEvent;
 }
 
 export interface BatchToStore {
@@ -93,13 +104,17 @@ export interface BatchToStore {
   counts: Counts;
   /** Whether the source has a cursor, so that the last batch of the run moves its watermark. */
   movesWatermark?: boolean;
-  deadLetters: readonly DeadLetter[];
+  /** Whether its records are dead letters: each is settled with its row, and the rejected ones are open again. */
+  settlesLetters?: boolean;
+  /** Position of its first record in the run, default 0. */
+  first?: number;
+  deadLetters: readonly NewLetter[];
   /**
    * Storing was tried before and the database rejected a row: the records that are to blame are left out and become dead letters of
    * their own.
    */
   apart?: boolean;
   /** The dead letters of records that the database rejected, perhaps in an earlier attempt. */
-  lettersOf(rejected: readonly RejectedRecord[]): Promise<DeadLetter[]>;
+  lettersOf(rejected: readonly RejectedRecord[]): Promise<NewLetter[]>;
   audit: (counts: Counts) => AuditEvent;
 }

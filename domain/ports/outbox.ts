@@ -1,6 +1,7 @@
 import type { Manifest } from '../pipelines/manifest.ts';
 import type { Requester } from '../principal.ts';
 import type { RunRef } from '../runs/run.ts';
+import type { AcceptedSource } from '../sources/source.ts';
 
 /** What the relay must tell Temporal, of all tenants. All of it throws `DatabaseUnavailable`. */
 export interface Outbox {
@@ -23,6 +24,8 @@ export interface OutboxEntry {
   tenant: string;
   requestedBy: Requester;
   manifest: Manifest;
+  /** What the run reads. */
+  source: AcceptedSource;
   grant: string;
   /** What has arrived, where that is all of the input. */
   input: { batches: number; bytes: number } | null;

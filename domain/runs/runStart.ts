@@ -14,7 +14,8 @@ export function startOf({ id, version, source, sink, approval, limits, deadlineM
   };
 }
 
-export type StartingManifest = Pick<
-  Manifest,
-  'id' | 'version' | 'source' | 'approval' | 'limits' | 'deadlineMs'
-> & { sink?: Pick<Manifest['sink'], 'atEnd'> };
+export type StartingManifest = Pick<Manifest, 'id' | 'version' | 'approval' | 'limits' | 'deadlineMs'> & {
+  /** What the run reads. */
+  source: { kind: string };
+  sink?: Pick<Manifest['sink'], 'atEnd'>;
+};

@@ -12,7 +12,17 @@ export interface Source {
 export type SentKind = 'upload' | 'inline';
 
 export function isPulled({ kind }: { kind: string }): boolean {
-  return kind !== 'upload' && kind !== 'inline';
+  return kind !== 'upload' && kind !== 'inline' && kind !== lettersKind && kind !== retriedKind;
+}
+
+/** The source of a run that stores dead letters. No definition names it. */
+export const lettersKind = 'deadLetters';
+
+/** The source of a run that is another one again: its input is that of the other. */
+export const retriedKind = 'run';
+
+export function isOfLetters({ kind }: { kind: string }): boolean {
+  return kind === lettersKind;
 }
 
 /** What a run reads, as it was accepted: the place is known, and the request’s own reference is in it. */
@@ -33,6 +43,10 @@ export interface AcceptedSource {
   readonly region?: string;
   /** The name of what it is read with; never a secret. */
   readonly credentials?: string;
+  /** How many dead letters it is. */
+  readonly letters?: number;
+  /** The run of which this one is the retry. */
+  readonly run?: string;
 }
 
 /**

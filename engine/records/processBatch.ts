@@ -1,10 +1,11 @@
-import type { ReadRecord } from '../../domain/connectors/formatKind.ts';
+import type { ReadRecord, VisitRecord } from '../../domain/connectors/formatKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import type { Locates, RecordPlace } from '../../domain/runs/rejection.ts';
 import { codeFailure, notePosition, type RecordPosition } from './codeFailure.ts';
 import type { PreparedDefinition } from './definition.ts';
+import { readRecords } from './letterRecords.ts';
 import { type Observer, RecordTransformer, type TransformOptions } from './transformRecords.ts';
 import { RecordValidator } from './validateRecords.ts';
 
@@ -19,6 +20,8 @@ export interface Processed {
 export interface ProcessOptions {
   /** With it, valid records are transformed and encoded too. */
   transform?: TransformOptions | undefined;
+  /** The records are dead letters. */
+  areLetters?: boolean | undefined;
   /** Sees rows and filtered records, for tests of pipelines. */
   observer?: Observer | undefined;
   progress?: RecordPosition | undefined;
@@ -35,7 +38,7 @@ export async function processBatch(
   definition: PreparedDefinition,
   batch: Batch,
   bytes: Buffer,
-  { transform, observer, progress }: ProcessOptions = {},
+  { transform, areLetters = false, observer, progress }: ProcessOptions = {},
 ): Promise<Processed> {
   const validator = new RecordValidator(definition);
   let failure: WaybillError | undefined;
@@ -55,7 +58,7 @@ export async function processBatch(
     }
   }
 
-  await definition.format.read(batch, bytes, (start, end, at, record) => {
+  const visit: VisitRecord = (start, end, at, record) => {
     const place: RecordPlace = {
       position: batch.firstRecord + records,
       line: at,
@@ -67,7 +70,8 @@ export async function processBatch(
     records++;
     const value = validate(validator, { place, locates }, record);
     if (value !== undefined && transformer && !failure) attempt(() => transformer.add(place, value));
-  });
+  };
+  await readRecords(definition, batch, bytes, areLetters, visit);
   if (records !== batch.records)
     throw new WaybillError('BatchCorrupt', { detail: `${records} records, not ${batch.records}` });
   return {

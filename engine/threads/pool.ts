@@ -57,7 +57,7 @@ export function createComputePool(options: ComputeOptions): ComputePool {
 
   /** Has a thread do it, once one is free; another where the first holds an older module. */
   async function run(
-    { definition, scope, batch }: BatchTask,
+    { definition, scope, batch, areLetters }: BatchTask,
     step: string,
     more: Pick<Task, 'transform' | 'locate' | 'rowsPath'>,
     signal?: AbortSignal,
@@ -70,6 +70,7 @@ export function createComputePool(options: ComputeOptions): ComputePool {
         definition: { modulePath, digest },
         scope,
         batch,
+        ...(areLetters && { areLetters }),
         ...(!objects.opener && !batch.bytes && { bytes: await objects.get(scope, batch.digest) }),
         ...more,
         progress: new Float64Array(

@@ -18,6 +18,8 @@ export interface Task {
   definition: DefinitionRef;
   scope: ObjectScope;
   batch: Batch;
+  /** Whether its records are dead letters. */
+  areLetters?: boolean;
   /** Of the batch, where the thread cannot open the store itself. */
   bytes?: Uint8Array;
   /** With it, the records are transformed too. */
@@ -61,11 +63,15 @@ export default async function run(task: Task): Promise<Answer> {
     const definition = await find(task.definition);
     if (!definition) return { outcome: 'stale' };
     const bytes = await read(task);
-    const { transform, progress, locate } = task;
+    const { transform, areLetters, progress, locate } = task;
     if (locate)
-      return { outcome: 'located', places: await locateRecords(definition, task.batch, bytes, locate) };
+      return {
+        outcome: 'located',
+        places: await locateRecords(definition, task.batch, bytes, locate, areLetters),
+      };
     const { failure, ...processed } = await processBatch(definition, task.batch, bytes, {
       transform: transform && { ...transform, beganMs: beginningOf(task.scope.runId) },
+      areLetters,
       progress,
     });
     const { validated, transformed } = processed;

@@ -566,6 +566,87 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists rejected records, newest first
+         * @description Only those of runs that you may read, without their values. A page may hold fewer than asked for and still have a next one. With `groupBy` it answers `groups`: how many there are of each kind, the most frequent first, at most 100.
+         */
+        get: operations["listDeadLetters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/dead-letters/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows a rejected record
+         * @description With its value for callers who may reveal values; each such look is audited. `value=false` leaves it out.
+         */
+        get: operations["getDeadLetter"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Edits a rejected record
+         * @description The current definition validates and transforms it at once. Where it fits, the edit is kept beside the original bytes, and the answer says what a redrive would store; else `RepairRejected` says what is still wrong.
+         */
+        patch: operations["repairDeadLetter"];
+        trace?: never;
+    };
+    "/v1/dead-letters/redrive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sends rejected records through their pipeline again
+         * @description As a run of its own under your grant, which passes the gate of the pipeline. Each letter is in one redrive at a time, and its record is stored at most once. With `dryRun` it answers 200 and counts.
+         */
+        post: operations["redriveDeadLetters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/dead-letters/discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives rejected records up for good */
+        post: operations["discardDeadLetters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/schedules": {
         parameters: {
             query?: never;
@@ -1575,6 +1656,84 @@ export interface components {
                 schedule: string | null;
             };
         };
+        DeadLetter: {
+            /** @description Stable through all attempts. */
+            id: string;
+            /** @description The run that rejected it first. */
+            run: string;
+            pipeline: string;
+            /** @description Of the definition that rejected it first. */
+            version: number;
+            /** @enum {string} */
+            state: "open" | "repaired" | "redriving" | "resolved" | "discarded";
+            /** @description How often its record was tried. */
+            attempt: number;
+            /** @description Counts the changes. Send it with an edit, so that you overwrite no other. */
+            revision: number;
+            /** @enum {string} */
+            stage: "validate" | "transform" | "store";
+            code: string;
+            /** @description Dotted path of the field; empty: the whole record. */
+            path: string;
+            message: string;
+            /** @description Ordinal of the record in its run, from 0. */
+            position: number;
+            /** @description Where the record is: its line, its item of an array, or its row of a row group. */
+            line: number;
+            /** @description Of Parquet. */
+            rowGroup?: number;
+            byteOffset: number;
+            byteLength: number;
+            /** @description The object that it was read of, where the source holds many. */
+            source?: string;
+            /** Format: date-time */
+            createdAt: string;
+            changedAt: string | null;
+            edited: {
+                by: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                    actor?: {
+                        id: string;
+                        issuer: string;
+                        subject: string;
+                        /** @enum {string} */
+                        kind: "person" | "service" | "agent";
+                    };
+                } | null;
+                /** Format: date-time */
+                at: string;
+                /** @enum {string} */
+                form: "record" | "raw";
+            } | null;
+            discarded: {
+                by: {
+                    id: string;
+                    issuer: string;
+                    subject: string;
+                    /** @enum {string} */
+                    kind: "person" | "service" | "agent";
+                    actor?: {
+                        id: string;
+                        issuer: string;
+                        subject: string;
+                        /** @enum {string} */
+                        kind: "person" | "service" | "agent";
+                    };
+                } | null;
+                reason: string;
+            } | null;
+            /** @description The run that has it while it is `redriving`, or had it last. */
+            redrive: string | null;
+            links: {
+                self: string;
+                run: string;
+                redrive: string | null;
+            };
+        };
         Approval: {
             id: string;
             run: string;
@@ -1760,6 +1919,8 @@ export interface components {
                     [key: string]: number;
                 };
             };
+            /** @description The first 20 rejected records of the run, where it waits before `publish`. */
+            rejections: components["schemas"]["DeadLetter"][];
         };
         Decision: {
             /** @description `jti` of what was signed. */
@@ -3569,7 +3730,7 @@ export interface operations {
                         };
                     };
                     /** @enum {string} */
-                    action: "trigger" | "read" | "reveal" | "cancel" | "resume" | "approve" | "schedule" | "redrive" | "repair" | "revoke" | "administer" | "ingest" | "validate" | "transform" | "store" | "publish";
+                    action: "trigger" | "read" | "reveal" | "cancel" | "resume" | "approve" | "schedule" | "redrive" | "repair" | "discard" | "revoke" | "administer" | "ingest" | "validate" | "transform" | "store" | "publish";
                     resource: {
                         /** @enum {string} */
                         kind: "tenant";
@@ -3858,6 +4019,394 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SignedDecision"];
+                };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listDeadLetters: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+                /** @description The run that rejected them first. */
+                run?: string;
+                pipeline?: string;
+                code?: string;
+                /** @description Dotted path of the field; empty: the whole record. */
+                path?: string;
+                state?: "open" | "repaired" | "redriving" | "resolved" | "discarded";
+                /** @description Rejected first at this moment or later. */
+                from?: string;
+                /** @description Rejected first before this moment. */
+                to?: string;
+                /** @description Answers counts instead of letters: one or more of code, path, pipeline, run, state, with commas. */
+                groupBy?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["DeadLetter"][];
+                        nextCursor: string | null;
+                        /** @description Where `groupBy` asks for them. */
+                        groups?: {
+                            by: {
+                                [key: string]: string;
+                            };
+                            letters: number;
+                            /** @description The id of one of them. */
+                            example: string | null;
+                        }[];
+                    };
+                };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getDeadLetter: {
+        parameters: {
+            query?: {
+                value?: "true" | "false";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description Stable through all attempts. */
+                        id: string;
+                        /** @description The run that rejected it first. */
+                        run: string;
+                        pipeline: string;
+                        /** @description Of the definition that rejected it first. */
+                        version: number;
+                        /** @enum {string} */
+                        state: "open" | "repaired" | "redriving" | "resolved" | "discarded";
+                        /** @description How often its record was tried. */
+                        attempt: number;
+                        /** @description Counts the changes. Send it with an edit, so that you overwrite no other. */
+                        revision: number;
+                        /** @enum {string} */
+                        stage: "validate" | "transform" | "store";
+                        code: string;
+                        /** @description Dotted path of the field; empty: the whole record. */
+                        path: string;
+                        message: string;
+                        /** @description Ordinal of the record in its run, from 0. */
+                        position: number;
+                        /** @description Where the record is: its line, its item of an array, or its row of a row group. */
+                        line: number;
+                        /** @description Of Parquet. */
+                        rowGroup?: number;
+                        byteOffset: number;
+                        byteLength: number;
+                        /** @description The object that it was read of, where the source holds many. */
+                        source?: string;
+                        /** Format: date-time */
+                        createdAt: string;
+                        changedAt: string | null;
+                        edited: {
+                            by: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                                actor?: {
+                                    id: string;
+                                    issuer: string;
+                                    subject: string;
+                                    /** @enum {string} */
+                                    kind: "person" | "service" | "agent";
+                                };
+                            } | null;
+                            /** Format: date-time */
+                            at: string;
+                            /** @enum {string} */
+                            form: "record" | "raw";
+                        } | null;
+                        discarded: {
+                            by: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                                actor?: {
+                                    id: string;
+                                    issuer: string;
+                                    subject: string;
+                                    /** @enum {string} */
+                                    kind: "person" | "service" | "agent";
+                                };
+                            } | null;
+                            reason: string;
+                        } | null;
+                        /** @description The run that has it while it is `redriving`, or had it last. */
+                        redrive: string | null;
+                        links: {
+                            self: string;
+                            run: string;
+                            redrive: string | null;
+                        };
+                        /** @description What was rejected, and what it was edited to; `null` for callers who may not reveal values. */
+                        value: {
+                            raw: {
+                                text: string;
+                            } | {
+                                base64: string;
+                            } | {
+                                /** @enum {boolean} */
+                                tooLarge: true;
+                            };
+                            edit: {
+                                /** @enum {string} */
+                                form: "record" | "raw";
+                                text: string;
+                            } | null;
+                            /** @description Names of the columns, of CSV only. */
+                            header: string[] | null;
+                        } | null;
+                    };
+                };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    repairDeadLetter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The corrected record, as JSON. */
+                    record?: {
+                        [key: string]: unknown;
+                    };
+                    /** @description The corrected record in the format of its source, such as a line of CSV. It keeps each digit of a number. */
+                    raw?: string;
+                    /** @description Of the letter as you read it. */
+                    revision?: number;
+                    /** @description Tries the record without keeping it. */
+                    dryRun?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `false` for a dry run. */
+                        kept: boolean;
+                        letter: components["schemas"]["DeadLetter"];
+                        /** @description What the current definition makes of the edited record. */
+                        outcome: {
+                            /** @enum {string} */
+                            kind: "stored" | "filtered";
+                            /** @description What a redrive would store: each row by its columns, as texts that PostgreSQL reads. */
+                            rows: {
+                                [key: string]: string | null;
+                            }[];
+                        };
+                    };
+                };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redriveDeadLetters: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes repeating the request safe. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    ids?: string[];
+                    /** @description Names a pipeline or a run at least. */
+                    filter?: {
+                        /** @description The run that rejected them first. */
+                        run?: string;
+                        pipeline?: string;
+                        code?: string;
+                        /** @description Dotted path of the field; empty: the whole record. */
+                        path?: string;
+                        /**
+                         * Format: date-time
+                         * @description Rejected first at this moment or later.
+                         */
+                        from?: string;
+                        /**
+                         * Format: date-time
+                         * @description Rejected first before this moment.
+                         */
+                        to?: string;
+                    };
+                    /** @description Answers how many letters it would be, and changes nothing. */
+                    dryRun?: boolean;
+                    /** @description Of the run. Default: those of the runs that rejected the records. */
+                    parameters?: {
+                        [key: string]: unknown;
+                    };
+                    /** @description For the audit. */
+                    reason?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {boolean} */
+                        dryRun: true;
+                        pipeline: string;
+                        letters: number;
+                        /** @description How many of them were edited. */
+                        repaired: number;
+                        /** @description Whether more fit than the 100,000 that one redrive takes. */
+                        more: boolean;
+                    };
+                };
+            };
+            /** @description Accepted; `Location` is where the run is. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    discardDeadLetters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    ids?: string[];
+                    /** @description Names a pipeline or a run at least. */
+                    filter?: {
+                        /** @description The run that rejected them first. */
+                        run?: string;
+                        pipeline?: string;
+                        code?: string;
+                        /** @description Dotted path of the field; empty: the whole record. */
+                        path?: string;
+                        /**
+                         * Format: date-time
+                         * @description Rejected first at this moment or later.
+                         */
+                        from?: string;
+                        /**
+                         * Format: date-time
+                         * @description Rejected first before this moment.
+                         */
+                        to?: string;
+                    };
+                    /** @description Answers how many letters it would be, and changes nothing. */
+                    dryRun?: boolean;
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        dryRun: boolean;
+                        letters: number;
+                    };
                 };
             };
             /** @description Rejected; `code` says why. */
@@ -5040,7 +5589,7 @@ export interface operations {
                         /** @enum {string} */
                         outcome: "blocked" | "missed" | "skipped" | "refused";
                         /** @enum {string} */
-                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled";
+                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled" | "DeadLetterNotFound" | "DeadLetterNotOpen" | "DeadLettersChanged" | "NoOpenDeadLetters" | "ParametersDiffer" | "RepairRejected" | "RedriveUnsupported" | "RunNotFailed" | "RunInputIncomplete";
                     };
                 };
             };

@@ -22,9 +22,9 @@ import { createAuditLog, createAuditTrail } from '../../adapters/postgres/audit.
 import { createRunInputs } from '../../adapters/postgres/batches/runInputs.ts';
 import { createUploads } from '../../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
+import { createDeadLetters } from '../../adapters/postgres/deadLetters/deadLetters.ts';
 import { createDeliveries } from '../../adapters/postgres/deliveries/deliveries.ts';
 import { createDeployments } from '../../adapters/postgres/deployments.ts';
-import { createDeadLetters } from '../../adapters/postgres/ledger/deadLetters.ts';
 import { createPrincipalDirectory } from '../../adapters/postgres/principalDirectory.ts';
 import { spendAssertion } from '../../adapters/postgres/rights/assertions.ts';
 import { watchRevocations } from '../../adapters/postgres/rights/liveRevocations.ts';
@@ -51,6 +51,7 @@ import { ofKey } from '../../domain/revocation.ts';
 import { zeroCounts } from '../../domain/runs/run.ts';
 import { DelegationClaims, delegationType } from '../../domain/schedules/delegation.ts';
 import { createReceiver } from '../../engine/records/receiver.ts';
+import { createComputePool } from '../../engine/threads/pool.ts';
 import { makeKey } from '../support/keys.ts';
 import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 import { layCable } from './cable.ts';
@@ -95,12 +96,14 @@ export async function startApi({
   const workload = await makeKey();
   const workloadsFile = join(folder, 'workloads.json');
   await writeFile(workloadsFile, JSON.stringify({ worker: { keys: [workload.jwk] } }));
+  const compute = createComputePool({ objects });
   const ports: ApiPorts = {
     acceptance: createRunAcceptance(tenants),
     uploads: createUploads(tenants),
     runInputs: createRunInputs(tenants),
     runs,
     deadLetters: createDeadLetters(tenants),
+    compute,
     legalHolds: createLegalHolds(tenants),
     auditTrail: createAuditTrail(tenants),
     checkDatabase: tenants.check,
@@ -186,6 +189,16 @@ export async function startApi({
       );
       return rows[0].id;
     },
+    /** A rejected record of a run of the pipeline `few`. */
+    async addLetter(run: { id: string; tenant: string }, id = 'dl_0000000000000000000001'): Promise<string> {
+      await database.query(
+        `INSERT INTO waybill.dead_letter (id, tenant, run_id, pipeline, version, principal, seq, position, line, byte_offset,
+                                          byte_length, stage, code, path, message, raw)
+         VALUES ($1, $2, $3, 'few', 1, 'prn_1', 0, 0, 1, 0, 9, 'validate', 'SchemaMismatch', 'id', 'm', '{"id": 7}')`,
+        [id, run.tenant, run.id],
+      );
+      return id;
+    },
     /** A run that waits for a data-steward, unless `changes` say otherwise. Its rows are not there, nor is who would publish them. */
     async addApproval(
       run: { id: string; tenant: string; pipeline?: string },
@@ -247,7 +260,7 @@ export async function startApi({
     async stop(): Promise<void> {
       await app.close();
       await Promise.all([runs.close(), grantKeys.close(), revocations.close()]);
-      await tenants.end();
+      await Promise.all([tenants.end(), compute.close()]);
       await database.end();
       await cable.cut();
       await Promise.all([postgres.stop(), issuer.stop()]);

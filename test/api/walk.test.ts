@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import { type Route, type RouteName, routeTable } from '../../api/routeTable.ts';
+import { isPathOf, type Route, type RouteName, routeTable } from '../../api/routeTable.ts';
 import { buildServer } from '../../api/server.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
 import type { Action } from '../../domain/policies/policy.ts';
@@ -14,9 +14,9 @@ import { type Api, codeOf, json, startApi } from './startApi.ts';
  */
 
 const may: Record<string, readonly Action[]> = {
-  'data-engineer': ['trigger', 'read', 'cancel', 'resume', 'schedule', 'redrive', 'repair'],
-  'data-steward': ['read', 'reveal', 'approve', 'redrive', 'repair', 'cancel'],
-  operator: ['read', 'cancel', 'resume', 'revoke', 'administer'],
+  'data-engineer': ['trigger', 'read', 'cancel', 'resume', 'schedule', 'redrive', 'repair', 'discard'],
+  'data-steward': ['read', 'reveal', 'approve', 'redrive', 'repair', 'discard', 'cancel'],
+  operator: ['read', 'cancel', 'resume', 'discard', 'revoke', 'administer'],
   auditor: ['read'],
   'of-no-meaning': [],
 };
@@ -38,6 +38,8 @@ interface Place {
   delivery: string;
   /** Of alice. */
   schedule: string;
+  /** A rejected record of it. */
+  letter: string;
   /** An approval of it that stewards and operators are asked for, though policy lets stewards alone. */
   approval: string;
 }
@@ -121,6 +123,26 @@ const granted: Record<
   },
   rotateWebhookKeys: { path: '/v1/webhook-keys/rotations', init: { method: 'POST' }, answers: 201 },
   webhookKeys: { path: '/.well-known/webhook-keys/acme', answers: 200 },
+  listDeadLetters: { path: '/v1/dead-letters?run={run}', answers: 200 },
+  getDeadLetter: { path: '/v1/dead-letters/{letter}', answers: 200 },
+  // Its run’s pipeline has no code that a thread could load here.
+  repairDeadLetter: {
+    path: '/v1/dead-letters/{letter}',
+    init: { ...json({ record: { id: 'a' }, revision: 7 }), method: 'PATCH' },
+    answers: [409, 'DeadLettersChanged'],
+  },
+  redriveDeadLetters: {
+    path: '/v1/dead-letters/redrive',
+    init: json({ ids: ['dl_0000000000000000000001'], dryRun: true }),
+    answers: 200,
+    elsewhere: [404, 'DeadLetterNotFound'],
+  },
+  discardDeadLetters: {
+    path: '/v1/dead-letters/discard',
+    init: json({ ids: ['dl_0000000000000000000001'], reason: 'r', dryRun: true }),
+    answers: 200,
+    elsewhere: [404, 'DeadLetterNotFound'],
+  },
   listSchedules: { path: '/v1/schedules', answers: 200 },
   createSchedule: {
     path: '/v1/schedules',
@@ -252,6 +274,7 @@ function expected(name: RouteName, caller: Caller): Expected {
   if (resource === 'schedule' && !own) return [404, 'ScheduleNotFound'];
   if (resource === 'instance' && !own) return [403, 'Forbidden'];
   if (resource === 'delivery' && !own) return [404, 'DeliveryNotFound'];
+  if (resource === 'dead letter' && !own) return [404, 'DeadLetterNotFound'];
   if (resource === 'approval' && !own) return [404, 'ApprovalNotFound'];
   const { kind, act } = caller.claims!;
   const isAgent = kind === 'agent' || act !== undefined;
@@ -259,6 +282,8 @@ function expected(name: RouteName, caller: Caller): Expected {
     if (isAgent) return [403, 'ApproverNotHuman'];
     if (!caller.roles.some((role) => asked.includes(role))) return [403, 'ApproverLacksRole'];
   }
+  // The letters are found first, and the policy is asked about their runs.
+  if (resource === 'chosen letters' && !own) return elsewhere;
   const allowed = action === null || caller.roles.some((role) => may[role]!.includes(action));
   if (!allowed || (isAgent && notForAgents.includes(action))) return [403, 'Forbidden'];
   return own ? answers : elsewhere;
@@ -276,11 +301,21 @@ describe('a walk through every route', () => {
     const { id, requestedBy } = (await response.json()) as { id: string; requestedBy: { id: string } };
     const delivery = await api.addDelivery({ id, tenant: 'acme' }, 'pending');
     const approval = await api.addApproval({ id, tenant: 'acme' }, { by: asked });
+    const letter = await api.addLetter({ id, tenant: 'acme' });
     const revocation = await revoke('acme', json({ kind: 'principal', id: `prn_${'1'.repeat(22)}` }));
-    secrets = ['acme', id, requestedBy.id, delivery, approval.id, revocation, await revoke('acme', revoked)];
+    secrets = [
+      'acme',
+      id,
+      requestedBy.id,
+      delivery,
+      letter,
+      approval.id,
+      revocation,
+      await revoke('acme', revoked),
+    ];
     await revoke('globex', revoked);
     const schedule = await makeSchedule('daily');
-    place = { run: id, revocation, delivery, approval: approval.id, schedule };
+    place = { run: id, revocation, delivery, letter, approval: approval.id, schedule };
     secrets.push(schedule);
     await revoke('acme', json({ kind: 'principal', id: await idOf('revoked') }));
     await signOut('signed-out');
@@ -471,7 +506,7 @@ describe('ways around the route', () => {
       ] as Record<string, string>[])
         assert.equal((await raw(method, real, headers)).status, 401, JSON.stringify(headers));
       const served = Object.values(routeTable).flatMap((row) =>
-        row.path === path ? [row.method as string] : [],
+        isPathOf(row, real) ? [row.method as string] : [],
       );
       for (const other of ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'PATCH', 'DELETE', 'TRACE', 'PROPFIND']) {
         if (served.includes(other)) continue;

@@ -11,9 +11,9 @@ import { carryingGrant, grantClientInterceptor } from '../../adapters/temporal/c
 import { generateOrders } from '../../bench/generateOrders.ts';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { obtainToken } from '../../cli/embedded/obtainToken.ts';
-import { createWaybillClient } from '../../sdk/client.ts';
+import { createWaybillClient, type DeadLetterDetail as Letter } from '../../sdk/client.ts';
 import { startCommand } from '../cli/waybillProcess.ts';
-import { approveRun } from '../support/approveRun.ts';
+import { approveRun, untilItWaits } from '../support/approveRun.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { until } from '../support/until.ts';
 
@@ -64,9 +64,119 @@ describe('the embedded stack with the project acme', () => {
     };
   }
 
+  const sends = (method: string, body: unknown): RequestInit => ({
+    method,
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+
+  async function got<T>(call: typeof alice, path: string): Promise<T> {
+    const response = await call(path);
+    const answer = (await response.json()) as T;
+    assert.equal(response.status, 200, JSON.stringify(answer));
+    return answer;
+  }
+
   async function rowsOf(sql: string, values: unknown[] = []) {
     return (await database.query(sql, values)).rows;
   }
+
+  it('repairs a rejected order, and stores it once', async () => {
+    const good = orders.toString().split('\n')[0]!;
+    const bad = good.replace('"web"', '"fax"').replace('"app"', '"fax"').replace('"store"', '"fax"');
+    const order = JSON.parse(good) as { order_id: string };
+    const id = 'ord_repaired0001';
+    const text = bad.replace(order.order_id, id);
+    const run = await send(alice, 'orders', 'application/x-ndjson', `${good}\n${text}\n`);
+    assert.deepEqual([run.state, run.counts.rejected], ['completed', 1]);
+
+    const { items } = await got<{ items: Letter[] }>(bob, `/v1/dead-letters?run=${run.id}`);
+    assert.deepEqual(
+      items.map(({ state, attempt, code, path, line }) => [state, attempt, code, path, line]),
+      [['open', 1, 'SchemaMismatch', 'channel', 2]],
+    );
+    const letter = items[0]!.id;
+    const path = `/v1/dead-letters/${letter}`;
+    assert.deepEqual((await got<Letter>(bob, path)).value, { raw: { text }, edit: null, header: null });
+    assert.equal((await got<Letter>(alice, path)).value, null, 'a data engineer does not see values');
+
+    const wrong = await bob(path, sends('PATCH', { record: JSON.parse(text) }));
+    assert.equal(wrong.status, 422);
+    const { code, issues } = (await wrong.json()) as { code: string; issues: { path: string }[] };
+    assert.deepEqual([code, issues[0]!.path], ['RepairRejected', '/record/channel']);
+
+    const fixed = await bob(path, sends('PATCH', { record: { ...JSON.parse(good), order_id: id } }));
+    const kept = (await fixed.json()) as { kept: boolean; letter: Letter; outcome: { rows: object[] } };
+    assert.equal(fixed.status, 200, JSON.stringify(kept));
+    assert.deepEqual([kept.kept, kept.letter.state, kept.outcome.rows.length], [true, 'repaired', 1]);
+
+    const redriven = await bob('/v1/dead-letters/redrive', sends('POST', { ids: [letter] }));
+    const redrive = (await redriven.json()) as { id: string };
+    assert.equal(redriven.status, 202, JSON.stringify(redrive));
+    const again = await bob('/v1/dead-letters/redrive', sends('POST', { ids: [letter] }));
+    assert.equal(again.status, 409);
+    assert.equal(((await again.json()) as { code: string }).code, 'DeadLetterNotOpen');
+    await untilEnded(bob, redrive.id);
+    const ended = await got<{ state: string; counts: Record<string, number> }>(bob, `/v1/runs/${redrive.id}`);
+    assert.deepEqual([ended.state, ended.counts.stored], ['completed', 1]);
+    const settled = await got<Letter>(bob, path);
+    assert.deepEqual([settled.state, settled.attempt, settled.redrive], ['resolved', 2, redrive.id]);
+    assert.equal((await rowsOf('SELECT FROM orders WHERE order_id = $1', [id])).length, 1);
+
+    const events = await rowsOf(
+      `SELECT action, run_id FROM waybill.audit_event
+       WHERE detail ->> 'letter' = $1 OR detail -> 'letters' @> to_jsonb($1::text) ORDER BY id`,
+      [letter],
+    );
+    assert.deepEqual(
+      events.map(({ action, run_id }) => [action, run_id === run.id ? 'first' : 'redrive']),
+      [
+        ['dead-letter.recorded', 'first'],
+        ['dead-letter.revealed', 'first'],
+        ['dead-letter.repaired', 'first'],
+        ['dead-letter.redriven', 'redrive'],
+        ['dead-letter.settled', 'redrive'],
+        ['dead-letter.revealed', 'first'],
+      ],
+    );
+  });
+
+  it('keeps the rejected records of a run that an approver rejects, and stores them by a redrive that is approved', async () => {
+    const [header, first] = birdstrikes.toString().split(/\r?\n/);
+    const cells = first!.split(',');
+    const broken = [...cells.slice(0, 3), 'never', ...cells.slice(4)].join(',');
+    const response = await alice('/v1/pipelines/birdstrikes/runs', {
+      method: 'POST',
+      headers: { 'content-type': 'text/csv' },
+      body: `${header}\n${first}\n${broken}\n`,
+    });
+    const { id } = (await response.json()) as { id: string };
+    const { links } = await untilItWaits(bob, id);
+    const approval = new URL(links.approval!).pathname;
+    const shown = await got<{ digest: string; rejections: Letter[] }>(bob, approval);
+    assert.deepEqual(
+      shown.rejections.map(({ line, code }) => [line, code]),
+      [[3, 'SchemaMismatch']],
+    );
+    const decided = await bob(
+      `${approval}/decisions`,
+      sends('POST', { decision: 'reject', digest: shown.digest }),
+    );
+    assert.equal(decided.status, 202);
+    await untilEnded(bob, id);
+    const [letter] = (await got<{ items: Letter[] }>(bob, `/v1/dead-letters?run=${id}&state=open`)).items;
+    const path = `/v1/dead-letters/${letter!.id}`;
+    const raw = first!.replace(cells[0]!, 'REPAIRED FIELD');
+    const kept = await bob(path, sends('PATCH', { raw }));
+    assert.equal(kept.status, 200, await kept.text());
+    const redriven = await alice('/v1/dead-letters/redrive', sends('POST', { filter: { run: id } }));
+    const redrive = (await redriven.json()) as { id: string };
+    assert.equal(redriven.status, 202, JSON.stringify(redrive));
+    await approveRun(bob, redrive.id);
+    await untilEnded(bob, redrive.id);
+    assert.equal((await got<Letter>(bob, path)).state, 'resolved');
+    assert.equal((await rowsOf(`SELECT FROM birdstrikes WHERE airport = 'REPAIRED FIELD'`)).length, 1);
+  });
 
   it('stores 9,976 birdstrikes of 10,000, for 24 are the same row twice', async () => {
     const run = await send(alice, 'birdstrikes', 'text/csv', birdstrikes);

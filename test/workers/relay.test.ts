@@ -13,6 +13,7 @@ const entry: OutboxEntry = {
   runId: 'things-1',
   tenant: 'acme',
   requestedBy: { id: 'prn_1', issuer: 'https://issuer.test', subject: 'alice', kind: 'person' },
+  source: { kind: 'inline' },
   manifest: things,
   grant: 'signed',
   input: { batches: 1, bytes: 10 },

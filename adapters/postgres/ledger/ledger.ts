@@ -3,6 +3,7 @@ import { lanesOf } from '../../../domain/connectors/lanes.ts';
 import type { BatchToStore, Ledger } from '../../../domain/ports/ledger.ts';
 import type { Counts } from '../../../domain/runs/run.ts';
 import { Semaphore } from '../../../domain/semaphore.ts';
+import { recordRejections } from '../deadLetters/recordLetters.ts';
 import { fromSink } from '../failure.ts';
 import type { Tenants } from '../tenants.ts';
 import { previewRun, publishRun } from './publishRun.ts';
@@ -70,11 +71,13 @@ export function createLedger(tenants: Tenants, { lanes = 1 } = {}): Ledger {
 
   return {
     storeBatch: (batch) =>
-      batch.rows.ofSlots
+      // A letter is settled together with its row.
+      batch.rows.ofSlots && !batch.settlesLetters
         ? storeLanes(batch)
         : inTurn(lockOf(batch.tenant, batch.sink.table), () =>
             transaction(batch, (client) => storeBatch(client, batch)),
           ),
+    recordRejections: (rejected) => transaction(rejected, (client) => recordRejections(client, rejected)),
     // Whole runs take long, so batches do not queue behind them here.
     previewRun: (staged) =>
       inTurn(`whole ${lockOf(staged.tenant, staged.sink.table)}`, () =>

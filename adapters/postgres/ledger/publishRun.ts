@@ -7,8 +7,8 @@ import type { Credential } from '../../../domain/revocation.ts';
 import { addCounts, type Counts, zeroCounts } from '../../../domain/runs/run.ts';
 import { sql } from '../../../domain/sql.ts';
 import { auditParams, auditSql } from '../audit.ts';
+import { countCodes, recordLetters } from '../deadLetters/recordLetters.ts';
 import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
-import { countCodes, insertDeadLetters } from './deadLetters.ts';
 import { beginTurn, lockOf, lockOpenRun, nextVersionSql, readVersion } from './storeTurn.ts';
 import { moveWatermark } from './watermarks.ts';
 
@@ -61,7 +61,8 @@ export async function publishRun(
   const entries = new Map<number, Entry>([[0, none]]);
   let keptBytes = 0;
   await writer.stage(client, publication, async (batch) => {
-    const deadLetterBytes = await insertDeadLetters(client, { ...publication, ...batch }, keptBytes);
+    const audit = publication.audit(batch.counts);
+    const deadLetterBytes = await recordLetters(client, { ...publication, ...batch }, keptBytes, audit);
     keptBytes += deadLetterBytes;
     const rejectedByCode = countCodes(batch.deadLetters);
     entries.set(batch.seq, { counts: batch.counts, rejectedByCode, deadLetterBytes });

@@ -7,8 +7,8 @@ import type { RejectedRecord } from '../../../domain/ports/sinkRows.ts';
 import { addCounts, type Counts } from '../../../domain/runs/run.ts';
 import { sql } from '../../../domain/sql.ts';
 import { auditParams, auditSql } from '../audit.ts';
+import { countCodes, recordLetters } from '../deadLetters/recordLetters.ts';
 import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
-import { countCodes, insertDeadLetters } from './deadLetters.ts';
 import { beginTurn, lockOpenRun, nextVersionSql } from './storeTurn.ts';
 import { moveWatermark } from './watermarks.ts';
 
@@ -49,8 +49,9 @@ export async function recordBatch(
   { wrote, rejected }: { wrote: boolean; rejected: readonly RejectedRecord[] },
 ): Promise<Counts> {
   const more = rejected.length > 0 ? await batch.lettersOf(rejected) : [];
-  const whole = { ...batch, deadLetters: [...batch.deadLetters, ...more] };
-  const deadLetterBytes = await insertDeadLetters(client, whole, await readKeptBytes(client, whole));
+  const whole = { ...batch, counts, deadLetters: [...batch.deadLetters, ...more] };
+  const keptBytes = await readKeptBytes(client, whole);
+  const deadLetterBytes = await recordLetters(client, whole, keptBytes, batch.audit(counts));
   await recordEntry(client, whole, { counts, wrote, deadLetterBytes });
   if (batch.movesWatermark) await moveWatermark(client, batch, batch.audit(counts));
   return counts;

@@ -11,6 +11,7 @@ import type { Batch } from '../../../domain/runs/batch.ts';
 import { type Run, zeroCounts } from '../../../domain/runs/run.ts';
 import { jsonParam, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
+import { claimLetters } from '../deadLetters/changeLetters.ts';
 import { acceptingLock } from '../ledger/storeTurn.ts';
 import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
 import type { Tenants } from '../tenants.ts';
@@ -38,6 +39,8 @@ async function acceptRun(tenants: Tenants, acceptance: Acceptance): ReturnType<R
     const run = await tenants.for(tenant, requestedBy.id).transaction(async (client) => {
       const accepted = await insertRun(client, acceptance);
       if (accepted) await insertAudit(client, acceptance.audit);
+      if (accepted && acceptance.letters)
+        await claimLetters(client, acceptance, acceptance.letters, acceptance.audit);
       return accepted;
     });
     if (run) return { outcome: 'accepted', run };

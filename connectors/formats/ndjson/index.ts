@@ -20,6 +20,7 @@ export const ndjsonFormat: FormatKind = {
     return {
       kind: ndjsonFormat,
       manifest,
+      isJson: true,
       layout: textLayout(() => lines, {
         advice: () => 'Convert it to UTF-8.',
         mistakenFor: (text) =>

@@ -62,9 +62,19 @@ describe('the shipped policy', async () => {
     policy.decide({ principal: { ...alice, ...principal }, action, resource }).allowed;
 
   const may: Record<string, readonly Action[]> = {
-    'data-engineer': ['trigger', 'read', 'cancel', 'resume', 'schedule', 'redrive', 'repair', ...taskActions],
-    'data-steward': ['read', 'reveal', 'approve', 'redrive', 'repair', 'cancel'],
-    operator: ['read', 'cancel', 'resume', 'revoke', 'administer'],
+    'data-engineer': [
+      'trigger',
+      'read',
+      'cancel',
+      'resume',
+      'schedule',
+      'redrive',
+      'repair',
+      'discard',
+      ...taskActions,
+    ],
+    'data-steward': ['read', 'reveal', 'approve', 'redrive', 'repair', 'discard', 'cancel', ...taskActions],
+    operator: ['read', 'cancel', 'resume', 'discard', 'revoke', 'administer'],
     auditor: ['read'],
     'of-no-meaning': [],
   };

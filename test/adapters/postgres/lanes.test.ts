@@ -77,7 +77,7 @@ describe('lanes', () => {
   async function entriesOf({ runId }: { runId: string }): Promise<Record<string, unknown>> {
     const { rows } = await admin.query(
       `SELECT (SELECT count(*) FROM waybill.ledger WHERE run_id = $1)::int AS batches,
-              (SELECT count(*) FROM waybill.audit_event WHERE run_id = $1)::int AS events,
+              (SELECT count(*) FROM waybill.audit_event WHERE run_id = $1 AND action = 'batch.stored')::int AS events,
               (SELECT count(*) FROM waybill.dead_letter WHERE run_id = $1)::int AS letters`,
       [runId],
     );

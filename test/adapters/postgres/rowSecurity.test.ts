@@ -47,6 +47,10 @@ const seeingAll: Readonly<Record<string, { why: string; calledBy: readonly strin
     why: 'removes what is kept no longer, by the retention that the migrator wrote and by the clock of the database',
     calledBy: ['waybill_relay'],
   },
+  'waybill.count_dead_letters()': {
+    why: 'a trigger: counts by state, code and path are what the letters are, whichever role changed them',
+    calledBy: [],
+  },
   'waybill.ensure_partitions(text,timestamp without time zone[])': {
     why: 'makes empty partitions of tables that the migrator split by time, on which no role has a right',
     calledBy: ['waybill_worker'],
@@ -66,6 +70,10 @@ const seeingAll: Readonly<Record<string, { why: string; calledBy: readonly strin
   'waybill.recheck_suspended(text)': {
     why: 'a key that counts again concerns runs of all tenants; it wakes them, and tells nothing of them',
     calledBy: ['waybill_api'],
+  },
+  'waybill.return_dead_letters()': {
+    why: 'a trigger: what a redrive did not settle is open again, however it ends',
+    calledBy: [],
   },
 };
 

@@ -3,13 +3,13 @@ import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import pg from 'pg';
 import { applySinks } from '../../../adapters/postgres/applySinks.ts';
-import { createDeadLetters } from '../../../adapters/postgres/ledger/deadLetters.ts';
+import { createDeadLetters } from '../../../adapters/postgres/deadLetters/deadLetters.ts';
 import { createLedger } from '../../../adapters/postgres/ledger/ledger.ts';
 import { acceptingLock } from '../../../adapters/postgres/ledger/storeTurn.ts';
 import { credentialParams, isRevokedSql } from '../../../adapters/postgres/rights/revokedSql.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
 import { defaultLimits, type Manifest, type SinkManifest } from '../../../domain/pipelines/manifest.ts';
-import type { DeadLetter } from '../../../domain/ports/deadLetters.ts';
+import type { NewLetter } from '../../../domain/ports/deadLetters.ts';
 import type { BatchToStore, Ledger } from '../../../domain/ports/ledger.ts';
 import { revocationKinds, type StandingRevocation, voids } from '../../../domain/revocation.ts';
 import { type Counts, imbalance, zeroCounts } from '../../../domain/runs/run.ts';
@@ -116,7 +116,7 @@ describe('sink', () => {
         { principal: 'prn_1', grant: run, key }[revoked],
         revoked === 'key' ? null : tenant,
       );
-      const deadLetters: DeadLetter[] = [];
+      const deadLetters: NewLetter[] = [];
       await assert.rejects(store(run, 1, [[2, 'after']], { credential, deadLetters }), {
         code: 'GrantRevoked',
       });
@@ -230,7 +230,7 @@ describe('sink', () => {
     fresh();
     const run = await newRun();
     const raw = Buffer.from('{"id":"\\u00e9"}');
-    const deadLetters: DeadLetter[] = [{ ...letter(7), raw }, letter(8)];
+    const deadLetters: NewLetter[] = [{ ...letter(7), raw }, letter(8)];
     const counts = await store(
       run,
       0,
@@ -255,16 +255,23 @@ describe('sink', () => {
       { position: '7', code: 'SchemaMismatch', raw, object: null },
       { position: '8', code: 'SchemaMismatch', raw: null, object: { digest: 'f'.repeat(64), offset: 12 } },
     ]);
-    const audit = await admin.query('SELECT action, detail FROM waybill.audit_event WHERE run_id = $1', [
+    const audit = await admin.query(
+      'SELECT action, detail FROM waybill.audit_event WHERE run_id = $1 ORDER BY id',
+      [run],
+    );
+    const ids = await admin.query('SELECT id FROM waybill.dead_letter WHERE run_id = $1 ORDER BY position', [
       run,
     ]);
-    assert.deepEqual(audit.rows, [{ action: 'batch.stored', detail: { seq: 0, ...counts } }]);
+    assert.deepEqual(audit.rows, [
+      { action: 'dead-letter.recorded', detail: { seq: 0, letters: ids.rows.map(({ id }) => id) } },
+      { action: 'batch.stored', detail: { seq: 0, ...counts } },
+    ]);
   });
 
   it('counts all rejections by code, also where there are more than ten thousand', async () => {
     fresh();
     const run = await newRun();
-    const letters = (from: number, count: number): DeadLetter[] =>
+    const letters = (from: number, count: number): NewLetter[] =>
       Array.from({ length: count }, (_, i) => ({
         ...letter(from + i),
         code: (from + i) % 4 === 0 ? 'Odd' : 'SchemaMismatch',
@@ -286,7 +293,7 @@ describe('sink', () => {
     fresh();
     const run = await newRun();
     const raw = Buffer.alloc(64 * 1024, 'x');
-    const letters = (from: number, count: number): DeadLetter[] =>
+    const letters = (from: number, count: number): NewLetter[] =>
       Array.from({ length: count }, (_, i) => ({ ...letter(from + i), raw }));
     await store(run, 0, [[1, 'a']], { deadLetters: letters(0, 600) });
     await store(run, 1, [[2, 'a']], { deadLetters: letters(600, 600) });
@@ -361,7 +368,7 @@ describe('sink', () => {
       'SELECT count(*)::int AS n FROM waybill.audit_event WHERE run_id = $1',
       [run],
     );
-    assert.deepEqual(rows, [{ n: 1 }]);
+    assert.deepEqual(rows, [{ n: 2 }], 'one event for the batch and one for its rejected record');
   });
 
   it('lets a zombie and its retry race on one batch, and stores it once', async () => {
@@ -696,7 +703,7 @@ function manifestOf(sink: SinkManifest): Manifest {
   };
 }
 
-function letter(position: number): Omit<DeadLetter, 'raw'> {
+function letter(position: number): Omit<NewLetter, 'raw'> {
   return {
     position,
     line: position + 1,

@@ -1,0 +1,112 @@
+import type { ClientBase } from 'pg';
+import type { AuditEvent } from '../../../domain/audit.ts';
+import type { Actor } from '../../../domain/deadLetters/deadLetter.ts';
+import { WaybillError } from '../../../domain/errors.ts';
+import type { LetterEdit, StoredLetter } from '../../../domain/ports/deadLetters.ts';
+import { jsonParam, sql } from '../../../domain/sql.ts';
+import { insertAudit } from '../audit.ts';
+import type { Tenants } from '../tenants.ts';
+import { auditLetters } from './recordLetters.ts';
+
+/** The letters that are still as their caller read them, each locked, in one order for all transactions. */
+const unchanged = `chosen AS (
+    SELECT * FROM unnest(:ids::text[], :revisions::integer[]) WITH ORDINALITY AS c (id, revision, position)
+  ), locked AS MATERIALIZED (
+    SELECT d.id, c.position FROM waybill.dead_letter d JOIN chosen c ON c.id = d.id AND c.revision = d.revision
+    WHERE d.tenant = :tenant AND d.state IN ('open', 'repaired') ORDER BY d.id FOR UPDATE OF d
+  )`;
+
+/** One transaction: the edits and their audit events, of which each names its letter in `detail.letter`. */
+export async function repairLetters(
+  tenants: Tenants,
+  tenant: string,
+  edits: readonly LetterEdit[],
+  by: Actor,
+  audits: readonly AuditEvent[],
+): Promise<string[]> {
+  return tenants.for(tenant, by.id).transaction(async (client) => {
+    const { rows } = await client.query<{ id: string }>(
+      sql(
+        `WITH ${unchanged}, edits AS (
+           SELECT * FROM unnest(:ids::text[], :forms::text[], :texts::bytea[], :versions::integer[])
+             AS e (id, form, text, version)
+         )
+         UPDATE waybill.dead_letter d SET state = 'repaired', edit = e.text, edit_form = e.form, edit_version = e.version,
+           edited_by = :by, edited_at = now(), revision = d.revision + 1, changed_at = now()
+         FROM locked l, edits e WHERE d.id = l.id AND e.id = l.id RETURNING d.id`,
+        {
+          tenant,
+          by: jsonParam(by),
+          ids: edits.map(({ id }) => id),
+          revisions: edits.map(({ revision }) => revision),
+          forms: edits.map(({ form }) => form),
+          texts: edits.map(({ bytes }) => Buffer.from(bytes)),
+          versions: edits.map(({ version }) => version),
+        },
+        'repair-letters',
+      ),
+    );
+    const kept = new Set(rows.map(({ id }) => id));
+    for (const audit of audits) if (kept.has(String(audit.detail.letter))) await insertAudit(client, audit);
+    return [...kept];
+  });
+}
+
+export async function discardLetters(
+  tenants: Tenants,
+  tenant: string,
+  letters: readonly Pick<StoredLetter, 'id' | 'revision'>[],
+  by: Actor,
+  reason: string,
+  audit: AuditEvent,
+): Promise<string[]> {
+  return tenants.for(tenant, by.id).transaction(async (client) => {
+    const { rows } = await client.query<{ id: string }>(
+      sql(
+        `WITH ${unchanged}
+         UPDATE waybill.dead_letter d SET state = 'discarded', discarded_by = :by, reason = :reason,
+           revision = d.revision + 1, changed_at = now()
+         FROM locked l WHERE d.id = l.id RETURNING d.id`,
+        { tenant, by: jsonParam(by), reason, ...chosen(letters) },
+        'discard-letters',
+      ),
+    );
+    const ids = rows.map(({ id }) => id);
+    await auditLetters(client, audit, ids, { reason });
+    return ids;
+  });
+}
+
+/**
+ * Gives letters to a run, in the transaction that accepts it. Throws `DeadLettersChanged` where one of them is not as it was read: it was
+ * edited, discarded, or another redrive has it.
+ */
+export async function claimLetters(
+  client: ClientBase,
+  { tenant, runId }: { tenant: string; runId: string },
+  letters: readonly Pick<StoredLetter, 'id' | 'revision'>[],
+  audit: AuditEvent,
+): Promise<void> {
+  const { rowCount } = await client.query(
+    sql(
+      `WITH ${unchanged}
+       UPDATE waybill.dead_letter d SET state = 'redriving', state_before = d.state, redrive_run = :runId,
+         redrive_position = l.position - 1, revision = d.revision + 1, changed_at = now()
+       FROM locked l WHERE d.id = l.id`,
+      { tenant, runId, ...chosen(letters) },
+      'claim-letters',
+    ),
+  );
+  if (rowCount !== letters.length)
+    throw new WaybillError('DeadLettersChanged', { detail: `${rowCount} of ${letters.length}` });
+  await auditLetters(
+    client,
+    { ...audit, action: 'dead-letter.redriven' },
+    letters.map(({ id }) => id),
+    {},
+  );
+}
+
+function chosen(letters: readonly Pick<StoredLetter, 'id' | 'revision'>[]) {
+  return { ids: letters.map(({ id }) => id), revisions: letters.map(({ revision }) => revision) };
+}
