@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { FormatKind, VisitRecord } from '../../../domain/connectors/formatKind.ts';
 import type { Batch } from '../../../domain/runs/batch.ts';
 import { readJson } from '../ndjson/readJson.ts';
-import { cutParquet } from './cutParquet.ts';
+import { cutInProcess } from './cutInProcess.ts';
 
 /**
  * Apache Parquet (`application/vnd.apache.parquet`), flat or nested, read one row group at a time. The input schema sees 64-bit
@@ -24,7 +24,7 @@ export const parquetFormat: FormatKind = {
     kind: parquetFormat,
     manifest,
     isJson: true,
-    layout: { access: 'file', cut: cutParquet },
+    layout: { access: 'file', cut: cutInProcess },
     read,
   }),
 };

@@ -1,5 +1,4 @@
-import { isUtf8 } from 'node:buffer';
-import type { Convert } from './exactColumns.ts';
+import { type Convert, MapEntries } from './exactColumns.ts';
 
 /**
  * A row as a line of JSON. What JSON has no form for (NaN, bytes that are no UTF-8) is written as no JSON, so that the reader
@@ -33,16 +32,31 @@ function write(value: unknown): string {
 }
 
 function writeObject(value: object): string {
-  if (value instanceof Uint8Array) return isUtf8(value) ? JSON.stringify(decoder.decode(value)) : 'NaN';
+  if (value instanceof Uint8Array) return writeText(value);
   if (Array.isArray(value) || ArrayBuffer.isView(value))
     return `[${Array.from(value as never[], write).join(',')}]`;
-  if (value instanceof Map) return writeObject(Object.fromEntries(value));
+  if (value instanceof MapEntries)
+    return `{${value.entries.map(([key, part]) => `${writeKey(key)}:${write(part)}`).join(',')}}`;
   return `{${Object.entries(value)
     .map(([name, part]) => `${quoted(name)}:${write(part)}`)
     .join(',')}}`;
 }
 
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+/** A key that is no text is the text of its value. */
+function writeKey(key: unknown): string {
+  const text = write(key);
+  return text.startsWith('"') || text === 'NaN' || text === 'null' ? text : JSON.stringify(text);
+}
+
+function writeText(bytes: Uint8Array): string {
+  try {
+    return JSON.stringify(decoder.decode(bytes));
+  } catch {
+    return 'NaN';
+  }
+}
+
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true });
 const names = new Map<string, string>();
 
 function quoted(name: string): string {
