@@ -232,11 +232,11 @@ describe('lanes', () => {
        VALUES ($1, $2, 0, 'transform', 'd', 1, $3)`,
       [tenant, run.runId, { passed: 500, emitted: 500 }],
     );
-    const stored = ledgerOf(2).storeBatch(slottedBatch(run, 0, rows));
+    const rejected = assert.rejects(ledgerOf(2).storeBatch(slottedBatch(run, 0, rows)), { code: 'RunEnded' });
     await until('one lane', async () => (await slotsOf(run)).length === 8);
     await end(run);
     await release();
-    await assert.rejects(stored, { code: 'RunEnded' });
+    await rejected;
     const { counts } = await countRun(admin, run.runId);
     const there = (await table()).length;
     assert.ok(there > 0 && there < 500);
