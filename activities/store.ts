@@ -50,7 +50,7 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
     movesWatermark: 'cursor' in definition.manifest.source && isPulled(run.source),
     settlesLetters: isOfLetters(run.source),
     first: batch.firstRecord,
-    deadLetters: await deadLettersOf(deps, run, batch, validated, transformed),
+    deadLetters: await deadLettersOf(deps, run, batch, validated, transformed, task),
     lettersOf: (rejected) => lettersApart(deps, run, task, rejected),
     audit: (stored) => audited(deps, 'batch.stored', { seq, batch: batch.digest, ...stored }),
   };
@@ -101,12 +101,15 @@ export async function deadLettersOf(
   batch: Batch,
   validated: StageOutput,
   transformed: StageOutput,
+  task?: BatchTask,
 ): Promise<NewLetter[]> {
   const rejected = [
     ...(await readRejections(deps, run, validated)).map((r) => ({ ...r, stage: 'validate' as const })),
     ...(await readRejections(deps, run, transformed)).map((r) => ({ ...r, stage: 'transform' as const })),
   ];
-  return lettersOf(deps, run, batch, rejected);
+  if (rejected.length === 0) return [];
+  const kept = task && !batch.bytes ? await deps.compute.rejectedBytes(task) : undefined;
+  return lettersOf(deps, run, batch, rejected, kept);
 }
 
 async function lettersOf(
@@ -114,15 +117,19 @@ async function lettersOf(
   run: RunFacts,
   batch: Batch,
   rejected: readonly (Rejection & Pick<NewLetter, 'stage'>)[],
+  kept?: ReadonlyMap<number, Uint8Array>,
 ): Promise<NewLetter[]> {
-  if (rejected.length === 0) return [];
+  const hasAll = rejected.every(({ position }) => kept?.has(position));
   const bytes =
-    batch.bytes ?? (batch.refused ? undefined : await deps.objects.get(objectScopeOf(run), batch.digest));
+    batch.bytes ??
+    (batch.refused || hasAll ? undefined : await deps.objects.get(objectScopeOf(run), batch.digest));
   const source = batch.source === undefined ? {} : { source: batch.source };
   return rejected.map((rejection) => {
     const offset = rejection.byteOffset - batch.firstByte;
-    const raw =
-      bytes && rejection.byteLength <= rawBytesMax && bytes.subarray(offset, offset + rejection.byteLength);
+    const isSmall = rejection.byteLength <= rawBytesMax;
+    const raw = isSmall
+      ? (bytes?.subarray(offset, offset + rejection.byteLength) ?? kept?.get(rejection.position))
+      : undefined;
     return { ...rejection, ...source, object: { digest: batch.digest, offset }, ...(raw && { raw }) };
   });
 }

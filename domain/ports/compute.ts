@@ -29,6 +29,8 @@ export interface Compute {
   ): Promise<{ validated: StageResult; transformed: StageResult }>;
   /** The rows that `transform` encoded. Throws `StageMismatch` where they are not those of `output`. */
   rows(task: BatchTask, output: EncodedOutput, signal?: AbortSignal): Promise<EncodedRows>;
+  /** The bytes of all records that were rejected, by position, where the cache has them. */
+  rejectedBytes(task: BatchTask): Promise<ReadonlyMap<number, Uint8Array> | undefined>;
   /** Where the records of these positions are in the batch. */
   locate(task: BatchTask, positions: readonly number[]): Promise<RecordPlace[]>;
   /** Reads encoded rows back: the text of each column, at most `rowsMax` rows. */

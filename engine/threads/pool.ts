@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Piscina } from 'piscina';
 import { connectors } from '../../connectors/index.ts';
 import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
@@ -7,8 +7,8 @@ import type { ObjectStore } from '../../domain/ports/objects.ts';
 import type { EncodedRows } from '../../domain/ports/sinkRows.ts';
 import { Semaphore } from '../../domain/semaphore.ts';
 import { describePosition, recordPositionLength } from '../records/codeFailure.ts';
-import { slotsDigest } from '../records/transformRecords.ts';
-import { createStageCache, type ReadRange, rangesOf, type StageEntry } from './stageCache.ts';
+import { encodedRows } from './encodedRows.ts';
+import { createStageCache, rangesOf, type StageEntry } from './stageCache.ts';
 import type { Answer, FailureData, Task, ThreadOptions } from './thread.ts';
 
 export interface ComputePool extends Compute {
@@ -20,6 +20,8 @@ interface Outcome {
   validated: StageResult;
   /** Where it was asked for and did not fail. */
   transformed?: StageResult;
+  /** As in `StageEntry`. */
+  rejected?: StageEntry['rejected'];
   /** The encoded rows, or the file that holds them. */
   rows?: Uint8Array | string | undefined;
   failure?: WaybillError;
@@ -105,17 +107,18 @@ export function createComputePool(options: ComputeOptions): ComputePool {
     const transform = step === 'transform' && { transform: { parameters, ...(source && { source }) } };
     const answer = await run(task, step, { ...transform, ...(rowsPath && { rowsPath }) }, signal);
     const { processed, failure } = answer as Extract<Answer, { outcome: 'done' }>;
-    if (!processed.transformed)
-      return { validated: processed.validated, ...(failure && { failure: errorOf(failure) }) };
+    const { validated, rejected } = processed;
+    if (!processed.transformed) return { validated, ...(failure && { failure: errorOf(failure) }) };
     const { rows, ...transformed } = processed.transformed;
-    return { validated: processed.validated, transformed, rows: rows ?? rowsPath! };
+    return { validated, transformed, ...(rejected && { rejected }), rows: rows ?? rowsPath! };
   }
 
   /** Both steps in one pass; the result is kept for the next step. */
   async function computeBoth(task: BatchTask, signal?: AbortSignal): Promise<Outcome> {
     const outcome = await compute(task, 'transform', signal);
-    const { validated, transformed, rows } = outcome;
-    if (transformed) await cache.keep(keyOf(task), { validated, transformed }, rows!);
+    const { validated, transformed, rejected, rows } = outcome;
+    if (transformed)
+      await cache.keep(keyOf(task), { validated, transformed, ...(rejected && { rejected }) }, rows!);
     return outcome;
   }
 
@@ -170,6 +173,13 @@ export function createComputePool(options: ComputeOptions): ComputePool {
       throw new WaybillError('StorageUnavailable', { detail: 'the rows of a batch have no room' });
     },
 
+    async rejectedBytes(task) {
+      const rejected = (await cache.find(keyOf(task)))?.rejected;
+      if (rejected && hash('sha256', JSON.stringify(rejected.bytes)) === rejected.digest)
+        return new Map(rejected.bytes.map(([position, text]) => [position, Buffer.from(text, 'base64')]));
+      return undefined;
+    },
+
     async locate(task, positions) {
       const answer = await run(task, 'store', { locate: positions });
       return (answer as Extract<Answer, { outcome: 'located' }>).places;
@@ -179,51 +189,6 @@ export function createComputePool(options: ComputeOptions): ComputePool {
     forget: (task) => cache.forget(keyOf(task)),
     close: () => threads.destroy(),
   };
-}
-
-/** Their reader compares them with the digests of `result`. */
-function encodedRows(result: StageResult, read: ReadRange, onDifference: () => void): EncodedRows {
-  const { digest, sizeBytes, counts, slots } = result;
-  const whole = { sizeBytes, emitted: counts.emitted ?? 0, digest };
-  const parts = slots && slotsDigest(slots) === digest ? slots : [whole];
-  const starts = [0];
-  for (const part of parts) starts.push(starts.at(-1)! + part.sizeBytes);
-
-  async function* chunksOf(indexes: readonly number[]): AsyncGenerator<Uint8Array> {
-    for (const i of indexes) {
-      const { sizeBytes, digest } = parts[i]!;
-      if (sizeBytes === 0) continue;
-      yield* compared(read(starts[i]!, starts[i + 1]!), digest, onDifference);
-    }
-  }
-
-  function pick(indexes: readonly number[]): EncodedRows {
-    const picked = indexes.map((i) => parts[i]!);
-    return {
-      emitted: picked.reduce((sum, part) => sum + part.emitted, 0),
-      sizeBytes: picked.reduce((sum, part) => sum + part.sizeBytes, 0),
-      chunks: () => chunksOf(indexes),
-    };
-  }
-
-  const all = pick([...parts.keys()]);
-  return parts === slots ? { ...all, ofSlots: pick } : all;
-}
-
-/** What a crash or a full disk left of a file is not what was recorded: the step is retried and computes it again. */
-async function* compared(
-  chunks: AsyncIterable<Uint8Array>,
-  digest: string,
-  onDifference: () => void,
-): AsyncGenerator<Uint8Array> {
-  const seen = createHash('sha256');
-  for await (const chunk of chunks) {
-    seen.update(chunk);
-    yield chunk;
-  }
-  if (seen.digest('hex') === digest) return;
-  onDifference();
-  throw new WaybillError('StorageUnavailable', { detail: 'the cached rows of a batch are damaged' });
 }
 
 function keyOf({ definition, scope, batch, parameters }: BatchTask): string {

@@ -10,6 +10,8 @@ import { smallBytesMax } from '../../domain/runs/batch.ts';
 export interface StageEntry {
   validated: StageResult;
   transformed: StageResult;
+  /** The bytes of rejected records in base64, by position, where they are few; and a digest of that. */
+  rejected?: { bytes: [position: number, bytes: string][]; digest: string };
 }
 
 /**

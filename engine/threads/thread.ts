@@ -6,13 +6,14 @@ import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import type { DefinitionRef, StageResult } from '../../domain/ports/compute.ts';
 import type { ObjectScope, ObjectStore, StoreOpener } from '../../domain/ports/objects.ts';
 import { type Batch, smallBytesMax } from '../../domain/runs/batch.ts';
-import type { RecordPlace } from '../../domain/runs/rejection.ts';
+import type { RecordPlace, Rejection } from '../../domain/runs/rejection.ts';
 import { beginningOf } from '../../domain/runs/run.ts';
 import { loadModule } from '../project/loadModule.ts';
 import type { RecordPosition } from '../records/codeFailure.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
 import { locateRecords } from '../records/locateRecords.ts';
 import { processBatch } from '../records/processBatch.ts';
+import type { StageEntry } from './stageCache.ts';
 
 export interface Task {
   definition: DefinitionRef;
@@ -42,6 +43,7 @@ export type Answer =
 export interface Computed {
   validated: StageResult;
   transformed?: StageResult & { rows?: Uint8Array };
+  rejected?: StageEntry['rejected'];
 }
 
 /** An error keeps its class and code only as data. */
@@ -78,12 +80,29 @@ export default async function run(task: Task): Promise<Answer> {
     const said = { outcome: 'done' as const, ...(failure && { failure: asData(failure) }) };
     if (!transformed) return { ...said, processed: { validated } };
     const { rows, ...result } = transformed;
+    const rejected = task.batch.bytes
+      ? undefined
+      : bytesOf([...validated.rejections, ...result.rejections], bytes, task.batch.firstByte);
+    const computed = { validated, ...(rejected && { rejected }) };
     if (task.rowsPath && rows.byteLength > smallBytesMax && wrote(task.rowsPath, rows))
-      return { ...said, processed: { validated, transformed: result } };
-    return handOver({ ...said, processed: { validated, transformed } }, rows);
+      return { ...said, processed: { ...computed, transformed: result } };
+    return handOver({ ...said, processed: { ...computed, transformed } }, rows);
   } catch (error) {
     return { outcome: 'failed', ...asData(error) };
   }
+}
+
+const rejectedBytesMax = 1024 * 1024;
+
+/** So that storing the dead letters does not read the whole batch again. */
+function bytesOf(rejections: readonly Rejection[], bytes: Buffer, firstByte: number): StageEntry['rejected'] {
+  if (rejections.length === 0) return undefined;
+  if (rejections.reduce((sum, { byteLength }) => sum + byteLength, 0) > rejectedBytesMax) return undefined;
+  const found = rejections.map(({ position, byteOffset, byteLength }): [number, string] => {
+    const start = byteOffset - firstByte;
+    return [position, bytes.toString('base64', start, start + byteLength)];
+  });
+  return { bytes: found, digest: hash('sha256', JSON.stringify(found)) };
 }
 
 /** Memory that passes through the main thread makes it collect garbage. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm, watch, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, watch, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { slotOf } from '../../domain/connectors/lanes.ts';
@@ -108,6 +108,24 @@ describe('threads', () => {
     await one!.forget(task);
     await assert.rejects(textOf(unread), { code: 'StorageUnavailable' });
     await Promise.all([one!.close(), other!.close()]);
+  });
+
+  it('keep the bytes of rejected records, unless they are damaged', async () => {
+    const cacheFolder = join(folder, 'rejected');
+    const one = createComputePool({ objects, cacheFolder });
+    const lines = Array.from({ length: 20_000 }, (_, id) => `{"id":${id % 5000 === 7 ? '"é"' : id}}`);
+    const task = await taskOf(await define('rejecting', 'return thing;'), lines);
+    assert.equal(await one.rejectedBytes(task), undefined);
+    await one.transform(task);
+    const kept = await one.rejectedBytes(task);
+    assert.deepEqual([...kept!.keys()], [7, 5_007, 10_007, 15_007]);
+    assert.ok([...kept!.values()].every((bytes) => Buffer.from(bytes).toString() === '{"id":"é"}'));
+    const [entry] = (await readdir(cacheFolder)).filter((name) => name.endsWith('.json'));
+    const text = await readFile(join(cacheFolder, entry!), 'utf8');
+    const base64 = Buffer.from('{"id":"é"}').toString('base64');
+    await writeFile(join(cacheFolder, entry!), text.replace(base64, base64.toUpperCase()));
+    assert.equal(await one.rejectedBytes(task), undefined);
+    await one.close();
   });
 
   it('put large results into slots by key, each of which is compared when it is read', async () => {
