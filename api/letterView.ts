@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { RevealedValue } from '../application/deadLetters/revealLetter.ts';
 import type { LetterOutcome } from '../application/deadLetters/tryLetters.ts';
-import { type DeadLetter, letterStates } from '../domain/deadLetters/deadLetter.ts';
+import type { DeadLetter } from '../domain/deadLetters/deadLetter.ts';
+import { letterStates } from '../domain/deadLetters/letterStates.ts';
 import { letterLinksOf, runLinksOf } from '../domain/links.ts';
 import type { Principal, Requester } from '../domain/principal.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';

@@ -8,6 +8,7 @@ import type { ApiOptions } from './ports.ts';
 import { temporalLinkOf } from './temporalLink.ts';
 
 const kind = z.enum(principalKinds);
+const total = z.int().min(0);
 
 /** Who asks, and who acts for them. */
 export const RequesterView = z.object({
@@ -56,6 +57,12 @@ export const RunView = z.object({
     .optional()
     .describe(
       'Why an open run makes no progress: the last failed attempt of a step, and when it is retried.',
+    ),
+  deadLetters: z
+    .object({ open: total, repaired: total, redriving: total, resolved: total, discarded: total })
+    .optional()
+    .describe(
+      'Of the records that it rejected, how many are in which state. It is addressed once none is open, repaired or redriving.',
     ),
   gate: z
     .enum(gates)

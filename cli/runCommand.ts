@@ -3,6 +3,7 @@ import { addApply } from './commands/apply.ts';
 import { addApprovals } from './commands/approvals.ts';
 import { addCheck } from './commands/check.ts';
 import { addContracts } from './commands/contracts.ts';
+import { addDeadLetters } from './commands/deadLetters.ts';
 import { addDeliveries } from './commands/deliveries.ts';
 import { addAttack, addDemo, addDev, addDoctor, addWorker } from './commands/embedded.ts';
 import { addKeys } from './commands/keys.ts';
@@ -60,6 +61,7 @@ const commands: readonly AddCommand[] = [
   addTrigger,
   addRuns,
   addApprovals,
+  addDeadLetters,
   addSchedules,
   addDeliveries,
   addKeys,

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { ndjson } from '../connectors/formats/ndjson/index.ts';
 import { connectors } from '../connectors/index.ts';
 import type { Pipeline } from '../domain/pipelines/pipeline.ts';
+import { upgradeRecord } from '../domain/pipelines/upgrade.ts';
 import type { Rejection } from '../domain/runs/rejection.ts';
 import type { Counts } from '../domain/runs/run.ts';
 import { createMemoryObjects } from '../engine/memoryObjectStore.ts';
@@ -13,19 +14,20 @@ import { processInput } from '../engine/records/processInput.ts';
  * and rows of one key are told apart as the sink tells them, on a table that is empty at first.
  * @param input the records as a caller would send them, or text or bytes in the format of the source
  * @param options.parameters as a caller would send them, default none
+ * @param options.version of the definition to which the records belong; its `upgrade` brings them to the current one, as in a redrive
  *
  * Throws `ParametersInvalid`, `HeaderInvalid` (CSV) and `TransformFailed` as a run would end with them.
  */
 export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject, P extends z.ZodObject>(
   pipeline: Pipeline<I, O, P>,
   input: readonly unknown[] | string | Uint8Array | { bytes: Uint8Array | string },
-  options: { parameters?: Record<string, unknown> } = {},
+  options: { parameters?: Record<string, unknown>; version?: number } = {},
 ): Promise<TestedRun<z.output<O>>> {
   const definition = prepareDefinition(pipeline);
   const data = dataOf(input);
   const bytes = Buffer.from(
     data ??
-      (input as unknown[])
+      upgraded(pipeline, input as unknown[], options.version)
         .map(
           (r) => `${JSON.stringify(r)}
 `,
@@ -45,6 +47,15 @@ export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject,
     filtered,
     counts: { ...counts, stored: stored.length, deduplicated: replaced.size },
   };
+}
+
+function upgraded(
+  { upgrade, manifest }: Pick<Pipeline, 'upgrade' | 'manifest'>,
+  records: readonly unknown[],
+  version = manifest.version,
+): readonly unknown[] {
+  if (!upgrade) return records;
+  return records.map((record) => upgradeRecord(upgrade, record as object, version, manifest.version));
 }
 
 export interface TestedRun<Row> {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { revealSample } from '../../application/approvals/revealSample.ts';
 import { mayReadRun, readablePage } from '../../application/readable.ts';
 import { approvalStates, refusalOf } from '../../domain/approvals/approval.ts';
-import { letterStates } from '../../domain/deadLetters/deadLetter.ts';
+import { letterStates } from '../../domain/deadLetters/letterStates.ts';
 import { type Policy, runResourceOf } from '../../domain/policies/policy.ts';
 import type { ShownApproval } from '../../domain/ports/approvals.ts';
 import type { Principal } from '../../domain/principal.ts';

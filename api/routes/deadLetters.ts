@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { revealLetter } from '../../application/deadLetters/revealLetter.ts';
 import { mayReadRun, readablePage, readablePipelines } from '../../application/readable.ts';
-import { letterStates } from '../../domain/deadLetters/deadLetter.ts';
+import { letterStates } from '../../domain/deadLetters/letterStates.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { type GroupField, groupFields } from '../../domain/ports/deadLetters.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';

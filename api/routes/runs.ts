@@ -21,11 +21,19 @@ export function listRuns({ runs, policy }: ApiPorts, options: ApiOptions) {
           .regex(/^[^\0]{1,200}$/)
           .optional(),
         state: z.enum(runStates).optional(),
+        unaddressed: z
+          .enum(['true', 'false'])
+          .optional()
+          .describe('Only runs with dead letters that are neither stored nor discarded.'),
       }),
       response: { 200: pageOf(RunView) },
     },
-    async ({ query: { pipeline, state, limit, cursor }, authorization: { principal } }) => {
-      const wanted = { ...(pipeline !== undefined && { pipeline }), ...(state !== undefined && { state }) };
+    async ({ query: { pipeline, state, unaddressed, limit, cursor }, authorization: { principal } }) => {
+      const wanted = {
+        ...(pipeline !== undefined && { pipeline }),
+        ...(state !== undefined && { state }),
+        unaddressed: unaddressed === 'true',
+      };
       const { items, nextCursor } = await readablePage(
         { limit, cursor },
         (page) => runs.list(principal.tenant, { ...wanted, ...page }),

@@ -1,4 +1,4 @@
-import type { LetterFilter } from '../../domain/deadLetters/deadLetter.ts';
+import type { LetterFilter } from '../../domain/deadLetters/letterStates.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { type Action, runResourceOf } from '../../domain/policies/policy.ts';
 import type { LetterOrigin, StoredLetter } from '../../domain/ports/deadLetters.ts';

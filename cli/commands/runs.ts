@@ -18,12 +18,19 @@ export const addRuns: AddCommand = (program, context) => {
     .command('list', { isDefault: true })
     .description('list the runs of your tenant, newest first')
     .option('--pipeline <id>', 'only runs of this pipeline')
-    .addOption(new Option('--state <state>', 'only runs in this state').choices(runStates));
-  paged(list).action(async (filter: RunFilter, command: Command) => {
-    const options = command.optsWithGlobals<GlobalOptions>();
-    const page = await connect(context, options).listRuns(filter);
-    printResult(options.json, page, () => pageLines(page, runTable, 'There are no such runs.'));
-  });
+    .addOption(new Option('--state <state>', 'only runs in this state').choices(runStates))
+    .option('--unaddressed', 'only runs with dead letters that are neither stored nor discarded');
+  paged(list).action(
+    async (asked: Omit<RunFilter, 'unaddressed'> & { unaddressed?: boolean }, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const { unaddressed, ...filter } = asked;
+      const page = await connect(context, options).listRuns({
+        ...filter,
+        ...(unaddressed && { unaddressed: 'true' as const }),
+      });
+      printResult(options.json, page, () => pageLines(page, runTable, 'There are no such runs.'));
+    },
+  );
 
   addByIdCommand(runs, 'get', 'show one run').action(async (id: string, _, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();

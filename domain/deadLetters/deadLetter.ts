@@ -1,22 +1,7 @@
 import type { AuditEvent } from '../audit.ts';
 import type { Rejection } from '../runs/rejection.ts';
 import type { Run } from '../runs/run.ts';
-
-/**
- * Life of a rejected record: `open`; `repaired` once it is edited; `redriving` while a run has it; then `resolved`, its record
- * stored or filtered, or `open` again with a new reason. `discarded` by a principal, with a reason, for good.
- */
-export const letterStates = ['open', 'repaired', 'redriving', 'resolved', 'discarded'] as const;
-export type LetterState = (typeof letterStates)[number];
-
-/** The step that rejected it. */
-export type LetterStage = 'validate' | 'transform' | 'store';
-
-/** In these a record still waits for somewhere to go. */
-export const unaddressedStates: readonly LetterState[] = ['open', 'repaired', 'redriving'];
-
-/** How many letters of a run are in which state. */
-export type LetterCounts = Readonly<Record<LetterState, number>>;
+import type { LetterStage, LetterState } from './letterStates.ts';
 
 export type Actor = NonNullable<AuditEvent['actor']>;
 
@@ -63,16 +48,4 @@ export interface LetterValue {
   /** Of the definition to which the value belongs: of the edit, else of the bytes. */
   version: number;
   edit?: { form: EditForm; bytes: Uint8Array } | undefined;
-}
-
-/** What may be chosen of letters. All of it is optional, and all that is given must hold. */
-export interface LetterFilter {
-  run?: string | undefined;
-  pipeline?: string | undefined;
-  code?: string | undefined;
-  path?: string | undefined;
-  state?: LetterState | undefined;
-  /** RFC 3339; when the record was rejected first. */
-  from?: string | undefined;
-  to?: string | undefined;
 }

@@ -1,14 +1,6 @@
 import type { AuditEvent } from '../audit.ts';
-import type {
-  Actor,
-  DeadLetter,
-  EditForm,
-  LetterCounts,
-  LetterFilter,
-  LetterStage,
-  LetterState,
-  ShownLetter,
-} from '../deadLetters/deadLetter.ts';
+import type { Actor, DeadLetter, EditForm, ShownLetter } from '../deadLetters/deadLetter.ts';
+import type { LetterFilter, LetterStage, LetterState } from '../deadLetters/letterStates.ts';
 import type { Rejection } from '../runs/rejection.ts';
 import type { Run } from '../runs/run.ts';
 
@@ -55,7 +47,6 @@ export interface DeadLetters {
     reason: string,
     audit: AuditEvent,
   ): Promise<string[]>;
-  countByState(tenant: string, runIds: readonly string[]): Promise<Map<string, LetterCounts>>;
 }
 
 export const groupFields = ['code', 'path', 'pipeline', 'run', 'state'] as const;

@@ -11,7 +11,14 @@ export interface Runs {
   /** Newest first. `cursor` is the `nextCursor` of the page before. */
   list(
     tenant: string,
-    filter: { pipeline?: string; state?: RunState; limit: number; cursor?: string },
+    filter: {
+      pipeline?: string;
+      state?: RunState;
+      /** With dead letters that are neither stored nor discarded. */
+      unaddressed?: boolean;
+      limit: number;
+      cursor?: string;
+    },
   ): Promise<{ items: Run[]; nextCursor: string | null }>;
   /** The signed grant of a run. Throws `RunNotFound`. */
   findGrant(run: RunRef): Promise<string>;

@@ -1,4 +1,5 @@
 import type { ApprovalManifest } from '../approvals/gate.ts';
+import type { LetterCounts } from '../deadLetters/letterStates.ts';
 import type { DefinitionFacts } from '../policies/policy.ts';
 import type { Requester } from '../principal.ts';
 
@@ -91,6 +92,8 @@ export interface Run {
   leftBytes?: number;
   /** The failed attempt that it waits to retry. */
   retrying?: FailedAttempt & { nextAttemptAt: string };
+  /** Of the records that it rejected, how many are in which state; absent: it rejected none. */
+  deadLetters?: LetterCounts;
   /** The approval that it waits for. */
   approval?: string;
 }

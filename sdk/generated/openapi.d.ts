@@ -1431,6 +1431,14 @@ export interface components {
                 /** Format: date-time */
                 nextAttemptAt: string;
             };
+            /** @description Of the records that it rejected, how many are in which state. It is addressed once none is open, repaired or redriving. */
+            deadLetters?: {
+                open: number;
+                repaired: number;
+                redriving: number;
+                resolved: number;
+                discarded: number;
+            };
             /**
              * @description Before what it waits for people, where its definition says so; it may not have come there yet.
              * @enum {string}
@@ -2708,6 +2716,8 @@ export interface operations {
                 cursor?: string;
                 pipeline?: string;
                 state?: "accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled";
+                /** @description Only runs with dead letters that are neither stored nor discarded. */
+                unaddressed?: "true" | "false";
             };
             header?: never;
             path?: never;

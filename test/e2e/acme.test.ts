@@ -12,7 +12,7 @@ import { generateOrders } from '../../bench/generateOrders.ts';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { obtainToken } from '../../cli/embedded/obtainToken.ts';
 import { createWaybillClient, type DeadLetterDetail as Letter } from '../../sdk/client.ts';
-import { startCommand } from '../cli/waybillProcess.ts';
+import { runWaybill, startCommand } from '../cli/waybillProcess.ts';
 import { approveRun, untilItWaits } from '../support/approveRun.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { until } from '../support/until.ts';
@@ -139,6 +139,32 @@ describe('the embedded stack with the project acme', () => {
         ['dead-letter.revealed', 'first'],
       ],
     );
+  });
+
+  it('does what docs/dead-letters.md shows', async () => {
+    const good = orders.toString().split('\n')[0]!;
+    const order = JSON.parse(good) as { order_id: string };
+    const text = good.replace(order.order_id, 'wrong');
+    const run = await send(alice, 'orders', 'application/x-ndjson', `${text}\n${good}\n`);
+    const unaddressed = '/v1/runs?unaddressed=true';
+    const { items } = await got<{ items: Letter[] }>(bob, `/v1/dead-letters?run=${run.id}`);
+    assert.equal((await got<{ items: { id: string }[] }>(bob, unaddressed)).items[0]!.id, run.id);
+    const record = JSON.stringify({ ...order, order_id: 'ord_repaired0002' });
+    const page = readFileSync('docs/dead-letters.md', 'utf8');
+    const commands = [...page.matchAll(/^npx waybill (.+)$/gm)].map(([, command]) => command!);
+    assert.equal(commands.length, 7);
+    for (const command of commands) {
+      const args = command
+        .split(' ')
+        .map((arg) => ({ $RUN: run.id, $LETTER: items[0]!.id, '"$RECORD"': record })[arg] ?? arg);
+      const { code, stdout, stderr } = await runWaybill(args, { WAYBILL_HOME: stack.home });
+      assert.equal(code, 0, `${command}: ${stdout} ${stderr}`);
+    }
+    assert.equal((await rowsOf(`SELECT FROM orders WHERE order_id = 'ord_repaired0002'`)).length, 1);
+    const left = (await got<{ items: { id: string }[] }>(bob, unaddressed)).items;
+    assert.ok(!left.some(({ id }) => id === run.id), 'its one letter is resolved');
+    const { deadLetters } = await got<{ deadLetters: Record<string, number> }>(bob, `/v1/runs/${run.id}`);
+    assert.deepEqual([deadLetters.open, deadLetters.resolved], [0, 1]);
   });
 
   it('keeps the rejected records of a run that an approver rejects, and stores them by a redrive that is approved', async () => {

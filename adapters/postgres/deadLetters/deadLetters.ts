@@ -1,4 +1,3 @@
-import type { LetterCounts, letterStates } from '../../../domain/deadLetters/deadLetter.ts';
 import type {
   DeadLetters,
   GroupField,
@@ -124,35 +123,8 @@ export function createDeadLetters(tenants: Tenants): DeadLetters {
     repair: (tenant, edits, by, audits) => repairLetters(tenants, tenant, edits, by, audits),
     discard: (tenant, letters, by, reason, audit) =>
       discardLetters(tenants, tenant, letters, by, reason, audit),
-
-    async countByState(tenant, runIds) {
-      const counts = new Map<string, Record<(typeof letterStates)[number], number>>();
-      if (runIds.length === 0) return counts;
-      const { rows } = await tenants.for(tenant).query(
-        sql(
-          `SELECT run_id, state, sum(letters)::float8 AS letters FROM waybill.dead_letter_group
-           WHERE tenant = :tenant AND run_id = ANY(:runIds) GROUP BY 1, 2`,
-          { tenant, runIds },
-          'count-letters-by-state',
-        ),
-      );
-      for (const { run_id, state, letters } of rows) {
-        const of = counts.get(run_id) ?? { ...noLetters };
-        of[state as keyof LetterCounts] = letters;
-        counts.set(run_id, of);
-      }
-      return counts;
-    },
   };
 }
-
-const noLetters: LetterCounts = Object.freeze({
-  open: 0,
-  repaired: 0,
-  redriving: 0,
-  resolved: 0,
-  discarded: 0,
-});
 
 const instant = `'epoch'::timestamptz + :micros::bigint * interval '1 microsecond'`;
 

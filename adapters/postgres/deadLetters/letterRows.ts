@@ -1,4 +1,5 @@
-import type { DeadLetter, LetterFilter } from '../../../domain/deadLetters/deadLetter.ts';
+import type { DeadLetter } from '../../../domain/deadLetters/deadLetter.ts';
+import type { LetterFilter } from '../../../domain/deadLetters/letterStates.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { StoredLetter } from '../../../domain/ports/deadLetters.ts';
 import type { Params } from '../../../domain/sql.ts';

@@ -1,3 +1,4 @@
+import { noLetters } from '../../../domain/deadLetters/letterStates.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { Runs } from '../../../domain/ports/runs.ts';
 import { type Counts, type Run, zeroCounts } from '../../../domain/runs/run.ts';
@@ -23,17 +24,27 @@ export async function findRun(tenants: Tenants, tenant: string, runId: string): 
 export async function listRuns(
   tenants: Tenants,
   tenant: string,
-  { pipeline, state, limit, cursor }: Parameters<Runs['list']>[1],
+  { pipeline, state, unaddressed = false, limit, cursor }: Parameters<Runs['list']>[1],
 ): ReturnType<Runs['list']> {
   const { rows } = await tenants.for(tenant).query(
     sql(
       `SELECT ${runColumns} FROM ${runWithLiveCounts}
       WHERE r.tenant = :tenant AND (:pipeline::text IS NULL OR r.pipeline = :pipeline)
         AND (:state::text IS NULL OR r.state = :state)
+        AND (NOT :unaddressed::boolean OR EXISTS (
+          SELECT FROM waybill.dead_letter_group g WHERE g.tenant = r.tenant AND g.run_id = r.id
+            AND g.state IN ('open', 'repaired', 'redriving')))
         AND (:cursor::text IS NULL
           OR (r.created_at, r.id) < (SELECT c.created_at, c.id FROM waybill.run c WHERE c.tenant = :tenant AND c.id = :cursor))
       ORDER BY r.created_at DESC, r.id DESC LIMIT :limit`,
-      { tenant, pipeline: pipeline ?? null, state: state ?? null, cursor: cursor ?? null, limit: limit + 1 },
+      {
+        tenant,
+        pipeline: pipeline ?? null,
+        state: state ?? null,
+        unaddressed,
+        cursor: cursor ?? null,
+        limit: limit + 1,
+      },
       'list-runs',
     ),
   );
@@ -49,6 +60,9 @@ export const runColumns = `r.id, r.pipeline, r.state, r.tenant, r.requested_by, 
   ${definitionOf('r.manifest')} AS definition,
   CASE WHEN r.state = 'awaiting-approval' THEN (SELECT a.id FROM waybill.approval a
     WHERE a.tenant = r.tenant AND a.run_id = r.id AND a.state = 'pending') END AS approval,
+  (SELECT jsonb_object_agg(g.state, g.letters) FROM (
+     SELECT g.state, sum(g.letters) AS letters FROM waybill.dead_letter_group g
+     WHERE g.tenant = r.tenant AND g.run_id = r.id GROUP BY g.state) g) AS dead_letters,
   ${retryingSql} AS retrying,
   CASE WHEN r.manifest -> 'source' ? 'cursor' THEN (SELECT sum(s.ahead)::float8 FROM waybill.stage s
     WHERE s.run_id = r.id AND s.stage = 'transform') END AS records_ahead`;
@@ -86,6 +100,7 @@ export function runFromRow(row: any): Run {
     ...(row.reason && { reason: row.reason }),
     ...(row.records_ahead && { recordsAhead: row.records_ahead }),
     ...(row.left_bytes !== null && { leftBytes: Number(row.left_bytes) }),
+    ...(row.dead_letters && { deadLetters: { ...noLetters, ...row.dead_letters } }),
     ...(row.retrying && { retrying: retryingOf(row.retrying) }),
     ...(row.approval && { approval: row.approval }),
   };

@@ -1,0 +1,328 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import fc from 'fast-check';
+import pg from 'pg';
+import { uuidv7 } from 'uuidv7';
+import { applySinks } from '../../../adapters/postgres/applySinks.ts';
+import { createDeadLetters } from '../../../adapters/postgres/deadLetters/deadLetters.ts';
+import { createLedger } from '../../../adapters/postgres/ledger/ledger.ts';
+import { createRunAcceptance } from '../../../adapters/postgres/runs/acceptance.ts';
+import { createRunStates } from '../../../adapters/postgres/runs/runStates.ts';
+import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
+import { defaultLimits, type Manifest, type SinkManifest } from '../../../domain/pipelines/manifest.ts';
+import type { RunAcceptance } from '../../../domain/ports/acceptance.ts';
+import type { DeadLetters } from '../../../domain/ports/deadLetters.ts';
+import type { BatchToStore, Ledger } from '../../../domain/ports/ledger.ts';
+import type { RunStates } from '../../../domain/ports/runs.ts';
+import { zeroCounts } from '../../../domain/runs/run.ts';
+import { encodedRows } from '../../support/sinkManifests.ts';
+import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
+
+/** Keeps every row, so that a record that is stored twice is seen. */
+const kept: SinkManifest = {
+  kind: 'postgres',
+  table: 'kept',
+  mode: 'append',
+  columns: [{ name: 'id', type: 'integer', nullable: false }],
+};
+const manifest: Manifest = {
+  ...{ id: 'kept', version: 1, labels: {}, source: { kind: 'inline' }, sink: kept },
+  ...{ limits: defaultLimits, deadlineMs: 1000 },
+};
+
+const lettersMax = 6;
+const principals = ['prn_alice', 'prn_bob'];
+
+/** What one of two principals, or a worker, does next. `crash`: the transaction ends before it commits. */
+type Act =
+  | { kind: 'edit'; by: number; letter: number }
+  | { kind: 'discard'; by: number; letter: number }
+  | { kind: 'redrive'; by: number; letters: number[]; stale: boolean }
+  | { kind: 'store'; run: number; rejects: number[]; crash: boolean; twice: boolean }
+  | { kind: 'end'; run: number };
+
+const letterArb = fc.nat(lettersMax - 1);
+const by = fc.nat(1);
+const act: fc.Arbitrary<Act> = fc.oneof(
+  fc.record({ kind: fc.constant('edit' as const), by, letter: letterArb }),
+  { arbitrary: fc.record({ kind: fc.constant('discard' as const), by, letter: letterArb }), weight: 1 },
+  {
+    arbitrary: fc.record({
+      kind: fc.constant('redrive' as const),
+      by,
+      letters: fc.uniqueArray(letterArb, { minLength: 1 }),
+      stale: fc.boolean(),
+    }),
+    weight: 4,
+  },
+  {
+    arbitrary: fc.record({
+      kind: fc.constant('store' as const),
+      run: fc.nat(5),
+      rejects: fc.uniqueArray(letterArb),
+      crash: fc.boolean(),
+      twice: fc.boolean(),
+    }),
+    weight: 4,
+  },
+  { arbitrary: fc.record({ kind: fc.constant('end' as const), run: fc.nat(5) }), weight: 2 },
+);
+
+describe('edits and redrives of two principals, in any order and with crashes', () => {
+  let postgres: TestPostgres;
+  let admin: pg.Pool;
+  let api: pg.Pool;
+  let worker: pg.Pool;
+  let letters: DeadLetters;
+  let acceptance: RunAcceptance;
+  let ledger: Ledger;
+  let states: RunStates;
+
+  before(async () => {
+    postgres = await startPostgresForTest();
+    admin = new pg.Pool({ connectionString: postgres.superuserUrl, max: 2 });
+    api = new pg.Pool({ connectionString: postgres.apiUrl, max: 4 });
+    worker = new pg.Pool({ connectionString: postgres.workerUrl, max: 6 });
+    await applySinks(postgres.migratorUrl, [manifest]);
+    letters = createDeadLetters(tenantsOf(api));
+    acceptance = createRunAcceptance(tenantsOf(api));
+    ledger = createLedger(tenantsOf(worker));
+    states = createRunStates(tenantsOf(worker));
+  });
+  after(async () => {
+    await Promise.all([api, worker, admin].map((pool) => pool?.end()));
+    await postgres?.stop();
+  });
+
+  let worlds = 0;
+
+  /** A tenant of its own with a run that rejected a few records. */
+  async function newWorld() {
+    worlds += 1;
+    const tenant = `tenant-${worlds}`;
+    const origin = `kept-origin-${worlds}`;
+    await admin.query(
+      `INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal, requested_by,
+                                parameters, source, grant_jws, txn, arrival, ended_at)
+       VALUES ($1, $2, 'kept', 1, 'd', '{"sink": {"table": "kept"}}', 'completed', 'prn_alice', '{}', '{}',
+               '{"kind": "inline"}', 'g', 't', 'sealed', now())`,
+      [origin, tenant],
+    );
+    await admin.query(
+      `INSERT INTO waybill.dead_letter (id, tenant, run_id, pipeline, version, principal, seq, position, line, byte_offset,
+                                        byte_length, stage, code, path, message, raw)
+       SELECT 'dl ' || $2 || ' ' || i, $2, $1, 'kept', 1, 'prn_alice', 0, i, i + 1, 0, 1, 'validate', 'c', '', 'm', 'x'
+       FROM generate_series(0, ${lettersMax - 1}) i`,
+      [origin, tenant],
+    );
+    return { tenant, origin, runs: [] as { id: string; by: string; letters: number[] }[] };
+  }
+  type World = Awaited<ReturnType<typeof newWorld>>;
+
+  const idOf = ({ tenant }: World, letter: number) => `dl ${tenant} ${letter}`;
+  const auditOf = (world: World, id: string, by: string, action = 'run.accepted') => ({
+    ...{
+      action,
+      outcome: 'success' as const,
+      tenant: world.tenant,
+      actor: { id: by, kind: 'person' as const },
+    },
+    ...{ runId: id, txn: 't', detail: {} },
+  });
+  const credentialOf = (world: World, by: string, run: string) => ({
+    ...{ tenant: world.tenant, principals: [by], issuedAtS: 0, grants: [run], key: 'key_1' },
+  });
+
+  async function edit(world: World, by: string, letter: number): Promise<void> {
+    const [read] = await letters.pick(world.tenant, { ids: [idOf(world, letter)] }, { limit: 1 });
+    const change = {
+      id: read!.id,
+      revision: read!.revision,
+      form: 'raw',
+      bytes: Buffer.from(by),
+      version: 1,
+    } as const;
+    await letters.repair(world.tenant, [change], { id: by, kind: 'person' }, []);
+  }
+
+  async function discard(world: World, by: string, letter: number): Promise<void> {
+    const [read] = await letters.pick(world.tenant, { ids: [idOf(world, letter)] }, { limit: 1 });
+    await letters.discard(
+      world.tenant,
+      [read!],
+      { id: by, kind: 'person' },
+      'why',
+      auditOf(world, world.origin, by),
+    );
+  }
+
+  /** Of letters as they were read a moment ago, or long before. */
+  async function redrive(world: World, by: string, chosen: number[], stale: boolean): Promise<void> {
+    const read = await letters.pick(
+      world.tenant,
+      { ids: chosen.map((letter) => idOf(world, letter)) },
+      { limit: lettersMax },
+    );
+    const id = `kept-${uuidv7()}`;
+    const position = (one: string) => Number(one.split(' ').at(-1));
+    const claimed = read.map((one) => ({ id: one.id, revision: stale ? 1 : one.revision }));
+    const requestedBy = { id: by, issuer: 'i', subject: by, kind: 'person' as const };
+    try {
+      await acceptance.accept({
+        ...{ runId: id, manifest, definitionDigest: 'd', tenant: world.tenant, requestedBy, parameters: {} },
+        credential: credentialOf(world, by, id),
+        ...{
+          source: { kind: 'deadLetters' },
+          grant: 'g',
+          txn: 't',
+          callback: null,
+          batches: [],
+          sealed: true,
+        },
+        letters: claimed,
+        audit: auditOf(world, id, by),
+      });
+      world.runs.push({ id, by, letters: claimed.map((one) => position(one.id)) });
+    } catch (error) {
+      assert.equal((error as { code: string }).code, 'DeadLettersChanged');
+    }
+  }
+
+  async function store(
+    world: World,
+    run: World['runs'][number],
+    rejects: number[],
+    crash: boolean,
+  ): Promise<void> {
+    const passed = run.letters.filter((letter) => !rejects.includes(letter));
+    const rejected = run.letters.flatMap((letter, position) => (rejects.includes(letter) ? [position] : []));
+    const at = {
+      line: 1,
+      byteOffset: 0,
+      byteLength: 1,
+      path: '',
+      message: 'again',
+      object: { digest: 'd', offset: 0 },
+    };
+    let asked = 0;
+    const batch: BatchToStore = {
+      ...{
+        tenant: world.tenant,
+        runId: run.id,
+        principal: run.by,
+        pipeline: 'kept',
+        version: 1,
+        seq: 0,
+        sink: kept,
+      },
+      credential: credentialOf(world, run.by, run.id),
+      rows: encodedRows(
+        passed.map((letter) => [letter, run.letters.indexOf(letter)]),
+        passed.length,
+      ),
+      counts: {
+        ...zeroCounts,
+        ...{
+          read: run.letters.length,
+          passed: passed.length,
+          rejected: rejected.length,
+          emitted: passed.length,
+        },
+      },
+      settlesLetters: true,
+      deadLetters: rejected.map((position) => ({ ...at, position, code: 'again', stage: 'validate' })),
+      lettersOf: async () => [],
+      audit: () => {
+        // The last time is in the statement of the ledger, when the rows are written and the letters settled.
+        asked += 1;
+        if (crash && asked === 2) throw new Error('crash');
+        return auditOf(world, run.id, run.by, 'batch.stored');
+      },
+    };
+    await ledger.storeBatch(batch).catch((error) => {
+      const known = crash ? ['RunEnded', 'Internal'] : ['RunEnded'];
+      assert.ok(known.includes(error.code), String(error));
+    });
+  }
+
+  async function end(world: World, run: World['runs'][number]): Promise<void> {
+    const ref = { tenant: world.tenant, runId: run.id, principal: run.by };
+    await states.end(ref, () => ({
+      outcome: { state: 'failed', counts: zeroCounts },
+      audit: auditOf(world, run.id, run.by, 'run.failed'),
+      movesWatermark: false,
+    }));
+  }
+
+  async function perform(world: World, one: Act): Promise<void> {
+    if (one.kind === 'edit') return edit(world, principals[one.by]!, one.letter);
+    if (one.kind === 'discard') return discard(world, principals[one.by]!, one.letter);
+    if (one.kind === 'redrive') return redrive(world, principals[one.by]!, one.letters, one.stale);
+    const run = world.runs[one.run];
+    if (!run) return;
+    if (one.kind === 'end') return end(world, run);
+    const times = one.twice ? 2 : 1;
+    await Promise.all(Array.from({ length: times }, () => store(world, run, one.rejects, one.crash)));
+  }
+
+  async function check(world: World): Promise<void> {
+    const { rows } = await admin.query(
+      `SELECT d.position::integer AS letter, d.state, d.attempt, d.edit, d.redrive_run, d.raw,
+              (SELECT count(*)::integer FROM public.kept k WHERE k._tenant = d.tenant AND k.id = d.position) AS stored,
+              (SELECT r.ended_at IS NULL FROM waybill.run r WHERE r.id = d.redrive_run) AS open
+       FROM waybill.dead_letter d WHERE d.tenant = $1 ORDER BY 1`,
+      [world.tenant],
+    );
+    assert.equal(rows.length, lettersMax);
+    for (const { letter, state, stored, open, edit, raw } of rows) {
+      assert.equal(
+        stored,
+        state === 'resolved' ? 1 : 0,
+        `letter ${letter} is ${state} and stored ${stored} times`,
+      );
+      assert.equal(raw.toString(), 'x', 'its bytes never change');
+      if (state === 'redriving') assert.equal(open, true, 'an open run has it');
+      if (state === 'repaired') assert.ok(edit);
+    }
+    const counted = await admin.query(
+      `SELECT state, sum(letters)::integer AS n FROM waybill.dead_letter_group WHERE tenant = $1 GROUP BY 1 ORDER BY 1`,
+      [world.tenant],
+    );
+    const really = await admin.query(
+      `SELECT state, count(*)::integer AS n FROM waybill.dead_letter WHERE tenant = $1 GROUP BY 1 ORDER BY 1`,
+      [world.tenant],
+    );
+    assert.deepEqual(counted.rows, really.rows);
+  }
+
+  it('store each record at most once, and the state of each letter says the truth', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(act, { minLength: 4, maxLength: 14 }), fc.boolean(), async (acts, atOnce) => {
+        const world = await newWorld();
+        if (atOnce) {
+          // Three at a time.
+          for (let i = 0; i < acts.length; i += 3)
+            await Promise.all(acts.slice(i, i + 3).map((one) => perform(world, one)));
+        } else {
+          for (const one of acts) await perform(world, one);
+        }
+        await check(world);
+      }),
+      { numRuns: 60, endOnFailure: true },
+    );
+    const { rows } = await admin.query(
+      `SELECT state, count(*)::integer AS n FROM waybill.dead_letter GROUP BY 1 HAVING count(*) > 5`,
+    );
+    assert.equal(rows.length, 5, `each state is reached: ${JSON.stringify(rows)}`);
+  });
+
+  it('does not store without the claim: a letter that another run has fails the whole batch', async () => {
+    const world = await newWorld();
+    await redrive(world, 'prn_alice', [0, 1], false);
+    const [run] = world.runs;
+    await admin.query(`UPDATE waybill.dead_letter SET state = 'open' WHERE id = $1`, [idOf(world, 1)]);
+    await assert.rejects(store(world, run!, [], false), /A step returned a result|StepResultInvalid/);
+    const { rows } = await admin.query(`SELECT FROM public.kept WHERE _tenant = $1`, [world.tenant]);
+    assert.equal(rows.length, 0);
+  });
+});
