@@ -8,6 +8,7 @@ import { isPulled } from '../domain/sources/source.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
 import { fetchObjects } from './fetchObjects.ts';
+import { fetchPages } from './fetchPages.ts';
 import { audited, executionOf, objectScopeOf, requireDefinition } from './run.ts';
 import { sinceOf, windowOf } from './window.ts';
 
@@ -20,7 +21,7 @@ import { sinceOf, windowOf } from './window.ts';
 export async function fetchStep(deps: Dependencies): Promise<void> {
   const run = await approvedRun(deps);
   const { manifest } = requireDefinition(deps);
-  const { format, cursor } = manifest.source;
+  const { format, cursor, pages } = manifest.source;
   if (!isPulled(run.source) || !format) throw new WaybillError('SourceInvalid');
 
   const asCaller = run.source.auth === 'caller';
@@ -29,6 +30,12 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
   await deps.batches.arrivals(run, executionOf(), 0, 0, signal);
   const window = await windowOf(deps, run);
   if (window?.kind === 'objects') return fetchObjects(deps, run, format, window);
+  const token = asCaller && { token: (origin: string) => deps.stepTokens.obtain('fetch', origin) };
+  if (pages) {
+    const compression = compressionOf(manifest.source, run.source);
+    const how = { ...sinceOf(cursor, window), ...token, ...(compression && { compression }), window };
+    return fetchPages(deps, run, format, pages, how);
+  }
   const growing = window?.kind === 'bytes' ? window : undefined;
   const last = await lastOfThisVersion(deps, run);
   const fromByte = last ? last.firstByte + last.sizeBytes : growing?.fromByte;
@@ -37,7 +44,7 @@ export async function fetchStep(deps: Dependencies): Promise<void> {
     signal,
     ...(compression && { compression }),
     ...sinceOf(cursor, window),
-    ...(asCaller && { token: (origin: string) => deps.stepTokens.obtain('fetch', origin) }),
+    ...token,
     ...(fromByte !== undefined && { fromByte }),
     ...(last && { version: last.sourceVersion }),
     ...(growing && { growing }),

@@ -73,12 +73,12 @@ async function lastRead(
   return last && first && { first, last };
 }
 
-type Place = Pick<Batch, 'seq' | 'firstRecord'>;
+export type BatchPlace = Pick<Batch, 'seq' | 'firstRecord'>;
 
-function nextOf({ seq, firstRecord, records }: Batch): Place {
+export function nextOf({ seq, firstRecord, records }: Batch): BatchPlace {
   return { seq: seq + 1, firstRecord: firstRecord + records };
 }
 
-function shifted<T extends Place>(batch: T, by: Place): T {
+export function shifted<T extends BatchPlace>(batch: T, by: BatchPlace): T {
   return { ...batch, seq: batch.seq + by.seq, firstRecord: batch.firstRecord + by.firstRecord };
 }

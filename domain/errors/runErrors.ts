@@ -58,6 +58,11 @@ export const runErrors = {
     message:
       'The source is not the one that was read before. Start a new run; if a growing file was replaced, restore it or raise the version of the pipeline.',
   },
+  PagesEndless: {
+    status: 422,
+    retryable: false,
+    message: 'The pages of the source lead to no end. Correct `pages` of the pipeline, or the source.',
+  },
   SourceEmpty: { status: 422, retryable: false, message: 'The source holds no data. Check its path or URL.' },
   CallbackFailed: {
     status: 502,

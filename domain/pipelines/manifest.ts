@@ -1,6 +1,7 @@
 import type { ApprovalManifest } from '../approvals/gate.ts';
 import type { ScheduleTerms } from '../schedules/schedule.ts';
 import type { Compression } from '../sources/compression.ts';
+import type { PagesManifest } from '../sources/pages.ts';
 import type { FieldOrder } from '../sources/watermark.ts';
 import type { Retention } from './retention.ts';
 
@@ -54,6 +55,8 @@ export interface SourceManifest {
   readonly auth?: 'caller';
   /** By which each run reads only what is new: the end of a growing file, the highest value of a field, the last object. */
   readonly cursor?: 'bytes' | 'key' | 'lastModified' | FieldCursor;
+  /** How one page of a URL leads to the next; without it there is one. */
+  readonly pages?: PagesManifest;
   readonly [option: string]: unknown;
 }
 

@@ -1,5 +1,6 @@
 import type { FormatManifest, SourceManifest } from '../pipelines/manifest.ts';
 import type { Compression } from '../sources/compression.ts';
+import type { Page, PagesManifest } from '../sources/pages.ts';
 import type { AcceptedSource } from '../sources/source.ts';
 import type { SourceReference } from '../sources/sourceReference.ts';
 import type { ObjectsMark, Piece } from '../sources/watermark.ts';
@@ -77,6 +78,9 @@ export interface OpenOptions {
   compression?: Compression | undefined;
   /** Of a source that is listed: which of its objects, in the version that was listed. */
   object?: ListedObject;
+  /** Of a source of many pages: which one, and how it leads to the next. */
+  page?: Page;
+  pages?: PagesManifest;
   signal?: AbortSignal | undefined;
   /**
    * Gives a new token for the origin of a URL that is read as the caller. It is sent there and nowhere else, and asked for
@@ -87,6 +91,9 @@ export interface OpenOptions {
 
 export interface OpenSource {
   stream: AsyncIterable<Uint8Array>;
+  /** Of a page: where it was found after all redirects, and the URL of the next one, if the page names one. */
+  url?: string;
+  next?: string | undefined;
   /** By what the stream is compressed, where the source itself says so. */
   encoding?: Compression | undefined;
   /**

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Run } from '../../sdk/client.ts';
+import { createWaybillClient, type Run } from '../../sdk/client.ts';
 import { startIssuer } from './issuer.ts';
 import { type Api, startApi } from './startApi.ts';
 
@@ -51,6 +51,49 @@ describe('the API as a process', () => {
     assert.ok(items.some(({ id }) => id === 'orders'));
     child.kill('SIGTERM');
     assert.deepEqual(await once(child, 'exit'), [0, null]);
+  });
+
+  it('killed ten times at any byte of an upload, has each byte once in the end', async () => {
+    let child = start();
+    const url = await ready(child);
+    const restart = async () => {
+      child = start({ WAYBILL_API_PORT: new URL(url).port });
+      await ready(child);
+    };
+    let text = '';
+    for (let i = 0; text.length < 40_000_000; i++)
+      text += `{"order_id":"${i}","note":"${'x'.repeat(i % 1000)}"}\n`;
+    const bytes = Buffer.from(text);
+    const starts: number[] = [];
+    const client = createWaybillClient({ baseUrl: url, token: await api.issuer.token() });
+    const run = await client.uploadResumable('orders', {
+      sizeBytes: bytes.length,
+      async *open(from) {
+        const kills = starts.push(from);
+        const end = from + Math.random() * (bytes.length - from);
+        for (let at = from; at < bytes.length; at += 65_536) {
+          if (kills <= 10 && at >= end) {
+            child.kill('SIGKILL');
+            await once(child, 'exit');
+            void restart();
+            throw new Error('the connection is broken');
+          }
+          yield bytes.subarray(at, at + 65_536);
+        }
+      },
+    });
+    assert.equal(starts.length, 11);
+    const batches = await api.rows<{ digest: string; bytes: Buffer | null }>(
+      'SELECT digest, bytes FROM waybill.batch WHERE run_id = $1 ORDER BY seq',
+      [run.id],
+    );
+    const scope = { tenant: 'acme', runId: run.id };
+    const kept = await Promise.all(
+      batches.map(async ({ digest, bytes }) => bytes ?? api.ports.objects.get(scope, digest)),
+    );
+    assert.equal(Buffer.concat(kept).equals(bytes), true, starts.join(' '));
+    child.kill('SIGTERM');
+    await once(child, 'exit');
   });
 
   it('ends when who started it is gone, although a run is being followed', async () => {

@@ -1,11 +1,14 @@
+import { Readable } from 'node:stream';
 import { Agent, type Dispatcher, request } from 'undici';
 import type { SourceReader, SourceSettings } from '../../../domain/connectors/sourceKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { OpenOptions, OpenSource } from '../../../domain/ports/sources.ts';
 import { type Compression, compressions } from '../../../domain/sources/compression.ts';
+import { linkToNext } from '../../../domain/sources/pages.ts';
 import { parseRetryAfter } from '../../../domain/webhooks/webhookAnswer.ts';
 import { checkUrl, type Egress, publicLookup } from '../../egress.ts';
 import { credentialHeaders } from './httpCredential.ts';
+import { readPageBody } from './pageBody.ts';
 
 const redirectsMax = 5;
 const connectTimeoutMs = 10_000;
@@ -20,8 +23,15 @@ export const urlReader: SourceReader = {
       : credentials === undefined
         ? undefined
         : () => credentialHeaders(credentials, settings.credentials?.(credentials));
-    const target = options.since ? sinceUrl(url!, options.since) : url!;
-    return openUrl(target, egressOf(settings), options, obtain);
+    const { page } = options;
+    const target = page?.url ?? url!;
+    const secret = secretOf(parse(url!).origin, page?.foreign ? undefined : obtain);
+    return openUrl(
+      options.since ? sinceUrl(target, options.since) : target,
+      egressOf(settings),
+      { ...options, source: url! },
+      secret,
+    );
   },
   async check({ url, auth, credentials }, settings) {
     const isSecret = auth === 'caller' || credentials !== undefined;
@@ -46,17 +56,19 @@ function egressOf({ egressAllow, lookup }: SourceSettings): Egress {
 async function openUrl(
   text: string,
   egress: Egress,
-  options: OpenOptions,
-  obtain: ObtainHeaders | undefined,
+  options: OpenOptions & { source: string },
+  secret: Secret,
 ): Promise<OpenSource> {
   let url = parse(text);
-  const secret = secretOf(url.origin, obtain);
   for (let redirects = 0; redirects <= redirectsMax; redirects++) {
     const { response, agent } = await get(url, egress, options, secret);
     try {
       if (response.statusCode !== 401 || !secret.renew()) {
         const location = redirectOf(response);
-        if (location === undefined) return answer(response, agent, options);
+        if (location === undefined) {
+          const opened = answer(response, agent, options);
+          return options.pages ? await answerPage(opened, response, url, options) : opened;
+        }
         url = parse(location, url);
       }
     } catch (error) {
@@ -162,10 +174,10 @@ function answer(response: Dispatcher.ResponseData, agent: Agent, options: OpenOp
   if (statusCode === 206 && !isRest)
     throw unavailable('It answered with another range than the one requested.');
   const encoding = encodingOf(headers);
-  // The end of the connection would be taken for the end of the data.
+  // The end of the connection would be taken for the end of the data, also between two members of compressed data.
   const delimited =
     headers['content-length'] !== undefined || /\bchunked$/i.test(String(headers['transfer-encoding']));
-  if (!delimited && !encoding && !options.compression && !nothing && !atEnd)
+  if (!delimited && !nothing && !atEnd)
     throw rejected(
       'It answered without Content-Length and not in chunks, so Waybill cannot tell whether the data is whole.',
     );
@@ -179,6 +191,25 @@ function answer(response: Dispatcher.ResponseData, agent: Agent, options: OpenOp
     encoding,
     stream: read(response.body, agent, { skipBytes, empty: atEnd || nothing, signal: options.signal }),
   };
+}
+
+/** Its records, and where the next page is. A page with its records in a member is read as a whole. */
+async function answerPage(
+  opened: OpenSource,
+  { headers }: Dispatcher.ResponseData,
+  url: URL,
+  { pages, source }: OpenOptions & { source: string },
+): Promise<OpenSource> {
+  const { items } = pages!;
+  let { stream } = opened;
+  let next = pages!.by === 'link' ? linkToNext([headers.link ?? []].flat().join(', ')) : undefined;
+  if (items !== undefined) {
+    if (opened.encoding) throw rejected(`It answered with the content encoding ${opened.encoding}, unasked.`);
+    const body = await readPageBody(stream, { ...pages!, items }, source);
+    stream = Readable.from([body.bytes]);
+    next ??= body.next;
+  }
+  return { ...opened, stream, url: url.href, next: next === undefined ? undefined : parse(next, url).href };
 }
 
 function encodingOf({
