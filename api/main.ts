@@ -36,6 +36,8 @@ import { createLegalHolds } from '../adapters/postgres/runs/legalHolds.ts';
 import { createFirings } from '../adapters/postgres/schedules/firings.ts';
 import { createSchedules } from '../adapters/postgres/schedules/schedules.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
+import { createMetrics, serveMetrics } from '../adapters/telemetry/metrics.ts';
+import { measureRequests } from '../adapters/telemetry/requestMetrics.ts';
 import { createTemporalSchedules } from '../adapters/temporal/temporalSchedules.ts';
 import { createCallbackCheck } from '../adapters/webhooks/checkCallback.ts';
 import { ensureRoot } from '../adapters/webhooks/rootFolder.ts';
@@ -57,6 +59,9 @@ const Settings = z.object({
   WAYBILL_API_HOST: z.string().default('127.0.0.1'),
   /** 0 takes a free one. */
   WAYBILL_API_PORT: port.default(8080),
+  /** Where Prometheus reads what this process measures; 0 takes a free one. */
+  WAYBILL_METRICS_HOST: z.string().default('127.0.0.1'),
+  WAYBILL_METRICS_PORT: port.default(9464),
   /** Prefix of links in answers; without it they begin with `/`. */
   WAYBILL_PUBLIC_URL: z.url().optional(),
   /** As the role `waybill_api`. */
@@ -147,6 +152,7 @@ const grantKeys = createGrantKeys({
 const issuer = `urn:waybill:${settings.WAYBILL_INSTANCE}`;
 const connection = Connection.lazy({ address: settings.WAYBILL_TEMPORAL_ADDRESS });
 const temporal = new Client({ connection, namespace: settings.WAYBILL_TEMPORAL_NAMESPACE });
+const metrics = createMetrics();
 const definitions = await loadProject(settings.WAYBILL_PROJECT);
 const compute = createComputePool({ objects, taskMs: trialMs, waitingMax: 100 });
 const app = await buildServer(
@@ -209,16 +215,25 @@ const app = await buildServer(
     operatingTenant: settings.WAYBILL_OPERATING_TENANT,
     ...(settings.WAYBILL_TEMPORAL_UI_URL && { temporalUiUrl: settings.WAYBILL_TEMPORAL_UI_URL }),
     ...(settings.WAYBILL_PUBLIC_URL && { publicUrl: settings.WAYBILL_PUBLIC_URL }),
+    onAnswered: measureRequests(metrics),
     log: { level: 'info' },
   },
 );
 await Promise.race([revocations.ready, stop.promise]);
 await app.listen({ host: settings.WAYBILL_API_HOST, port: settings.WAYBILL_API_PORT });
-process.send?.({ ready: true, port: (app.server.address() as AddressInfo).port });
+const exposed = await serveMetrics(metrics, {
+  host: settings.WAYBILL_METRICS_HOST,
+  port: settings.WAYBILL_METRICS_PORT,
+});
+process.send?.({
+  ready: true,
+  port: (app.server.address() as AddressInfo).port,
+  metricsPort: exposed.port,
+});
 
 await stop.promise;
 setTimeout(() => process.exit(1), drainMs).unref();
-await app.close();
+await Promise.all([app.close(), exposed.close()]);
 await Promise.all([runs.close(), policy.close(), grantKeys.close(), revocations.close()]);
 await Promise.all([tenants.end(), connection.close(), compute.close()]);
 process.exit(0);

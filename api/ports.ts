@@ -8,6 +8,8 @@ export interface ApiOptions extends ApplicationOptions {
   temporalUiUrl?: string;
   /** Issuers at which people sign in for this API. Default: none are named. */
   authorizationServers?: readonly string[];
+  /** Learns of each request once it is answered or its caller is gone. Default: nothing does. */
+  onAnswered?(request: { method: string; route: string; status: number; tookMs: number }): void;
   /** Default: no log. */
   log?: { level: 'debug' | 'info' | 'warn' | 'error' };
 }

@@ -83,6 +83,14 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
   app.addHook('onSend', async (_, reply) => {
     if (stopping.signal.aborted) reply.header('connection', 'close');
   });
+  app.addHook('onResponse', async (request, reply) =>
+    options.onAnswered?.({
+      method: request.method,
+      route: request.routeOptions.config.route?.path ?? 'none',
+      status: reply.statusCode,
+      tookMs: reply.elapsedTime,
+    }),
+  );
   const unused = new Set<Socket>();
   app.server.on('connection', (socket: Socket) => {
     unused.add(socket);

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
 import type { Dependencies } from '../activities/dependencies.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
@@ -20,6 +21,7 @@ import { createFailedAttempts } from '../adapters/postgres/runs/failedAttempts.t
 import { createRunStates } from '../adapters/postgres/runs/runStates.ts';
 import { watchRuns } from '../adapters/postgres/runs/watchRuns.ts';
 import type { Tenants } from '../adapters/postgres/tenants.ts';
+import { countRuns } from '../adapters/telemetry/stepMetrics.ts';
 import {
   currentDecision,
   currentGrant,
@@ -58,7 +60,12 @@ export interface WorkerPools {
 export async function openDependencies(
   settings: WorkerSettings,
   { tenants, relay }: WorkerPools,
-  { log, signal, onError }: { log: Logger; signal: AbortSignal; onError: (error: unknown) => void },
+  {
+    log,
+    metrics,
+    signal,
+    onError,
+  }: { log: Logger; metrics: Registry; signal: AbortSignal; onError: (error: unknown) => void },
 ): Promise<OpenDependencies | undefined> {
   const changes = watchRuns(settings.database);
   const definitions = await loadProject(settings.project);
@@ -142,7 +149,7 @@ export async function openDependencies(
     verifier,
     authorizer,
     audit,
-    reports: reportAttempts(createFailedAttempts(tenants)),
+    reports: countRuns(metrics, reportAttempts(createFailedAttempts(tenants))),
   });
   return {
     dependencies,

@@ -5,6 +5,7 @@ import type { Dependencies } from '../activities/dependencies.ts';
 import { credentialFrom, credentialsIn } from '../adapters/credentials/credentialFrom.ts';
 import { objectSettings } from '../adapters/objects/openObjectStore.ts';
 import { addressOf } from '../adapters/postgres/address.ts';
+import { exposeTemporalMetrics } from '../adapters/telemetry/temporalMetrics.ts';
 import { WaybillError } from '../domain/errors.ts';
 import { readSettings } from '../domain/settings.ts';
 import { startWorker } from './worker.ts';
@@ -33,7 +34,8 @@ const Settings = z.object({
   WAYBILL_TASK_QUEUE: z.string().default('waybill'),
   /** A bundle made by `npm run bundle`; without one the worker bundles at its start, which takes seconds. */
   WAYBILL_WORKFLOW_BUNDLE: z.string().optional(),
-  /** 0 takes a free one. */
+  /** Of `/healthz`, `/readyz` and `/metrics`; port 0 takes a free one. */
+  WAYBILL_HEALTH_HOST: z.string().default('127.0.0.1'),
   WAYBILL_HEALTH_PORT: z.coerce.number().int().min(0).max(65_535).default(0),
   /** Where the API gives tokens to steps that call outside. Default: beside the keys. */
   WAYBILL_TOKEN_URL: z.url().optional(),
@@ -64,6 +66,7 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
   process.once('disconnect', () => stopping.abort());
   // A drain takes 10 s at most; what still hangs after 15 s (a connection without an answer) is left behind.
   stopping.signal.addEventListener('abort', () => setTimeout(() => process.exit(1), 15_000).unref());
+  const temporalMetrics = await exposeTemporalMetrics();
   const ended = startWorker(
     {
       database: addressOf(
@@ -90,7 +93,7 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
       namespace: settings.WAYBILL_TEMPORAL_NAMESPACE,
       taskQueue: settings.WAYBILL_TASK_QUEUE,
       ...(settings.WAYBILL_WORKFLOW_BUNDLE && { workflowBundle: settings.WAYBILL_WORKFLOW_BUNDLE }),
-      healthPort: settings.WAYBILL_HEALTH_PORT,
+      health: { host: settings.WAYBILL_HEALTH_HOST, port: settings.WAYBILL_HEALTH_PORT },
       fileRoots: settings.WAYBILL_FILE_ROOTS.split(delimiter).filter(Boolean),
       credentials: credentialsIn(settings.WAYBILL_CREDENTIALS),
       egressAllow: settings.WAYBILL_EGRESS_ALLOW.split(',').filter(Boolean),
@@ -105,7 +108,8 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
     },
     {
       signal: stopping.signal,
-      onReady: (healthPort) => process.send?.({ ready: true, healthPort }),
+      temporalMetrics,
+      onReady: (healthPort) => process.send?.({ ready: true, metricsPort: healthPort }),
       onWarning: (warning) => process.send?.({ warning }),
     },
     adjust,

@@ -1,10 +1,12 @@
 import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import type { Registry } from 'prom-client';
 import { createWebhookDelivery } from '../activities/deliver.ts';
 import type { Dependencies } from '../activities/dependencies.ts';
 import { createFirer } from '../activities/fire.ts';
 import { createActivities } from '../activities/index.ts';
 import { createSweeper } from '../activities/sweep.ts';
 import { createScheduler } from '../adapters/keys/scheduler.ts';
+import { measureSteps } from '../adapters/telemetry/stepMetrics.ts';
 import { payloadConverterPath, workflowsPath } from '../adapters/temporal/bundleWorkflows.ts';
 import { currentFiring, firingInterceptor } from '../adapters/temporal/firingInterceptor.ts';
 import type { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
@@ -23,18 +25,27 @@ export interface PollerOptions {
   identity: ReturnType<typeof identityPlugin>;
   dependencies: Dependencies;
   sweeps: RunSweeps;
+  metrics: Registry;
 }
 
 /**
  * What polls Temporal, one for each kind of work: `runs` for workflows and their steps, `fetches` for what is read from outside, and
  * two that ask for no grant and so work on no step, `deliveries` and `firings`.
  */
-export async function createPollers({ settings, connection, identity, dependencies, sweeps }: PollerOptions) {
+export async function createPollers({
+  settings,
+  connection,
+  identity,
+  dependencies,
+  sweeps,
+  metrics,
+}: PollerOptions) {
   const { taskQueue, issuer, workload } = settings;
   const activities = createActivities(dependencies);
+  const measured = measureSteps(metrics);
   const shared = {
     connection,
-    interceptors: { activity: [stepInterceptor] },
+    interceptors: { activity: [measured, stepInterceptor] },
     namespace: settings.namespace,
     identity: settings.identity,
     shutdownGraceTime: drainMs,
@@ -54,7 +65,7 @@ export async function createPollers({ settings, connection, identity, dependenci
     ...shared,
     taskQueue: deliveryQueueOf(taskQueue),
     activities: createWebhookDelivery(dependencies),
-    interceptors: { activity: [(context) => deliveryInterceptor(context, dependencies.audit)] },
+    interceptors: { activity: [measured, (context) => deliveryInterceptor(context, dependencies.audit)] },
     maxConcurrentActivityTaskExecutions: 64,
   });
   const firings = await Worker.create({
@@ -69,6 +80,7 @@ export async function createPollers({ settings, connection, identity, dependenci
     },
     interceptors: {
       activity: [
+        measured,
         (context) =>
           context.info.activityType === 'sweep' ? stepInterceptor(context) : firingInterceptor(context),
       ],

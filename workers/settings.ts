@@ -20,7 +20,8 @@ export interface WorkerSettings {
   namespace: string;
   taskQueue: string;
   workflowBundle?: string;
-  healthPort: number;
+  /** Where `/healthz`, `/readyz` and `/metrics` are; port 0 takes a free one. */
+  health: { host: string; port: number };
   fileRoots: readonly string[];
   /** What sources are read with, by the names in definitions. */
   credentials?: SourceSettings['credentials'];

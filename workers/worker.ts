@@ -5,10 +5,12 @@ import type { Dependencies } from '../activities/dependencies.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { createDueDeliveries } from '../adapters/postgres/deliveries/dueDeliveries.ts';
 import { createOutbox } from '../adapters/postgres/outbox.ts';
-import { createOpenRuns } from '../adapters/postgres/runs/openRuns.ts';
+import { backlogOf, createOpenRuns } from '../adapters/postgres/runs/openRuns.ts';
 import { createRunSweeps } from '../adapters/postgres/runs/runSweeps.ts';
 import { createDueSchedules } from '../adapters/postgres/schedules/dueSchedules.ts';
 import { tenantsOf } from '../adapters/postgres/tenants.ts';
+import { measureBacklog } from '../adapters/telemetry/backlogMetrics.ts';
+import { createMetrics } from '../adapters/telemetry/metrics.ts';
 import { fairnessMissing, isQueueFair } from '../adapters/temporal/fairness.ts';
 import { createTemporalSchedules } from '../adapters/temporal/temporalSchedules.ts';
 import { connectPatiently } from './connectPatiently.ts';
@@ -25,7 +27,13 @@ import type { WorkerSettings } from './settings.ts';
  */
 export async function startWorker(
   settings: WorkerSettings,
-  life: { signal: AbortSignal; onReady(healthPort: number): void; onWarning?(text: string): void },
+  life: {
+    signal: AbortSignal;
+    /** What Temporal’s SDK counts in this process, in the text form of Prometheus. Default: nothing. */
+    temporalMetrics?(): Promise<string>;
+    onReady(healthPort: number): void;
+    onWarning?(text: string): void;
+  },
   adjust: (deps: Dependencies) => Dependencies = (deps) => deps,
 ): Promise<void> {
   const log = pino({ name: 'worker' });
@@ -34,7 +42,8 @@ export async function startWorker(
     tenants: tenantsOf(connectPool(settings.database, { connectionsMax: 16, name: 'waybill-worker' })),
     relay: connectPool(settings.relayDatabase, { connectionsMax: 6, name: 'waybill-relay' }),
   };
-  const opened = await openDependencies(settings, pools, { log, signal: life.signal, onError });
+  const metrics = createMetrics();
+  const opened = await openDependencies(settings, pools, { log, metrics, signal: life.signal, onError });
   if (!opened) return;
   // The worker takes no task before it knows what is revoked.
   await Promise.race([opened.revocationsReady, aborted(life.signal)]);
@@ -50,10 +59,15 @@ export async function startWorker(
     identity: opened.identity,
     dependencies,
     sweeps: createRunSweeps(pools.relay),
+    metrics,
   });
-  const health = await startHealth(settings.healthPort, async () => {
-    await Promise.all([pools.tenants.for(null).query('SELECT 1'), pools.relay.query('SELECT 1')]);
-    return pollers.runs.getState() === 'RUNNING';
+  measureBacklog(metrics, backlogOf(pools.relay));
+  const health = await startHealth(settings.health, {
+    async isReady() {
+      await Promise.all([pools.tenants.for(null).query('SELECT 1'), pools.relay.query('SELECT 1')]);
+      return pollers.runs.getState() === 'RUNNING';
+    },
+    metrics: async () => (await Promise.all([metrics.metrics(), life.temporalMetrics?.()])).join('\n'),
   });
   const background = startBackground(settings, pools, client, opened.dependencies, onError);
   const stopped = aborted(life.signal);

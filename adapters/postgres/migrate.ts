@@ -22,6 +22,7 @@ import * as rowGroups from './migrations/0018_row_groups.ts';
 import * as partitions from './migrations/0019_partitions.ts';
 import * as deadLetters from './migrations/0020_dead_letters.ts';
 import * as deployment from './migrations/0022_deployment.ts';
+import * as backlog from './migrations/0024_backlog.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -44,6 +45,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0019_partitions': partitions,
   '0020_dead_letters': deadLetters,
   '0022_deployment': deployment,
+  '0024_backlog': backlog,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

@@ -95,7 +95,7 @@ export function grantActivityInterceptor<Claims extends AnyClaims>(
             throw error instanceof WaybillError ? error : new WaybillError('Internal', { cause: error });
           });
           const result = await attempt.audited(() => attempts.run(attempt, () => next(input)));
-          if (run) await reports?.succeeded(run, context);
+          if (run) await reports?.succeeded(run, context, result);
           return result;
         } catch (error) {
           const failure = error instanceof WaybillError ? activityFailureOf(error, context) : error;

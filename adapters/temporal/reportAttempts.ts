@@ -12,7 +12,8 @@ const runsMax = 1_000;
 
 export interface AttemptReports {
   failed(run: RunRef, error: unknown, context: Context): Promise<void>;
-  succeeded(run: RunRef, context: Context): Promise<void>;
+  /** @param result of the attempt */
+  succeeded(run: RunRef, context: Context, result: unknown): Promise<void>;
 }
 
 /**

@@ -7,6 +7,8 @@ export const DevJson = z.object({
   issuerUrl: z.string(),
   temporalAddress: z.string(),
   temporalUiUrl: z.string(),
+  /** What Prometheus reads of the API; each worker has its own. */
+  metricsUrl: z.string(),
   /** The superuser’s, for development only. */
   databaseUrl: z.string(),
   processes: z.array(
@@ -16,6 +18,7 @@ export const DevJson = z.object({
         z.templateLiteral(['worker-', z.int()]),
       ]),
       pid: z.number(),
+      metricsUrl: z.string().optional(),
     }),
   ),
 });

@@ -11,6 +11,7 @@ const parts = {
   temporal: ['WAYBILL_TEMPORAL_PORT', 'Temporal'],
   temporalUi: ['WAYBILL_TEMPORAL_UI_PORT', 'Temporal’s Web UI'],
   database: ['WAYBILL_DATABASE_PORT', 'PostgreSQL'],
+  metrics: ['WAYBILL_METRICS_PORT', 'what Prometheus reads of the API'],
 } as const;
 
 export type StackPorts = Record<keyof typeof parts, number>;

@@ -67,6 +67,7 @@ export function apiService(stack: Stack, postgres: Postgres, temporal: Temporal)
     ...baseEnv,
     WAYBILL_API_HOST: '127.0.0.1',
     WAYBILL_API_PORT: String(ports.api),
+    WAYBILL_METRICS_PORT: String(ports.metrics),
     WAYBILL_PUBLIC_URL: apiUrl,
     ...databaseEnv(postgres, 'waybill_api'),
     WAYBILL_PROJECT: stack.project,

@@ -13,6 +13,7 @@ export const StackSettings = z.object({
   WAYBILL_TEMPORAL_PORT: port(7233),
   WAYBILL_TEMPORAL_UI_PORT: port(8233),
   WAYBILL_DATABASE_PORT: port(5433),
+  WAYBILL_METRICS_PORT: port(9464),
   /** Worker processes; `waybill worker` adds more. */
   WAYBILL_WORKERS: z.coerce.number().int().min(0).max(16).default(2),
   /** Another object store than the folder of the home (docs/object-store.md). */

@@ -139,6 +139,7 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
       writeDevJson(home, {
         ...urls,
         temporalAddress: temporal.address,
+        metricsUrl: `http://127.0.0.1:${ports.metrics}/metrics`,
         databaseUrl: postgres.url('postgres', 'waybill'),
         processes: supervisor.processes(),
       });

@@ -15,7 +15,7 @@ export interface Supervisor {
   stop(): Promise<void>;
   /** Kills everything at once. */
   kill(): void;
-  processes(): { name: ServiceName; pid: number }[];
+  processes(): { name: ServiceName; pid: number; metricsUrl?: string }[];
 }
 
 interface Watched {
@@ -37,6 +37,8 @@ interface Watched {
  */
 export function createSupervisor(home: Home, say: (line: string) => void, onChange: () => void): Supervisor {
   const watched = new Map<ServiceName, Watched>();
+  /** Where a process says that it is measured. */
+  const metricsUrls = new WeakMap<ChildProcess, string>();
   let stopping = false;
   let stopped: Promise<void> | undefined;
 
@@ -46,8 +48,9 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
     closeSync(log);
     // Without a pid it could not be started at all; the error event says why.
     child.on('error', (error) => say(`${service.name}: ${error.message}`));
-    child.on('message', (message: { warning?: string }) => {
-      if (message.warning) say(`${service.name}: ${message.warning}`);
+    child.on('message', ({ warning, metricsPort }: { warning?: string; metricsPort?: number }) => {
+      if (metricsPort) metricsUrls.set(child, `http://127.0.0.1:${metricsPort}/metrics`);
+      if (warning) say(`${service.name}: ${warning}`);
     });
     if (child.pid !== undefined) rememberProcess(home.run, service.name, child.pid);
     return child;
@@ -96,6 +99,7 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
       }
       entry.readyAt = performance.now();
       say(`${service.name} is back.`);
+      onChange();
       return;
     }
   }
@@ -150,9 +154,11 @@ export function createSupervisor(home: Home, say: (line: string) => void, onChan
       }
     },
     processes: () =>
-      [...watched.values()].flatMap(({ service: { name }, child }) =>
-        child.pid !== undefined && !hasExited(child) ? [{ name, pid: child.pid }] : [],
-      ),
+      [...watched.values()].flatMap(({ service: { name }, child }) => {
+        if (child.pid === undefined || hasExited(child)) return [];
+        const metricsUrl = metricsUrls.get(child);
+        return [{ name, pid: child.pid, ...(metricsUrl && { metricsUrl }) }];
+      }),
   };
 }
 

@@ -20,7 +20,10 @@ import { documents, type Ended, runWaybill, startCommand, startWaybill } from '.
 const birdstrikes = 'node_modules/vega-datasets/data/birdstrikes.csv';
 const orders = 'examples/acme/data/orders.ndjson';
 const freePorts = Object.fromEntries(
-  ['API', 'ISSUER', 'TEMPORAL', 'TEMPORAL_UI', 'DATABASE'].map((part) => [`WAYBILL_${part}_PORT`, '0']),
+  ['API', 'ISSUER', 'TEMPORAL', 'TEMPORAL_UI', 'DATABASE', 'METRICS'].map((part) => [
+    `WAYBILL_${part}_PORT`,
+    '0',
+  ]),
 );
 
 describe('waybill', () => {

@@ -120,6 +120,7 @@ test('dev.json is whole, for its owner, and gone once nothing is up', async () =
     issuerUrl: 'http://127.0.0.1:8081',
     temporalAddress: '127.0.0.1:7233',
     temporalUiUrl: 'http://127.0.0.1:8233',
+    metricsUrl: 'http://127.0.0.1:9464/metrics',
     databaseUrl: 'postgres://postgres:secret@127.0.0.1:5433/waybill',
     processes: [{ name: 'api' as const, pid: 42 }],
   };

@@ -68,7 +68,10 @@ function startDev(env: Record<string, string> = {}): Dev {
 }
 
 const freePorts = Object.fromEntries(
-  ['API', 'ISSUER', 'TEMPORAL', 'TEMPORAL_UI', 'DATABASE'].map((part) => [`WAYBILL_${part}_PORT`, '0']),
+  ['API', 'ISSUER', 'TEMPORAL', 'TEMPORAL_UI', 'DATABASE', 'METRICS'].map((part) => [
+    `WAYBILL_${part}_PORT`,
+    '0',
+  ]),
 );
 
 function devJson(): DevJson {

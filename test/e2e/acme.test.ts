@@ -229,6 +229,33 @@ describe('the embedded stack with the project acme', () => {
     assert.equal(run.counts.deduplicated, 24);
   });
 
+  it('counts all that in the metrics of its workers, and the requests in those of its API', async () => {
+    const { metricsUrl, processes } = stack.info();
+    const read = async (url: string) => (await fetch(url)).text();
+    const workers = await Promise.all(
+      processes.flatMap(({ name, metricsUrl: url }) => (url && /^worker-/.test(name) ? [read(url)] : [])),
+    );
+    assert.equal(workers.length, 2);
+    const sumOf = (outcome: string) =>
+      workers
+        .map((text) =>
+          new RegExp(
+            `^waybill_records_total{pipeline="birdstrikes",tenant="acme",outcome="${outcome}"} (\\d+)$`,
+            'm',
+          ).exec(text),
+        )
+        .reduce((sum, found) => sum + Number(found?.[1] ?? 0), 0);
+    assert.deepEqual([sumOf('passed'), sumOf('stored'), sumOf('unchanged')], [20_000, 9_976, 9_976]);
+    for (const text of workers) {
+      assert.match(text, /^waybill_backlog_up 1$/m);
+      assert.match(text, /^temporal_worker_task_slots_available{/m);
+    }
+    assert.match(
+      await read(metricsUrl),
+      /^waybill_http_request_duration_seconds_count{method="POST",route="\/v1\/pipelines\/:id\/runs",status="202"} 2$/m,
+    );
+  });
+
   it('keeps the rows of another tenant apart, and its runs out of sight', async () => {
     const dave = await stack.as('dave');
     assert.equal((await send(alice, 'orders', 'application/x-ndjson', orders)).counts.stored, 3);

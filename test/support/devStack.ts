@@ -13,8 +13,9 @@ export interface DevInfo {
   issuerUrl: string;
   temporalAddress: string;
   temporalUiUrl: string;
+  metricsUrl: string;
   databaseUrl: string;
-  processes: { name: string; pid: number }[];
+  processes: { name: string; pid: number; metricsUrl?: string }[];
 }
 
 export interface DevStack {
@@ -59,7 +60,7 @@ export async function startDevStack(
   // The bundle of the workflows is named by its digest, so that any stack may use the one that another has made.
   await mkdir(bundles, { recursive: true });
   await cp(bundles, join(home, 'bundle'), { recursive: true });
-  const ports = ['API', 'TEMPORAL', 'TEMPORAL_UI', 'DATABASE', 'ISSUER'].map((name) => [
+  const ports = ['API', 'TEMPORAL', 'TEMPORAL_UI', 'DATABASE', 'ISSUER', 'METRICS'].map((name) => [
     `WAYBILL_${name}_PORT`,
     '0',
   ]);

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import type { BacklogValue, ReadBacklog } from '../../../domain/ports/backlog.ts';
 import type { OpenRun, OpenRuns } from '../../../domain/ports/runs.ts';
 import type { RunRef } from '../../../domain/runs/run.ts';
 import { sql } from '../../../domain/sql.ts';
@@ -82,4 +83,21 @@ async function abandonUploads(pool: Pool): Promise<number> {
     ),
   );
   return rows[0]!.abandoned;
+}
+
+/** What waits, as the role `waybill_relay`. A database that does not answer within two seconds is away. */
+export function backlogOf(pool: Pool): ReadBacklog {
+  return async () => {
+    const client = await pool.connect();
+    try {
+      await client.query(`BEGIN READ ONLY; SET LOCAL statement_timeout = '2s'`);
+      const { rows } = await client.query<BacklogValue>('SELECT name, label, value FROM waybill.backlog()');
+      await client.query('COMMIT');
+      client.release();
+      return rows;
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+  };
 }

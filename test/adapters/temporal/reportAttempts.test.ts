@@ -30,7 +30,7 @@ describe('reports of attempts', () => {
     await environment.run(async () => {
       const context = Context.current();
       const failure = error instanceof WaybillError ? activityFailureOf(error, context) : error;
-      await (failure ? reports.failed(run, failure, context) : reports.succeeded(run, context));
+      await (failure ? reports.failed(run, failure, context) : reports.succeeded(run, context, undefined));
     });
     return { recorded: [...recorded], cleared: [...cleared] };
   }

@@ -27,7 +27,7 @@ export async function startOwnWorker(
       keyRoots: `${api.keysFolder}.roots`,
       issuer: 'urn:waybill:test',
       namespace: 'default',
-      healthPort: 0,
+      health: { host: '127.0.0.1', port: 0 },
       fileRoots: [api.roots],
       egressAllow: [],
       callbackAllow: [],
