@@ -3,7 +3,7 @@ import type { ClientBase } from 'pg';
 import type { RowCounts, RowsToWrite, SinkRun } from '../../../domain/connectors/sinkKind.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import { sql } from '../../../domain/sql.ts';
-import { bringRows, clearRows, type Incoming } from './incomingRows.ts';
+import { arrayLiteral, bringRows, clearRows, type Incoming } from './incomingRows.ts';
 import { ensurePartitions } from './partitions.ts';
 import { incomingOf, keyOf, quoted, rowOf, sameKey } from './sinkColumns.ts';
 
@@ -26,22 +26,85 @@ export async function upsertRows(
   const { emitted } = batch.rows;
   if (emitted === 0) return { stored: 0, unchanged: 0, deduplicated: 0, wrote: false };
   const incoming = await bringRows(client, batch.sink, batch.rows);
-  const equal = await dropEqual(client, batch, incoming);
   await ensurePartitions(client, batch.sink, incoming.from, incoming.params);
-  const params = { ...paramsOf(batch), ...incoming.params };
-  const upsert = statement(batch.sink, incoming.from, upsertFrom);
-  const result = await client.query<UpsertRow>(sql(upsert.text, params, upsert.name));
-  const { inserted, replaced, again, same } = countsOf(result.rows[0]!);
-  const left = incoming.count - equal - inserted - replaced - again - same;
-  const unchanged = equal + same + (left > 0 ? await countUnchanged(client, batch, incoming) : 0);
+  const known = await findKnown(client, batch, incoming);
+  const fresh = known ? await insertNew(client, batch, incoming, known) : 0;
+  const rest = known ? onlyKnown(batch.sink, incoming, known) : incoming;
+  const equal = known ? 0 : await dropEqual(client, batch, incoming);
+  const { inserted, replaced, again, same } = await upsert(client, batch, rest);
+  const left = rest.count - equal - inserted - replaced - again - same;
+  const unchanged = equal + same + (left > 0 ? await countUnchanged(client, batch, rest) : 0);
   if (moreFollow) await clearRows(client, incoming);
-  const stored = inserted + replaced;
+  const stored = fresh + inserted + replaced;
   const wrote = stored + again + same > 0;
   return { stored, unchanged, deduplicated: emitted - stored - unchanged, wrote };
 }
 
 /**
- * Where the table has rows of the same keys, as when an input is loaded again: takes out those that are equal. `ON CONFLICT` would
+ * Which rows have a key that the table has, as places in the table of this transaction; `undefined` where they are many, or the rows are
+ * in no table. The others are inserted without `ON CONFLICT`, which costs nearly twice as much: it looks up each key twice and
+ * writes one more entry to the log. The locks of the batch keep other stores from inserting one of them in between.
+ */
+async function findKnown(
+  client: ClientBase,
+  { tenant, sink }: RowsToWrite,
+  { from, isTable, count }: Incoming,
+): Promise<string[] | undefined> {
+  if (!isTable) return undefined;
+  // A scalar subquery: whatever the planner believes, it looks up each key by the index.
+  const hasKey = `(SELECT true FROM public.${quoted(sink.table)} t WHERE t._tenant = :tenant AND ${sameKey(sink, 't', 'i')})`;
+  /** `undefined` for more than `max`. */
+  async function find(rows: string, max: number): Promise<string[] | undefined> {
+    const text = `SELECT i.ctid::text AS at FROM ${rows} i WHERE ${hasKey} LIMIT ${max + 1}`;
+    const found = await client.query<{ at: string }>(sql(text, { tenant }));
+    return found.rows.length > max ? undefined : found.rows.map(({ at }) => at);
+  }
+  const sample = await find(`(SELECT ctid, * FROM ${from} LIMIT 20)`, 0);
+  return sample && find(from, Math.ceil(count / 10));
+}
+
+async function insertNew(
+  client: ClientBase,
+  { tenant, runId, order, sink }: RowsToWrite,
+  { from }: Incoming,
+  known: readonly string[],
+): Promise<number> {
+  const names = incomingOf(sink)
+    .map(({ name }) => name)
+    .join(', ');
+  const inserted = await client.query(
+    sql(
+      `INSERT INTO public.${quoted(sink.table)} (_tenant, ${names}, _run, _order)
+       SELECT :tenant::text, ${names}, :run::text, :order::bigint FROM ${from} WHERE ctid <> ALL (:known::tid[])`,
+      { tenant, run: runId, order, known: arrayLiteral(known) },
+    ),
+  );
+  return inserted.rowCount ?? 0;
+}
+
+function onlyKnown(sink: SinkManifest, { from, isTable }: Incoming, known: readonly string[]): Incoming {
+  const names = incomingOf(sink).map(({ name }) => name);
+  return {
+    count: known.length,
+    from: `(SELECT ${names.join(', ')} FROM ${from} WHERE ctid = ANY (:known::tid[]))`,
+    params: { known: arrayLiteral(known) },
+    isTable,
+  };
+}
+
+async function upsert(
+  client: ClientBase,
+  batch: RowsToWrite,
+  { count, from, params }: Incoming,
+): Promise<ReturnType<typeof countsOf>> {
+  if (count === 0) return { inserted: 0, replaced: 0, again: 0, same: 0 };
+  const { text, name } = statement(batch.sink, from, upsertFrom);
+  const { rows } = await client.query<UpsertRow>(sql(text, { ...paramsOf(batch), ...params }, name));
+  return countsOf(rows[0]!);
+}
+
+/**
+ * Where many rows have a key that the table has, as when an input is loaded again: takes out those that are equal. `ON CONFLICT` would
  * lock each of them, which writes the page and the log. Returns how many.
  */
 async function dropEqual(
@@ -51,20 +114,12 @@ async function dropEqual(
 ): Promise<number> {
   if (!isTable || earlierOpen) return 0;
   const same = `t._tenant = :tenant AND ${sameKey(sink, 't', 'i')} AND t._order < :order::bigint`;
-  const table = `public.${quoted(sink.table)} t`;
-  const params = { tenant, order };
-  const met = await client.query(
-    sql(
-      `SELECT FROM (SELECT * FROM ${from} LIMIT 20) i WHERE EXISTS (SELECT FROM ${table} WHERE ${same})`,
-      params,
-    ),
-  );
-  if (met.rowCount === 0) return 0;
-  // A scalar subquery: whatever the planner believes, it looks up each key by the index.
+  // A scalar subquery, as above.
   const dropped = await client.query(
     sql(
-      `DELETE FROM ${from} i WHERE (SELECT ${rowOf(sink, 't')} IS NOT DISTINCT FROM ${rowOf(sink, 'i')} FROM ${table} WHERE ${same})`,
-      params,
+      `DELETE FROM ${from} i
+       WHERE (SELECT ${rowOf(sink, 't')} IS NOT DISTINCT FROM ${rowOf(sink, 'i')} FROM public.${quoted(sink.table)} t WHERE ${same})`,
+      { tenant, order },
     ),
   );
   return dropped.rowCount ?? 0;

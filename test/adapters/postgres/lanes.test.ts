@@ -162,6 +162,28 @@ describe('lanes', () => {
     );
   });
 
+  it('tell new rows from known ones, of an earlier run and of this one, in one batch', async () => {
+    const earlier = await newRun();
+    await ledgerOf(1).storeBatch(slottedBatch(earlier, 0, rowsOf(60, 'a')));
+    await end(earlier);
+    const run = await newRun();
+    const first: Row[] = [...rowsOf(900, 'new', 100), ...rowsOf(10, 'a'), ...rowsOf(20, 'b', 10)];
+    assert.deepEqual(landed(await ledgerOf(1).storeBatch(slottedBatch(run, 0, first))), [920, 10, 0]);
+    const second: Row[] = [...rowsOf(900, 'new', 1_000), ...rowsOf(5, 'c', 100), [1_000, 'd'], [0, 'a']];
+    assert.deepEqual(landed(await ledgerOf(3).storeBatch(slottedBatch(run, 1, second))), [900, 1, 6]);
+    const found = (await table()) as { id: number; name: string; run: string }[];
+    assert.equal(found.length, 60 + 900 + 900);
+    const at = (id: number) => found.find((row) => row.id === id)!;
+    assert.deepEqual(
+      [0, 10, 100, 105, 1_000].map((id) => at(id).name),
+      ['a', 'b', 'c', 'new', 'd'],
+    );
+    assert.deepEqual(
+      [0, 10].map((id) => at(id).run),
+      [earlier.runId, run.runId],
+    );
+  });
+
   it('write over several connections at once', async () => {
     const release = await hold(slotLock(15));
     const run = await newRun();
