@@ -56,8 +56,7 @@ export function requireDefinition(deps: Dependencies): LoadedPipeline {
 /** The same, or `undefined` if this worker has another one or none. */
 export function deployedOf(deps: Dependencies): LoadedPipeline | undefined {
   const { pipeline, definitionDigest } = deps.grant().claims.tctx;
-  const found = deps.definitions.find(pipeline);
-  return found?.digest === definitionDigest ? found : undefined;
+  return deps.definitions.find(pipeline, definitionDigest);
 }
 
 export function objectScopeOf(run: RunFacts): ObjectScope {

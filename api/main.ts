@@ -71,6 +71,8 @@ const Settings = z.object({
   WAYBILL_DATABASE_PASSWORD: z.string().optional(),
   /** The folder with `pipelines/`. */
   WAYBILL_PROJECT: z.string(),
+  /** A folder with definitions that were served before, for runs that still need them. Default: none. */
+  WAYBILL_DEFINITIONS: z.string().optional(),
   ...objectSettings,
   /** The folder with the private keys that sign grants; all APIs share it, and no other process reads it. */
   WAYBILL_SIGNING_KEYS: z.string(),
@@ -153,7 +155,7 @@ const issuer = `urn:waybill:${settings.WAYBILL_INSTANCE}`;
 const connection = Connection.lazy({ address: settings.WAYBILL_TEMPORAL_ADDRESS });
 const temporal = new Client({ connection, namespace: settings.WAYBILL_TEMPORAL_NAMESPACE });
 const metrics = createMetrics();
-const definitions = await loadProject(settings.WAYBILL_PROJECT);
+const definitions = await loadProject(settings.WAYBILL_PROJECT, settings.WAYBILL_DEFINITIONS);
 const compute = createComputePool({ objects, taskMs: trialMs, waitingMax: 100 });
 const app = await buildServer(
   {

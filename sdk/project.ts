@@ -12,7 +12,7 @@ import { addressOf, clientAt, type DatabaseAddress } from '../adapters/postgres/
 import { applyRetention } from '../adapters/postgres/applyRetention.ts';
 import { applySinks, planSinks } from '../adapters/postgres/applySinks.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
-import { applyDeployments, readContracts } from '../adapters/postgres/deployments.ts';
+import { applyDeployments, readContracts, readNeededDefinitions } from '../adapters/postgres/deployments.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { applyPolicySet, heldProject, readPolicySet } from '../adapters/postgres/rights/policySets.ts';
 import type { SinkChange } from '../domain/connectors/sinkKind.ts';
@@ -31,6 +31,7 @@ import { type RoleWithoutPermit, rolesWithoutPermit } from '../domain/policies/r
 import type { Definitions } from '../domain/ports/definitions.ts';
 import { deploymentOf } from '../domain/ports/deployments.ts';
 import { readContractFile, writeContractFile } from '../engine/project/contractFiles.ts';
+import { keepDefinitions } from '../engine/project/keptDefinitions.ts';
 import { loadProject } from '../engine/project/loadProject.ts';
 import { projectName, projectRetention } from '../engine/project/projectName.ts';
 
@@ -213,8 +214,13 @@ export interface AppliedProject extends PolicyWarnings {
 /**
  * Brings the database to this version, creates or widens the tables of the project, and puts its retention and policies in force. Repeating it
  * changes nothing. Throws `ContractBroken` and `SinkIncompatible` before it changes anything, and `DatabaseUnavailable`.
+ * @param kept the folder that keeps the code of the definitions, for runs that outlive them
  */
-export async function applyProject(project: Project, database: DatabaseSettings): Promise<AppliedProject> {
+export async function applyProject(
+  project: Project,
+  database: DatabaseSettings,
+  kept?: string,
+): Promise<AppliedProject> {
   const { name, definitions, policies, retention } = project;
   const manifests = definitions.list().map(({ manifest }) => manifest);
   const address = addressIn(database);
@@ -226,6 +232,7 @@ export async function applyProject(project: Project, database: DatabaseSettings)
     address,
     definitions.list().map((one) => deploymentOf(one)),
   );
+  if (kept) await keepDefinitions(kept, definitions.list(), await readNeededDefinitions(address));
   const changed = await applyRetention(address, manifests, retention);
   const policy = await applyPolicySet(address, policies, { name, replaces: true });
   return { migrations, tables, retention: changed, policy, ...warningsOf(project) };

@@ -68,7 +68,7 @@ export async function openDependencies(
   }: { log: Logger; metrics: Registry; signal: AbortSignal; onError: (error: unknown) => void },
 ): Promise<OpenDependencies | undefined> {
   const changes = watchRuns(settings.database);
-  const definitions = await loadProject(settings.project);
+  const definitions = await loadProject(settings.project, settings.keptDefinitions);
   const objects = await openObjectStore(settings.objects);
   const compute = createComputePool({ objects, cacheFolder: settings.stageCache, threadsMax });
   const runs = createRunStates(tenants, settings.publicUrl);

@@ -22,6 +22,8 @@ const Settings = z.object({
   WAYBILL_RELAY_DATABASE_PASSWORD: z.string().optional(),
   /** The folder with `pipelines/`. */
   WAYBILL_PROJECT: z.string(),
+  /** A folder with definitions that were served before, for runs that still need them. Default: none. */
+  WAYBILL_DEFINITIONS: z.string().optional(),
   ...objectSettings,
   /** What one step computed for the next; nothing there must be kept. The workers of one machine may share it. */
   WAYBILL_STAGE_CACHE: z.string().default(join(tmpdir(), 'waybill-stages')),
@@ -84,6 +86,7 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
         }),
       ),
       project: settings.WAYBILL_PROJECT,
+      keptDefinitions: settings.WAYBILL_DEFINITIONS,
       objects: settings,
       stageCache: settings.WAYBILL_STAGE_CACHE,
       jwksUrl: new URL(settings.WAYBILL_JWKS_URL),

@@ -91,8 +91,7 @@ export function startReconciling(options: ReconcileOptions): { stop(): Promise<v
 
 /** A deployment brings its workers, and each of them looks once. */
 async function recheckWaiting({ openRuns, client, definitions }: ReconcileOptions): Promise<void> {
-  const digests = definitions.list().map(({ digest }) => digest);
-  for (const { runId } of await openRuns.listWaitingFor(digests)) {
+  for (const { runId } of await openRuns.listWaitingFor(definitions.listDigests())) {
     await client.workflow
       .getHandle(runId)
       .signal(recheckAuthorization)

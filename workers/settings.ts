@@ -9,6 +9,8 @@ export interface WorkerSettings {
   /** As the role `waybill_relay`. */
   relayDatabase: DatabaseAddress;
   project: string;
+  /** The folder of definitions that were served before. */
+  keptDefinitions?: string | undefined;
   objects: ObjectSettings;
   /** The folder in which the workers of one machine keep what one step computed for the next. */
   stageCache: string;

@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import type { Contract } from '../../domain/contracts/contract.ts';
 import type { Deployment, Deployments, Refusal } from '../../domain/ports/deployments.ts';
 import { jsonParam, sql } from '../../domain/sql.ts';
-import type { DatabaseAddress } from './address.ts';
+import { clientAt, type DatabaseAddress } from './address.ts';
 import { insertAudit } from './audit.ts';
 import { connectPool, inTransaction } from './connect.ts';
 import type { Tenants } from './tenants.ts';
@@ -78,4 +78,18 @@ export async function readContracts(client: Pick<ClientBase, 'query'>): Promise<
     'SELECT pipeline, contract FROM waybill.deployment WHERE refusal IS NULL',
   );
   return new Map(rows.map(({ pipeline, contract }) => [pipeline, contract]));
+}
+
+/** The digests of the definitions that runs which have not ended were accepted with. Throws what `pg` throws. */
+export async function readNeededDefinitions(migrator: DatabaseAddress): Promise<ReadonlySet<string>> {
+  const client = clientAt(migrator, { application_name: 'waybill-definitions' });
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ definition_digest: string }>(
+      'SELECT DISTINCT definition_digest FROM waybill.run WHERE ended_at IS NULL',
+    );
+    return new Set(rows.map((row) => row.definition_digest));
+  } finally {
+    await client.end();
+  }
 }

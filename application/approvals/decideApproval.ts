@@ -8,7 +8,7 @@ import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { checkForm } from './decisionForm.ts';
 import { type DecisionInput, mintDecision } from './mintDecision.ts';
 
-type Ports = Pick<ApplicationPorts, 'approvals' | 'grantSigner' | 'auditLog' | 'policy'>;
+type Ports = Pick<ApplicationPorts, 'approvals' | 'grantSigner' | 'auditLog' | 'policy' | 'definitions'>;
 
 export interface SignedDecision {
   decision: RecordedDecision;
@@ -18,7 +18,7 @@ export interface SignedDecision {
 
 /**
  * Signs what an approver decides and has the relay carry it to the run: repeat, check, mint, submit. Throws `ApprovalEnded`,
- * `ApprovalChanged`, `FormInvalid`, and why the caller may not decide, which is audited.
+ * `ApprovalChanged`, `FormInvalid`, `DefinitionUnavailable`, and why the caller may not decide, which is audited.
  */
 export async function decideApproval(
   ports: Ports,
@@ -34,6 +34,7 @@ export async function decideApproval(
   const code = refusalOf(approval, { principal, allowed: true, digest });
   if (code) await reject(ports, code, authorization);
   checkForm(approval.form, input);
+  checkDefinition(ports, approval, input);
   const { id, jws } = await mintDecision(ports, options, approval, input, authorization);
   const decision = { id, by: requesterOf(principal), ...rest };
   const { tenant, runId } = approval;
@@ -43,6 +44,17 @@ export async function decideApproval(
     .submit({ tenant, approval: approval.id, runId, digest, decision, jws }, audit)
     .catch((error) => afterConcurrent(ports, error, input, authorization));
   return signed(ports, approval, recorded);
+}
+
+/** An approval that no worker can act on would only suspend the run. A rejection needs no code. */
+function checkDefinition(
+  { definitions }: Pick<Ports, 'definitions'>,
+  { shown: { pipeline, definitionDigest } }: Approval,
+  { vote }: DecisionInput,
+): void {
+  if (vote === 'reject' || definitions.find(pipeline, definitionDigest)) return;
+  const message = 'The run was accepted with code that is not deployed. Deploy it again, or cancel the run.';
+  throw new WaybillError('DefinitionUnavailable', { issues: [{ path: '', message }] });
 }
 
 async function signed(

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { WaybillError } from '../../domain/errors.ts';
 import type { DatabaseSettings } from '../../sdk/project.ts';
+import { readClientSettings } from '../cliSettings.ts';
 import type { GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError, exitCode } from '../context.ts';
 import { databaseOf } from '../database.ts';
@@ -46,7 +47,11 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
       `${replacedText(other, policies, plan)} ${otherProjectLine(other.name, name)}`.trimStart(),
     );
   }
-  const { migrations, tables, retention, policy, stray, powerless } = await applyProject(project, database);
+  const { migrations, tables, retention, policy, stray, powerless } = await applyProject(
+    project,
+    database,
+    readClientSettings(context).WAYBILL_DEFINITIONS,
+  );
   const { declared, plan } = await planSchedules(definitions, options, context);
   const applied = plan ? await applySchedules(plan) : [];
   const schedules = schedulesJson(plan, applied);

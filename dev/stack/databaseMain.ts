@@ -2,12 +2,13 @@ import { z } from 'zod';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { applyRetention } from '../../adapters/postgres/applyRetention.ts';
 import { applySinks } from '../../adapters/postgres/applySinks.ts';
-import { applyDeployments } from '../../adapters/postgres/deployments.ts';
+import { applyDeployments, readNeededDefinitions } from '../../adapters/postgres/deployments.ts';
 import { migrate } from '../../adapters/postgres/migrate.ts';
 import { applyPolicySet } from '../../adapters/postgres/rights/policySets.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { deploymentOf, type Refusal } from '../../domain/ports/deployments.ts';
 import { readSettings } from '../../domain/settings.ts';
+import { keepDefinitions } from '../../engine/project/keptDefinitions.ts';
 import { loadProject } from '../../engine/project/loadProject.ts';
 import { projectName, projectRetention } from '../../engine/project/projectName.ts';
 import { type DatabaseRole, databaseUrl, ensurePasswords } from './passwords.ts';
@@ -25,6 +26,7 @@ const settings = readSettings(
     /** The folder with a file for each role. */
     WAYBILL_PASSWORDS: z.string(),
     WAYBILL_PROJECT: z.string(),
+    WAYBILL_DEFINITIONS: z.string(),
   }),
   process.env,
 );
@@ -57,6 +59,7 @@ try {
   // Only `waybill apply` moves the database to another project, because only it ends declared schedules.
   const name = await projectName(settings.WAYBILL_PROJECT);
   await applyPolicySet(migrator, policies, { name, replaces: false });
+  await keepDefinitions(settings.WAYBILL_DEFINITIONS, project.list(), await readNeededDefinitions(migrator));
   const refused = project.list().flatMap(({ manifest, modulePath }) => {
     const refusal = refusals.get(manifest.id);
     return refusal

@@ -9,7 +9,8 @@ import { writeAtomically } from '../../cli/writeAtomically.ts';
  * The folder in which the embedded stack keeps everything: delete it to start again from nothing.
  *
  * `dev.json` (where everything is), `keys/` (secrets, 0700), `logs/`, `run/` (pid records), `objects/` (bytes of
- * batches), `postgres/`, `temporal/`, `bundle/` (prebuilt workflows).
+ * batches), `postgres/`, `temporal/`, `bundle/` (prebuilt workflows), `definitions/` (pipelines as they
+ * were served).
  */
 export interface Home {
   path: string;
@@ -20,6 +21,8 @@ export interface Home {
   stageCache: string;
   temporal: string;
   bundle: string;
+  /** Pipelines as they were served before. */
+  definitions: string;
   devJson: string;
   /** Names this home where something of it must lie elsewhere: 16 hexadecimal digits of its path's SHA-256. */
   hash: string;
@@ -36,6 +39,7 @@ export async function openHome(path: string): Promise<Home> {
     stageCache: join(root, 'stages'),
     temporal: join(root, 'temporal'),
     bundle: join(root, 'bundle'),
+    definitions: join(root, 'definitions'),
     devJson: join(root, 'dev.json'),
     hash: createHash('sha256').update(root).digest('hex').slice(0, 16),
   };

@@ -40,6 +40,7 @@ export async function prepareDatabase(
           WAYBILL_DATABASE_PORT: String(postgres.port),
           WAYBILL_PASSWORDS: join(home.keys, 'database'),
           WAYBILL_PROJECT: project,
+          WAYBILL_DEFINITIONS: home.definitions,
         },
       },
     );

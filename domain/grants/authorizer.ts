@@ -13,8 +13,7 @@ export function createAuthorizer(knowledge: {
   const { definitions, revocations, policy } = knowledge;
 
   function definitionOf({ tctx }: GrantClaims) {
-    const found = definitions.find(tctx.pipeline);
-    return found?.digest === tctx.definitionDigest ? found : undefined;
+    return definitions.find(tctx.pipeline, tctx.definitionDigest);
   }
 
   return {

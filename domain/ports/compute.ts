@@ -77,5 +77,7 @@ export interface EncodedOutput {
 /** Which definition to load, and the digest that it must have. */
 export interface DefinitionRef {
   modulePath: string;
+  /** Of a definition that was kept: a file of the project, from where its packages are found. */
+  resolveFrom?: string;
   digest: string;
 }

@@ -6,8 +6,10 @@ import type { DefinitionRef } from './compute.ts';
 /** The pipelines of the project that this process serves. */
 export interface Definitions {
   list(): readonly LoadedPipeline[];
-  /** The newest definition of a pipeline. */
-  find(id: string): LoadedPipeline | undefined;
+  /** The digests of all definitions that this process can run, those that were served before too. */
+  listDigests(): readonly string[];
+  /** The newest definition of a pipeline, or exactly the one of a digest, which may be one that was served before. */
+  find(id: string, digest?: string): LoadedPipeline | undefined;
   /** Exactly the definition that a run was accepted with. Throws `DefinitionUnavailable`. */
   require(id: string, digest: string): LoadedPipeline;
 }

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { registerHooks } from 'node:module';
 import { basename, dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { buildSync } from 'esbuild';
@@ -12,7 +14,34 @@ import { type AnyPipeline, isPipeline } from '../../domain/pipelines/pipeline.ts
  */
 export async function loadModule(modulePath: string): Promise<{ pipeline: AnyPipeline; digest: string }> {
   const pipeline = await importPipeline(modulePath);
-  return { pipeline, digest: digestOf(pipeline.manifest, bundle(modulePath)) };
+  return { pipeline, digest: definitionDigestOf(pipeline.manifest, bundleModule(modulePath)) };
+}
+
+/**
+ * The same of a bundle that `bundleModule` made and that was kept. Its packages are found as from `resolveFrom`, a file of the project.
+ * Throws `DefinitionError`.
+ */
+export async function loadBundle(
+  bundlePath: string,
+  resolveFrom: string,
+): Promise<{ pipeline: AnyPipeline; digest: string }> {
+  resolvePackagesFrom(bundlePath, resolveFrom);
+  const pipeline = await importPipeline(bundlePath);
+  return { pipeline, digest: definitionDigestOf(pipeline.manifest, await readFile(bundlePath, 'utf8')) };
+}
+
+const bases = new Map<string, string>();
+
+/** A kept bundle lies outside of the project, where its packages are not. */
+function resolvePackagesFrom(bundlePath: string, resolveFrom: string): void {
+  if (bases.size === 0)
+    registerHooks({
+      resolve(specifier, context, next) {
+        const base = bases.get(context.parentURL ?? '');
+        return next(specifier, base ? { ...context, parentURL: base } : context);
+      },
+    });
+  bases.set(pathToFileURL(bundlePath).href, pathToFileURL(resolveFrom).href);
 }
 
 async function importPipeline(modulePath: string): Promise<AnyPipeline> {
@@ -32,7 +61,7 @@ async function importPipeline(modulePath: string): Promise<AnyPipeline> {
  * reach it; packages stay imports, so that upgrading one does not change a definition (the lock file says which).
  * `buildSync` runs esbuild in a child that ends with the call: no service stays in memory.
  */
-function bundle(modulePath: string): string {
+export function bundleModule(modulePath: string): string {
   try {
     const { outputFiles } = buildSync({
       entryPoints: [basename(modulePath)],
@@ -57,7 +86,7 @@ function bundle(modulePath: string): string {
 }
 
 /** Lower-case hex SHA-256 over the manifest and the code, so that changed code is a changed definition. */
-function digestOf(manifest: Manifest, code: string): string {
+export function definitionDigestOf(manifest: Manifest, code: string): string {
   return createHash('sha256').update(canonicalJson(manifest)).update('\0').update(code).digest('hex');
 }
 

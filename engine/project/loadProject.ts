@@ -4,14 +4,16 @@ import { connectors } from '../../connectors/index.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import type { Definitions, LoadedPipeline } from '../../domain/ports/definitions.ts';
+import { loadKept } from './keptDefinitions.ts';
 import { loadModule } from './loadModule.ts';
 
 /**
  * Loads each `<folder>/pipelines/*.ts`, which exports a pipeline by default. Tests beside them (`*.test.ts`) and
  * declarations are left alone. What is loaded stays as it is until the process ends.
+ * @param kept the folder of definitions that were served before, which runs under way may still need
  * Throws `DefinitionError`: no such folder, a module that does not load, an id or a table that two pipelines claim.
  */
-export async function loadProject(folder: string): Promise<Definitions> {
+export async function loadProject(folder: string, kept?: string): Promise<Definitions> {
   const byId = new Map<string, LoadedPipeline>();
   for (const modulePath of await findModules(folder)) {
     const { pipeline, digest } = await loadModule(modulePath);
@@ -21,14 +23,22 @@ export async function loadProject(folder: string): Promise<Definitions> {
     byId.set(manifest.id, loaded);
   }
   const list = Object.freeze([...byId.values()].sort((a, b) => (a.manifest.id < b.manifest.id ? -1 : 1)));
+  const before = kept ? await loadKept(kept, byId, list[0]!.modulePath) : [];
+  const find = (id: string, digest?: string) => {
+    const newest = byId.get(id);
+    if (digest === undefined || newest?.digest === digest) return newest;
+    return before.find((one) => one.manifest.id === id && one.digest === digest);
+  };
   return {
     list: () => list,
-    find: (id) => byId.get(id),
+    listDigests: () => [...list, ...before].map(({ digest }) => digest),
+    find,
     require(id, digest) {
-      const found = byId.get(id);
-      if (found?.digest === digest) return found;
-      const detail = found
-        ? `${id} is here as ${found.digest}, not as ${digest}`
+      const found = find(id, digest);
+      if (found) return found;
+      const newest = byId.get(id);
+      const detail = newest
+        ? `${id} is here as ${newest.digest}, not as ${digest}`
         : `${id} is not in ${folder}`;
       throw new WaybillError('DefinitionUnavailable', { detail });
     },

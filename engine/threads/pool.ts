@@ -66,10 +66,10 @@ export function createComputePool(options: ComputeOptions): ComputePool {
   ): Promise<Extract<Answer, { outcome: 'done' | 'located' }>> {
     const giveBack = await turns.take(signal);
     try {
-      const { modulePath, digest } = definition;
+      const { modulePath, resolveFrom, digest } = definition;
       const task: Task = {
         // A loaded pipeline also satisfies the reference, but its schemas cannot be sent.
-        definition: { modulePath, digest },
+        definition: { modulePath, ...(resolveFrom && { resolveFrom }), digest },
         scope,
         batch,
         ...(areLetters && { areLetters }),

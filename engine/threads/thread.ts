@@ -8,7 +8,7 @@ import type { ObjectScope, ObjectStore, StoreOpener } from '../../domain/ports/o
 import { type Batch, smallBytesMax } from '../../domain/runs/batch.ts';
 import type { RecordPlace, Rejection } from '../../domain/runs/rejection.ts';
 import { beginningOf } from '../../domain/runs/run.ts';
-import { loadModule } from '../project/loadModule.ts';
+import { loadBundle, loadModule } from '../project/loadModule.ts';
 import type { RecordPosition } from '../records/codeFailure.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
 import { locateRecords } from '../records/locateRecords.ts';
@@ -134,10 +134,14 @@ async function read({ scope, batch, bytes = batch.bytes }: Task): Promise<Buffer
 const loaded = new Map<string, { digest: string; definition: PreparedDefinition }>();
 
 /** The definition of exactly that digest. Throws `DefinitionUnavailable` where the module on disk is another by now. */
-async function find({ modulePath, digest }: DefinitionRef): Promise<PreparedDefinition | undefined> {
+async function find({
+  modulePath,
+  resolveFrom,
+  digest,
+}: DefinitionRef): Promise<PreparedDefinition | undefined> {
   const known = loaded.get(modulePath);
   if (known) return known.digest === digest ? known.definition : undefined;
-  const module = await loadModule(modulePath);
+  const module = await (resolveFrom ? loadBundle(modulePath, resolveFrom) : loadModule(modulePath));
   const definition = prepareDefinition(module.pipeline);
   loaded.set(modulePath, { digest: module.digest, definition });
   if (module.digest === digest) return definition;

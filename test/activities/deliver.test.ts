@@ -62,6 +62,7 @@ async function deliver(row: Partial<Claim>, tctx: Partial<GrantClaims['tctx']> |
     publicUrl: 'https://waybill.test',
     definitions: {
       list: () => [],
+      listDigests: () => [],
       find: () => undefined,
       require: (id, digest) => {
         if (digest !== 'd') throw new WaybillError('DefinitionUnavailable');

@@ -272,6 +272,15 @@ describe('approvals over HTTP', () => {
     assert.equal(((await (await decide(id, body)).json()) as Decided).id, ids[0], 'whatever came of it');
   });
 
+  it('are not approved, but may be rejected, where the code of the run is not deployed', async () => {
+    const { id, digest } = await wait({ shown: { definitionDigest: 'e'.repeat(64) } });
+    const response = await decide(id, { decision: 'approve', digest });
+    assert.equal(response.status, 503);
+    assert.equal(await codeOf(response), 'DefinitionUnavailable');
+    assert.deepEqual(await api.rows('SELECT id FROM waybill.decision WHERE approval_id = $1', [id]), []);
+    assert.equal((await decide(id, { decision: 'reject', digest, comment: 'gone' })).status, 202);
+  });
+
   it('take one of two decisions that contradict each other', async () => {
     const { id, digest } = await wait();
     const both = await Promise.all(

@@ -83,6 +83,8 @@ const loaded: LoadedPipeline[] = defined.map(({ manifest, parameters, input, out
 
 export const definitions: Definitions = {
   list: () => loaded,
-  find: (id) => loaded.find(({ manifest }) => manifest.id === id),
+  listDigests: () => loaded.map(({ digest }) => digest),
+  find: (id, digest) =>
+    loaded.find((one) => one.manifest.id === id && (digest === undefined || one.digest === digest)),
   require: (id) => loaded.find(({ manifest }) => manifest.id === id)!,
 };

@@ -283,13 +283,14 @@ function shownOf(
   run: { id: string; pipeline?: string },
   changes: Partial<ApprovalSubject> = {},
 ): ApprovalSubject {
-  const [definitionDigest, sourceDigest, parametersDigest] = ['d', 's', 'p'].map((c) => c.repeat(64));
+  const [sourceDigest, parametersDigest] = ['s', 'p'].map((c) => c.repeat(64));
+  const pipeline = run.pipeline ?? 'few';
   return {
     gate: 'publish',
     run: run.id,
-    pipeline: run.pipeline ?? 'few',
+    pipeline,
     version: 1,
-    definitionDigest: definitionDigest!,
+    definitionDigest: definitions.find(pipeline)?.digest ?? 'd'.repeat(64),
     sourceDigest: sourceDigest!,
     parametersDigest: parametersDigest!,
     stages: ['b'.repeat(64)],

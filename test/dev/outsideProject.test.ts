@@ -5,6 +5,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
+import pg from 'pg';
+import { hasEnded } from '../../domain/runs/run.ts';
+import type { Run } from '../../sdk/client.ts';
+import { approveRun, untilItWaits } from '../support/approveRun.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { until } from '../support/until.ts';
 
@@ -39,6 +43,97 @@ export default definePipeline({
   sink: postgres({ table: 'notes', key: ['id'] }),
 });
 `;
+
+/** Waits for approval; what it says of a record is in its code. */
+const wares = (
+  said: string,
+  id = 'wares',
+  before = 'ingest',
+) => `import { definePipeline, inline, postgres } from 'waybill';
+import { z } from 'zod';
+
+export default definePipeline({
+  id: '${id}',
+  source: inline(),
+  input: z.strictObject({ id: z.string() }),
+  output: z.strictObject({ id: z.string(), said: z.string() }),
+  transform: ({ id }) => ({ id, said: '${said}' }),
+  sink: postgres({ table: '${id}', key: ['id'] }),
+  approval: { before: '${before}', by: 'data-steward' },
+});
+`;
+
+/** A deployment while runs are under way and wait: each ends on the code that it began with. */
+async function changeUnderWay(stack: DevStack, output: () => string): Promise<void> {
+  const loads = () => output().split('Loaded.').length;
+  async function deploy(name: string, text: string): Promise<void> {
+    const before = loads();
+    await write(name, text);
+    await until(`${name} is served`, () => loads() > before);
+  }
+  const alice = await stack.as('alice');
+  const bob = await stack.as('bob');
+  const trigger = (pipeline: string, id: string) =>
+    alice(`/v1/pipelines/${pipeline}/runs`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ records: [{ id, ...(pipeline === 'notes' && { text: id }) }] }),
+    });
+  const begin = async (pipeline: string, id: string) => {
+    const response = await trigger(pipeline, id);
+    assert.equal(response.status, 202, await response.clone().text());
+    return ((await response.json()) as Run).id;
+  };
+  const ended = async (id: string) => {
+    await until(`${id} ends`, async () =>
+      hasEnded(((await (await alice(`/v1/runs/${id}`)).json()) as Run).state),
+    );
+    return ((await (await alice(`/v1/runs/${id}`)).json()) as Run).state;
+  };
+
+  // Saved together: one deployment.
+  const deployBoth = async (said: string) => {
+    await write('pipelines/crates.ts', wares(said, 'crates', 'publish'));
+    await deploy('pipelines/wares.ts', wares(said));
+  };
+  await deployBoth('first');
+  const waiting = await Promise.all(['a', 'b', 'c'].map((id) => begin('wares', id)));
+  const staged = await begin('crates', 'staged');
+  for (const id of [...waiting, staged]) await untilItWaits(bob, id);
+  const underWay = await Promise.all(Array.from({ length: 10 }, (_, i) => begin('wares', `under-${i}`)));
+  await deployBoth('second');
+  const all = [...waiting, staged, ...underWay, await begin('wares', 'after')];
+  for (const id of all) await approveRun(bob, id);
+  for (const id of all) assert.equal(await ended(id), 'completed', id);
+  const database = new pg.Client({ connectionString: stack.info().databaseUrl });
+  await database.connect();
+  try {
+    const { rows } = await database.query(
+      `SELECT said, count(*)::int AS n FROM (SELECT said FROM wares UNION ALL SELECT said FROM crates) AS stored
+       GROUP BY said ORDER BY said`,
+    );
+    assert.deepEqual(rows, [
+      { said: 'first', n: 14 },
+      { said: 'second', n: 1 },
+    ]);
+  } finally {
+    await database.end();
+  }
+
+  // A pipeline that its table cannot follow is refused alone: by code, file and remedy.
+  await deploy(
+    'pipelines/wares.ts',
+    wares('third').replace('said: z.string()', 'said: z.int()').replace("'third'", '3'),
+  );
+  assert.match(
+    output(),
+    /wares \(.*pipelines\/wares\.ts\) starts no run: SinkIncompatible: table wares: column said is text, not bigint; name another table/,
+  );
+  const refused = await trigger('wares', 'refused');
+  assert.equal(refused.status, 503);
+  assert.match(await refused.text(), /"code":"PipelineRefused".*column said is text, not bigint/);
+  assert.equal(await ended(await begin('notes', 'fine')), 'completed');
+}
 
 function write(name: string, text: string): Promise<void> {
   return writeFile(join(project, name), text);
@@ -81,6 +176,7 @@ test('waybill dev --watch waits for a broken project, and reloads only for files
     await until('it is loaded again', () => /fields\.ts changed.*Loaded\./s.test(output));
     const apiOf = (all: typeof before) => all.find(({ name }) => name === 'api')!.pid;
     assert.notEqual(apiOf(stack.info().processes), apiOf(before));
+    await changeUnderWay(stack, () => output);
   } finally {
     await (stack ?? (await starting.catch(() => undefined)))?.stop();
   }
