@@ -8,6 +8,7 @@ import type { Batches } from '../domain/ports/batches.ts';
 import type { Compute } from '../domain/ports/compute.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import type { DeliveryLog, WebhookSender } from '../domain/ports/deliveries.ts';
+import type { Destinations } from '../domain/ports/destinations.ts';
 import type { GrantVerifier } from '../domain/ports/grants.ts';
 import type { Ledger } from '../domain/ports/ledger.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
@@ -41,6 +42,7 @@ export interface Dependencies {
   sources: Sources;
   stepTokens: StepTokens;
   ledger: Ledger;
+  destinations: Destinations;
   approvals: RunApprovals;
   /** Verifies signed decisions, with the keys that sign grants. */
   decisions: GrantVerifier<DecisionClaims>;

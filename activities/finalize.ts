@@ -3,6 +3,7 @@ import type { RunTotals } from '../domain/ports/ledger.ts';
 import { imbalance } from '../domain/runs/run.ts';
 import type { RunOutcome } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './dependencies.ts';
+import { completeFiles } from './destination.ts';
 import { audited, objectScopeOf, runOf } from './run.ts';
 import { knownReason } from './suspension.ts';
 
@@ -15,6 +16,7 @@ export async function finalizeStep(
   end: Pick<RunOutcome, 'state' | 'reason'>,
 ): Promise<RunOutcome> {
   const run = await runOf(deps);
+  await completeFiles(deps, run);
   let wrong: string | undefined;
   let completes = endOf(end.state) === 'completed';
   const recorded = await deps.runs.end(run, (totals, failed) => {

@@ -10,8 +10,9 @@ import { isOfLetters, isPulled } from '../domain/sources/source.ts';
 import { needsApproval, subjectBeforePublish } from './approvalSubject.ts';
 import { approvedRun, credentialOfDecision, hasValidForms, mayApprove, signedApproval } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
+import { writeFiles } from './destination.ts';
 import { audited, digestOf, requireDefinition } from './run.ts';
-import { batchTask, encodedBatches, fitsNothing } from './stage.ts';
+import { batchTask, encodedBatches, fitsNothing, writtenBatches } from './stage.ts';
 import { deadLettersOf } from './store.ts';
 
 /**
@@ -28,7 +29,7 @@ export async function publishStep(
   const staged = await deps.stages.listStaged(run);
   const isGated = manifest.approval?.before === 'publish';
   const grant = deps.grant();
-  const published = await deps.ledger.publishRun({
+  const publication: Publication = {
     tenant: run.tenant,
     runId: run.runId,
     principal: grant.claims.sub,
@@ -41,7 +42,14 @@ export async function publishStep(
     settlesLetters: isOfLetters(run.source),
     batches: () => batchesOf(deps, run, staged),
     ...(isGated ? await permissionOf(deps, run, staged) : withoutGate(deps)),
-  });
+  };
+  if (deps.destinations.has(run.definition.sink.kind) && !(await deps.ledger.isPublished(run))) {
+    // Nothing leaves before it is permitted; the transaction of the ledger decides again.
+    if (isGated && !publication.permits(await deps.ledger.previewRun(publication)))
+      return { outcome: 'stale' };
+    await writeFiles(deps, run, staged);
+  }
+  const published = await deps.ledger.publishRun(publication);
   if (published.outcome === 'stale') {
     if (isGated) return published;
     throw new WaybillError('DatabaseUnavailable', { detail: 'the table changed while rows were published' });
@@ -92,7 +100,10 @@ async function* batchesOf(
   run: RunFacts,
   staged: readonly StagedBatch[],
 ): ReturnType<Publication['batches']> {
-  for await (const one of encodedBatches(deps, run, staged, Context.current().cancellationSignal)) {
+  const all = deps.destinations.has(run.definition.sink.kind)
+    ? writtenBatches(staged)
+    : encodedBatches(deps, run, staged, Context.current().cancellationSignal);
+  for await (const one of all) {
     const { seq, rows, batch, validated, transformed } = one;
     const counts = addCounts(addCounts(zeroCounts, validated.counts), transformed.counts);
     yield {

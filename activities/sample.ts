@@ -19,7 +19,7 @@ export async function sampleOf(
     if (rows.length >= rowsMax) break;
     if (transformed.sizeBytes === 0) continue;
     const bytes = await deps.objects.get(objectScopeOf(run), transformed.digest);
-    for (const texts of deps.compute.readRows(sink, bytes, rowsMax - rows.length))
+    for (const texts of await deps.compute.readRows(sink, bytes, rowsMax - rows.length))
       rows.push(Object.fromEntries(sink.columns.map(({ name }, i) => [name, texts[i]!])));
   }
   if (rows.length === 0) return null;

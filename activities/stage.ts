@@ -139,6 +139,14 @@ export async function* encodedBatches(
   }
 }
 
+/** The same where the rows are written already: how many there are, and none of them. */
+export async function* writtenBatches(
+  staged: readonly StagedBatch[],
+): AsyncGenerator<StagedRows & StagedBatch> {
+  for (const one of staged)
+    yield { ...one, seq: one.batch.seq, rows: { ...noEncodedRows, ...outputOf(one.transformed) } };
+}
+
 export const noEncodedRows: EncodedRows = { emitted: 0, sizeBytes: 0, async *chunks() {} };
 
 async function* readObject(deps: Dependencies, run: RunFacts, digest: string): AsyncGenerator<Uint8Array> {

@@ -3,6 +3,7 @@ import { csvFormat } from './formats/csv/index.ts';
 import { jsonFormat } from './formats/json/index.ts';
 import { ndjsonFormat } from './formats/ndjson/index.ts';
 import { parquetFormat } from './formats/parquet/index.ts';
+import { objectFilesSink } from './sinks/objectFiles/index.ts';
 import { postgresSink } from './sinks/postgres/index.ts';
 import { fileSource } from './sources/file/index.ts';
 import { httpSource } from './sources/http/index.ts';
@@ -14,5 +15,5 @@ import { uploadSource } from './sources/upload/index.ts';
 export const connectors = connectorsOf({
   sources: [uploadSource, inlineSource, fileSource, httpSource, objectStoreSource],
   formats: [ndjsonFormat, csvFormat, jsonFormat, parquetFormat],
-  sinks: [postgresSink],
+  sinks: [postgresSink, objectFilesSink],
 });

@@ -4,6 +4,7 @@ export { csv, tsv } from '../connectors/formats/csv/index.ts';
 export { json } from '../connectors/formats/json/index.ts';
 export { ndjson } from '../connectors/formats/ndjson/index.ts';
 export { parquet } from '../connectors/formats/parquet/index.ts';
+export { objectFiles } from '../connectors/sinks/objectFiles/index.ts';
 export { postgres, rowDigest } from '../connectors/sinks/postgres/index.ts';
 export { file } from '../connectors/sources/file/index.ts';
 export { http } from '../connectors/sources/http/index.ts';

@@ -15,6 +15,7 @@ import { connectPool } from '../adapters/postgres/connect.ts';
 import { applyDeployments, readContracts, readNeededDefinitions } from '../adapters/postgres/deployments.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { applyPolicySet, heldProject, readPolicySet } from '../adapters/postgres/rights/policySets.ts';
+import { connectors } from '../connectors/index.ts';
 import type { SinkChange } from '../domain/connectors/sinkKind.ts';
 import { contractOf } from '../domain/contracts/contract.ts';
 import {
@@ -227,7 +228,7 @@ export async function applyProject(
   await checkPipelines(project, database);
   const migrations = await migrate(address);
   await applySinks(address, manifests);
-  const tables = manifests.map(({ sink }) => sink.table);
+  const tables = manifests.flatMap(({ sink }) => (connectors.sink(sink.kind).writer ? [sink.table] : []));
   await applyDeployments(
     address,
     definitions.list().map((one) => deploymentOf(one)),

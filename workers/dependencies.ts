@@ -33,8 +33,10 @@ import { reportAttempts } from '../adapters/temporal/reportAttempts.ts';
 import { currentDelivery } from '../adapters/temporal/webhookDeliveryInterceptor.ts';
 import { createWebhookSender } from '../adapters/webhooks/sendWebhook.ts';
 import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
+import { connectors } from '../connectors/index.ts';
 import { createSources } from '../connectors/sources/createSources.ts';
 import { DecisionClaims, decisionType } from '../domain/approvals/decision.ts';
+import { destinationsOf } from '../domain/connectors/connectors.ts';
 import { createAuthorizer } from '../domain/grants/authorizer.ts';
 import { DelegationClaims, delegationType } from '../domain/schedules/delegation.ts';
 import { loadProject } from '../engine/project/loadProject.ts';
@@ -116,6 +118,7 @@ export async function openDependencies(
     compute,
     receiver: createReceiver(objects),
     sources: createSources(settings),
+    destinations: destinationsOf(connectors, settings),
     ledger: createLedger(tenants, { lanes: availableParallelism() }),
     approvals: createRunApprovals(tenants, settings.publicUrl),
     decisions,

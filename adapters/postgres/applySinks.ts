@@ -21,6 +21,7 @@ export async function applySinks(
   try {
     await client.connect();
     for (const manifest of manifests) {
+      if (!connectors.sink(manifest.sink.kind).writer) continue;
       try {
         await applySink(client, manifest.sink);
       } catch (error) {
@@ -46,7 +47,7 @@ export async function planSinks(
     await client.connect();
     const plans = [];
     for (const { id, sink } of manifests) {
-      const changes = (await connectors.sink(sink.kind).writer.plan?.(client, sink)) ?? [];
+      const changes = (await connectors.sink(sink.kind).writer?.plan?.(client, sink)) ?? [];
       plans.push({ pipeline: id, table: sink.table, changes });
     }
     return plans;
@@ -85,7 +86,7 @@ async function prepareOnce(client: ClientBase, sink: SinkManifest): Promise<void
   await client.query('BEGIN');
   try {
     await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
-    await connectors.sink(sink.kind).writer.prepare(client, sink);
+    await connectors.sink(sink.kind).writer!.prepare(client, sink);
     await client.query('COMMIT');
   } catch (error) {
     await client.query('ROLLBACK').catch(() => {});

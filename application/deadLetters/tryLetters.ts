@@ -47,7 +47,7 @@ export async function tryLetter(
     const chunks: Uint8Array[] = [];
     for await (const chunk of encoded.chunks()) chunks.push(chunk);
     const { sink } = pipeline.manifest;
-    const rows = compute.readRows(sink, Buffer.concat(chunks), rowsMax);
+    const rows = await compute.readRows(sink, Buffer.concat(chunks), rowsMax);
     return {
       kind: 'stored',
       rows: rows.map((texts) => Object.fromEntries(sink.columns.map(({ name }, i) => [name, texts[i]!]))),

@@ -1,6 +1,7 @@
 import type { FormatManifest } from '../pipelines/manifest.ts';
+import type { Destinations } from '../ports/destinations.ts';
 import type { Format, FormatKind } from './formatKind.ts';
-import type { SinkKind } from './sinkKind.ts';
+import type { SinkKind, SinkSettings } from './sinkKind.ts';
 import type { PulledSourceKind, SourceKind } from './sourceKind.ts';
 
 /** Every kind of source, format and sink that this Waybill has. `connectors/index.ts` is the one list. */
@@ -31,6 +32,16 @@ export function connectorsOf(kinds: Pick<Connectors, 'sources' | 'formats' | 'si
       found(formats.get(manifest.name), `format ${manifest.name}`).create(manifest),
     sink: (kind: string) => found(sinks.get(kind), `sink ${kind}`),
   });
+}
+
+/** Writes to sinks of every kind that is not in the database. */
+export function destinationsOf(connectors: Connectors, settings: SinkSettings): Destinations {
+  const writerOf = (kind: string) => found(connectors.sink(kind).load, `writer of ${kind}`)();
+  return {
+    has: (kind) => connectors.sink(kind).load !== undefined,
+    write: async (run, file, signal) => (await writerOf(run.sink.kind)).write(run, file, settings, signal),
+    complete: async (run, files) => (await writerOf(run.sink.kind)).complete(run, files, settings),
+  };
 }
 
 function found<T>(one: T | undefined, what: string): T {

@@ -1,9 +1,11 @@
 import type { z } from 'zod';
 import type { Column, SinkManifest } from '../pipelines/manifest.ts';
+import type { DestinationFile, DestinationRun, FileToWrite } from '../ports/destinations.ts';
 import type { StagedRows, StagedRun } from '../ports/ledger.ts';
 import type { EncodedRows, RejectedRecord } from '../ports/sinkRows.ts';
 import type { RecordRejection } from '../runs/rejection.ts';
 import type { Counts } from '../runs/run.ts';
+import type { SourceSettings } from './sourceKind.ts';
 
 /** One kind of sink: a folder of `connectors/sinks/`. */
 export interface SinkKind {
@@ -18,9 +20,22 @@ export interface SinkKind {
   conflict(sink: SinkManifest, other: SinkManifest): string | undefined;
   /** Encodes rows in the threads of the engine. */
   encoder(sink: SinkManifest): RowEncoder;
-  /** Writes rows in the transaction of the ledger. */
-  readonly writer: SinkWriter;
+  /** Writes rows in the transaction of the ledger. A kind has this or `load`. */
+  readonly writer?: SinkWriter;
+  /** Loads what writes rows elsewhere, with its drivers; only workers do so. See `Destinations`. */
+  load?(): Promise<FileWriter>;
 }
+
+/** Writes the files of one kind. `test/conformance/destinations.ts` says what every implementation must do. */
+export interface FileWriter {
+  /** See `Destinations.write`. */
+  write(run: DestinationRun, file: FileToWrite, settings: SinkSettings, signal?: AbortSignal): Promise<void>;
+  /** See `Destinations.complete`. */
+  complete(run: DestinationRun, files: readonly DestinationFile[], settings: SinkSettings): Promise<void>;
+}
+
+/** What the operator lets sources and sinks reach. */
+export type SinkSettings = Pick<SourceSettings, 'egressAllow' | 'credentials' | 'lookup'>;
 
 /** A row as the text of each column, in the order of the sink; `null` for no value. */
 export type RowTexts = readonly (string | null)[];
@@ -30,7 +45,7 @@ export interface RowEncoder {
   /** Begins the rows of a batch. `expectedBytes` is a guess. */
   begin(expectedBytes: number): RowWriter;
   /** Reads encoded rows back, at most `rowsMax`, for approvers. */
-  read(bytes: Uint8Array, rowsMax: number): RowTexts[];
+  read(bytes: Uint8Array, rowsMax: number): RowTexts[] | Promise<RowTexts[]>;
 }
 
 export interface RowWriter {
@@ -97,7 +112,7 @@ export interface SinkChange {
 }
 
 /** Writes all rows of a run at once, after it says what that would change. */
-interface StagedWriter {
+export interface StagedWriter {
   /** Keeps the rows of a run where only this transaction sees them. */
   stage<Batch extends StagedRows>(
     transaction: SinkTransaction,

@@ -106,6 +106,17 @@ export const runErrors = {
     retryable: false,
     message: 'The database rejected a row that the output schema allows. Correct the pipeline.',
   },
+  SinkUnavailable: {
+    status: 503,
+    retryable: true,
+    message:
+      'The destination of the rows does not answer or rejects the keys. Check both; the step is retried.',
+  },
+  SinkRefused: {
+    status: 422,
+    retryable: false,
+    message: 'Waybill does not write to this address. Name a public host by https, or allow the host.',
+  },
   SinkIncompatible: {
     status: 500,
     retryable: false,

@@ -32,7 +32,8 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
     if (output !== input) checkStrict('output', output);
     const deadlineMs = parseDuration(deadline)!;
     const gate = approval && describeApproval(approval, deadlineMs);
-    if (gate?.terms.before === 'publish' && !connectors.sink(sink.kind).writer.staged) {
+    const { writer } = connectors.sink(sink.kind);
+    if (gate?.terms.before === 'publish' && writer && !writer.staged) {
       const message = `cannot be “publish”: a sink ${sink.kind} does not publish all rows at once`;
       throw new DefinitionError('approval', [{ path: 'before', message }]);
     }

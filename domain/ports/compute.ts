@@ -34,7 +34,7 @@ export interface Compute {
   /** Where the records of these positions are in the batch. */
   locate(task: BatchTask, positions: readonly number[]): Promise<RecordPlace[]>;
   /** Reads encoded rows back: the text of each column, at most `rowsMax` rows. */
-  readRows(sink: SinkManifest, bytes: Uint8Array, rowsMax: number): RowTexts[];
+  readRows(sink: SinkManifest, bytes: Uint8Array, rowsMax: number): Promise<RowTexts[]>;
   /** Forgets what is in the cache for a batch. */
   forget(task: BatchTask): Promise<void>;
 }

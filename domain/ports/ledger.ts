@@ -33,6 +33,8 @@ export interface Ledger {
   publishRun(
     publication: Publication,
   ): Promise<{ outcome: 'published'; counts: Counts } | { outcome: 'stale' }>;
+  /** Whether `publishRun` has recorded the run. Throws `DatabaseUnavailable`. */
+  isPublished(run: Pick<StagedRun, 'tenant' | 'runId'>): Promise<boolean>;
 }
 
 /**

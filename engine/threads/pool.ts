@@ -185,7 +185,7 @@ export function createComputePool(options: ComputeOptions): ComputePool {
       return (answer as Extract<Answer, { outcome: 'located' }>).places;
     },
 
-    readRows: (sink, bytes, rowsMax) => connectors.sink(sink.kind).encoder(sink).read(bytes, rowsMax),
+    readRows: async (sink, bytes, rowsMax) => connectors.sink(sink.kind).encoder(sink).read(bytes, rowsMax),
     forget: (task) => cache.forget(keyOf(task)),
     close: () => threads.destroy(),
   };

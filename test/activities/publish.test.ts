@@ -67,10 +67,19 @@ describe('what was approved', () => {
       },
       runs: {
         find: async () => ({
-          ...{ tenant, runId, pipeline, version, definitionDigest, parameters },
+          ...{
+            tenant,
+            runId,
+            pipeline,
+            version,
+            definitionDigest,
+            parameters,
+            definition: { sink: { kind: 'postgres' } },
+          },
           ...{ principal: grant.sub, requestedBy: requester, txn: grant.txn, source: { kind: 'upload' } },
         }),
       },
+      destinations: { has: () => false },
       stages: { listStaged: async () => [] },
       approvals: { find: async () => approval },
       decisions: { verify: async () => ({ claims: signed, key: 'k' }) },

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import pg from 'pg';
 import { applySinks } from '../../adapters/postgres/applySinks.ts';
 import { connectors } from '../../connectors/index.ts';
-import type { RowCounts, RowTexts } from '../../domain/connectors/sinkKind.ts';
+import type { RowCounts } from '../../domain/connectors/sinkKind.ts';
 import { defaultLimits, type Manifest, type SinkManifest } from '../../domain/pipelines/manifest.ts';
 import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
@@ -12,17 +12,17 @@ type Row = { id: number; note: string | null };
 /** Which of several rows a sink keeps: the last with an `id`, one of those that are equal, or each. */
 type Keeps = 'last of key' | 'one of equal' | 'all';
 
-/** What every sink in PostgreSQL must do. Its output has the columns `id`, an integer, and `note`, a text that may be NULL. */
-export function sinkConformance(name: string, sink: SinkManifest, { keeps }: { keeps: Keeps }): void {
+function encodeRows(sink: SinkManifest, rows: readonly Row[]) {
+  const writer = connectors.sink(sink.kind).encoder(sink).begin(16);
+  for (const [position, row] of rows.entries()) assert.equal(writer.add(position, [row]), undefined);
+  return writer.finish();
+}
+
+/** What every sink must do. Its output has the columns `id`, an integer, and `note`, a text that may be NULL. */
+export function encodingConformance(name: string, sink: SinkManifest, { keeps }: { keeps: Keeps }): void {
   const keyed = keeps === 'last of key';
   const kind = connectors.sink(sink.kind);
-  const { table } = sink;
-
-  function encode(rows: readonly Row[]) {
-    const writer = kind.encoder(sink).begin(16);
-    for (const [position, row] of rows.entries()) assert.equal(writer.add(position, [row]), undefined);
-    return writer.finish();
-  }
+  const encode = (rows: readonly Row[]) => encodeRows(sink, rows);
 
   describe(`sink: ${name}, encoding`, () => {
     const notes = [
@@ -42,21 +42,21 @@ export function sinkConformance(name: string, sink: SinkManifest, { keeps }: { k
       assert.deepEqual(encode(rows), encode(rows));
     });
 
-    it('reads encoded rows back, as many as asked for', () => {
+    it('reads encoded rows back, as many as asked for', async () => {
       const { bytes } = encode(rows);
-      const read = (rowsMax: number): RowTexts[] => kind.encoder(sink).read(bytes, rowsMax);
+      const read = (rowsMax: number) => kind.encoder(sink).read(bytes, rowsMax);
       const texts = rows.map(({ id, note }) => [String(id), note]);
       assert.deepEqual(
-        read(100).map((row) => row.slice(0, 2)),
+        (await read(100)).map((row) => row.slice(0, 2)),
         texts,
       );
       assert.deepEqual(
-        read(3).map((row) => row.slice(0, 2)),
+        (await read(3)).map((row) => row.slice(0, 2)),
         texts.slice(0, 3),
       );
     });
 
-    it('keeps all rows of a record or none', () => {
+    it('keeps all rows of a record or none', async () => {
       const writer = kind.encoder(sink).begin(16);
       const rejected = writer.add(0, [
         { id: 1, note: 'fits' },
@@ -66,15 +66,12 @@ export function sinkConformance(name: string, sink: SinkManifest, { keeps }: { k
       assert.equal(writer.add(1, [{ id: 2, note: 'fits' }]), undefined);
       const { bytes } = writer.finish();
       assert.deepEqual(
-        kind
-          .encoder(sink)
-          .read(bytes, 10)
-          .map(([id]) => id),
+        (await kind.encoder(sink).read(bytes, 10)).map(([id]) => id),
         ['2'],
       );
     });
 
-    it('drops a row that is stored by a later one, and says which', { skip: keeps === 'all' }, () => {
+    it('drops a row that is stored by a later one, and says which', { skip: keeps === 'all' }, async () => {
       const { bytes, replaced } = encode([
         { id: 1, note: 'a' },
         { id: 2, note: 'b' },
@@ -82,14 +79,20 @@ export function sinkConformance(name: string, sink: SinkManifest, { keeps }: { k
       ]);
       assert.deepEqual(replaced, [0]);
       assert.deepEqual(
-        kind
-          .encoder(sink)
-          .read(bytes, 10)
-          .map(([id]) => id),
+        (await kind.encoder(sink).read(bytes, 10)).map(([id]) => id),
         ['2', '1'],
       );
     });
   });
+}
+
+/** What every sink in PostgreSQL must do beside it. */
+export function sinkConformance(name: string, sink: SinkManifest, { keeps }: { keeps: Keeps }): void {
+  encodingConformance(name, sink, { keeps });
+  const keyed = keeps === 'last of key';
+  const writer = connectors.sink(sink.kind).writer!;
+  const { table } = sink;
+  const encode = (rows: readonly Row[]) => encodeRows(sink, rows);
 
   describe(`sink: ${name}, writing`, () => {
     let postgres: TestPostgres;
@@ -137,7 +140,7 @@ export function sinkConformance(name: string, sink: SinkManifest, { keeps }: { k
       try {
         await client.query(`BEGIN; SET LOCAL waybill.tenant = '${tenant}'`);
         const run = { tenant, runId: `run-${order}`, sink, order, earlierOpen: false, rows: encoded };
-        const counts = await kind.writer.write(client as never, run);
+        const counts = await writer.write(client as never, run);
         await client.query(commit ? 'COMMIT' : 'ROLLBACK');
         return counts;
       } finally {

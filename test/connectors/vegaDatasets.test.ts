@@ -209,7 +209,7 @@ async function storeInto(client: pg.PoolClient, definition: ReturnType<typeof de
       },
     };
     const run = { ...scope, sink, order: '1', earlierOpen: false, rows };
-    const stored = await connectors.sink('postgres').writer.write(client as never, run);
+    const stored = await connectors.sink('postgres').writer!.write(client as never, run);
     counts.stored += stored.stored;
     counts.deduplicated += stored.deduplicated;
   }

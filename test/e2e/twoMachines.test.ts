@@ -6,9 +6,10 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { parquetReadObjects } from 'hyparquet';
 import pg from 'pg';
 import { untilEnded } from '../../bench/smallRun.ts';
-import { listObjects } from '../../connectors/s3/s3Objects.ts';
+import { getObject, listObjects } from '../../connectors/s3/s3Objects.ts';
 import type { S3Requests } from '../../connectors/s3/s3Requests.ts';
 import { nodeFlags, packageFile } from '../../dev/stack/nodeService.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
@@ -29,6 +30,21 @@ export default definePipeline({
   input: z.strictObject({ id: z.string(), n: z.coerce.number() }),
   sink: postgres({ table: 'lake', key: ['id'] }),
   rowSource: true,
+  limits: { batchRecords: 2 },
+});
+`;
+}
+
+/** Writes files to the bucket, two records each. */
+function archivePipeline(url: string, endpoint: string): string {
+  return `
+import { definePipeline, ndjson, objectFiles, upload } from 'waybill';
+import { z } from 'zod';
+export default definePipeline({
+  id: 'archive',
+  source: upload(ndjson()),
+  input: z.strictObject({ id: z.int() }),
+  sink: objectFiles({ url: '${url}', format: 'parquet', endpoint: '${endpoint}', credentials: 'lake' }),
   limits: { batchRecords: 2 },
 });
 `;
@@ -82,6 +98,7 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
       from: ['test/support/project'],
       files: {
         'pipelines/lake.ts': lakePipeline(`s3://${made.bucket}/lake/`, server.endpoint),
+        'pipelines/archive.ts': archivePipeline(`s3://${made.bucket}/archive/`, server.endpoint),
         'pipelines/parcels.ts': parcelPipeline,
       },
     });
@@ -178,6 +195,29 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
     assert.deepEqual(await readdir(machine), [...placesOfWorker, 'stages'].sort());
   });
 
+  it('a run writes its rows as files, which its manifest names', async () => {
+    const lines = [1, 2, 3, 4, 'five', 5].map((id) => JSON.stringify({ id }));
+    const body = { body: lines.join('\n'), headers: { 'content-type': 'application/x-ndjson' } };
+    const { id, state, counts } = await run('archive', body);
+    assert.deepEqual([state, counts.stored, counts.rejected], ['completed', 5, 1], output);
+    const read = async (key: string) => (await getObject(requests, key)).body.arrayBuffer();
+    const prefix = `archive/acme/archive/${id}/`;
+    const manifest = JSON.parse(Buffer.from(await read(`${prefix}_manifest.json`)).toString());
+    assert.equal(manifest.rows, 5);
+    const found: string[] = [];
+    for await (const { key } of listObjects(requests, { prefix })) found.push(key);
+    assert.deepEqual(found, [
+      ...manifest.files.map(({ key }: { key: string }) => key),
+      `${prefix}_manifest.json`,
+    ]);
+    const ids: unknown[] = [];
+    for (const { key } of manifest.files) {
+      const file = await read(key);
+      ids.push(...(await parquetReadObjects({ file })).map((row) => Number(row.id)));
+    }
+    assert.deepEqual(ids, [1, 2, 3, 4, 5]);
+  });
+
   it('a run reads the objects that came since the run before, and a dead letter says in which one its record is', async () => {
     const put = async (key: string, text: string) =>
       (await requests.send({ method: 'PUT', key, body: Buffer.from(text) })).body.dump();
@@ -198,7 +238,7 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
     await database.connect();
     const { rows: stored } = await database.query('SELECT id, n, _source FROM public.lake ORDER BY id');
     const { rows: letters } = await database.query(
-      'SELECT source, line, position, raw FROM waybill.dead_letter',
+      `SELECT source, line, position, raw FROM waybill.dead_letter WHERE pipeline = 'lake'`,
     );
     await database.end();
     assert.deepEqual(

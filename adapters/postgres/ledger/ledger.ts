@@ -3,6 +3,7 @@ import { lanesOf } from '../../../domain/connectors/lanes.ts';
 import type { BatchToStore, Ledger } from '../../../domain/ports/ledger.ts';
 import type { Counts } from '../../../domain/runs/run.ts';
 import { Semaphore } from '../../../domain/semaphore.ts';
+import { sql } from '../../../domain/sql.ts';
 import { recordRejections } from '../deadLetters/recordLetters.ts';
 import { fromSink } from '../failure.ts';
 import type { Tenants } from '../tenants.ts';
@@ -87,5 +88,14 @@ export function createLedger(tenants: Tenants, { lanes = 1 } = {}): Ledger {
       inTurn(`whole ${lockOf(publication.tenant, publication.sink.table)}`, () =>
         transaction(publication, (client) => publishRun(client, publication)),
       ),
+    async isPublished({ tenant, runId }) {
+      const { rowCount } = await tenants.for(tenant).query(
+        sql('SELECT FROM waybill.ledger WHERE tenant = :tenant AND run_id = :runId LIMIT 1', {
+          tenant,
+          runId,
+        }),
+      );
+      return rowCount === 1;
+    },
   };
 }

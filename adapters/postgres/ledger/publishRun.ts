@@ -1,7 +1,13 @@
 import type { ClientBase } from 'pg';
 import { connectors } from '../../../connectors/index.ts';
-import type { RowOutcome, SinkRun, StagedOutcome } from '../../../domain/connectors/sinkKind.ts';
+import type {
+  RowOutcome,
+  SinkRun,
+  StagedOutcome,
+  StagedWriter,
+} from '../../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
+import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { Ledger, Preview, Publication, StagedRun } from '../../../domain/ports/ledger.ts';
 import type { Credential } from '../../../domain/revocation.ts';
 import { addCounts, type Counts, zeroCounts } from '../../../domain/runs/run.ts';
@@ -17,7 +23,7 @@ const patience = `
   SELECT set_config('statement_timeout', '10min', true), set_config('idle_in_transaction_session_timeout', '3min', true)`;
 
 export async function previewRun(client: ClientBase, staged: StagedRun): Promise<Preview> {
-  const writer = connectors.sink(staged.sink.kind).writer.staged!;
+  const writer = stagedWriterOf(staged.sink);
   await client.query(patience);
   let emitted = 0;
   await writer.stage(client, staged, ({ rows }) => {
@@ -27,14 +33,38 @@ export async function previewRun(client: ClientBase, staged: StagedRun): Promise
   const baseVersion = await readVersion(client, staged);
   const { tenant, runId, sink } = staged;
   const run = { tenant, runId, sink, order: await readOrder(client, staged), earlierOpen: false };
-  return { baseVersion, changes: changesOf(await previewOf(client, staged, run), emitted) };
+  return { baseVersion, changes: changesOf(await previewOf(client, writer, staged, run), emitted) };
+}
+
+/** Rows that are written outside of the database are counted here, and all of them are new. */
+function stagedWriterOf(sink: SinkManifest): StagedWriter {
+  const { writer } = connectors.sink(sink.kind);
+  if (writer) return writer.staged!;
+  const batches: RowOutcome[] = [];
+  return {
+    async stage(_client, run, onBatch) {
+      for await (const batch of run.batches()) {
+        await onBatch(batch);
+        batches.push({ seq: batch.seq, added: batch.rows.emitted, changed: 0, unchanged: 0 });
+      }
+    },
+    preview: async () => ({ batches }),
+    async publish() {
+      const stored = batches.reduce((sum, { added }) => sum + added, 0);
+      return { stored, wrote: stored > 0 };
+    },
+  };
 }
 
 const noChange: StagedOutcome = { batches: [] };
 
 /** A run that came too late, or of which no record fitted, leaves a table alone that it would replace. */
-async function previewOf(client: ClientBase, staged: StagedRun, run: SinkRun): Promise<StagedOutcome> {
-  const writer = connectors.sink(run.sink.kind).writer.staged!;
+async function previewOf(
+  client: ClientBase,
+  writer: StagedWriter,
+  staged: StagedRun,
+  run: SinkRun,
+): Promise<StagedOutcome> {
   if (run.sink.atEnd !== 'replace') return writer.preview(client, run);
   if (staged.fitsNothing || (await isReplacedLater(client, run))) return noChange;
   return writer.preview(client, run);
@@ -50,7 +80,7 @@ export async function publishRun(
   publication: Publication,
 ): Promise<Awaited<ReturnType<Ledger['publishRun']>>> {
   const { tenant, runId } = publication;
-  const writer = connectors.sink(publication.sink.kind).writer.staged!;
+  const writer = stagedWriterOf(publication.sink);
   await client.query(patience);
   await client.query(sql('SELECT pg_advisory_xact_lock(:lock)', { lock: lockOf(tenant, `run ${runId}`) }));
   const recorded = await findRecorded(client, publication);
@@ -70,7 +100,7 @@ export async function publishRun(
   await beginTurn(client, publication);
   const run = await lockOpenRun(client, publication);
   if (publication.approval !== undefined) await lockApproval(client, publication.runId, publication.approval);
-  const outcome = await previewOf(client, publication, run);
+  const outcome = await previewOf(client, writer, publication, run);
   const { emitted } = sumOf([...entries.values()].map(({ counts }) => counts));
   const baseVersion = await readVersion(client, publication);
   if (!publication.permits({ baseVersion, changes: changesOf(outcome, emitted) })) return rollBack(client);

@@ -4,10 +4,9 @@ import type { ListedSource, OpenOptions, OpenSource } from '../../../domain/port
 import { compressions } from '../../../domain/sources/compression.ts';
 import type { AcceptedSource } from '../../../domain/sources/source.ts';
 import type { ObjectsMark } from '../../../domain/sources/watermark.ts';
-import { checkUrl, type Egress, publicLookup } from '../../egress.ts';
-import { rotatingKeys } from '../../s3/s3Keys.ts';
+import { checkBucket, connectBucket, type NamedBucket } from '../../s3/connectBucket.ts';
 import { getObject, listObjects } from '../../s3/s3Objects.ts';
-import { baseUrlOf, createS3Requests, type S3Bucket, S3Error, type S3Requests } from '../../s3/s3Requests.ts';
+import { S3Error, type S3Requests } from '../../s3/s3Requests.ts';
 import { globExpression, parseS3Url } from '../../s3/s3Url.ts';
 import type { BucketEntry } from '../../s3/s3Xml.ts';
 
@@ -18,7 +17,7 @@ const listedMax = 2_000_000;
 
 export const objectReader: SourceReader = {
   async check(source, settings) {
-    guard(source, settings);
+    checkBucket(bucketOf(source), settings, 'SourceRefused');
   },
 
   async open(source, settings, options) {
@@ -174,27 +173,16 @@ async function* read(
   }
 }
 
-/** Requests to the bucket of a source, signed with the keys that it names. Throws `SourceRefused`, `SourceUnavailable`. */
+/** Throws `SourceRefused`, `SourceUnavailable`. */
 function connect(source: AcceptedSource, settings: SourceSettings): S3Requests {
-  const { at, egress, reach } = guard(source, settings);
-  const credential =
-    source.credentials === undefined ? undefined : settings.credentials?.(source.credentials);
-  if (source.credentials !== undefined && !credential)
-    throw new WaybillError('SourceUnavailable', {
-      publicDetail: 'This worker has no folder of credentials. Set WAYBILL_CREDENTIALS.',
-    });
-  return createS3Requests(at, {
-    ...(credential && { keys: rotatingKeys(credential) }),
-    lookup: reach === 'named' ? (egress.lookup as never) : publicLookup(egress),
+  return connectBucket(bucketOf(source), settings, {
+    refused: 'SourceRefused',
+    unavailable: 'SourceUnavailable',
   });
 }
 
-function guard(source: AcceptedSource, { egressAllow, lookup }: SourceSettings) {
-  const { bucket } = urlOf(source.url!);
-  const at: S3Bucket = { bucket, region: source.region ?? 'us-east-1', endpoint: source.endpoint };
-  const egress: Egress = { allow: egressAllow, lookup: lookup as Egress['lookup'] };
-  const reach = checkUrl(new URL(baseUrlOf(at)), egress, source.credentials !== undefined);
-  return { at, egress, reach };
+function bucketOf({ url, endpoint, region, credentials }: AcceptedSource): NamedBucket {
+  return { url: url!, endpoint, region, credentials };
 }
 
 function urlOf(text: string) {

@@ -211,6 +211,38 @@ describe('modes of the PostgreSQL sink', () => {
     });
   });
 
+  describe('a sink outside of the database', () => {
+    const outside = connectors
+      .sink('objectFiles')
+      .describe(
+        { kind: 'objectFiles', url: 's3://lake/x/', format: 'ndjson', credentials: 'lake' },
+        sinks.appended.columns,
+      );
+
+    it('is in the ledger once, with counts that add up, and needs no table', async () => {
+      await apply(outside);
+      const tenant = newTenant();
+      const run = await newRun(tenant, outside);
+      const of = (change: Partial<Publication> = {}) =>
+        publication(tenant, run, outside, [[row(1), row(1)], [], [row(2)]], change);
+      const changes = { added: 3, changed: 0, unchanged: 0, deduplicated: 0 };
+      assert.deepEqual(await ledger.previewRun(of()), { baseVersion: 0, changes });
+      assert.equal((await ledger.publishRun(of({ permits: () => false }))).outcome, 'stale');
+      assert.equal(await ledger.isPublished({ tenant, runId: run }), false);
+      for (const done of await Promise.all([ledger.publishRun(of()), ledger.publishRun(of())])) {
+        assert.ok(done.outcome === 'published');
+        assert.deepEqual([done.counts.stored, imbalance(done.counts)], [3, undefined]);
+      }
+      assert.equal(await ledger.isPublished({ tenant, runId: run }), true);
+      assert.equal(await ledger.isPublished({ tenant: newTenant(), runId: run }), false);
+      const { rows } = await admin.query(
+        'SELECT count(*)::int AS events FROM waybill.audit_event WHERE run_id = $1',
+        [run],
+      );
+      assert.deepEqual(rows, [{ events: 1 }]);
+    });
+  });
+
   for (const sink of [sinks.replaced, sinks.replacedWhole, sinks.replacedByYear]) {
     describe(`replace, in ${sink.table}`, () => {
       const isKeyed = sink.key !== undefined;
