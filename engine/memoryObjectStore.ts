@@ -5,6 +5,7 @@ import type { ObjectScope, ObjectStore, ObjectWriter } from '../domain/ports/obj
 /** Objects that live as long as the process, for `testPipeline`. */
 export function createMemoryObjects(): ObjectStore {
   const objects = new Map<string, Uint8Array>();
+  const writtenAtMs = Date.now();
 
   function keep(scope: ObjectScope, bytes: Uint8Array): string {
     const digest = createHash('sha256').update(bytes).digest('hex');
@@ -26,6 +27,18 @@ export function createMemoryObjects(): ObjectStore {
       find(scope, digest).subarray(offset, offset + lengthBytes),
     remove: async (scope, digests) => {
       for (const digest of digests) objects.delete(nameOf(scope, digest));
+    },
+    list: async (after, max) =>
+      [...objects.keys()]
+        .sort()
+        .filter((key) => key > after)
+        .slice(0, max)
+        .map((key) => {
+          const [, runId, digest] = JSON.parse(key) as [string, string, string];
+          return { key, runId, digest, sizeBytes: objects.get(key)!.length, writtenAtMs };
+        }),
+    removeListed: async (keys) => {
+      for (const key of keys) objects.delete(key);
     },
   };
 }

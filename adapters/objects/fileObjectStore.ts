@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { WaybillError } from '../../domain/errors.ts';
-import type { ObjectScope, ObjectStore, ObjectWriter } from '../../domain/ports/objects.ts';
+import type { ObjectScope, ObjectStore, ObjectWriter, StoredObject } from '../../domain/ports/objects.ts';
 
 /**
  * Objects as files of one directory, for one machine.
@@ -77,6 +77,13 @@ export async function openFileObjectStore(root: string): Promise<ObjectStore> {
 
     async remove(scope, digests) {
       const paths = digests.map((digest) => pathOf(base, scope, digest));
+      await storing(() => Promise.all(paths.map((path) => rm(path, { force: true }))));
+    },
+
+    list: (after, max) => storing(() => listAfter(base, after, max)),
+
+    async removeListed(keys) {
+      const paths = keys.filter((key) => objectNamedBy(key)).map((key) => join(base, key));
       await storing(() => Promise.all(paths.map((path) => rm(path, { force: true }))));
     },
   };
@@ -185,6 +192,43 @@ export function objectNameOf({ tenant, runId }: ObjectScope, digest: string): st
   }
   if (!/^[0-9a-f]{64}$/.test(digest)) throw new WaybillError('BatchNotFound', { detail: 'not a digest' });
   return `${sha256(tenant).slice(0, 32)}/${digest.slice(0, 2)}/${runId}.${digest}`;
+}
+
+/** Which object a key names; `undefined` for what is none. */
+export function objectNamedBy(key: string): { runId: string; digest: string } | undefined {
+  const [, runId, digest] =
+    /^[0-9a-f]{32}\/[0-9a-f]{2}\/([A-Za-z0-9][A-Za-z0-9_.-]{0,189})\.([0-9a-f]{64})$/.exec(key) ?? [];
+  return runId === undefined ? undefined : { runId, digest: digest! };
+}
+
+/** Folders and files in the order of their names, so that each step reads a few folders. */
+async function listAfter(base: string, after: string, max: number): Promise<StoredObject[]> {
+  const found: StoredObject[] = [];
+  for (const tenant of await namesIn(base, after.split('/', 1)[0]!))
+    for (const part of await namesIn(
+      join(base, tenant),
+      after.startsWith(tenant) ? after.slice(33, 35) : '',
+    )) {
+      for (const name of await namesIn(join(base, tenant, part), '')) {
+        const key = `${tenant}/${part}/${name}`;
+        const named = objectNamedBy(key);
+        if (!named || key <= after) continue;
+        const file = await stat(join(base, key)).catch(() => undefined);
+        if (file) found.push({ key, ...named, sizeBytes: file.size, writtenAtMs: file.mtimeMs });
+        if (found.length === max) return found;
+      }
+    }
+  return found;
+}
+
+/** Names from `first` on, in the order of their bytes; a folder that is gone has none. */
+async function namesIn(folder: string, first: string): Promise<string[]> {
+  if (folder.endsWith('/tmp')) return [];
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return [];
+    throw error;
+  });
+  return names.filter((name) => name >= first).sort();
 }
 
 export function sha256(bytes: Uint8Array | string): string {

@@ -10,8 +10,8 @@ import {
 import { deleteObjects, getObject, listObjects, putNewObject } from '../../connectors/s3/s3Objects.ts';
 import { S3Error, type S3Requests } from '../../connectors/s3/s3Requests.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import type { ObjectStore, ObjectWriter } from '../../domain/ports/objects.ts';
-import { objectNameOf, sha256 } from './fileObjectStore.ts';
+import type { ObjectStore, ObjectWriter, StoredObject } from '../../domain/ports/objects.ts';
+import { objectNamedBy, objectNameOf, sha256 } from './fileObjectStore.ts';
 
 export interface S3ObjectStoreOptions {
   /** What every key begins with, without a slash at its end. `''`: nothing. */
@@ -93,6 +93,31 @@ export async function openS3ObjectStore(
         deleteObjects(
           requests,
           digests.map((digest) => keyOf(scope, digest)),
+        ),
+      ),
+
+    list: (after, max) =>
+      storing(async () => {
+        const found: StoredObject[] = [];
+        const from = after && { startAfter: base + after };
+        for await (const { key, sizeBytes, lastModified } of listObjects(requests, {
+          prefix: base,
+          ...from,
+        })) {
+          const named = objectNamedBy(key.slice(base.length));
+          if (!named) continue;
+          const writtenAtMs = Date.parse(lastModified);
+          found.push({ key: key.slice(base.length), ...named, sizeBytes, writtenAtMs });
+          if (found.length === max) break;
+        }
+        return found;
+      }),
+
+    removeListed: (keys) =>
+      storing(() =>
+        deleteObjects(
+          requests,
+          keys.filter((key) => objectNamedBy(key)).map((key) => base + key),
         ),
       ),
   };

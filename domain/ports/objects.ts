@@ -15,6 +15,10 @@ export interface ObjectStore {
   getRange(scope: ObjectScope, digest: string, offset: number, lengthBytes: number): Promise<Uint8Array>;
   /** Forgets objects; absent ones are ignored. */
   remove(scope: ObjectScope, digests: readonly string[]): Promise<void>;
+  /** Up to `max` objects of all tenants, in the order of their keys, after one of them; `''`: from the first. */
+  list(after: string, max: number): Promise<StoredObject[]>;
+  /** Forgets objects that `list` has named; absent ones are ignored. */
+  removeListed(keys: readonly string[]): Promise<void>;
 }
 
 /** A call of an exported function. */
@@ -24,6 +28,15 @@ export interface StoreOpener {
   name: string;
   /** Can be sent to a thread. */
   args: readonly unknown[];
+}
+
+/** An object as the store knows it, which has no more than a hash of its tenant. */
+export interface StoredObject {
+  key: string;
+  runId: string;
+  digest: string;
+  sizeBytes: number;
+  writtenAtMs: number;
 }
 
 export interface ObjectScope {

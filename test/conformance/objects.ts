@@ -114,6 +114,44 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectS
       await assert.rejects(store.get({ ...scope, runId: '../other' }, digest), { code: 'Internal' });
     });
 
+    it('lists all objects in steps of any size, and forgets those that it has listed', async () => {
+      const store = await open();
+      const put: string[] = [];
+      for (const tenant of ['acme', 'globex'])
+        for (const runId of [scope.runId, 'orders-0197a3b4-0000-7000-8000-000000000002'])
+          for (let n = 0; n < 5; n++)
+            put.push(
+              `${runId} ${await store.put({ tenant, runId }, Buffer.from(`${tenant} ${runId} ${n}`))}`,
+            );
+      const open2 = await store.create(scope);
+      await open2.write(bytes);
+      const since = Date.now() - 60_000;
+      for (const max of [1, 3, 20, 100]) {
+        const listed: string[] = [];
+        let after = '';
+        for (;;) {
+          const page = await store.list(after, max);
+          assert.ok(page.length <= max);
+          for (const one of page) {
+            assert.ok(one.key > after, 'in order');
+            assert.ok(one.sizeBytes > 40 && one.writtenAtMs > since && one.writtenAtMs < Date.now() + 60_000);
+            after = one.key;
+            listed.push(`${one.runId} ${one.digest}`);
+          }
+          if (page.length < max) break;
+        }
+        assert.deepEqual(listed.sort(), put.toSorted());
+      }
+      await open2.abort();
+      const [first, second] = await store.list('', 2);
+      await store.removeListed([first!.key, first!.key, '../../etc/passwd', 'x']);
+      assert.deepEqual(
+        (await store.list('', 1)).map(({ key }) => key),
+        [second!.key],
+      );
+      assert.equal((await store.list('', 100)).length, put.length - 1);
+    });
+
     it('forgets objects, and absent ones without complaint', async () => {
       const store = await open();
       await store.put(scope, bytes);

@@ -493,5 +493,7 @@ function memoryObjects(options: { keep?: boolean; onAbort?: () => void } = {}): 
       return kept.get(digest)!.subarray(offset, offset + length);
     },
     async remove() {},
+    list: async () => [],
+    async removeListed() {},
   };
 }

@@ -28,7 +28,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     CREATE INDEX upload_of_principal ON waybill.upload (tenant, principal);
     ${forTenants('upload', 'waybill_api')}
     CREATE POLICY relay ON waybill.upload TO waybill_relay USING (true);
-    GRANT SELECT, INSERT (run_id, principal, expires_at),
+    GRANT SELECT, INSERT (tenant, run_id, principal, expires_at),
       UPDATE (received_bytes, length_bytes, compression, holder, tail, parts, started) ON waybill.upload TO waybill_api;
     GRANT SELECT (tenant, run_id, expires_at, started), UPDATE (started) ON waybill.upload TO waybill_relay;
     CREATE POLICY relay_uploads ON waybill.audit_event FOR INSERT TO waybill_relay
@@ -49,4 +49,32 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       EXECUTE FUNCTION waybill.release_upload();
   `;
   await sql.raw(statements).execute(db);
+  await sql.raw(orphans).execute(db);
 }
+
+/** Objects that a crash has left, which no record names, are removed step by step. */
+const orphans = /* sql */ `
+  -- Where the next step goes on.
+  CREATE TABLE waybill.object_sweep (
+    id integer PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    after text COLLATE "C" NOT NULL
+  );
+  GRANT SELECT, INSERT, UPDATE ON waybill.object_sweep TO waybill_relay;
+  CREATE POLICY relay_objects ON waybill.audit_event FOR INSERT TO waybill_relay WITH CHECK (action = 'objects.swept');
+
+  -- Which of these no record names, by their places from 1. A run that goes on may be about to name one.
+  CREATE FUNCTION waybill.find_orphans(runs text[], digests text[]) RETURNS SETOF integer
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
+      SELECT o.place::integer FROM unnest(runs, digests) WITH ORDINALITY o (run_id, digest, place)
+      LEFT JOIN waybill.run r ON r.id = o.run_id
+      WHERE r.id IS NULL OR (r.ended_at IS NOT NULL
+        AND NOT EXISTS (SELECT FROM waybill.batch b WHERE b.run_id = r.id AND b.digest = o.digest)
+        AND NOT EXISTS (SELECT FROM waybill.stage s WHERE s.run_id = r.id AND o.digest IN (s.digest, s.rejected_digest))
+        AND NOT EXISTS (SELECT FROM waybill.approval a
+          WHERE a.tenant = r.tenant AND a.run_id = r.id AND a.sample ->> 'digest' = o.digest)
+        AND NOT EXISTS (SELECT FROM waybill.source_window w
+          WHERE w.tenant = r.tenant AND w.run_id = r.id AND w.extent ->> 'list' = o.digest))
+    $$;
+  REVOKE ALL ON FUNCTION waybill.find_orphans FROM PUBLIC;
+  GRANT EXECUTE ON FUNCTION waybill.find_orphans TO waybill_relay;
+`;

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import type { RunSweeps } from '../../../domain/ports/runSweeps.ts';
 import type { RunRef } from '../../../domain/runs/run.ts';
-import { sql } from '../../../domain/sql.ts';
+import { jsonParam, sql } from '../../../domain/sql.ts';
 import { asked } from '../failure.ts';
 
 /** As the role `waybill_relay`, which can delete nothing but through these functions. */
@@ -32,6 +32,38 @@ export function createRunSweeps(pool: Pool): RunSweeps {
 
     async finish({ tenant, runId }) {
       await asked(pool.query(sql('SELECT waybill.finish_sweep(:tenant, :runId)', { tenant, runId })));
+    },
+
+    async findOrphans(objects) {
+      const { rows } = await asked(
+        pool.query<{ place: number }>(
+          sql('SELECT place FROM waybill.find_orphans(:runs::text[], :digests::text[]) AS place', {
+            runs: objects.map(({ runId }) => runId),
+            digests: objects.map(({ digest }) => digest),
+          }),
+        ),
+      );
+      return rows.map(({ place }) => objects[place - 1]!);
+    },
+
+    async objectPosition() {
+      const { rows } = await asked(pool.query<{ after: string }>('SELECT after FROM waybill.object_sweep'));
+      return rows[0]?.after ?? '';
+    },
+
+    async moveObjectPosition(after, removed) {
+      await asked(
+        pool.query(
+          sql(
+            `WITH moved AS (
+               INSERT INTO waybill.object_sweep (after) VALUES (:after) ON CONFLICT (id) DO UPDATE SET after = excluded.after
+             )
+             INSERT INTO waybill.audit_event (action, outcome, detail)
+             SELECT 'objects.swept', 'success', :removed::jsonb WHERE :removed::jsonb IS NOT NULL`,
+            { after, removed: removed && jsonParam(removed) },
+          ),
+        ),
+      );
     },
   };
 }

@@ -35,6 +35,10 @@ const ofNoTenant: Readonly<Record<string, { why: string; may: Readonly<Partial<R
     why: 'which proofs of workloads were used already; a workload serves all tenants',
     may: { waybill_api: 'SELECT INSERT DELETE' },
   },
+  'waybill.object_sweep': {
+    why: 'the key of the object at which the sweep of all tenants goes on; the store names a tenant by a hash',
+    may: { waybill_relay: 'SELECT INSERT UPDATE' },
+  },
   'waybill.logout_token': {
     why: 'digests of logout tokens that were seen; who signs out does so in every tenant',
     may: { waybill_api: 'SELECT INSERT DELETE' },
@@ -55,6 +59,10 @@ const seeingAll: Readonly<Record<string, { why: string; calledBy: readonly strin
     why: 'makes empty partitions of tables that the migrator split by time, on which no role has a right',
     calledBy: ['waybill_worker'],
   },
+  'waybill.find_orphans(text[],text[])': {
+    why: 'tells the sweep which objects no record names, and nothing of the records',
+    calledBy: ['waybill_relay'],
+  },
   'waybill.finish_sweep(text,text)': {
     why: 'the second half of the same',
     calledBy: ['waybill_relay'],
@@ -70,6 +78,10 @@ const seeingAll: Readonly<Record<string, { why: string; calledBy: readonly strin
   'waybill.recheck_suspended(text)': {
     why: 'a key that counts again concerns runs of all tenants; it wakes them, and tells nothing of them',
     calledBy: ['waybill_api'],
+  },
+  'waybill.release_upload()': {
+    why: 'a trigger: what a run did not cut into batches is forgotten with its end, whichever process ends it',
+    calledBy: [],
   },
   'waybill.return_dead_letters()': {
     why: 'a trigger: what a redrive did not settle is open again, however it ends',
@@ -126,6 +138,7 @@ const rowsOf = (tenant: string) => {
     INSERT INTO waybill.source_window (tenant, run_id, key, extent) VALUES ('${tenant}', '${run}', 'k', '{}');
     INSERT INTO waybill.watermark (tenant, pipeline, key, source, mark, run_id)
       VALUES ('${tenant}', 'things', 'k', '{}', '{}', '${run}');
+    INSERT INTO waybill.upload (tenant, run_id, principal, expires_at) VALUES ('${tenant}', '${run}', 'prn_1', now());
     INSERT INTO waybill.legal_hold (tenant, run_id, reason) VALUES ('${tenant}', '${run}', 'r');
     INSERT INTO waybill.principal (tenant, id, issuer, subject, kind)
       VALUES ('${tenant}', 'prn_1', 'https://issuer.test', 'alice', 'person');
@@ -331,6 +344,7 @@ describe('row-level security', () => {
         'waybill.schedule',
         'waybill.delegation',
         'waybill.firing',
+        'waybill.upload',
       ];
       assert.equal(
         seen === 'refused' ? 0 : seen.rowCount,

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { applyRetention } from '../../../adapters/postgres/applyRetention.ts';
 import { connectPool } from '../../../adapters/postgres/connect.ts';
 import { createRunSweeps } from '../../../adapters/postgres/runs/runSweeps.ts';
+import { sweepOrphans } from '../../../application/runs/sweepOrphans.ts';
 import { sweepRuns } from '../../../application/runs/sweepRuns.ts';
 import type { Manifest } from '../../../domain/pipelines/manifest.ts';
 import { jsonParam, sql } from '../../../domain/sql.ts';
@@ -224,5 +225,45 @@ describe('the sweep of runs', () => {
     for (let n = 0; n < 51; n++) await addRun(`things-${n}`, 2 * hourMs);
     assert.deepEqual(await sweep(), { runs: 50, more: true });
     assert.deepEqual(await sweep(), { runs: 1, more: false });
+  });
+
+  it('objects that no record names are removed after an hour, step by step, unless their run goes on', async () => {
+    await addRun('ended', hourMs);
+    await addRun('open', null);
+    const listed = [
+      ...['input', 'stage', 'rejected', 'left'].map((digest) => ['ended', digest]),
+      ...['left'].map((digest) => ['open', digest]),
+      ...Array.from({ length: 1_000 }, (_, n) => ['never-accepted', String(n)]),
+    ].map(([runId, digest], n) => ({
+      key: `${String(n).padStart(4, '0')} ${runId} ${digest}`,
+      ...{ runId: runId!, digest: digest!, sizeBytes: 10, writtenAtMs: n < 5 || n % 2 === 0 ? 0 : 3_000_000 },
+    }));
+    const gone = new Set<string>();
+    const ports = {
+      sweeps: createRunSweeps(relay),
+      objects: {
+        list: async (after: string, max: number) =>
+          listed.filter(({ key }) => key > after && !gone.has(key)).slice(0, max),
+        removeListed: async (keys: readonly string[]) => {
+          for (const key of keys) gone.add(key);
+        },
+      },
+      now: () => hourMs + 1_000,
+    };
+    assert.equal(await sweepOrphans(ports), true);
+    assert.equal(await sweepOrphans(ports), false);
+    const expected = listed.filter(
+      ({ key, writtenAtMs }) => writtenAtMs === 0 && /ended left|never/.test(key),
+    );
+    assert.deepEqual(
+      [...gone],
+      expected.map(({ key }) => key),
+    );
+    const { rows } = await owner.query(
+      `SELECT sum((detail ->> 'objects')::int)::int AS objects FROM waybill.audit_event WHERE action = 'objects.swept'`,
+    );
+    assert.equal(rows[0].objects, gone.size);
+    assert.equal(await sweepOrphans(ports), false);
+    assert.equal(gone.size, expected.length);
   });
 });
