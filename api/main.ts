@@ -49,6 +49,7 @@ import { ofKey } from '../domain/revocation.ts';
 import { DelegationClaims, delegationType } from '../domain/schedules/delegation.ts';
 import { readSettings, SettingsError } from '../domain/settings.ts';
 import { loadProject } from '../engine/project/loadProject.ts';
+import { readLetterValue } from '../engine/records/letterRecords.ts';
 import { createReceiver } from '../engine/records/receiver.ts';
 import { createComputePool } from '../engine/threads/pool.ts';
 import { buildServer } from './server.ts';
@@ -165,6 +166,7 @@ const app = await buildServer(
     runs,
     deadLetters: createDeadLetters(tenants),
     compute,
+    readLetter: readLetterValue,
     legalHolds: createLegalHolds(tenants),
     auditTrail: createAuditTrail(tenants),
     checkDatabase: tenants.check,

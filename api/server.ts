@@ -25,7 +25,7 @@ import { health, keys, openapi, ready } from './routes/operations.ts';
 import { getPipeline, listPipelines } from './routes/pipelines.ts';
 import { discardDeadLetters, redriveDeadLetters } from './routes/redriveLetters.ts';
 import { countRejections } from './routes/rejections.ts';
-import { repairDeadLetter } from './routes/repairLetters.ts';
+import { repairDeadLetter, repairDeadLetters } from './routes/repairLetters.ts';
 import { createRevocation, liftRevocation, listRevocations } from './routes/revocations.ts';
 import { listRunAudit } from './routes/runAudit.ts';
 import { followRun } from './routes/runEvents.ts';
@@ -216,6 +216,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     listDeadLetters: listDeadLetters(ports, options),
     getDeadLetter: getDeadLetter(ports, options),
     repairDeadLetter: repairDeadLetter(ports, options),
+    repairDeadLetters: repairDeadLetters(ports),
     redriveDeadLetters: redriveDeadLetters(ports, options),
     discardDeadLetters: discardDeadLetters(ports),
     webhookKeys: webhookKeys(ports),

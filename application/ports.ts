@@ -1,3 +1,4 @@
+import type { LetterValue } from '../domain/deadLetters/deadLetter.ts';
 import type { Policy } from '../domain/policies/policy.ts';
 import type { RunAcceptance } from '../domain/ports/acceptance.ts';
 import type { Approvals } from '../domain/ports/approvals.ts';
@@ -7,7 +8,7 @@ import type { Authorizer } from '../domain/ports/authorizer.ts';
 import type { Uploads } from '../domain/ports/batches.ts';
 import type { Compute } from '../domain/ports/compute.ts';
 import type { DeadLetters } from '../domain/ports/deadLetters.ts';
-import type { Definitions } from '../domain/ports/definitions.ts';
+import type { Definitions, LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { Deliveries, WebhookKeys } from '../domain/ports/deliveries.ts';
 import type { Deployments } from '../domain/ports/deployments.ts';
 import type { Firings } from '../domain/ports/firings.ts';
@@ -35,6 +36,8 @@ export interface ApplicationPorts {
   deadLetters: DeadLetters;
   /** Tries records with the code of their pipeline, bounded in time. */
   compute: Pick<Compute, 'transform' | 'rows' | 'readRows' | 'forget'>;
+  /** The record of a letter as its format reads it, each number as it was; `undefined` where it cannot be read. */
+  readLetter(pipeline: LoadedPipeline, value: LetterValue): Promise<object | undefined>;
   legalHolds: LegalHolds;
   auditTrail: AuditTrail;
   /** Throws `DatabaseUnavailable` where runs cannot be recorded now. */

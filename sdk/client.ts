@@ -40,6 +40,8 @@ export type {
   RedrivePreview,
   RedriveRequest,
   RepairedLetter,
+  RepairRequest,
+  RepairStep,
 } from './client/deadLetters.ts';
 export { ApiUnreachable, type Problem, ProblemError } from './client/problem.ts';
 export type { ResumableData, ResumableUploadOptions } from './client/resumableUpload.ts';

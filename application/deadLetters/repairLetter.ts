@@ -55,16 +55,14 @@ export async function repairLetter(
     });
   }
   if (dryRun) return { letter: letter!, outcome };
-  const audit = auditOf({ principal, runId: run!.id, txn }, 'dead-letter.repaired', {
-    letter: id,
+  const detail = { version, policies, policyDigest };
+  const audit = auditOf({ principal, runId: run!.id, txn }, 'dead-letter.repaired', detail);
+  const edit = {
+    ...{ id, revision: stored.revision, form, bytes, version },
     before: sha256(before.edit?.bytes ?? before.raw ?? ''),
     after: sha256(bytes),
-    version,
-    policies,
-    policyDigest,
-  });
-  const edit = { id, revision: stored.revision, form, bytes, version };
-  const kept = await ports.deadLetters.repair(tenant, [edit], whoOf(principal), [audit]);
+  };
+  const kept = await ports.deadLetters.repair(tenant, [edit], whoOf(principal), audit);
   if (kept.length === 0) throw new WaybillError('DeadLettersChanged');
   return { letter: (await ports.deadLetters.find(tenant, id))!, outcome };
 }

@@ -1,13 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { letterStates } from '../../domain/deadLetters/letterStates.ts';
-import type { DeadLetterEdit, DeadLetterFilter } from '../../sdk/client.ts';
+import type {
+  DeadLetterEdit,
+  DeadLetterFilter,
+  RepairRequest,
+  RepairStep,
+  WaybillClient,
+} from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { editText } from '../editText.ts';
 import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
 import { addByIdCommand, paged } from '../options.ts';
-import { groupTable, letterLines, letterTable, repairLines } from '../output/letterText.ts';
+import { groupTable, letterLines, letterTable, repairLines, ruleLines } from '../output/letterText.ts';
 import { count } from '../output/quantities.ts';
 import { endLines } from '../output/runText.ts';
 import { pageLines } from '../output/table.ts';
@@ -59,14 +65,27 @@ export const addDeadLetters: AddCommand = (program, context) => {
     },
   );
 
-  addByIdCommand(letters, 'edit', 'correct a rejected record in $EDITOR, and keep it if it fits now')
+  chosen(
+    letters
+      .command('edit')
+      .description('correct a rejected record in $EDITOR, or many by a rule, and keep what fits now'),
+  )
     .option('--record <json>', 'the corrected record as JSON')
     .option('--raw <text>', 'the corrected record in the format of its source')
     .option('--file <path>', 'a file with that; - is standard input')
-    .option('--dry-run', 'try the record and keep nothing')
-    .action(async (id: string, asked: EditOptions, command: Command) => {
+    .option('--set <path=json...>', 'a rule for all that are named: set this field')
+    .action(async (ids: string[], asked: Chosen & EditOptions, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const repaired = await connect(context, options).repairDeadLetter(id, {
+      const client = connect(context, options);
+      if (asked.set) {
+        const request = { ...choiceOf(ids, asked), rule: { set: fieldsOf(asked.set) } };
+        const done = await editAll(client, { ...request, dryRun: asked.dryRun ?? false });
+        return printResult(options.json, done, () => ruleLines(done));
+      }
+      const [id, ...more] = ids;
+      if (id === undefined || more.length > 0)
+        throw new CliError('Name one dead letter, or edit many with --set.', 'usage');
+      const repaired = await client.repairDeadLetter(id, {
         ...(await editOf(context, options, id, asked)),
         ...(asked.dryRun && { dryRun: true }),
       });
@@ -127,7 +146,48 @@ export const addDeadLetters: AddCommand = (program, context) => {
     });
 };
 
+/** All steps, one after the other. */
+async function editAll(client: WaybillClient, request: RepairRequest): Promise<RepairStep> {
+  const sum: RepairStep = {
+    dryRun: false,
+    letters: 0,
+    repaired: 0,
+    untouched: 0,
+    failing: [],
+    nextCursor: null,
+  };
+  let cursor: string | undefined;
+  do {
+    const step = await client.repairDeadLetters({ ...request, ...(cursor !== undefined && { cursor }) });
+    sum.dryRun = step.dryRun;
+    sum.letters += step.letters;
+    sum.repaired += step.repaired;
+    sum.untouched += step.untouched;
+    for (const one of step.failing) {
+      const known = sum.failing.find(({ code, path }) => code === one.code && path === one.path);
+      if (known) known.letters += one.letters;
+      else sum.failing.push(one);
+    }
+    cursor = step.nextCursor ?? undefined;
+  } while (cursor !== undefined);
+  return sum;
+}
+
+/** What is no JSON is text. Throws `CliError`. */
+function fieldsOf(pairs: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(parametersOf(pairs)).map(([path, text]) => {
+      try {
+        return [path, JSON.parse(text)];
+      } catch {
+        return [path, text];
+      }
+    }),
+  );
+}
+
 interface EditOptions {
+  set?: string[];
   record?: string;
   raw?: string;
   file?: string;

@@ -1,5 +1,11 @@
 import { styleText } from 'node:util';
-import type { DeadLetter, DeadLetterDetail, DeadLetterGroup, RepairedLetter } from '../../sdk/client.ts';
+import type {
+  DeadLetter,
+  DeadLetterDetail,
+  DeadLetterGroup,
+  RepairedLetter,
+  RepairStep,
+} from '../../sdk/client.ts';
 import { count, localTime, since } from './quantities.ts';
 import { table } from './table.ts';
 import { plain } from './terminal.ts';
@@ -93,6 +99,17 @@ export function repairLines({ kept, letter, outcome }: RepairedLetter): string[]
     fits,
     ...rows,
     kept ? `${letter.id} is ${stateText(letter)}.` : 'Nothing is kept: it was a dry run.',
+  ];
+}
+
+export function ruleLines({ dryRun, letters, repaired, untouched, failing }: RepairStep): string[] {
+  const fit = `${count(repaired)} of ${count(letters)} dead letters ${dryRun ? 'would fit' : 'are edited and fit now'}.`;
+  return [
+    fit,
+    ...(untouched > 0 ? [`The rule does not apply to ${count(untouched)}.`] : []),
+    ...failing.map(({ code, path, letters: n, example }) =>
+      plain(`${count(n)} still do not: ${code}${path && ` at ${path}`}, such as ${example}`),
+    ),
   ];
 }
 

@@ -32,13 +32,8 @@ export interface DeadLetters {
   ): Promise<StoredLetter[]>;
   /** The runs that rejected them. */
   findOrigins(tenant: string, runIds: readonly string[]): Promise<LetterOrigin[]>;
-  /** Keeps edits of letters that are as they were read. Resolves with the ids that were kept. */
-  repair(
-    tenant: string,
-    edits: readonly LetterEdit[],
-    by: Actor,
-    audits: readonly AuditEvent[],
-  ): Promise<string[]>;
+  /** Keeps edits of letters that are as they were read, all of one run. Resolves with the ids that were kept. */
+  repair(tenant: string, edits: readonly LetterEdit[], by: Actor, audit: AuditEvent): Promise<string[]>;
   /** Gives letters up for good, those that still are as they were read. Resolves with their ids. */
   discard(
     tenant: string,
@@ -95,8 +90,11 @@ export interface LetterEdit {
   revision: number;
   form: EditForm;
   bytes: Uint8Array;
-  /** Of the definition that has validated it. */
+  /** Of the definition to which it belongs. */
   version: number;
+  /** Digests of the record before and after, for the audit. */
+  before: string;
+  after: string;
 }
 
 export interface NewLetter extends Rejection {

@@ -32,7 +32,7 @@ export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
   };
 }
 
-function formatOf(source: SourceManifest): Format {
+export function formatOf(source: SourceManifest): Format {
   const { format } = connectors.source(source.kind);
   return connectors.format(format === 'chosen' ? source.format! : format);
 }

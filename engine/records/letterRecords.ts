@@ -1,11 +1,13 @@
 import { readJson } from '../../connectors/formats/ndjson/readJson.ts';
 import type { Format, ReadRecord, VisitRecord } from '../../domain/connectors/formatKind.ts';
-import type { LetterLine } from '../../domain/deadLetters/letterLine.ts';
+import type { LetterValue } from '../../domain/deadLetters/deadLetter.ts';
+import { type LetterLine, writeLetterLine } from '../../domain/deadLetters/letterLine.ts';
+import type { AnyPipeline } from '../../domain/pipelines/pipeline.ts';
 import { upgradeRecord } from '../../domain/pipelines/upgrade.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import type { RecordPlace } from '../../domain/runs/rejection.ts';
 import { codeFailure } from './codeFailure.ts';
-import type { PreparedDefinition } from './definition.ts';
+import { formatOf, type PreparedDefinition } from './definition.ts';
 
 /** Visits the records of a batch, which are of the source or dead letters. */
 export async function readRecords(
@@ -38,9 +40,19 @@ async function readLetters(
   }
 }
 
+/** What a letter holds, for an edit by rule: the record before any upgrade; `undefined` where it cannot be read. */
+export async function readLetterValue(
+  pipeline: Pick<AnyPipeline, 'manifest'>,
+  value: LetterValue,
+): Promise<object | undefined> {
+  const line = JSON.parse(writeLetterLine(value)) as LetterLine;
+  const record = await readLetter({ format: formatOf(pipeline.manifest.source), pipeline }, line);
+  return typeof record === 'object' && 'value' in record ? record.value : undefined;
+}
+
 /** The record of one letter, before any upgrade. */
-export async function readLetter(
-  { format, pipeline }: Pick<PreparedDefinition, 'format' | 'pipeline'>,
+async function readLetter(
+  { format, pipeline }: { format: Format; pipeline: Pick<AnyPipeline, 'manifest'> },
   letter: LetterLine,
 ): Promise<ReadRecord> {
   if ('tooLarge' in letter) return 'RecordTooLarge';

@@ -30,6 +30,10 @@ export type RedrivePreview = Json<'redriveDeadLetters', 200>;
 export type DiscardRequest = Body<'discardDeadLetters'>;
 export type Discarded = Json<'discardDeadLetters', 200>;
 
+/** Fields to set, or a JSON Patch, for letters of one pipeline. */
+export type RepairRequest = Body<'repairDeadLetters'>;
+export type RepairStep = Json<'repairDeadLetters', 200>;
+
 export interface DeadLettersClient {
   /** Rejected records of runs that you may read, newest first. */
   listDeadLetters(filter?: DeadLetterFilter): Promise<Page<DeadLetter>>;
@@ -42,6 +46,8 @@ export interface DeadLettersClient {
   getDeadLetter(id: string, options?: { value?: boolean }): Promise<DeadLetterDetail>;
   /** Tries a corrected record with the current definition, and keeps it where it fits. */
   repairDeadLetter(id: string, edit: DeadLetterEdit): Promise<RepairedLetter>;
+  /** Edits up to 500 letters by a rule; `nextCursor` is for the next ones. */
+  repairDeadLetters(request: RepairRequest): Promise<RepairStep>;
   /** Sends open letters through their pipeline again, as a run under your grant. */
   redriveDeadLetters(
     request: RedriveRequest,
@@ -69,6 +75,7 @@ export function deadLettersClient({ http }: Connection): DeadLettersClient {
       ),
     repairDeadLetter: async (id, body) =>
       answered(await http.PATCH('/v1/dead-letters/{id}', { params: { path: { id } }, body })),
+    repairDeadLetters: async (body) => answered(await http.POST('/v1/dead-letters/repair', { body })),
     redriveDeadLetters: async (body, { idempotencyKey } = {}) =>
       answered(
         await http.POST('/v1/dead-letters/redrive', { body, params: { header: keyHeader(idempotencyKey) } }),

@@ -610,6 +610,26 @@ export interface paths {
         patch: operations["repairDeadLetter"];
         trace?: never;
     };
+    "/v1/dead-letters/repair": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Edits rejected records by a rule
+         * @description Sets fields, or applies a JSON Patch, to open letters of one pipeline: up to 500 in a request, the oldest first. Each edited record is tried by the current definition and kept only where it fits. Begin with `dryRun`.
+         */
+        post: operations["repairDeadLetters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/dead-letters/redrive": {
         parameters: {
             query?: never;
@@ -4273,6 +4293,104 @@ export interface operations {
                                 [key: string]: string | null;
                             }[];
                         };
+                    };
+                };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    repairDeadLetters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    ids?: string[];
+                    /** @description Names a pipeline or a run at least. */
+                    filter?: {
+                        /** @description The run that rejected them first. */
+                        run?: string;
+                        pipeline?: string;
+                        code?: string;
+                        /** @description Dotted path of the field; empty: the whole record. */
+                        path?: string;
+                        /**
+                         * Format: date-time
+                         * @description Rejected first at this moment or later.
+                         */
+                        from?: string;
+                        /**
+                         * Format: date-time
+                         * @description Rejected first before this moment.
+                         */
+                        to?: string;
+                    };
+                    /** @description Answers how many letters it would be, and changes nothing. */
+                    dryRun?: boolean;
+                    rule: {
+                        /** @description Values by dotted path, such as `{ "customer.country": "AT" }`. The objects around a field must be there. */
+                        set: {
+                            [key: string]: unknown;
+                        };
+                    } | {
+                        /** @description A JSON Patch (RFC 6902). */
+                        patch: ({
+                            /** @enum {string} */
+                            op: "add" | "replace" | "test";
+                            path: string;
+                            value: unknown;
+                        } | {
+                            /** @enum {string} */
+                            op: "remove";
+                            path: string;
+                        } | {
+                            /** @enum {string} */
+                            op: "move" | "copy";
+                            from: string;
+                            path: string;
+                        })[];
+                    };
+                    /** @description `nextCursor` of the page before. */
+                    cursor?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        dryRun: boolean;
+                        /** @description How many letters this step looked at; at most 500. */
+                        letters: number;
+                        /** @description How many fit now. They are kept unless it is a dry run. */
+                        repaired: number;
+                        /** @description To how many the rule does not apply, for a field is not there or the record cannot be read. */
+                        untouched: number;
+                        /** @description Why the others still do not fit, the most frequent first. */
+                        failing: {
+                            code: string;
+                            path: string;
+                            letters: number;
+                            example: string;
+                        }[];
+                        /** @description Send it as `cursor` for the next step. */
+                        nextCursor: string | null;
                     };
                 };
             };

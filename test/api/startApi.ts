@@ -50,6 +50,7 @@ import type { TemporalSchedules } from '../../domain/ports/temporalSchedules.ts'
 import { ofKey } from '../../domain/revocation.ts';
 import { zeroCounts } from '../../domain/runs/run.ts';
 import { DelegationClaims, delegationType } from '../../domain/schedules/delegation.ts';
+import { readLetterValue } from '../../engine/records/letterRecords.ts';
 import { createReceiver } from '../../engine/records/receiver.ts';
 import { createComputePool } from '../../engine/threads/pool.ts';
 import { makeKey } from '../support/keys.ts';
@@ -104,6 +105,7 @@ export async function startApi({
     runs,
     deadLetters: createDeadLetters(tenants),
     compute,
+    readLetter: readLetterValue,
     legalHolds: createLegalHolds(tenants),
     auditTrail: createAuditTrail(tenants),
     checkDatabase: tenants.check,

@@ -131,6 +131,13 @@ const granted: Record<
     init: { ...json({ record: { id: 'a' }, revision: 7 }), method: 'PATCH' },
     answers: [409, 'DeadLettersChanged'],
   },
+  // A rule that applies to nothing needs no code of a pipeline.
+  repairDeadLetters: {
+    path: '/v1/dead-letters/repair',
+    init: json({ ids: ['dl_0000000000000000000001'], rule: { patch: [{ op: 'remove', path: '/none' }] } }),
+    answers: 200,
+    elsewhere: [404, 'DeadLetterNotFound'],
+  },
   redriveDeadLetters: {
     path: '/v1/dead-letters/redrive',
     init: json({ ids: ['dl_0000000000000000000001'], dryRun: true }),

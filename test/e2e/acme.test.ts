@@ -124,7 +124,7 @@ describe('the embedded stack with the project acme', () => {
 
     const events = await rowsOf(
       `SELECT action, run_id FROM waybill.audit_event
-       WHERE detail ->> 'letter' = $1 OR detail -> 'letters' @> to_jsonb($1::text) ORDER BY id`,
+       WHERE detail ->> 'letter' = $1 OR detail -> 'letters' ? $1 ORDER BY id`,
       [letter],
     );
     assert.deepEqual(
@@ -140,6 +140,54 @@ describe('the embedded stack with the project acme', () => {
     );
   });
 
+  it('edits rejected orders by a rule, and keeps what fits', async () => {
+    const good = JSON.parse(orders.toString().split('\n')[0]!) as object;
+    const records = [
+      { ...good, order_id: 'ord_byrule000001', channel: 'fax' },
+      { ...good, order_id: 'ord_byrule000002', channel: 'telex' },
+      { ...good, order_id: 'bad', channel: 'fax' },
+    ];
+    const lines = `${records.map((one) => JSON.stringify(one)).join('\n')}\nnot json\n`;
+    const run = await send(alice, 'orders', 'application/x-ndjson', `${JSON.stringify(good)}\n${lines}`);
+    assert.equal(run.counts.rejected, 4);
+    const groups = `/v1/dead-letters?run=${run.id}&groupBy=code,path`;
+    const counted = (await got<{ groups: { by: object; letters: number }[] }>(bob, groups)).groups;
+    assert.equal(
+      counted.reduce((sum, { letters }) => sum + letters, 0),
+      4,
+    );
+    const request = { filter: { run: run.id }, rule: { set: { channel: 'web' } } };
+    for (const dryRun of [true, false]) {
+      const response = await alice('/v1/dead-letters/repair', sends('POST', { ...request, dryRun }));
+      const { repaired, untouched, failing } = (await response.json()) as {
+        repaired: number;
+        untouched: number;
+        failing: { path: string; letters: number }[];
+      };
+      assert.deepEqual(
+        [response.status, repaired, untouched, failing.map(({ path, letters }) => [path, letters])],
+        [200, 2, 1, [['order_id', 1]]],
+      );
+    }
+    const redriven = await alice('/v1/dead-letters/redrive', sends('POST', { filter: { run: run.id } }));
+    const redrive = (await redriven.json()) as { id: string };
+    await untilEnded(alice, redrive.id);
+    const ended = await got<{ state: string; counts: Record<string, number> }>(
+      alice,
+      `/v1/runs/${redrive.id}`,
+    );
+    assert.deepEqual([ended.state, ended.counts.stored, ended.counts.rejected], ['completed', 2, 2]);
+    const open = `/v1/dead-letters?run=${run.id}&state=open`;
+    const left = (await got<{ items: Letter[] }>(bob, open)).items;
+    assert.deepEqual(
+      left.map(({ attempt, redrive: by }) => [attempt, by]),
+      [
+        [2, redrive.id],
+        [2, redrive.id],
+      ],
+    );
+  });
+
   it('does what docs/dead-letters.md shows', async () => {
     const good = orders.toString().split('\n')[0]!;
     const order = JSON.parse(good) as { order_id: string };
@@ -151,7 +199,7 @@ describe('the embedded stack with the project acme', () => {
     const record = JSON.stringify({ ...order, order_id: 'ord_repaired0002' });
     const page = readFileSync('docs/dead-letters.md', 'utf8');
     const commands = [...page.matchAll(/^npx waybill (.+)$/gm)].map(([, command]) => command!);
-    assert.equal(commands.length, 7);
+    assert.equal(commands.length, 8);
     for (const command of commands) {
       const args = command
         .split(' ')

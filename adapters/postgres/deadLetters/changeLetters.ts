@@ -16,13 +16,13 @@ const unchanged = `chosen AS (
     WHERE d.tenant = :tenant AND d.state IN ('open', 'repaired') ORDER BY d.id FOR UPDATE OF d
   )`;
 
-/** One transaction: the edits and their audit events, of which each names its letter in `detail.letter`. */
+/** One transaction: the edits, and the audit event that names the letters with their digests. */
 export async function repairLetters(
   tenants: Tenants,
   tenant: string,
   edits: readonly LetterEdit[],
   by: Actor,
-  audits: readonly AuditEvent[],
+  audit: AuditEvent,
 ): Promise<string[]> {
   return tenants.for(tenant, by.id).transaction(async (client) => {
     const { rows } = await client.query<{ id: string }>(
@@ -46,9 +46,16 @@ export async function repairLetters(
         'repair-letters',
       ),
     );
-    const kept = new Set(rows.map(({ id }) => id));
-    for (const audit of audits) if (kept.has(String(audit.detail.letter))) await insertAudit(client, audit);
-    return [...kept];
+    const ids = new Set(rows.map(({ id }) => id));
+    const kept = edits.filter(({ id }) => ids.has(id));
+    const names = (pick: (edit: LetterEdit) => string) => kept.map(pick);
+    const detail = {
+      letters: names(({ id }) => id),
+      before: names((e) => e.before),
+      after: names((e) => e.after),
+    };
+    if (kept.length > 0) await insertAudit(client, { ...audit, detail: { ...audit.detail, ...detail } });
+    return detail.letters;
   });
 }
 

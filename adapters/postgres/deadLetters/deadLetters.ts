@@ -120,7 +120,7 @@ export function createDeadLetters(tenants: Tenants): DeadLetters {
       return rows;
     },
 
-    repair: (tenant, edits, by, audits) => repairLetters(tenants, tenant, edits, by, audits),
+    repair: (tenant, edits, by, audit) => repairLetters(tenants, tenant, edits, by, audit),
     discard: (tenant, letters, by, reason, audit) =>
       discardLetters(tenants, tenant, letters, by, reason, audit),
   };

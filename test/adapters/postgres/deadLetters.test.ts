@@ -124,11 +124,11 @@ describe('dead letters in PostgreSQL', () => {
   });
 
   it('keeps one edit of two that begin from the same letter, and the original bytes', async () => {
-    const edit = { id: idOf(4), revision: 1, form: 'raw', version: 1 } as const;
-    const events = [{ ...audit, detail: { letter: idOf(4) } }];
+    const edit = { id: idOf(4), revision: 1, form: 'raw', version: 1, before: 'b', after: 'a' } as const;
+    const event = { ...audit, detail: {} };
     const [one, two] = await Promise.all(
       ['first', 'second'].map((text) =>
-        letters.repair(tenant, [{ ...edit, bytes: Buffer.from(text) }], by, events),
+        letters.repair(tenant, [{ ...edit, bytes: Buffer.from(text) }], by, event),
       ),
     );
     assert.equal(one!.length + two!.length, 1);
@@ -137,7 +137,7 @@ describe('dead letters in PostgreSQL', () => {
     assert.equal(Buffer.from(kept!.edit!.bytes).toString(), one!.length ? 'first' : 'second');
     assert.deepEqual([kept!.state, kept!.revision], ['repaired', 2]);
     const { rows } = await admin.query(
-      `SELECT FROM waybill.audit_event WHERE detail ->> 'letter' = '${idOf(4)}'`,
+      `SELECT FROM waybill.audit_event WHERE detail -> 'letters' ? '${idOf(4)}'`,
     );
     assert.equal(rows.length, 1);
     assert.equal((await statesOf('orders-1'))?.repaired, 1);

@@ -136,13 +136,15 @@ describe('edits and redrives of two principals, in any order and with crashes', 
   async function edit(world: World, by: string, letter: number): Promise<void> {
     const [read] = await letters.pick(world.tenant, { ids: [idOf(world, letter)] }, { limit: 1 });
     const change = {
-      id: read!.id,
-      revision: read!.revision,
-      form: 'raw',
-      bytes: Buffer.from(by),
-      version: 1,
-    } as const;
-    await letters.repair(world.tenant, [change], { id: by, kind: 'person' }, []);
+      ...{ id: read!.id, revision: read!.revision, form: 'raw' as const, version: 1 },
+      ...{ bytes: Buffer.from(by), before: 'b', after: 'a' },
+    };
+    await letters.repair(
+      world.tenant,
+      [change],
+      { id: by, kind: 'person' },
+      auditOf(world, world.origin, by),
+    );
   }
 
   async function discard(world: World, by: string, letter: number): Promise<void> {
