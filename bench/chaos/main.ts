@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { liveThrough } from '../../test/e2e/year/year.ts';
+import { properties } from '../../test/engine/formatProperties.ts';
 import { type DevStack, startDevStack } from '../../test/support/devStack.ts';
 import { serveHeldFeed } from '../../test/support/heldFeed.ts';
 import { benchProject, gatedProject } from '../project.ts';
@@ -79,6 +80,18 @@ const campaigns: Record<string, () => Promise<string[]>> = {
   async year() {
     const lived = await liveThrough({ days: numbers[0] ?? 365, lifetime: '90d' });
     return 'missing' in lived ? [lived.missing] : [...lived.violations, `(${lived.summary})`];
+  },
+  /** No process: chunks, batches and kills of the receiver, for each format. `formats RUNS` takes another number than 20,000. */
+  async formats() {
+    const lines: string[] = [];
+    for (const [name, check] of Object.entries(properties)) {
+      const wrong = await check(numbers[0] ?? 20_000).then(
+        () => undefined,
+        (error: Error) => `${name}: ${error.message}`,
+      );
+      lines.push(wrong ?? `(${name} holds)`);
+    }
+    return lines;
   },
   async outage() {
     const feed = await serveHeldFeed();

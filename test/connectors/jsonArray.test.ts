@@ -82,6 +82,13 @@ const object = fc.dictionary(
 );
 
 describe('one JSON array', () => {
+  it('counts no white space around the array, wherever a chunk ends', async () => {
+    const bytes = Buffer.from(`\r\n\t [{"id":"${'x'.repeat(30)}"}]\n`);
+    const whole = await readArray(bytes, { limits: { recordBytes: 42 } });
+    assert.equal(whole.at(0)?.code, undefined);
+    assert.deepEqual(await readArray(bytes, { cuts: [4], limits: { recordBytes: 42 } }), whole);
+  });
+
   it('is read as JSON.parse reads it, whatever the chunks, the batches and where reading goes on', async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -8,6 +8,7 @@ import { defaultLimits, type FormatManifest, type Limits } from '../../domain/pi
 import type { ObjectStore } from '../../domain/ports/objects.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import { createReceiver } from '../../engine/records/receiver.ts';
+import { chop } from './formatProperties.ts';
 
 const scope = { tenant: 'acme', runId: 'orders-1' };
 const ndjson: FormatManifest = { name: 'ndjson' };
@@ -451,13 +452,6 @@ describe('fields of a CSV record', () => {
     );
   });
 });
-
-function chop(bytes: Buffer, at: number[]): Buffer[] {
-  const points = [...new Set([0, ...at.map((n) => n % (bytes.length + 1)), bytes.length])].sort(
-    (a, b) => a - b,
-  );
-  return points.slice(1).map((end, i) => bytes.subarray(points[i], end));
-}
 
 /** An object store without a disk, for tests that write thousands of batches. */
 function memoryObjects(options: { keep?: boolean; onAbort?: () => void } = {}): ObjectStore {

@@ -17,9 +17,17 @@ const layout: StreamLayout = {
       /^\s*[^\s[]/.test(text) ? 'The data is not a JSON array. Send one array of objects.' : undefined,
   }),
   boundaries: (before) => new JsonArrayBoundaries(before),
-  isBlank: (bytes, start, end) =>
-    /^\s*(?:\[\s*\])?\s*$/.test(Buffer.from(bytes.subarray(start, end)).toString('latin1')),
+  isBlank,
 };
+
+/** White space, or an array without items. */
+function isBlank(bytes: Uint8Array, start: number, end: number): boolean {
+  const opens = skipSpace(bytes, start, end);
+  if (opens === end) return true;
+  if (bytes[opens] !== 0x5b) return false;
+  const closes = skipSpace(bytes, opens + 1, end);
+  return closes < end && bytes[closes] === 0x5d && skipSpace(bytes, closes + 1, end) === end;
+}
 
 export const jsonFormat: FormatKind = {
   name: 'json',

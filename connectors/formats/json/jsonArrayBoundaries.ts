@@ -36,8 +36,8 @@ export class JsonArrayBoundaries implements Boundaries {
   next(chunk: Buffer, from: number): number {
     if (this.#ended || this.#depth === 0) {
       const at = skipSpace(chunk, from);
-      // White space around the array is no part of an item, however long it is.
-      if (at > from && (this.#ended || at === chunk.length)) {
+      // White space around the array is no part of an item, however long it is and wherever a chunk ends.
+      if (at > from) {
         this.step = 0;
         return at;
       }
@@ -69,9 +69,9 @@ function lastOf(bytes: Buffer): number | undefined {
   return undefined;
 }
 
-export function skipSpace(bytes: Uint8Array, from: number): number {
+export function skipSpace(bytes: Uint8Array, from: number, to = bytes.length): number {
   let at = from;
-  while (at < bytes.length && isSpace(bytes[at]!)) at++;
+  while (at < to && isSpace(bytes[at]!)) at++;
   return at;
 }
 
