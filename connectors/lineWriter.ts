@@ -36,6 +36,11 @@ export class LineWriter {
     return new Uint8Array(this.#buffer.buffer, this.#buffer.byteOffset, this.#used);
   }
 
+  /** Gives the memory back at once; a large buffer would stay until the next collection of garbage. */
+  free(): void {
+    (this.#buffer.buffer as ArrayBuffer).transfer(0);
+  }
+
   #reserve(sizeBytes: number): void {
     if (this.#used + sizeBytes <= this.#buffer.length) return;
     const larger = Buffer.allocUnsafeSlow((this.#used + sizeBytes) * 2);

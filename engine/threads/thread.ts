@@ -84,12 +84,20 @@ export default async function run(task: Task): Promise<Answer> {
       ? undefined
       : bytesOf([...validated.rejections, ...result.rejections], bytes, task.batch.firstByte);
     const computed = { validated, ...(rejected && { rejected }) };
-    if (task.rowsPath && rows.byteLength > smallBytesMax && wrote(task.rowsPath, rows))
+    if (!task.bytes && !task.batch.bytes) free(bytes);
+    if (task.rowsPath && rows.byteLength > smallBytesMax && wrote(task.rowsPath, rows)) {
+      free(rows);
       return { ...said, processed: { ...computed, transformed: result } };
+    }
     return handOver({ ...said, processed: { ...computed, transformed } }, rows);
   } catch (error) {
     return { outcome: 'failed', ...asData(error) };
   }
+}
+
+/** A thread takes its next batch before garbage is collected, and would hold the memory of both. */
+function free({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 const rejectedBytesMax = 1024 * 1024;

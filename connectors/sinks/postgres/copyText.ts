@@ -48,6 +48,7 @@ export class CopyText {
     const bytes = Buffer.allocUnsafeSlow(used);
     for (let row = 0; row < this.rows; row++)
       if (!out.has(row)) at[slots[row]!]! += from.copy(bytes, at[slots[row]!], this.#starts[row], endOf(row));
+    this.#lines.free();
     return { bytes: new Uint8Array(bytes.buffer, 0, used), sizes };
   }
 
