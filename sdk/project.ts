@@ -9,12 +9,17 @@ import { namesIn, type StrayName, strayNames } from '../adapters/policy/names.ts
 import { readCases } from '../adapters/policy/readCases.ts';
 import { readPolicies } from '../adapters/policy/readPolicies.ts';
 import { addressOf, clientAt, type DatabaseAddress } from '../adapters/postgres/address.ts';
-import { applyRetention } from '../adapters/postgres/applyRetention.ts';
+import {
+  applyRetention,
+  planRetention as planRetentionOf,
+  type RetentionChange,
+} from '../adapters/postgres/applyRetention.ts';
 import { applySinks, planSinks } from '../adapters/postgres/applySinks.ts';
 import { connectPool } from '../adapters/postgres/connect.ts';
 import { applyDeployments, readContracts, readNeededDefinitions } from '../adapters/postgres/deployments.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { applyPolicySet, heldProject, readPolicySet } from '../adapters/postgres/rights/policySets.ts';
+import { type Kept, readKept } from '../adapters/postgres/runs/keptByTenant.ts';
 import { connectors } from '../connectors/index.ts';
 import type { SinkChange } from '../domain/connectors/sinkKind.ts';
 import { contractOf } from '../domain/contracts/contract.ts';
@@ -210,6 +215,22 @@ export interface AppliedProject extends PolicyWarnings {
   /** Whether another retention is in force now. */
   retention: boolean;
   policy: { digest: string; before: string | null };
+}
+
+export type { Kept, RetentionChange };
+
+/** What is kept for each tenant. */
+export function keptIn(database: DatabaseSettings): Promise<Kept[]> {
+  return readKept(addressIn(database));
+}
+
+/** How long the runs of which pipelines would be kept, where `apply` changes that. */
+export async function planRetention(
+  { definitions, retention }: Project,
+  database: DatabaseSettings,
+): Promise<RetentionChange[]> {
+  const manifests = definitions.list().map(({ manifest }) => manifest);
+  return planRetentionOf(addressIn(database), manifests, retention);
 }
 
 /**

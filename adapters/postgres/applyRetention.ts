@@ -14,8 +14,7 @@ export async function applyRetention(
   manifests: readonly Manifest[],
   project: Partial<Retention> | undefined,
 ): Promise<boolean> {
-  const wanted: Record<string, Retention> = { '': retentionOf(project) };
-  for (const { id, retention } of manifests) wanted[id] = retentionOf(retention, project);
+  const wanted = wantedRetention(manifests, project);
   const pool = connectPool(migrator, { connectionsMax: 1, name: 'waybill-retention' });
   try {
     return await inTransaction(pool, async (client) => {
@@ -53,4 +52,51 @@ export async function applyRetention(
   } finally {
     await pool.end();
   }
+}
+
+/** How long a pipeline's runs are kept now, and after `apply`; `''` is every other pipeline. `undefined`: not said. */
+export interface RetentionChange {
+  pipeline: string;
+  before: Retention | undefined;
+  after: Retention | undefined;
+}
+
+/** What `applyRetention` would change. */
+export async function planRetention(
+  migrator: DatabaseAddress,
+  manifests: readonly Manifest[],
+  project: Partial<Retention> | undefined,
+): Promise<RetentionChange[]> {
+  const wanted = wantedRetention(manifests, project);
+  const pool = connectPool(migrator, { connectionsMax: 1, name: 'waybill-retention' });
+  try {
+    // Before the first `apply` there is nothing.
+    const { rows: found } = await pool.query(`SELECT to_regclass('waybill.retention') IS NOT NULL AS known`);
+    if (!found[0].known) return [];
+    const { rows } = await pool.query<Retention & { pipeline: string }>(
+      `SELECT pipeline, input_ms::float8 AS input, runs_ms::float8 AS runs, dead_letters_ms::float8 AS "deadLetters",
+         stages_ms::float8 AS stages FROM waybill.retention`,
+    );
+    const standing = new Map(rows.map(({ pipeline, ...retention }) => [pipeline, retention]));
+    const pipelines = [...new Set([...standing.keys(), ...Object.keys(wanted)])].sort();
+    return pipelines
+      .map((pipeline) => ({ pipeline, before: standing.get(pipeline), after: wanted[pipeline] }))
+      .filter(({ before, after }) => !isSame(before, after));
+  } finally {
+    await pool.end();
+  }
+}
+
+function wantedRetention(
+  manifests: readonly Manifest[],
+  project: Partial<Retention> | undefined,
+): Record<string, Retention> {
+  const wanted: Record<string, Retention> = { '': retentionOf(project) };
+  for (const { id, retention } of manifests) wanted[id] = retentionOf(retention, project);
+  return wanted;
+}
+
+function isSame(a: Retention | undefined, b: Retention | undefined): boolean {
+  if (!a || !b) return a === b;
+  return (['input', 'runs', 'deadLetters', 'stages'] as const).every((part) => a[part] === b[part]);
 }

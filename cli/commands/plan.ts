@@ -7,6 +7,7 @@ import { planSchedules } from '../declaredSchedules.ts';
 import { otherProjectLine } from '../otherProject.ts';
 import { pipelineLines } from '../output/contractText.ts';
 import { changeLines, rolesWithoutPermitLines, strayLines } from '../output/policyText.ts';
+import { retentionLines } from '../output/retentionText.ts';
 import { plannedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { printResult } from '../output/terminal.ts';
 
@@ -14,20 +15,19 @@ interface PlanOptions extends GlobalOptions {
   database?: string;
 }
 
-/** `waybill plan [folder] [--database URL]`: what `waybill apply` would change in the policy and for which principals, in contracts, in tables and in declared schedules. */
+/** `waybill plan [folder] [--database URL]`: what `waybill apply` would change in the policy and for which principals, in contracts, in tables, in retention and in declared schedules. */
 export const addPlan: AddCommand = (program, context) => {
   program
     .command('plan')
     .description(
-      'show what apply would change: rights, contracts, tables and declared schedules; exit code 1 if apply would reject a pipeline, 3 if a principal gains a right',
+      'show what apply would change: rights, contracts, tables, retention and declared schedules; exit code 1 if apply would reject a pipeline, 3 if a principal gains a right',
     )
     .argument('[folder]', 'the project', '.')
     .option('--database <url>', 'the database; default WAYBILL_DATABASE_URL, else that of the embedded stack')
     .action(async (folder: string, _, command: Command) => {
       const options = command.optsWithGlobals<PlanOptions>();
-      const { otherProject, planPipelines, planPolicies, readProject, refusalOf } = await import(
-        '../../sdk/project.ts'
-      );
+      const { otherProject, planPipelines, planPolicies, planRetention, readProject, refusalOf } =
+        await import('../../sdk/project.ts');
       const project = await readProject(folder);
       const database = databaseOf(options.database, context);
       const other = await otherProject(database, project.name);
@@ -36,18 +36,21 @@ export const addPlan: AddCommand = (program, context) => {
         ...(await planPolicies(project, database)),
       };
       const pipelines = await planPipelines(project, database);
+      const retention = await planRetention(project, database);
       const schedules = await planSchedules(project.definitions, options, context);
       printResult(
         options.json,
         {
           ...plan,
           pipelines: pipelines.map((one) => ({ ...one, refusal: refusalOf(one) ?? null })),
+          retention,
           schedules: schedulesJson(schedules.plan),
         },
         () => [
           ...(plan.otherProject ? [plan.otherProject] : []),
           ...planLines(plan),
           ...pipelineLines(pipelines, refusalOf),
+          ...retentionLines(retention),
           ...plannedLines(schedules.declared, schedules.plan, options),
         ],
       );

@@ -1,5 +1,8 @@
-import { exitCode } from '../../cli/context.ts';
+import { type CliContext, exitCode } from '../../cli/context.ts';
+import { databaseOf } from '../../cli/database.ts';
+import { bytes, count } from '../../cli/output/quantities.ts';
 import { tell } from '../../cli/output/terminal.ts';
+import { type Kept, keptIn } from '../../sdk/project.ts';
 import { searchFromEnvironment } from '../binaries/temporalBinary.ts';
 import { runProgram } from '../program.ts';
 import { examine } from './examine.ts';
@@ -12,10 +15,26 @@ await runProgram(process.env, async ({ context, json }) => {
     search: searchFromEnvironment(context.env),
     zoneInfo: context.env.ZONEINFO,
   });
-  if (json) console.log(JSON.stringify({ checks }));
-  else
+  const kept = await keptOf(context);
+  if (json) console.log(JSON.stringify({ checks, kept }));
+  else {
     for (const { name, ok, detail } of checks) console.log(`${ok ? '✓' : '✗'} ${name.padEnd(12)} ${detail}`);
+    for (const one of kept ?? [])
+      console.log(
+        `· kept for ${one.tenant}: ${count(one.runs)} runs, ${count(one.deadLetters)} dead letters, input of ` +
+          `${bytes(one.inputBytes)} in ${count(one.batches)} batches`,
+      );
+  }
   if (checks.every(({ ok }) => ok)) return;
   tell('Something is missing; the lines with ✗ say what to do.');
   process.exitCode = exitCode.failed;
 });
+
+/** By tenant, of the database of the environment or of the embedded stack; `null` where none is up. */
+async function keptOf(context: CliContext): Promise<Kept[] | null> {
+  try {
+    return await keptIn(databaseOf(undefined, context));
+  } catch {
+    return null;
+  }
+}

@@ -7,11 +7,11 @@ import { fetchObjects } from '../../activities/fetchObjects.ts';
 import { csv } from '../../connectors/formats/csv/index.ts';
 import { defaultLimits } from '../../domain/pipelines/manifest.ts';
 import type { ListedObject, OpenOptions } from '../../domain/ports/sources.ts';
-import type { Batch } from '../../domain/runs/batch.ts';
 import type { RunFacts } from '../../domain/runs/runFacts.ts';
 import { createMemoryObjects } from '../../engine/memoryObjectStore.ts';
 import { createReceiver } from '../../engine/records/receiver.ts';
 import { grantOfRun } from '../support/keys.ts';
+import { keptBatches } from './keptBatches.ts';
 
 const run = {
   ...{ tenant: 'acme', runId: 'lake-1', source: { kind: 'objectStore', url: 's3://lake/in/' } },
@@ -32,9 +32,9 @@ async function lake(cursor?: 'key') {
   }));
   const objects = createMemoryObjects();
   const list = await objects.put(run, Buffer.from(JSON.stringify(listed)));
-  const batches: Batch[] = [];
+  const kept = keptBatches();
+  const { batches } = kept;
   const opened: [string | undefined, number | undefined][] = [];
-  let appendsLeft = Number.POSITIVE_INFINITY;
   let sealed = 0;
   const deps = {
     grant: () => ({ claims: grantOfRun, key: 'k' }),
@@ -59,19 +59,12 @@ async function lake(cursor?: 'key') {
       },
     },
     batches: {
-      findLast: async () => batches.at(-1),
-      findFirstOf: async (_: object, source: string) => batches.find((one) => one.source === source),
-      append: async (_: object, batch: Batch) => {
-        if (appendsLeft-- === 0) throw new Error('killed');
-        const standing = batches[batch.seq];
-        if (standing) assert.deepEqual(batch, standing);
-        batches[batch.seq] = batch;
-      },
+      ...kept,
       seal: async () => void sealed++,
     },
   } as unknown as Dependencies;
   const fetch = (attempt: number, appends = Number.POSITIVE_INFINITY) => {
-    appendsLeft = appends;
+    kept.appendsLeft = appends;
     const window = { kind: 'objects', list, objects: listed.length } as const;
     return new MockActivityEnvironment({ attempt }).run(() => fetchObjects(deps, run, csv(), window));
   };

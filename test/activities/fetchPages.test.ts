@@ -11,12 +11,12 @@ import { ndjson } from '../../connectors/formats/ndjson/index.ts';
 import { createSources } from '../../connectors/sources/createSources.ts';
 import type { AuditEvent } from '../../domain/audit.ts';
 import { defaultLimits, type FormatManifest } from '../../domain/pipelines/manifest.ts';
-import type { Batch } from '../../domain/runs/batch.ts';
 import type { RunFacts } from '../../domain/runs/runFacts.ts';
 import { linkToNext, type PagesManifest } from '../../domain/sources/pages.ts';
 import { createMemoryObjects } from '../../engine/memoryObjectStore.ts';
 import { createReceiver } from '../../engine/records/receiver.ts';
 import { grantOfRun } from '../support/keys.ts';
+import { keptBatches } from './keptBatches.ts';
 
 type Answer = (request: IncomingMessage, response: ServerResponse, url: URL) => void;
 
@@ -56,9 +56,9 @@ describe('a URL of many pages', () => {
       ...{ tenant: 'acme', runId: 'pages-1', source: { kind: 'http', url, credentials: 'shop' } },
     } as unknown as RunFacts;
     const objects = createMemoryObjects();
-    const batches: Batch[] = [];
+    const kept = keptBatches();
+    const { batches } = kept;
     const audited: AuditEvent[] = [];
-    let appendsLeft = Number.POSITIVE_INFINITY;
     const deps = {
       grant: () => ({ claims: grantOfRun, key: 'k' }),
       decision: () => undefined,
@@ -72,19 +72,12 @@ describe('a URL of many pages', () => {
         credentials: () => ({ current: async () => '{"username":"u","password":"p"}' }),
       }),
       batches: {
-        findLast: async () => batches.at(-1),
-        findFirstOf: async (_: object, source: string) => batches.find((one) => one.source === source),
-        append: async (_: object, batch: Batch) => {
-          if (appendsLeft-- === 0) throw new Error('killed');
-          const standing = batches[batch.seq];
-          if (standing) assert.deepEqual(batch, standing);
-          batches[batch.seq] = batch;
-        },
+        ...kept,
         seal: async (_: object, _left: number, event: AuditEvent) => void audited.push(event),
       },
     } as unknown as Dependencies;
     const fetch = (attempt = 1, appends = Number.POSITIVE_INFINITY, how: object = {}) => {
-      appendsLeft = appends;
+      kept.appendsLeft = appends;
       const all = { max: 1000, ...(pages.by === 'number' && { first: 1 }), ...pages } as PagesManifest;
       return new MockActivityEnvironment({ attempt }).run(() =>
         fetchPages(deps, run, format, all, { window: undefined, ...how }),

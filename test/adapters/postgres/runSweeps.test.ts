@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import pg from 'pg';
-import { applyRetention } from '../../../adapters/postgres/applyRetention.ts';
+import { applyRetention, planRetention } from '../../../adapters/postgres/applyRetention.ts';
 import { connectPool } from '../../../adapters/postgres/connect.ts';
+import { readKept } from '../../../adapters/postgres/runs/keptByTenant.ts';
 import { createRunSweeps } from '../../../adapters/postgres/runs/runSweeps.ts';
 import { sweepOrphans } from '../../../application/runs/sweepOrphans.ts';
 import { sweepRuns } from '../../../application/runs/sweepRuns.ts';
+import { retentionLines } from '../../../cli/output/retentionText.ts';
 import type { Manifest } from '../../../domain/pipelines/manifest.ts';
 import { jsonParam, sql } from '../../../domain/sql.ts';
 import { things } from '../../support/sinkManifests.ts';
@@ -43,6 +45,8 @@ describe('the sweep of runs', () => {
   const sweep = () => sweepRuns({ sweeps: createRunSweeps(relay), objects });
   const keep = (retention: Manifest['retention'], project?: Manifest['retention']) =>
     applyRetention(postgres.migratorUrl, [{ ...things, ...(retention && { retention }) }], project);
+  const plan = (retention: NonNullable<Manifest['retention']>, project: Manifest['retention']) =>
+    planRetention(postgres.migratorUrl, [{ ...things, retention }], project);
   const forever = { input: null, runs: null, deadLetters: null, stages: null };
 
   before(async () => {
@@ -265,5 +269,21 @@ describe('the sweep of runs', () => {
     assert.equal(rows[0].objects, gone.size);
     assert.equal(await sweepOrphans(ports), false);
     assert.equal(gone.size, expected.length);
+  });
+
+  it('a plan says what another retention would change, and what is kept is counted by tenant', async () => {
+    await keep({ ...forever, input: hourMs }, { runs: null });
+    assert.deepEqual(await plan({ ...forever, input: hourMs }, { runs: null }), []);
+    const [change, ...others] = await plan({ ...forever, input: 2 * hourMs }, { runs: null });
+    assert.deepEqual(
+      [change!.pipeline, change!.before!.input, change!.after!.input],
+      ['things', hourMs, 2 * hourMs],
+    );
+    assert.deepEqual(others, []);
+    assert.deepEqual(retentionLines([change!]).slice(2), ['  things: input 1h → 2h']);
+    await addRun('kept', null);
+    assert.deepEqual(await readKept(postgres.migratorUrl), [
+      { tenant: 'acme', runs: 1, deadLetters: 1, batches: 1, inputBytes: 1 },
+    ]);
   });
 });
