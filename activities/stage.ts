@@ -22,7 +22,7 @@ export async function recordStage(
   result: StageResult,
   audit: AuditEvent,
 ): Promise<Partial<Counts>> {
-  const { digest, sizeBytes, rejections, counts, highest, ahead } = result;
+  const { digest, sizeBytes, rejections, counts, highest, ahead, form } = result;
   const encoded = Buffer.from(JSON.stringify(rejections));
   const areFew = encoded.byteLength <= smallBytesMax;
   const output: StageOutput = {
@@ -31,6 +31,7 @@ export async function recordStage(
     sizeBytes,
     ...(areFew && rejections.length > 0 && { rejections }),
     ...(!areFew && { rejectedDigest: await deps.objects.put(objectScopeOf(run), encoded) }),
+    ...(form !== undefined && { form }),
     ...(highest !== undefined && { highest }),
     ...(ahead && { ahead }),
     counts,
@@ -63,8 +64,9 @@ export function outputOf({
   digest,
   sizeBytes,
   counts,
-}: Pick<StageResult, 'digest' | 'sizeBytes' | 'counts'>): EncodedOutput {
-  return { digest, sizeBytes, emitted: counts.emitted ?? 0 };
+  form,
+}: Pick<StageResult, 'digest' | 'sizeBytes' | 'counts' | 'form'>): EncodedOutput {
+  return { digest, form, sizeBytes, emitted: counts.emitted ?? 0 };
 }
 
 export async function readRejections(

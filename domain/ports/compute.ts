@@ -27,7 +27,8 @@ export interface Compute {
     task: BatchTask,
     signal?: AbortSignal,
   ): Promise<{ validated: StageResult; transformed: StageResult }>;
-  /** The rows that `transform` encoded. Throws `StageMismatch` where they are not those of `output`. */
+  /** The rows that `transform` encoded. Throws `StageMismatch` where they are not those of `output`; where an older
+   * version of Waybill encoded those in another form, as many rows of the same records will do. */
   rows(task: BatchTask, output: EncodedOutput, signal?: AbortSignal): Promise<EncodedRows>;
   /** The bytes of all records that were rejected, by position, where the cache has them. */
   rejectedBytes(task: BatchTask): Promise<ReadonlyMap<number, Uint8Array> | undefined>;
@@ -61,6 +62,8 @@ export interface StageResult {
   rejections: readonly Rejection[];
   /** validate: `read`, `rejected`. transform: `passed`, `filtered`, `rejected`, `emitted`. */
   counts: Partial<Counts>;
+  /** transform: the version of the form in which the rows are encoded, of which the digest is. */
+  form?: number;
   /** transform, where the source has a cursor: the highest value of its field that is not after the run began. */
   highest?: string;
   /** How many records are. */
@@ -70,6 +73,7 @@ export interface StageResult {
 /** The encoded rows of a batch, as the step recorded them. */
 export interface EncodedOutput {
   digest: string;
+  form?: number | undefined;
   sizeBytes: number;
   emitted: number;
 }

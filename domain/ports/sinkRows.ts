@@ -1,5 +1,11 @@
 import type { RecordRejection } from '../runs/rejection.ts';
 
+/**
+ * Version of the form in which sinks encode rows. Count it up with each change of the bytes that equal rows give: the rows of runs
+ * that are under way then are encoded again, and nothing is read in another form than it was written.
+ */
+export const encodedForm = 1;
+
 /** The encoded rows of a batch. Their form is that of the sink’s encoder; repeated keys are already dropped. */
 export interface EncodedRows {
   /** How many rows the transform emitted, with those that share a key with a later one. */

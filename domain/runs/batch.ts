@@ -44,6 +44,8 @@ export interface StageOutput {
   rejectedDigest?: string;
   /** The rejections themselves, where they are few. */
   rejections?: readonly Rejection[];
+  /** After `transform`: the version of the form in which the rows are encoded. */
+  form?: number;
   /** After `transform`, where the source has a cursor: the highest value of its field that is not after the run began. */
   highest?: string;
   /** How many records are. */

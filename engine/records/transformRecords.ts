@@ -4,6 +4,7 @@ import { WaybillError } from '../../domain/errors.ts';
 import { applyTransform, type TransformOutcome } from '../../domain/pipelines/applyTransform.ts';
 import { publishesAtEnd } from '../../domain/pipelines/manifest.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
+import { encodedForm } from '../../domain/ports/sinkRows.ts';
 import type { RecordPlace, Rejection } from '../../domain/runs/rejection.ts';
 import { codeFailure } from './codeFailure.ts';
 import { CursorMaximum } from './cursorMaximum.ts';
@@ -88,6 +89,7 @@ export class RecordTransformer {
       sizeBytes: bytes.byteLength,
       rejections: this.#rejected,
       counts: this.#counts,
+      form: encodedForm,
       ...(highest !== undefined && { highest }),
       ...(ahead > 0 && { ahead }),
       rows: bytes,

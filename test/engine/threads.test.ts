@@ -54,8 +54,9 @@ describe('threads', () => {
   }
   const transform = async (definition: DefinitionRef, signal?: AbortSignal) =>
     (await pool.transform(await taskOf(definition), signal)).transformed;
-  const outputOf = ({ digest, sizeBytes, counts }: StageResult) => ({
+  const outputOf = ({ digest, sizeBytes, counts, form }: StageResult) => ({
     digest,
+    form,
     sizeBytes,
     emitted: counts.emitted!,
   });
@@ -164,6 +165,19 @@ describe('threads', () => {
     const { transformed } = await pool.transform(task);
     await pool.forget(task);
     await assert.rejects(pool.rows(task, outputOf(transformed)), { code: 'StageMismatch' });
+  });
+
+  it('encode rows again that an older version of Waybill had encoded in another form', async () => {
+    const task = await taskOf(await define('older', 'return thing;'), ['{"id":1}', '{"id":2}']);
+    const output = outputOf((await pool.transform(task)).transformed);
+    const older = { ...output, digest: 'f'.repeat(64), sizeBytes: 1 };
+    for (const form of [undefined, 0]) {
+      const rows = await pool.rows(task, { ...older, form });
+      assert.equal(rows.emitted, 2);
+      assert.equal(await textOf(rows), '1\t0\n2\t1\n');
+    }
+    await assert.rejects(pool.rows(task, older), { code: 'StageMismatch' });
+    await assert.rejects(pool.rows(task, { ...older, form: 0, emitted: 3 }), { code: 'StageMismatch' });
   });
 
   it('validate although the transform fails', async () => {

@@ -40,14 +40,15 @@ export function createStages(tenants: Tenants): Stages {
     },
 
     async record(run, output, audit) {
-      const { seq, stage, digest, sizeBytes, rejectedDigest, rejections, counts, highest, ahead } = output;
+      const { seq, stage, digest, sizeBytes, rejectedDigest, rejections, counts, highest, ahead, form } =
+        output;
       const [recorded] = await ask(
         run,
         'progress-record-stage',
         `WITH recorded AS (
            INSERT INTO waybill.stage
-             (run_id, seq, stage, digest, size_bytes, rejected_digest, rejections, counts, highest, ahead)
-           VALUES (:runId, :seq, :stage, :digest, :sizeBytes, :rejectedDigest, :rejections::jsonb, :counts, :highest, :ahead)
+             (run_id, seq, stage, digest, size_bytes, rejected_digest, rejections, counts, highest, ahead, form)
+           VALUES (:runId, :seq, :stage, :digest, :sizeBytes, :rejectedDigest, :rejections::jsonb, :counts, :highest, :ahead, :form)
            ON CONFLICT DO NOTHING RETURNING seq
          ), audited AS (${auditSql('recorded')})
          SELECT seq FROM recorded`,
@@ -60,6 +61,7 @@ export function createStages(tenants: Tenants): Stages {
           rejections: jsonParam(rejections),
           counts,
           highest: highest ?? null,
+          form: form ?? null,
           ahead: ahead ?? null,
           ...auditParams(audit),
         },
@@ -128,11 +130,12 @@ interface StageRow {
   size_bytes: number;
   rejected_digest: string | null;
   rejections: readonly Rejection[] | null;
+  form: number | null;
   counts: Partial<Counts>;
 }
 
 function stageFromRow(row: StageRow): StageOutput {
-  const { seq, stage, digest, size_bytes, rejected_digest, rejections, counts } = row;
+  const { seq, stage, digest, size_bytes, rejected_digest, rejections, counts, form } = row;
   return {
     seq,
     stage,
@@ -140,6 +143,7 @@ function stageFromRow(row: StageRow): StageOutput {
     sizeBytes: size_bytes,
     ...(rejected_digest && { rejectedDigest: rejected_digest }),
     ...(rejections && { rejections }),
+    ...(form !== null && { form }),
     counts,
   };
 }
