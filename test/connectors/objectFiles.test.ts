@@ -101,7 +101,7 @@ describe('rows in files', () => {
         'DATE',
         'TIME',
         'UUID',
-        'JSON',
+        'STRING',
       ],
     ]);
     const [row, none] = await parquetReadObjects({
@@ -111,12 +111,12 @@ describe('rows in files', () => {
     assert.equal(row!.bigint, types.bigint);
     assert.equal(row!.timestamptz, BigInt(Date.parse('2026-01-31T23:59:59Z')) * 1_000n + 123_456n);
     assert.equal(row!.time, 86_399_500_000n);
-    assert.deepEqual(Object.values(none!), types && Object.keys(types).map(() => null));
-    const [read] = await connectors.sink(sink.kind).encoder(sink).read(bytes, 1);
     assert.deepEqual(
-      read!.filter((_, i) => columns[i]!.type !== 'uuid' && columns[i]!.type !== 'jsonb'),
-      texts.filter((_, i) => columns[i]!.type !== 'uuid' && columns[i]!.type !== 'jsonb'),
+      Object.values(none!),
+      Object.keys(types).map(() => null),
     );
+    const [read] = await connectors.sink(sink.kind).encoder(sink).read(bytes, 1);
+    assert.deepEqual(read, texts);
   });
 
   it('reject what neither can hold', async () => {

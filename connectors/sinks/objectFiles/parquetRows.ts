@@ -87,11 +87,8 @@ const parquetTypes: Readonly<Record<SqlType, ParquetType>> = {
     element: { type: 'FIXED_LEN_BYTE_ARRAY', type_length: 16, logical_type: { type: 'UUID' } },
     valueOf: (one) => one,
   },
-  // As bytes, so that the library does not parse and write it again.
-  jsonb: {
-    element: { type: 'BYTE_ARRAY', logical_type: { type: 'JSON' } },
-    valueOf: (one) => new Uint8Array(Buffer.from(one)),
-  },
+  // The logical type JSON without the old converted type is bytes to DuckDB, and with it the library would lose digits.
+  jsonb: text,
 };
 
 /** Of the digits behind a second, such as `.25Z`. */
