@@ -47,9 +47,13 @@ export const ScheduleView = z.object({
       id: z.string(),
       givenAt: z.iso.datetime(),
       expiresAt: z.iso.datetime(),
-      definitionDigest: z
+      definitionDigest: z.string().describe('Of the pipeline as it was consented to.'),
+      boundDigest: z
         .string()
-        .describe('Of the pipeline as it was consented to; another one blocks the schedule.'),
+        .nullable()
+        .describe(
+          'Of its version, contract, source, sink and labels: other code of these is covered. `null`: other code blocks the schedule.',
+        ),
     })
     .nullable()
     .describe('The owner’s consent; `null` until they have given one.'),

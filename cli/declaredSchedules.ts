@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { describeBinding } from '../domain/contracts/contract.ts';
 import type { Definitions } from '../domain/ports/definitions.ts';
 import {
   type Declared,
@@ -51,11 +53,11 @@ export async function applySchedules({ client, changes }: SchedulePlan): Promise
 }
 
 function declaredIn(project: Pick<Definitions, 'list'>): Declared[] {
-  return project
-    .list()
-    .flatMap(({ manifest: { id, schedules = [] }, digest }) =>
-      schedules.map((one) => ({ ...one, pipeline: id, definitionDigest: digest })),
-    );
+  return project.list().flatMap((loaded) => {
+    const { id, schedules = [] } = loaded.manifest;
+    const boundDigest = createHash('sha256').update(describeBinding(loaded)).digest('hex');
+    return schedules.map((one) => ({ ...one, pipeline: id, definitionDigest: loaded.digest, boundDigest }));
+  });
 }
 
 async function codeOf(

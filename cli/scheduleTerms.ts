@@ -21,6 +21,7 @@ export interface TermsOptions extends TimingOptions {
   overlap?: ScheduleTerms['overlap'];
   catchUp?: string;
   pauseOnFailure?: boolean;
+  binds?: NonNullable<ScheduleTerms['binds']>;
   param?: string[];
   timeParameter?: string;
   source?: string;
@@ -71,6 +72,12 @@ export function addTerms(command: Command): Command {
     .option('--catch-up <duration>', 'how late a missed run may still start; default 1h')
     .option('--pause-on-failure', 'a failed run pauses the schedule')
     .option('--no-pause-on-failure')
+    .addOption(
+      new Option('--binds <what>', 'what the consent covers of the pipeline; default version').choices([
+        'version',
+        'code',
+      ]),
+    )
     .option('--param <name=value>', 'a parameter of each run; may be repeated', collect)
     .option('--time-parameter <name>', 'the parameter that receives the time of the run')
     .option('--source <url-or-path>', 'what each run reads instead of the source of the pipeline')
@@ -96,13 +103,15 @@ export function termsFrom(
   pipeline: Pick<PipelineDetail, 'schemas'>,
   before: Partial<ScheduleTerms> = {},
 ): ScheduleTerms {
-  const { overlap, catchUp, pauseOnFailure, param, timeParameter, source, callback, unset = [] } = options;
+  const { overlap, catchUp, pauseOnFailure, binds, param, timeParameter } = options;
+  const { source, callback, unset = [] } = options;
   const terms = {
     ...before,
     ...timingFrom(options),
     ...(overlap && { overlap }),
     ...(catchUp && { catchUp }),
     ...(pauseOnFailure !== undefined && { pauseOnFailure }),
+    ...(binds && { binds }),
     ...(param && { parameters: typedParameters(rawParameters(param), pipeline.schemas.parameters) }),
     ...(timeParameter && { timeParameter }),
     ...(source && { source: referenceOf(source) }),

@@ -20,6 +20,18 @@ export function createDeployments(tenants: Tenants): Deployments {
       );
       return rows[0]?.refusal;
     },
+    async isApplied(pipeline, definitionDigest) {
+      const { rowCount } = await tenants
+        .for(null)
+        .query(
+          sql(
+            'SELECT FROM waybill.deployment WHERE pipeline = :pipeline AND definition_digest = :definitionDigest',
+            { pipeline, definitionDigest },
+            'is-applied',
+          ),
+        );
+      return rowCount === 1;
+    },
   };
 }
 

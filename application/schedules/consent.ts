@@ -1,4 +1,5 @@
 import { uuidv7 } from 'uuidv7';
+import { describeBinding } from '../../domain/contracts/contract.ts';
 import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
 import { claimsOfRequester } from '../../domain/grants/claimedRequester.ts';
 import type { VerifiedGrant } from '../../domain/grants/grant.ts';
@@ -67,6 +68,7 @@ export async function giveConsent(
     schedule: draft.id,
     pipeline: pipeline.manifest.id,
     definitionDigest: pipeline.digest,
+    ...(draft.terms.binds !== 'code' && { boundDigest: sha256(describeBinding(pipeline)) }),
     termsDigest: sha256(describeTerms(draft)),
     ...(callback && { callbackDigest: sha256(describeCallback(callback)) }),
   };
@@ -78,6 +80,7 @@ export async function giveConsent(
     givenAtS: claims.iat,
     expiresAtS: claims.exp,
     definitionDigest: claims.definitionDigest,
+    boundDigest: claims.boundDigest ?? null,
     terms: draft.terms,
   };
 }
@@ -109,7 +112,7 @@ export function consentCallback(
 
 export type ConsentPorts = Pick<
   ApplicationPorts,
-  'definitions' | 'revocations' | 'policy' | 'schedules' | 'scheduler' | 'delegationVerifier'
+  'definitions' | 'deployments' | 'revocations' | 'policy' | 'schedules' | 'scheduler' | 'delegationVerifier'
 >;
 
 /** Under what a schedule runs today. */
@@ -149,12 +152,14 @@ export async function standingConsent(
     claims: verified?.claims,
     ended: standing?.ended ?? false,
     pipeline,
+    boundDigest: pipeline && sha256(describeBinding(pipeline)),
     termsDigest: sha256(describeTerms(schedule)),
     nowS: Date.now() / 1000,
     isRevoked: () => revocations.find(credential!) !== undefined,
     isAllowed: () => decisions().every(({ allowed }) => allowed),
   });
   if (code) return { code };
+  if (verified!.claims.definitionDigest !== pipeline!.digest) await checkApplied(ports, pipeline!);
   const policies = [...new Set(decisions().flatMap((decision) => decision.policies))];
   return {
     claims: verified!.claims,
@@ -164,6 +169,15 @@ export async function standingConsent(
     policies,
     policyDigest: policy.digest,
   };
+}
+
+/** Other code than the owner saw counts within a version, once `apply` has vouched for it. Throws `DefinitionNotApplied`. */
+async function checkApplied(
+  { deployments }: Pick<ConsentPorts, 'deployments'>,
+  { manifest, digest }: LoadedPipeline,
+): Promise<void> {
+  if (await deployments.isApplied(manifest.id, digest)) return;
+  throw new WaybillError('DefinitionNotApplied', { detail: `${manifest.id} as ${digest}` });
 }
 
 async function verify(

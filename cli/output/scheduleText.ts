@@ -192,8 +192,8 @@ function consentText({ delegation }: Schedule, now: number): string {
 }
 
 function termRows(terms: ScheduleTerms): [string, string][] {
-  const { timeZone, jitter, overlap, catchUp, pauseOnFailure, parameters, timeParameter, source, callback } =
-    terms;
+  const { timeZone, jitter, overlap, catchUp, pauseOnFailure, parameters, timeParameter, binds } = terms;
+  const { source, callback } = terms;
   const rest: [string, string | undefined][] = [
     ['when', whenText(terms)],
     ['zone', timeZone],
@@ -203,6 +203,7 @@ function termRows(terms: ScheduleTerms): [string, string][] {
     ['overlap', overlap],
     ['catch up', catchUp],
     ['failure', pauseOnFailure ? 'pauses it' : undefined],
+    ['binds', binds === 'code' ? 'exactly the code of the pipeline' : undefined],
     ['with', parametersText(parameters, timeParameter)],
     ['source', source && ('url' in source ? source.url : source.path)],
     ['callback', callback?.url],

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { canonicalJson } from '../canonicalJson.ts';
 import type { Column, Manifest, SourceManifest } from '../pipelines/manifest.ts';
 import { defOf } from '../pipelines/schemaParts.ts';
 
@@ -53,6 +54,15 @@ export function contractOf({
     },
     ...(source.cursor !== undefined && { cursor: source.cursor }),
   };
+}
+
+/**
+ * What the owner of a schedule consents to of a pipeline, unless they bind its code: version, contract, source, sink and labels. A consent
+ * holds the digest of this text.
+ */
+export function describeBinding(pipeline: Parameters<typeof contractOf>[0]): string {
+  const { source, sink, labels } = pipeline.manifest;
+  return canonicalJson({ contract: contractOf(pipeline), source, sink, labels });
 }
 
 /** The same code gives the same text, to be kept in git. */

@@ -26,6 +26,11 @@ export const scheduleErrors = {
     retryable: false,
     message: 'The pipeline has changed since the owner consented. Ask the owner to renew.',
   },
+  DefinitionNotApplied: {
+    status: 503,
+    retryable: true,
+    message: 'The code of the pipeline is not applied yet. Run waybill apply; the firing is retried.',
+  },
   ZoneDataDiffers: {
     status: 409,
     retryable: false,

@@ -57,6 +57,8 @@ export interface GivenDelegation {
   jws: string;
   givenAtS: number;
   expiresAtS: number;
+  /** What it binds besides; `null`: it covers the definition alone. */
+  boundDigest: string | null;
   /** Of the pipeline as it was consented to. */
   definitionDigest: string;
   /** Of which the signed text holds the digest. */

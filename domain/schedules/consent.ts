@@ -12,6 +12,8 @@ export interface ConsentEvidence {
   ended: boolean;
   /** The pipeline as it is served today. */
   pipeline: LoadedPipeline | undefined;
+  /** Of what a consent binds of that pipeline. */
+  boundDigest: string | undefined;
   /** Of the terms on record. */
   termsDigest: string;
   nowS: number;
@@ -51,7 +53,9 @@ const consentChecks: readonly ConsentCheck[] = [
   {
     name: 'definition',
     code: 'DefinitionChanged',
-    passes: ({ claims, pipeline }) => claims.definitionDigest === pipeline?.digest,
+    passes: ({ claims, pipeline, boundDigest }) =>
+      claims.definitionDigest === pipeline?.digest ||
+      (claims.boundDigest !== undefined && claims.boundDigest === boundDigest),
   },
   { name: 'time', code: 'DelegationExpired', passes: ({ claims, nowS }) => nowS < claims.exp },
   { name: 'revocation', code: 'DelegationRevoked', passes: ({ isRevoked }) => !isRevoked() },

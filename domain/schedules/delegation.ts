@@ -28,6 +28,8 @@ export const DelegationClaims = z.strictObject({
   schedule: claimText,
   pipeline: claimText,
   definitionDigest: claimText,
+  /** Of version, contract, source, sink and labels: other code of the same version is covered, once it is applied. Absent: the code is bound. */
+  boundDigest: claimText.optional(),
   /** Of the terms, as canonical JSON: lower-case hex SHA-256. */
   termsDigest: claimText,
   /** Of where events go and the links that they carry; absent: no events are sent. */

@@ -105,6 +105,10 @@ export const ScheduleTerms = ScheduleTiming.safeExtend({
     .regex(/^[A-Za-z_]\w{0,62}$/)
     .optional()
     .describe('The parameter in which a run gets the time that it is for, RFC 3339.'),
+  binds: z
+    .enum(['version', 'code'])
+    .optional()
+    .describe('What the consent covers of the pipeline: its version (default) or exactly its code.'),
   source: SourceReference.optional().describe('Overrides the one of the definition.'),
   callback: z
     .strictObject({ url: HttpUrl })
@@ -135,7 +139,14 @@ export interface Schedule {
   /** The principal that its runs act for. */
   owner: Requester;
   /** The consent that it runs under; `null` until its owner has given one. */
-  delegation: { id: string; givenAt: string; expiresAt: string; definitionDigest: string } | null;
+  delegation: {
+    id: string;
+    givenAt: string;
+    expiresAt: string;
+    definitionDigest: string;
+    /** `null`: it covers that definition alone. */
+    boundDigest: string | null;
+  } | null;
   state: ScheduleState;
   reason: { code: string; message: string } | null;
   /** Who paused it; `null` if it is not paused, or was paused in Temporal. */

@@ -7,6 +7,8 @@ export type Declared = NonNullable<Manifest['schedules']>[number] & {
   pipeline: string;
   /** Of the pipeline, as the project has it. */
   definitionDigest: string;
+  /** Of what a consent binds of it. */
+  boundDigest: string;
 };
 
 export type Standing = Pick<
@@ -91,13 +93,14 @@ const consentReasons = new Set([
 ]);
 
 function consentLacks(
-  { definitionDigest }: Declared,
+  { definitionDigest, boundDigest }: Declared,
   { delegation, reason, state }: Standing,
   nowMs: number,
 ): string | undefined {
   if (state === 'blocked' && reason && consentReasons.has(reason.code)) return reason.code;
   if (!delegation) return 'ConsentRequired';
-  if (delegation.definitionDigest !== definitionDigest) return 'DefinitionChanged';
+  if (delegation.definitionDigest !== definitionDigest && delegation.boundDigest !== boundDigest)
+    return 'DefinitionChanged';
   const leftMs = Date.parse(delegation.expiresAt) - nowMs;
   if (leftMs <= 0) return 'DelegationExpired';
   return leftMs < soonMs ? 'DelegationEndsSoon' : undefined;

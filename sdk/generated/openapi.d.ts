@@ -2092,6 +2092,11 @@ export interface components {
                 };
                 /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                 timeParameter?: string;
+                /**
+                 * @description What the consent covers of the pipeline: its version (default) or exactly its code.
+                 * @enum {string}
+                 */
+                binds?: "version" | "code";
                 /** @description Overrides the one of the definition. */
                 source?: {
                     path: string;
@@ -2129,8 +2134,10 @@ export interface components {
                 givenAt: string;
                 /** Format: date-time */
                 expiresAt: string;
-                /** @description Of the pipeline as it was consented to; another one blocks the schedule. */
+                /** @description Of the pipeline as it was consented to. */
                 definitionDigest: string;
+                /** @description Of its version, contract, source, sink and labels: other code of these is covered. `null`: other code blocks the schedule. */
+                boundDigest: string | null;
             } | null;
             revision: number;
             /** @description Whether Temporal has this revision already. */
@@ -2225,6 +2232,11 @@ export interface components {
                 };
                 /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                 timeParameter?: string;
+                /**
+                 * @description What the consent covers of the pipeline: its version (default) or exactly its code.
+                 * @enum {string}
+                 */
+                binds?: "version" | "code";
                 /** @description Overrides the one of the definition. */
                 source?: {
                     path: string;
@@ -2262,8 +2274,10 @@ export interface components {
                 givenAt: string;
                 /** Format: date-time */
                 expiresAt: string;
-                /** @description Of the pipeline as it was consented to; another one blocks the schedule. */
+                /** @description Of the pipeline as it was consented to. */
                 definitionDigest: string;
+                /** @description Of its version, contract, source, sink and labels: other code of these is covered. `null`: other code blocks the schedule. */
+                boundDigest: string | null;
             } | null;
             revision: number;
             /** @description Whether Temporal has this revision already. */
@@ -2653,6 +2667,11 @@ export interface operations {
                                 };
                                 /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                                 timeParameter?: string;
+                                /**
+                                 * @description What the consent covers of the pipeline: its version (default) or exactly its code.
+                                 * @enum {string}
+                                 */
+                                binds?: "version" | "code";
                                 /** @description Overrides the one of the definition. */
                                 source?: {
                                     path: string;
@@ -4650,6 +4669,11 @@ export interface operations {
                         };
                         /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                         timeParameter?: string;
+                        /**
+                         * @description What the consent covers of the pipeline: its version (default) or exactly its code.
+                         * @enum {string}
+                         */
+                        binds?: "version" | "code";
                         /** @description Overrides the one of the definition. */
                         source?: {
                             path: string;
@@ -4759,6 +4783,11 @@ export interface operations {
                             };
                             /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                             timeParameter?: string;
+                            /**
+                             * @description What the consent covers of the pipeline: its version (default) or exactly its code.
+                             * @enum {string}
+                             */
+                            binds?: "version" | "code";
                             /** @description Overrides the one of the definition. */
                             source?: {
                                 path: string;
@@ -4796,8 +4825,10 @@ export interface operations {
                             givenAt: string;
                             /** Format: date-time */
                             expiresAt: string;
-                            /** @description Of the pipeline as it was consented to; another one blocks the schedule. */
+                            /** @description Of the pipeline as it was consented to. */
                             definitionDigest: string;
+                            /** @description Of its version, contract, source, sink and labels: other code of these is covered. `null`: other code blocks the schedule. */
+                            boundDigest: string | null;
                         } | null;
                         revision: number;
                         /** @description Whether Temporal has this revision already. */
@@ -4926,6 +4957,11 @@ export interface operations {
                             };
                             /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                             timeParameter?: string;
+                            /**
+                             * @description What the consent covers of the pipeline: its version (default) or exactly its code.
+                             * @enum {string}
+                             */
+                            binds?: "version" | "code";
                             /** @description Overrides the one of the definition. */
                             source?: {
                                 path: string;
@@ -5103,6 +5139,11 @@ export interface operations {
                         };
                         /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                         timeParameter?: string;
+                        /**
+                         * @description What the consent covers of the pipeline: its version (default) or exactly its code.
+                         * @enum {string}
+                         */
+                        binds?: "version" | "code";
                         /** @description Overrides the one of the definition. */
                         source?: {
                             path: string;
@@ -5211,6 +5252,11 @@ export interface operations {
                             };
                             /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                             timeParameter?: string;
+                            /**
+                             * @description What the consent covers of the pipeline: its version (default) or exactly its code.
+                             * @enum {string}
+                             */
+                            binds?: "version" | "code";
                             /** @description Overrides the one of the definition. */
                             source?: {
                                 path: string;
@@ -5248,8 +5294,10 @@ export interface operations {
                             givenAt: string;
                             /** Format: date-time */
                             expiresAt: string;
-                            /** @description Of the pipeline as it was consented to; another one blocks the schedule. */
+                            /** @description Of the pipeline as it was consented to. */
                             definitionDigest: string;
+                            /** @description Of its version, contract, source, sink and labels: other code of these is covered. `null`: other code blocks the schedule. */
+                            boundDigest: string | null;
                         } | null;
                         revision: number;
                         /** @description Whether Temporal has this revision already. */
@@ -5458,6 +5506,11 @@ export interface operations {
                             };
                             /** @description The parameter in which a run gets the time that it is for, RFC 3339. */
                             timeParameter?: string;
+                            /**
+                             * @description What the consent covers of the pipeline: its version (default) or exactly its code.
+                             * @enum {string}
+                             */
+                            binds?: "version" | "code";
                             /** @description Overrides the one of the definition. */
                             source?: {
                                 path: string;
@@ -5495,8 +5548,10 @@ export interface operations {
                             givenAt: string;
                             /** Format: date-time */
                             expiresAt: string;
-                            /** @description Of the pipeline as it was consented to; another one blocks the schedule. */
+                            /** @description Of the pipeline as it was consented to. */
                             definitionDigest: string;
+                            /** @description Of its version, contract, source, sink and labels: other code of these is covered. `null`: other code blocks the schedule. */
+                            boundDigest: string | null;
                         } | null;
                         revision: number;
                         /** @description Whether Temporal has this revision already. */
@@ -5717,7 +5772,7 @@ export interface operations {
                         /** @enum {string} */
                         outcome: "blocked" | "missed" | "skipped" | "refused";
                         /** @enum {string} */
-                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "PagesEndless" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkUnavailable" | "SinkRefused" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled" | "DeadLetterNotFound" | "DeadLetterNotOpen" | "DeadLettersChanged" | "NoOpenDeadLetters" | "ParametersDiffer" | "RepairRejected" | "RedriveUnsupported" | "RunNotFailed" | "RunInputIncomplete";
+                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "DefinitionNotApplied" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "PagesEndless" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkUnavailable" | "SinkRefused" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled" | "DeadLetterNotFound" | "DeadLetterNotOpen" | "DeadLettersChanged" | "NoOpenDeadLetters" | "ParametersDiffer" | "RepairRejected" | "RedriveUnsupported" | "RunNotFailed" | "RunInputIncomplete";
                     };
                 };
             };

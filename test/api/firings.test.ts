@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { SignJWT } from 'jose';
+import { applyDeployments } from '../../adapters/postgres/deployments.ts';
 import type { ApiPorts } from '../../api/ports.ts';
 import { errors } from '../../domain/errors.ts';
+import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
+import { deploymentOf } from '../../domain/ports/deployments.ts';
 import type { KnownSchedule } from '../../domain/ports/temporalSchedules.ts';
 import type { FiringExecution } from '../../domain/schedules/firing.ts';
 import { temporalScheduleId } from '../../domain/schedules/schedule.ts';
@@ -29,6 +32,8 @@ describe('a worker that asks whether a schedule may fire', () => {
   let disputed: boolean;
   let id: string;
   let nominalMs: number;
+  /** How the pipeline of the schedule differs since the owner consented. */
+  let deployed: (before: LoadedPipeline) => Partial<LoadedPipeline> = () => ({});
 
   const temporalSchedules: ApiPorts['temporalSchedules'] = {
     times: async (_, { fromMs }) => ({
@@ -42,12 +47,24 @@ describe('a worker that asks whether a schedule may fire', () => {
   };
 
   before(async () => {
-    api = await startApi({ change: () => ({ temporalSchedules }) });
+    api = await startApi({
+      change: ({ definitions }) => ({
+        temporalSchedules,
+        definitions: {
+          ...definitions,
+          find: (...asked) => {
+            const found = definitions.find(...asked);
+            return found && asked[0] === 'urls' ? { ...found, ...deployed(found) } : found;
+          },
+        },
+      }),
+    });
   });
   after(() => api.stop());
 
   /** A schedule of alice’s, and an execution of it that is due in this second, as Temporal would show both. */
   beforeEach(async () => {
+    deployed = () => ({});
     due = true;
     disputed = false;
     times = [];
@@ -159,6 +176,48 @@ describe('a worker that asks whether a schedule may fire', () => {
     const { claims } = await api.ports.grantVerifier.verify(first.run!.grant);
     assert.match(claims.tctx.delegation!, /^dlg_/);
     assert.equal(claims.tctx.workflowId, first.run!.runId);
+  });
+
+  it('begins a run of other code of the same version once that is applied, and blocks nothing until then', async () => {
+    deployed = () => ({ digest: 'o'.repeat(64) });
+    const response = await request();
+    assert.equal(response.status, 503);
+    assert.equal(await codeOf(response), 'DefinitionNotApplied');
+    assert.deepEqual(await state(), ['active', null]);
+    const loaded = api.ports.definitions.find('urls')!;
+    await applyDeployments(api.postgres.migratorUrl, [deploymentOf({ ...loaded, digest: 'o'.repeat(64) })]);
+    assert.equal((await fire()).outcome, 'fired');
+    const [run] = await runs();
+    assert.equal(run!.definition_digest, 'o'.repeat(64));
+  });
+
+  for (const [what, change] of [
+    ['version', { version: 2 }],
+    ['contract', { sink: { table: 'elsewhere' } }],
+    ['source', { source: { url: 'https://elsewhere.example/' } }],
+    ['labels', { labels: { classification: 'secret' } }],
+  ] as const)
+    it(`is blocked by another ${what} of the pipeline`, async () => {
+      deployed = ({ manifest }) => ({
+        digest: 'v'.repeat(64),
+        manifest: {
+          ...manifest,
+          ...change,
+          source: { ...manifest.source, ...('source' in change && change.source) },
+          sink: { ...manifest.sink, ...('sink' in change && change.sink) },
+        },
+      });
+      assert.equal((await fire()).outcome, 'blocked');
+      assert.deepEqual(await state(), ['blocked', 'DefinitionChanged']);
+    });
+
+  it('is blocked by other code where the owner bound the code', async () => {
+    id = `code-${randomUUID().slice(0, 8)}`;
+    await create({ binds: 'code' });
+    execute();
+    deployed = () => ({ digest: 'o'.repeat(64) });
+    assert.equal((await fire()).outcome, 'blocked');
+    assert.deepEqual(await state(), ['blocked', 'DefinitionChanged']);
   });
 
   it('rejects a schedule of a pipeline with an upload source', async () => {

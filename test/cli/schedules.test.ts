@@ -367,18 +367,19 @@ describe('waybill schedules', () => {
         assert.deepEqual((await plan(as)).schedules, { changes: [], waiting: [] });
     });
 
-    it('need a new consent once the code of their pipeline is another, which the API has to serve first', async () => {
+    it('need a new consent once the version of their pipeline is another, which the API has to serve first', async () => {
+      const raised = ["id: 'countries',", "id: 'countries', version: 2,"] as const;
       const text = await readFile(file(), 'utf8');
       await writeFile(join(folder, 'kept.ts'), text);
       const elsewhere = join(folder, 'ahead');
       await cp(project, elsewhere, { recursive: true });
       await writeFile(join(elsewhere, 'package.json'), '{ "name": "acme", "type": "module" }');
-      await writeFile(join(elsewhere, 'pipelines/countries.ts'), text.replace('{2}', '{2,3}'));
+      await writeFile(join(elsewhere, 'pipelines/countries.ts'), text.replace(...raised));
       const ahead = await json<Planned>(6, 'apply', elsewhere, '--as', 'alice');
       assert.deepEqual(ahead.schedules!.changes, [
         { change: 'renew', id: 'countries', owner: 'alice', why: 'DefinitionChanged', code: 'NotServed' },
       ]);
-      await declare('{2}', '{2,3}');
+      await declare(...raised);
       assert.deepEqual((await plan('bob')).schedules, {
         changes: [],
         waiting: [{ id: 'countries', owner: 'alice', why: 'DefinitionChanged' }],

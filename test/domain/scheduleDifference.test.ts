@@ -21,6 +21,7 @@ const declared = (more: Partial<Declared> = {}): Declared => ({
   pipeline: 'countries',
   terms: ScheduleTerms.parse({ cron: '0 6 * * *' }),
   definitionDigest: 'd',
+  boundDigest: 'b',
   ...more,
 });
 const standing = (more: Partial<Standing> = {}): Standing => ({
@@ -30,7 +31,13 @@ const standing = (more: Partial<Standing> = {}): Standing => ({
   note: null,
   declared: true,
   owner: person('alice'),
-  delegation: { id: 'dlg_1', givenAt: inDays(-1), expiresAt: inDays(89), definitionDigest: 'd' },
+  delegation: {
+    id: 'dlg_1',
+    givenAt: inDays(-1),
+    expiresAt: inDays(89),
+    definitionDigest: 'd',
+    boundDigest: 'b',
+  },
   state: 'active',
   reason: null,
   revision: 1,
@@ -81,7 +88,14 @@ describe('what apply would do about schedules', () => {
       [{ delegation: null }, 'ConsentRequired'],
       [blocked('ConsentRequired'), 'ConsentRequired'],
       [blocked('DelegationRevoked'), 'DelegationRevoked'],
-      [{ delegation: { ...delegation!, definitionDigest: 'before' } }, 'DefinitionChanged'],
+      [
+        { delegation: { ...delegation!, definitionDigest: 'before', boundDigest: 'before' } },
+        'DefinitionChanged',
+      ],
+      [
+        { delegation: { ...delegation!, definitionDigest: 'before', boundDigest: null } },
+        'DefinitionChanged',
+      ],
       [{ delegation: { ...delegation!, expiresAt: inDays(0) } }, 'DelegationExpired'],
     ];
     for (const [more, why] of lacking) {

@@ -176,15 +176,25 @@ async function settle(
 ): Promise<void> {
   if (consent !== 'stands') await endConsents(client, { tenant, id });
   if (typeof consent === 'object') {
-    const { owner, jws, givenAtS, expiresAtS, definitionDigest, terms } = consent;
+    const { owner, jws, givenAtS, expiresAtS, definitionDigest, boundDigest, terms } = consent;
     await client.query(
       sql(
         `INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at, definition_digest,
-           terms)
+           bound_digest, terms)
          VALUES (:id, :tenant, :scheduleId, :owner, :jws, to_timestamp(:givenAtS), to_timestamp(:expiresAtS),
-           :definitionDigest, :terms)`,
+           :definitionDigest, :boundDigest, :terms)`,
         {
-          ...{ id: consent.id, tenant, scheduleId: id, owner, jws, givenAtS, expiresAtS, definitionDigest },
+          ...{
+            id: consent.id,
+            tenant,
+            scheduleId: id,
+            owner,
+            jws,
+            givenAtS,
+            expiresAtS,
+            definitionDigest,
+            boundDigest,
+          },
           terms: jsonParam(terms),
         },
       ),
@@ -216,7 +226,7 @@ export async function selectSchedules(
 ): Promise<(Schedule & { attempts: number })[]> {
   const { rows } = await queries.query(
     sql(
-      `SELECT s.*, d.given_at, d.expires_at, d.definition_digest FROM waybill.schedule s
+      `SELECT s.*, d.given_at, d.expires_at, d.definition_digest, d.bound_digest FROM waybill.schedule s
        LEFT JOIN waybill.delegation d ON d.tenant = s.tenant AND d.id = s.delegation_id
        WHERE ${where}`,
       params,
@@ -241,6 +251,7 @@ function scheduleFromRow(row: any): Schedule {
       givenAt: row.given_at.toISOString(),
       expiresAt: row.expires_at.toISOString(),
       definitionDigest: row.definition_digest,
+      boundDigest: row.bound_digest,
     },
     state: row.state,
     reason: row.reason,
