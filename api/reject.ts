@@ -23,7 +23,7 @@ export function reject(thrown: unknown, request: FastifyRequest, reply: FastifyR
   if (status === 405) reply.header('allow', allowedMethods(request).join(', '));
   if (errors[error.code].retryable) reply.header('retry-after', retryAfterOf(error));
   if (error.offsets) reply.header('upload-offset', error.offsets.expected).header('upload-complete', '?0');
-  closeUnread(request);
+  closeUnread(request, reply);
   // What asks for tokens speaks OAuth.
   if (isToken(request)) {
     reply.type('application/json');
@@ -62,8 +62,10 @@ function challengeOf({ code }: WaybillError, { headers }: FastifyRequest): strin
  * A caller who is still sending a body gets the answer and has 5 s to read it, while what arrives is dropped; then the
  * connection is closed. `Connection: close` would let Node close it at once, and the answer would be lost with it.
  */
-function closeUnread({ raw }: FastifyRequest): void {
+function closeUnread({ raw }: FastifyRequest, reply: FastifyReply): void {
   if (raw.complete) return;
+  // Fastify sets it where a body is rejected.
+  reply.removeHeader('connection');
   raw.resume();
   const timer = setTimeout(() => raw.destroy(), 5_000);
   timer.unref();

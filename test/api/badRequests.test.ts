@@ -161,7 +161,7 @@ describe('bad requests', () => {
       'HeaderInvalid',
     ],
     ['no records', to('few'), json({ records: [] }), 422, 'InputEmpty'],
-    ['no data', to('lines'), json({}), 422, 'InputRequired'],
+    ['no data', to('few'), json({}), 422, 'InputRequired'],
     ['no body at all', to('lines'), { method: 'POST' }, 422, 'InputRequired'],
     ['records where CSV is read', to('cells'), json(few), 422, 'SourceInvalid'],
     ['records where a file is read', to('files'), json(few), 422, 'SourceInvalid'],

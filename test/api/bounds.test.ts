@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { type Route, routeTable } from '../../api/routeTable.ts';
 import type { Run } from '../../sdk/client.ts';
 import { type Api, codeOf, data, json, startApi } from './startApi.ts';
@@ -196,4 +199,45 @@ describe('the bounds of the API', () => {
     }
     assert.fail('not within 10 s');
   }
+
+  it('a caller who is still sending a body that is rejected can read why', async () => {
+    const token = await api.issuer.token({ sub: 'patient' });
+    const chunk = Buffer.alloc(200_000, ' ');
+    const begin = () =>
+      request(`${api.url}${runsOf('few')}`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${token}`,
+          'content-type': 'application/json',
+          'content-length': 20 * chunk.length,
+        },
+      });
+    const holding = [1, 2, 3].map(() => {
+      const one = begin().on('error', () => {});
+      one.write(chunk);
+      return one;
+    });
+    try {
+      await pause(300);
+      const sending = begin();
+      const answer = new Promise<[number | undefined, string, string | undefined]>((resolve, reject) => {
+        sending.on('error', reject);
+        sending.on('response', (response) => {
+          text(response).then(
+            (body) => resolve([response.statusCode, JSON.parse(body).code, response.headers.connection]),
+            reject,
+          );
+        });
+      });
+      for (let n = 0; n < 20; n++) {
+        sending.write(chunk);
+        await pause(20);
+      }
+      sending.end();
+      // `close` would let the server end the connection under the bytes that are on their way.
+      assert.deepEqual(await answer, [429, 'TooManyRequests', 'keep-alive']);
+    } finally {
+      for (const one of holding) one.destroy();
+    }
+  });
 });
