@@ -25,12 +25,11 @@ await workerFromEnvironment((deps) => ({
     ...deps.ledger,
     async storeBatch(load) {
       if (guard === 'unguarded') {
-        await pool.query(
-          sql('DELETE FROM waybill.ledger WHERE run_id = :runId AND seq = :seq', {
-            runId: load.runId,
-            seq: load.seq,
-          }),
-        );
+        const { runId, seq } = load;
+        for (const table of ['ledger', 'ledger_slot'])
+          await pool.query(
+            sql(`DELETE FROM waybill.${table} WHERE run_id = :runId AND seq = :seq`, { runId, seq }),
+          );
       }
       const counts = await deps.ledger.storeBatch(load);
       await pause(dawdleMs);
