@@ -30,7 +30,7 @@ import { createRevocation, liftRevocation, listRevocations } from './routes/revo
 import { listRunAudit } from './routes/runAudit.ts';
 import { followRun } from './routes/runEvents.ts';
 import { inputOffset, sendInput } from './routes/runInput.ts';
-import { cancelRun, getRun, listRuns, resumeRun } from './routes/runs.ts';
+import { cancelRun, getRun, listRuns, resumeRun, retryRun } from './routes/runs.ts';
 import { backfillSchedule, runSchedule } from './routes/scheduleRuns.ts';
 import { pauseSchedule, renewSchedule, resumeSchedule } from './routes/scheduleStates.ts';
 import { getSchedule, listSchedules, previewSchedule } from './routes/schedules.ts';
@@ -195,6 +195,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     countRejections: countRejections(ports),
     cancelRun: cancelRun(ports, options),
     resumeRun: resumeRun(ports, options),
+    retryRun: retryRun(ports, options),
     holdRun: holdRun(ports),
     releaseRun: releaseRun(ports),
     listHolds: listHolds(ports),

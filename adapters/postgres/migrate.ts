@@ -21,6 +21,7 @@ import * as resumableUploads from './migrations/0017_resumable_uploads.ts';
 import * as rowGroups from './migrations/0018_row_groups.ts';
 import * as partitions from './migrations/0019_partitions.ts';
 import * as deadLetters from './migrations/0020_dead_letters.ts';
+import * as openLetters from './migrations/0021_open_letters.ts';
 import * as deployment from './migrations/0022_deployment.ts';
 import * as boundConsents from './migrations/0023_bound_consents.ts';
 import * as backlog from './migrations/0024_backlog.ts';
@@ -45,6 +46,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0018_row_groups': rowGroups,
   '0019_partitions': partitions,
   '0020_dead_letters': deadLetters,
+  '0021_open_letters': openLetters,
   '0022_deployment': deployment,
   '0023_bound_consents': boundConsents,
   '0024_backlog': backlog,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { mayReadRun, readablePage } from '../../application/readable.ts';
 import { cancelRun as cancel } from '../../application/runs/cancelRun.ts';
 import { resumeRun as resume } from '../../application/runs/resumeRun.ts';
+import { retryRun as retry } from '../../application/runs/retryRun.ts';
 import { runStates } from '../../domain/runs/run.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
@@ -78,5 +79,23 @@ export function resumeRun(ports: ApiPorts, options: ApiOptions) {
     },
     async ({ authorization, reply }) =>
       reply.code(202).send(runViewOf(await resume(ports, authorization), options)),
+  );
+}
+
+export function retryRun(ports: ApiPorts, options: ApiOptions) {
+  return handler(
+    {
+      summary: 'Runs a failed run again',
+      description:
+        'As a new run under your grant and by the current definition, with what the failed one has not stored of its pinned input. You ' +
+        'need the right to trigger the pipeline. Dead letters of the failed run stay; redrive those.',
+      tags: ['runs'],
+      params: byId,
+      response: { 202: RunView.describe('Accepted; `Location` is where the run is.') },
+    },
+    async ({ authorization, reply }) => {
+      const view = runViewOf(await retry(ports, options, authorization), options);
+      return reply.code(202).header('location', view.links.self).send(view);
+    },
   );
 }

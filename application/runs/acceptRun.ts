@@ -5,6 +5,7 @@ import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { acceptEnvelope, type EnvelopeRequest } from './acceptEnvelope.ts';
 import { acceptFiring, type FiringRequest } from './acceptFiring.ts';
 import { acceptLetters, type LettersRequest } from './acceptLetters.ts';
+import { acceptRetry, type RetryRequest } from './acceptRetry.ts';
 import { acceptUpload, type UploadRequest } from './acceptUpload.ts';
 import type { RunCaller } from './runDraft.ts';
 
@@ -13,7 +14,8 @@ export type RunRequest =
   | ({ kind: 'envelope' } & EnvelopeRequest)
   | ({ kind: 'upload' } & UploadRequest)
   | ({ kind: 'firing' } & FiringRequest)
-  | ({ kind: 'letters' } & LettersRequest);
+  | ({ kind: 'letters' } & LettersRequest)
+  | ({ kind: 'retry' } & RetryRequest);
 
 /**
  * The one way in which a run begins, for a caller who was authorized for all of its steps before (`authorizeRun`, or the
@@ -48,6 +50,7 @@ export async function acceptRun(
 ): Promise<{ run: Run; grant?: string }> {
   await checkDeployment(ports, caller);
   if (request.kind === 'firing') return acceptFiring(ports, options, caller, request);
+  if (request.kind === 'retry') return { run: await acceptRetry(ports, options, caller, request) };
   if (request.kind === 'upload') return { run: await acceptUpload(ports, options, caller, request) };
   const { principal, pipeline } = caller;
   const accept = () =>

@@ -79,6 +79,18 @@ export const addRuns: AddCommand = (program, context) => {
     ]);
   });
 
+  addByIdCommand(
+    runs,
+    'retry',
+    'run a failed run again: what it has not stored of its pinned input, under your grant',
+  ).action(async (id: string, _, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions>();
+    const run = await connect(context, options).retryRun(id);
+    printResult(options.json, run, () => [
+      `${run.id} runs it again. npx waybill runs watch ${run.id}${asOption(options)} shows what becomes of it.`,
+    ]);
+  });
+
   addByIdCommand(runs, 'hold', 'place a legal hold on a run, so that nothing of it is removed, or lift it')
     .option('--reason <text>', 'why')
     .option('--lift', 'lift the hold; its retention decides again')

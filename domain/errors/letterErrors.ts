@@ -43,6 +43,11 @@ export const letterErrors = {
     retryable: false,
     message: 'Only a failed run is retried. Start a new run instead.',
   },
+  RunFullyStored: {
+    status: 409,
+    retryable: false,
+    message: 'The run has stored all of its input. Redrive its dead letters instead.',
+  },
   RunInputIncomplete: {
     status: 409,
     retryable: false,

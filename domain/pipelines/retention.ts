@@ -7,7 +7,7 @@ export interface Retention {
   input: number | null;
   /** The record of the run, with its batches, ledger, approvals and deliveries. The audit log stays. */
   runs: number | null;
-  /** Its rejected records. */
+  /** Its rejected records that were stored or discarded in the end. The others stay as long as the record of the run. */
   deadLetters: number | null;
   /** What each step decided, batch by batch. */
   stages: number | null;

@@ -1,7 +1,18 @@
 import type { AuditEvent } from '../audit.ts';
+import type { Batch } from '../runs/batch.ts';
 import type { FailedAttempt, Run, RunRef, RunState } from '../runs/run.ts';
 import type { RunFacts, RunOutcome, RunReason } from '../runs/runFacts.ts';
+import type { AcceptedSource } from '../sources/source.ts';
 import type { RunTotals } from './ledger.ts';
+
+export interface RetryInput {
+  source: AcceptedSource;
+  parameters: unknown;
+  /** Whether all of it has arrived. */
+  sealed: boolean;
+  /** The batches that are not in the ledger, in their order. */
+  left: Batch[];
+}
 
 /** Runs as the API shows and controls them. All of it throws `DatabaseUnavailable`. */
 export interface Runs {
@@ -20,6 +31,8 @@ export interface Runs {
       cursor?: string;
     },
   ): Promise<{ items: Run[]; nextCursor: string | null }>;
+  /** What a run was to read, and what it has not stored of it. Throws `RunNotFound`. */
+  findInput(run: RunRef): Promise<RetryInput>;
   /** The signed grant of a run. Throws `RunNotFound`. */
   findGrant(run: RunRef): Promise<string>;
   /** Asks Temporal, through the relay, to cancel. Resolves with the run as it is now; throws `RunEnded`. */

@@ -52,6 +52,8 @@ export interface RunsClient {
   cancelRun(id: string): Promise<Run>;
   /** Has a suspended run ask whether it may go on; for its requester, under a new grant. */
   resumeRun(id: string): Promise<Run>;
+  /** Runs a failed run again: what it has not stored of its pinned input, as a new run under your grant. */
+  retryRun(id: string): Promise<Run>;
   /** Nothing of the run is removed until the hold is lifted, whatever its retention says. */
   holdRun(id: string, reason: string): Promise<LegalHold>;
   /** Lifts the legal hold of a run. */
@@ -113,6 +115,7 @@ export function runsClient(connection: Connection): RunsClient {
       ),
     cancelRun: async (id) => answered(await http.POST('/v1/runs/{id}/cancel', { params: { path: { id } } })),
     resumeRun: async (id) => answered(await http.POST('/v1/runs/{id}/resume', { params: { path: { id } } })),
+    retryRun: async (id) => answered(await http.POST('/v1/runs/{id}/retry', { params: { path: { id } } })),
     holdRun: async (id, reason) =>
       answered(await http.POST('/v1/runs/{id}/hold', { params: { path: { id } }, body: { reason } })),
     releaseRun: async (id) => {

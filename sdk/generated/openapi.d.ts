@@ -233,6 +233,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/runs/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Runs a failed run again
+         * @description As a new run under your grant and by the current definition, with what the failed one has not stored of its pinned input. You need the right to trigger the pipeline. Dead letters of the failed run stay; redrive those.
+         */
+        post: operations["retryRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/runs/{id}/hold": {
         parameters: {
             query?: never;
@@ -3152,6 +3172,37 @@ export interface operations {
             };
         };
     };
+    retryRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted; `Location` is where the run is. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     holdRun: {
         parameters: {
             query?: never;
@@ -5772,7 +5823,7 @@ export interface operations {
                         /** @enum {string} */
                         outcome: "blocked" | "missed" | "skipped" | "refused";
                         /** @enum {string} */
-                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "DefinitionNotApplied" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "PagesEndless" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkUnavailable" | "SinkRefused" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled" | "DeadLetterNotFound" | "DeadLetterNotOpen" | "DeadLettersChanged" | "NoOpenDeadLetters" | "ParametersDiffer" | "RepairRejected" | "RedriveUnsupported" | "RunNotFailed" | "RunInputIncomplete";
+                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "DefinitionNotApplied" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "PagesEndless" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkUnavailable" | "SinkRefused" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled" | "DeadLetterNotFound" | "DeadLetterNotOpen" | "DeadLettersChanged" | "NoOpenDeadLetters" | "ParametersDiffer" | "RepairRejected" | "RedriveUnsupported" | "RunNotFailed" | "RunFullyStored" | "RunInputIncomplete";
                     };
                 };
             };

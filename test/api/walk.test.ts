@@ -78,6 +78,7 @@ const granted: Record<
   countRejections: { path: '/v1/runs/{run}/rejections', answers: 200 },
   cancelRun: { path: '/v1/runs/{run}/cancel', answers: 202 },
   resumeRun: { path: '/v1/runs/{run}/resume', init: { method: 'POST' }, answers: [409, 'RunNotSuspended'] },
+  retryRun: { path: '/v1/runs/{run}/retry', init: { method: 'POST' }, answers: [409, 'RunNotFailed'] },
   holdRun: {
     path: '/v1/runs/{run}/hold',
     init: json({ reason: 'case 1' }),
@@ -272,7 +273,9 @@ const callers: Record<string, Caller> = {
 };
 
 function expected(name: RouteName, caller: Caller): Expected {
-  const { identity, action, resource }: Route = routeTable[name];
+  const { identity, resource, ...row }: Route = routeTable[name];
+  // Who may see the run is told apart first, and then who may trigger its pipeline.
+  const action = name === 'retryRun' ? 'trigger' : row.action;
   const { answers, elsewhere = answers } = granted[name];
   if (identity !== 'token') return answers;
   if (caller.refused) return caller.refused;

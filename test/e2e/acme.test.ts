@@ -188,6 +188,31 @@ describe('the embedded stack with the project acme', () => {
     );
   });
 
+  it('retries a failed run from its pinned input, under the grant of the caller', async () => {
+    const run = await send(alice, 'orders', 'application/x-ndjson', orders);
+    const path = `/v1/runs/${run.id}/retry`;
+    const early = await alice(path, { method: 'POST' });
+    assert.deepEqual([early.status, ((await early.json()) as { code: string }).code], [409, 'RunNotFailed']);
+    // As if it had failed before its first batch was stored.
+    await database.query('DELETE FROM waybill.ledger_slot WHERE run_id = $1', [run.id]);
+    await database.query('DELETE FROM waybill.ledger WHERE run_id = $1', [run.id]);
+    await database.query(`UPDATE waybill.run SET state = 'failed' WHERE id = $1`, [run.id]);
+    assert.equal((await bob(path, { method: 'POST' })).status, 403, 'a steward triggers nothing');
+    const response = await alice(path, { method: 'POST' });
+    const retried = (await response.json()) as { id: string };
+    assert.equal(response.status, 202, JSON.stringify(retried));
+    const again = await alice(path, { method: 'POST' });
+    assert.equal(((await again.json()) as { id: string }).id, retried.id);
+    await untilEnded(alice, retried.id);
+    const ended = await got<{ state: string; counts: Record<string, number> }>(
+      alice,
+      `/v1/runs/${retried.id}`,
+    );
+    const { read, emitted, unchanged, deduplicated, stored } = ended.counts;
+    assert.deepEqual([ended.state, read, stored], ['completed', run.counts.read, 0]);
+    assert.equal(unchanged! + deduplicated!, emitted);
+  });
+
   it('does what docs/dead-letters.md shows', async () => {
     const good = orders.toString().split('\n')[0]!;
     const order = JSON.parse(good) as { order_id: string };

@@ -58,14 +58,14 @@ const act: fc.Arbitrary<Act> = fc.oneof(
   {
     arbitrary: fc.record({
       kind: fc.constant('store' as const),
-      run: fc.nat(5),
+      run: fc.nat(2),
       rejects: fc.uniqueArray(letterArb),
       crash: fc.boolean(),
       twice: fc.boolean(),
     }),
     weight: 4,
   },
-  { arbitrary: fc.record({ kind: fc.constant('end' as const), run: fc.nat(5) }), weight: 2 },
+  { arbitrary: fc.record({ kind: fc.constant('end' as const), run: fc.nat(2) }), weight: 2 },
 );
 
 describe('edits and redrives of two principals, in any order and with crashes', () => {

@@ -71,7 +71,11 @@ describe('the sweep of runs', () => {
   });
 
   /** A run with a row in each table; it ended so long ago, or has not ended. */
-  async function addRun(id: string, endedAgoMs: number | null, { object = null as object | null } = {}) {
+  async function addRun(
+    id: string,
+    endedAgoMs: number | null,
+    { object = null as object | null, letter = 'resolved' } = {},
+  ) {
     const run = { id, ago: endedAgoMs };
     await owner.query(
       sql(
@@ -108,10 +112,10 @@ describe('the sweep of runs', () => {
     await owner.query(
       sql(
         `INSERT INTO waybill.dead_letter (id, tenant, run_id, pipeline, version, principal, seq, position, line, byte_offset,
-           byte_length, stage, code, path, message, raw, object)
-         VALUES (:id, 'acme', :id, 'things', 1, 'prn_1', 0, 0, 1, 0, 1, 'validate', 'c', '', 'm',
+           byte_length, stage, code, path, message, state, raw, object)
+         VALUES (:id, 'acme', :id, 'things', 1, 'prn_1', 0, 0, 1, 0, 1, 'validate', 'c', '', 'm', :letter,
            CASE WHEN :object::jsonb IS NULL THEN 'x'::bytea END, :object)`,
-        { id, object: jsonParam(object) },
+        { id, letter, object: jsonParam(object) },
       ),
     );
   }
@@ -185,6 +189,21 @@ describe('the sweep of runs', () => {
     await addRun('things-4', 4 * hourMs, { object: { digest: 'input', offset: 0 } });
     await sweep();
     assert.deepEqual(removed, ['acme/things-4/input']);
+  });
+
+  it('keeps a rejected record that waits for repair as long as the record of its run', async () => {
+    await keep({ ...forever, deadLetters: hourMs, runs: 3 * hourMs });
+    for (const letter of ['open', 'repaired', 'redriving', 'resolved', 'discarded'])
+      await addRun(`things-${letter}`, 2 * hourMs, { letter });
+    await sweep();
+    const left = await owner.query('SELECT state FROM waybill.dead_letter ORDER BY state');
+    assert.deepEqual(
+      left.rows.map(({ state }) => state),
+      ['open', 'redriving', 'repaired'],
+    );
+    await addRun('things-old', 4 * hourMs, { letter: 'open' });
+    await sweep();
+    assert.deepEqual(await kept('things-old'), []);
   });
 
   it('removes nothing of a run on which a legal hold lies, until it is lifted', async () => {
