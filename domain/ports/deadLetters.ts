@@ -47,7 +47,7 @@ export interface DeadLetters {
 export const groupFields = ['code', 'path', 'pipeline', 'run', 'state'] as const;
 export type GroupField = (typeof groupFields)[number];
 
-export interface LetterGroup {
+interface LetterGroup {
   by: Partial<Record<GroupField, string>>;
   letters: number;
   /** The id of one of them. */
