@@ -80,6 +80,183 @@ describe('the embedded stack with the project acme', () => {
     return (await database.query(sql, values)).rows;
   }
 
+  it('stores 9,976 birdstrikes of 10,000, for 24 are the same row twice', async () => {
+    const run = await send(alice, 'birdstrikes', 'text/csv', birdstrikes);
+    assert.equal(run.state, 'completed');
+    assert.deepEqual(run.counts, {
+      read: 10_000,
+      passed: 10_000,
+      filtered: 0,
+      rejected: 0,
+      emitted: 10_000,
+      stored: 9_976,
+      unchanged: 0,
+      deduplicated: 24,
+    });
+    const [{ n }] = await rowsOf('SELECT count(*)::integer AS n FROM birdstrikes WHERE _tenant = $1', [
+      'acme',
+    ]);
+    assert.equal(n, 9_976);
+  });
+
+  it('writes nothing when the same data comes again', async () => {
+    const run = await send(alice, 'birdstrikes', 'text/csv', birdstrikes);
+    assert.equal(run.counts.stored, 0);
+    assert.equal(run.counts.unchanged, 9_976);
+    assert.equal(run.counts.deduplicated, 24);
+  });
+
+  it('counts all that in the metrics of its workers, and the requests in those of its API', async () => {
+    const { metricsUrl, processes } = stack.info();
+    const read = async (url: string) => (await fetch(url)).text();
+    const workers = await Promise.all(
+      processes.flatMap(({ name, metricsUrl: url }) => (url && /^worker-/.test(name) ? [read(url)] : [])),
+    );
+    assert.equal(workers.length, 2);
+    const sumOf = (outcome: string) =>
+      workers
+        .map((text) =>
+          new RegExp(
+            `^waybill_records_total{pipeline="birdstrikes",tenant="acme",outcome="${outcome}"} (\\d+)$`,
+            'm',
+          ).exec(text),
+        )
+        .reduce((sum, found) => sum + Number(found?.[1] ?? 0), 0);
+    assert.deepEqual([sumOf('passed'), sumOf('stored'), sumOf('unchanged')], [20_000, 9_976, 9_976]);
+    for (const text of workers) {
+      assert.match(text, /^waybill_backlog_up 1$/m);
+      assert.match(text, /^temporal_worker_task_slots_available{/m);
+    }
+    assert.match(
+      await read(metricsUrl),
+      /^waybill_http_request_duration_seconds_count{method="POST",route="\/v1\/pipelines\/:id\/runs",status="202"} 2$/m,
+    );
+  });
+
+  it('keeps the rows of another tenant apart, and its runs out of sight', async () => {
+    const dave = await stack.as('dave');
+    assert.equal((await send(alice, 'orders', 'application/x-ndjson', orders)).counts.stored, 3);
+    const run = await send(dave, 'orders', 'application/x-ndjson', orders);
+    assert.equal(run.counts.stored, 3);
+    assert.equal(run.requestedBy.subject, 'dave');
+    const seen = await alice(`/v1/runs/${run.id}`);
+    assert.equal(seen.status, 404);
+    assert.equal(((await seen.json()) as { code: string }).code, 'RunNotFound');
+  });
+
+  it('carries one trace id from the call to the stored batch', async () => {
+    const traceId = '0af7651916cd43dd8448eb211c80319c';
+    const response = await alice('/v1/pipelines/birdstrikes/runs', {
+      method: 'POST',
+      headers: { 'content-type': 'text/csv', traceparent: `00-${traceId}-b7ad6b7169203331-01` },
+      body: birdstrikes,
+    });
+    const { id } = (await response.json()) as { id: string };
+    await approveRun(bob, id);
+    await untilEnded(alice, id);
+    const events = await rowsOf(
+      'SELECT action, txn, actor FROM waybill.audit_event WHERE run_id = $1 ORDER BY id',
+      [id],
+    );
+    assert.deepEqual(
+      events.map(({ action }) => action),
+      [
+        'run.accepted',
+        'run.started',
+        'batch.validated',
+        'batch.transformed',
+        'approval.requested',
+        'decision.submitted',
+        'decision.counted',
+        'approval.approved',
+        'run.published',
+        'run.completed',
+      ],
+    );
+    // What bob decided came by a call of his own.
+    const own = events.filter(({ action }) => action !== 'decision.submitted');
+    assert.ok(own.every(({ txn }) => txn === traceId));
+    const ofBob = ['decision.submitted', 'decision.counted', 'approval.approved'];
+    const [byBob, byAlice] = [true, false].map((his) => [
+      ...new Set(events.flatMap(({ action, actor }) => (ofBob.includes(action) === his ? [actor.id] : []))),
+    ]) as [string[], string[]];
+    assert.deepEqual([byBob.length, byAlice.length], [1, 1]);
+    assert.notEqual(byBob[0], byAlice[0]);
+  });
+
+  describe('a workflow that is started in Temporal by hand', () => {
+    let connection: Connection;
+    let client: Client;
+
+    before(async () => {
+      connection = await Connection.connect({ address: stack.info().temporalAddress });
+      client = new Client({ connection, interceptors: { workflow: [grantClientInterceptor] } });
+    });
+    after(() => connection?.close());
+
+    const input = {
+      runId: 'x',
+      pipeline: 'birdstrikes',
+      version: 1,
+      pulled: false,
+      useLocalActivities: true,
+      concurrency: 1,
+      deadlineMs: 60_000,
+    };
+
+    async function codeOf(work: Promise<unknown>): Promise<string | undefined> {
+      try {
+        await work;
+        return undefined;
+      } catch (error) {
+        let cause: unknown = error;
+        while (cause instanceof Error && !('type' in cause && typeof cause.type === 'string'))
+          cause = cause.cause;
+        assert.ok(error instanceof WorkflowFailedError);
+        return (cause as { type: string }).type;
+      }
+    }
+
+    it('has no grant and touches nothing', async () => {
+      const workflowId = 'birdstrikes-by-hand';
+      const run = client.workflow.execute('runPipeline', { workflowId, taskQueue: 'waybill', args: [input] });
+      assert.equal(await codeOf(run), 'GrantMissing');
+      const denials = await rowsOf(
+        `SELECT detail->>'code' AS code, actor FROM waybill.audit_event WHERE run_id = $1 AND outcome = 'denied'`,
+        [workflowId],
+      );
+      assert.ok(denials.length >= 1);
+      assert.ok(denials.every(({ code, actor }) => code === 'GrantMissing' && actor === null));
+    });
+
+    it('cannot use the grant of another run', async () => {
+      const [{ grant_jws: grant }] = await rowsOf('SELECT grant_jws FROM waybill.run LIMIT 1');
+      const workflowId = 'birdstrikes-with-a-stolen-grant';
+      const run = carryingGrant(grant, () =>
+        client.workflow.execute('runPipeline', { workflowId, taskQueue: 'waybill', args: [input] }),
+      );
+      assert.equal(await codeOf(run), 'GrantMismatch');
+    });
+
+    it('cannot use a grant that was altered', async () => {
+      const [{ grant_jws: grant }] = await rowsOf('SELECT grant_jws FROM waybill.run LIMIT 1');
+      const [header, payload, signature] = grant.split('.');
+      const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
+      claims.tctx.workflowId = 'birdstrikes-altered';
+      const altered = [header, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join(
+        '.',
+      );
+      const run = carryingGrant(altered, () =>
+        client.workflow.execute('runPipeline', {
+          workflowId: 'birdstrikes-altered',
+          taskQueue: 'waybill',
+          args: [input],
+        }),
+      );
+      assert.equal(await codeOf(run), 'GrantInvalid');
+    });
+  });
+
   it('repairs a rejected order, and stores it once', async () => {
     const good = orders.toString().split('\n')[0]!;
     const bad = good.replace('"web"', '"fax"').replace('"app"', '"fax"').replace('"store"', '"fax"');
@@ -274,183 +451,6 @@ describe('the embedded stack with the project acme', () => {
     await untilEnded(bob, redrive.id);
     assert.equal((await got<Letter>(bob, path)).state, 'resolved');
     assert.equal((await rowsOf(`SELECT FROM birdstrikes WHERE airport = 'REPAIRED FIELD'`)).length, 1);
-  });
-
-  it('stores 9,976 birdstrikes of 10,000, for 24 are the same row twice', async () => {
-    const run = await send(alice, 'birdstrikes', 'text/csv', birdstrikes);
-    assert.equal(run.state, 'completed');
-    assert.deepEqual(run.counts, {
-      read: 10_000,
-      passed: 10_000,
-      filtered: 0,
-      rejected: 0,
-      emitted: 10_000,
-      stored: 9_976,
-      unchanged: 0,
-      deduplicated: 24,
-    });
-    const [{ n }] = await rowsOf('SELECT count(*)::integer AS n FROM birdstrikes WHERE _tenant = $1', [
-      'acme',
-    ]);
-    assert.equal(n, 9_976);
-  });
-
-  it('writes nothing when the same data comes again', async () => {
-    const run = await send(alice, 'birdstrikes', 'text/csv', birdstrikes);
-    assert.equal(run.counts.stored, 0);
-    assert.equal(run.counts.unchanged, 9_976);
-    assert.equal(run.counts.deduplicated, 24);
-  });
-
-  it('counts all that in the metrics of its workers, and the requests in those of its API', async () => {
-    const { metricsUrl, processes } = stack.info();
-    const read = async (url: string) => (await fetch(url)).text();
-    const workers = await Promise.all(
-      processes.flatMap(({ name, metricsUrl: url }) => (url && /^worker-/.test(name) ? [read(url)] : [])),
-    );
-    assert.equal(workers.length, 2);
-    const sumOf = (outcome: string) =>
-      workers
-        .map((text) =>
-          new RegExp(
-            `^waybill_records_total{pipeline="birdstrikes",tenant="acme",outcome="${outcome}"} (\\d+)$`,
-            'm',
-          ).exec(text),
-        )
-        .reduce((sum, found) => sum + Number(found?.[1] ?? 0), 0);
-    assert.deepEqual([sumOf('passed'), sumOf('stored'), sumOf('unchanged')], [20_000, 9_976, 9_976]);
-    for (const text of workers) {
-      assert.match(text, /^waybill_backlog_up 1$/m);
-      assert.match(text, /^temporal_worker_task_slots_available{/m);
-    }
-    assert.match(
-      await read(metricsUrl),
-      /^waybill_http_request_duration_seconds_count{method="POST",route="\/v1\/pipelines\/:id\/runs",status="202"} 2$/m,
-    );
-  });
-
-  it('keeps the rows of another tenant apart, and its runs out of sight', async () => {
-    const dave = await stack.as('dave');
-    assert.equal((await send(alice, 'orders', 'application/x-ndjson', orders)).counts.stored, 3);
-    const run = await send(dave, 'orders', 'application/x-ndjson', orders);
-    assert.equal(run.counts.stored, 3);
-    assert.equal(run.requestedBy.subject, 'dave');
-    const seen = await alice(`/v1/runs/${run.id}`);
-    assert.equal(seen.status, 404);
-    assert.equal(((await seen.json()) as { code: string }).code, 'RunNotFound');
-  });
-
-  it('carries one trace id from the call to the stored batch', async () => {
-    const traceId = '0af7651916cd43dd8448eb211c80319c';
-    const response = await alice('/v1/pipelines/birdstrikes/runs', {
-      method: 'POST',
-      headers: { 'content-type': 'text/csv', traceparent: `00-${traceId}-b7ad6b7169203331-01` },
-      body: birdstrikes,
-    });
-    const { id } = (await response.json()) as { id: string };
-    await approveRun(bob, id);
-    await untilEnded(alice, id);
-    const events = await rowsOf(
-      'SELECT action, txn, actor FROM waybill.audit_event WHERE run_id = $1 ORDER BY id',
-      [id],
-    );
-    assert.deepEqual(
-      events.map(({ action }) => action),
-      [
-        'run.accepted',
-        'run.started',
-        'batch.validated',
-        'batch.transformed',
-        'approval.requested',
-        'decision.submitted',
-        'decision.counted',
-        'approval.approved',
-        'run.published',
-        'run.completed',
-      ],
-    );
-    // What bob decided came by a call of his own.
-    const own = events.filter(({ action }) => action !== 'decision.submitted');
-    assert.ok(own.every(({ txn }) => txn === traceId));
-    const ofBob = ['decision.submitted', 'decision.counted', 'approval.approved'];
-    const [byBob, byAlice] = [true, false].map((his) => [
-      ...new Set(events.flatMap(({ action, actor }) => (ofBob.includes(action) === his ? [actor.id] : []))),
-    ]) as [string[], string[]];
-    assert.deepEqual([byBob.length, byAlice.length], [1, 1]);
-    assert.notEqual(byBob[0], byAlice[0]);
-  });
-
-  describe('a workflow that is started in Temporal by hand', () => {
-    let connection: Connection;
-    let client: Client;
-
-    before(async () => {
-      connection = await Connection.connect({ address: stack.info().temporalAddress });
-      client = new Client({ connection, interceptors: { workflow: [grantClientInterceptor] } });
-    });
-    after(() => connection?.close());
-
-    const input = {
-      runId: 'x',
-      pipeline: 'birdstrikes',
-      version: 1,
-      pulled: false,
-      useLocalActivities: true,
-      concurrency: 1,
-      deadlineMs: 60_000,
-    };
-
-    async function codeOf(work: Promise<unknown>): Promise<string | undefined> {
-      try {
-        await work;
-        return undefined;
-      } catch (error) {
-        let cause: unknown = error;
-        while (cause instanceof Error && !('type' in cause && typeof cause.type === 'string'))
-          cause = cause.cause;
-        assert.ok(error instanceof WorkflowFailedError);
-        return (cause as { type: string }).type;
-      }
-    }
-
-    it('has no grant and touches nothing', async () => {
-      const workflowId = 'birdstrikes-by-hand';
-      const run = client.workflow.execute('runPipeline', { workflowId, taskQueue: 'waybill', args: [input] });
-      assert.equal(await codeOf(run), 'GrantMissing');
-      const denials = await rowsOf(
-        `SELECT detail->>'code' AS code, actor FROM waybill.audit_event WHERE run_id = $1 AND outcome = 'denied'`,
-        [workflowId],
-      );
-      assert.ok(denials.length >= 1);
-      assert.ok(denials.every(({ code, actor }) => code === 'GrantMissing' && actor === null));
-    });
-
-    it('cannot use the grant of another run', async () => {
-      const [{ grant_jws: grant }] = await rowsOf('SELECT grant_jws FROM waybill.run LIMIT 1');
-      const workflowId = 'birdstrikes-with-a-stolen-grant';
-      const run = carryingGrant(grant, () =>
-        client.workflow.execute('runPipeline', { workflowId, taskQueue: 'waybill', args: [input] }),
-      );
-      assert.equal(await codeOf(run), 'GrantMismatch');
-    });
-
-    it('cannot use a grant that was altered', async () => {
-      const [{ grant_jws: grant }] = await rowsOf('SELECT grant_jws FROM waybill.run LIMIT 1');
-      const [header, payload, signature] = grant.split('.');
-      const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
-      claims.tctx.workflowId = 'birdstrikes-altered';
-      const altered = [header, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join(
-        '.',
-      );
-      const run = carryingGrant(altered, () =>
-        client.workflow.execute('runPipeline', {
-          workflowId: 'birdstrikes-altered',
-          taskQueue: 'waybill',
-          args: [input],
-        }),
-      );
-      assert.equal(await codeOf(run), 'GrantInvalid');
-    });
   });
 
   it('stores every row of an upload once while its API is killed twice', async () => {
