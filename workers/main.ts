@@ -112,7 +112,7 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
     {
       signal: stopping.signal,
       temporalMetrics,
-      onReady: (healthPort) => process.send?.({ ready: true, metricsPort: healthPort }),
+      onReady: (healthPort) => process.send?.({ ready: true, healthPort, metricsPort: healthPort }),
       onWarning: (warning) => process.send?.({ warning }),
     },
     adjust,

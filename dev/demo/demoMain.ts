@@ -21,6 +21,7 @@ import { runProgram } from '../program.ts';
 import { packageFile } from '../stack/nodeService.ts';
 import { approve } from './approval.ts';
 import { mostFrequentSpecies, type RejectedOrder, readDeadLetters, speciesQuery } from './database.ts';
+import { repairOrder } from './repair.ts';
 import { revokeRequester } from './revocation.ts';
 import { stackForDemo } from './stackForDemo.ts';
 import { scheduleCountries, type Tomorrow } from './tomorrow.ts';
@@ -65,9 +66,13 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
   const deadLetters = await readDeadLetters(dev, orders.id);
   for (const line of ordersLines(deadLetters)) say(`  ${line}`);
 
+  say(heading(3, 'bob repairs one of the rejected orders'));
+  const repaired = await repairOrder(bob, orders.id, (line) => say(`  ${line}`));
+  for (const line of endLines(repaired.redrive)) say(line);
+
   say(
     heading(
-      3,
+      4,
       'an attacker starts runs in Temporal itself, past Waybill, with copies of the input of alice’s run',
     ),
   );
@@ -76,23 +81,27 @@ async function tour(context: CliContext, json: boolean, birdstrikesFile: string)
   });
   say('  No step of them has touched any data, and each is in the audit. npx waybill attack tries more.');
 
-  say(heading(4, 'carol revokes alice while her data is on its way'));
+  say(heading(5, 'carol revokes alice while her data is on its way'));
   const carol = connect(context, { as: 'carol' });
   const revocation = await revokeRequester(client, carol, (line) => say(`  ${line}`));
   for (const line of endLines(revocation.ended)) say(line);
 
-  say(heading(5, 'alice has the countries read each morning, in her name'));
+  say(heading(6, 'alice has the countries read each morning, in her name'));
   const tomorrow = await scheduleCountries(context);
   for (const line of scheduleLines(tomorrow)) say(`  ${line}`);
 
-  say(heading(6, 'where to look'));
+  say(heading(7, 'where to look'));
   for (const line of whereToLook(dev, birdstrikes, `${relative('', join(home, 'dev.json'))}`, speciesQuery))
     say(`  ${line}`);
   if (json)
     process.stdout.write(
-      `${JSON.stringify({ birdstrikes, approved, orders, deadLetters, attacks, revocation, tomorrow })}\n`,
+      `${JSON.stringify({ birdstrikes, approved, orders, deadLetters, repaired, attacks, revocation, tomorrow })}\n`,
     );
-  process.exitCode = exitCodeOf(birdstrikes) || exitCodeOf(orders) || exitCodeOf(revocation.ended);
+  process.exitCode =
+    exitCodeOf(birdstrikes) ||
+    exitCodeOf(orders) ||
+    exitCodeOf(repaired.redrive) ||
+    exitCodeOf(revocation.ended);
   if (approved.byRequester !== 'ApproverIsRequester')
     throw new CliError('The requester could approve her own run.', 'tampered');
   if (revocation.suspended.state !== 'suspended' || revocation.requestErrors !== 'PrincipalRevoked')

@@ -83,7 +83,7 @@ function removedField(name: string, after: JsonSchema): ContractChange {
     'remove',
     name,
     true,
-    `is gone, and a record that has it is rejected; keep it as an optional field, set unknownFields to 'drop' or 'keep', or ${nextVersion}`,
+    `is gone, and a record that has it is rejected; keep it as an optional field, or ${nextVersion}`,
   );
 }
 

@@ -85,6 +85,12 @@ describe('waybill', () => {
       assert.match(ended.stdout, /bob approves \(dec_\S+\): signed, .*\n +✓ birdstrikes-\S+ completed/);
     });
 
+    it('has a rejected order repaired and stored by a run of the user who repaired it', () => {
+      assert.match(ended.stdout, /Its price is the text "1299"\./);
+      assert.match(ended.stdout, /tries the order at once: 1 row would be stored/);
+      assert.match(ended.stdout, /The dead letter is resolved\.\n +✓ orders-\S+ completed/);
+    });
+
     it('ends with the schedule of tomorrow and its owner', () => {
       assert.match(ended.stdout, /Next at \w{3} \d{4}-\d\d-\d\d 06:00:00 \+0[12]:00 \(Europe\/Vienna\)/);
     });
@@ -569,7 +575,7 @@ describe('waybill', () => {
       });
       after(() => endless?.end());
 
-      it('has examples', () => assert.equal(blocks.length, 26));
+      it('has examples', () => assert.equal(blocks.length, 28));
 
       // The suites `demo` and `attack` above have run these two as they stand.
       const seen = ['npx waybill demo\n', 'npx waybill attack\n'];

@@ -53,7 +53,7 @@ const cases: ['input' | 'output', string, Shape, Shape, ContractChange['kind'], 
     ['input', 'add an optional field', {}, { a: text.optional() }, 'add', false, /may leave it out/],
     ['input', 'add a field with a default', {}, { a: text.default('') }, 'add', false, /may leave it out/],
     ['input', 'add a required field', {}, { a: text }, 'add', true, /give it a default, or raise version/],
-    ['input', 'remove a field', { a: text }, {}, 'remove', true, /set unknownFields to 'drop' or 'keep'/],
+    ['input', 'remove a field', { a: text }, {}, 'remove', true, /keep it as an optional field/],
     [
       'input',
       'rename a field',

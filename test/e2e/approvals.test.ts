@@ -183,6 +183,7 @@ describe('runs that people have to let through', () => {
       [
         'run.accepted',
         'run.started',
+        'dead-letter.recorded',
         'approval.requested',
         'decision.counted',
         'approval.approved',
