@@ -42,7 +42,7 @@ async function reconciled(open: Partial<OpenRun>, temporal: FakeTemporal, record
     audit: { append: async (event: AuditEvent) => void audited.push(event) },
     stages: { listObjects: async () => ['digest'] },
     objects: { remove: async (_: object, digests: string[]) => void removed.push(...digests) },
-    definitions: { list: () => [{ digest: 'd' }] },
+    definitions: { listDigests: () => ['d'] },
     dueDeliveries: { listPending: async () => [] },
     dueSchedules: { listApplied: async () => [] },
     temporalSchedules: { deleteAbandoned: async () => passed.resolve() },
@@ -50,8 +50,7 @@ async function reconciled(open: Partial<OpenRun>, temporal: FakeTemporal, record
     onError: passed.reject,
   } as unknown as ReconcileOptions;
   const reconciling = startReconciling(options);
-  await passed.promise;
-  await reconciling.stop();
+  await passed.promise.finally(reconciling.stop);
   return { ended, audited, started, removed };
 }
 
