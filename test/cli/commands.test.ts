@@ -4,7 +4,6 @@ import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { recordOf } from '../../cli/processRecord.ts';
 import type { Report } from '../../dev/attack/attackStack.ts';
@@ -15,7 +14,7 @@ import { unprivilegedUser } from '../../dev/stack/unprivileged.ts';
 import type { Decision, Page, Pipeline, Revocation, Run } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { until } from '../support/until.ts';
-import { documents, type Ended, runWaybill, startCommand, startWaybill } from './waybillProcess.ts';
+import { documents, type Ended, runBlock, runWaybill, startWaybill } from './waybillProcess.ts';
 
 const birdstrikes = 'node_modules/vega-datasets/data/birdstrikes.csv';
 const orders = 'examples/acme/data/orders.ndjson';
@@ -562,8 +561,6 @@ describe('waybill', () => {
       const page = readFileSync('docs/cli.md', 'utf8');
       const pages = page + readFileSync('docs/policy.md', 'utf8') + readFileSync('docs/audit.md', 'utf8');
       const blocks = [...pages.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block!);
-      const root = fileURLToPath(new URL('../..', import.meta.url));
-      const npx = `npx() { shift; "${process.execPath}" "${root}cli/bin.js" "$@"; }`;
       let endless: Awaited<ReturnType<typeof endlessRun>> | undefined;
       let ended: string;
       let migratorUrl: string;
@@ -587,14 +584,12 @@ describe('waybill', () => {
         it(`shows what works as it stands there: ${block.split('\n', 1)}`, async () => {
           // Not before it is needed: an upload that brings nothing for a minute is ended by the API.
           if (block.includes('runs cancel')) endless = await endlessRun();
-          const shell = startCommand('sh', ['-e', '-c', `${npx}\n${block}`], {
+          const { code, stdout, stderr } = await runBlock(block, {
             WAYBILL_HOME: home,
             RUN: block.includes('runs cancel') ? endless!.id : ended,
             APPROVAL: block.includes('$APPROVAL') ? await waitingRun() : '',
             MIGRATOR_URL: migratorUrl,
           });
-          shell.child.stdin!.end();
-          const { code, stdout, stderr } = await shell.ended;
           assert.equal(code, 0, stderr);
           assert.notEqual(stdout, '');
         });

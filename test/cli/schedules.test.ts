@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { Backfill, Firing, Page, Pipeline, Run, Schedule } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { until } from '../support/until.ts';
-import { documents, type Ended, runWaybill, startCommand, startWaybill } from './waybillProcess.ts';
+import { documents, type Ended, runBlock, runWaybill, startWaybill } from './waybillProcess.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -73,7 +73,6 @@ describe('waybill schedules', () => {
   describe('docs/schedules.md', () => {
     const page = readFileSync(join(root, 'docs/schedules.md'), 'utf8');
     const blocks = [...page.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block!);
-    const npx = `npx() { shift; "${process.execPath}" "${root}cli/bin.js" "$@"; }`;
 
     // It has put the policies of the example in force.
     after(() => waybill('apply', project));
@@ -82,9 +81,7 @@ describe('waybill schedules', () => {
 
     for (const block of blocks) {
       it(`shows what works as it stands there: ${block.split('\n', 1)}`, async () => {
-        const shell = startCommand('sh', ['-e', '-c', `${npx}\n${block}`], { WAYBILL_HOME: stack.home });
-        shell.child.stdin!.end();
-        const { code, stdout, stderr } = await shell.ended;
+        const { code, stdout, stderr } = await runBlock(block, { WAYBILL_HOME: stack.home });
         assert.equal(code, 0, stderr);
         assert.notEqual(stdout, '');
       });

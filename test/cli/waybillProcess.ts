@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from '../../cli/runCommand.ts';
@@ -93,6 +93,34 @@ export function runWaybill(args: readonly string[], env: Record<string, string>)
   });
   turn = ended.catch(() => {});
   return ended;
+}
+
+const npx = `npx() { shift; "${process.execPath}" "${root}cli/bin.js" "$@"; }`;
+/** A process sees no change of a project that it has loaded. */
+const loadsProject = /^npx waybill (plan|apply|check|contracts|policy test)\b/m;
+
+/**
+ * A block of commands as a page shows it, read by a real shell with `env`. Where each line is `npx waybill …` and loads no project, the
+ * commands run in this process. Ends with the first that fails.
+ */
+export async function runBlock(block: string, env: Record<string, string>): Promise<Ended> {
+  const lines = block.trim().split('\n');
+  if (loadsProject.test(block) || !lines.every((line) => /^npx waybill [^|;&<>()`]+$/.test(line))) {
+    const shell = startCommand('sh', ['-e', '-c', `${npx}\n${block}`], env);
+    shell.child.stdin!.end();
+    return shell.ended;
+  }
+  const all: Ended = { code: 0, stdout: '', stderr: '' };
+  for (const line of lines) {
+    const words = execFileSync('sh', ['-e', '-c', `npx() { shift; printf '%s\\0' "$@"; }\n${line}`], {
+      env,
+      encoding: 'utf8',
+    });
+    const { code, stdout, stderr } = await runWaybill(words.split('\0').slice(0, -1), env);
+    Object.assign(all, { code, stdout: all.stdout + stdout, stderr: all.stderr + stderr });
+    if (code !== 0) break;
+  }
+  return all;
 }
 
 /** What the commands that run in this process print, each to its own. */
