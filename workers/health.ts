@@ -14,7 +14,8 @@ export async function startHealth(
     const answer = (status: number, body: string) => response.writeHead(status).end(`${body}\n`);
     if (request.url === '/healthz') return answer(200, 'ok');
     if (request.url === '/metrics') {
-      const text = await worker.metrics();
+      const text = await worker.metrics().catch(() => undefined);
+      if (text === undefined) return answer(503, 'not measured');
       return response.writeHead(200, { 'content-type': Registry.PROMETHEUS_CONTENT_TYPE }).end(text);
     }
     if (request.url !== '/readyz') return answer(404, 'not found');
