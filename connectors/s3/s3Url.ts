@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 /** What `s3://bucket/key` names. A key that is empty or ends with a slash is what the keys of a folder begin with. */
 export interface S3Url {
   bucket: string;
@@ -34,3 +36,18 @@ export function globExpression(glob: string): RegExp {
   }
   return new RegExp(`^${source}${')'.repeat(depth)}$`, 'su');
 }
+
+/** Where a bucket is and which keys open it, as a source and a sink of S3 declare it. */
+export const bucketOptions = {
+  endpoint: z
+    .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+    .max(2_048)
+    .optional(),
+  region: z
+    .string()
+    .regex(/^[a-z0-9-]{1,64}$/, 'must be the name of a region, such as eu-central-1')
+    .optional(),
+  credentials: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'must be a name of up to 63 of A-Z, a-z, 0-9, _ . -'),
+};

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { SinkKind } from '../../../domain/connectors/sinkKind.ts';
 import { DefinitionError } from '../../../domain/pipelines/definitionError.ts';
 import type { Sink } from '../../../domain/pipelines/pipeline.ts';
-import { parseS3Url } from '../../s3/s3Url.ts';
+import { bucketOptions, parseS3Url } from '../../s3/s3Url.ts';
 import { createNdjsonEncoder } from './ndjsonRows.ts';
 import { createParquetEncoder } from './parquetRows.ts';
 
@@ -39,17 +39,7 @@ export const objectFilesSink: SinkKind = {
         'must be s3://bucket/folder/, with a slash at its end',
       ),
     format: z.enum(['parquet', 'ndjson'], 'can only be “parquet” or “ndjson”'),
-    endpoint: z
-      .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
-      .max(2_048)
-      .optional(),
-    region: z
-      .string()
-      .regex(/^[a-z0-9-]{1,64}$/, 'must be the name of a region, such as eu-central-1')
-      .optional(),
-    credentials: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'must be a name of up to 63 of A-Z, a-z, 0-9, _ . -'),
+    ...bucketOptions,
   }),
   describe(options, columns) {
     const { kind, ...given } = options as unknown as { kind: string } & ObjectFilesOptions;

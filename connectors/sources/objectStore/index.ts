@@ -4,7 +4,7 @@ import { WaybillError } from '../../../domain/errors.ts';
 import { DefinitionError } from '../../../domain/pipelines/definitionError.ts';
 import type { FormatManifest, SourceManifest } from '../../../domain/pipelines/manifest.ts';
 import { type Compression, compressions } from '../../../domain/sources/compression.ts';
-import { parseS3Url } from '../../s3/s3Url.ts';
+import { bucketOptions, parseS3Url } from '../../s3/s3Url.ts';
 
 export interface ObjectStoreOptions {
   /** `s3://bucket/key` is one object; `s3://bucket/folder/`, with a slash at its end, is every object below it. */
@@ -58,18 +58,8 @@ export const objectStoreSource: PulledSourceKind = {
     glob: z.string().min(1).max(1_024).optional(),
     compression: z.enum([...compressions, 'none']).optional(),
     cursor: z.enum(['key', 'lastModified'], 'can only be “key” or “lastModified”').optional(),
-    endpoint: z
-      .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
-      .max(2_048)
-      .optional(),
-    region: z
-      .string()
-      .regex(/^[a-z0-9-]{1,64}$/, 'must be the name of a region, such as eu-central-1')
-      .optional(),
-    credentials: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'must be a name of up to 63 of A-Z, a-z, 0-9, _ . -')
-      .optional(),
+    ...bucketOptions,
+    credentials: bucketOptions.credentials.optional(),
   }),
   describe(source) {
     for (const option of ['glob', 'cursor'] as const)
