@@ -11,8 +11,8 @@ import { sharedServerVariable, shareServer } from './support/stack.ts';
 /*
  * `npm test [-- PART …]` runs every test file with each PART in its path in a process of its own, against one PostgreSQL
  * server with a database for each file. `npm run test:quick` runs what needs no server. A file that has not ended after
- * ten minutes is killed with all that it started, and has failed. Both end with the ten slowest files and one plain line
- * that counts.
+ * ten minutes is killed with all that it started, and has failed. Both end with the failures, the ten slowest files and
+ * one plain line that counts.
  */
 
 /** What `npm run test:quick` runs: rules, use cases, records, and workflows by replay. */
@@ -51,6 +51,7 @@ process.once('exit', () => {
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const durations: { file: string; ms: number }[] = [];
+const failures: string[] = [];
 const began = performance.now();
 
 /** Runs one file, prints what it printed once it has ended, and counts its tests. */
@@ -90,7 +91,20 @@ async function runFile(file: string): Promise<void> {
   total.failed += failed || (code === 0 ? 0 : 1);
   durations.push({ file, ms: performance.now() - started });
   const verdict = timedOut ? 'has not ended in time' : code !== 0 && !failed ? `ended with ${code}` : '';
-  process.stdout.write(`\n${file}${verdict && `: ✖ ${verdict}`}\n${output.replace(countLines, '')}`);
+  const title = `${file}${verdict && `: ✖ ${verdict}`}`;
+  if (failed || code !== 0) failures.push(`${title}\n${failureOf(output)}`);
+  process.stdout.write(`\n${title}\n${output.replace(countLines, '')}`);
+}
+
+/** The reporter's heading of what failed in a file. */
+const failingTests = '\n✖ failing tests:\n';
+/** Characters of a file's failures that are printed again at the end, which is all that some logs keep. */
+const failureLimit = 3_000;
+
+/** What the reporter says of the failed tests, or the end of what a file printed that ended without a report. */
+function failureOf(output: string): string {
+  const report = output.replace(countLines, '').split(failingTests)[1];
+  return report === undefined ? output.slice(-failureLimit) : report.trim().slice(0, failureLimit);
 }
 
 const countLines = /^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+\n/gm;
@@ -131,6 +145,8 @@ await Promise.all([...lanes, runFiles(otherFiles, stackFiles)]);
 await server.stop();
 await rm(folder, { recursive: true, force: true });
 
+if (failures.length > 0) console.log(`\nfailures\n${failures.join('\n\n')}`);
+
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1).padStart(6)} s`;
 console.log('\nslowest files');
 for (const { file, ms } of durations.sort((a, b) => b.ms - a.ms).slice(0, 10))
@@ -139,6 +155,5 @@ console.log(`${seconds(performance.now() - began)}  in all`);
 
 // A run that tested nothing is no success.
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
-console.log(
-  `\n${total.passed} passed, ${total.failed} failed${total.skipped ? `, ${total.skipped} skipped` : ''}`,
-);
+if (total.skipped > 0) console.log(`${total.skipped} skipped`);
+console.log(`\n${total.passed} passed, ${total.failed} failed`);
