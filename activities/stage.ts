@@ -22,7 +22,7 @@ export async function recordStage(
   result: StageResult,
   audit: AuditEvent,
 ): Promise<Partial<Counts>> {
-  const { digest, sizeBytes, rejections, counts, highest, ahead, form } = result;
+  const { digest, sizeBytes, rejections, counts, highest, ahead, unknownFields, form } = result;
   const encoded = Buffer.from(JSON.stringify(rejections));
   const areFew = encoded.byteLength <= smallBytesMax;
   const output: StageOutput = {
@@ -34,6 +34,7 @@ export async function recordStage(
     ...(form !== undefined && { form }),
     ...(highest !== undefined && { highest }),
     ...(ahead && { ahead }),
+    ...(unknownFields && { unknownFields }),
     counts,
   };
   return (await deps.stages.record(run, output, audit)).counts;

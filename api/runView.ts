@@ -41,6 +41,11 @@ export const RunView = z.object({
     .describe(
       'How many records of an incremental source lie after the run began. They are stored, and do not move the watermark.',
     ),
+  unknownFields: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('How many fields that the input does not name it kept or dropped, as its pipeline says.'),
   leftBytes: z
     .int()
     .min(1)

@@ -20,6 +20,8 @@ export interface CheckedFile {
   definition: string;
   /** What a run would count before it stores: the last three are 0. */
   counts: Counts;
+  /** How many fields that the input does not name were kept or dropped. */
+  unknownFields: number;
   rejectedByCode: Record<string, number>;
   /** What the locators of the examples count. */
   locates: Locates;
@@ -57,32 +59,45 @@ export async function checkFile(
   const rejectedByCode: Record<string, number> = {};
   const examples: RejectedExample[] = [];
   try {
-    const { counts, holdsData } = await processInput(definition, await openFileObjectStore(folder), bytes, {
-      compression: compressionOf(manifest.source, { path: name }),
-      parameters,
-      onRejected(rejected, batch, read) {
-        for (const { position, line, rowGroup, byteOffset, byteLength, code, path, message } of rejected) {
-          rejectedByCode[code] = (rejectedByCode[code] ?? 0) + 1;
-          if (rejectedByCode[code] > examplesMax) continue;
-          const start = byteOffset - batch.firstByte;
-          const text = isText && read?.toString('utf8', start, start + Math.min(byteLength, textMax));
-          examples.push({
-            position,
-            line,
-            ...(rowGroup !== undefined && { rowGroup }),
-            byteOffset,
-            code,
-            path,
-            message,
-            ...(text && { text: text.trimEnd() }),
-          });
-        }
+    const { counts, unknownFields, holdsData } = await processInput(
+      definition,
+      await openFileObjectStore(folder),
+      bytes,
+      {
+        compression: compressionOf(manifest.source, { path: name }),
+        parameters,
+        onRejected(rejected, batch, read) {
+          for (const { position, line, rowGroup, byteOffset, byteLength, code, path, message } of rejected) {
+            rejectedByCode[code] = (rejectedByCode[code] ?? 0) + 1;
+            if (rejectedByCode[code] > examplesMax) continue;
+            const start = byteOffset - batch.firstByte;
+            const text = isText && read?.toString('utf8', start, start + Math.min(byteLength, textMax));
+            examples.push({
+              position,
+              line,
+              ...(rowGroup !== undefined && { rowGroup }),
+              byteOffset,
+              code,
+              path,
+              message,
+              ...(text && { text: text.trimEnd() }),
+            });
+          }
+        },
       },
-    });
+    );
     if (!holdsData) throw new WaybillError('InputEmpty');
     examples.sort((a, b) => a.position - b.position);
     const { locates } = definition.format.kind;
-    return { pipeline: manifest.id, definition: digest, counts, rejectedByCode, locates, examples };
+    return {
+      pipeline: manifest.id,
+      definition: digest,
+      counts,
+      unknownFields,
+      rejectedByCode,
+      locates,
+      examples,
+    };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -39,13 +39,14 @@ export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject,
     bytes,
     options.parameters,
   );
-  const { rows, replaced, filtered, rejected, counts } = outcome;
-  const stored = rows.filter((_, ordinal) => !replaced.has(ordinal)) as z.output<O>[];
+  const { rows, replaced, filtered, rejected, counts, unknownFields } = outcome;
+  const stored = rows.filter((_, ordinal) => !replaced.has(ordinal)) as TestedRun<z.output<O>>['stored'];
   return {
     stored,
     rejected: rejected.sort((a, b) => a.position - b.position),
     filtered,
     counts: { ...counts, stored: stored.length, deduplicated: replaced.size },
+    unknownFields,
   };
 }
 
@@ -60,11 +61,13 @@ function upgraded(
 
 export interface TestedRun<Row> {
   /** What the table would hold, in the order of the source. */
-  stored: Row[];
+  stored: (Row & { _extra?: Readonly<Record<string, unknown>> })[];
   rejected: Rejection[];
   /** What `skip` left out: the ordinal of the record, from 0, and the code. */
   filtered: { position: number; code: string }[];
   counts: Counts;
+  /** How many fields that the input does not name were kept in `_extra`, or dropped. */
+  unknownFields: number;
 }
 
 /** `undefined` for records. Throws `TypeError` for anything else. */
@@ -90,12 +93,12 @@ async function process(definition: PreparedDefinition, bytes: Buffer, parameters
     onFiltered: (position: number, code: string) => filtered.push({ position, code }),
   };
   const rejected: Rejection[] = [];
-  const { counts } = await processInput(definition, createMemoryObjects(), once(bytes), {
+  const { counts, unknownFields } = await processInput(definition, createMemoryObjects(), once(bytes), {
     parameters,
     observer,
     onRejected: (some) => rejected.push(...some),
   });
-  return { rows, replaced: new Set(all.finish().replaced), filtered, rejected, counts };
+  return { rows, replaced: new Set(all.finish().replaced), filtered, rejected, counts, unknownFields };
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

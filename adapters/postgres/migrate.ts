@@ -25,6 +25,7 @@ import * as openLetters from './migrations/0021_open_letters.ts';
 import * as deployment from './migrations/0022_deployment.ts';
 import * as boundConsents from './migrations/0023_bound_consents.ts';
 import * as backlog from './migrations/0024_backlog.ts';
+import * as unknownFields from './migrations/0029_unknown_fields.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -50,6 +51,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0022_deployment': deployment,
   '0023_bound_consents': boundConsents,
   '0024_backlog': backlog,
+  '0029_unknown_fields': unknownFields,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

@@ -47,7 +47,7 @@ async function check(id: string, file: string, options: CheckOptions): Promise<v
 
 function checkedLines(
   file: string,
-  { pipeline, counts, rejectedByCode, locates, examples }: CheckedFile,
+  { pipeline, counts, unknownFields, rejectedByCode, locates, examples }: CheckedFile,
 ): string[] {
   const { read, passed, filtered, rejected, emitted } = counts;
   const codes = Object.entries(rejectedByCode).map(([code, n]) => `${plain(code)} ${count(n)}`);
@@ -55,6 +55,7 @@ function checkedLines(
     `${file}: ${rejected === 0 ? `${pipeline} accepts every record.` : `${pipeline} rejects ${count(rejected)} of ${count(read)} records.`}`,
     `  read ${count(read)} = passed ${count(passed)} + filtered ${count(filtered)} + rejected ${count(rejected)}`,
     `  emitted ${count(emitted)}`,
+    ...(unknownFields > 0 ? [`  unknown fields ${count(unknownFields)}`] : []),
     ...(rejected > 0
       ? [`  ${styleText('yellow', codes.join(', '))}`, '', ...table(columnsOf(locates), examples)]
       : []),

@@ -118,6 +118,9 @@ export function runLines(run: Run, rejections: Rejections | undefined, now: numb
           ] as [string, string],
         ]
       : []),
+    ...(run.unknownFields
+      ? [['unknown', `${count(run.unknownFields)} fields that the input does not name`] as [string, string]]
+      : []),
     ['pipeline', run.pipeline],
     ['tenant', plain(run.tenant)],
     ['by', requesterText(run)],

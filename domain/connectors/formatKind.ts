@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { FormatManifest, Limits } from '../pipelines/manifest.ts';
+import type { FormatManifest, Limits, Manifest } from '../pipelines/manifest.ts';
 import type { Batch } from '../runs/batch.ts';
 import type { Locates, RecordRejection, RejectionCode } from '../runs/rejection.ts';
 
@@ -17,8 +17,11 @@ export interface FormatKind {
   readonly growing: boolean;
   /** Whether the records of a request’s envelope, which are JSON, may stand in for a body. */
   readonly takesRecords: boolean;
-  /** Checks the options together with the input schema and completes them. Throws `DefinitionError`. */
-  describe?(manifest: FormatManifest, input: z.ZodType): FormatManifest;
+  /** Checks the options together with what the pipeline takes, and completes them. Throws `DefinitionError`. */
+  describe?(
+    manifest: FormatManifest,
+    records: { input: z.ZodType; unknownFields?: Manifest['unknownFields'] },
+  ): FormatManifest;
   create(manifest: FormatManifest): Format;
 }
 

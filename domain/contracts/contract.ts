@@ -12,6 +12,8 @@ export interface Contract {
   /** JSON Schema of a row. */
   output: JsonSchema;
   columns: readonly Column[];
+  /** What becomes of fields that the input does not name; without it they reject their record. */
+  unknownFields?: Manifest['unknownFields'];
   /** Where the rows are. */
   sink: {
     kind: string;
@@ -38,7 +40,7 @@ export function contractOf({
   input: z.ZodType;
   output: z.ZodType;
 }): Contract {
-  const { id, version, source, sink } = manifest;
+  const { id, version, source, sink, unknownFields } = manifest;
   const { kind, table, key, mode, columns, renamed } = sink;
   return {
     pipeline: id,
@@ -46,6 +48,7 @@ export function contractOf({
     input: jsonSchemaOf(input, 'input'),
     output: jsonSchemaOf(output, 'output'),
     columns,
+    ...(unknownFields && { unknownFields }),
     sink: {
       ...{ kind, table },
       ...(key !== undefined && { key }),

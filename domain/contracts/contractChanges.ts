@@ -40,9 +40,10 @@ function inputChanges(recorded: Contract, now: Contract): ContractChange[] {
   for (const name of Object.keys(new_))
     if (!old[name] && !renamed.has(name)) changes.push(addedField(name, isRequired(after, name)));
   for (const name of Object.keys(old))
-    if (!new_[name] && !renamed.has(name)) changes.push(removedField(name, after));
+    if (!new_[name] && !renamed.has(name)) changes.push(removedField(name, now));
   for (const [name, schema] of Object.entries(new_))
     if (old[name]) changes.push(...fieldChanges(name, recorded, now, schema));
+  changes.push(...unknownFieldsChange(recorded, now));
   if (canonicalJson(recorded.cursor ?? null) !== canonicalJson(now.cursor ?? null))
     changes.push(
       input(
@@ -76,8 +77,29 @@ function addedField(name: string, required: boolean): ContractChange {
   );
 }
 
-function removedField(name: string, after: JsonSchema): ContractChange {
-  if (after.additionalProperties !== false)
+/** Between kept and dropped only the rows differ, which have the column `_extra` or not. */
+function unknownFieldsChange(recorded: Contract, now: Contract): ContractChange[] {
+  const [was, is] = [recorded, now].map(({ unknownFields }) => unknownFields !== undefined);
+  if (was === is) return [];
+  return [
+    is
+      ? input(
+          'widen',
+          'unknownFields',
+          false,
+          `are accepted, and ${now.unknownFields === 'keep' ? 'kept' : 'dropped'}`,
+        )
+      : input(
+          'narrow',
+          'unknownFields',
+          true,
+          `reject their record; keep or drop them as before, or have the senders leave them out and ${nextVersion}`,
+        ),
+  ];
+}
+
+function removedField(name: string, { input: after, unknownFields }: Contract): ContractChange {
+  if (after.additionalProperties !== false || unknownFields !== undefined)
     return input('remove', name, false, 'is gone, and senders may still send it');
   return input(
     'remove',
@@ -102,7 +124,10 @@ function fieldChanges(name: string, recorded: Contract, now: Contract, schema: J
   const unit = unitChange('input', name, old, schema);
   if (unit) changes.push(unit);
   if (canonicalJson(meaning(was.schema)) === canonicalJson(meaning(is.schema))) return changes;
-  const wider = covers(is.schema, was.schema, { wide: now.input, narrow: recorded.input });
+  const wider = covers(accepted(is.schema, now), was.schema, {
+    wide: accepted(now.input, now),
+    narrow: recorded.input,
+  });
   if (wider) {
     if (!covers(was.schema, is.schema, { wide: recorded.input, narrow: now.input }))
       changes.push(input('widen', name, false, 'accepts more than before'));
@@ -111,6 +136,20 @@ function fieldChanges(name: string, recorded: Contract, now: Contract, schema: J
   const message = `rejects values that it accepted; accept the old values too, or have the senders change and ${nextVersion}`;
   changes.push(input('narrow', name, true, message));
   return changes;
+}
+
+/** Where unknown fields are kept or dropped, a strict object rejects none. */
+function accepted(schema: JsonSchema, { unknownFields }: Contract): JsonSchema {
+  return unknownFields ? (opened(schema) as JsonSchema) : schema;
+}
+
+function opened(part: unknown): unknown {
+  if (Array.isArray(part)) return part.map(opened);
+  if (typeof part !== 'object' || part === null) return part;
+  const entries = Object.entries(part).filter(
+    ([name, value]) => name !== 'additionalProperties' || value !== false,
+  );
+  return Object.fromEntries(entries.map(([name, value]) => [name, opened(value)]));
 }
 
 /** `.meta({ unit: 'EUR' })` of a field. One that is named for the first time only documents it. */

@@ -10,6 +10,7 @@ import { type Column, defaultLimits, type Limits, type Manifest, type SourceMani
 import { type Retention, WrittenRetention } from './retention.ts';
 import { columnsOf } from './sqlTypes.ts';
 import { checkStrict } from './strictSchema.ts';
+import { extraColumn, unknownFieldsChoices } from './unknownFields.ts';
 import { isUpgrade, type Upgrade } from './upgrade.ts';
 
 /**
@@ -21,6 +22,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
   if (!written.success)
     throw new DefinitionError(`pipeline ${nameOf(definition)}`, written.error.issues.map(toIssue));
   const { id, version, labels, limits, deadline, retention, approval, transform, rowSource } = written.data;
+  const unknownFields = written.data.unknownFields === 'reject' ? undefined : written.data.unknownFields;
   const source = written.data.source as SourceManifest;
   const sink = written.data.sink as { kind: string };
   const parameters = written.data.parameters ?? z.strictObject({});
@@ -41,8 +43,12 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       const message = `names nothing with a source ${source.kind}, since the caller sends the data. Leave it out`;
       throw new DefinitionError('', [{ path: 'rowSource', message }]);
     }
-    const read = describeSource(source, input, connectors);
-    const columns = [...columnsOf(output), ...(rowSource ? [sourceColumn] : [])];
+    const read = describeSource(source, { input, unknownFields }, connectors);
+    const columns = [
+      ...columnsOf(output),
+      ...(rowSource ? [sourceColumn] : []),
+      ...(unknownFields === 'keep' ? [keptColumn] : []),
+    ];
     const writes = connectors.sink(sink.kind).describe(sink, columns);
     if (writes.atEnd === 'replace' && read.cursor !== undefined) {
       const message = 'cannot be “replace” with a cursor: each run would keep only what is new';
@@ -62,6 +68,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       source: read,
       sink: writes,
       limits: { ...defaultLimits, ...(dropUndefined(limits) as Partial<Limits>) },
+      ...(unknownFields && { unknownFields }),
       ...(rowSource && { rowSource: true }),
       ...(written.data.allowAllRejected && { allowAllRejected: true }),
       ...(gate && { approval: gate.terms }),
@@ -76,6 +83,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
 }
 
 const sourceColumn: Column = { name: '_source', type: 'text', nullable: true };
+const keptColumn: Column = { name: extraColumn, type: 'jsonb', nullable: true };
 
 export interface Described {
   manifest: Manifest;
@@ -164,6 +172,9 @@ const fields = {
     })
     .default({}),
   allowAllRejected: z.boolean().optional(),
+  unknownFields: z
+    .enum(unknownFieldsChoices, 'can only be “reject”, “keep” or “drop”; without it they are rejected')
+    .optional(),
   rowSource: z.boolean().optional(),
   deadline: z
     .string()
@@ -224,7 +235,12 @@ function oneOf(name: string, options: readonly z.ZodObject[]): z.ZodType {
 }
 
 /** Throws `DefinitionError`. */
-function describeSource(source: SourceManifest, input: z.ZodType, connectors: Connectors): SourceManifest {
+function describeSource(
+  source: SourceManifest,
+  records: { input: z.ZodType; unknownFields: Manifest['unknownFields'] },
+  connectors: Connectors,
+): SourceManifest {
+  const { input } = records;
   const described = connectors.source(source.kind).describe?.(source, input) ?? source;
   if (source.cursor === 'bytes' && compressionOf(source, source))
     throw new DefinitionError('source', [
@@ -238,7 +254,7 @@ function describeSource(source: SourceManifest, input: z.ZodType, connectors: Co
       : `cannot be “bytes”: a file of ${format.kind.name} does not grow at its end`;
     throw new DefinitionError('source', [{ path: 'cursor', message }]);
   }
-  return { ...described, format: format.kind.describe?.(described.format, input) ?? described.format };
+  return { ...described, format: format.kind.describe?.(described.format, records) ?? described.format };
 }
 
 /** Puts the name of the pipeline before what a deeper check says. */

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { isDoubleExact, plainDecimal, wholeNumber } from '../json/decimalText.ts';
 import { ExactNumber } from '../json/parseExactJson.ts';
 import { type RecordRejection, type RejectionCode, rejections } from '../runs/rejection.ts';
-import { checksOf, defOf, formatsOf, partsOf } from './schemaParts.ts';
+import { alternativesOf, checksOf, containers, defOf, formatsOf, partsOf } from './schemaParts.ts';
 
 /**
  * Where a schema takes bigints and exact decimals, or makes numbers and dates of text. Formats give numbers as they can: JSON has
@@ -72,7 +72,7 @@ function collect(schemas: readonly z.core.$ZodType[], made: Map<z.core.$ZodType,
   const coercions = new Set<Coerced | undefined>();
   const named = new Map<string, z.core.$ZodType[]>();
   const rest: z.core.$ZodType[] = [];
-  for (const schema of schemas.flatMap((one) => alternativesOf(one, new Set()))) {
+  for (const schema of schemas.flatMap((one) => alternativesOf(one, isLeaf))) {
     const def = defOf(schema);
     if (takesNull.has(def.type) || (def.type === 'literal' && def.values.includes(null))) all.null = true;
     if (def.type === 'nullable' || def.type === 'null') continue;
@@ -106,17 +106,9 @@ const takesNumber: ReadonlySet<string> = new Set(
   'number literal enum any unknown custom transform'.split(' '),
 );
 const takesNull: ReadonlySet<string> = new Set('nullable null any unknown custom transform'.split(' '));
-const containers: ReadonlySet<string> = new Set('object array record tuple'.split(' '));
 
-/** What a value meets first: through `.optional()`, `.pipe()`, unions and the like. */
-function alternativesOf(schema: z.core.$ZodType, seen: Set<z.core.$ZodType>): z.core.$ZodType[] {
-  if (seen.has(schema)) return [];
-  seen.add(schema);
-  const def = defOf(schema);
-  if (containers.has(def.type) || isDecimal(schema) || coercionOf(schema)) return [schema];
-  const parts = partsOf(schema, '').filter(([part]) => def.type !== 'pipe' || part === def.in);
-  const inner = parts.flatMap(([part]) => alternativesOf(part, seen));
-  return parts.length === 0 || def.type === 'nullable' ? [schema, ...inner] : inner;
+function isLeaf(schema: z.core.$ZodType): boolean {
+  return containers.has(defOf(schema).type) || isDecimal(schema) || coercionOf(schema) !== undefined;
 }
 
 /**

@@ -15,6 +15,8 @@ export interface Manifest {
   limits: Limits;
   /** A run of which every record was rejected completes; otherwise it fails. */
   allowAllRejected?: true;
+  /** What becomes of fields that the input does not name; without it they reject their record. */
+  unknownFields?: 'keep' | 'drop';
   /** Rows have a column `_source`, which names what they were read of. */
   rowSource?: true;
   /** The gate at which its runs wait for approval; without it they do not wait. */

@@ -7,6 +7,7 @@ import { describePipeline } from './describePipeline.ts';
 import type { Limits, Manifest } from './manifest.ts';
 import type { Reject, reject, Skip, skip } from './outcome.ts';
 import type { Retention } from './retention.ts';
+import type { UnknownFields } from './unknownFields.ts';
 import type { Upgrade } from './upgrade.ts';
 
 /** What `definePipeline` of the SDK does, for the connectors that there are. Throws `DefinitionError`. */
@@ -52,6 +53,12 @@ export type Definition<
   source: S & CursorFits<S, z.output<I>>;
   /** Strict object schema of one record. A record that does not fit becomes a dead letter. */
   input: I;
+  /**
+   * What becomes of fields that a strict object of the input does not name, at any depth. `'reject'`: the record becomes a dead letter
+   * (`UnknownField`). `'keep'`: they go, as they are, to the `jsonb` column `_extra` of each row of the record. `'drop'`: they are left out
+   * and counted. Default `'reject'`.
+   */
+  unknownFields?: UnknownFields;
   sink: Sink<K> & KeyFits<K, z.output<O>>;
   /** The gate at which runs wait for approval. Without it they do not wait. */
   approval?: ApprovalTerms<z.output<P>>;

@@ -58,3 +58,23 @@ export function partsOf(schema: z.core.$ZodType, path: string): [z.core.$ZodType
       return def.innerType ? [[def.innerType, path]] : [];
   }
 }
+
+export const containers: ReadonlySet<string> = new Set(['object', 'array', 'record', 'tuple']);
+
+/**
+ * What a value meets first: through `.optional()`, `.pipe()`, unions and the like, as far as to containers, to schemas without parts and to
+ * those that `isLeaf` names.
+ */
+export function alternativesOf(
+  schema: z.core.$ZodType,
+  isLeaf = (one: z.core.$ZodType) => containers.has(defOf(one).type),
+  seen = new Set<z.core.$ZodType>(),
+): z.core.$ZodType[] {
+  if (seen.has(schema)) return [];
+  seen.add(schema);
+  const def = defOf(schema);
+  if (isLeaf(schema)) return [schema];
+  const parts = partsOf(schema, '').filter(([part]) => def.type !== 'pipe' || part === def.in);
+  const inner = parts.flatMap(([part]) => alternativesOf(part, isLeaf, seen));
+  return parts.length === 0 || def.type === 'nullable' ? [schema, ...inner] : inner;
+}

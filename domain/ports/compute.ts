@@ -68,6 +68,8 @@ export interface StageResult {
   highest?: string;
   /** How many records are. */
   ahead?: number;
+  /** validate: how many fields that the input does not name were kept or dropped. */
+  unknownFields?: number;
 }
 
 /** The encoded rows of a batch, as the step recorded them. */

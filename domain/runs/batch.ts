@@ -50,5 +50,7 @@ export interface StageOutput {
   highest?: string;
   /** How many records are. */
   ahead?: number;
+  /** After `validate`: how many fields that the input does not name were kept or dropped. */
+  unknownFields?: number;
   counts: Partial<Counts>;
 }

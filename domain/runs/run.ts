@@ -88,6 +88,8 @@ export interface Run {
   resumable?: true;
   /** How many records of an incremental source lie after the run began; they do not move its watermark. */
   recordsAhead?: number;
+  /** How many fields that the input does not name it kept or dropped, as its pipeline says. */
+  unknownFields?: number;
   /** Bytes at the end of a growing file that it left for a later run: no complete record yet. */
   leftBytes?: number;
   /** The failed attempt that it waits to retry. */

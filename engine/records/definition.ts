@@ -5,6 +5,7 @@ import type { RowEncoder } from '../../domain/connectors/sinkKind.ts';
 import { type ExactFields, exactFieldsOf } from '../../domain/pipelines/fitValues.ts';
 import type { FieldCursor, SinkManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
 import type { AnyPipeline } from '../../domain/pipelines/pipeline.ts';
+import { type KnownFields, knownFieldsOf } from '../../domain/pipelines/unknownFields.ts';
 
 /** A pipeline, prepared once for the work on many records. */
 export interface PreparedDefinition {
@@ -17,6 +18,8 @@ export interface PreparedDefinition {
   cursor: FieldCursor | undefined;
   /** Where the input takes bigints, exact decimals or dates. */
   exactFields: ExactFields | undefined;
+  /** Where fields that the input does not name are kept or dropped: those that it names. */
+  knownFields: KnownFields | undefined;
 }
 
 export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
@@ -29,6 +32,7 @@ export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
     encoder: connectors.sink(sink.kind).encoder(sink),
     cursor: typeof source.cursor === 'object' ? source.cursor : undefined,
     exactFields,
+    knownFields: pipeline.manifest.unknownFields && knownFieldsOf(pipeline.input),
   };
 }
 

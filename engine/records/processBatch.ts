@@ -7,7 +7,7 @@ import { codeFailure, notePosition, type RecordPosition } from './codeFailure.ts
 import type { PreparedDefinition } from './definition.ts';
 import { readRecords } from './letterRecords.ts';
 import { type Observer, RecordTransformer, type TransformOptions } from './transformRecords.ts';
-import { RecordValidator } from './validateRecords.ts';
+import { RecordValidator, type ValidRecord } from './validateRecords.ts';
 
 export interface Processed {
   validated: StageResult;
@@ -68,8 +68,8 @@ export async function processBatch(
     if (rowGroup !== undefined) place.rowGroup = rowGroup;
     if (progress) notePosition(progress, place, locates);
     records++;
-    const value = validate(validator, { place, locates }, record);
-    if (value !== undefined && transformer && !failure) attempt(() => transformer.add(place, value));
+    const valid = validate(validator, { place, locates }, record);
+    if (valid && transformer && !failure) attempt(() => transformer.add(place, valid));
   };
   await readRecords(definition, batch, bytes, areLetters, visit);
   if (records !== batch.records)
@@ -85,7 +85,7 @@ function validate(
   validator: RecordValidator,
   at: { place: RecordPlace; locates: Locates },
   record: ReadRecord,
-): unknown {
+): ValidRecord | undefined {
   try {
     return validator.check(at.place, record);
   } catch (cause) {

@@ -31,12 +31,13 @@ export async function processInput(
   objects: ObjectStore,
   bytes: AsyncIterable<Uint8Array>,
   { compression, parameters, observer, onRejected }: InputOptions,
-): Promise<{ counts: Counts; holdsData: boolean }> {
+): Promise<{ counts: Counts; unknownFields: number; holdsData: boolean }> {
   parseParameters(definition, parameters);
   const { limits } = definition.pipeline.manifest;
   const input = { format: definition.format.manifest, limits, compression };
   const reception = createReceiver(objects).receive(scope, input, bytes);
   let counts = zeroCounts;
+  let unknownFields = 0;
   for await (const batch of reception) {
     if (batch.refused) {
       onRejected([refusalOf(batch, batch.refused)], batch, undefined);
@@ -45,6 +46,7 @@ export async function processInput(
       const read = Buffer.from(batch.bytes ?? (await objects.get(scope, batch.digest)));
       const done = await processBatch(definition, batch, read, { transform: { parameters }, observer });
       if (done.failure) throw done.failure;
+      unknownFields += done.validated.unknownFields ?? 0;
       for (const stage of [done.validated, done.transformed!]) {
         onRejected(stage.rejections, batch, read);
         counts = addCounts(counts, stage.counts);
@@ -52,7 +54,7 @@ export async function processInput(
     }
     if (!batch.bytes) await objects.remove(scope, [batch.digest]);
   }
-  return { counts, holdsData: reception.holdsData };
+  return { counts, unknownFields, holdsData: reception.holdsData };
 }
 
 function refusalOf(batch: Batch, code: NonNullable<Batch['refused']>): Rejection {

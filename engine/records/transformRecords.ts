@@ -3,12 +3,14 @@ import type { RowWriter, Slot } from '../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { applyTransform, type TransformOutcome } from '../../domain/pipelines/applyTransform.ts';
 import { publishesAtEnd } from '../../domain/pipelines/manifest.ts';
+import { extraColumn } from '../../domain/pipelines/unknownFields.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
 import { encodedForm } from '../../domain/ports/sinkRows.ts';
 import type { RecordPlace, Rejection } from '../../domain/runs/rejection.ts';
 import { codeFailure } from './codeFailure.ts';
 import { CursorMaximum } from './cursorMaximum.ts';
 import type { PreparedDefinition } from './definition.ts';
+import type { ValidRecord } from './validateRecords.ts';
 
 export interface TransformOptions {
   /** As the run was accepted with. */
@@ -18,6 +20,8 @@ export interface TransformOptions {
   /** When the run began, where that bounds its watermark. */
   beganMs?: number | undefined;
 }
+
+type Row = Record<string, unknown>;
 
 export interface Observer {
   onRows(position: number, rows: readonly Record<string, unknown>[]): void;
@@ -34,6 +38,7 @@ export class RecordTransformer {
   readonly #definition: PreparedDefinition;
   readonly #parameters: unknown;
   readonly #source: string | undefined;
+  readonly #keepsExtra: boolean;
   readonly #writer: RowWriter;
   readonly #observer: Observer | undefined;
   readonly #highest: CursorMaximum | undefined;
@@ -49,12 +54,13 @@ export class RecordTransformer {
     this.#definition = definition;
     this.#parameters = parseParameters(definition, parameters);
     this.#source = definition.pipeline.manifest.rowSource && source;
+    this.#keepsExtra = definition.pipeline.manifest.unknownFields === 'keep';
     this.#highest = definition.cursor && new CursorMaximum(definition.cursor, beganMs);
     this.#writer = definition.encoder.begin(expectedBytes);
     this.#observer = observer;
   }
 
-  add(place: RecordPlace, record: unknown): void {
+  add(place: RecordPlace, { value: record, extra }: ValidRecord): void {
     const counts = this.#counts;
     const outcome = this.#transform(place, record);
     if (outcome.kind === 'filtered') {
@@ -63,19 +69,17 @@ export class RecordTransformer {
       this.#observer?.onFiltered(place.position, outcome.code);
       return;
     }
-    const rejection =
-      outcome.kind === 'rejected'
-        ? outcome
-        : this.#writer.add(place.position, this.#named(outcome.rows as Record<string, unknown>[]));
+    const rows = outcome.kind === 'rows' ? this.#completed(outcome.rows as Row[], extra) : [];
+    const rejection = outcome.kind === 'rejected' ? outcome : this.#writer.add(place.position, rows);
     if (rejection) {
       counts.rejected++;
       const { code, path, message } = rejection;
       this.#rejected.push({ ...place, code, path, message: message.slice(0, messageMax) });
-    } else if (outcome.kind === 'rows') {
+    } else {
       this.#highest?.see(record as Record<string, unknown>);
       counts.passed++;
-      counts.emitted += outcome.rows.length;
-      this.#observer?.onRows(place.position, outcome.rows as Record<string, unknown>[]);
+      counts.emitted += rows.length;
+      this.#observer?.onRows(place.position, rows);
     }
   }
 
@@ -96,9 +100,14 @@ export class RecordTransformer {
     };
   }
 
-  #named(rows: readonly Record<string, unknown>[]): readonly Record<string, unknown>[] {
+  /** With the columns that are not of the output: `_source` and `_extra`. */
+  #completed(rows: readonly Row[], extra: Row | undefined): readonly Row[] {
     const source = this.#source;
-    return source === undefined ? rows : rows.map((row) => ({ ...row, _source: source }));
+    const added: Row = {
+      ...(source !== undefined && { _source: source }),
+      ...(extra && this.#keepsExtra && { [extraColumn]: extra }),
+    };
+    return Object.keys(added).length === 0 ? rows : rows.map((row) => ({ ...row, ...added }));
   }
 
   #transform(place: RecordPlace, record: unknown): TransformOutcome {

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { ReadRecord } from '../../domain/connectors/formatKind.ts';
 import { fitValues } from '../../domain/pipelines/fitValues.ts';
 import { parseFirst } from '../../domain/pipelines/parseFirst.ts';
+import { takeUnknownFields } from '../../domain/pipelines/unknownFields.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
 import {
   type RecordPlace,
@@ -16,24 +17,37 @@ import { describeIssue } from './describeIssue.ts';
 /** Of a larger record not all issues are looked for: it may have a million. */
 const largeBytes = 16 * 1024;
 
+/** A record that fits. */
+export interface ValidRecord {
+  /** What the schema made of it. */
+  value: object;
+  /** The fields that the schema does not name, of a pipeline that keeps or drops them. */
+  extra?: Record<string, unknown> | undefined;
+}
+
 /** Checks the records of one batch against the input schema. */
 export class RecordValidator {
   readonly #definition: PreparedDefinition;
   readonly #rejected: Rejection[] = [];
+  #unknownFields = 0;
 
   constructor(definition: PreparedDefinition) {
     this.#definition = definition;
   }
 
-  /** What the schema made of the record; `undefined` where it is rejected. */
-  check(place: RecordPlace, record: ReadRecord): object | undefined {
+  /** `undefined` where it is rejected. */
+  check(place: RecordPlace, record: ReadRecord): ValidRecord | undefined {
     const read = typeof record === 'object' && 'value' in record ? record : undefined;
     if (!read) return this.#reject(place, rejectionOf(record as Exclude<ReadRecord, { value: object }>));
-    const { exactFields, pipeline } = this.#definition;
+    const { exactFields, knownFields, pipeline } = this.#definition;
     const { value, inexact = false } = read;
+    const unknown = knownFields && takeUnknownFields(value, knownFields);
     const unfit = (inexact || exactFields) && fitValues(value, exactFields, inexact);
     const parsed = unfit ? undefined : parseFirst(pipeline.input, value, place.byteLength > largeBytes);
-    if (parsed?.success) return parsed.data as object;
+    if (parsed?.success) {
+      if (unknown) this.#unknownFields += unknown.count;
+      return { value: parsed.data as object, extra: unknown?.extra };
+    }
     return this.#reject(place, unfit || describeIssue(parsed!.issue, value));
   }
 
@@ -48,6 +62,7 @@ export class RecordValidator {
       sizeBytes: 0,
       rejections: this.#rejected,
       counts,
+      ...(this.#unknownFields > 0 && { unknownFields: this.#unknownFields }),
     };
   }
 }

@@ -1459,6 +1459,8 @@ export interface components {
             };
             /** @description How many records of an incremental source lie after the run began. They are stored, and do not move the watermark. */
             recordsAhead?: number;
+            /** @description How many fields that the input does not name it kept or dropped, as its pipeline says. */
+            unknownFields?: number;
             /** @description Bytes at the end of a growing file that are no complete record yet; a later run reads them. */
             leftBytes?: number;
             /** @description Why an open run makes no progress: the last failed attempt of a step, and when it is retried. */

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { columnText } from '../../connectors/sinks/postgres/columnText.ts';
 import { arrayLiteral } from '../../connectors/sinks/postgres/incomingRows.ts';
+import { ExactNumber } from '../../domain/json/parseExactJson.ts';
 import type { SqlType } from '../../domain/pipelines/manifest.ts';
 import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
@@ -114,6 +115,8 @@ describe('texts of columns', () => {
     ];
     for (const [type, value] of wrong)
       assert.deepEqual(columnText(type, value), { code: 'OutputMismatch' }, `${type} ${value}`);
+    assert.equal(columnText('jsonb', { a: [new ExactNumber('1.10e3')] }), '{"a":[1.10e3]}');
+    assert.deepEqual(columnText('jsonb', { a: new ExactNumber('1e131073') }), { code: 'NotJson', path: 'a' });
     assert.deepEqual(columnText('jsonb', { a: ['x\0'] }), { code: 'NulByte' });
     assert.deepEqual(columnText('jsonb', { '\udc00': 1 }), { code: 'InvalidUtf8' });
   });

@@ -173,6 +173,45 @@ describe('a contract', () => {
       assert.match(changes[0]!.message, message);
     });
 
+  it('unknown fields: to accept them is compatible for senders, to reject them again is not', () => {
+    const old = contract('input', { a: text, b: z.strictObject({ c: text, d: text.optional() }) });
+    for (const unknownFields of ['keep', 'drop'] as const) {
+      const open = { ...old, unknownFields };
+      const said = (from: Contract, to: Contract) =>
+        contractDifference(from, to).changes.map(({ side, kind, name, breaking }) => [
+          side,
+          kind,
+          name,
+          breaking,
+        ]);
+      assert.deepEqual(said(old, open), [['input', 'widen', 'unknownFields', false]]);
+      assert.deepEqual(said(open, old), [['input', 'narrow', 'unknownFields', true]]);
+      const fewer = contract('input', { b: z.strictObject({ c: text }) });
+      assert.deepEqual(said(open, { ...fewer, unknownFields }), [['input', 'remove', 'a', false]]);
+      assert.deepEqual(said(old, fewer), [
+        ['input', 'remove', 'a', true],
+        ['input', 'narrow', 'b', true],
+      ]);
+    }
+    const pipeline = (unknownFields: 'keep' | 'drop') =>
+      contractOf(
+        definePipeline({
+          id: 'things',
+          source: inline(),
+          input: z.strictObject(base),
+          unknownFields,
+          sink: postgres({ table: 'things', key: ['id'] }),
+        }),
+      );
+    const dropped = contractDifference(pipeline('keep'), pipeline('drop'));
+    assert.deepEqual(
+      dropped.changes.map(({ side, kind, name, breaking }) => [side, kind, name, breaking]),
+      [['output', 'remove', '_extra', true]],
+    );
+    assert.match(dropped.changes[0]!.message, /the column stays/);
+    assert.equal(contractDifference(pipeline('drop'), pipeline('keep')).refused, false);
+  });
+
   it('input: another cursor is a change of the key, and breaking', () => {
     const old = contract('input', {});
     const { changes } = contractDifference(old, { ...old, cursor: 'bytes' });

@@ -20,6 +20,7 @@ interface Ended {
   state: string;
   counts: Record<string, number>;
   reason?: { code: string };
+  unknownFields?: number;
   retrying?: { step: string; code: string; message: string; attempt: number; nextAttemptAt: string };
 }
 
@@ -190,6 +191,23 @@ describe('runs of the embedded stack', () => {
     const [record] = await rowsOf('SELECT reason FROM waybill.run WHERE id = $1', [run.id]);
     assert.equal(record.reason.code, 'UploadIncomplete');
     assert.deepEqual(await rowsOf(`SELECT FROM readings WHERE sensor LIKE 'gone-%'`), []);
+  });
+
+  it('keeps fields that the input does not name, each digit of them, and counts them', async () => {
+    const lines = [
+      '{"id":"a","at":{"city":"Oslo","zip":150},"n":1.0000000000000000000001}',
+      '{"id":"b"}',
+      '{"id":1,"colour":"red"}',
+    ];
+    const headers = { 'content-type': 'application/x-ndjson' };
+    const run = await ended(await start('intakes', { body: `${lines.join('\n')}\n`, headers }));
+    assert.deepEqual([run.state, run.counts.stored, run.counts.rejected], ['completed', 2, 1]);
+    assert.equal(run.unknownFields, 2);
+    const kept = await rowsOf('SELECT id, _extra::text AS extra FROM intakes ORDER BY id');
+    assert.deepEqual(kept, [
+      { id: 'a', extra: '{"n": 1.0000000000000000000001, "at": {"zip": 150}}' },
+      { id: 'b', extra: null },
+    ]);
   });
 
   it('reads a file below its roots, header and all', async () => {

@@ -56,7 +56,7 @@ describe('docs/pipelines.md', () => {
         .list()
         .map((p) => p.manifest.id)
         .sort(),
-      ['clicks', 'customers', 'orders', 'payments'],
+      ['clicks', 'customers', 'orders', 'payments', 'visits'],
     );
     const { source } = project.find('customers')!.manifest;
     const sent = new URL('url' in source ? source.url! : '');
@@ -65,7 +65,10 @@ describe('docs/pipelines.md', () => {
     assert.ok(page.includes(`The first run asks for \`${decodeURIComponent(sent.href)}\``));
   });
 
-  test('its test passes', () => runTestsIn(home, 'pipelines/orders.test.ts', 1));
+  test('its tests pass', async () => {
+    await runTestsIn(home, 'pipelines/orders.test.ts', 1);
+    await runTestsIn(home, 'pipelines/visits.test.ts', 1);
+  });
 
   test('it lists the codes of rejections, each with its message, and no others', () => {
     const section = page.slice(page.indexOf('## Why a record is rejected'), page.indexOf('## What makes'));

@@ -40,15 +40,15 @@ export function createStages(tenants: Tenants): Stages {
     },
 
     async record(run, output, audit) {
-      const { seq, stage, digest, sizeBytes, rejectedDigest, rejections, counts, highest, ahead, form } =
-        output;
+      const { seq, stage, digest, sizeBytes, rejectedDigest, rejections, counts, highest, form } = output;
       const [recorded] = await ask(
         run,
         'progress-record-stage',
         `WITH recorded AS (
            INSERT INTO waybill.stage
-             (run_id, seq, stage, digest, size_bytes, rejected_digest, rejections, counts, highest, ahead, form)
-           VALUES (:runId, :seq, :stage, :digest, :sizeBytes, :rejectedDigest, :rejections::jsonb, :counts, :highest, :ahead, :form)
+             (run_id, seq, stage, digest, size_bytes, rejected_digest, rejections, counts, highest, ahead, unknown_fields, form)
+           VALUES (:runId, :seq, :stage, :digest, :sizeBytes, :rejectedDigest, :rejections::jsonb, :counts, :highest, :ahead, :unknownFields,
+             :form)
            ON CONFLICT DO NOTHING RETURNING seq
          ), audited AS (${auditSql('recorded')})
          SELECT seq FROM recorded`,
@@ -62,7 +62,8 @@ export function createStages(tenants: Tenants): Stages {
           counts,
           highest: highest ?? null,
           form: form ?? null,
-          ahead: ahead ?? null,
+          ahead: output.ahead ?? null,
+          unknownFields: output.unknownFields ?? null,
           ...auditParams(audit),
         },
       );

@@ -65,7 +65,9 @@ export const runColumns = `r.id, r.pipeline, r.state, r.tenant, r.requested_by, 
      WHERE g.tenant = r.tenant AND g.run_id = r.id GROUP BY g.state) g) AS dead_letters,
   ${retryingSql} AS retrying,
   CASE WHEN r.manifest -> 'source' ? 'cursor' THEN (SELECT sum(s.ahead)::float8 FROM waybill.stage s
-    WHERE s.run_id = r.id AND s.stage = 'transform') END AS records_ahead`;
+    WHERE s.run_id = r.id AND s.stage = 'transform') END AS records_ahead,
+  CASE WHEN r.manifest ? 'unknownFields' THEN (SELECT sum(s.unknown_fields)::float8 FROM waybill.stage s
+    WHERE s.run_id = r.id AND s.stage = 'validate') END AS unknown_fields`;
 
 /**
  * While a run goes on its counts are summed up: what the stages saw, and what the ledger says was stored.
@@ -99,6 +101,7 @@ export function runFromRow(row: any): Run {
     ...(row.resumable && { resumable: true as const }),
     ...(row.reason && { reason: row.reason }),
     ...(row.records_ahead && { recordsAhead: row.records_ahead }),
+    ...(row.unknown_fields && { unknownFields: row.unknown_fields }),
     ...(row.left_bytes !== null && { leftBytes: Number(row.left_bytes) }),
     ...(row.dead_letters && { deadLetters: { ...noLetters, ...row.dead_letters } }),
     ...(row.retrying && { retrying: retryingOf(row.retrying) }),

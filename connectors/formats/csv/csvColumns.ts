@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { z } from 'zod';
+import type { FormatKind } from '../../../domain/connectors/formatKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import { DefinitionError } from '../../../domain/pipelines/definitionError.ts';
 import type { FormatManifest } from '../../../domain/pipelines/manifest.ts';
@@ -39,13 +40,13 @@ const bareReturn =
   'The header holds a carriage return without a line feed. End lines with LF or CRLF, not with CR alone.';
 const misplacedQuote = 'A quote stands where CSV does not allow one. Quote the whole name.';
 
-/** Without a required column every record would be rejected, and so by a column that the schema does not name. */
+/** Without a required column every record would be rejected, and so by a column that the schema does not name, unless the pipeline keeps or drops it. */
 export function checkHeader(header: readonly string[], csv: Csv): void {
   if (!csv.fields) return;
-  const { known, required } = csv.fields;
+  const { known, required, open } = csv.fields;
   const fields = fieldsOf(header, csv);
   const missing = required.filter((name) => !fields.includes(name)).map((name) => headerNameOf(name, csv));
-  const unknown = header.filter((_, i) => fields[i] !== null && !known.includes(fields[i]!));
+  const unknown = open ? [] : header.filter((_, i) => fields[i] !== null && !known.includes(fields[i]!));
   const twice = header.filter((_, i) => fields[i] !== null && fields.indexOf(fields[i]!) < i);
   if (missing.length === 0 && unknown.length === 0 && twice.length === 0) return;
   const said = [
@@ -96,7 +97,10 @@ function invalid(message: string): WaybillError {
  * Completes the manifest with the fields of the input, by which a header is checked, and checks the columns that the
  * definition names. Throws `DefinitionError`.
  */
-export function describeCsv(manifest: FormatManifest, input: z.ZodType): FormatManifest {
+export function describeCsv(
+  manifest: FormatManifest,
+  { input, unknownFields }: Parameters<NonNullable<FormatKind['describe']>>[1],
+): FormatManifest {
   const { columns, header, quote, delimiter } = completed(manifest);
   const fields = inputFields(input);
   if (quote === delimiter) wrong('quote', 'cannot be the delimiter');
@@ -111,7 +115,7 @@ export function describeCsv(manifest: FormatManifest, input: z.ZodType): FormatM
   }
   const missing = isList(columns) ? fields.required.filter((name) => !columns.includes(name)) : [];
   if (missing.length > 0) wrong('columns', `lacks ${listed(missing)}, which the input requires`);
-  return { ...manifest, fields };
+  return { ...manifest, fields: { ...fields, ...(unknownFields && { open: true as const }) } };
 }
 
 /** A field is required where the schema rejects a record without it. */

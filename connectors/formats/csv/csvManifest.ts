@@ -33,7 +33,12 @@ export interface CsvManifest extends FormatManifest {
   readonly header?: boolean;
   readonly columns?: CsvOptions['columns'];
   /** Of the input, by which a header is checked. */
-  readonly fields?: { readonly known: readonly string[]; readonly required: readonly string[] };
+  readonly fields?: {
+    readonly known: readonly string[];
+    readonly required: readonly string[];
+    /** Columns of other names are read too; the pipeline keeps or drops them. */
+    readonly open?: true;
+  };
 }
 
 /** A manifest in which every option has its value. */

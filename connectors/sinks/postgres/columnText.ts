@@ -1,5 +1,5 @@
 import { plainDecimal } from '../../../domain/json/decimalText.ts';
-import { writeExactJson } from '../../../domain/json/parseExactJson.ts';
+import { ExactNumber, writeExactJson } from '../../../domain/json/parseExactJson.ts';
 import type { SqlType } from '../../../domain/pipelines/manifest.ts';
 import type { RejectionCode } from '../../../domain/runs/rejection.ts';
 import { inspect, inspectText } from '../../formats/ndjson/readJson.ts';
@@ -114,14 +114,14 @@ const suspicious = /\\u(?:0000|d[89a-f])/;
 const depthMax = 64;
 
 function jsonb(value: unknown): string | null | Unstorable {
-  let hasBigint = false;
+  let isExact = false;
   if (!isPlainJson(value, 0)) {
     const shape = new JsonShape();
     const unfit = shape.check(value, 0);
     if (unfit) return unfit;
-    hasBigint = shape.hasBigint;
+    isExact = shape.isExact;
   }
-  const text = hasBigint ? writeExactJson(value) : JSON.stringify(value);
+  const text = isExact ? writeExactJson(value) : JSON.stringify(value);
   const code = suspicious.test(text) && inspect(JSON.parse(text));
   return code ? { code } : text;
 }
@@ -143,20 +143,25 @@ function isPlainJson(value: unknown, depth: number): boolean {
 
 /** `JSON.stringify` writes null, `{}` or nothing for much that a transform can return; here that is a rejection. */
 class JsonShape {
-  hasBigint = false;
+  /** Holds numbers that only `writeExactJson` writes. */
+  isExact = false;
   readonly #ancestors: object[] = [];
   readonly #path: (string | number)[] = [];
 
   check(value: unknown, depth: number): Unstorable | undefined {
     if (typeof value === 'number') return Number.isFinite(value) ? undefined : this.#wrong('NotJson');
     if (typeof value === 'bigint') {
-      this.hasBigint = true;
+      this.isExact = true;
       return value.toString().length > numericDigitsMax ? this.#wrong('NotJson') : undefined;
     }
     if (typeof value !== 'object' || value === null)
       return value === null || typeof value === 'string' || typeof value === 'boolean'
         ? undefined
         : this.#wrong('NotJson');
+    if (value instanceof ExactNumber) {
+      this.isExact = true;
+      return plainDecimal(value.text, numericDigitsMax) === undefined ? this.#wrong('NotJson') : undefined;
+    }
     if (value instanceof Date) return Number.isNaN(value.getTime()) ? this.#wrong('NotJson') : undefined;
     if (depth >= depthMax) return this.#wrong('TooDeep');
     const isArray = Array.isArray(value);
