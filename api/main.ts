@@ -183,7 +183,10 @@ const app = await buildServer(
     grantSigner: grantKeys,
     grantKeys,
     grantVerifier: createGrantVerifier({ keys: grantKeys, issuer }),
-    authorizer: createAuthorizer({ definitions, revocations, policy }),
+    authorizer: createAuthorizer({
+      ...{ definitions, revocations, policy },
+      refresh: () => Promise.all([revocations.refresh(), policy.refresh()]),
+    }),
     workloads: await openWorkloads({
       file: settings.WAYBILL_WORKLOADS,
       audience: issuer,

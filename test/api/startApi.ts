@@ -122,7 +122,7 @@ export async function startApi({
     grantSigner: grantKeys,
     grantKeys,
     grantVerifier: createGrantVerifier({ keys: grantKeys, issuer: 'urn:waybill:test' }),
-    authorizer: createAuthorizer({ definitions, revocations, policy }),
+    authorizer: createAuthorizer({ definitions, revocations, policy, refresh: revocations.refresh }),
     workloads: await openWorkloads({
       file: workloadsFile,
       audience: 'urn:waybill:test',
