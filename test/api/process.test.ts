@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { choosePorts } from '../../dev/stack/ports.ts';
 import { createWaybillClient, type Run } from '../../sdk/client.ts';
 import { startIssuer } from './issuer.ts';
 import { type Api, startApi } from './startApi.ts';
@@ -54,10 +55,11 @@ describe('the API as a process', () => {
   });
 
   it('killed again and again at any byte of an upload, has each byte once in the end', async () => {
-    let child = start();
+    const { port } = await choosePorts({ port: 0 });
+    let child = start({ WAYBILL_API_PORT: String(port) });
     const url = await ready(child);
     const restart = async () => {
-      child = start({ WAYBILL_API_PORT: new URL(url).port });
+      child = start({ WAYBILL_API_PORT: String(port) });
       await ready(child);
     };
     const killsMax = 4;
