@@ -42,6 +42,16 @@ describe('the API as a process', () => {
     return `http://127.0.0.1:${message.port}`;
   }
 
+  /** What it has said on standard error by its end. */
+  async function untilEnded(child: ChildProcess): Promise<{ code: number | null; said: string }> {
+    let said = '';
+    child.stderr!.on('data', (chunk) => {
+      said += chunk;
+    });
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, said };
+  }
+
   it('says where it listens and serves the project', async () => {
     const child = start();
     const url = await ready(child);
@@ -136,12 +146,7 @@ describe('the API as a process', () => {
         WAYBILL_WEBHOOK_KEYS: api.webhookKeys,
       },
     });
-    for (const child of [start(), worker]) {
-      let said = '';
-      child.stderr!.on('data', (chunk) => {
-        said += chunk;
-      });
-      const [code] = await once(child, 'close');
+    for (const { code, said } of await Promise.all([start(), worker].map(untilEnded))) {
       assert.equal(code, 1);
       assert.match(said, /^PolicyInvalid: a\/a: entity .*"enginer".*valid entity eids: "engineer"\n$/);
     }
@@ -209,23 +214,13 @@ describe('the API as a process', () => {
     ],
   ] as const)
     it(`does not start with ${what}`, async () => {
-      const child = start(change);
-      let said = '';
-      child.stderr!.on('data', (chunk) => {
-        said += chunk;
-      });
-      const [code] = await once(child, 'close');
+      const { code, said } = await untilEnded(start(change));
       assert.equal(code, 2);
       assert.match(said, says);
     });
 
   it('says which setting is wrong', async () => {
-    const child = start({ WAYBILL_ISUER: 'x' });
-    let said = '';
-    child.stderr!.on('data', (chunk) => {
-      said += chunk;
-    });
-    const [code] = await once(child, 'close');
+    const { code, said } = await untilEnded(start({ WAYBILL_ISUER: 'x' }));
     assert.equal(code, 2);
     assert.match(said, /^WAYBILL_ISUER is not a setting. Did you mean WAYBILL_ISSUER\?$/m);
   });
