@@ -14,6 +14,8 @@ export const ClientSettings = z.object({
   /** The password for it, which then stands in no command line; else WAYBILL_DATABASE_PASSWORD, else the URL. */
   WAYBILL_DATABASE_PASSWORD_FILE: z.string().optional(),
   WAYBILL_DATABASE_PASSWORD: z.string().optional(),
+  /** The folder with the credentials of shards, `<shard>.migrator`, for `waybill apply` and `plan`. */
+  WAYBILL_CREDENTIALS: z.string().optional(),
   /** Where `waybill apply` keeps the code of the definitions, for runs that outlive them. */
   WAYBILL_DEFINITIONS: z.string().optional(),
 });

@@ -12,9 +12,11 @@ import type { CliContext } from './context.ts';
 export function databaseOf(option: string | undefined, context: CliContext): DatabaseSettings {
   const settings = readClientSettings(context);
   const url = option ?? settings.WAYBILL_DATABASE_URL;
-  if (!url) return { url: embeddedDatabase(settings.WAYBILL_HOME) };
+  const credentials = settings.WAYBILL_CREDENTIALS;
+  if (!url) return { url: embeddedDatabase(settings.WAYBILL_HOME), credentials };
   return {
     url,
+    credentials,
     passwordFile: settings.WAYBILL_DATABASE_PASSWORD_FILE,
     password: settings.WAYBILL_DATABASE_PASSWORD,
   };

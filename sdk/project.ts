@@ -3,7 +3,7 @@
  * the adapters of policies and PostgreSQL; the CLI imports this entry only when such a command runs.
  */
 import { resolve } from 'node:path';
-import { credentialFrom } from '../adapters/credentials/credentialFrom.ts';
+import { credentialFrom, credentialsIn } from '../adapters/credentials/credentialFrom.ts';
 import { createPolicyEngine } from '../adapters/policy/engine.ts';
 import { namesIn, type StrayName, strayNames } from '../adapters/policy/names.ts';
 import { readCases } from '../adapters/policy/readCases.ts';
@@ -153,6 +153,7 @@ export async function planPipelines(project: Project, database: DatabaseSettings
   const sinks = await planSinks(
     addressIn(database),
     loaded.map(({ manifest }) => manifest),
+    credentialsIn(database.credentials),
   );
   const plans: PipelinePlan[] = [];
   for (const [i, one] of loaded.entries()) {
@@ -248,7 +249,7 @@ export async function applyProject(
   const address = addressIn(database);
   await checkPipelines(project, database);
   const migrations = await migrate(address);
-  await applySinks(address, manifests);
+  await applySinks(address, manifests, { credentials: credentialsIn(database.credentials) });
   const tables = manifests.flatMap(({ sink }) => (connectors.sink(sink.kind).writer ? [sink.table] : []));
   await applyDeployments(
     address,
@@ -277,6 +278,8 @@ export interface DatabaseSettings {
   url: string;
   passwordFile?: string | undefined;
   password?: string | undefined;
+  /** The folder with the credentials of shards. */
+  credentials?: string | undefined;
 }
 
 /**

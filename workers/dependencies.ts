@@ -20,6 +20,7 @@ import { watchRevocations } from '../adapters/postgres/rights/liveRevocations.ts
 import { createFailedAttempts } from '../adapters/postgres/runs/failedAttempts.ts';
 import { createRunStates } from '../adapters/postgres/runs/runStates.ts';
 import { watchRuns } from '../adapters/postgres/runs/watchRuns.ts';
+import { openShards } from '../adapters/postgres/shards/openShards.ts';
 import type { Tenants } from '../adapters/postgres/tenants.ts';
 import { countRuns } from '../adapters/telemetry/stepMetrics.ts';
 import {
@@ -73,6 +74,7 @@ export async function openDependencies(
   const definitions = await loadProject(settings.project, settings.keptDefinitions);
   const objects = await openObjectStore(settings.objects);
   const compute = createComputePool({ objects, cacheFolder: settings.stageCache, threadsMax });
+  const shards = openShards(settings.credentials);
   const runs = createRunStates(tenants, settings.publicUrl);
   const stages = createStages(tenants);
   const keys = createPublishedKeys(settings.jwksUrl, { roots: openKeyRoots(settings.keyRoots) });
@@ -96,10 +98,7 @@ export async function openDependencies(
   });
   if (!policy) return;
   const revocations = watchRevocations({ database: settings.database, onError });
-  const authorizer = createAuthorizer({
-    ...{ definitions, revocations, policy },
-    refresh: () => Promise.all([revocations.refresh(), policy.refresh()]),
-  });
+  const authorizer = createAuthorizer({ definitions, revocations, policy });
   const deliveries = createDeliveryLog(relay);
   const dependencies: Dependencies = {
     grant: currentGrant,
@@ -122,7 +121,7 @@ export async function openDependencies(
     receiver: createReceiver(objects),
     sources: createSources(settings),
     destinations: destinationsOf(connectors, settings),
-    ledger: createLedger(tenants, { lanes: availableParallelism() }),
+    ledger: createLedger(tenants, { lanes: availableParallelism(), shards }),
     approvals: createRunApprovals(tenants, settings.publicUrl),
     decisions,
     policy,
@@ -161,7 +160,14 @@ export async function openDependencies(
     dependencies,
     identity,
     revocationsReady: revocations.ready,
-    close: () => Promise.allSettled([changes.close(), compute.close(), policy.close(), revocations.close()]),
+    close: () =>
+      Promise.allSettled([
+        changes.close(),
+        compute.close(),
+        policy.close(),
+        revocations.close(),
+        shards.end(),
+      ]),
   };
 }
 

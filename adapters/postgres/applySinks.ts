@@ -6,16 +6,27 @@ import { WaybillError } from '../../domain/errors.ts';
 import type { Manifest, SinkManifest } from '../../domain/pipelines/manifest.ts';
 import { clientAt, type DatabaseAddress } from './address.ts';
 import { fromSink } from './failure.ts';
+import { applyShards, planShards, type SinkSteps, splitConflict } from './shards/applyShards.ts';
+import type { ShardCredentials } from './shards/openShards.ts';
+import { readShards } from './shards/shardSchema.ts';
 
 /**
  * Prepares what each pipeline writes to, one transaction a sink; run as the migrator, whenever definitions change.
  * Repeating it changes nothing. Throws `SinkIncompatible` (its detail says what differs) and `DatabaseUnavailable`.
- * @param onIncompatible is told of a sink that does not fit, instead of the error; the others are prepared
+ * @param options.onIncompatible is told of a sink that does not fit, or of which a shard does not answer, instead of the error; the others
+ *   are prepared
+ * @param options.credentials the URLs of shards, for the migrator
  */
 export async function applySinks(
   migrator: DatabaseAddress,
   manifests: readonly Manifest[],
-  onIncompatible?: (manifest: Manifest, error: WaybillError) => void,
+  {
+    onIncompatible,
+    credentials,
+  }: {
+    onIncompatible?: (manifest: Manifest, error: WaybillError) => void;
+    credentials?: ShardCredentials;
+  } = {},
 ): Promise<void> {
   const client = clientAt(migrator, { application_name: 'waybill-sinks' });
   try {
@@ -23,10 +34,14 @@ export async function applySinks(
     for (const manifest of manifests) {
       if (!connectors.sink(manifest.sink.kind).writer) continue;
       try {
-        await applySink(client, manifest.sink);
+        const { sink } = manifest;
+        if (sink.shards)
+          await applyShards(client, sink, credentials, (shard, steps) => applySink(shard, sink, steps));
+        else await applySink(client, sink, { prepare: () => checkUnsplit(client, sink) });
       } catch (error) {
         const failure = fromSink(error);
-        if (failure.code !== 'SinkIncompatible' || !onIncompatible) throw failure;
+        const isOfSink = failure.code === 'SinkIncompatible' || failure.code === 'SinkUnavailable';
+        if (!isOfSink || !onIncompatible) throw failure;
         onIncompatible(manifest, failure);
       }
     }
@@ -37,18 +52,32 @@ export async function applySinks(
   }
 }
 
-/** What `applySinks` would do to the sink of each pipeline. Changes nothing. Throws `DatabaseUnavailable`. */
+/** A table that is split stays so. Throws `SinkIncompatible`. */
+async function checkUnsplit(client: ClientBase, sink: SinkManifest): Promise<void> {
+  const wrong = await planUnsplit(client, sink);
+  if (wrong) throw new WaybillError('SinkIncompatible', { detail: wrong.message });
+}
+
+async function planUnsplit(client: ClientBase, sink: SinkManifest): Promise<SinkChange | undefined> {
+  const { recorded, hasTable } = await readShards(client, sink.table);
+  return splitConflict(sink, recorded, hasTable);
+}
+
+/**
+ * What `applySinks` would do to the sink of each pipeline. Changes nothing. Throws `DatabaseUnavailable`, and `SinkUnavailable` where a
+ * shard does not answer.
+ */
 export async function planSinks(
   database: DatabaseAddress,
   manifests: readonly Manifest[],
+  credentials?: ShardCredentials,
 ): Promise<{ pipeline: string; table: string; changes: SinkChange[] }[]> {
   const client = clientAt(database, { application_name: 'waybill-plan' });
   try {
     await client.connect();
     const plans = [];
     for (const { id, sink } of manifests) {
-      const changes = (await connectors.sink(sink.kind).writer?.plan?.(client, sink)) ?? [];
-      plans.push({ pipeline: id, table: sink.table, changes });
+      plans.push({ pipeline: id, table: sink.table, changes: await planSink(client, sink, credentials) });
     }
     return plans;
   } catch (error) {
@@ -67,10 +96,22 @@ const attemptsMax = 60;
 const pauseMs = { least: 200, more: 600 };
 const lockNotAvailable = '55P03';
 
-async function applySink(client: ClientBase, sink: SinkManifest): Promise<void> {
+async function planSink(
+  client: ClientBase,
+  sink: SinkManifest,
+  credentials: ShardCredentials,
+): Promise<SinkChange[]> {
+  const { plan } = connectors.sink(sink.kind).writer ?? {};
+  if (!plan) return [];
+  if (sink.shards) return planShards(client, sink, credentials);
+  const wrong = await planUnsplit(client, sink);
+  return wrong ? [wrong] : plan(client, sink);
+}
+
+async function applySink(client: ClientBase, sink: SinkManifest, steps: SinkSteps): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await prepareOnce(client, sink);
+      return await prepareOnce(client, sink, steps);
     } catch (error) {
       if ((error as { code?: unknown }).code !== lockNotAvailable) throw error;
       if (attempt === attemptsMax) {
@@ -82,11 +123,17 @@ async function applySink(client: ClientBase, sink: SinkManifest): Promise<void> 
   }
 }
 
-async function prepareOnce(client: ClientBase, sink: SinkManifest): Promise<void> {
+async function prepareOnce(
+  client: ClientBase,
+  sink: SinkManifest,
+  { prepare, complete }: SinkSteps,
+): Promise<void> {
   await client.query('BEGIN');
   try {
     await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
+    await prepare?.();
     await connectors.sink(sink.kind).writer!.prepare(client, sink);
+    await complete?.();
     await client.query('COMMIT');
   } catch (error) {
     await client.query('ROLLBACK').catch(() => {});

@@ -49,9 +49,7 @@ export async function inTransaction<T>(
   let client: PoolClient | undefined;
   try {
     client = await pool.connect();
-    await client.query(begin);
-    const result = await work(client);
-    await client.query('COMMIT');
+    const result = await transactionOn(client, work, begin);
     client.release();
     return result;
   } catch (error) {
@@ -59,4 +57,16 @@ export async function inTransaction<T>(
     client?.release(true);
     throw fromPostgres(error);
   }
+}
+
+/** On a connection that the caller closes where this throws, so that the server rolls back. */
+export async function transactionOn<T>(
+  client: PoolClient,
+  work: (client: PoolClient) => Promise<T>,
+  begin: string,
+): Promise<T> {
+  await client.query(begin);
+  const result = await work(client);
+  await client.query('COMMIT');
+  return result;
 }

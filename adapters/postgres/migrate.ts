@@ -25,6 +25,7 @@ import * as openLetters from './migrations/0021_open_letters.ts';
 import * as deployment from './migrations/0022_deployment.ts';
 import * as boundConsents from './migrations/0023_bound_consents.ts';
 import * as backlog from './migrations/0024_backlog.ts';
+import * as shards from './migrations/0025_shards.ts';
 import * as unknownFields from './migrations/0029_unknown_fields.ts';
 
 /** In order of their names; one that was released never changes. */
@@ -51,6 +52,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0022_deployment': deployment,
   '0023_bound_consents': boundConsents,
   '0024_backlog': backlog,
+  '0025_shards': shards,
   '0029_unknown_fields': unknownFields,
 };
 

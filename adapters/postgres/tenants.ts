@@ -74,7 +74,7 @@ export function tenantsOf(pool: Pool): Tenants {
 const setTenant = `SELECT set_config('waybill.tenant', :tenant, false)`;
 
 /** One round trip, like `BEGIN` alone; `SET` needs no plan, unlike `SELECT set_config(…)`. */
-function beginAs(tenant: string, subject: string): string {
+export function beginAs(tenant: string, subject: string): string {
   const [ofTenant, ofSubject] = [tenant, subject].map(escapeLiteral);
   return `BEGIN; SET LOCAL waybill.tenant = ${ofTenant}; SET LOCAL waybill.subject = ${ofSubject}`;
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { credentialsIn } from '../../adapters/credentials/credentialFrom.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import { applyRetention } from '../../adapters/postgres/applyRetention.ts';
 import { applySinks } from '../../adapters/postgres/applySinks.ts';
@@ -27,6 +28,7 @@ const settings = readSettings(
     WAYBILL_PASSWORDS: z.string(),
     WAYBILL_PROJECT: z.string(),
     WAYBILL_DEFINITIONS: z.string(),
+    WAYBILL_CREDENTIALS: z.string().optional(),
   }),
   process.env,
 );
@@ -48,8 +50,11 @@ try {
   ofProject = true;
   const manifests = project.list().map(({ manifest }) => manifest);
   const refusals = new Map<string, Refusal>();
-  await applySinks(migrator, manifests, ({ id }, { code, detail }) => {
-    refusals.set(id, { code, message: detail ?? code });
+  await applySinks(migrator, manifests, {
+    onIncompatible({ id }, { code, detail }) {
+      refusals.set(id, { code, message: detail ?? code });
+    },
+    credentials: credentialsIn(settings.WAYBILL_CREDENTIALS),
   });
   await applyDeployments(
     migrator,

@@ -37,7 +37,7 @@ export function packageFile(path: string): string {
   return fileURLToPath(new URL(`../../${path}`, import.meta.url));
 }
 
-const readyMs = 180_000;
+const readyMs = 60_000;
 const releaseMemory = new URL('./releaseMemory.ts', import.meta.url).href;
 
 function untilItSaysSo(child: ChildProcess, name: string): Promise<void> {

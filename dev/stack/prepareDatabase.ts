@@ -24,7 +24,7 @@ export const projectFailedExit = 3;
  * does not fit its table is said, and starts no run; the others are served. Throws `ProjectError`.
  */
 export async function prepareDatabase(
-  { home, project, baseEnv }: Stack,
+  { home, project, baseEnv, settings }: Stack,
   postgres: Postgres,
   signal: AbortSignal,
   say: (line: string) => void,
@@ -41,6 +41,7 @@ export async function prepareDatabase(
           WAYBILL_PASSWORDS: join(home.keys, 'database'),
           WAYBILL_PROJECT: project,
           WAYBILL_DEFINITIONS: home.definitions,
+          ...(settings.WAYBILL_CREDENTIALS && { WAYBILL_CREDENTIALS: settings.WAYBILL_CREDENTIALS }),
         },
       },
     );

@@ -21,3 +21,19 @@ export function lanesOf(count: number): number[][] {
     return Array.from({ length: to - from }, (_, i) => from + i);
   });
 }
+
+/** The part of the rows that is in one of several databases. */
+export interface Shard {
+  name: string;
+  /** In the list of the sink, from 0. */
+  place: number;
+  slots: readonly number[];
+}
+
+/**
+ * The slots of each shard, a range for each, in the order of their names. Rows are found by this map, so it never changes: another
+ * number or order of shards is another table.
+ */
+export function shardsOf(names: readonly string[]): Shard[] {
+  return lanesOf(names.length).map((slots, place) => ({ name: names[place]!, place, slots }));
+}

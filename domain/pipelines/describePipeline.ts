@@ -54,6 +54,10 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       const message = 'cannot be “replace” with a cursor: each run would keep only what is new';
       throw new DefinitionError('sink', [{ path: 'mode', message }]);
     }
+    if (gate?.terms.before === 'publish' && writes.shards) {
+      const message = 'cannot be “publish” with shards, which no transaction spans. Use “ingest”';
+      throw new DefinitionError('approval', [{ path: 'before', message }]);
+    }
     const { schedule } = written.data;
     const { delivery, ...kind } = connectors.source(source.kind);
     const reference = delivery === 'pulled' && 'reference' in kind ? kind.reference : undefined;

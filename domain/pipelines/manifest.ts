@@ -88,6 +88,8 @@ export interface SinkManifest {
   readonly columns: readonly Column[];
   /** Over so many connections a large batch is stored at once; without it each worker takes as many as it has processors. */
   readonly lanes?: number;
+  /** The rows are split by their key over these databases, which are not Waybill’s own; see `shardsOf`. */
+  readonly shards?: readonly string[];
   readonly [option: string]: unknown;
 }
 

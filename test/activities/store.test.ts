@@ -9,6 +9,7 @@ import { digestOf } from '../../activities/run.ts';
 import { storeStep } from '../../activities/store.ts';
 import { applySinks } from '../../adapters/postgres/applySinks.ts';
 import { createLedger } from '../../adapters/postgres/ledger/ledger.ts';
+import { openShards, type Shards } from '../../adapters/postgres/shards/openShards.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
@@ -18,6 +19,7 @@ import { createMemoryObjects } from '../../engine/memoryObjectStore.ts';
 import { loadModule } from '../../engine/project/loadModule.ts';
 import { type ComputePool, createComputePool } from '../../engine/threads/pool.ts';
 import { grantOfRun } from '../support/keys.ts';
+import { startShardsForTest, type TestShards } from '../support/shards.ts';
 import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 
 /** A record of two rows: `id`, and `-id` with the note in a constraint’s way. */
@@ -37,17 +39,33 @@ describe('store: rows that only the database rejects', () => {
   let admin: pg.Pool;
   let pool: pg.Pool;
   let compute: ComputePool;
-  let definition: Awaited<ReturnType<typeof loadModule>> & { modulePath: string };
+  type Definition = Awaited<ReturnType<typeof loadModule>> & { modulePath: string };
+  let definition: Definition;
+  /** The same, with its rows in two databases. */
+  let split: Definition;
+  let databases: TestShards;
+  let shards: Shards;
   const objects = createMemoryObjects();
   before(async () => {
     folder = await mkdtemp(join(resolve(import.meta.dirname, '..', '..'), '.test-store-'));
-    const modulePath = join(folder, 'notes.ts');
-    await writeFile(modulePath, code);
-    definition = { ...(await loadModule(modulePath)), modulePath };
+    const load = async (name: string, text: string): Promise<Definition> => {
+      const modulePath = join(folder, name);
+      await writeFile(modulePath, text);
+      return { ...(await loadModule(modulePath)), modulePath };
+    };
+    definition = await load('notes.ts', code);
+    split = await load(
+      'split.ts',
+      code.replace("'notes', key: ['id']", "'split_notes', key: ['id'], shards: ['east', 'west']"),
+    );
     postgres = await startPostgresForTest();
+    databases = await startShardsForTest(postgres, ['east', 'west']);
+    shards = openShards(databases.credentials);
     admin = new pg.Pool({ connectionString: postgres.superuserUrl, max: 1 });
     pool = new pg.Pool({ connectionString: postgres.workerUrl, max: 8 });
-    await applySinks(postgres.migratorUrl, [definition.pipeline.manifest]);
+    await applySinks(postgres.migratorUrl, [definition.pipeline.manifest, split.pipeline.manifest], {
+      credentials: databases.credentials,
+    });
     await admin.query(`
       ALTER TABLE notes ADD CONSTRAINT not_bad CHECK (note NOT LIKE 'bad%');
       CREATE INDEX by_note ON notes (note)`);
@@ -55,6 +73,8 @@ describe('store: rows that only the database rejects', () => {
   });
   after(async () => {
     await compute?.close();
+    await shards?.end();
+    await databases?.stop();
     await pool?.end();
     await admin?.end();
     await postgres?.stop();
@@ -63,14 +83,17 @@ describe('store: rows that only the database rejects', () => {
 
   let runs = 0;
   /** Stores these records as the only batch of a run, twice, and says what came of it. */
-  async function store(notes: readonly { id: number; note: string }[]) {
+  async function store(
+    notes: readonly { id: number; note: string }[],
+    { pipeline, digest, modulePath } = definition,
+  ) {
     runs++;
     const runId = `notes-0197a3b4-0000-7000-8000-${runs.toString(16).padStart(12, '0')}`;
     const tenant = `tenant-${runs}`;
     const source = { kind: 'upload' } as const;
     const tctx = {
       ...grantOfRun.tctx,
-      ...{ tenant, workflowId: runId, pipeline: 'notes', definitionDigest: definition.digest },
+      ...{ tenant, workflowId: runId, pipeline: 'notes', definitionDigest: digest },
       parametersDigest: digestOf(canonicalJson({})),
       sourceDigest: digestOf(describeSource({ runId, source })),
     };
@@ -85,7 +108,7 @@ describe('store: rows that only the database rejects', () => {
       `INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal,
                                 requested_by, parameters, source, grant_jws, txn, arrival)
        VALUES ($1, $2, 'notes', 1, 'd', $3, 'running', $4, '{}', '{}', '{}', 'g', 't', 'sealed')`,
-      [runId, tenant, definition.pipeline.manifest, claims.sub],
+      [runId, tenant, pipeline.manifest, claims.sub],
     );
     const scope = { tenant, runId };
     const lines = notes.map((note) => `${JSON.stringify(note)}\n`);
@@ -96,7 +119,7 @@ describe('store: rows that only the database rejects', () => {
       digest: await objects.put(scope, bytes),
     };
     const task = {
-      definition: { modulePath: definition.modulePath, digest: definition.digest },
+      definition: { modulePath, digest },
       scope,
       batch,
       parameters: {},
@@ -107,11 +130,11 @@ describe('store: rows that only the database rejects', () => {
       runId,
       pipeline: 'notes',
       version: 1,
-      definitionDigest: definition.digest,
+      definitionDigest: digest,
       parameters: {},
       source,
     };
-    const loaded = { ...definition.pipeline, digest: definition.digest, modulePath: definition.modulePath };
+    const loaded = { ...pipeline, digest, modulePath };
     const deps = {
       grant: () => ({ claims, key: 'k' }),
       decision: () => undefined,
@@ -131,7 +154,7 @@ describe('store: rows that only the database rejects', () => {
       },
       objects,
       compute,
-      ledger: createLedger(tenantsOf(pool), { lanes: 4 }),
+      ledger: createLedger(tenantsOf(pool), { lanes: 4, shards }),
     } as unknown as Dependencies;
     const step = () =>
       new MockActivityEnvironment().run(() => storeStep(deps, { seq: 0 })) as Promise<Partial<Counts>>;
@@ -154,14 +177,19 @@ describe('store: rows that only the database rejects', () => {
       'SELECT count(*)::int AS n FROM waybill.ledger_slot WHERE run_id = $1',
       [runId],
     );
-    const rows = await admin.query('SELECT id FROM notes WHERE _tenant = $1 ORDER BY id', [tenant]);
+    const { table, shards: names } = pipeline.manifest.sink;
+    const parts = await Promise.all(
+      (names?.map((name) => databases.superuser(name)) ?? [admin]).map((database) =>
+        database.query(`SELECT id FROM ${table} WHERE _tenant = $1`, [tenant]),
+      ),
+    );
     return {
       counts,
       lines,
       letters: letters.rows,
       codes: ledger.rows[0].codes,
       slots: slots[0].n,
-      ids: rows.rows.map(({ id }) => Number(id)),
+      ids: parts.flatMap(({ rows }) => rows.map(({ id }) => Number(id))).sort((one, other) => one - other),
     };
   }
 
@@ -230,5 +258,24 @@ describe('store: rows that only the database rejects', () => {
     const notes = Array.from({ length: 101 }, (_, id) => ({ id: id < 100 ? id : -id, note: 'bad' }));
     await assert.rejects(store(notes), { code: 'SinkRejected' });
     assert.equal((await store(notes.slice(1))).counts.rejected, 100);
+  });
+
+  it('are left out in each shard, of batches of any size; several rows of a record are in several', async () => {
+    const notes = Array.from({ length: 12 }, (_, i) => ({ id: i < 6 ? i : 100 + i, note: 'fine' }));
+    const ids = notes.flatMap(({ id }) => (id < 100 ? [id] : [-id, id]));
+    const { counts, ids: stored, slots } = await store(notes, split);
+    assert.deepEqual([counts.emitted, counts.stored, slots], [18, 18, 16]);
+    assert.deepEqual(
+      stored,
+      ids.sort((one, other) => one - other),
+    );
+    for (const name of ['east', 'west'])
+      await databases
+        .superuser(name)
+        .query(`ALTER TABLE split_notes ADD CONSTRAINT not_bad CHECK (note NOT LIKE 'bad%')`);
+    const single = [...notes.slice(0, 5), { id: 7, note: 'bad' }];
+    const left = await store(single, split);
+    assert.deepEqual([left.counts.rejected, left.ids, left.letters[0].line], [1, [0, 1, 2, 3, 4], 6]);
+    await assert.rejects(store([...single, { id: 100, note: '' }], split), { code: 'SinkRejected' });
   });
 });

@@ -40,7 +40,7 @@ import { createCallbackCheck } from '../../adapters/webhooks/checkCallback.ts';
 import { ensureRoot } from '../../adapters/webhooks/rootFolder.ts';
 import { openWebhookKeys } from '../../adapters/webhooks/webhookKeys.ts';
 import type { ApiPorts } from '../../api/ports.ts';
-import { backlog, buildServer } from '../../api/server.ts';
+import { buildServer } from '../../api/server.ts';
 import { createInputs } from '../../connectors/sources/createSources.ts';
 import type { ApprovalState, ApprovalSubject } from '../../domain/approvals/approval.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
@@ -122,7 +122,7 @@ export async function startApi({
     grantSigner: grantKeys,
     grantKeys,
     grantVerifier: createGrantVerifier({ keys: grantKeys, issuer: 'urn:waybill:test' }),
-    authorizer: createAuthorizer({ definitions, revocations, policy, refresh: revocations.refresh }),
+    authorizer: createAuthorizer({ definitions, revocations, policy }),
     workloads: await openWorkloads({
       file: workloadsFile,
       audience: 'urn:waybill:test',
@@ -155,7 +155,7 @@ export async function startApi({
       temporalUiUrl: 'http://temporal.test',
     },
   );
-  await app.listen({ host: '127.0.0.1', port: 0, backlog });
+  await app.listen({ host: '127.0.0.1', port: 0 });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   const database = new pg.Pool({ connectionString: postgres.superuserUrl, max: 2 });
   database.on('error', () => {});

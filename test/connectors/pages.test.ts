@@ -60,13 +60,18 @@ describe('docs/connectors', () => {
   });
 
   test('has an example of each kind that loads', async () => {
+    const written = new Set<string>();
     for (const [kind] of kinds) {
-      const [, path, text] = /```ts\n\/\/ (\S+)\n([\s\S]*?)```/.exec(pages.get(kind)!)!;
-      await mkdir(dirname(join(home, path!)), { recursive: true });
-      await writeFile(join(home, path!), text!);
+      const examples = [...pages.get(kind)!.matchAll(/```ts\n\/\/ (\S+)\n([\s\S]*?)```/g)];
+      assert.ok(examples.length > 0, kind);
+      for (const [, path, text] of examples) {
+        await mkdir(dirname(join(home, path!)), { recursive: true });
+        await writeFile(join(home, path!), text!);
+        written.add(path!);
+      }
     }
     const manifests = (await loadProject(home)).list().map(({ manifest }) => manifest);
-    assert.equal(manifests.length, kinds.size);
+    assert.equal(manifests.length, [...written].filter((path) => path.startsWith('pipelines/')).length);
     const used = manifests.flatMap(({ source, sink }) => [source.kind, source.format?.name, sink.kind]);
     assert.deepEqual(
       [...kinds.keys()].filter((kind) => !used.includes(kind)),

@@ -202,6 +202,7 @@ describe('a definition', () => {
   const split = (partitionBy: object, key: unknown = ['id']) => ({
     sink: { ...plain.sink, key, partitionBy },
   });
+  const shards = { ...plain.sink, shards: ['east', 'west'] };
   /** Where the definition is wrong, and the path that the error names. */
   const wrong: [string, object, string][] = [
     ['an id with capitals', { id: 'Plain' }, 'id'],
@@ -214,6 +215,11 @@ describe('a definition', () => {
     ['a key that may be missing', { sink: { ...plain.sink, key: ['n'] } }, 'sink.key'],
     ['a sink without key or mode', { sink: { kind: 'postgres', table: 'a' } }, 'sink.key'],
     ['a key of what is appended', { sink: { ...plain.sink, mode: 'append' } }, 'sink.key'],
+    ['shards of what is appended', { sink: { ...shards, key: undefined, mode: 'append' } }, 'sink.shards'],
+    ['shards of what is replaced', { sink: { ...shards, mode: 'replace' } }, 'sink.shards'],
+    ['a shard that is named twice', { sink: { ...shards, shards: ['east', 'east'] } }, 'sink.shards'],
+    ['a shard that is a URL', { sink: { ...shards, shards: ['postgres://east'] } }, 'sink.shards.0'],
+    ['shards with rows that approvers publish at once', { sink: shards, ...gated({}) }, 'approval.before'],
     ['a mode that is not one', { sink: { ...plain.sink, mode: 'merge' } }, 'sink.mode'],
     [
       'a partition by a column that the output lacks',

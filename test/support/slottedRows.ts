@@ -48,7 +48,7 @@ export function slottedBatch(
     version: 1,
     seq,
     sink: people,
-    rows: slottedRows(all, seq * 10_000),
+    rows: more.rows ?? slottedRows(all, seq * 10_000),
     counts: { ...zeroCounts, read: all.length, passed: all.length, emitted: all.length },
     deadLetters: [],
     lettersOf: async () => [],

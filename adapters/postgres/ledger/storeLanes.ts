@@ -52,7 +52,7 @@ export async function sealBatch(client: ClientBase, batch: BatchToStore): Promis
   return recordBatch(client, batch, counts, { wrote: false, rejected });
 }
 
-async function findLeft(
+export async function findLeft(
   client: ClientBase,
   { tenant, runId, seq }: BatchToStore,
   slots: readonly number[],
@@ -70,11 +70,12 @@ async function findLeft(
 }
 
 /** The primary key backs up the locks. Revocations are checked last of all. Throws `GrantRevoked`. */
-async function recordSlots(
+export async function recordSlots(
   client: ClientBase,
   { tenant, runId, seq, sink, credential }: BatchToStore,
   slots: readonly number[],
   { counts, wrote, rejected }: Awaited<ReturnType<typeof writeBatchRows>>,
+  { checksGrant = true } = {},
 ): Promise<void> {
   const { rowCount } = await client.query(
     sql(
@@ -82,13 +83,13 @@ async function recordSlots(
          INSERT INTO waybill.ledger_slot (tenant, run_id, seq, slot, counts, rejected)
          SELECT :tenant, :runId, :seq, slot, CASE WHEN first THEN :counts::jsonb END, CASE WHEN first THEN :rejected::jsonb END
          FROM (SELECT slot, slot = min(slot) OVER () AS first FROM unnest(:slots::smallint[]) slot) s
-         WHERE NOT ${isRevokedSql} RETURNING run_id
+         WHERE NOT (:checksGrant::boolean AND ${isRevokedSql}) RETURNING run_id
        ), once AS (
          SELECT run_id FROM entries LIMIT 1
        ), versioned AS (${nextVersionSql('once')})
        SELECT FROM once`,
       {
-        ...{ tenant, runId, seq, slots, wrote },
+        ...{ tenant, runId, seq, slots, wrote, checksGrant },
         counts: JSON.stringify(counts),
         rejected: rejected.length > 0 ? JSON.stringify(rejected) : null,
         ...credentialParams(credential),

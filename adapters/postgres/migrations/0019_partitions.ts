@@ -10,17 +10,21 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   for (const statements of [tables, ensurePartitions]) await sql.raw(statements).execute(db);
 }
 
-const tables = /* sql */ `
+/** Also of a shard, like the function below. */
+export const partitioning = /* sql */ `
   CREATE TABLE waybill.sink_partitioning (
     table_name text PRIMARY KEY,
     every text NOT NULL CHECK (every IN ('day', 'week', 'month', 'year'))
-  );
+  );`;
+
+const tables = /* sql */ `
+  ${partitioning}
   -- Of the run that replaced all rows of the table last, its place in the order of acceptance.
   ALTER TABLE waybill.sink_version ADD COLUMN replaced_order bigint;
   GRANT INSERT (replaced_order), UPDATE (replaced_order) ON waybill.sink_version TO waybill_worker;
 `;
 
-const ensurePartitions = /* sql */ `
+export const ensurePartitions = /* sql */ `
   CREATE FUNCTION waybill.ensure_partitions(of_table text, at timestamp[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' SET timezone = 'UTC' AS $$
     DECLARE

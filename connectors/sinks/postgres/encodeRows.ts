@@ -30,6 +30,8 @@ class Writer implements RowWriter {
   readonly #keyOf: ((texts: RowTexts) => string) | undefined;
   readonly #keyPath: string;
   readonly #isDigested: boolean;
+  /** Then a row is in the database of its slot, however few rows there are. */
+  readonly #isSharded: boolean;
   readonly #copy: CopyText;
   /** The ordinal of the last row of each key. */
   readonly #latest = new Map<string, number>();
@@ -47,8 +49,9 @@ class Writer implements RowWriter {
     this.#keyPath = key?.[0] ?? '';
     this.#isDigested = isDigested(sink);
     this.#keyOf = key ? keyReader(sink) : this.#isDigested ? digester(sink) : undefined;
+    this.#isSharded = sink.shards !== undefined;
     this.#copy = new CopyText(expectedBytes);
-    if (this.#keyOf && sink.lanes !== 1) this.#slots = new Uint8Array(1_024);
+    if (this.#keyOf && (sink.lanes !== 1 || this.#isSharded)) this.#slots = new Uint8Array(1_024);
     this.#texts = sink.columns.map(() => null);
   }
 
@@ -60,7 +63,7 @@ class Writer implements RowWriter {
       lines.push(line);
     }
     // Rows of one record may be in several lanes, and the database may reject one of them: then none of them may stay.
-    if (lines.length > 1) this.#slots = undefined;
+    if (lines.length > 1 && !this.#isSharded) this.#slots = undefined;
     for (const { key, text } of lines) {
       if (key !== undefined) {
         const earlier = this.#latest.get(key);
@@ -76,7 +79,7 @@ class Writer implements RowWriter {
   finish({ slotted = false } = {}): EncodedBatch {
     const replaced = this.#replaced.sort((a, b) => a - b);
     const slots = this.#slots;
-    if (!slotted || !slots || this.#copy.sizeBytes <= arraysBytesMax)
+    if (!slotted || !slots || (this.#copy.sizeBytes <= arraysBytesMax && !this.#isSharded))
       return { bytes: this.#copy.finish(replaced), replaced };
     const { bytes, sizes } = this.#copy.finishSlotted(replaced, slots);
     const emitted = sizes.map(() => 0);

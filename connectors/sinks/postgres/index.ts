@@ -22,6 +22,7 @@ import { writeApart, writeRows } from './writeApart.ts';
  * @param target.table lower-case identifier, in schema `public`
  * @param target.key columns of the output that identify a row within a tenant, or `rowDigest()`
  * @param target.lanes over so many connections a run writes a large batch at once, 1 to 16; by default as many as a worker has processors
+ * @param target.shards databases over which the rows are split by their key: 1 to 16 names of credentials. Without them the rows are in Waybill’s own
  * @param target.partitionBy how PostgreSQL splits the table: by the time in a column, or by its hash
  * @param target.renamed columns that have another name now: `{ old: 'new' }`; `waybill apply` renames them in the table
  * @param target.widened columns that `waybill apply` may turn from `double precision` into `numeric`
@@ -34,7 +35,12 @@ export function postgres<
 >(
   target: { table: string; partitionBy?: PartitionBy<P> } & DeclaredChanges &
     (
-      | { mode?: undefined; key: K & (readonly string[] | RowDigest); lanes?: number }
+      | {
+          mode?: undefined;
+          key: K & (readonly string[] | RowDigest);
+          lanes?: number;
+          shards?: readonly string[];
+        }
       | { mode: 'append'; key?: undefined }
       | { mode: 'replace'; key?: K }
     ),
@@ -63,6 +69,7 @@ interface PostgresTarget<K extends string = string> extends Sink<K>, DeclaredCha
   key?: readonly string[] | RowDigest;
   mode?: 'append' | 'replace';
   lanes?: number;
+  shards?: readonly string[];
   partitionBy?: PartitionBy<string>;
 }
 
@@ -85,6 +92,12 @@ export const postgresSink: SinkKind = {
       .enum(['append', 'replace'], 'can only be “append” or “replace”; without it rows are upserted')
       .optional(),
     lanes: z.int().min(1).max(slotCount).optional(),
+    shards: z
+      .array(z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'must be a letter and up to 39 of a-z, 0-9 and -'))
+      .min(1)
+      .max(slotCount)
+      .refine((names) => new Set(names).size === names.length, 'names a shard twice')
+      .optional(),
     partitionBy: partitionOptions.optional(),
     renamed: z.record(z.string(), z.string()).optional(),
     widened: z.array(z.string()).optional(),
@@ -101,7 +114,7 @@ export const postgresSink: SinkKind = {
     return { ...sink, columns, ...(sink.mode === 'replace' && { atEnd: 'replace' as const }) };
   },
   conflict(sink, other) {
-    const differs = (['key', 'mode', 'partitionBy'] as const).find(
+    const differs = (['key', 'mode', 'partitionBy', 'shards'] as const).find(
       (option) => JSON.stringify(other[option]) !== JSON.stringify(sink[option]),
     );
     if (differs) return `with another ${differs}`;
@@ -121,7 +134,13 @@ export const postgresSink: SinkKind = {
   },
 };
 
-function checkMode({ mode, key }: PostgresTarget): void {
+function checkMode({ mode, key, shards }: PostgresTarget): void {
+  if (shards && mode !== undefined) {
+    const why =
+      mode === 'append' ? 'the key of a row says which shard it is in' : 'no transaction spans them';
+    const message = `cannot be with mode “${mode}”: ${why}. Upsert by a key`;
+    throw new DefinitionError('sink', [{ path: 'shards', message }]);
+  }
   const wrong =
     mode === 'append' && key !== undefined
       ? 'has no use with mode “append”, which keeps every row. Leave it out'

@@ -201,9 +201,9 @@ describe('table of a sink', () => {
     const wrong = sinkOf([{ name: 'a', type: 'date', nullable: true }]);
     const fine = { ...wrong, table: `${table}_other` };
     const told: string[] = [];
-    await applySinks(postgres.migratorUrl, [wrong, fine].map(manifestOf), (manifest, { code }) =>
-      told.push(`${manifest.id} ${code}`),
-    );
+    await applySinks(postgres.migratorUrl, [wrong, fine].map(manifestOf), {
+      onIncompatible: (manifest, { code }) => told.push(`${manifest.id} ${code}`),
+    });
     assert.deepEqual(told, [`${table} SinkIncompatible`]);
     await admin.query(`SELECT a FROM ${table}_other`);
   });
