@@ -1,5 +1,6 @@
 import type { DecisionMessage } from '../domain/approvals/decision.ts';
 import type { RunReason } from '../domain/runs/runFacts.ts';
+import type { StepCall, StepsAhead } from '../domain/runs/stepsAhead.ts';
 import { decideStep } from './decide.ts';
 import type { Dependencies } from './dependencies.ts';
 import { fetchStep } from './fetch.ts';
@@ -18,7 +19,8 @@ import { validateStep } from './validate.ts';
 export function createActivities(deps: Dependencies) {
   return {
     fetch: () => fetchStep(deps),
-    ingest: (page: { after: number }) => ingestStep(deps, page),
+    ingest: (page: { after: number; ahead?: readonly StepCall[] }): Promise<Arrived> =>
+      ingestStep(deps, page),
     validate: (batch: { seq: number }) => validateStep(deps, batch),
     transform: (batch: { seq: number }) => transformStep(deps, batch),
     store: (batch: { seq: number }) => storeStep(deps, batch),
@@ -31,6 +33,13 @@ export function createActivities(deps: Dependencies) {
     resume: () => resumeStep(deps),
     finalize: (end: Parameters<typeof finalizeStep>[1]) => finalizeStep(deps, end),
   };
+}
+
+/** The worker takes the steps `ahead` after `ingest` where it is the whole of a small run, and adds what came of them. */
+interface Arrived {
+  received: number;
+  inputComplete: boolean;
+  ahead?: StepsAhead;
 }
 
 export type Activities = ReturnType<typeof createActivities>;

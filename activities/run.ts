@@ -7,6 +7,7 @@ import { differenceFrom } from '../domain/grants/grantedRun.ts';
 import type { LoadedPipeline } from '../domain/ports/definitions.ts';
 import type { ObjectScope } from '../domain/ports/objects.ts';
 import type { Work } from '../domain/ports/stages.ts';
+import type { StageOutput } from '../domain/runs/batch.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './dependencies.ts';
 
@@ -32,9 +33,23 @@ export async function runOf(deps: Dependencies): Promise<RunFacts> {
  * a reset, or a restart of the run, no other step does.
  */
 export async function workOf(deps: Dependencies, run: RunFacts, seq: number): Promise<Work> {
+  const known = works.get(Context.current());
+  if (known?.batch.seq === seq) return known;
   const work = await deps.stages.findWork(run, executionOf(), seq);
   if (work.suspended) await deps.runs.resume(run, audited(deps, 'run.resumed'));
+  works.set(Context.current(), work);
   return work;
+}
+
+/** What the steps of one activity know of their batch: a small run takes several in one, one right after the other. */
+const works = new WeakMap<Context, Work>();
+
+/** What a stage has recorded, for the steps after it. */
+export function noteStage(stage: StageOutput): void {
+  const known = works.get(Context.current());
+  if (known?.batch.seq !== stage.seq) return;
+  const name = stage.stage === 'validate' ? 'validated' : 'transformed';
+  works.set(Context.current(), { ...known, [name]: stage });
 }
 
 /** Temporal’s id of the current execution; a run has several if it continued as new or was reset. */

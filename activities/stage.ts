@@ -12,7 +12,7 @@ import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { redactSource } from '../domain/sources/redactSource.ts';
 import { isOfLetters } from '../domain/sources/source.ts';
 import type { Dependencies } from './dependencies.ts';
-import { digestOf, objectScopeOf, requireDefinition } from './run.ts';
+import { digestOf, noteStage, objectScopeOf, requireDefinition } from './run.ts';
 
 /** Records what a stage decided about a batch. Many rejections become an object. */
 export async function recordStage(
@@ -37,7 +37,9 @@ export async function recordStage(
     ...(unknownFields && { unknownFields }),
     counts,
   };
-  return (await deps.stages.record(run, output, audit)).counts;
+  const recorded = await deps.stages.record(run, output, audit);
+  noteStage(recorded);
+  return recorded.counts;
 }
 
 /** What the engine needs to compute the stages of a batch. */

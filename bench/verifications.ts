@@ -10,12 +10,14 @@ const forMs = 2_000;
 export async function verifications(): Promise<Figure[]> {
   const { kid, jwk, privateKey } = await makeKey();
   const grant = await signGrant(grantOfRun, { kid, key: privateKey });
-  const verifier = createGrantVerifier({ keys: knownKeys({ keys: [jwk] }), issuer: grantOfRun.iss });
+  const keys = knownKeys({ keys: [jwk] });
+  // A verifier remembers what it has verified.
+  const verify = () => createGrantVerifier({ keys, issuer: grantOfRun.iss }).verify(grant);
   const perSecond = async (together: number) => {
     const start = performance.now();
     let verified = 0;
     while (performance.now() - start < forMs) {
-      await Promise.all(Array.from({ length: together }, () => verifier.verify(grant)));
+      await Promise.all(Array.from({ length: together }, verify));
       verified += together;
     }
     return (verified / (performance.now() - start)) * 1000;

@@ -1,4 +1,6 @@
 import { availableParallelism } from 'node:os';
+import type { Context } from '@temporalio/activity';
+import type { ActivityInterceptors } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -27,6 +29,7 @@ import {
   currentDecision,
   currentGrant,
   currentSignedGrant,
+  grantActivityInterceptor,
   recheckGrant,
 } from '../adapters/temporal/activityInterceptor.ts';
 import { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
@@ -150,15 +153,16 @@ export async function openDependencies(
     }),
     publicUrl: settings.publicUrl ?? '',
   };
-  const identity = identityPlugin({
+  const guard = {
     verifier,
     authorizer,
     audit,
     reports: countRuns(metrics, reportAttempts(createFailedAttempts(tenants))),
-  });
+  };
   return {
     dependencies,
-    identity,
+    identity: identityPlugin(guard),
+    guarded: (context) => grantActivityInterceptor(context, guard),
     revocationsReady: revocations.ready,
     close: () =>
       Promise.allSettled([
@@ -174,6 +178,8 @@ export async function openDependencies(
 export interface OpenDependencies {
   dependencies: Dependencies;
   identity: ReturnType<typeof identityPlugin>;
+  /** What `identity` puts around each attempt. */
+  guarded: (context: Context) => ActivityInterceptors;
   /** Resolves once the worker knows what is revoked. */
   revocationsReady: Promise<unknown>;
   close(): Promise<unknown>;

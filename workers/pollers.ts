@@ -1,4 +1,10 @@
-import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import type { Context } from '@temporalio/activity';
+import {
+  type ActivityInterceptors,
+  type NativeConnection,
+  Worker,
+  type WorkerOptions,
+} from '@temporalio/worker';
 import type { Registry } from 'prom-client';
 import { createWebhookDelivery } from '../activities/deliver.ts';
 import type { Dependencies } from '../activities/dependencies.ts';
@@ -11,6 +17,7 @@ import { payloadConverterPath, workflowsPath } from '../adapters/temporal/bundle
 import { currentFiring, firingInterceptor } from '../adapters/temporal/firingInterceptor.ts';
 import type { identityPlugin } from '../adapters/temporal/identityPlugin.ts';
 import { stepInterceptor } from '../adapters/temporal/stepInterceptor.ts';
+import { stepsAhead } from '../adapters/temporal/stepsAhead.ts';
 import { deliveryInterceptor } from '../adapters/temporal/webhookDeliveryInterceptor.ts';
 import type { RunSweeps } from '../domain/ports/runSweeps.ts';
 import { deliveryQueueOf, fetchQueueOf, firingQueueOf } from '../domain/taskQueues.ts';
@@ -23,6 +30,8 @@ export interface PollerOptions {
   settings: WorkerSettings;
   connection: NativeConnection;
   identity: ReturnType<typeof identityPlugin>;
+  /** What `identity` puts around each attempt. */
+  guarded: (context: Context) => ActivityInterceptors;
   dependencies: Dependencies;
   sweeps: RunSweeps;
   metrics: Registry;
@@ -36,6 +45,7 @@ export async function createPollers({
   settings,
   connection,
   identity,
+  guarded,
   dependencies,
   sweeps,
   metrics,
@@ -91,6 +101,12 @@ export async function createPollers({
   const runs = await Worker.create({
     ...shared,
     plugins: [identity],
+    interceptors: {
+      activity: [
+        (context) => stepsAhead(context, { activities, interceptors: [guarded, measured, stepInterceptor] }),
+        ...shared.interceptors.activity,
+      ],
+    },
     taskQueue,
     activities,
     ...(settings.workflowBundle

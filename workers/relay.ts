@@ -52,10 +52,14 @@ export function startRelay(options: RelayOptions): { stop(): Promise<void> } {
   const running = (async () => {
     while (!stopped) {
       try {
-        const found = await options.outbox.relay(entriesMax, (entry) => deliver(options, entry));
-        const events = await options.dueDeliveries.relay(entriesMax, (event) => tell(options, event));
-        const schedules = await options.dueSchedules.relay(schedulesMax, (one) => keep(options, one));
-        if (found === entriesMax || events === entriesMax || schedules === schedulesMax) continue;
+        const due = await options.outbox.findDue();
+        const { outbox, dueDeliveries, dueSchedules } = options;
+        const entries = due.entries && (await outbox.relay(entriesMax, (entry) => deliver(options, entry)));
+        const events =
+          due.deliveries && (await dueDeliveries.relay(entriesMax, (event) => tell(options, event)));
+        const schedules =
+          due.schedules && (await dueSchedules.relay(schedulesMax, (one) => keep(options, one)));
+        if (entries === entriesMax || events === entriesMax || schedules === schedulesMax) continue;
       } catch (error) {
         options.onError(error);
       }

@@ -57,6 +57,7 @@ export async function startWorker(
     settings,
     connection,
     identity: opened.identity,
+    guarded: opened.guarded,
     dependencies,
     sweeps: createRunSweeps(pools.relay),
     metrics,

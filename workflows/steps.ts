@@ -1,8 +1,15 @@
-import { CancellationScope, proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  proxyActivities,
+  proxyLocalActivities,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
+import { aheadSteps, type StepCall, type StepsAhead } from '../domain/runs/stepsAhead.ts';
 import { fetchQueueOf } from '../domain/taskQueues.ts';
 import { asCancelled, isRetryable } from './failure.ts';
-import type { RunInput } from './messages.ts';
+import { publishes, type RunInput } from './messages.ts';
 import { localTimeouts, timeouts } from './timeouts.ts';
 
 type Step = (argument: unknown) => Promise<unknown>;
@@ -22,6 +29,7 @@ export function stepsOf(input: RunInput): Activities {
   function local<K extends keyof typeof timeouts & keyof typeof localTimeouts>(step: K): Activities[K] {
     const local = proxyLocalActivities<Activities>(localTimeouts[step])[step] as Step;
     const call: Step = (argument) =>
+      takeAhead(input, step, argument) ??
       uncancelled(() => local(argument)).catch((error: unknown) => {
         if (!isRetryable(error)) throw error;
         return (remote(step) as Step)(argument);
@@ -29,10 +37,25 @@ export function stepsOf(input: RunInput): Activities {
     return call as Activities[K];
   }
 
+  /** Has the worker take the steps after it too, where the input is one batch. */
+  function ingestAhead({ after }: { after: number }): ReturnType<Activities['ingest']> {
+    const { ingest } = proxyLocalActivities<Activities>(localTimeouts.ingest);
+    return uncancelled(() => ingest({ after, ahead: stepsAfterIngest(input) })).then(
+      ({ ahead, ...arrived }) => {
+        if (ahead) steppedAhead.set(input, ahead);
+        return arrived;
+      },
+      (error: unknown) => {
+        if (!isRetryable(error)) throw error;
+        return remote('ingest')({ after });
+      },
+    );
+  }
+
   const step = input.useLocalActivities ? local : remote;
   return {
     fetch: remote('fetch'),
-    ingest: step('ingest'),
+    ingest: input.useLocalActivities ? ingestAhead : remote('ingest'),
     validate: step('validate'),
     transform: step('transform'),
     store: step('store'),
@@ -47,6 +70,40 @@ export function stepsOf(input: RunInput): Activities {
     resume: remote('resume'),
     finalize: local('finalize'),
   };
+}
+
+/** The steps of a small run up to its end, or to the gate before which it waits. */
+function stepsAfterIngest(input: RunInput): readonly StepCall[] {
+  const moved = [
+    ['validate', { seq: 0 }],
+    ['transform', { seq: 0 }],
+  ] as const;
+  if (input.gate === 'publish') return moved;
+  const stored = publishes(input) ? (['publish'] as const) : (['store', { seq: 0 }] as const);
+  return [...moved, stored, ['finalize', { state: 'completed' }]];
+}
+
+const steppedAhead = new WeakMap<RunInput, StepsAhead>();
+
+/** What came of a step that was taken ahead; each is told once, for a run that was suspended takes its steps again. */
+function takeAhead(input: RunInput, step: string, argument: unknown): Promise<unknown> | undefined {
+  const ahead = steppedAhead.get(input);
+  const name = aheadSteps.find((one) => one === step);
+  if (!ahead || !name || !isCompletion(step, argument)) return undefined;
+  if (ahead.failed?.step === name) {
+    steppedAhead.delete(input);
+    const { code: type, message } = ahead.failed;
+    return Promise.reject(ApplicationFailure.create({ type, message, nonRetryable: true }));
+  }
+  if (!(name in ahead.results)) return undefined;
+  const { [name]: result, ...others } = ahead.results;
+  steppedAhead.set(input, { ...ahead, results: others });
+  return Promise.resolve(result);
+}
+
+/** A run may end in another way than it was about to when the steps were taken. */
+function isCompletion(step: string, argument: unknown): boolean {
+  return step !== 'finalize' || (argument as { state?: unknown }).state === 'completed';
 }
 
 /**

@@ -55,7 +55,8 @@ const localDefaults = {
 } as const;
 
 export const localTimeouts = {
-  ingest: { startToCloseTimeout: '60s', ...localDefaults },
+  /** The worker may take the steps after it too. */
+  ingest: { startToCloseTimeout: '15m', ...localDefaults },
   validate: { startToCloseTimeout: '5m', ...localDefaults },
   transform: { startToCloseTimeout: '15m', ...localDefaults },
   store: { startToCloseTimeout: '15m', ...localDefaults },

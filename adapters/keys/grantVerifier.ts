@@ -19,27 +19,54 @@ export interface GrantVerifierOptions<Claims> {
   schema?: z.ZodType<Claims>;
   /** `typ` of the protected header; default: a grant’s. */
   type?: string;
+  /** Milliseconds; default: the clock of this process. */
+  now?: () => number;
+}
+
+/** The attempts of one run come one after the other, each with the same text. */
+const verifiedMaxMs = 60_000;
+const verifiedGrantsMax = 1_000;
+
+interface Verified<Claims> {
+  form: GrantForm;
+  claims: Claims;
+  atMs: number;
 }
 
 /**
  * Verifies by public keys alone: form, algorithm, type, key, signature, issuer, claims, in this order, each with a code of
  * its own. Expiry is not judged here but by the checks of a step, which know what follows from it.
+ *
+ * The signature of a text that verified is good for a minute: its key is looked up each time, and a key is named by its digest.
  */
 export function createGrantVerifier<Claims = GrantClaims>(
   options: GrantVerifierOptions<Claims>,
 ): GrantVerifier<Claims> {
+  const now = options.now ?? (() => performance.now());
   const keys =
     options.keys instanceof URL ? createPublishedKeys(options.keys, { roots: options.roots }) : options.keys;
   const schema = options.schema ?? (GrantClaims as unknown as z.ZodType<Claims>);
 
+  const verified = new Map<string, Verified<Claims>>();
+
   return {
     async verify(grant): Promise<VerifiedGrant<Claims>> {
+      const known = verified.get(grant);
+      if (known && now() - known.atMs < verifiedMaxMs) {
+        await findKey(keys, known.form);
+        return { claims: known.claims, key: known.form.kid };
+      }
       const form = readGrantForm(grant, options.type);
       const key = await findKey(keys, form);
       await verifySignature(grant, key);
       checkIssuer(form, options.issuer);
       const claims = schema.safeParse(form.payload);
-      if (claims.success) return { claims: claims.data, key: key.kid };
+      if (claims.success) {
+        verified.delete(grant);
+        if (verified.size >= verifiedGrantsMax) verified.delete(verified.keys().next().value!);
+        verified.set(grant, { form, claims: claims.data, atMs: now() });
+        return { claims: claims.data, key: key.kid };
+      }
       const detail = claims.error.issues
         .map(({ path, message }) => `${path.join('.')}: ${message}`)
         .join('; ');

@@ -9,10 +9,26 @@ import { listen } from './listen.ts';
 
 export function createOutbox(pool: Pool, address: DatabaseAddress): Outbox {
   return {
+    findDue: () => findDue(pool),
     relay: (entriesMax, deliver) => relayOutbox(pool, entriesMax, deliver),
     enqueueStart: (run) => enqueueStart(pool, run),
     watch: (onNews) => listen(address, outboxChannel, onNews),
   };
+}
+
+async function findDue(pool: Pool): ReturnType<Outbox['findDue']> {
+  const { rows } = await asked(
+    pool.query(
+      sql(
+        `SELECT EXISTS (SELECT FROM waybill.outbox WHERE due_at <= now()) AS entries,
+                EXISTS (SELECT FROM waybill.delivery WHERE start_at <= now()) AS deliveries,
+                EXISTS (SELECT FROM waybill.schedule WHERE revision <> applied_revision AND due_at <= now()) AS schedules`,
+        {},
+        'relay-due',
+      ),
+    ),
+  );
+  return rows[0];
 }
 
 /** Once its transaction has committed, some relay looks for what there is to carry. */

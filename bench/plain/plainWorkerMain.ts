@@ -18,6 +18,7 @@ import { createDueSchedules } from '../../adapters/postgres/schedules/dueSchedul
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
 import { workflowsPath } from '../../adapters/temporal/bundleWorkflows.ts';
 import { stepInterceptor } from '../../adapters/temporal/stepInterceptor.ts';
+import { stepsAhead } from '../../adapters/temporal/stepsAhead.ts';
 import { loadProject } from '../../engine/project/loadProject.ts';
 import { createComputePool } from '../../engine/threads/pool.ts';
 import { startRelay } from '../../workers/relay.ts';
@@ -61,12 +62,18 @@ Runtime.install({ logger: new DefaultLogger('WARN') });
 const { temporalAddress: address, taskQueue } = settings;
 const connection = await NativeConnection.connect({ address });
 const client = new Client({ connection });
+const activities = createActivities(dependencies as Dependencies);
 const worker = await Worker.create({
   connection,
   taskQueue,
   workflowsPath,
-  activities: createActivities(dependencies as Dependencies),
-  interceptors: { activity: [stepInterceptor] },
+  activities,
+  interceptors: {
+    activity: [
+      (context) => stepsAhead(context, { activities, interceptors: [stepInterceptor] }),
+      stepInterceptor,
+    ],
+  },
   maxHeartbeatThrottleInterval: '1s',
   defaultHeartbeatThrottleInterval: '1s',
   stickyQueueScheduleToStartTimeout: '2s',

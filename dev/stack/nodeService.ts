@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Service, ServiceName } from './service.ts';
 
 export interface NodeServiceOptions {
@@ -8,19 +8,22 @@ export interface NodeServiceOptions {
   entry: string;
   env: Readonly<Record<string, string | undefined>>;
   graceMs: number;
+  /** Modules that its threads load first too, from the root of the package. */
+  imports?: readonly string[];
 }
 
 /**
  * A Node process of ours: it sends `{ ready: true }` over its IPC channel once it serves, and ends when the channel
  * closes, which it does with its parent, however that ends.
  */
-export function nodeService({ name, entry, env, graceMs }: NodeServiceOptions): Service {
+export function nodeService({ name, entry, env, graceMs, imports = [] }: NodeServiceOptions): Service {
   return {
     name,
     stopSignal: 'SIGTERM',
     graceMs,
     spawn(logFd) {
-      return spawn(process.execPath, [...nodeFlags, '--import', releaseMemory, packageFile(entry)], {
+      const flags = [...nodeFlags, ...importFlags('dev/stack/releaseMemory.ts', ...imports)];
+      return spawn(process.execPath, [...flags, packageFile(entry)], {
         env,
         stdio: ['ignore', logFd, logFd, 'ipc'],
         // Ctrl-C in the terminal is for the supervisor, which stops everything in order.
@@ -33,12 +36,16 @@ export function nodeService({ name, entry, env, graceMs }: NodeServiceOptions): 
 
 export const nodeFlags = ['--disable-warning=ExperimentalWarning'];
 
+/** So that these modules are loaded first, in each thread. */
+export function importFlags(...paths: readonly string[]): string[] {
+  return paths.flatMap((path) => ['--import', pathToFileURL(packageFile(path)).href]);
+}
+
 export function packageFile(path: string): string {
   return fileURLToPath(new URL(`../../${path}`, import.meta.url));
 }
 
 const readyMs = 60_000;
-const releaseMemory = new URL('./releaseMemory.ts', import.meta.url).href;
 
 function untilItSaysSo(child: ChildProcess, name: string): Promise<void> {
   return new Promise((resolve, reject) => {

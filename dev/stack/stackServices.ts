@@ -100,9 +100,11 @@ export function workerServices(
 ): Service[] {
   const env = { ...stack.baseEnv, ...workerEnv(stack, postgres, temporal, bundle) };
   return workerNames(stack).map((name) =>
-    nodeService({ name, entry: 'workers/main.ts', env, graceMs: 20_000 }),
+    nodeService({ name, entry: 'workers/main.ts', env, graceMs: 20_000, imports: workerImports }),
   );
 }
+
+export const workerImports = ['workers/noPromiseStacks.ts'];
 
 /** Where file sources may read, unless the environment says: the data that a project brings. */
 function fileRootsOf({ settings, project }: Stack): string {

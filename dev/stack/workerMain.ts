@@ -8,7 +8,8 @@ import { runningStack } from '../../cli/connect.ts';
 import { type CliContext, CliError } from '../../cli/context.ts';
 import { printResult, tell } from '../../cli/output/terminal.ts';
 import { runProgram } from '../program.ts';
-import { nodeFlags, packageFile } from './nodeService.ts';
+import { importFlags, nodeFlags, packageFile } from './nodeService.ts';
+import { workerImports } from './stackServices.ts';
 
 /** `waybill worker`: one more worker for the running embedded stack, until Ctrl-C. */
 await runProgram(process.env, ({ json, context }) => work(json, context));
@@ -49,12 +50,16 @@ async function start(home: string, log: string, env: CliContext['env']): Promise
   const rest = Object.entries(env).filter(([name]) => !name.startsWith('WAYBILL_'));
   const file = await open(log, 'a', 0o600);
   try {
-    return spawn(process.execPath, [...nodeFlags, packageFile('workers/main.ts')], {
-      env: { ...Object.fromEntries(rest), ...own },
-      stdio: ['ignore', file.fd, file.fd, 'ipc'],
-      // Ctrl-C in the terminal is for this process, which passes it on once.
-      detached: true,
-    });
+    return spawn(
+      process.execPath,
+      [...nodeFlags, ...importFlags(...workerImports), packageFile('workers/main.ts')],
+      {
+        env: { ...Object.fromEntries(rest), ...own },
+        stdio: ['ignore', file.fd, file.fd, 'ipc'],
+        // Ctrl-C in the terminal is for this process, which passes it on once.
+        detached: true,
+      },
+    );
   } finally {
     await file.close();
   }

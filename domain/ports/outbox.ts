@@ -5,6 +5,8 @@ import type { AcceptedSource } from '../sources/source.ts';
 
 /** What the relay must tell Temporal, of all tenants. All of it throws `DatabaseUnavailable`. */
 export interface Outbox {
+  /** What may be due, so that a relay that wakes in vain asks one question. */
+  findDue(): Promise<{ entries: boolean; deliveries: boolean; schedules: boolean }>;
   /**
    * Hands up to `entriesMax` due entries, which no other relay holds, to `deliver`; those that it resolves for are
    * removed, the others are due again later, at most 30 s apart. Resolves with how many were found.

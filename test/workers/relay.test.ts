@@ -32,6 +32,7 @@ async function relayed(change: Partial<OutboxEntry>, temporal: FakeTemporal) {
     taskQueue: 'waybill',
     onError: (error) => void logged.push(error),
     outbox: {
+      findDue: async () => ({ entries: true, deliveries: true, schedules: true }),
       watch: () => ({ close: async () => {} }),
       enqueueStart: async () => assert.fail('the relay puts nothing into the outbox'),
       async relay(_, deliver) {

@@ -63,6 +63,7 @@ describe('a run at its gate', () => {
     },
     processApprovalTimers: async () => approval,
     publish: async () => ({ outcome: 'published', counts: { stored: 1 } }),
+    store: async () => ({ stored: 1 }),
     finalize: async ({ state, reason }) => ({ state, counts: zeroCounts, ...(reason && { reason }) }),
   };
 
@@ -189,6 +190,62 @@ describe('a run at its gate', () => {
       const moved = received > 0 ? ['validate', 'transform'] : [];
       assert.deepEqual(calls, ['ingest', ...moved, ...(publishes ? ['publish'] : []), 'finalize']);
     }
+  });
+
+  it('takes no step again that its worker took ahead, and the others itself', async () => {
+    const { validate, transform } = { validate: { read: 1 }, transform: { passed: 1, emitted: 1 } };
+    const finalize = { state: 'completed', counts: { ...zeroCounts, stored: 1 } };
+    const ahead = { validate, transform, store: { stored: 1 }, finalize };
+    const whole = { received: 1, inputComplete: true };
+    const asked: unknown[] = [];
+    const taken = (
+      results: object,
+      failed?: { step: 'store' | 'validate'; code: string; message: string },
+    ) => {
+      calls = [];
+      steps = {
+        async ingest(page) {
+          asked.push(page);
+          return { ...whole, ahead: { results, ...(failed && { failed }) } };
+        },
+      };
+    };
+    taken(ahead);
+    const handle = await begin(null, true);
+    assert.deepEqual(await handle.result(), finalize);
+    assert.deepEqual(calls, ['ingest']);
+    assert.deepEqual(asked, [
+      {
+        after: 0,
+        ahead: [
+          ['validate', { seq: 0 }],
+          ['transform', { seq: 0 }],
+          ['store', { seq: 0 }],
+          ['finalize', { state: 'completed' }],
+        ],
+      },
+    ]);
+    await Worker.runReplayHistory({ workflowBundle }, await handle.fetchHistory(), handle.workflowId);
+
+    taken({ validate });
+    await (await begin(null, true)).result();
+    assert.deepEqual(calls, ['ingest', 'transform', 'store', 'finalize']);
+
+    const rejected = { step: 'store', code: 'SinkRejected', message: 'No.' } as const;
+    taken({ validate, transform }, rejected);
+    assert.equal(await failureTypeOf(await begin(null, true)), 'SinkRejected');
+    assert.deepEqual(calls, ['ingest', 'finalize']);
+
+    taken({ validate, transform, finalize });
+    const gated = await begin('publish', true);
+    await waiting();
+    await send(gated, 'no');
+    assert.equal(((await gated.result()) as { state: string }).state, 'cancelled');
+    assert.deepEqual(calls, ['ingest', 'gate', 'decide', 'finalize']);
+    assert.deepEqual(
+      (asked.at(-1) as { ahead: unknown[][] }).ahead.map(([step]) => step),
+      ['validate', 'transform'],
+    );
   });
 
   it('asks before it reads its first byte, where that is its gate; refused, it is cancelled', async () => {
