@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { type CryptoKey, SignJWT, UnsecuredJWT } from 'jose';
 import { createGrantVerifier } from '../../../adapters/keys/grantVerifier.ts';
-import { createPublishedKeys } from '../../../adapters/keys/publishedKeys.ts';
+import { knownKeys } from '../../../adapters/keys/knownKeys.ts';
+import { createPublishedKeys, type PublishedKey } from '../../../adapters/keys/publishedKeys.ts';
 import { signGrant } from '../../../adapters/keys/signGrant.ts';
 import type { GrantVerifier } from '../../../domain/ports/grants.ts';
 import { grantOfRun as claims, makeKey, publishKeys } from '../../support/keys.ts';
@@ -192,6 +193,35 @@ describe('a grant is verified', () => {
       { aud: ['waybill'] },
     ])
       assert.equal(await code(await signed(altered(change))), 'GrantIssuerMismatch', JSON.stringify(change));
+  });
+});
+
+describe('a grant that was verified', () => {
+  it('is not verified again for a minute, but its key is looked up each time', async () => {
+    const [key, other] = [await makeKey(), await makeKey()];
+    const { kid } = key;
+    const published = async ({ jwk }: typeof key) => ({
+      ...(await knownKeys({ keys: [jwk] }).find(jwk.kid))!,
+      kid,
+    });
+    let found: PublishedKey | undefined = await published(key);
+    let nowMs = 0;
+    const verifier = createGrantVerifier({ keys: { find: async () => found }, issuer, now: () => nowMs });
+    const grant = await signGrant(claims, { kid, key: key.privateKey });
+    assert.equal(await tried(verifier, grant), 'verified');
+    // No source of ours gives another key by the name of this one; so it is seen which grants are verified.
+    found = await published(other);
+    nowMs += 59_999;
+    assert.equal(await tried(verifier, grant), 'verified');
+    const altered = await signGrant({ ...claims, jti: 'g2' }, { kid, key: key.privateKey });
+    assert.equal(await tried(verifier, altered), 'GrantInvalid');
+    found = { ...found, retiredAtS: claims.iat };
+    assert.equal(await tried(verifier, grant), 'GrantKeyRetired');
+    found = undefined;
+    assert.equal(await tried(verifier, grant), 'GrantKeyNotFound');
+    found = await published(other);
+    nowMs += 1;
+    assert.equal(await tried(verifier, grant), 'GrantInvalid');
   });
 });
 
