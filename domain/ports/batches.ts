@@ -28,8 +28,6 @@ export interface Batches {
     waitMs: number,
     signal: AbortSignal,
   ): Promise<Arrivals>;
-  /** Digests of all batches that have arrived, in their order. */
-  listDigests(run: RunRef): Promise<string[]>;
   /** The same batch again changes nothing. Throws `SourceChanged` where another batch has that number. */
   append(run: RunRef, batch: Batch): Promise<void>;
   findLast(run: RunRef): Promise<Batch | undefined>;
@@ -46,4 +44,6 @@ interface Arrivals {
   inputComplete: boolean;
   /** Whether the upload broke off. */
   broken: boolean;
+  /** Of all batches in their order, once these are all. */
+  digests: readonly string[];
 }

@@ -18,11 +18,18 @@ export function createBatches(tenants: Tenants, waitForRun: WaitForRun): Batches
     async arrivals(run, execution, after, waitMs, signal) {
       const until = performance.now() + waitMs;
       for (;;) {
-        const [seen] = await ask<{ known: number; arrival: string; ended: boolean }>(
+        const [seen] = await ask<{
+          known: number;
+          arrival: string;
+          ended: boolean;
+          digests: string[] | null;
+        }>(
           run,
           'progress-arrivals',
           `SELECT arrival, ${isOverSql('run')} AS ended,
-                  (SELECT coalesce(max(seq) + 1, 0) FROM waybill.batch WHERE run_id = :runId) AS known
+                  (SELECT coalesce(max(seq) + 1, 0) FROM waybill.batch WHERE run_id = :runId) AS known,
+                  CASE WHEN arrival = 'sealed' THEN
+                    (SELECT array_agg(digest ORDER BY seq) FROM waybill.batch WHERE run_id = :runId) END AS digests
            FROM waybill.run WHERE id = :runId`,
           { execution },
         );
@@ -33,18 +40,10 @@ export function createBatches(tenants: Tenants, waitForRun: WaitForRun): Batches
         const broken = seen.arrival === 'broken';
         const leftMs = until - performance.now();
         const news = known > after || sealed || broken;
-        if (news || leftMs <= 0 || signal.aborted) return { received: known, inputComplete: sealed, broken };
+        if (news || leftMs <= 0 || signal.aborted)
+          return { received: known, inputComplete: sealed, broken, digests: seen.digests ?? [] };
         await waitForRun(run.runId, Math.min(leftMs, 2_000), signal);
       }
-    },
-
-    async listDigests(run) {
-      const found = await ask<{ digest: string }>(
-        run,
-        'progress-batch-digests',
-        'SELECT digest FROM waybill.batch WHERE run_id = :runId ORDER BY seq',
-      );
-      return found.map(({ digest }) => digest);
     },
 
     async append(run, batch) {

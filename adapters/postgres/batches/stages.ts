@@ -107,7 +107,10 @@ export function createStages(tenants: Tenants): Stages {
       const found = await ask<{ digest: string; rejected_digest: string | null }>(
         run,
         'progress-stage-objects',
-        `SELECT digest, rejected_digest FROM waybill.stage WHERE run_id = :runId
+        // The rows of other runs were in no object.
+        `SELECT s.digest, s.rejected_digest FROM waybill.stage s JOIN waybill.run r ON r.id = s.run_id
+         WHERE s.run_id = :runId
+           AND (s.rejected_digest IS NOT NULL OR r.manifest -> 'approval' ->> 'before' = 'publish')
          UNION ALL SELECT sample->>'digest', NULL FROM waybill.approval WHERE run_id = :runId AND sample IS NOT NULL`,
       );
       return found.flatMap((row) => (row.rejected_digest ? [row.digest, row.rejected_digest] : [row.digest]));

@@ -150,6 +150,7 @@ describe('a run that has ended', () => {
       received: 1,
       inputComplete: true,
       broken: false,
+      digests: ['d'],
     });
     assert.deepEqual((await stages().findWork(run, 'first', 0)).stored, { stored: 1 });
   });
