@@ -1,6 +1,6 @@
 import type { DecisionMessage } from '../domain/approvals/decision.ts';
+import type { StepCall, StepsAhead } from '../domain/runs/run.ts';
 import type { RunReason } from '../domain/runs/runFacts.ts';
-import type { StepCall, StepsAhead } from '../domain/runs/stepsAhead.ts';
 import { decideStep } from './decide.ts';
 import type { Dependencies } from './dependencies.ts';
 import { fetchStep } from './fetch.ts';

@@ -134,7 +134,10 @@ const nameOneIdea = (files: readonly string[]) =>
 const shortOnPurpose: readonly [files: RegExp, reason: string][] = [
   [/^domain\/ports\//, 'one port for each noun'],
   [/^sdk\/|(^|\/)index\.ts$/, 'an entry that users or a registry import'],
-  [/(^|\/)(\w+Main|main)\.ts$|^adapters\/temporal\/lenientConverter\.ts$/, 'a process or a bundler loads it'],
+  [
+    /(^|\/)(\w+Main|main)\.ts$|^(adapters\/temporal\/lenientConverter|workers\/noPromiseStacks)\.ts$/,
+    'a process or a bundler loads it',
+  ],
   [/^adapters\/postgres\/migrations\//, 'one step of the schema'],
   [/^(activities|workflows|api\/routes)\/\w+\.ts$/, 'one step, one workflow or one resource'],
   [/^application\/(redeliver|\w+\/(revealSample|recordLogout|authorizeRun))\.ts$/, 'one use case'],

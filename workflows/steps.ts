@@ -6,7 +6,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
-import { aheadSteps, type StepCall, type StepsAhead } from '../domain/runs/stepsAhead.ts';
+import { aheadSteps, type StepCall, type StepsAhead } from '../domain/runs/run.ts';
 import { fetchQueueOf } from '../domain/taskQueues.ts';
 import { asCancelled, isRetryable } from './failure.ts';
 import { publishes, type RunInput } from './messages.ts';

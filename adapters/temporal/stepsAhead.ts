@@ -1,6 +1,6 @@
 import { ApplicationFailure, type Context } from '@temporalio/activity';
 import type { ActivityInterceptors } from '@temporalio/worker';
-import { type AheadStep, aheadSteps, type StepCall, type StepsAhead } from '../../domain/runs/stepsAhead.ts';
+import { type AheadStep, aheadSteps, type StepCall, type StepsAhead } from '../../domain/runs/run.ts';
 
 type Input = Parameters<NonNullable<NonNullable<ActivityInterceptors['inbound']>['execute']>>[0];
 

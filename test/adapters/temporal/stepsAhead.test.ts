@@ -4,7 +4,7 @@ import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { type AheadOptions, stepsAhead } from '../../../adapters/temporal/stepsAhead.ts';
-import type { StepCall } from '../../../domain/runs/stepsAhead.ts';
+import type { StepCall } from '../../../domain/runs/run.ts';
 
 const whole = { received: 1, inputComplete: true };
 const small: StepCall[] = [
