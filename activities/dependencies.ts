@@ -11,6 +11,7 @@ import type { DeliveryLog, WebhookSender } from '../domain/ports/deliveries.ts';
 import type { Destinations } from '../domain/ports/destinations.ts';
 import type { GrantVerifier } from '../domain/ports/grants.ts';
 import type { Ledger } from '../domain/ports/ledger.ts';
+import type { LimitedRates } from '../domain/ports/limits.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { Revocations } from '../domain/ports/revocations.ts';
@@ -38,6 +39,7 @@ export interface Dependencies {
   objects: ObjectStore;
   definitions: Definitions;
   compute: Compute;
+  limitedRates: LimitedRates;
   receiver: Receiver;
   sources: Sources;
   stepTokens: StepTokens;

@@ -13,6 +13,8 @@ export async function validateStep(deps: Dependencies, { seq }: { seq: number })
   const run = await approvedRun(deps);
   const { batch, validated } = await workOf(deps, run, seq);
   if (validated) return validated.counts;
+  // Where the rate of the tenant is used up, the attempt fails and says when the next one is due.
+  await deps.limitedRates.take(run, 'recordsPerSecond', batch.records);
 
   const result = batch.refused
     ? rejectedWhole(batch)

@@ -25,6 +25,8 @@ import { connectPool } from '../adapters/postgres/connect.ts';
 import { createDeadLetters } from '../adapters/postgres/deadLetters/deadLetters.ts';
 import { createDeliveries } from '../adapters/postgres/deliveries/deliveries.ts';
 import { createDeployments } from '../adapters/postgres/deployments.ts';
+import { createLimitedRates } from '../adapters/postgres/limitedRates.ts';
+import { createLimits } from '../adapters/postgres/limits.ts';
 import { createPrincipalDirectory } from '../adapters/postgres/principalDirectory.ts';
 import { spendAssertion } from '../adapters/postgres/rights/assertions.ts';
 import { watchRevocations } from '../adapters/postgres/rights/liveRevocations.ts';
@@ -158,9 +160,12 @@ const temporal = new Client({ connection, namespace: settings.WAYBILL_TEMPORAL_N
 const metrics = createMetrics();
 const definitions = await loadProject(settings.WAYBILL_PROJECT, settings.WAYBILL_DEFINITIONS);
 const compute = createComputePool({ objects, taskMs: trialMs, waitingMax: 100 });
+const limits = createLimits(tenants);
 const app = await buildServer(
   {
-    acceptance: createRunAcceptance(tenants),
+    acceptance: createRunAcceptance(tenants, limits),
+    limits,
+    limitedRates: createLimitedRates(tenants),
     uploads: createUploads(tenants),
     runInputs: createRunInputs(tenants),
     runs,

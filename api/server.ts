@@ -20,6 +20,7 @@ import { answerFiring, listFirings } from './routes/firings.ts';
 import { protectedResource, whoami } from './routes/identity.ts';
 import { listKeys, rotateKeys } from './routes/keys.ts';
 import { holdRun, listHolds, releaseRun } from './routes/legalHolds.ts';
+import { listLimits } from './routes/limits.ts';
 import { backchannelLogout } from './routes/logout.ts';
 import { health, keys, openapi, ready } from './routes/operations.ts';
 import { getPipeline, listPipelines } from './routes/pipelines.ts';
@@ -199,6 +200,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     holdRun: holdRun(ports),
     releaseRun: releaseRun(ports),
     listHolds: listHolds(ports),
+    listLimits: listLimits(ports),
     listKeys: listKeys(ports),
     rotateKeys: rotateKeys(ports),
     revoke: createRevocation(ports, options),

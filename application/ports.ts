@@ -14,9 +14,11 @@ import type { Deployments } from '../domain/ports/deployments.ts';
 import type { Firings } from '../domain/ports/firings.ts';
 import type { GrantKeys, GrantSigner, GrantVerifier } from '../domain/ports/grants.ts';
 import type { LegalHolds } from '../domain/ports/legalHolds.ts';
+import type { LimitedRates, TenantLimits } from '../domain/ports/limits.ts';
 import type { LogoutRecords, LogoutTokens } from '../domain/ports/logouts.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { PrincipalDirectory } from '../domain/ports/principalDirectory.ts';
+
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { RevocationRecords, Revocations } from '../domain/ports/revocations.ts';
 import type { RunInputs } from '../domain/ports/runInputs.ts';
@@ -39,6 +41,8 @@ export interface ApplicationPorts {
   /** The record of a letter as its format reads it, each number as it was; `undefined` where it cannot be read. */
   readLetter(pipeline: LoadedPipeline, value: LetterValue): Promise<object | undefined>;
   legalHolds: LegalHolds;
+  limits: TenantLimits;
+  limitedRates: LimitedRates;
   auditTrail: AuditTrail;
   /** Throws `DatabaseUnavailable` where runs cannot be recorded now. */
   checkDatabase(): Promise<void>;

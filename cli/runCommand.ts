@@ -7,6 +7,7 @@ import { addDeadLetters } from './commands/deadLetters.ts';
 import { addDeliveries } from './commands/deliveries.ts';
 import { addAttack, addDemo, addDev, addDoctor, addWorker } from './commands/embedded.ts';
 import { addKeys } from './commands/keys.ts';
+import { addLimits } from './commands/limits.ts';
 import { addLogin, addLogout } from './commands/login.ts';
 import { addPipelines } from './commands/pipelines.ts';
 import { addPlan } from './commands/plan.ts';
@@ -57,6 +58,7 @@ const commands: readonly AddCommand[] = [
   addLogout,
   addWhoami,
   addPipelines,
+  addLimits,
   addCheck,
   addTrigger,
   addRuns,

@@ -11,6 +11,7 @@ export type {
   DeliveryFilter,
   Explanation,
   Key,
+  Limit,
   MadeRevocation,
   Pipeline,
   PipelineDetail,

@@ -10,6 +10,11 @@ import { readCases } from '../adapters/policy/readCases.ts';
 import { readPolicies } from '../adapters/policy/readPolicies.ts';
 import { addressOf, clientAt, type DatabaseAddress } from '../adapters/postgres/address.ts';
 import {
+  applyLimits,
+  type LimitChange,
+  planLimits as planLimitsOf,
+} from '../adapters/postgres/applyLimits.ts';
+import {
   applyRetention,
   planRetention as planRetentionOf,
   type RetentionChange,
@@ -29,6 +34,7 @@ import {
   contractDifference,
 } from '../domain/contracts/contractChanges.ts';
 import { WaybillError } from '../domain/errors.ts';
+import type { Limit } from '../domain/limits.ts';
 import type { Retention } from '../domain/pipelines/retention.ts';
 import { type PolicySet, policyDifference } from '../domain/policies/policy.ts';
 import { type CaseResult, tryCases } from '../domain/policies/policyCases.ts';
@@ -39,7 +45,7 @@ import { deploymentOf } from '../domain/ports/deployments.ts';
 import { readContractFile, writeContractFile } from '../engine/project/contractFiles.ts';
 import { keepDefinitions } from '../engine/project/keptDefinitions.ts';
 import { loadProject } from '../engine/project/loadProject.ts';
-import { projectName, projectRetention } from '../engine/project/projectName.ts';
+import { projectName, projectSettings } from '../engine/project/projectName.ts';
 
 export type { StrayName } from '../adapters/policy/names.ts';
 
@@ -51,14 +57,15 @@ export interface Project {
   policies: PolicySet;
   /** For pipelines that say nothing about it. */
   retention: Partial<Retention> | undefined;
+  limits: Limit[];
 }
 
 /** Throws `DefinitionError` and `PolicyInvalid`. */
 export async function readProject(folder: string): Promise<Project> {
   const path = resolve(folder);
   const [definitions, policies] = [await loadProject(path), await readPolicies(path)];
-  const [name, retention] = [await projectName(path), await projectRetention(path)];
-  return { folder: path, name, definitions, policies, retention };
+  const [name, settings] = [await projectName(path), await projectSettings(path)];
+  return { folder: path, name, definitions, policies, ...settings };
 }
 
 /** What in the policies of a project probably is a mistake. */
@@ -215,10 +222,17 @@ export interface AppliedProject extends PolicyWarnings {
   tables: string[];
   /** Whether another retention is in force now. */
   retention: boolean;
+  /** Whether other limits of tenants are in force now. */
+  limits: boolean;
   policy: { digest: string; before: string | null };
 }
 
-export type { Kept, RetentionChange };
+export type { Kept, LimitChange, RetentionChange };
+
+/** The limits of tenants that `apply` would change. */
+export function planLimits({ limits }: Project, database: DatabaseSettings): Promise<LimitChange[]> {
+  return planLimitsOf(addressIn(database), limits);
+}
 
 /** What is kept for each tenant. */
 export function keptIn(database: DatabaseSettings): Promise<Kept[]> {
@@ -244,7 +258,7 @@ export async function applyProject(
   database: DatabaseSettings,
   kept?: string,
 ): Promise<AppliedProject> {
-  const { name, definitions, policies, retention } = project;
+  const { name, definitions, policies, retention, limits } = project;
   const manifests = definitions.list().map(({ manifest }) => manifest);
   const address = addressIn(database);
   await checkPipelines(project, database);
@@ -257,8 +271,9 @@ export async function applyProject(
   );
   if (kept) await keepDefinitions(kept, definitions.list(), await readNeededDefinitions(address));
   const changed = await applyRetention(address, manifests, retention);
+  const limited = await applyLimits(address, limits);
   const policy = await applyPolicySet(address, policies, { name, replaces: true });
-  return { migrations, tables, retention: changed, policy, ...warningsOf(project) };
+  return { migrations, tables, retention: changed, limits: limited, policy, ...warningsOf(project) };
 }
 
 async function checkPipelines(project: Project, database: DatabaseSettings): Promise<void> {

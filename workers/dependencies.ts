@@ -18,6 +18,7 @@ import { createStages } from '../adapters/postgres/batches/stages.ts';
 import { createDeliveryLog } from '../adapters/postgres/deliveries/deliveryLog.ts';
 import { createLedger } from '../adapters/postgres/ledger/ledger.ts';
 import { createWatermarks } from '../adapters/postgres/ledger/watermarks.ts';
+import { createLimitedRates } from '../adapters/postgres/limitedRates.ts';
 import { watchRevocations } from '../adapters/postgres/rights/liveRevocations.ts';
 import { createFailedAttempts } from '../adapters/postgres/runs/failedAttempts.ts';
 import { createRunStates } from '../adapters/postgres/runs/runStates.ts';
@@ -121,6 +122,7 @@ export async function openDependencies(
     objects,
     definitions,
     compute,
+    limitedRates: createLimitedRates(tenants),
     receiver: createReceiver(objects),
     sources: createSources(settings),
     destinations: destinationsOf(connectors, settings),

@@ -33,7 +33,8 @@ export function followRun(ports: ApiPorts, options: ApiOptions, stopping: AbortS
       },
     },
     async ({ authorization, request, reply }) => {
-      const leave = streams.enter(authorization.principal);
+      const { principal } = authorization;
+      const leave = streams.enter(principal, await ports.limits.max(principal.tenant, 'eventStreams'));
       const ended = new AbortController();
       reply.raw.once('close', () => ended.abort());
       // A response that waits behind another on its connection never closes: the connection counts too.

@@ -9,6 +9,7 @@ import { isPulled } from '../../domain/sources/source.ts';
 import { HttpUrl, SourceReference } from '../../domain/sources/sourceReference.ts';
 import { issuesError } from '../issues.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
+import { checkLimits, checkOpenUploads } from './checkLimits.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
 import { checkParameters } from './parameters.ts';
 import { acceptanceOf, draftRun, mintGrant, type RunCaller, type RunDraft } from './runDraft.ts';
@@ -61,7 +62,16 @@ export interface EnvelopeRequest {
 
 type Ports = Pick<
   ApplicationPorts,
-  'acceptance' | 'receiver' | 'runInputs' | 'objects' | 'policy' | 'grantSigner' | 'inputs' | 'checkCallback'
+  | 'acceptance'
+  | 'receiver'
+  | 'runInputs'
+  | 'objects'
+  | 'policy'
+  | 'grantSigner'
+  | 'inputs'
+  | 'checkCallback'
+  | 'limits'
+  | 'limitedRates'
 >;
 
 /** Accepts a run from a complete request: resolve, draft, receive, mint, accept. */
@@ -80,6 +90,7 @@ export async function acceptEnvelope(
   // Bytes are kept before the run is accepted, so a repeated request is better found out before that.
   const known = draft.idempotency && (await ports.acceptance.findKey(draft.idempotency));
   if (known) return sameRun(known, requestDigest);
+  await checkLimits(ports, caller);
 
   const input = await openInput(ports, draft);
   const batches = lines ? await receive(ports, draft, lines) : [];
@@ -155,15 +166,16 @@ function linesOf(
 const openMax = 32;
 const inputWithinMs = 24 * 3_600_000;
 
-/** Until when the data of a run may follow. Throws `TooManyRequests`. */
+/** Until when the data of a run may follow. Throws `TooManyRequests`, `LimitReached`. */
 async function openInput(
-  { runInputs }: Ports,
+  ports: Ports,
   { source, principal, pipeline, acceptedAtMs }: RunDraft,
 ): Promise<Acceptance['input']> {
   if (!source.resumable) return undefined;
-  const open = await runInputs.countOpen(principal.tenant, principal.id);
+  const open = await ports.runInputs.countOpen(principal.tenant, principal.id);
   if (open >= openMax)
     throw new WaybillError('TooManyRequests', { detail: `${open} uploads are open`, retryAfterMs: 60_000 });
+  await checkOpenUploads(ports, principal);
   // What is left of the deadline is for the run.
   const withinMs = Math.min(inputWithinMs, pipeline.manifest.deadlineMs / 2);
   return { expiresAt: new Date(acceptedAtMs + withinMs).toISOString() };

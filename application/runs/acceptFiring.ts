@@ -3,6 +3,7 @@ import type { AcceptedFiring } from '../../domain/ports/acceptance.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { callbackOf, type Envelope, resolveEnvelope } from './acceptEnvelope.ts';
+import { checkLimits } from './checkLimits.ts';
 import { acceptanceOf, draftRun, mintGrant, type RunCaller } from './runDraft.ts';
 
 /** What a time of a schedule asks for. */
@@ -16,12 +17,16 @@ export interface FiringRequest {
  * or the schedule has changed since it was checked.
  */
 export async function acceptFiring(
-  ports: Pick<ApplicationPorts, 'acceptance' | 'policy' | 'grantSigner' | 'inputs' | 'checkCallback'>,
+  ports: Pick<
+    ApplicationPorts,
+    'acceptance' | 'policy' | 'grantSigner' | 'inputs' | 'checkCallback' | 'limits' | 'limitedRates'
+  >,
   options: ApplicationOptions,
   caller: RunCaller,
   { envelope, firing }: FiringRequest,
 ): Promise<{ run: Run; grant: string }> {
   const draft = draftRun(caller, undefined, await resolveEnvelope(ports, caller.pipeline, envelope));
+  await checkLimits(ports, caller);
   const callback = callbackOf(ports, options, draft, envelope);
   const minted = await mintGrant(ports, options, draft, { callback });
   const acceptance = acceptanceOf(draft, minted, { batches: [], sealed: false, callback });

@@ -8,6 +8,7 @@ import { type Choice, chosenLetters } from '../deadLetters/chooseLetters.ts';
 import { loadValue } from '../deadLetters/loadValue.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { forget, scopeOf } from './acceptEnvelope.ts';
+import { checkLimits } from './checkLimits.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
 import { checkParameters } from './parameters.ts';
 import { acceptanceOf, draftRun, mintGrant, type RunCaller, type RunDraft } from './runDraft.ts';
@@ -33,6 +34,8 @@ type Ports = Pick<
   | 'runs'
   | 'definitions'
   | 'auditLog'
+  | 'limits'
+  | 'limitedRates'
 >;
 
 /**
@@ -49,6 +52,7 @@ export async function acceptLetters(
   const requestDigest = requestDigestOf(begun, 'application/json', null, `letters ${bodyDigest}`);
   const known = begun.idempotency && (await ports.acceptance.findKey(begun.idempotency));
   if (known) return sameRun(known, requestDigest);
+  await checkLimits(ports, caller, 'openDeadLetters');
 
   const chosen: Chosen = { letters: [], parameters: new Map() };
   const batches = await receive(ports, begun, choice, chosen);

@@ -5,6 +5,7 @@ import type { Run } from '../../domain/runs/run.ts';
 import { isOfLetters, isPulled, retriedKind } from '../../domain/sources/source.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { forget, scopeOf } from './acceptEnvelope.ts';
+import { checkLimits } from './checkLimits.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
 import { acceptanceOf, draftRun, mintGrant, type RunCaller, type RunDraft } from './runDraft.ts';
 
@@ -13,7 +14,10 @@ export interface RetryRequest {
   of: Run;
 }
 
-type Ports = Pick<ApplicationPorts, 'acceptance' | 'runs' | 'objects' | 'policy' | 'grantSigner'>;
+type Ports = Pick<
+  ApplicationPorts,
+  'acceptance' | 'runs' | 'objects' | 'policy' | 'grantSigner' | 'limits' | 'limitedRates'
+>;
 
 /**
  * Accepts the run: draft, copy, mint, accept. A source that Waybill reads itself, and had not read to its end, is read again. Throws
@@ -36,6 +40,7 @@ export async function acceptRetry(
   const requestDigest = requestDigestOf(draft, 'application/json', null, of.id);
   const known = draft.idempotency && (await ports.acceptance.findKey(draft.idempotency));
   if (known) return sameRun(known, requestDigest);
+  await checkLimits(ports, caller);
   const batches = readsAgain ? [] : await copyBatches(ports, draft, of, input);
   const minted = await mintGrant(ports, options, draft, readsAgain ? {} : { batches });
   const acceptance = acceptanceOf(draft, minted, { batches, sealed: !readsAgain, requestDigest });

@@ -24,7 +24,7 @@ export type RunRequest =
  *
  * Throws `ParametersInvalid`, `SourceInvalid`, `SourceRefused`, `CallbackRefused`, `InputRequired`, `InputEmpty`, `HeaderInvalid`,
  * `UnsupportedMediaType`, `UploadIncomplete`, `IdempotencyKeyInUse`, `IdempotencyKeyReused`, `PrincipalRevoked`,
- * `TooManyRequests`, `FiringUnavailable`, `PipelineRefused`, `DatabaseUnavailable`, `StorageUnavailable`, `KeysUnavailable`.
+ * `TooManyRequests`, `LimitReached`, `FiringUnavailable`, `PipelineRefused`, `DatabaseUnavailable`, `StorageUnavailable`, `KeysUnavailable`.
  */
 export async function acceptRun(
   ports: Pick<
@@ -43,6 +43,8 @@ export async function acceptRun(
     | 'runs'
     | 'definitions'
     | 'auditLog'
+    | 'limits'
+    | 'limitedRates'
   >,
   options: ApplicationOptions,
   caller: RunCaller,

@@ -8,6 +8,7 @@ import type { Run } from '../../domain/runs/run.ts';
 import type { Compression } from '../../domain/sources/compression.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
 import { forget, scopeOf } from './acceptEnvelope.ts';
+import { checkLimits } from './checkLimits.ts';
 import { requestDigestOf, sameRun } from './idempotency.ts';
 import { checkParameters, parametersFromQuery } from './parameters.ts';
 import { acceptanceOf, draftRun, mintGrant, type RunCaller, type RunDraft } from './runDraft.ts';
@@ -15,7 +16,15 @@ import { type UploadBody, uploadBody } from './uploadBody.ts';
 
 type Ports = Pick<
   ApplicationPorts,
-  'acceptance' | 'uploads' | 'receiver' | 'inputs' | 'objects' | 'policy' | 'grantSigner'
+  | 'acceptance'
+  | 'uploads'
+  | 'receiver'
+  | 'inputs'
+  | 'objects'
+  | 'policy'
+  | 'grantSigner'
+  | 'limits'
+  | 'limitedRates'
 >;
 
 /** What a request of this kind says. */
@@ -63,6 +72,7 @@ export async function acceptUpload(
   try {
     const known = draft.idempotency && (await ports.acceptance.findKey(draft.idempotency));
     if (known) return await repeated(known, body, requestDigest);
+    await checkLimits(ports, caller);
     const received = await receive(ports, options, draft, format, upload.compression, body, requestDigest);
     return await ('known' in received ? repeated(received.known, body, requestDigest) : received);
   } finally {

@@ -7,6 +7,8 @@ import { createRunInputs } from '../../adapters/postgres/batches/runInputs.ts';
 import { createUploads } from '../../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createDeadLetters } from '../../adapters/postgres/deadLetters/deadLetters.ts';
+import { createLimitedRates } from '../../adapters/postgres/limitedRates.ts';
+import { createLimits } from '../../adapters/postgres/limits.ts';
 import { createRunAcceptance } from '../../adapters/postgres/runs/acceptance.ts';
 import { createRuns } from '../../adapters/postgres/runs/apiRuns.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
@@ -39,8 +41,11 @@ const everybody = {
 } as const;
 const yes = { allowed: true, policies: [], digest: 'none' };
 
+const limits = createLimits(tenants);
 const ports: Partial<ApiPorts> = {
-  acceptance: createRunAcceptance(tenants),
+  acceptance: createRunAcceptance(tenants, limits),
+  limits,
+  limitedRates: createLimitedRates(tenants),
   uploads: createUploads(tenants),
   runInputs: createRunInputs(tenants),
   runs: createRuns(tenants, database),

@@ -21,7 +21,7 @@ export const addApply: AddCommand = (program, context) => {
   program
     .command('apply')
     .description(
-      'bring a database to this version; apply the tables, policies and declared schedules of a project',
+      'bring a database to this version; apply the tables, policies, limits and declared schedules of a project',
     )
     .argument('[folder]', 'the project', '.')
     .option(
@@ -47,7 +47,7 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
       `${replacedText(other, policies, plan)} ${otherProjectLine(other.name, name)}`.trimStart(),
     );
   }
-  const { migrations, tables, retention, policy, stray, powerless } = await applyProject(
+  const { migrations, tables, retention, limits, policy, stray, powerless } = await applyProject(
     project,
     database,
     readClientSettings(context).WAYBILL_DEFINITIONS,
@@ -55,12 +55,13 @@ async function apply(folder: string, options: ApplyOptions, context: CliContext)
   const { declared, plan } = await planSchedules(definitions, options, context);
   const applied = plan ? await applySchedules(plan) : [];
   const schedules = schedulesJson(plan, applied);
-  printResult(json, { migrations, tables, retention, policy, stray, powerless, schedules }, () => [
+  printResult(json, { migrations, tables, retention, limits, policy, stray, powerless, schedules }, () => [
     migrations.length > 0
       ? `Migrated: ${migrations.join(', ')}.`
       : 'The database was at this version already.',
     `Tables as the project wants them: ${tables.join(', ')}.`,
     ...(retention ? ['Kept from now on as the project says, also of runs that have ended.'] : []),
+    ...(limits ? ['Limits of tenants as the project says, within seconds.'] : []),
     policy.before === policy.digest
       ? `The policy was in force already: ${policy.digest.slice(0, 12)}.`
       : `In force within seconds: policy ${policy.digest.slice(0, 12)} of ${Object.keys(policies.policies).length} policies.`,

@@ -10,23 +10,24 @@ import { changeLines, rolesWithoutPermitLines, strayLines } from '../output/poli
 import { retentionLines } from '../output/retentionText.ts';
 import { plannedLines, schedulesJson } from '../output/scheduleChanges.ts';
 import { printResult } from '../output/terminal.ts';
+import { limitLines } from './limits.ts';
 
 interface PlanOptions extends GlobalOptions {
   database?: string;
 }
 
-/** `waybill plan [folder] [--database URL]`: what `waybill apply` would change in the policy and for which principals, in contracts, in tables, in retention and in declared schedules. */
+/** `waybill plan [folder] [--database URL]`: what `waybill apply` would change in the policy and for which principals, in contracts, in tables, in retention, in limits and in declared schedules. */
 export const addPlan: AddCommand = (program, context) => {
   program
     .command('plan')
     .description(
-      'show what apply would change: rights, contracts, tables, retention and declared schedules; exit code 1 if apply would reject a pipeline, 3 if a principal gains a right',
+      'show what apply would change: rights, contracts, tables, retention, limits and declared schedules; exit code 1 if apply would reject a pipeline, 3 if a principal gains a right',
     )
     .argument('[folder]', 'the project', '.')
     .option('--database <url>', 'the database; default WAYBILL_DATABASE_URL, else that of the embedded stack')
     .action(async (folder: string, _, command: Command) => {
       const options = command.optsWithGlobals<PlanOptions>();
-      const { otherProject, planPipelines, planPolicies, planRetention, readProject, refusalOf } =
+      const { otherProject, planLimits, planPipelines, planPolicies, planRetention, readProject, refusalOf } =
         await import('../../sdk/project.ts');
       const project = await readProject(folder);
       const database = databaseOf(options.database, context);
@@ -37,6 +38,7 @@ export const addPlan: AddCommand = (program, context) => {
       };
       const pipelines = await planPipelines(project, database);
       const retention = await planRetention(project, database);
+      const limits = await planLimits(project, database);
       const schedules = await planSchedules(project.definitions, options, context);
       printResult(
         options.json,
@@ -44,6 +46,7 @@ export const addPlan: AddCommand = (program, context) => {
           ...plan,
           pipelines: pipelines.map((one) => ({ ...one, refusal: refusalOf(one) ?? null })),
           retention,
+          limits,
           schedules: schedulesJson(schedules.plan),
         },
         () => [
@@ -51,6 +54,7 @@ export const addPlan: AddCommand = (program, context) => {
           ...planLines(plan),
           ...pipelineLines(pipelines, refusalOf),
           ...retentionLines(retention),
+          ...limitLines(limits),
           ...plannedLines(schedules.declared, schedules.plan, options),
         ],
       );

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { credentialsIn } from '../../adapters/credentials/credentialFrom.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
+import { applyLimits } from '../../adapters/postgres/applyLimits.ts';
 import { applyRetention } from '../../adapters/postgres/applyRetention.ts';
 import { applySinks } from '../../adapters/postgres/applySinks.ts';
 import { applyDeployments, readNeededDefinitions } from '../../adapters/postgres/deployments.ts';
@@ -11,7 +12,7 @@ import { deploymentOf, type Refusal } from '../../domain/ports/deployments.ts';
 import { readSettings } from '../../domain/settings.ts';
 import { keepDefinitions } from '../../engine/project/keptDefinitions.ts';
 import { loadProject } from '../../engine/project/loadProject.ts';
-import { projectName, projectRetention } from '../../engine/project/projectName.ts';
+import { projectName, projectSettings } from '../../engine/project/projectName.ts';
 import { type DatabaseRole, databaseUrl, ensurePasswords } from './passwords.ts';
 import { ensureDatabase, ensureRoles } from './postgresRoles.ts';
 import { projectFailedExit } from './prepareDatabase.ts';
@@ -37,7 +38,7 @@ let ofProject = true;
 try {
   const project = await loadProject(settings.WAYBILL_PROJECT);
   const policies = await readPolicies(settings.WAYBILL_PROJECT);
-  const kept = await projectRetention(settings.WAYBILL_PROJECT);
+  const { retention, limits } = await projectSettings(settings.WAYBILL_PROJECT);
   const files = projectFiles(project.list().map(({ modulePath }) => modulePath));
   ofProject = false;
   const passwords = ensurePasswords(settings.WAYBILL_PASSWORDS);
@@ -60,7 +61,8 @@ try {
     migrator,
     project.list().map((one) => deploymentOf(one, refusals.get(one.manifest.id))),
   );
-  await applyRetention(migrator, manifests, kept);
+  await applyRetention(migrator, manifests, retention);
+  await applyLimits(migrator, limits);
   // Only `waybill apply` moves the database to another project, because only it ends declared schedules.
   const name = await projectName(settings.WAYBILL_PROJECT);
   await applyPolicySet(migrator, policies, { name, replaces: false });

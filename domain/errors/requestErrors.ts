@@ -276,6 +276,12 @@ export const requestErrors = {
     retryable: true,
     message: 'Too many requests. Wait as long as Retry-After says.',
   },
+  LimitReached: {
+    status: 429,
+    retryable: true,
+    message:
+      'A limit of your tenant is reached. Send the request again after Retry-After, or ask an operator for a higher limit.',
+  },
   Overloaded: {
     status: 503,
     retryable: true,

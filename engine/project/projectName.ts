@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { type Limit, limitsIn, WrittenLimits } from '../../domain/limits.ts';
 import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
 import { type Retention, WrittenRetention } from '../../domain/pipelines/retention.ts';
 
@@ -14,19 +15,29 @@ export async function projectName(folder: string): Promise<string> {
   return (await read(folder)).name ?? basename(resolve(folder));
 }
 
-/**
- * How long its pipelines keep what a run leaves, where they say nothing: `waybill.retention` of the `package.json`. Throws `DefinitionError`.
- */
-export async function projectRetention(folder: string): Promise<Partial<Retention> | undefined> {
+/** What a project says for all of its pipelines: `waybill` of the `package.json`. */
+export interface ProjectSettings {
+  /** How long pipelines that say nothing keep what a run leaves. */
+  retention: Partial<Retention> | undefined;
+  limits: Limit[];
+}
+
+/** Throws `DefinitionError`. */
+export async function projectSettings(folder: string): Promise<ProjectSettings> {
   const parsed = settings.safeParse((await read(folder)).waybill);
-  if (parsed.success) return parsed.data?.retention as Partial<Retention> | undefined;
+  if (parsed.success) {
+    const { retention, limits = {} } = parsed.data ?? {};
+    return { retention: retention as Partial<Retention> | undefined, limits: limitsIn(limits) };
+  }
   throw new DefinitionError(
     pathOf(folder),
     parsed.error.issues.map(({ path, message }) => ({ path: ['waybill', ...path].join('.'), message })),
   );
 }
 
-const settings = z.strictObject({ retention: WrittenRetention.optional() }).optional();
+const settings = z
+  .strictObject({ retention: WrittenRetention.optional(), limits: WrittenLimits.optional() })
+  .optional();
 
 function pathOf(folder: string): string {
   return join(resolve(folder), 'package.json');

@@ -5,6 +5,7 @@ export type Pipeline = components['schemas']['Pipeline'];
 export type PipelineDetail = operations['getPipeline']['responses'][200]['content']['application/json'];
 /** Who one is to Waybill. */
 export type Caller = operations['whoami']['responses'][200]['content']['application/json'];
+export type Limit = components['schemas']['Limit'];
 export type Key = operations['rotateKeys']['responses'][201]['content']['application/json'];
 /** An event that was sent, or is to be. */
 export type Delivery = components['schemas']['Delivery'];
@@ -20,6 +21,8 @@ export interface AdministrationClient {
   whoami(): Promise<Caller>;
   listPipelines(): Promise<Page<Pipeline>>;
   getPipeline(id: string): Promise<PipelineDetail>;
+  /** What bounds your tenant, with its use. */
+  listLimits(): Promise<Page<Limit>>;
   /** The keys that sign grants, newest first. */
   listKeys(): Promise<Page<Key>>;
   /** Adds a key, which soon takes the place of the one that signs now. */
@@ -51,6 +54,7 @@ export function administrationClient({ http }: Connection): AdministrationClient
     whoami: async () => answered(await http.GET('/v1/whoami')),
     listPipelines: async () => answered(await http.GET('/v1/pipelines')),
     getPipeline: async (id) => answered(await http.GET('/v1/pipelines/{id}', { params: { path: { id } } })),
+    listLimits: async () => answered(await http.GET('/v1/limits')),
     listKeys: async () => answered(await http.GET('/v1/keys')),
     rotateKeys: async () => answered(await http.POST('/v1/keys/rotations')),
     rotateWebhookKeys: async () => answered(await http.POST('/v1/webhook-keys/rotations')),

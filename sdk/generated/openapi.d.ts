@@ -294,6 +294,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the limits of your tenant, with their use */
+        get: operations["listLimits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/keys": {
         parameters: {
             query?: never;
@@ -1648,6 +1665,15 @@ export interface components {
             placedAt: string;
             /** @description When the bytes of the source were removed, before the hold; `null`: they are held too. */
             inputRemovedAt: string | null;
+        };
+        Limit: {
+            /** @enum {string} */
+            name: "runsInFlight" | "triggersPerSecond" | "recordsPerSecond" | "bytesStored" | "openUploads" | "eventStreams" | "schedules" | "standingRevocations" | "openDeadLetters";
+            /** @description `null`: all pipelines of the tenant together. */
+            pipeline: string | null;
+            max: number;
+            /** @description Some seconds old at most. `null` for rates, and for what each API counts for itself. */
+            use: number | null;
         };
         Explanation: {
             allowed: boolean;
@@ -3292,6 +3318,38 @@ export interface operations {
                 content: {
                     "application/json": {
                         items: components["schemas"]["LegalHold"][];
+                        nextCursor: string | null;
+                    };
+                };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listLimits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Limit"][];
                         nextCursor: string | null;
                     };
                 };
@@ -5825,7 +5883,7 @@ export interface operations {
                         /** @enum {string} */
                         outcome: "blocked" | "missed" | "skipped" | "refused";
                         /** @enum {string} */
-                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "DefinitionNotApplied" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "PagesEndless" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkUnavailable" | "SinkRefused" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled" | "DeadLetterNotFound" | "DeadLetterNotOpen" | "DeadLettersChanged" | "NoOpenDeadLetters" | "ParametersDiffer" | "RepairRejected" | "RedriveUnsupported" | "RunNotFailed" | "RunFullyStored" | "RunInputIncomplete";
+                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "LimitReached" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "DefinitionNotApplied" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "PagesEndless" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkUnavailable" | "SinkRefused" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled" | "DeadLetterNotFound" | "DeadLetterNotOpen" | "DeadLettersChanged" | "NoOpenDeadLetters" | "ParametersDiffer" | "RepairRejected" | "RedriveUnsupported" | "RunNotFailed" | "RunFullyStored" | "RunInputIncomplete";
                     };
                 };
             };

@@ -25,6 +25,8 @@ import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createDeadLetters } from '../../adapters/postgres/deadLetters/deadLetters.ts';
 import { createDeliveries } from '../../adapters/postgres/deliveries/deliveries.ts';
 import { createDeployments } from '../../adapters/postgres/deployments.ts';
+import { createLimitedRates } from '../../adapters/postgres/limitedRates.ts';
+import { createLimits } from '../../adapters/postgres/limits.ts';
 import { createPrincipalDirectory } from '../../adapters/postgres/principalDirectory.ts';
 import { spendAssertion } from '../../adapters/postgres/rights/assertions.ts';
 import { watchRevocations } from '../../adapters/postgres/rights/liveRevocations.ts';
@@ -98,8 +100,11 @@ export async function startApi({
   const workloadsFile = join(folder, 'workloads.json');
   await writeFile(workloadsFile, JSON.stringify({ worker: { keys: [workload.jwk] } }));
   const compute = createComputePool({ objects });
+  const limits = createLimits(tenants);
   const ports: ApiPorts = {
-    acceptance: createRunAcceptance(tenants),
+    acceptance: createRunAcceptance(tenants, limits),
+    limits,
+    limitedRates: createLimitedRates(tenants),
     uploads: createUploads(tenants),
     runInputs: createRunInputs(tenants),
     runs,

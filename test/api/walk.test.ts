@@ -94,6 +94,7 @@ const granted: Record<
     answers: 200,
     elsewhere: [404, 'RevocationNotFound'],
   },
+  listLimits: { path: '/v1/limits', answers: 200 },
   listKeys: { path: '/v1/keys', answers: 200 },
   rotateKeys: { path: '/v1/keys/rotations', init: { method: 'POST' }, answers: 201 },
   backchannelLogout: {

@@ -5,6 +5,7 @@ import type { RevocationRecords, RevocationScope } from '../../../domain/ports/r
 import type { Revocation } from '../../../domain/revocation.ts';
 import { jsonParam, type Params, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
+import { enforceLimit } from '../limits.ts';
 import type { Tenants } from '../tenants.ts';
 
 /** How often a revocation may turn out to stand and then to be lifted again before we give up. */
@@ -19,6 +20,7 @@ export function createRevocationRecords(tenants: Tenants): RevocationRecords {
         const id = `rev_${uuidv7()}`;
         const written = await tenants.for(byTenant, wanted.revokedBy?.id).transaction(async (client) => {
           const revocation = await insertRevocation(client, id, sought);
+          if (revocation?.id === id) await enforceLimit(client, byTenant, 'standingRevocations');
           if (revocation) await insertAudit(client, audit(revocation));
           return revocation;
         });

@@ -13,6 +13,7 @@ import { jsonParam, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
 import { claimLetters } from '../deadLetters/changeLetters.ts';
 import { acceptingLock } from '../ledger/storeTurn.ts';
+import { enforceLimit, type LimitsInDatabase } from '../limits.ts';
 import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
 import type { Tenants } from '../tenants.ts';
 import { runColumns, runFromRow } from './runs.ts';
@@ -20,11 +21,15 @@ import { runColumns, runFromRow } from './runs.ts';
 /** How often a key may turn out to be taken and then free again before we give up. */
 const attemptsMax = 3;
 
-export function createRunAcceptance(tenants: Tenants): RunAcceptance {
+/** @param limits tells which acceptances have to count the runs in flight */
+export function createRunAcceptance(
+  tenants: Tenants,
+  limits: Pick<LimitsInDatabase, 'mustCount'>,
+): RunAcceptance {
   return {
     findKey: (scope) => findKey(tenants, scope),
-    accept: (acceptance) => acceptRun(tenants, acceptance),
-    acceptFiring: (acceptance, firing) => acceptFiring(tenants, acceptance, firing),
+    accept: (acceptance) => acceptRun(tenants, limits, acceptance),
+    acceptFiring: (acceptance, firing) => acceptFiring(tenants, limits, acceptance, firing),
     recordFailed: (acceptance, code) => recordFailedRun(tenants, acceptance, code),
   };
 }
@@ -33,11 +38,17 @@ export function createRunAcceptance(tenants: Tenants): RunAcceptance {
  * Two acceptances with one key meet at the primary key of `waybill.idempotency`: the later one waits for the
  * earlier one’s commit, inserts nothing, and learns what stands.
  */
-async function acceptRun(tenants: Tenants, acceptance: Acceptance): ReturnType<RunAcceptance['accept']> {
-  const { tenant, requestedBy } = acceptance;
+async function acceptRun(
+  tenants: Tenants,
+  limits: Pick<LimitsInDatabase, 'mustCount'>,
+  acceptance: Acceptance,
+): ReturnType<RunAcceptance['accept']> {
+  const { tenant, requestedBy, manifest } = acceptance;
+  const mustCount = await limits.mustCount(tenant, manifest.id);
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
     const run = await tenants.for(tenant, requestedBy.id).transaction(async (client) => {
       const accepted = await insertRun(client, acceptance);
+      if (accepted && mustCount) await enforceLimit(client, tenant, 'runsInFlight', manifest.id);
       if (accepted) await insertAudit(client, acceptance.audit);
       if (accepted && acceptance.letters)
         await claimLetters(client, acceptance, acceptance.letters, acceptance.audit);
@@ -54,12 +65,15 @@ async function acceptRun(tenants: Tenants, acceptance: Acceptance): ReturnType<R
 /** `undefined` where the time has had its firing, or the schedule has changed since it was looked at. */
 async function acceptFiring(
   tenants: Tenants,
+  limits: Pick<LimitsInDatabase, 'mustCount'>,
   acceptance: Acceptance,
   firing: AcceptedFiring,
 ): Promise<Run | undefined> {
-  const { tenant, requestedBy } = acceptance;
+  const { tenant, requestedBy, manifest } = acceptance;
+  const mustCount = await limits.mustCount(tenant, manifest.id);
   return tenants.for(tenant, requestedBy.id).transaction(async (client) => {
     const accepted = await insertRun(client, acceptance, firing);
+    if (accepted && mustCount) await enforceLimit(client, tenant, 'runsInFlight', manifest.id);
     if (accepted) await insertAudit(client, acceptance.audit);
     return accepted;
   });

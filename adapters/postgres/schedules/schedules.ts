@@ -4,6 +4,7 @@ import type { GivenDelegation, ScheduleDraft, Schedules } from '../../../domain/
 import type { Schedule, ScheduleTerms } from '../../../domain/schedules/schedule.ts';
 import { jsonParam, type Params, sql } from '../../../domain/sql.ts';
 import { insertAudit } from '../audit.ts';
+import { enforceLimit } from '../limits.ts';
 import { notifyRelay } from '../outbox.ts';
 import type { Queries, Tenants } from '../tenants.ts';
 
@@ -47,6 +48,7 @@ export function createSchedules(tenants: Tenants): Schedules {
           ),
         );
         if (!rowCount) throw new WaybillError('ScheduleExists');
+        await enforceLimit(client, draft.tenant, 'schedules');
         await settle(client, draft, delegation ?? 'stands', audit);
       });
       return (await this.find(draft.tenant, draft.id))!;

@@ -6,6 +6,7 @@ import { uuidv7 } from 'uuidv7';
 import { applySinks } from '../../../adapters/postgres/applySinks.ts';
 import { createDeadLetters } from '../../../adapters/postgres/deadLetters/deadLetters.ts';
 import { createLedger } from '../../../adapters/postgres/ledger/ledger.ts';
+import { createLimits } from '../../../adapters/postgres/limits.ts';
 import { createRunAcceptance } from '../../../adapters/postgres/runs/acceptance.ts';
 import { createRunStates } from '../../../adapters/postgres/runs/runStates.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
@@ -85,7 +86,7 @@ describe('edits and redrives of two principals, in any order and with crashes', 
     worker = new pg.Pool({ connectionString: postgres.workerUrl, max: 6 });
     await applySinks(postgres.migratorUrl, [manifest]);
     letters = createDeadLetters(tenantsOf(api));
-    acceptance = createRunAcceptance(tenantsOf(api));
+    acceptance = createRunAcceptance(tenantsOf(api), createLimits(tenantsOf(api)));
     ledger = createLedger(tenantsOf(worker));
     states = createRunStates(tenantsOf(worker));
   });

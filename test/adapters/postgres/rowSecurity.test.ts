@@ -92,6 +92,10 @@ const seeingAll: Readonly<Record<string, { why: string; calledBy: readonly strin
     why: 'a trigger: what a redrive did not settle is open again, however it ends',
     calledBy: [],
   },
+  'waybill.take_tokens(text,double precision,double precision,double precision,double precision)': {
+    why: 'takes from a bucket of the tenant of the session alone; no role may fill one',
+    calledBy: ['waybill_api', 'waybill_worker'],
+  },
 };
 
 const processes = ['waybill_api', 'waybill_worker'] as const;
@@ -144,6 +148,8 @@ const rowsOf = (tenant: string) => {
     INSERT INTO waybill.watermark (tenant, pipeline, key, source, mark, run_id)
       VALUES ('${tenant}', 'things', 'k', '{}', '{}', '${run}');
     INSERT INTO waybill.upload (tenant, run_id, principal, expires_at) VALUES ('${tenant}', '${run}', 'prn_1', now());
+    INSERT INTO waybill.tenant_limit (tenant, pipeline, name, max) VALUES ('${tenant}', '', 'schedules', 1);
+    INSERT INTO waybill.rate_bucket (tenant, name, tokens, at) VALUES ('${tenant}', 'n', 1, now());
     INSERT INTO waybill.legal_hold (tenant, run_id, reason) VALUES ('${tenant}', '${run}', 'r');
     INSERT INTO waybill.principal (tenant, id, issuer, subject, kind)
       VALUES ('${tenant}', 'prn_1', 'https://issuer.test', 'alice', 'person');
