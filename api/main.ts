@@ -54,7 +54,7 @@ import { loadProject } from '../engine/project/loadProject.ts';
 import { readLetterValue } from '../engine/records/letterRecords.ts';
 import { createReceiver } from '../engine/records/receiver.ts';
 import { createComputePool } from '../engine/threads/pool.ts';
-import { buildServer } from './server.ts';
+import { backlog, buildServer } from './server.ts';
 
 const port = z.coerce.number().int().min(0).max(65_535);
 
@@ -188,7 +188,10 @@ const app = await buildServer(
     grantSigner: grantKeys,
     grantKeys,
     grantVerifier: createGrantVerifier({ keys: grantKeys, issuer }),
-    authorizer: createAuthorizer({ definitions, revocations, policy }),
+    authorizer: createAuthorizer({
+      ...{ definitions, revocations, policy },
+      refresh: () => Promise.all([revocations.refresh(), policy.refresh()]),
+    }),
     workloads: await openWorkloads({
       file: settings.WAYBILL_WORKLOADS,
       audience: issuer,
@@ -229,7 +232,7 @@ const app = await buildServer(
   },
 );
 await Promise.race([revocations.ready, stop.promise]);
-await app.listen({ host: settings.WAYBILL_API_HOST, port: settings.WAYBILL_API_PORT });
+await app.listen({ host: settings.WAYBILL_API_HOST, port: settings.WAYBILL_API_PORT, backlog });
 const exposed = await serveMetrics(metrics, {
   host: settings.WAYBILL_METRICS_HOST,
   port: settings.WAYBILL_METRICS_PORT,

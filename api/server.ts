@@ -51,6 +51,8 @@ declare module 'fastify' {
   }
 }
 
+/** Connections that may wait to be accepted. Node’s 511 let Linux reset some of a thousand callers who come at once. */
+export const backlog = 4_096;
 const headersWithinMs = 15_000;
 /** The longest that an upload may take; one that stalls is ended much earlier. */
 const requestWithinMs = 12 * 3_600_000;

@@ -102,7 +102,10 @@ export async function openDependencies(
   });
   if (!policy) return;
   const revocations = watchRevocations({ database: settings.database, onError });
-  const authorizer = createAuthorizer({ definitions, revocations, policy });
+  const authorizer = createAuthorizer({
+    ...{ definitions, revocations, policy },
+    refresh: () => Promise.all([revocations.refresh(), policy.refresh()]),
+  });
   const deliveries = createDeliveryLog(relay);
   const dependencies: Dependencies = {
     grant: currentGrant,

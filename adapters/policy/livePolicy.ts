@@ -23,6 +23,8 @@ export interface LivePolicyOptions {
 }
 
 export interface LivePolicy extends Policy {
+  /** Resolves once the set in force at the time of the call decides. Throws `PolicyUnavailable` where that takes 4 s. */
+  refresh(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -79,6 +81,9 @@ export async function startLivePolicy(options: LivePolicyOptions): Promise<LiveP
     },
     decide: (question) => engine().decide(question),
     explain: (question) => engine().explain(question),
+    async refresh() {
+      if (!(await copy.refresh())) throw new WaybillError('PolicyUnavailable');
+    },
     close: copy.close,
   };
 }

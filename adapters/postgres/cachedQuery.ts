@@ -30,6 +30,8 @@ export interface LiveCopy {
   ready: Promise<void>;
   /** Milliseconds since the last complete reading began; infinite before the first. */
   ageMs(): number;
+  /** Reads again now. Resolves with whether a reading that began after the call is complete, `false` after 4 s without one. */
+  refresh(): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -45,6 +47,8 @@ export function keepCurrent(options: LiveCopyOptions): LiveCopy {
   const first = Promise.withResolvers<void>();
   let readAt = Number.NEGATIVE_INFINITY;
   let gapMs = reconnectMs.first;
+  const news = asyncSignal();
+  let reading = Promise.withResolvers<void>();
 
   async function session(): Promise<void> {
     const client = clientAt(database, {
@@ -52,7 +56,6 @@ export function keepCurrent(options: LiveCopyOptions): LiveCopy {
       query_timeout: answerWithinMs,
       keepAlive: true,
     });
-    const news = asyncSignal();
     let ended = false;
     const end = () => {
       ended = true;
@@ -70,6 +73,8 @@ export function keepCurrent(options: LiveCopyOptions): LiveCopy {
         readAt = begunAt;
         gapMs = reconnectMs.first;
         first.resolve();
+        reading.resolve();
+        reading = Promise.withResolvers();
         await news.rang(pollMs);
       }
     } finally {
@@ -91,6 +96,13 @@ export function keepCurrent(options: LiveCopyOptions): LiveCopy {
   return {
     ready: first.promise,
     ageMs: () => performance.now() - readAt,
+    async refresh() {
+      const askedAt = performance.now();
+      const late = pause(answerWithinMs, true, { ref: false });
+      news.ring();
+      while (readAt < askedAt) if (await Promise.race([reading.promise, late])) return false;
+      return true;
+    },
     async close() {
       closing.abort();
       await running;

@@ -183,7 +183,7 @@ async function admit<Claims extends AnyClaims>(
   attempt: AttemptInfo,
   { authorizer, now = Date.now }: Guard<Claims>,
 ): Promise<StepDecision | undefined> {
-  const failed = failedCheck({ grant, attempt, nowS: Math.floor(now() / 1000), authorizer });
+  const failed = await failedCheck({ grant, attempt, nowS: Math.floor(now() / 1000), authorizer });
   if (failed) throw new WaybillError(failed.code, { detail: `the check of ${failed.name} failed` });
   return asksNoPolicy(attempt) ? undefined : authorizer.decide(grant.claims, attempt.activityType);
 }

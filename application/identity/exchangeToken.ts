@@ -63,7 +63,7 @@ export async function exchangeToken(
   try {
     grant = await ports.grantVerifier.verify(request.subject_token);
     const run = await findRun(ports, grant);
-    admit(ports, options, grant, request.scope);
+    await admit(ports, options, grant, request.scope);
     checkAudience(request, run);
     return await issue(ports, grant, request, workload);
   } catch (error) {
@@ -99,15 +99,15 @@ function checkAudience({ audience, scope }: TokenRequest, { source }: RunFacts):
 }
 
 /** What would stand before an attempt of the step in the run’s own workflow. */
-function admit(
+async function admit(
   { authorizer }: Ports,
   { namespace }: Pick<ApplicationOptions, 'namespace'>,
   grant: VerifiedGrant,
   step: string,
-): void {
+): Promise<void> {
   const { workflowId, workflowType } = grant.claims.tctx;
   const attempt = { namespace, workflowId, workflowType, activityType: step };
-  const failed = failedCheck({ grant, attempt, nowS: nowS(), authorizer });
+  const failed = await failedCheck({ grant, attempt, nowS: nowS(), authorizer });
   if (failed) throw new WaybillError(failed.code, { detail: `the check of ${failed.name} failed` });
 }
 

@@ -45,7 +45,7 @@ export function packageFile(path: string): string {
   return fileURLToPath(new URL(`../../${path}`, import.meta.url));
 }
 
-const readyMs = 60_000;
+const readyMs = 180_000;
 
 function untilItSaysSo(child: ChildProcess, name: string): Promise<void> {
   return new Promise((resolve, reject) => {

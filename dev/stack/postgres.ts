@@ -51,7 +51,7 @@ export async function preparePostgres(home: Home, port: number, durable = true):
   };
 }
 
-const readyMs = 60_000;
+const readyMs = 180_000;
 
 const serverSettings: Readonly<Record<string, string>> = {
   listen_addresses: '127.0.0.1',

@@ -76,7 +76,7 @@ export const dynamicConfig = [
   'worker.schedulerNamespaceStartWorkflowRPS=10',
 ];
 
-const readyMs = 60_000;
+const readyMs = 180_000;
 
 /** The Web UI passes API calls to the server, so one question asks both. */
 async function knowsSearchAttributes(uiUrl: string): Promise<boolean> {

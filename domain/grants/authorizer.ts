@@ -9,8 +9,9 @@ export function createAuthorizer(knowledge: {
   definitions: Definitions;
   revocations: Revocations;
   policy: Policy;
+  refresh: Authorizer['refresh'] & {};
 }): Authorizer {
-  const { definitions, revocations, policy } = knowledge;
+  const { definitions, revocations, policy, refresh } = knowledge;
 
   function definitionOf({ tctx }: GrantClaims) {
     return definitions.find(tctx.pipeline, tctx.definitionDigest);
@@ -19,6 +20,7 @@ export function createAuthorizer(knowledge: {
   return {
     hasDefinition: (claims) => definitionOf(claims) !== undefined,
     isRevoked: (grant) => revocations.find(credentialOf(grant)) !== undefined,
+    refresh,
     decide(claims, step) {
       const { manifest } = definitionOf(claims)!;
       const resource = pipelineResourceOf(manifest, claims.tctx.tenant);

@@ -105,8 +105,22 @@ export function asksNoPolicy({ activityType }: AttemptInfo): boolean {
   return isHousekeeping(activityType) || activityType === callerActivity;
 }
 
-/** The first check that fails, or `undefined`. Throws what `Authorizer` throws. */
-export function failedCheck<Claims extends AnyClaims>(evidence: Evidence<Claims>): Check | undefined {
+/**
+ * The first check that fails, or `undefined`. Throws what `Authorizer` throws. Processes hear of a change one after another. So a
+ * right counts as revoked, and a run resumes, only by what is known after the call: a run that one process lets resume is not
+ * suspended again by another one that has not heard of it.
+ */
+export async function failedCheck<Claims extends AnyClaims>(
+  evidence: Evidence<Claims>,
+): Promise<Check | undefined> {
+  const { authorizer, attempt } = evidence;
+  const failed = attempt.activityType === 'resume' ? undefined : failedByNow(evidence);
+  if (attempt.activityType !== 'resume' && failed?.outcome !== 'revoked') return failed;
+  await authorizer.refresh?.();
+  return failedByNow(evidence);
+}
+
+function failedByNow<Claims extends AnyClaims>(evidence: Evidence<Claims>): Check | undefined {
   const housekeeping = isHousekeeping(evidence.attempt.activityType);
   return grantChecks.find((check) => (check.always || !housekeeping) && !check.passes(evidence));
 }

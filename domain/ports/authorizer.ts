@@ -9,6 +9,11 @@ export interface Authorizer<Claims extends WorkflowGrantClaims | GrantClaims = G
   /** Whether this process has exactly the definition that was granted. */
   hasDefinition(claims: Claims): boolean;
   isRevoked(grant: VerifiedGrant<Claims>): boolean;
+  /**
+   * Resolves once this process knows of what was committed before the call. Asked before an attempt is rejected and before a run
+   * resumes, because a right may have been restored or revoked since. Default: what is known is current.
+   */
+  refresh?(): Promise<unknown>;
   /** Whether today’s policy lets the principal do the step; where not, what to tell the audit. */
   decide(claims: Claims, step: string): StepDecision;
 }

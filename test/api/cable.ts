@@ -1,4 +1,5 @@
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { choosePorts } from '../../dev/stack/ports.ts';
 
 /**
  * A TCP cable to a database. Cut, connections break and new ones are refused, as when the server has ended; stalled,
@@ -8,7 +9,7 @@ export async function layCable(target: URL) {
   const sockets = new Set<Socket>();
   let stalled = false;
   let server: Server | undefined;
-  let port = 0;
+  const { port } = await choosePorts({ port: 0 });
 
   async function mend(): Promise<void> {
     stalled = false;
@@ -30,7 +31,6 @@ export async function layCable(target: URL) {
       }
     });
     await new Promise<void>((resolve) => server!.listen(port, '127.0.0.1', resolve));
-    port = (server.address() as AddressInfo).port;
   }
 
   async function cut(): Promise<void> {

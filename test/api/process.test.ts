@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { choosePorts } from '../../dev/stack/ports.ts';
 import { createWaybillClient, type Run } from '../../sdk/client.ts';
 import { startIssuer } from './issuer.ts';
 import { type Api, startApi } from './startApi.ts';
@@ -41,6 +42,16 @@ describe('the API as a process', () => {
     return `http://127.0.0.1:${message.port}`;
   }
 
+  /** What it has said on standard error by its end. */
+  async function untilEnded(child: ChildProcess): Promise<{ code: number | null; said: string }> {
+    let said = '';
+    child.stderr!.on('data', (chunk) => {
+      said += chunk;
+    });
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, said };
+  }
+
   it('says where it listens and serves the project', async () => {
     const child = start();
     const url = await ready(child);
@@ -54,10 +65,11 @@ describe('the API as a process', () => {
   });
 
   it('killed again and again at any byte of an upload, has each byte once in the end', async () => {
-    let child = start();
+    const { port } = await choosePorts({ port: 0 });
+    let child = start({ WAYBILL_API_PORT: String(port) });
     const url = await ready(child);
     const restart = async () => {
-      child = start({ WAYBILL_API_PORT: new URL(url).port });
+      child = start({ WAYBILL_API_PORT: String(port) });
       await ready(child);
     };
     const killsMax = 4;
@@ -134,12 +146,7 @@ describe('the API as a process', () => {
         WAYBILL_WEBHOOK_KEYS: api.webhookKeys,
       },
     });
-    for (const child of [start(), worker]) {
-      let said = '';
-      child.stderr!.on('data', (chunk) => {
-        said += chunk;
-      });
-      const [code] = await once(child, 'close');
+    for (const { code, said } of await Promise.all([start(), worker].map(untilEnded))) {
       assert.equal(code, 1);
       assert.match(said, /^PolicyInvalid: a\/a: entity .*"enginer".*valid entity eids: "engineer"\n$/);
     }
@@ -207,23 +214,13 @@ describe('the API as a process', () => {
     ],
   ] as const)
     it(`does not start with ${what}`, async () => {
-      const child = start(change);
-      let said = '';
-      child.stderr!.on('data', (chunk) => {
-        said += chunk;
-      });
-      const [code] = await once(child, 'close');
+      const { code, said } = await untilEnded(start(change));
       assert.equal(code, 2);
       assert.match(said, says);
     });
 
   it('says which setting is wrong', async () => {
-    const child = start({ WAYBILL_ISUER: 'x' });
-    let said = '';
-    child.stderr!.on('data', (chunk) => {
-      said += chunk;
-    });
-    const [code] = await once(child, 'close');
+    const { code, said } = await untilEnded(start({ WAYBILL_ISUER: 'x' }));
     assert.equal(code, 2);
     assert.match(said, /^WAYBILL_ISUER is not a setting. Did you mean WAYBILL_ISSUER\?$/m);
   });

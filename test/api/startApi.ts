@@ -42,7 +42,7 @@ import { createCallbackCheck } from '../../adapters/webhooks/checkCallback.ts';
 import { ensureRoot } from '../../adapters/webhooks/rootFolder.ts';
 import { openWebhookKeys } from '../../adapters/webhooks/webhookKeys.ts';
 import type { ApiPorts } from '../../api/ports.ts';
-import { buildServer } from '../../api/server.ts';
+import { backlog, buildServer } from '../../api/server.ts';
 import { createInputs } from '../../connectors/sources/createSources.ts';
 import type { ApprovalState, ApprovalSubject } from '../../domain/approvals/approval.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
@@ -127,7 +127,7 @@ export async function startApi({
     grantSigner: grantKeys,
     grantKeys,
     grantVerifier: createGrantVerifier({ keys: grantKeys, issuer: 'urn:waybill:test' }),
-    authorizer: createAuthorizer({ definitions, revocations, policy }),
+    authorizer: createAuthorizer({ definitions, revocations, policy, refresh: revocations.refresh }),
     workloads: await openWorkloads({
       file: workloadsFile,
       audience: 'urn:waybill:test',
@@ -160,7 +160,7 @@ export async function startApi({
       temporalUiUrl: 'http://temporal.test',
     },
   );
-  await app.listen({ host: '127.0.0.1', port: 0 });
+  await app.listen({ host: '127.0.0.1', port: 0, backlog });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   const database = new pg.Pool({ connectionString: postgres.superuserUrl, max: 2 });
   database.on('error', () => {});

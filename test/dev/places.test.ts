@@ -87,9 +87,9 @@ test('a private key that others can read is refused at the start', async () => {
 });
 
 test('a taken port moves to a free one and says so; the issuer’s stays what it was', async () => {
+  const { port } = await choosePorts({ port: 0 });
   const taken = createServer();
-  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
-  const port = (taken.address() as { port: number }).port;
+  await new Promise<void>((resolve) => taken.listen(port, '127.0.0.1', resolve));
   const home = await openHome(folder);
   const said: string[] = [];
   const free = Object.keys(StackSettings.shape).filter((name) => name.endsWith('_PORT'));

@@ -1,6 +1,6 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { choosePorts } from '../../dev/stack/ports.ts';
 
 export interface Received {
   headers: IncomingHttpHeaders;
@@ -13,7 +13,7 @@ export interface Received {
 export async function startReceiver(
   answer: (response: ServerResponse, got: Received) => void = (response) =>
     void response.writeHead(204).end(),
-  port = 0,
+  port?: number,
 ) {
   const received: Received[] = [];
   let changed = () => {};
@@ -30,8 +30,8 @@ export async function startReceiver(
       answering(response, got);
     });
   });
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  const { port: at } = server.address() as AddressInfo;
+  const at = port ?? (await choosePorts({ port: 0 })).port;
+  await new Promise<void>((resolve) => server.listen(at, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${at}`,
     host: `127.0.0.1:${at}`,

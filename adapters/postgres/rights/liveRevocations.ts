@@ -12,10 +12,12 @@ const standingMax = 250_000;
  * All revocations that stand, of all tenants, in memory and by what they are about, so that asking costs next to nothing.
  * Read completely once, then by what has changed: everything written by a transaction that had not ended when the copy
  * was read last. Where the database is suddenly an older one (a restored backup), it is read completely again.
+ *
+ * `refresh` resolves once all is known that was committed before the call, and throws `RevocationsUnavailable` where that takes 4 s.
  */
 export function watchRevocations(
   options: Pick<LiveCopyOptions, 'database' | 'onError'>,
-): Revocations & Pick<LiveCopy, 'ready' | 'close'> {
+): Revocations & Pick<LiveCopy, 'ready' | 'close'> & { refresh(): Promise<void> } {
   let standing = new Map<string, StandingRevocation>();
   let byTarget = new Map<string, Set<StandingRevocation>>();
   let horizon: bigint | undefined;
@@ -60,6 +62,9 @@ export function watchRevocations(
         }
       }
       return undefined;
+    },
+    async refresh() {
+      if (!(await copy.refresh())) throw new WaybillError('RevocationsUnavailable');
     },
     ready: copy.ready,
     close: copy.close,

@@ -93,14 +93,15 @@ describe('a credential', () => {
     });
 
     it('goes out of use with the connections that were made with it', async () => {
+      const lasting = connectPool(address, { connectionsMax: 1, name: 'test' });
+      assert.equal(await pidOf(lasting), await pidOf(lasting));
       const pool = connectPool(address, { connectionsMax: 1, name: 'test', lifetimeS: 1 });
-      const first = await pidOf(pool);
       const replaced = Promise.withResolvers<void>();
       pool.once('remove', () => replaced.resolve());
-      assert.equal(await pidOf(pool), first);
+      const first = await pidOf(pool);
       await replaced.promise;
       assert.notEqual(await pidOf(pool), first);
-      await pool.end();
+      await Promise.all([lasting.end(), pool.end()]);
     });
 
     it('is asked for by a listener whenever it connects, and that now and then', async () => {

@@ -5,6 +5,38 @@ import { watchRevocations } from '../../../adapters/postgres/rights/liveRevocati
 import { startPostgresForTest } from '../../support/stack.ts';
 
 describe('a live copy', () => {
+  it('knows after a refresh what was committed before it, though no notification says so', async () => {
+    const postgres = await startPostgresForTest();
+    const admin = new pg.Client({ connectionString: postgres.superuserUrl });
+    await admin.connect();
+    const revocations = watchRevocations({ database: postgres.workerUrl, onError: assert.fail });
+    const ada = { tenant: 'acme', principals: ['prn_ada'], issuedAtS: 0 };
+    try {
+      await revocations.ready;
+      for (let turn = 0; turn < 20; turn++) {
+        const id = `rev_${turn}`;
+        await admin.query(
+          `INSERT INTO waybill.revocation (id, kind, target, tenant) VALUES ($1, 'principal', 'prn_ada', 'acme')`,
+          [id],
+        );
+        await revocations.refresh();
+        assert.equal(revocations.find(ada)?.id, id);
+        await admin.query(
+          'UPDATE waybill.revocation SET lifted_at = now(), changed = pg_current_xact_id() WHERE id = $1',
+          [id],
+        );
+        await Promise.all([revocations.refresh(), revocations.refresh()]);
+        assert.equal(revocations.find(ada), undefined);
+      }
+      await revocations.close();
+      await assert.rejects(revocations.refresh(), { code: 'RevocationsUnavailable' });
+    } finally {
+      await revocations.close();
+      await admin.end();
+      await postgres.stop();
+    }
+  });
+
   it('tells why it cannot be read, and is ready once it can', async () => {
     const postgres = await startPostgresForTest();
     const told = Promise.withResolvers<unknown>();

@@ -283,7 +283,8 @@ describe('lanes', () => {
     const stored = ledgerOf(4).storeBatch(slottedBatch(run, 0, rowsOf(300, 'a')));
     await until('four lanes that wait', async () => {
       const { rows } = await admin.query(
-        `SELECT count(*)::int AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`,
+        `SELECT count(*)::int AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
       );
       return rows[0].n === 4;
     });

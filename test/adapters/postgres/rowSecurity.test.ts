@@ -438,7 +438,8 @@ describe('row-level security', () => {
   it('cannot be changed by the roles that it limits: they own nothing and are members of nothing', async () => {
     const { rows } = await admin.query(
       `SELECT r.rolname AS role, rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty,
-              (SELECT count(*)::int FROM pg_shdepend d WHERE d.refobjid = r.oid AND d.deptype = 'o') AS owned,
+              (SELECT count(*)::int FROM pg_shdepend d WHERE d.refobjid = r.oid AND d.deptype = 'o'
+                AND d.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))) AS owned,
               (SELECT count(*)::int FROM pg_auth_members m WHERE r.oid IN (m.member, m.roleid)) AS memberships
        FROM pg_roles r WHERE rolname = ANY($1) ORDER BY 1`,
       [roles],

@@ -147,7 +147,7 @@ describe('sink', () => {
     const waits = async () =>
       (
         await admin.query(
-          `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%people%'`,
+          `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%people%' AND datname = current_database()`,
         )
       ).rowCount;
     while (!(await waits())) await new Promise((resolve) => setTimeout(resolve, 5));

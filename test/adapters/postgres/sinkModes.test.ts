@@ -321,7 +321,8 @@ describe('modes of the PostgreSQL sink', () => {
           async *batches() {
             yield { seq: 0, rows: encoded(sink, [row(2)]), counts: countsOf([row(2)]), deadLetters: [] };
             await admin.query(
-              `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'waybill_worker' AND state = 'idle in transaction'`,
+              `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'waybill_worker' AND state = 'idle in transaction'
+                 AND datname = current_database()`,
             );
           },
         };

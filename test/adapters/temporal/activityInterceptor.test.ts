@@ -59,6 +59,7 @@ describe('the check before every attempt of a step', () => {
     at: Partial<typeof attempt> = {},
     atS = nowS,
     beside: Record<string, unknown> = {},
+    today = authorizer,
   ): Promise<string> {
     const texts = { ...(grant !== undefined && { [grantHeader]: grant }), ...beside };
     const headers: Headers = Object.fromEntries(
@@ -70,7 +71,7 @@ describe('the check before every attempt of a step', () => {
       .run(async () => {
         const { inbound } = grantActivityInterceptor(Context.current(), {
           verifier,
-          authorizer,
+          authorizer: today,
           audit: { append: async (event) => void audited.push(event) },
           now: () => atS * 1000,
         });
@@ -138,6 +139,37 @@ describe('the check before every attempt of a step', () => {
     assert.equal(await tried(genuine, {}, claims.exp - 1), 'prn_alice');
     assert.equal(await tried(genuine, {}, claims.exp), 'GrantExpired');
     assert.equal(await tried(genuine, { activityType: 'finalize' }, claims.exp), 'prn_alice');
+  });
+
+  it('rejects by a revocation, and resumes, only by what is known after it has asked', async () => {
+    const genuine = await signed(boundTo({ steps: ['store', 'resume'] }));
+    const knowing = (known: boolean, truth: boolean) => {
+      const of = { revoked: known, refreshed: 0 };
+      const today = {
+        ...authorizer,
+        isRevoked: () => of.revoked,
+        refresh: async () => {
+          of.revoked = truth;
+          of.refreshed++;
+        },
+      };
+      return Object.assign(of, { today });
+    };
+    for (const [step, known, truth, outcome, refreshed] of [
+      ['store', true, false, 'prn_alice', 1],
+      ['store', true, true, 'GrantRevoked', 1],
+      ['store', false, false, 'prn_alice', 0],
+      ['resume', true, false, 'prn_alice', 1],
+      ['resume', false, true, 'GrantRevoked', 1],
+    ] as const) {
+      const of = knowing(known, truth);
+      assert.equal(await tried(genuine, { activityType: step }, nowS, {}, of.today), outcome);
+      assert.equal(of.refreshed, refreshed, `${step} ${known}`);
+    }
+    assert.deepEqual(
+      audited.map(({ detail }) => detail.activityType),
+      ['store', 'resume'],
+    );
   });
 
   it('refuses an activity that belongs to no workflow, whatever it carries', async () => {
