@@ -12,7 +12,9 @@ import type { Destinations } from '../domain/ports/destinations.ts';
 import type { GrantVerifier } from '../domain/ports/grants.ts';
 import type { Ledger } from '../domain/ports/ledger.ts';
 import type { LimitedRates } from '../domain/ports/limits.ts';
+import type { CallRates, LookupCache } from '../domain/ports/lookupCache.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
+import type { Outbound } from '../domain/ports/outbound.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { Revocations } from '../domain/ports/revocations.ts';
 import type { RunStates } from '../domain/ports/runs.ts';
@@ -43,6 +45,11 @@ export interface Dependencies {
   receiver: Receiver;
   sources: Sources;
   stepTokens: StepTokens;
+  lookupCache: LookupCache;
+  callRates: CallRates;
+  outbound: Outbound;
+  /** The credential of a name, as it is now. Throws where it cannot be read. */
+  credential(name: string): Promise<string>;
   ledger: Ledger;
   destinations: Destinations;
   approvals: RunApprovals;

@@ -3,6 +3,7 @@ import type { StepCall, StepsAhead } from '../domain/runs/run.ts';
 import type { RunReason } from '../domain/runs/runFacts.ts';
 import { decideStep } from './decide.ts';
 import type { Dependencies } from './dependencies.ts';
+import { enrichStep } from './enrich.ts';
 import { fetchStep } from './fetch.ts';
 import { finalizeStep } from './finalize.ts';
 import { gateStep } from './gate.ts';
@@ -22,6 +23,7 @@ export function createActivities(deps: Dependencies) {
     ingest: (page: { after: number; ahead?: readonly StepCall[] }): Promise<Arrived> =>
       ingestStep(deps, page),
     validate: (batch: { seq: number }) => validateStep(deps, batch),
+    enrich: (batch: { seq: number }) => enrichStep(deps, batch),
     transform: (batch: { seq: number }) => transformStep(deps, batch),
     store: (batch: { seq: number }) => storeStep(deps, batch),
     gate: (asked: { after: number }) => gateStep(deps, asked),

@@ -54,7 +54,9 @@ export async function publishStep(
     if (isGated) return published;
     throw new WaybillError('DatabaseUnavailable', { detail: 'the table changed while rows were published' });
   }
-  if (!isGated) for (const { batch } of staged) await deps.compute.forget(batchTask(deps, run, batch));
+  if (!isGated)
+    for (const { batch, enriched } of staged)
+      await deps.compute.forget(batchTask(deps, run, batch, enriched));
   const { stored, unchanged, deduplicated } = published.counts;
   return { outcome: 'published', counts: { stored, unchanged, deduplicated } };
 }

@@ -58,7 +58,7 @@ export function executionOf(): string {
 }
 
 /** Lower-case hex SHA-256, as in grants. */
-export function digestOf(text: string): string {
+export function digestOf(text: string | Uint8Array): string {
   return createHash('sha256').update(text).digest('hex');
 }
 

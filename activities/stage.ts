@@ -19,16 +19,17 @@ export async function recordStage(
   deps: Dependencies,
   run: RunFacts,
   key: Pick<StageOutput, 'seq' | 'stage'>,
-  result: StageResult,
+  result: StageResult & Pick<StageOutput, 'values'>,
   audit: AuditEvent,
 ): Promise<Partial<Counts>> {
-  const { digest, sizeBytes, rejections, counts, highest, ahead, unknownFields, form } = result;
+  const { digest, sizeBytes, values, rejections, counts, highest, ahead, unknownFields, form } = result;
   const encoded = Buffer.from(JSON.stringify(rejections));
   const areFew = encoded.byteLength <= smallBytesMax;
   const output: StageOutput = {
     ...key,
     digest,
     sizeBytes,
+    ...(values && { values }),
     ...(areFew && rejections.length > 0 && { rejections }),
     ...(!areFew && { rejectedDigest: await deps.objects.put(objectScopeOf(run), encoded) }),
     ...(form !== undefined && { form }),
@@ -43,7 +44,12 @@ export async function recordStage(
 }
 
 /** What the engine needs to compute the stages of a batch. */
-export function batchTask(deps: Dependencies, run: RunFacts, batch: Batch): BatchTask {
+export function batchTask(
+  deps: Dependencies,
+  run: RunFacts,
+  batch: Batch,
+  enriched?: StageOutput,
+): BatchTask {
   const definition = requireDefinition(deps);
   const source = definition.manifest.rowSource && (batch.source ?? nameOf(run));
   return {
@@ -53,6 +59,9 @@ export function batchTask(deps: Dependencies, run: RunFacts, batch: Batch): Batc
     ...(isOfLetters(run.source) && { areLetters: true }),
     parameters: run.parameters,
     ...(source && { source }),
+    ...(enriched && {
+      lookups: { digest: enriched.digest, ...(enriched.values && { values: enriched.values }) },
+    }),
   };
 }
 
@@ -134,7 +143,7 @@ export async function* encodedBatches(
     signal.throwIfAborted();
     const output = outputOf(one.transformed);
     const kept = { ...output, chunks: () => readObject(deps, run, one.transformed.digest) };
-    const task = batchTask(deps, run, one.batch);
+    const task = batchTask(deps, run, one.batch, one.enriched);
     const rows = one.batch.refused
       ? noEncodedRows
       : isKept

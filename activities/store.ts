@@ -22,7 +22,7 @@ const rawBytesMax = 64 * 1024;
 export async function storeStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await approvedRun(deps);
   const definition = requireDefinition(deps);
-  const { batch, validated, transformed, stored } = await workOf(deps, run, seq);
+  const { batch, validated, enriched, transformed, stored } = await workOf(deps, run, seq);
   if (stored) return landed(stored, [validated, transformed]);
 
   if (!validated || !transformed) {
@@ -30,7 +30,7 @@ export async function storeStep(deps: Dependencies, { seq }: { seq: number }): P
       detail: `batch ${seq} of ${run.runId} is not transformed`,
     });
   }
-  const task = batchTask(deps, run, batch);
+  const task = batchTask(deps, run, batch, enriched);
   // Before the transaction begins: computing the rows again may take long.
   const rowsOf = async () =>
     batch.refused

@@ -10,12 +10,14 @@ import { batchTask, noRows, outputOf, recordStage } from './stage.ts';
 /** Runs the pipeline’s transform on each valid record of a batch, and validates what it returns. */
 export async function transformStep(deps: Dependencies, { seq }: { seq: number }): Promise<Partial<Counts>> {
   const run = await approvedRun(deps);
-  const { batch, validated, transformed } = await workOf(deps, run, seq);
+  const { batch, validated, enriched, transformed } = await workOf(deps, run, seq);
   if (transformed) return transformed.counts;
 
   if (!validated)
     throw new WaybillError('StepResultInvalid', { detail: `batch ${seq} of ${run.runId} is not validated` });
-  const task = batchTask(deps, run, batch);
+  if (requireDefinition(deps).manifest.enrich && !enriched && !batch.refused)
+    throw new WaybillError('StepResultInvalid', { detail: `batch ${seq} of ${run.runId} is not enriched` });
+  const task = batchTask(deps, run, batch, enriched);
   const signal = Context.current().cancellationSignal;
   const result = batch.refused ? noRows : await transform(deps, task, validated.digest, signal);
   if (isStaged(deps)) await keepRows(deps, task, result, signal);

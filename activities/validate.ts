@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import type { Counts } from '../domain/runs/run.ts';
 import { approvedRun } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
-import { audited, workOf } from './run.ts';
+import { audited, requireDefinition, workOf } from './run.ts';
 import { batchTask, recordStage, rejectedWhole } from './stage.ts';
 
 /**
@@ -16,10 +16,11 @@ export async function validateStep(deps: Dependencies, { seq }: { seq: number })
   // Where the rate of the tenant is used up, the attempt fails and says when the next one is due.
   await deps.limitedRates.take(run, 'recordsPerSecond', batch.records);
 
+  const enriches = requireDefinition(deps).manifest.enrich !== undefined;
   const result = batch.refused
     ? rejectedWhole(batch)
     : await deps.compute.validate(
-        { ...batchTask(deps, run, batch), ahead: deps.isPermitted('transform') },
+        { ...batchTask(deps, run, batch), ahead: !enriches && deps.isPermitted('transform') },
         Context.current().cancellationSignal,
       );
   const audit = audited(deps, 'batch.validated', { seq, batch: batch.digest, ...result.counts });

@@ -13,7 +13,7 @@ export interface Egress {
   /** `host:port` of hosts that may be called whatever their address is. */
   allow: readonly string[];
   /** The code of every refusal. Default: `SourceRefused`. */
-  refusal?: 'SourceRefused' | 'SinkRefused' | 'CallbackRefused';
+  refusal?: 'SourceRefused' | 'SinkRefused' | 'CallbackRefused' | 'LookupRefused';
   /** Resolves names; default is the system’s resolver. */
   lookup?: typeof systemLookup | undefined;
 }

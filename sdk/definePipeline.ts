@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { connectors } from '../connectors/index.ts';
+import type { OnMiss } from '../domain/pipelines/enrich.ts';
 import {
   createPipeline,
   type Definition,
@@ -21,6 +22,8 @@ export function definePipeline<
   K extends string = never,
   O extends z.ZodObject = I,
   P extends z.ZodObject = NoParameters,
->(definition: Definition<I, O, P, S, K>): Pipeline<I, O, P> {
+  V extends z.ZodType = never,
+  M extends OnMiss = 'reject',
+>(definition: Definition<I, O, P, S, K, V, M>): Pipeline<I, O, P> {
   return createPipeline(definition, connectors);
 }

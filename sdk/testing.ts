@@ -1,13 +1,15 @@
 import type { z } from 'zod';
 import { ndjson } from '../connectors/formats/ndjson/index.ts';
 import { connectors } from '../connectors/index.ts';
+import { WaybillError } from '../domain/errors.ts';
+import { callOnce, inParts } from '../domain/pipelines/lookups.ts';
 import type { Pipeline } from '../domain/pipelines/pipeline.ts';
 import { upgradeRecord } from '../domain/pipelines/upgrade.ts';
 import type { Rejection } from '../domain/runs/rejection.ts';
 import type { Counts } from '../domain/runs/run.ts';
 import { createMemoryObjects } from '../engine/memoryObjectStore.ts';
 import { type PreparedDefinition, prepareDefinition } from '../engine/records/definition.ts';
-import { processInput } from '../engine/records/processInput.ts';
+import { type InputOptions, processInput } from '../engine/records/processInput.ts';
 
 /**
  * Runs a pipeline without Temporal, database or identity: the same code reads, validates and transforms as in a run,
@@ -15,13 +17,20 @@ import { processInput } from '../engine/records/processInput.ts';
  * @param input the records as a caller would send them, or text or bytes in the format of the source
  * @param options.parameters as a caller would send them, default none
  * @param options.version of the definition to which the records belong; its `upgrade` brings them to the current one, as in a redrive
+ * @param options.fetch stands in for the systems that `enrich` calls; without it, real ones are called
+ * @param options.secrets what `secrets` gives to `enrich`, by name
  *
  * Throws `ParametersInvalid`, `HeaderInvalid` (CSV) and `TransformFailed` as a run would end with them.
  */
 export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject, P extends z.ZodObject>(
   pipeline: Pipeline<I, O, P>,
   input: readonly unknown[] | string | Uint8Array | { bytes: Uint8Array | string },
-  options: { parameters?: Record<string, unknown>; version?: number } = {},
+  options: {
+    parameters?: Record<string, unknown>;
+    version?: number;
+    fetch?: typeof fetch;
+    secrets?: Record<string, string>;
+  } = {},
 ): Promise<TestedRun<z.output<O>>> {
   const definition = prepareDefinition(pipeline);
   const data = dataOf(input);
@@ -38,6 +47,7 @@ export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject,
     data !== undefined ? definition : { ...definition, format: connectors.format(ndjson()) },
     bytes,
     options.parameters,
+    lookUpWith(pipeline, options),
   );
   const { rows, replaced, filtered, rejected, counts, unknownFields } = outcome;
   const stored = rows.filter((_, ordinal) => !replaced.has(ordinal)) as TestedRun<z.output<O>>['stored'];
@@ -81,7 +91,45 @@ function dataOf(input: unknown): string | Uint8Array | undefined {
   );
 }
 
-async function process(definition: PreparedDefinition, bytes: Buffer, parameters: unknown) {
+/** Asks as a run does, one call after the other, without limits. */
+function lookUpWith(
+  { enrich, manifest }: Pick<Pipeline, 'enrich' | 'manifest'>,
+  {
+    fetch = globalThis.fetch,
+    secrets = {},
+  }: { fetch?: typeof globalThis.fetch; secrets?: Record<string, string> },
+): InputOptions['lookUp'] {
+  return async (keys) => {
+    const { batchSize, timeoutMs, onMiss, credentials = [] } = manifest.enrich!;
+    const found = new Map<string, unknown>();
+    for (const part of inParts([...keys], batchSize)) {
+      const values = await callOnce(
+        enrich!,
+        part.map(([, record]) => record),
+        {
+          fetch,
+          signal: AbortSignal.timeout(timeoutMs),
+          async secrets(name) {
+            if (credentials.includes(name) && secrets[name] !== undefined) return secrets[name];
+            throw new TypeError(
+              `No secret “${name}”: name it in \`credentials\` and give it to testPipeline.`,
+            );
+          },
+        },
+      );
+      for (const [i, [key]] of part.entries()) found.set(key, values[i] ?? null);
+    }
+    if (onMiss === 'fail' && [...found.values()].includes(null)) throw new WaybillError('LookupIncomplete');
+    return found;
+  };
+}
+
+async function process(
+  definition: PreparedDefinition,
+  bytes: Buffer,
+  parameters: unknown,
+  lookUp: InputOptions['lookUp'],
+) {
   const rows: unknown[] = [];
   const all = definition.encoder.begin(bytes.length);
   const filtered: { position: number; code: string }[] = [];
@@ -96,6 +144,7 @@ async function process(definition: PreparedDefinition, bytes: Buffer, parameters
   const { counts, unknownFields } = await processInput(definition, createMemoryObjects(), once(bytes), {
     parameters,
     observer,
+    ...(lookUp && { lookUp }),
     onRejected: (some) => rejected.push(...some),
   });
   return { rows, replaced: new Set(all.finish().replaced), filtered, rejected, counts, unknownFields };

@@ -19,6 +19,8 @@ import { createDeliveryLog } from '../adapters/postgres/deliveries/deliveryLog.t
 import { createLedger } from '../adapters/postgres/ledger/ledger.ts';
 import { createWatermarks } from '../adapters/postgres/ledger/watermarks.ts';
 import { createLimitedRates } from '../adapters/postgres/limitedRates.ts';
+import { createCallRates } from '../adapters/postgres/lookups/callRates.ts';
+import { createLookupCache } from '../adapters/postgres/lookups/lookupCache.ts';
 import { watchRevocations } from '../adapters/postgres/rights/liveRevocations.ts';
 import { createFailedAttempts } from '../adapters/postgres/runs/failedAttempts.ts';
 import { createRunStates } from '../adapters/postgres/runs/runStates.ts';
@@ -38,6 +40,7 @@ import { reportAttempts } from '../adapters/temporal/reportAttempts.ts';
 import { currentDelivery } from '../adapters/temporal/webhookDeliveryInterceptor.ts';
 import { createWebhookSender } from '../adapters/webhooks/sendWebhook.ts';
 import { openWebhookKeys } from '../adapters/webhooks/webhookKeys.ts';
+import { createOutbound } from '../connectors/egressFetch.ts';
 import { connectors } from '../connectors/index.ts';
 import { createSources } from '../connectors/sources/createSources.ts';
 import { DecisionClaims, decisionType } from '../domain/approvals/decision.ts';
@@ -130,6 +133,14 @@ export async function openDependencies(
     sources: createSources(settings),
     destinations: destinationsOf(connectors, settings),
     ledger: createLedger(tenants, { lanes: availableParallelism(), shards }),
+    lookupCache: createLookupCache(tenants),
+    callRates: createCallRates(tenants),
+    outbound: createOutbound(settings),
+    async credential(name) {
+      const provider = settings.credentials?.(name);
+      if (!provider) throw new Error('no folder WAYBILL_CREDENTIALS');
+      return provider.current();
+    },
     approvals: createRunApprovals(tenants, settings.publicUrl),
     decisions,
     policy,

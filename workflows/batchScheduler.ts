@@ -136,15 +136,25 @@ export class BatchScheduler {
     if (this.ready.has(seq)) return;
     this.transforming++;
     this.start(this.steps.validate({ seq }), (validated) => {
-      if (this.stopping?.cause === 'revoked') return;
-      this.start(this.steps.transform({ seq }), (transformed) => {
-        this.transforming--;
-        this.ready.add(seq);
-        // Count both together: a batch that is interrupted in between is counted when it is transformed again.
-        this.count(validated);
-        this.count(transformed);
-      });
+      const transform = () =>
+        this.unlessRevoked(this.steps.transform, seq, (transformed) => {
+          this.transforming--;
+          this.ready.add(seq);
+          // Count both together: a batch that is interrupted in between is counted when it is transformed again.
+          this.count(validated);
+          this.count(transformed);
+        });
+      if (this.input.enriches) this.unlessRevoked(this.steps.enrich, seq, transform);
+      else transform();
     });
+  }
+
+  private unlessRevoked<T>(
+    step: (batch: { seq: number }) => Promise<T>,
+    seq: number,
+    onDone: (result: T) => void,
+  ): void {
+    if (this.stopping?.cause !== 'revoked') this.start(step({ seq }), onDone);
   }
 
   /**

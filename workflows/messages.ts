@@ -15,6 +15,8 @@ export interface RunInput {
   pulled: boolean;
   /** Whether the whole input is there and so small that its steps run inside workflow tasks, as local activities. */
   useLocalActivities: boolean;
+  /** Whether values are looked up between validation and transform. */
+  enriches?: boolean;
   /** Where the run waits for approval; absent: it does not wait. */
   gate?: Gate;
   /** Its rows become visible at once, at its end, and are added to what is there or replace it; absent: batch by batch. */

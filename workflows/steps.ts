@@ -57,6 +57,8 @@ export function stepsOf(input: RunInput): Activities {
     fetch: remote('fetch'),
     ingest: input.useLocalActivities ? ingestAhead : remote('ingest'),
     validate: step('validate'),
+    // Remote: it may wait long for another system.
+    enrich: remote('enrich'),
     transform: step('transform'),
     store: step('store'),
     gate: step('gate'),

@@ -25,6 +25,8 @@ export const timeouts = {
   /** Waits at most 30 s for batches to arrive, then answers. */
   ingest: { startToCloseTimeout: '60s', heartbeatTimeout: '5s', retry: withoutLimit },
   validate: { startToCloseTimeout: '5m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
+  /** Looks up as many values as a batch has records, at the rate that the pipeline sets. */
+  enrich: { startToCloseTimeout: '24h', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
   transform: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
   store: { startToCloseTimeout: '15m', heartbeatTimeout: '5s', retry: withoutLimit, cancellationType },
   /** Reads all rows of the run. */

@@ -27,6 +27,7 @@ import * as boundConsents from './migrations/0023_bound_consents.ts';
 import * as backlog from './migrations/0024_backlog.ts';
 import * as shards from './migrations/0025_shards.ts';
 import * as unknownFields from './migrations/0029_unknown_fields.ts';
+import * as lookups from './migrations/0031_lookups.ts';
 import * as limits from './migrations/0032_limits.ts';
 
 /** In order of their names; one that was released never changes. */
@@ -56,6 +57,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0025_shards': shards,
   '0029_unknown_fields': unknownFields,
   '0032_limits': limits,
+  '0031_lookups': lookups,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

@@ -132,6 +132,27 @@ export const runErrors = {
     retryable: false,
     message: 'The pipeline breaks its contract. Change it so that it fits, or raise its version.',
   },
+  LookupUnavailable: {
+    status: 502,
+    retryable: true,
+    message: 'The system that values are looked up in does not answer. Check it; the step is retried.',
+  },
+  LookupRefused: {
+    status: 422,
+    retryable: false,
+    message: 'Waybill may not call this system. Name a public host by https, or allow the host.',
+  },
+  LookupFailed: {
+    status: 500,
+    retryable: false,
+    message: 'The code that looks values up failed. Correct `enrich` of the pipeline.',
+  },
+  LookupIncomplete: {
+    status: 422,
+    retryable: false,
+    message:
+      'No value was found for a record, and the pipeline fails on a miss. Add the value, or change `onMiss` of the pipeline.',
+  },
   TransformFailed: {
     status: 500,
     retryable: false,

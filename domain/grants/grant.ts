@@ -22,6 +22,7 @@ const stepActions = {
   fetch: ['ingest'],
   ingest: ['ingest'],
   validate: ['validate'],
+  enrich: ['enrich'],
   transform: ['transform'],
   store: ['store'],
   gate: ['ingest'],
@@ -30,7 +31,7 @@ const stepActions = {
   publish: ['publish'],
   suspend: [],
   replaceGrant: [],
-  resume: ['ingest', 'validate', 'transform', 'store', 'publish'],
+  resume: ['ingest', 'validate', 'enrich', 'transform', 'store', 'publish'],
   finalize: [],
 } as const satisfies Record<string, readonly Action[]>;
 export type Step = keyof typeof stepActions;
@@ -41,16 +42,17 @@ const steps = Object.keys(stepActions) as Step[];
  * `store`, so that no workflow, whatever it does, gets around a gate before `publish`.
  */
 export function grantedSteps(manifest: GrantedManifest): Step[] {
-  const { source, approval } = manifest;
+  const { source, approval, enrich } = manifest;
   const left: readonly Step[] = [
     ...(isPulled(source) ? [] : (['fetch'] as const)),
+    ...(enrich ? [] : (['enrich'] as const)),
     ...(approval ? [] : (['gate', 'decide', 'processApprovalTimers'] as const)),
     publishesAtEnd(manifest) ? 'store' : 'publish',
   ];
   return steps.filter((step) => !left.includes(step));
 }
 
-type GrantedManifest = Pick<Manifest, 'approval'> & {
+type GrantedManifest = Pick<Manifest, 'approval' | 'enrich'> & {
   /** What the run reads. */
   source: { kind: string };
   sink?: Pick<SinkManifest, 'atEnd'>;

@@ -14,10 +14,12 @@ export function applyTransform(
   pipeline: AnyPipeline,
   record: unknown,
   parameters: unknown,
+  /** What was looked up for the record, where the pipeline enriches. */
+  enriched?: unknown,
 ): TransformOutcome {
   const { transform, output } = pipeline;
   if (!transform) return { kind: 'rows', rows: [record] };
-  const returned: unknown = transform(record, { parameters, skip, reject });
+  const returned: unknown = transform(record, { parameters, enriched, skip, reject });
   if (isSkip(returned)) return { kind: 'filtered', code: returned.code };
   if (isReject(returned)) return refused(returned.code, returned.path, returned.message);
   if (returned === null || returned === undefined) {
@@ -47,7 +49,11 @@ export type TransformOutcome =
   | { kind: 'filtered'; code: string }
   | { kind: 'rejected'; code: string; path: string; message: string };
 
-function refused(code: string, path: string, message: string): TransformOutcome {
+export function refused(
+  code: string,
+  path: string,
+  message: string,
+): TransformOutcome & { kind: 'rejected' } {
   return { kind: 'rejected', code, path, message };
 }
 

@@ -6,6 +6,7 @@ import { parseDuration } from '../duration.ts';
 import { describeSchedules } from '../schedules/declaredSchedule.ts';
 import { compressionOf } from '../sources/compression.ts';
 import { DefinitionError } from './definitionError.ts';
+import { describeEnrich, type EnrichCode, WrittenEnrich } from './enrich.ts';
 import { type Column, defaultLimits, type Limits, type Manifest, type SourceManifest } from './manifest.ts';
 import { type Retention, WrittenRetention } from './retention.ts';
 import { columnsOf } from './sqlTypes.ts';
@@ -34,6 +35,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
     if (output !== input) checkStrict('output', output);
     const deadlineMs = parseDuration(deadline)!;
     const gate = approval && describeApproval(approval, deadlineMs);
+    const enrich = written.data.enrich && describeEnrich(written.data.enrich, transform !== undefined);
     const { writer } = connectors.sink(sink.kind);
     if (gate?.terms.before === 'publish' && writer && !writer.staged) {
       const message = `cannot be “publish”: a sink ${sink.kind} does not publish all rows at once`;
@@ -75,6 +77,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       ...(unknownFields && { unknownFields }),
       ...(rowSource && { rowSource: true }),
       ...(written.data.allowAllRejected && { allowAllRejected: true }),
+      ...(enrich && { enrich: enrich.terms }),
       ...(gate && { approval: gate.terms }),
       ...(schedules && { schedules }),
       ...(retention && { retention: dropUndefined(retention) as Partial<Retention> }),
@@ -82,7 +85,14 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
     };
     const schemas = { parameters, input, output };
     const { upgrade } = written.data;
-    return { manifest: deepFreeze(manifest), ...schemas, transform, upgrade, approval: gate?.code ?? {} };
+    return {
+      manifest: deepFreeze(manifest),
+      ...schemas,
+      enrich: enrich?.code,
+      transform,
+      upgrade,
+      approval: gate?.code ?? {},
+    };
   });
 }
 
@@ -94,6 +104,7 @@ export interface Described {
   parameters: z.ZodType;
   input: z.ZodType;
   output: z.ZodType;
+  enrich: EnrichCode | undefined;
   transform: ((record: never, context: never) => unknown) | undefined;
   upgrade: Upgrade | undefined;
   approval: ApprovalCode;
@@ -190,6 +201,7 @@ const fields = {
   retention: WrittenRetention.optional(),
   schedule: z.unknown().optional(),
   approval: WrittenApproval.optional(),
+  enrich: WrittenEnrich.optional(),
   quality: later('quality rules'),
 };
 

@@ -3,6 +3,7 @@ import type { ScheduleTerms } from '../schedules/schedule.ts';
 import type { Compression } from '../sources/compression.ts';
 import type { PagesManifest } from '../sources/pages.ts';
 import type { FieldOrder } from '../sources/watermark.ts';
+import type { EnrichManifest } from './enrich.ts';
 import type { Retention } from './retention.ts';
 
 /** The serialisable part of a definition: the only part that a workflow, a grant or the API’s listing sees. */
@@ -19,6 +20,8 @@ export interface Manifest {
   unknownFields?: 'keep' | 'drop';
   /** Rows have a column `_source`, which names what they were read of. */
   rowSource?: true;
+  /** How values are looked up between validation and transform; without it, none are. */
+  enrich?: EnrichManifest;
   /** The gate at which its runs wait for approval; without it they do not wait. */
   approval?: ApprovalManifest;
   /** When it runs by itself, once a principal has applied it in their own name. */

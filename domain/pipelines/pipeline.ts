@@ -4,6 +4,7 @@ import type { Connectors } from '../connectors/connectors.ts';
 import type { DeclaredSchedule } from '../schedules/declaredSchedule.ts';
 import type { SentKind, Source } from '../sources/source.ts';
 import { describePipeline } from './describePipeline.ts';
+import type { Enrich, EnrichCode, OnMiss } from './enrich.ts';
 import type { Limits, Manifest } from './manifest.ts';
 import type { Reject, reject, Skip, skip } from './outcome.ts';
 import type { Retention } from './retention.ts';
@@ -17,8 +18,10 @@ export function createPipeline<
   K extends string = never,
   O extends z.ZodObject = I,
   P extends z.ZodObject = NoParameters,
->(definition: Definition<I, O, P, S, K>, connectors: Connectors): Pipeline<I, O, P> {
-  const { manifest, parameters, input, output, transform, upgrade, approval } = describePipeline(
+  V extends z.ZodType = never,
+  M extends OnMiss = 'reject',
+>(definition: Definition<I, O, P, S, K, V, M>, connectors: Connectors): Pipeline<I, O, P> {
+  const { manifest, parameters, input, output, enrich, transform, upgrade, approval } = describePipeline(
     definition,
     connectors,
   );
@@ -28,6 +31,7 @@ export function createPipeline<
     parameters: parameters as P,
     input: input as I,
     output: output as O,
+    enrich,
     transform: transform as Pipeline<I, O, P>['transform'],
     upgrade,
     approval,
@@ -41,6 +45,8 @@ export type Definition<
   P extends z.ZodObject,
   S extends Source,
   K extends string,
+  V extends z.ZodType = never,
+  M extends OnMiss = 'reject',
 > = {
   /** Names the pipeline in URLs, run ids and audit: `a-z`, digits and `-`, at most 63 characters. */
   id: string;
@@ -59,6 +65,8 @@ export type Definition<
    * and counted. Default `'reject'`.
    */
   unknownFields?: UnknownFields;
+  /** Looks values up in another system, between validation and transform. Needs a transform. */
+  enrich?: Enrich<z.output<I>, V, M>;
   sink: Sink<K> & KeyFits<K, z.output<O>>;
   /** The gate at which runs wait for approval. Without it they do not wait. */
   approval?: ApprovalTerms<z.output<P>>;
@@ -91,7 +99,7 @@ export type Definition<
   | {
       /** Strict object schema of one row. It gives the table its columns. */
       output: O;
-      transform: Transform<z.output<I>, z.input<O>, z.output<P>>;
+      transform: Transform<z.output<I>, z.input<O>, z.output<P>, Enriched<V, M>>;
     }
   /** Without a transform the rows are the records. */
   | { output?: undefined; transform?: undefined }
@@ -104,16 +112,25 @@ export type Definition<
  * `OutputMismatch`, so that a forgotten `return` loses nothing. What it throws fails the run (`TransformFailed`).
  * An engine does not call it directly but through `applyTransform`.
  */
-export type Transform<Record_, Row, Parameters> = (
+export type Transform<Record_, Row, Parameters, Found = undefined> = (
   record: Record_,
-  context: TransformContext<Parameters>,
+  context: TransformContext<Parameters, Found>,
 ) => Row | readonly Row[] | Skip | Reject;
 
-export interface TransformContext<Parameters> {
+export interface TransformContext<Parameters, Found = undefined> {
   readonly parameters: Parameters;
+  /** What `enrich` looked up for the record. */
+  readonly enriched: Found;
   readonly skip: typeof skip;
   readonly reject: typeof reject;
 }
+
+/** `undefined` where the pipeline does not enrich. */
+type Enriched<V extends z.ZodType, M extends OnMiss> = [V] extends [never]
+  ? undefined
+  : M extends 'null'
+    ? z.output<V> | null
+    : z.output<V>;
 
 /**
  * A loaded definition. Only `manifest` is serialisable and leaves the process; schemas and transform stay with the
@@ -134,7 +151,9 @@ export interface Pipeline<
   readonly input: I;
   /** Equal to `input` where there is no transform. */
   readonly output: O;
-  readonly transform: Transform<z.output<I>, z.input<O>, z.output<P>> | undefined;
+  readonly enrich: EnrichCode | undefined;
+  // biome-ignore lint/suspicious/noExplicitAny: the code that looked the value up is beside it
+  readonly transform: Transform<z.output<I>, z.input<O>, z.output<P>, any> | undefined;
   /** For rejected records of older versions. */
   readonly upgrade: Upgrade | undefined;
   /** Code and schema of its gate; empty where there is none. */
@@ -151,7 +170,7 @@ export function isPipeline(value: unknown): value is AnyPipeline {
 /** A pipeline of which nothing is known at compile time. */
 export type AnyPipeline = Omit<Pipeline, 'transform'> & {
   // biome-ignore lint/suspicious/noExplicitAny: the caller has parsed the record with the schema beside it
-  readonly transform: Transform<any, any, any> | undefined;
+  readonly transform: Transform<any, any, any, any> | undefined;
 };
 
 /** What a builder of a sink returns. `connectors/sinks/` has the kinds. */

@@ -15,7 +15,7 @@ export const callerActions = [
   'revoke',
   'administer',
 ] as const;
-export const taskActions = ['ingest', 'validate', 'transform', 'store', 'publish'] as const;
+export const taskActions = ['ingest', 'validate', 'enrich', 'transform', 'store', 'publish'] as const;
 export type Action = (typeof callerActions)[number] | (typeof taskActions)[number];
 
 /** What each action is about. Of anything else it is denied before a policy is asked. */
@@ -34,6 +34,7 @@ export const actionResources: Readonly<Record<Action, readonly Resource['kind'][
   administer: ['tenant', 'instance'],
   ingest: ['pipeline'],
   validate: ['pipeline'],
+  enrich: ['pipeline'],
   transform: ['pipeline'],
   store: ['pipeline'],
   publish: ['pipeline'],

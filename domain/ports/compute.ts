@@ -8,8 +8,8 @@ import type { EncodedRows } from './sinkRows.ts';
 
 /**
  * The work on records that keeps a processor busy. It runs off the main thread, so that heartbeats and database
- * connections are served while it runs. Each step is a pure function of the pinned bytes of a batch, the definition and the
- * parameters. What one step computed is kept for the next in a cache, which any worker can do without: it computes the
+ * connections are served while it runs. Each step is a pure function of the pinned bytes of a batch, the definition, the
+ * parameters and the recorded lookups. What one step computed is kept for the next in a cache, which any worker can do without: it computes the
  * same again.
  *
  * All of it throws `TransformFailed` where the pipeline’s code throws or ends the thread, `TransformTimedOut` where it does not end in
@@ -22,6 +22,8 @@ export interface Compute {
    * cache and recorded only by that step. What fails ahead does not fail the validation.
    */
   validate(task: BatchTask & { ahead: boolean }, signal?: AbortSignal): Promise<StageResult>;
+  /** What the valid records of a batch have to look up. */
+  lookupKeys(task: BatchTask, signal?: AbortSignal): Promise<LookupKeys>;
   /** Also throws `ParametersInvalid`. `validated` is what `validate` gives. */
   transform(
     task: BatchTask,
@@ -50,6 +52,17 @@ export interface BatchTask {
   parameters: unknown;
   /** What the batch was read of, where rows name it. */
   source?: string;
+  /** The recorded values that were looked up for it: themselves where they are few, else an object of its scope. */
+  lookups?: { digest: string; values?: Uint8Array };
+}
+
+export interface LookupKeys {
+  /** The digest of what `validate` decides. */
+  validated: string;
+  /** The first record of each key. */
+  keys: ReadonlyMap<string, unknown>;
+  /** How many records have no key. */
+  misses: number;
 }
 
 export interface StageResult {

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { ApprovalCode } from '../approvals/approvalTerms.ts';
+import type { EnrichCode } from '../pipelines/enrich.ts';
 import type { Manifest } from '../pipelines/manifest.ts';
 import type { DefinitionRef } from './compute.ts';
 
@@ -19,6 +20,8 @@ export interface LoadedPipeline extends DefinitionRef {
   parameters: z.ZodType;
   input: z.ZodType;
   output: z.ZodType;
+  /** The code that looks values up; `undefined` where the pipeline does not enrich. */
+  enrich?: EnrichCode | undefined;
   /** Code and schema of its gate; empty where there is none. */
   approval: ApprovalCode;
 }

@@ -19,9 +19,11 @@ export interface Work {
   /** Whether the run counts as suspended. */
   suspended: boolean;
   validated?: StageOutput;
+  enriched?: StageOutput;
   transformed?: StageOutput;
   /** The entry of the ledger, once the batch is stored. */
   stored?: Counts;
 }
 
-export type StagedBatch = Required<Pick<Work, 'batch' | 'validated' | 'transformed'>>;
+export type StagedBatch = Required<Pick<Work, 'batch' | 'validated' | 'transformed'>> &
+  Pick<Work, 'enriched'>;

@@ -37,9 +37,11 @@ export const smallBytesMax = 64 * 1024;
 /** What a step decided about a batch. */
 export interface StageOutput {
   seq: number;
-  stage: 'validate' | 'transform';
+  stage: 'validate' | 'enrich' | 'transform';
   digest: string;
   sizeBytes: number;
+  /** After `enrich`: the values, where they are few. Otherwise the object of the digest holds them. */
+  values?: Uint8Array;
   /** The object that holds the rejections, where they are many. */
   rejectedDigest?: string;
   /** The rejections themselves, where they are few. */

@@ -24,6 +24,8 @@ export const rejections = {
   KeyTooLarge: 'The key is longer than an entry of an index of PostgreSQL can be.',
   RowTooLarge: 'The row is larger than a row of PostgreSQL can be.',
   RowRejected: 'The table rejects the row, by a constraint or a trigger of its own.',
+  LookupMissed: 'No value was found for the record.',
+  LookupMismatch: 'The value found for the record does not fit its schema.',
   OutputMismatch: 'What the transform returned does not fit the output schema.',
 } as const satisfies Record<string, string>;
 

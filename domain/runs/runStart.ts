@@ -2,11 +2,21 @@ import type { Manifest } from '../pipelines/manifest.ts';
 import { isPulled } from '../sources/source.ts';
 
 /** The part of the definition that the workflow of a run gets as input. */
-export function startOf({ id, version, source, sink, approval, limits, deadlineMs }: StartingManifest) {
+export function startOf({
+  id,
+  version,
+  source,
+  sink,
+  enrich,
+  approval,
+  limits,
+  deadlineMs,
+}: StartingManifest) {
   return {
     pipeline: id,
     version,
     pulled: isPulled(source),
+    ...(enrich && { enriches: true }),
     ...(approval && { gate: approval.before }),
     ...(sink?.atEnd && { atEnd: sink.atEnd }),
     concurrency: limits.concurrency,
@@ -14,7 +24,10 @@ export function startOf({ id, version, source, sink, approval, limits, deadlineM
   };
 }
 
-export type StartingManifest = Pick<Manifest, 'id' | 'version' | 'approval' | 'limits' | 'deadlineMs'> & {
+export type StartingManifest = Pick<
+  Manifest,
+  'id' | 'version' | 'enrich' | 'approval' | 'limits' | 'deadlineMs'
+> & {
   /** What the run reads. */
   source: { kind: string };
   sink?: Pick<Manifest['sink'], 'atEnd'>;

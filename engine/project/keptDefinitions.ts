@@ -41,8 +41,18 @@ export async function loadKept(
     if (served.get(id)?.digest === digest) continue;
     const module = await loadBundle(path, resolveFrom).catch(() => undefined);
     if (module?.digest !== digest || module.pipeline.manifest.id !== id) continue;
-    const { manifest, parameters, input, output, approval } = module.pipeline;
-    loaded.push({ modulePath: path, resolveFrom, digest, manifest, parameters, input, output, approval });
+    const { manifest, parameters, input, output, enrich, approval } = module.pipeline;
+    loaded.push({
+      modulePath: path,
+      resolveFrom,
+      digest,
+      manifest,
+      parameters,
+      input,
+      output,
+      enrich,
+      approval,
+    });
   }
   return loaded;
 }

@@ -1,9 +1,12 @@
+import type { Lookups } from '../../domain/pipelines/lookups.ts';
+import type { LookupKeys } from '../../domain/ports/compute.ts';
 import type { ObjectStore } from '../../domain/ports/objects.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import { type Rejection, rejections } from '../../domain/runs/rejection.ts';
 import { addCounts, type Counts, zeroCounts } from '../../domain/runs/run.ts';
 import type { Compression } from '../../domain/sources/compression.ts';
 import type { PreparedDefinition } from './definition.ts';
+import { lookupKeys } from './lookupKeys.ts';
 import { processBatch } from './processBatch.ts';
 import { createReceiver } from './receiver.ts';
 import { type Observer, parseParameters } from './transformRecords.ts';
@@ -13,6 +16,8 @@ export interface InputOptions {
   /** As a caller would send them. */
   parameters: unknown;
   observer?: Observer;
+  /** Looks values up for a batch, where the pipeline enriches. Default: nothing is looked up, and no record is transformed. */
+  lookUp?(keys: LookupKeys['keys']): Promise<Lookups>;
   /** Sees the rejections of a batch, with its bytes where they were loaded. */
   onRejected(rejected: readonly Rejection[], batch: Batch, bytes: Buffer | undefined): void;
 }
@@ -30,7 +35,7 @@ export async function processInput(
   definition: PreparedDefinition,
   objects: ObjectStore,
   bytes: AsyncIterable<Uint8Array>,
-  { compression, parameters, observer, onRejected }: InputOptions,
+  { compression, parameters, observer, lookUp, onRejected }: InputOptions,
 ): Promise<{ counts: Counts; unknownFields: number; holdsData: boolean }> {
   parseParameters(definition, parameters);
   const { limits } = definition.pipeline.manifest;
@@ -44,7 +49,12 @@ export async function processInput(
       counts = addCounts(counts, { read: 1, rejected: 1 });
     } else {
       const read = Buffer.from(batch.bytes ?? (await objects.get(scope, batch.digest)));
-      const done = await processBatch(definition, batch, read, { transform: { parameters }, observer });
+      const lookups =
+        definition.pipeline.enrich && lookUp
+          ? await lookUp((await lookupKeys(definition, batch, read)).keys)
+          : undefined;
+      const transform = { parameters, lookups };
+      const done = await processBatch(definition, batch, read, { transform, observer });
       if (done.failure) throw done.failure;
       unknownFields += done.validated.unknownFields ?? 0;
       for (const stage of [done.validated, done.transformed!]) {

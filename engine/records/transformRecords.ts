@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { RowWriter, Slot } from '../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { applyTransform, type TransformOutcome } from '../../domain/pipelines/applyTransform.ts';
+import { findValue, type Lookups } from '../../domain/pipelines/lookups.ts';
 import { publishesAtEnd } from '../../domain/pipelines/manifest.ts';
 import { extraColumn } from '../../domain/pipelines/unknownFields.ts';
 import type { StageResult } from '../../domain/ports/compute.ts';
@@ -17,6 +18,8 @@ export interface TransformOptions {
   parameters: unknown;
   /** What the batch was read of, where rows name it. */
   source?: string | undefined;
+  /** What was looked up for the batch, where the pipeline enriches. */
+  lookups?: Lookups | undefined;
   /** When the run began, where that bounds its watermark. */
   beganMs?: number | undefined;
 }
@@ -37,6 +40,7 @@ export interface Observer {
 export class RecordTransformer {
   readonly #definition: PreparedDefinition;
   readonly #parameters: unknown;
+  readonly #lookups: Lookups | undefined;
   readonly #source: string | undefined;
   readonly #keepsExtra: boolean;
   readonly #writer: RowWriter;
@@ -47,12 +51,13 @@ export class RecordTransformer {
 
   constructor(
     definition: PreparedDefinition,
-    { parameters, beganMs, source }: TransformOptions,
+    { parameters, beganMs, source, lookups }: TransformOptions,
     expectedBytes: number,
     observer?: Observer,
   ) {
     this.#definition = definition;
     this.#parameters = parseParameters(definition, parameters);
+    this.#lookups = lookups;
     this.#source = definition.pipeline.manifest.rowSource && source;
     this.#keepsExtra = definition.pipeline.manifest.unknownFields === 'keep';
     this.#highest = definition.cursor && new CursorMaximum(definition.cursor, beganMs);
@@ -62,6 +67,11 @@ export class RecordTransformer {
 
   add(place: RecordPlace, { value: record, extra }: ValidRecord): void {
     const counts = this.#counts;
+    if (this.#definition.pipeline.enrich && !this.#lookups) {
+      // A trial without calls: more than that the record is valid is not known.
+      counts.passed++;
+      return;
+    }
     const outcome = this.#transform(place, record);
     if (outcome.kind === 'filtered') {
       this.#highest?.see(record as Record<string, unknown>);
@@ -112,7 +122,10 @@ export class RecordTransformer {
 
   #transform(place: RecordPlace, record: unknown): TransformOutcome {
     try {
-      return applyTransform(this.#definition.pipeline, record, this.#parameters);
+      const { pipeline } = this.#definition;
+      const found = this.#lookups && findValue(pipeline, this.#lookups, record);
+      if (found && 'kind' in found) return found;
+      return applyTransform(pipeline, record, this.#parameters, found?.value);
     } catch (cause) {
       const { locates } = this.#definition.format.kind;
       throw codeFailure('The transform', { place, locates }, cause, record);

@@ -59,11 +59,11 @@ export function createComputePool(options: ComputeOptions): ComputePool {
 
   /** Has a thread do it, once one is free; another where the first holds an older module. */
   async function run(
-    { definition, scope, batch, areLetters }: BatchTask,
+    { definition, scope, batch, areLetters, lookups }: BatchTask,
     step: string,
-    more: Pick<Task, 'transform' | 'locate' | 'rowsPath'>,
+    more: Pick<Task, 'transform' | 'locate' | 'keys' | 'rowsPath'>,
     signal?: AbortSignal,
-  ): Promise<Extract<Answer, { outcome: 'done' | 'located' }>> {
+  ): Promise<Extract<Answer, { outcome: 'done' | 'located' | 'keys' }>> {
     const giveBack = await turns.take(signal);
     try {
       const { modulePath, resolveFrom, digest } = definition;
@@ -74,6 +74,7 @@ export function createComputePool(options: ComputeOptions): ComputePool {
         batch,
         ...(areLetters && { areLetters }),
         ...(!objects.opener && !batch.bytes && { bytes: await objects.get(scope, batch.digest) }),
+        ...(lookups && { lookups: await valuesFor(scope, lookups) }),
         ...more,
         progress: new Float64Array(
           new SharedArrayBuffer(recordPositionLength * Float64Array.BYTES_PER_ELEMENT),
@@ -95,6 +96,15 @@ export function createComputePool(options: ComputeOptions): ComputePool {
     } finally {
       giveBack();
     }
+  }
+
+  /** A thread that cannot open the store gets the values themselves. */
+  async function valuesFor(
+    scope: BatchTask['scope'],
+    lookups: NonNullable<BatchTask['lookups']>,
+  ): Promise<BatchTask['lookups']> {
+    if (objects.opener || lookups.values) return lookups;
+    return { ...lookups, values: await objects.get(scope, lookups.digest) };
   }
 
   async function compute(
@@ -155,6 +165,11 @@ export function createComputePool(options: ComputeOptions): ComputePool {
       return (await compute(task, 'validate', signal)).validated;
     },
 
+    async lookupKeys(task, signal) {
+      const answer = await run(task, 'enrich', { keys: true }, signal);
+      return (answer as Extract<Answer, { outcome: 'keys' }>).found;
+    },
+
     async transform(task, signal) {
       const known = await cache.find(keyOf(task));
       const { validated, transformed } = known ?? (await transform(task, signal));
@@ -195,12 +210,15 @@ export function createComputePool(options: ComputeOptions): ComputePool {
   };
 }
 
-function keyOf({ definition, scope, batch, parameters }: BatchTask): string {
+function keyOf({ definition, scope, batch, parameters, lookups }: BatchTask): string {
   const { tenant, runId } = scope;
   const { bytes: _, ...place } = batch;
   return hash(
     'sha256',
-    JSON.stringify([encodedForm, tenant, runId, place, definition.digest, parameters ?? null]),
+    JSON.stringify([
+      ...[encodedForm, tenant, runId, place, definition.digest, parameters ?? null],
+      ...(lookups ? [lookups.digest] : []),
+    ]),
   );
 }
 

@@ -3,7 +3,8 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { move, transferableSymbol, valueSymbol, workerData } from 'piscina';
 import { type ErrorCode, type Issue, WaybillError } from '../../domain/errors.ts';
 import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
-import type { DefinitionRef, StageResult } from '../../domain/ports/compute.ts';
+import { readLookups } from '../../domain/pipelines/lookups.ts';
+import type { BatchTask, DefinitionRef, LookupKeys, StageResult } from '../../domain/ports/compute.ts';
 import type { ObjectScope, ObjectStore, StoreOpener } from '../../domain/ports/objects.ts';
 import { type Batch, smallBytesMax } from '../../domain/runs/batch.ts';
 import type { RecordPlace, Rejection } from '../../domain/runs/rejection.ts';
@@ -12,6 +13,7 @@ import { loadBundle, loadModule } from '../project/loadModule.ts';
 import type { RecordPosition } from '../records/codeFailure.ts';
 import { type PreparedDefinition, prepareDefinition } from '../records/definition.ts';
 import { locateRecords } from '../records/locateRecords.ts';
+import { lookupKeys } from '../records/lookupKeys.ts';
 import { processBatch } from '../records/processBatch.ts';
 import type { StageEntry } from './stageCache.ts';
 
@@ -25,6 +27,10 @@ export interface Task {
   bytes?: Uint8Array;
   /** With it, the records are transformed too. */
   transform?: { parameters: unknown; source?: string };
+  /** Which values were looked up for the batch. */
+  lookups?: BatchTask['lookups'];
+  /** Instead of all that, only says what is to be looked up. */
+  keys?: true;
   /** Instead of all that, only says where the records of these positions are. */
   locate?: readonly number[];
   progress: RecordPosition;
@@ -35,6 +41,7 @@ export interface Task {
 export type Answer =
   | { outcome: 'done'; processed: Computed; failure?: FailureData }
   | { outcome: 'located'; places: RecordPlace[] }
+  | { outcome: 'keys'; found: LookupKeys }
   /** This thread has another version of the module in memory, which nothing but its end removes. */
   | { outcome: 'stale' }
   | ({ outcome: 'failed' } & FailureData);
@@ -65,14 +72,19 @@ export default async function run(task: Task): Promise<Answer> {
     const definition = await find(task.definition);
     if (!definition) return { outcome: 'stale' };
     const bytes = await read(task);
-    const { transform, areLetters, progress, locate } = task;
+    const { transform, areLetters, progress, locate, keys } = task;
+    if (keys) return { outcome: 'keys', found: await lookupKeys(definition, task.batch, bytes, areLetters) };
     if (locate)
       return {
         outcome: 'located',
         places: await locateRecords(definition, task.batch, bytes, locate, areLetters),
       };
     const { failure, ...processed } = await processBatch(definition, task.batch, bytes, {
-      transform: transform && { ...transform, beganMs: beginningOf(task.scope.runId) },
+      transform: transform && {
+        ...transform,
+        ...(task.lookups && { lookups: await readValues(task) }),
+        beganMs: beginningOf(task.scope.runId),
+      },
       areLetters,
       progress,
     });
@@ -128,15 +140,28 @@ let store: Promise<ObjectStore> | undefined;
 
 /** Throws `BatchCorrupt` where the bytes are not those of the batch. */
 async function read({ scope, batch, bytes = batch.bytes }: Task): Promise<Buffer> {
-  const { store: opener } = workerData as ThreadOptions;
   if (bytes) {
     if (hash('sha256', bytes) === batch.digest)
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     throw new WaybillError('BatchCorrupt', { detail: `batch ${batch.seq} of ${scope.runId}` });
   }
+  return get(scope, batch.digest);
+}
+
+async function get(scope: ObjectScope, digest: string): Promise<Buffer> {
+  const { store: opener } = workerData as ThreadOptions;
   store ??= import(opener!.module).then((module) => module[opener!.name](...opener!.args));
-  const found = await (await store!).get(scope, batch.digest);
+  const found = await (await store!).get(scope, digest);
   return Buffer.from(found.buffer, found.byteOffset, found.byteLength);
+}
+
+/** Throws `BatchCorrupt` where the values are not the recorded ones. */
+async function readValues({ scope, batch, lookups }: Task): Promise<ReturnType<typeof readLookups>> {
+  const { digest, values } = lookups!;
+  const bytes = values ? Buffer.from(values) : await get(scope, digest);
+  if (hash('sha256', bytes) !== digest)
+    throw new WaybillError('BatchCorrupt', { detail: `the lookups of batch ${batch.seq} of ${scope.runId}` });
+  return readLookups(bytes.toString());
 }
 
 const loaded = new Map<string, { digest: string; definition: PreparedDefinition }>();

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import pg from 'pg';
@@ -15,7 +17,30 @@ interface Run {
   state: string;
   counts: Record<string, number>;
   reason?: { code: string };
+  retrying?: { step: string; code: string; message: string };
 }
+
+/** Asks `places` how many people live in a city. */
+const placesOf = (port: number) => `
+  import { definePipeline, ndjson, postgres, upload } from 'waybill';
+  import { z } from 'zod';
+  export default definePipeline({
+    id: 'places',
+    source: upload(ndjson()),
+    input: z.strictObject({ id: z.string(), city: z.string() }),
+    output: z.strictObject({ id: z.string(), people: z.int() }),
+    enrich: {
+      key: ({ city }) => city,
+      value: z.int(),
+      call: async (records, { fetch }) => {
+        const cities = JSON.stringify(records.map(({ city }) => city));
+        return (await fetch('http://127.0.0.1:${port}/', { method: 'POST', body: cities })).json();
+      },
+    },
+    transform: ({ id }, { enriched }) => ({ id, people: enriched }),
+    sink: postgres({ table: 'places', key: ['id'] }),
+  });
+`;
 
 describe('a policy that changes while everything runs', () => {
   let project: string;
@@ -23,11 +48,26 @@ describe('a policy that changes while everything runs', () => {
   let stack: DevStack;
   let database: pg.Client;
   let alice: Awaited<ReturnType<DevStack['as']>>;
+  let places: Server;
+  let isUp = true;
+  let asked = 0;
 
   before(async () => {
-    ({ path: project, remove } = await makeProject({ from: ['test/support/project'] }));
+    places = createServer(async (request, response) => {
+      asked++;
+      const chunks: Buffer[] = [];
+      for await (const chunk of request) chunks.push(chunk);
+      const cities = JSON.parse(Buffer.concat(chunks).toString()) as string[];
+      response.writeHead(isUp ? 200 : 503).end(JSON.stringify(cities.map((city) => city.length)));
+    });
+    await new Promise<void>((done) => void places.listen(0, '127.0.0.1', done));
+    const { port } = places.address() as AddressInfo;
+    ({ path: project, remove } = await makeProject({
+      from: ['test/support/project'],
+      files: { 'pipelines/places.ts': placesOf(port) },
+    }));
     await mkdir(join(project, 'policies'));
-    stack = await startDevStack({ project });
+    stack = await startDevStack({ project, env: { WAYBILL_EGRESS_ALLOW: `127.0.0.1:${port}` } });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });
     await database.connect();
     alice = await stack.as('alice');
@@ -36,6 +76,8 @@ describe('a policy that changes while everything runs', () => {
   after(async () => {
     await database?.end();
     await stack?.stop();
+    places?.closeAllConnections();
+    places?.close();
     await remove?.();
   });
 
@@ -144,6 +186,46 @@ describe('a policy that changes while everything runs', () => {
     const [stored] = await events(id, 'batch.stored');
     assert.deepEqual([stored.policies, stored.policyDigest], [['base/data-engineers'], back.digest]);
     assert.equal((await events(id, 'batch.validated')).length, 2, 'none a second time');
+  });
+
+  it('suspends a run that waits for another system, and lets it look up what it needs later', async () => {
+    isUp = false;
+    const answer = await alice('/v1/pipelines/places/runs', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson' },
+      body: '{"id":"a","city":"Bern"}\n{"id":"b","city":"Zug"}\n{"id":"c","city":"Bern"}\n',
+    });
+    assert.equal(answer.status, 202);
+    const { id } = (await answer.json()) as Run;
+    await until('it says what it waits for', async () => (await runOf(id)).retrying !== undefined, 30_000);
+    const { step, code, message } = (await runOf(id)).retrying!;
+    assert.deepEqual([step, code], ['enrich', 'LookupUnavailable']);
+    assert.match(message, /127\.0\.0\.1:\d+ answered 503\.$/);
+
+    const { policy } = await apply(forbid('no-enrich', 'enrich'));
+    await until('every worker has taken it', () => taken(policy.digest), 30_000);
+    await until('it is suspended', async () => (await runOf(id)).state === 'suspended', 60_000);
+    assert.equal((await runOf(id)).reason?.code, 'PolicyDenied');
+    const [refused] = await events(id, 'attempt.denied');
+    assert.deepEqual([refused.activityType, refused.policies], ['enrich', ['today/no-enrich']]);
+    const asWas = asked;
+    isUp = true;
+
+    await apply(undefined);
+    assert.equal(await untilEnded(alice, id), 'completed');
+    assert.equal((await runOf(id)).counts.stored, 3);
+    assert.equal(asked, asWas + 1);
+    const [enriched] = await events(id, 'batch.enriched');
+    assert.deepEqual([enriched.keys, enriched.missed, enriched.policies], [2, 0, ['base/data-engineers']]);
+    const { rows } = await database.query(
+      'SELECT id, people::integer FROM places WHERE _run = $1 ORDER BY id',
+      [id],
+    );
+    assert.deepEqual(rows, [
+      { id: 'a', people: 4 },
+      { id: 'b', people: 3 },
+      { id: 'c', people: 4 },
+    ]);
   });
 
   it('that does not validate is not applied, and the one in force stays', async () => {

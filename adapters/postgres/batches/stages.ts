@@ -22,33 +22,38 @@ export function createStages(tenants: Tenants): Stages {
                 (SELECT to_jsonb(s) FROM waybill.stage s
                   WHERE s.run_id = :runId AND s.seq = :seq AND s.stage = 'validate') AS validated,
                 (SELECT to_jsonb(s) FROM waybill.stage s
+                  WHERE s.run_id = :runId AND s.seq = :seq AND s.stage = 'enrich') AS enriched,
+                (SELECT to_jsonb(s) FROM waybill.stage s
                   WHERE s.run_id = :runId AND s.seq = :seq AND s.stage = 'transform') AS transformed
          FROM (${selectBatch} AND seq = :seq) b JOIN waybill.run r ON r.id = :runId
          LEFT JOIN waybill.ledger l ON l.tenant = r.tenant AND l.run_id = :runId AND l.seq = :seq`,
         { seq, execution },
       );
       if (!row) throw new WaybillError('StepResultInvalid', { detail: `${run.runId} batch ${seq}` });
-      const { batch, validated, transformed, stored, ended, suspended } = row;
+      const { batch, validated, enriched, transformed, stored, ended, suspended } = row;
       if (ended) throw new WaybillError('RunEnded', { detail: run.runId });
       return {
         batch: batchFromRow(batch),
         suspended,
         ...(validated && { validated: stageFromRow(validated) }),
+        ...(enriched && { enriched: stageFromRow(enriched) }),
         ...(transformed && { transformed: stageFromRow(transformed) }),
         ...(stored && { stored }),
       };
     },
 
     async record(run, output, audit) {
-      const { seq, stage, digest, sizeBytes, rejectedDigest, rejections, counts, highest, form } = output;
+      const { seq, stage, digest, sizeBytes, rejectedDigest, rejections, counts, highest, form, values } =
+        output;
       const [recorded] = await ask(
         run,
         'progress-record-stage',
         `WITH recorded AS (
            INSERT INTO waybill.stage
-             (run_id, seq, stage, digest, size_bytes, rejected_digest, rejections, counts, highest, ahead, unknown_fields, form)
+             (run_id, seq, stage, digest, size_bytes, rejected_digest, rejections, counts, highest, ahead, unknown_fields, form,
+              lookups)
            VALUES (:runId, :seq, :stage, :digest, :sizeBytes, :rejectedDigest, :rejections::jsonb, :counts, :highest, :ahead, :unknownFields,
-             :form)
+             :form, :values)
            ON CONFLICT DO NOTHING RETURNING seq
          ), audited AS (${auditSql('recorded')})
          SELECT seq FROM recorded`,
@@ -64,33 +69,36 @@ export function createStages(tenants: Tenants): Stages {
           form: form ?? null,
           ahead: output.ahead ?? null,
           unknownFields: output.unknownFields ?? null,
+          values: values ? Buffer.from(values) : null,
           ...auditParams(audit),
         },
       );
       if (recorded) return output;
-      const [standing] = await ask<StageRow>(
+      const [standing] = await ask<{ stage: StageRow }>(
         run,
         'progress-standing-stage',
-        'SELECT * FROM waybill.stage WHERE run_id = :runId AND seq = :seq AND stage = :stage',
+        'SELECT to_jsonb(s) AS stage FROM waybill.stage s WHERE run_id = :runId AND seq = :seq AND stage = :stage',
         { seq, stage },
       );
-      return stageFromRow(standing!);
+      return stageFromRow(standing!.stage);
     },
 
     async listStaged(run) {
       const found = await ask<Omit<WorkRow, 'suspended' | 'stored'> & { arrival: string }>(
         run,
         'progress-staged',
-        `SELECT r.arrival, r.ended_at IS NOT NULL AS ended, to_jsonb(b) AS batch, to_jsonb(v) AS validated, to_jsonb(t) AS transformed
+        `SELECT r.arrival, r.ended_at IS NOT NULL AS ended, to_jsonb(b) AS batch, to_jsonb(v) AS validated, to_jsonb(t) AS transformed,
+                to_jsonb(e) AS enriched
          FROM waybill.run r LEFT JOIN (${selectBatch}) b ON true
          LEFT JOIN waybill.stage v ON v.run_id = :runId AND v.seq = b.seq AND v.stage = 'validate'
          LEFT JOIN waybill.stage t ON t.run_id = :runId AND t.seq = b.seq AND t.stage = 'transform'
+         LEFT JOIN waybill.stage e ON e.run_id = :runId AND e.seq = b.seq AND e.stage = 'enrich'
          WHERE r.id = :runId ORDER BY b.seq`,
       );
       if (found[0]?.ended) throw new WaybillError('RunEnded', { detail: run.runId });
       if (found[0]?.arrival !== 'sealed') throw new WaybillError('UploadIncomplete', { detail: run.runId });
       if (!found[0].batch) return [];
-      return found.map(({ batch, validated, transformed }) => {
+      return found.map(({ batch, validated, enriched, transformed }) => {
         if (!validated || !transformed)
           throw new WaybillError('StepResultInvalid', {
             detail: `batch ${batch.seq} of ${run.runId} is not transformed`,
@@ -98,6 +106,7 @@ export function createStages(tenants: Tenants): Stages {
         return {
           batch: batchFromRow(batch),
           validated: stageFromRow(validated),
+          ...(enriched && { enriched: stageFromRow(enriched) }),
           transformed: stageFromRow(transformed),
         };
       });
@@ -123,6 +132,7 @@ interface WorkRow {
   suspended: boolean;
   batch: Record<string, unknown>;
   validated: StageRow | null;
+  enriched: StageRow | null;
   transformed: StageRow | null;
   stored: Counts | null;
 }
@@ -135,11 +145,13 @@ interface StageRow {
   rejected_digest: string | null;
   rejections: readonly Rejection[] | null;
   form: number | null;
+  /** In the form that `bytea` has in JSON. */
+  lookups: string | null;
   counts: Partial<Counts>;
 }
 
 function stageFromRow(row: StageRow): StageOutput {
-  const { seq, stage, digest, size_bytes, rejected_digest, rejections, counts, form } = row;
+  const { seq, stage, digest, size_bytes, rejected_digest, rejections, counts, form, lookups } = row;
   return {
     seq,
     stage,
@@ -148,6 +160,7 @@ function stageFromRow(row: StageRow): StageOutput {
     ...(rejected_digest && { rejectedDigest: rejected_digest }),
     ...(rejections && { rejections }),
     ...(form !== null && { form }),
+    ...(typeof lookups === 'string' && { values: Buffer.from(lookups.slice('\\x'.length), 'hex') }),
     counts,
   };
 }

@@ -8,6 +8,7 @@ import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts'
  * authorizing believes must not be here; a new grant needs an entry.
  */
 const mayUpdate: Readonly<Record<string, string>> = {
+  'call_rate.next_at': 'a worker calls other systems',
   'approval.ended_at': 'shown only',
   'approval.state': 'publishing verifies the signed decisions and the waiver again',
   'dead_letter.attempt': 'with its state',
@@ -36,6 +37,8 @@ const mayUpdate: Readonly<Record<string, string>> = {
   'run.suspended_at': 'only how long it waits',
   'sink_version.replaced_order': 'which of two runs replaces the rows of a table that a worker writes itself',
   'sink_version.version': 'publishing compares the changes as well',
+  'lookup.expires_at': 'a worker looks values up again, or not',
+  'lookup.value': 'a worker looks values up',
   'watermark.mark': 'where the next run begins to read; a worker reads the source',
   'watermark.moved_at': 'shown only',
   'watermark.run_id': 'shown only',
@@ -126,24 +129,26 @@ describe('the role of workers', () => {
         'approval',
         'audit_event',
         'batch',
+        'call_rate',
         'dead_letter',
         'decision',
         'delivery',
         'failed_attempt',
         'ledger',
         'ledger_slot',
+        'lookup',
         'sink_version',
       ],
       ...['source_window', 'stage', 'watermark'],
     ]);
   });
 
-  it('deletes nothing but why a step failed', async () => {
+  it('deletes nothing but why a step failed, and values that are looked up again', async () => {
     const { rows } = await admin.query(
       `SELECT relname FROM pg_class WHERE relnamespace = 'waybill'::regnamespace AND relkind = 'r'
          AND has_table_privilege('waybill_worker', oid, 'DELETE')`,
     );
-    assert.deepEqual(rows, [{ relname: 'failed_attempt' }]);
+    assert.deepEqual(rows.map(({ relname }) => relname).sort(), ['failed_attempt', 'lookup']);
   });
 
   const event = (action: string, actor: string | null, run = 'orders-1') =>
