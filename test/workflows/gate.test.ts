@@ -434,8 +434,10 @@ describe('a run at its gate', () => {
     // An event each, and nothing else.
     while (!(await isLong()))
       await Promise.all(Array.from({ length: 100 }, () => handle.signal('recheckAuthorization')));
-    // Only once no message comes any more: Temporal begins no new execution before each message was handled.
-    assert.equal(await codeOf(send(handle, 'forged')), 'DecisionInvalid');
+    // Only once no message comes any more: Temporal begins no new execution before each message was handled. An update may be lost
+    // where one execution ends and the next begins, and is sent again by the relay. A signal is not lost.
+    await handle.signal('decide', message('forged'));
+    await until('the last message is handled', () => calls.includes('decide'));
     await until('it goes on in a new execution', async () => (await handle.describe()).runId !== first);
     await until('its time is asked about', () => calls.includes('processApprovalTimers'));
     assert.deepEqual((await handle.describe()).searchAttributes.WaybillState, ['awaiting-approval']);
