@@ -168,6 +168,7 @@ export async function startApi({
   return {
     url,
     ports,
+    revocations,
     issuer,
     cable,
     roots,

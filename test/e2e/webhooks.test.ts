@@ -122,7 +122,7 @@ describe('callbacks of the embedded stack', () => {
       );
   });
 
-  it('reach a receiver that was away', { timeout: 60_000 }, async () => {
+  it('reach a receiver that was away', { timeout: 300_000 }, async () => {
     const { port } = new URL(away.url);
     await away.stop();
     const runId = await trigger(away.url);
@@ -220,7 +220,7 @@ describe('callbacks of the embedded stack', () => {
     });
   });
 
-  it('of one that was ended in Temporal from outside says so', { timeout: 120_000 }, async () => {
+  it('of one that was ended in Temporal from outside says so', { timeout: 300_000 }, async () => {
     receiver.answerBy((response) => void response.writeHead(500).end());
     const runId = await trigger(receiver.url);
     const { id } = await delivery(runId, ({ lastAttempt }) => lastAttempt?.status === 500);
@@ -233,7 +233,7 @@ describe('callbacks of the embedded stack', () => {
   });
 
   it('are sent again after a refusal, under the same id with a time of its own', {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     const shown = await delivery(refusedRun, inState('delivered'));
     const got = refusing.received;
@@ -246,7 +246,7 @@ describe('callbacks of the embedded stack', () => {
   });
 
   // Last, because its 30 events keep the places of their receiver for a while.
-  it('a slow receiver does not delay others', { timeout: 120_000 }, async () => {
+  it('a slow receiver does not delay others', { timeout: 300_000 }, async () => {
     receiver.answerBy((response, { path }) => {
       if (path !== '/slow') response.writeHead(204).end();
     });

@@ -106,12 +106,13 @@ describe('the policy in force', { concurrency: true }, async () => {
   it('is not known for long without the database, and is again once that is back', async () => {
     const { policy, cable, end } = await live();
     try {
+      await policy.refresh();
+      const refreshedAt = performance.now();
       await cable.cut();
-      const cutAt = performance.now();
-      await until('it is not known', () => unavailable(policy), 20_000);
-      assert.ok(performance.now() - cutAt > 7_000, 'a short outage is no outage');
+      await until('it is not known', () => unavailable(policy));
+      assert.ok(performance.now() - refreshedAt > 7_000, 'a short outage is no outage');
       await cable.mend();
-      await until('it is known again', () => !unavailable(policy) && policy.decide(question).allowed, 15_000);
+      await until('it is known again', () => !unavailable(policy) && policy.decide(question).allowed);
     } finally {
       await end();
     }
@@ -124,14 +125,10 @@ describe('the policy in force', { concurrency: true }, async () => {
         postgres,
         `INSERT INTO waybill.policy_set (digest, policies, roles) VALUES ('x', '{"a/a": "permit (principal"}', '["r"]')`,
       );
-      await until('it is not known', () => unavailable(policy), 20_000);
+      await until('it is not known', () => unavailable(policy));
       assert.equal((errors[0] as { code: string }).code, 'PolicyInvalid');
       await applyPolicySet(postgres.migratorUrl, without('base/auditors'));
-      await until(
-        'it is known again',
-        () => !unavailable(policy) && !policy.decide(question).allowed,
-        10_000,
-      );
+      await until('it is known again', () => !unavailable(policy) && !policy.decide(question).allowed);
     } finally {
       await end();
     }

@@ -216,7 +216,9 @@ describe('table of a sink', () => {
     );
     const reader = await admin.connect();
     await reader.query(`BEGIN; SELECT count(*) FROM ${table}`);
-    let longestMs = 0;
+    // PostgreSQL measures how long a reader waits for a lock; a clock here would count a busy machine too.
+    const other = await admin.connect();
+    await other.query(`SET lock_timeout = '1s'`);
     let applied = false;
     const applying = apply(
       sinkOf(
@@ -232,14 +234,12 @@ describe('table of a sink', () => {
     });
     const released = pause(2_500).then(() => reader.query('COMMIT'));
     while (!applied) {
-      const start = performance.now();
-      await admin.query(`SELECT a FROM ${table} WHERE id = 5`);
-      longestMs = Math.max(longestMs, performance.now() - start);
+      await other.query(`SELECT a FROM ${table} WHERE id = 5`);
       await pause(5);
     }
     await Promise.all([applying, released]);
     reader.release();
-    assert.ok(longestMs < 1_000, `a reader waited ${longestMs} ms`);
+    other.release(true);
     assert.deepEqual((await read('count(*), min(n)')).slice(0, 1), [['300000', 1]]);
   });
 });

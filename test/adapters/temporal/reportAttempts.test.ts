@@ -48,15 +48,16 @@ describe('reports of attempts', () => {
       assert.equal(failed?.step, 'store');
       assert.equal(failed.code, 'DatabaseUnavailable');
       assert.equal(failed.attempt, attempt);
-      const afterMs = Date.parse(failed.nextAttemptAt!) - beforeMs;
-      assert.ok(afterMs >= delayMs && afterMs < delayMs + 1_000, `${afterMs} ms`);
+      const reportedMs = Date.parse(failed.nextAttemptAt!) - delayMs;
+      assert.ok(reportedMs >= beforeMs && reportedMs <= Date.now(), `${reportedMs - beforeMs} ms`);
     });
 
   it('follow the delay that the failure names', async () => {
     const error = new WaybillError('DatabaseUnavailable', { retryAfterMs: 7_000 });
+    const beforeMs = Date.now();
     const [failed] = (await reported(1, error)).recorded;
-    const afterMs = Date.parse(failed!.nextAttemptAt!) - Date.now();
-    assert.ok(afterMs > 5_000 && afterMs <= 7_000, `${afterMs} ms`);
+    const reportedMs = Date.parse(failed!.nextAttemptAt!) - 7_000;
+    assert.ok(reportedMs >= beforeMs && reportedMs <= Date.now(), `${reportedMs - beforeMs} ms`);
   });
 
   it('say nothing of a failure that is not retried and explains itself, nor of a cancellation', async () => {
