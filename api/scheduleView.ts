@@ -32,11 +32,12 @@ export const ScheduleView = z.object({
   pipeline: z.string(),
   tenant: z.string(),
   state: z
-    .enum(scheduleStates)
+    .enum([...scheduleStates, 'stalled'])
     .describe(
-      '`paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.',
+      '`stalled`: active, but a suspended run has to end before another begins; `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.',
     ),
   reason: z.object({ code: z.string(), message: z.string() }).nullable(),
+  stalledBehind: z.string().nullable().describe('The suspended run that has to end first.'),
   pausedBy: RequesterView.nullable().describe('What its owner has paused, only they resume.'),
   terms: ScheduleTerms.describe('What its owner consents to.'),
   note: z.string().nullable(),
@@ -65,11 +66,23 @@ export const ScheduleView = z.object({
 });
 
 export function scheduleViewOf(
-  { definition: _, activeSince: __, ...schedule }: Schedule,
+  { definition: _, activeSince: __, stalledBehind: stalled, ...schedule }: Schedule,
   options: ApiOptions,
 ): z.infer<typeof ScheduleView> {
   const temporal = temporalLinkOf(options, 'schedules', temporalScheduleId(schedule));
-  return { ...schedule, links: { ...scheduleLinksOf(schedule.id, options.publicUrl), temporal } };
+  const behind = stalled && {
+    state: 'stalled' as const,
+    reason: {
+      code: stalled.code,
+      message: `It begins nothing until ${stalled.run} ends, which is suspended.`,
+    },
+  };
+  return {
+    ...schedule,
+    ...behind,
+    stalledBehind: stalled?.run ?? null,
+    links: { ...scheduleLinksOf(schedule.id, options.publicUrl), temporal },
+  };
 }
 
 /** A schedule that was saved with a consent. */

@@ -36,6 +36,7 @@ import { backfillSchedule, runSchedule } from './routes/scheduleRuns.ts';
 import { pauseSchedule, renewSchedule, resumeSchedule } from './routes/scheduleStates.ts';
 import { getSchedule, listSchedules, previewSchedule } from './routes/schedules.ts';
 import { token } from './routes/token.ts';
+import { cancelRuns, moveRuns } from './routes/waitingRuns.ts';
 import { rotateEventKeys, webhookKeys } from './routes/webhookKeys.ts';
 import { isPathOf, type Route, type RouteName, routeTable } from './routeTable.ts';
 
@@ -199,6 +200,8 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     cancelRun: cancelRun(ports, options),
     resumeRun: resumeRun(ports, options),
     retryRun: retryRun(ports, options),
+    cancelRuns: cancelRuns(ports),
+    moveRuns: moveRuns(ports, options),
     holdRun: holdRun(ports),
     releaseRun: releaseRun(ports),
     listHolds: listHolds(ports),

@@ -54,6 +54,8 @@ export type {
   Run,
   RunFilter,
   UploadOptions,
+  WaitingChoice,
+  WaitingRuns,
 } from './client/runs.ts';
 export type {
   Backfill,

@@ -8,7 +8,7 @@ import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
 
-export function listRuns({ runs, policy }: ApiPorts, options: ApiOptions) {
+export function listRuns({ runs, policy, definitions }: ApiPorts, options: ApiOptions) {
   return handler(
     {
       summary: 'Lists the runs of your tenant, newest first',
@@ -26,13 +26,19 @@ export function listRuns({ runs, policy }: ApiPorts, options: ApiOptions) {
           .enum(['true', 'false'])
           .optional()
           .describe('Only runs with dead letters that are neither stored nor discarded.'),
+        definitionMissing: z
+          .enum(['true', 'false'])
+          .optional()
+          .describe('Only open runs whose definition, as they were accepted with it, is not served.'),
       }),
       response: { 200: pageOf(RunView) },
     },
-    async ({ query: { pipeline, state, unaddressed, limit, cursor }, authorization: { principal } }) => {
+    async ({ query, authorization: { principal } }) => {
+      const { pipeline, state, unaddressed, definitionMissing, limit, cursor } = query;
       const wanted = {
         ...(pipeline !== undefined && { pipeline }),
-        ...(state !== undefined && { state }),
+        ...(state !== undefined && { states: [state] }),
+        ...(definitionMissing === 'true' && { otherThan: definitions.listDigests() }),
         unaddressed: unaddressed === 'true',
       };
       const { items, nextCursor } = await readablePage(
@@ -85,10 +91,10 @@ export function resumeRun(ports: ApiPorts, options: ApiOptions) {
 export function retryRun(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
-      summary: 'Runs a failed run again',
+      summary: 'Runs a failed or cancelled run again',
       description:
-        'As a new run under your grant and by the current definition, with what the failed one has not stored of its pinned input. You ' +
-        'need the right to trigger the pipeline. Dead letters of the failed run stay; redrive those.',
+        'As a new run under your grant and by the current definition, with what the first one has not stored of its pinned input. You ' +
+        'need the right to trigger the pipeline. Dead letters of the first run stay; redrive those.',
       tags: ['runs'],
       params: byId,
       response: { 202: RunView.describe('Accepted; `Location` is where the run is.') },

@@ -7,7 +7,7 @@ import { acceptRun } from './acceptRun.ts';
 import { authorizeRun } from './authorizeRun.ts';
 
 /**
- * A failed run again, under the grant of the caller and by the current definition: what it has not stored of its pinned input. Throws
+ * A failed or cancelled run again, under the grant of the caller and by the current definition: what it has not stored of its pinned input. Throws
  * `RunNotFailed`, `PipelineNotFound`, `Forbidden` and what `acceptRetry` throws.
  */
 export async function retryRun(
@@ -19,7 +19,7 @@ export async function retryRun(
   const pipeline = ports.definitions.find(of.pipeline);
   if (!pipeline) throw pipelineNotFound(ports, authorization.principal, of.pipeline);
   const [decision] = await authorizeRun(ports, { ...authorization, pipeline });
-  if (of.state !== 'failed') throw new WaybillError('RunNotFailed');
+  if (of.state !== 'failed' && of.state !== 'cancelled') throw new WaybillError('RunNotFailed');
   const { policies, digest } = decision!;
   const caller = { ...authorization, pipeline, policies, policyDigest: digest };
   const { run } = await acceptRun(ports, options, caller, { kind: 'retry', of });

@@ -1,16 +1,23 @@
 import { type Command, Option } from 'commander';
 import { runStates } from '../../domain/runs/run.ts';
-import type { Run, RunFilter } from '../../sdk/client.ts';
+import type {
+  Run,
+  RunFilter,
+  Schedule,
+  WaitingChoice,
+  WaitingRuns,
+  WaybillClient,
+} from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
-import { type AddCommand, CliError } from '../context.ts';
+import { type AddCommand, CliError, exitCode } from '../context.ts';
 import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
 import { addByIdCommand, paged } from '../options.ts';
 import { auditLines } from '../output/auditText.ts';
-import { endLines, holdTable, runLines, runTable } from '../output/runText.ts';
+import { endLines, holdTable, runLines, runTable, waitingLines } from '../output/runText.ts';
 import { moreLines, pageLines } from '../output/table.ts';
 import { plain, printResult } from '../output/terminal.ts';
 
-/** `waybill runs [list|get|audit|watch|resume|hold|holds|cancel]` */
+/** `waybill runs [list|get|audit|watch|resume|retry|hold|holds|cancel|move]` */
 export const addRuns: AddCommand = (program, context) => {
   const runs = program.command('runs').description('list, show, follow, resume and cancel runs');
 
@@ -19,16 +26,31 @@ export const addRuns: AddCommand = (program, context) => {
     .description('list the runs of your tenant, newest first')
     .option('--pipeline <id>', 'only runs of this pipeline')
     .addOption(new Option('--state <state>', 'only runs in this state').choices(runStates))
-    .option('--unaddressed', 'only runs with dead letters that are neither stored nor discarded');
+    .option('--unaddressed', 'only runs with dead letters that are neither stored nor discarded')
+    .option('--definition-missing', 'only open runs whose definition is gone, and the schedules behind them');
   paged(list).action(
-    async (asked: Omit<RunFilter, 'unaddressed'> & { unaddressed?: boolean }, command: Command) => {
+    async (
+      asked: Omit<RunFilter, 'unaddressed' | 'definitionMissing'> & {
+        unaddressed?: boolean;
+        definitionMissing?: boolean;
+      },
+      command: Command,
+    ) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const { unaddressed, ...filter } = asked;
-      const page = await connect(context, options).listRuns({
+      const { unaddressed, definitionMissing, ...filter } = asked;
+      const client = connect(context, options);
+      const page = await client.listRuns({
         ...filter,
         ...(unaddressed && { unaddressed: 'true' as const }),
+        ...(definitionMissing && { definitionMissing: 'true' as const }),
       });
-      printResult(options.json, page, () => pageLines(page, runTable, 'There are no such runs.'));
+      const behind = definitionMissing ? await schedulesBehind(client, page.items) : [];
+      printResult(options.json, definitionMissing ? { ...page, schedules: behind } : page, () => [
+        ...pageLines(page, runTable, 'There are no such runs.'),
+        ...behind.map(
+          ({ id, stalledBehind }) => `Schedule ${id} begins nothing until ${stalledBehind} ends.`,
+        ),
+      ]);
     },
   );
 
@@ -82,7 +104,7 @@ export const addRuns: AddCommand = (program, context) => {
   addByIdCommand(
     runs,
     'retry',
-    'run a failed run again: what it has not stored of its pinned input, under your grant',
+    'run a failed or cancelled run again: what it has not stored of its pinned input, under your grant',
   ).action(async (id: string, _, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions>();
     const run = await connect(context, options).retryRun(id);
@@ -118,14 +140,86 @@ export const addRuns: AddCommand = (program, context) => {
     },
   );
 
-  addByIdCommand(runs, 'cancel', 'ask a run to end; stored rows stay stored').action(
-    async (id: string, _, command: Command) => {
+  waitingOptions(runs.command('cancel'))
+    .description('ask a run, or all runs whose definition is gone, to end; stored rows stay stored')
+    .argument('[id]')
+    .action(async (id: string | undefined, asked: WaitingOptions, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const run = await connect(context, options).cancelRun(id);
+      const client = connect(context, options);
+      if (
+        (id === undefined) !== (asked.definitionMissing === true) ||
+        (id && (asked.pipeline || asked.dryRun))
+      )
+        throw new CliError('Name a run, or say --definition-missing.', 'usage');
+      if (id === undefined) return handleWaiting((choice) => client.cancelRuns(choice), asked, options);
+      const run = await client.cancelRun(id);
       printResult(options.json, run, () => cancelLines(run, options));
-    },
-  );
+    });
+
+  waitingOptions(runs.command('move'))
+    .description(
+      'move all runs whose definition is gone onto the current one: cancel each, and run what it has not stored under your grant',
+    )
+    .action(async (asked: WaitingOptions, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      if (!asked.definitionMissing) throw new CliError('Say --definition-missing.', 'usage');
+      const client = connect(context, options);
+      await handleWaiting((choice) => client.moveRuns(choice), asked, options);
+    });
 };
+
+interface WaitingOptions {
+  definitionMissing?: boolean;
+  pipeline?: string;
+  dryRun?: boolean;
+}
+
+function waitingOptions(command: Command): Command {
+  return command
+    .option(
+      '--definition-missing',
+      'the runs that wait while the definition that they began with is not served',
+    )
+    .option('--pipeline <id>', 'only runs of this pipeline')
+    .option('--dry-run', 'say what would become of each, and change nothing');
+}
+
+/** Page after page, so that one command is about all of them. Exit code 1 where nothing was done to one. */
+async function handleWaiting(
+  ask: (choice: WaitingChoice) => Promise<WaitingRuns>,
+  { pipeline, dryRun = false }: WaitingOptions,
+  { json }: GlobalOptions,
+): Promise<void> {
+  const items: WaitingRuns['items'] = [];
+  for (let cursor: string | undefined; ; ) {
+    const page = await ask({
+      definitionMissing: true,
+      dryRun,
+      ...(pipeline !== undefined && { pipeline }),
+      ...(cursor !== undefined && { cursor }),
+    });
+    items.push(...page.items);
+    if (page.nextCursor === null) break;
+    cursor = page.nextCursor;
+  }
+  printResult(json, { dryRun, items }, () => waitingLines(items, dryRun));
+  if (items.some(({ code }) => code !== null)) process.exitCode = exitCode.failed;
+}
+
+/** Schedules that begin nothing until one of the runs ends. */
+async function schedulesBehind(client: WaybillClient, runs: readonly Run[]): Promise<Schedule[]> {
+  const ids = new Set(runs.map(({ id }) => id));
+  const behind: Schedule[] = [];
+  for (let cursor: string | undefined; ids.size > 0; ) {
+    const page = await client.listSchedules({ limit: 100, ...(cursor !== undefined && { cursor }) });
+    behind.push(
+      ...page.items.filter(({ stalledBehind }) => stalledBehind !== null && ids.has(stalledBehind)),
+    );
+    if (page.nextCursor === null) break;
+    cursor = page.nextCursor;
+  }
+  return behind;
+}
 
 function cancelLines(run: Run, options: GlobalOptions): string[] {
   return [`${run.id} was asked to end. npx waybill runs watch ${run.id}${asOption(options)} shows it.`];

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { hasEnded } from '../../domain/runs/run.ts';
-import type { LegalHold, Rejections, Run } from '../../sdk/client.ts';
+import type { LegalHold, Rejections, Run, WaitingRuns } from '../../sdk/client.ts';
 import { count, duration, localTime, since } from './quantities.ts';
 import { type TableColumn, table } from './table.ts';
 import { plain } from './terminal.ts';
@@ -31,6 +31,22 @@ export function holdTable(holds: readonly LegalHold[]): string[] {
     ],
     holds,
   );
+}
+
+/** What became of each run whose definition is gone. */
+export function waitingLines(items: WaitingRuns['items'], dryRun: boolean): string[] {
+  if (items.length === 0) return ['No run waits for a definition that is gone.'];
+  const done = dryRun ? 'can be' : 'done';
+  const lines = table<WaitingRuns['items'][number]>(
+    [
+      { title: 'RUN', cell: ({ run }) => run },
+      { title: 'STATE', cell: ({ state }) => stateText(state) },
+      { title: 'RESULT', cell: ({ code, movedTo }) => (code ? styleText('red', code) : (movedTo ?? done)) },
+    ],
+    items,
+  );
+  const left = items.filter(({ code }) => code !== null).length;
+  return [...lines, ...(left > 0 ? [`Nothing was done to ${count(left)} of ${count(items.length)}.`] : [])];
 }
 
 /** One line: what became of it, how long it took and, where it did not succeed, why. */

@@ -7,6 +7,7 @@ import { plain } from './terminal.ts';
 
 const colours: Record<Schedule['state'], Parameters<typeof styleText>[0]> = {
   active: 'green',
+  stalled: 'red',
   paused: 'yellow',
   blocked: 'red',
 };
@@ -63,7 +64,7 @@ export function scheduleLines(schedule: ScheduleDetail, next: readonly string[],
       `${localTime(updatedAt)} (${since(updatedAt, now)}), revision ${revision}${applied ? '' : ', on its way to Temporal'}`,
     ],
     ...waitingRows(schedule),
-    ...nextRows(schedule.state === 'active' ? next : [], terms.timeZone),
+    ...nextRows(schedule.state === 'active' || schedule.state === 'stalled' ? next : [], terms.timeZone),
     ...warningRows(schedule.warnings),
     ...(links.temporal ? [['temporal', links.temporal] as [string, string]] : []),
   ];

@@ -41,7 +41,12 @@ export const letterErrors = {
   RunNotFailed: {
     status: 409,
     retryable: false,
-    message: 'Only a failed run is retried. Start a new run instead.',
+    message: 'Only a failed or cancelled run is retried. Start a new run instead.',
+  },
+  RunNotEnded: {
+    status: 409,
+    retryable: false,
+    message: 'The run was asked to end and has not ended yet. Once it has, retry it.',
   },
   RunFullyStored: {
     status: 409,

@@ -24,7 +24,9 @@ export interface Runs {
     tenant: string,
     filter: {
       pipeline?: string;
-      state?: RunState;
+      states?: readonly RunState[];
+      /** Open, and accepted with a definition that is none of these. */
+      otherThan?: readonly string[];
       /** With dead letters that are neither stored nor discarded. */
       unaddressed?: boolean;
       limit: number;

@@ -149,6 +149,8 @@ export interface Schedule {
   } | null;
   state: ScheduleState;
   reason: { code: string; message: string } | null;
+  /** The suspended run that has to end before it begins another. */
+  stalledBehind: { run: string; code: string } | null;
   /** Who paused it; `null` if it is not paused, or was paused in Temporal. */
   pausedBy: Requester | null;
   /** No time before this is due. */

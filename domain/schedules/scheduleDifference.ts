@@ -13,8 +13,8 @@ export type Declared = NonNullable<Manifest['schedules']>[number] & {
 
 export type Standing = Pick<
   Schedule,
-  'id' | 'pipeline' | 'terms' | 'note' | 'declared' | 'owner' | 'delegation' | 'state' | 'reason' | 'revision'
->;
+  'id' | 'pipeline' | 'terms' | 'note' | 'declared' | 'owner' | 'delegation' | 'reason' | 'revision'
+> & { state: Schedule['state'] | 'stalled' };
 
 /**
  * - `create`: the caller that applies it becomes its owner;

@@ -13,6 +13,11 @@ export type AuditEvent =
   operations['listRunAudit']['responses'][200]['content']['application/json']['items'][number];
 export type RunFilter = NonNullable<operations['listRuns']['parameters']['query']>;
 
+/** Which runs whose definition is gone. */
+export type WaitingChoice = operations['cancelRuns']['requestBody']['content']['application/json'];
+/** What became of each. */
+export type WaitingRuns = operations['cancelRuns']['responses'][200]['content']['application/json'];
+
 export type LegalHold = components['schemas']['LegalHold'];
 
 export interface UploadOptions {
@@ -52,8 +57,12 @@ export interface RunsClient {
   cancelRun(id: string): Promise<Run>;
   /** Has a suspended run ask whether it may go on; for its requester, under a new grant. */
   resumeRun(id: string): Promise<Run>;
-  /** Runs a failed run again: what it has not stored of its pinned input, as a new run under your grant. */
+  /** Runs a failed or cancelled run again: what it has not stored of its pinned input, as a new run under your grant. */
   retryRun(id: string): Promise<Run>;
+  /** Asks for the end of runs whose definition is gone, up to 100 at once. */
+  cancelRuns(choice: WaitingChoice): Promise<WaitingRuns>;
+  /** Moves runs whose definition is gone onto the current one, as new runs under your grant, up to 100 at once. */
+  moveRuns(choice: WaitingChoice): Promise<WaitingRuns>;
   /** Nothing of the run is removed until the hold is lifted, whatever its retention says. */
   holdRun(id: string, reason: string): Promise<LegalHold>;
   /** Lifts the legal hold of a run. */
@@ -116,6 +125,8 @@ export function runsClient(connection: Connection): RunsClient {
     cancelRun: async (id) => answered(await http.POST('/v1/runs/{id}/cancel', { params: { path: { id } } })),
     resumeRun: async (id) => answered(await http.POST('/v1/runs/{id}/resume', { params: { path: { id } } })),
     retryRun: async (id) => answered(await http.POST('/v1/runs/{id}/retry', { params: { path: { id } } })),
+    cancelRuns: async (body) => answered(await http.POST('/v1/runs/cancel', { body })),
+    moveRuns: async (body) => answered(await http.POST('/v1/runs/move', { body })),
     holdRun: async (id, reason) =>
       answered(await http.POST('/v1/runs/{id}/hold', { params: { path: { id } }, body: { reason } })),
     releaseRun: async (id) => {

@@ -79,6 +79,8 @@ const granted: Record<
   cancelRun: { path: '/v1/runs/{run}/cancel', answers: 202 },
   resumeRun: { path: '/v1/runs/{run}/resume', init: { method: 'POST' }, answers: [409, 'RunNotSuspended'] },
   retryRun: { path: '/v1/runs/{run}/retry', init: { method: 'POST' }, answers: [409, 'RunNotFailed'] },
+  cancelRuns: { path: '/v1/runs/cancel', init: json({ definitionMissing: true }), answers: 200 },
+  moveRuns: { path: '/v1/runs/move', init: json({ definitionMissing: true }), answers: 200 },
   holdRun: {
     path: '/v1/runs/{run}/hold',
     init: json({ reason: 'case 1' }),

@@ -24,13 +24,14 @@ export async function findRun(tenants: Tenants, tenant: string, runId: string): 
 export async function listRuns(
   tenants: Tenants,
   tenant: string,
-  { pipeline, state, unaddressed = false, limit, cursor }: Parameters<Runs['list']>[1],
+  { pipeline, states, otherThan, unaddressed = false, limit, cursor }: Parameters<Runs['list']>[1],
 ): ReturnType<Runs['list']> {
   const { rows } = await tenants.for(tenant).query(
     sql(
       `SELECT ${runColumns} FROM ${runWithLiveCounts}
       WHERE r.tenant = :tenant AND (:pipeline::text IS NULL OR r.pipeline = :pipeline)
-        AND (:state::text IS NULL OR r.state = :state)
+        AND (:states::text[] IS NULL OR r.state = ANY(:states))
+        AND (:otherThan::text[] IS NULL OR (r.ended_at IS NULL AND r.definition_digest <> ALL(:otherThan)))
         AND (NOT :unaddressed::boolean OR EXISTS (
           SELECT FROM waybill.dead_letter_group g WHERE g.tenant = r.tenant AND g.run_id = r.id
             AND g.state IN ('open', 'repaired', 'redriving')))
@@ -40,7 +41,8 @@ export async function listRuns(
       {
         tenant,
         pipeline: pipeline ?? null,
-        state: state ?? null,
+        states: states ?? null,
+        otherThan: otherThan ?? null,
         unaddressed,
         cursor: cursor ?? null,
         limit: limit + 1,

@@ -220,6 +220,13 @@ async function endConsents(
   );
 }
 
+/** An active schedule whose last run is suspended, where its overlap lets none begin beside that. */
+const stalledSql = `CASE WHEN s.state = 'active' AND coalesce(s.terms ->> 'overlap', 'skip') NOT IN ('allow-all', 'cancel-other') THEN (
+  SELECT jsonb_build_object('run', r.id, 'code', r.reason ->> 'code') FROM waybill.run r
+  WHERE r.tenant = s.tenant AND r.state = 'suspended' AND r.id = (
+    SELECT f.run_id FROM waybill.firing f WHERE f.tenant = s.tenant AND f.schedule_id = s.id AND f.run_id IS NOT NULL
+    ORDER BY f.nominal_at DESC LIMIT 1)) END`;
+
 /** For the API, and for the relay, which sees those of all tenants. */
 export async function selectSchedules(
   queries: Queries,
@@ -228,7 +235,8 @@ export async function selectSchedules(
 ): Promise<(Schedule & { attempts: number })[]> {
   const { rows } = await queries.query(
     sql(
-      `SELECT s.*, d.given_at, d.expires_at, d.definition_digest, d.bound_digest FROM waybill.schedule s
+      `SELECT s.*, d.given_at, d.expires_at, d.definition_digest, d.bound_digest, ${stalledSql} AS stalled
+       FROM waybill.schedule s
        LEFT JOIN waybill.delegation d ON d.tenant = s.tenant AND d.id = s.delegation_id
        WHERE ${where}`,
       params,
@@ -257,6 +265,7 @@ function scheduleFromRow(row: any): Schedule {
     },
     state: row.state,
     reason: row.reason,
+    stalledBehind: row.stalled,
     pausedBy: row.paused_by,
     activeSince: row.active_since.toISOString(),
     revision: Number(row.revision),

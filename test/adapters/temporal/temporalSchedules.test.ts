@@ -296,6 +296,7 @@ describe('times, as Temporal computes them', () => {
       endAt: '2099-01-01T00:00:00Z',
     }),
     note: null,
+    stalledBehind: null,
     declared: false,
     owner: { id: 'prn_1', issuer: 'https://issuer.test', subject: 'alice', kind: 'person' },
     delegation: null,
