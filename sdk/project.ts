@@ -25,6 +25,7 @@ import { applyDeployments, readContracts, readNeededDefinitions } from '../adapt
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { applyPolicySet, heldProject, readPolicySet } from '../adapters/postgres/rights/policySets.ts';
 import { type Kept, readKept } from '../adapters/postgres/runs/keptByTenant.ts';
+import { readTouched, type Touched } from '../adapters/postgres/touchedByDeployment.ts';
 import { connectors } from '../connectors/index.ts';
 import type { SinkChange } from '../domain/connectors/sinkKind.ts';
 import { contractOf } from '../domain/contracts/contract.ts';
@@ -178,6 +179,13 @@ export async function planPipelines(project: Project, database: DatabaseSettings
     });
   }
   return plans;
+}
+
+export type { Touched };
+
+/** The open runs and the schedules of all tenants that a deployment of the project touches. Changes nothing. */
+export function planTouched({ definitions }: Project, database: DatabaseSettings): Promise<Touched[]> {
+  return withPool(database, (pool) => readTouched(pool, definitions.list()));
 }
 
 /** Why `apply` rejects a pipeline, in one line; `undefined` where it does not. */

@@ -5,7 +5,7 @@ import { type AddCommand, exitCode } from '../context.ts';
 import { databaseOf } from '../database.ts';
 import { planSchedules } from '../declaredSchedules.ts';
 import { otherProjectLine } from '../otherProject.ts';
-import { pipelineLines } from '../output/contractText.ts';
+import { pipelineLines, touchedLines } from '../output/contractText.ts';
 import { changeLines, rolesWithoutPermitLines, strayLines } from '../output/policyText.ts';
 import { retentionLines } from '../output/retentionText.ts';
 import { plannedLines, schedulesJson } from '../output/scheduleChanges.ts';
@@ -21,14 +21,22 @@ export const addPlan: AddCommand = (program, context) => {
   program
     .command('plan')
     .description(
-      'show what apply would change: rights, contracts, tables, retention, limits and declared schedules; exit code 1 if apply would reject a pipeline, 3 if a principal gains a right',
+      'show what apply would change: rights, contracts, tables, retention, limits and declared schedules, and which runs and schedules it touches; exit code 1 if apply would reject a pipeline, 3 if a principal gains a right',
     )
     .argument('[folder]', 'the project', '.')
     .option('--database <url>', 'the database; default WAYBILL_DATABASE_URL, else that of the embedded stack')
     .action(async (folder: string, _, command: Command) => {
       const options = command.optsWithGlobals<PlanOptions>();
-      const { otherProject, planLimits, planPipelines, planPolicies, planRetention, readProject, refusalOf } =
-        await import('../../sdk/project.ts');
+      const {
+        otherProject,
+        planLimits,
+        planPipelines,
+        planPolicies,
+        planRetention,
+        planTouched,
+        readProject,
+        refusalOf,
+      } = await import('../../sdk/project.ts');
       const project = await readProject(folder);
       const database = databaseOf(options.database, context);
       const other = await otherProject(database, project.name);
@@ -37,6 +45,7 @@ export const addPlan: AddCommand = (program, context) => {
         ...(await planPolicies(project, database)),
       };
       const pipelines = await planPipelines(project, database);
+      const touched = await planTouched(project, database);
       const retention = await planRetention(project, database);
       const limits = await planLimits(project, database);
       const schedules = await planSchedules(project.definitions, options, context);
@@ -45,6 +54,7 @@ export const addPlan: AddCommand = (program, context) => {
         {
           ...plan,
           pipelines: pipelines.map((one) => ({ ...one, refusal: refusalOf(one) ?? null })),
+          touched,
           retention,
           limits,
           schedules: schedulesJson(schedules.plan),
@@ -53,6 +63,7 @@ export const addPlan: AddCommand = (program, context) => {
           ...(plan.otherProject ? [plan.otherProject] : []),
           ...planLines(plan),
           ...pipelineLines(pipelines, refusalOf),
+          ...touchedLines(touched),
           ...retentionLines(retention),
           ...limitLines(limits),
           ...plannedLines(schedules.declared, schedules.plan, options),

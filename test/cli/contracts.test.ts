@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
+import pg from 'pg';
+import { describeBinding } from '../../domain/contracts/contract.ts';
+import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
+import { loadProject } from '../../engine/project/loadProject.ts';
 import { makeProject, type TestProject } from '../support/makeProject.ts';
 import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
 import { documents, type Ended, runWaybill } from './waybillProcess.ts';
@@ -54,6 +59,78 @@ describe('contracts', () => {
     const applied = await waybill(project.path, 'apply');
     assert.equal(applied.code, 0, applied.stderr);
     assert.match((await waybill(project.path, 'plan')).stdout, /The pipelines are as they were applied/);
+  });
+
+  it('plan says which open runs and schedules a deployment touches', async () => {
+    const [before] = documents<{ touched: object[] }>(await waybill(project.path, 'plan', '--json'));
+    assert.deepEqual(before!.touched, []);
+    const database = new pg.Client({ connectionString: postgres.superuserUrl });
+    await database.connect();
+    const runs = [
+      ['crates', 'running'],
+      ['crates', 'running'],
+      ['crates', 'awaiting-approval'],
+      ['boxes', 'suspended'],
+    ] as const;
+    for (const [i, [pipeline, state]] of runs.entries())
+      await database.query(
+        `INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal, requested_by,
+                                  parameters, source, grant_jws, txn, arrival)
+         VALUES ($1, 'acme', $2, 1, 'before', '{}', $3, 'prn_1', '{}', '{}', '{}', 'grant', 't', 'sealed')`,
+        [`${pipeline}-${i}`, pipeline, state],
+      );
+    const [{ manifest, digest, ...loaded }] = (await loadProject(project.path)).list() as [LoadedPipeline];
+    const bound = createHash('sha256')
+      .update(describeBinding({ manifest, ...loaded }))
+      .digest('hex');
+    const schedules = [
+      ['same', 'crates', digest, bound],
+      ['code', 'crates', 'before', bound],
+      ['terms', 'crates', 'before', 'other'],
+      ['exact', 'crates', 'before', null],
+      ['gone', 'boxes', 'before', 'other'],
+    ] as const;
+    for (const [id, pipeline, definition, of] of schedules)
+      await database.query(
+        `WITH consent AS (
+           INSERT INTO waybill.delegation (id, tenant, schedule_id, owner, jws, given_at, expires_at, definition_digest, bound_digest)
+           VALUES ($1, 'acme', $2, 'prn_1', 'jws', now(), now(), $4, $5))
+         INSERT INTO waybill.schedule (tenant, id, pipeline, definition, terms, declared, owner, state, delegation_id)
+         VALUES ('acme', $2, $3, '{}', '{}', false, '{"subject": "alice"}', 'active', $1)`,
+        [`dlg-${id}`, id, pipeline, definition, of],
+      );
+    const schedule = (id: string, becomes: string) => ({ id, tenant: 'acme', owner: 'alice', becomes });
+    const [plan] = documents<{ touched: object[] }>(await waybill(project.path, 'plan', '--json'));
+    assert.deepEqual(plan!.touched, [
+      {
+        pipeline: 'boxes',
+        served: false,
+        runs: { suspended: 1 },
+        schedules: [schedule('gone', 'blocked')],
+      },
+      {
+        pipeline: 'crates',
+        served: true,
+        runs: { 'awaiting-approval': 1, running: 2 },
+        schedules: [
+          schedule('code', 'other code'),
+          schedule('exact', 'blocked'),
+          schedule('terms', 'blocked'),
+        ],
+      },
+    ]);
+    const { stdout } = await waybill(project.path, 'plan');
+    assert.match(stdout, /crates\n {4}open runs: 1 awaiting-approval, 2 running; they end on the code/);
+    assert.match(stdout, /schedule code of alice \(acme\) goes on with the new code/);
+    assert.match(
+      stdout,
+      /schedule terms of alice \(acme\) is blocked \(DefinitionChanged\) until its owner renews/,
+    );
+    assert.match(stdout, /schedule gone of alice \(acme\) is blocked \(PipelineNotFound\)/);
+    await database.query(
+      `DELETE FROM waybill.schedule; DELETE FROM waybill.delegation; DELETE FROM waybill.run`,
+    );
+    await database.end();
   });
 
   it('let a compatible change through, with the column that it adds', async () => {
