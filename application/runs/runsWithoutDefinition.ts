@@ -19,7 +19,7 @@ export interface WaitingChoice {
   dryRun: boolean;
 }
 
-export interface WaitingOutcome {
+interface WaitingOutcome {
   run: Run;
   /** Why nothing was done to it. */
   code: string | null;

@@ -7,9 +7,11 @@ import { serveHeldFeed } from '../../test/support/heldFeed.ts';
 import { benchProject, gatedProject } from '../project.ts';
 import { killBeforePublish, raceDecisions } from './approvals.ts';
 import { crowdOfEnvelopes, crowdOfPreviews } from './crowd.ts';
+import { deployUnderWay } from './deployment.ts';
 import { fireTogether } from './fireTogether.ts';
 import { killUnderLoad } from './killUnderLoad.ts';
 import { killWorkers } from './killWorkers.ts';
+import { changeUnderReaders } from './migration.ts';
 import { outage } from './outage.ts';
 
 /*
@@ -93,6 +95,10 @@ const campaigns: Record<string, () => Promise<string[]>> = {
     }
     return lines;
   },
+  /** `deployment RUNS APPROVALS` takes other numbers than 100 and 20. */
+  deployment: () => deployUnderWay({ running: numbers[0] ?? 100, waiting: numbers[1] ?? 20 }),
+  /** `migration ROWS` takes another number than 10,000,000; PostgreSQL alone. */
+  migration: () => changeUnderReaders(numbers[0] ?? 10_000_000),
   async outage() {
     const feed = await serveHeldFeed();
     const project = fileURLToPath(new URL('../../test/support/project', import.meta.url));
