@@ -29,7 +29,7 @@ export function listRuns({ runs, policy, definitions }: ApiPorts, options: ApiOp
         definitionMissing: z
           .enum(['true', 'false'])
           .optional()
-          .describe('Only open runs whose definition, as they were accepted with it, is not served.'),
+          .describe('Only open runs with a definition, as they were accepted with it, that is not served.'),
       }),
       response: { 200: pageOf(RunView) },
     },

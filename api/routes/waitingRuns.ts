@@ -12,7 +12,7 @@ const body = z.strictObject({
   definitionMissing: z
     .literal(true)
     .describe(
-      'Runs that are suspended or wait for an approval, and whose definition, as they were accepted with it, is not served.',
+      'Runs that are suspended or wait for an approval, and were accepted with a definition that is not served.',
     ),
   pipeline: z
     .string()
@@ -39,7 +39,7 @@ const View = z.object({
 export function cancelRuns(ports: ApiPorts) {
   return handler(
     {
-      summary: 'Asks for the end of all runs whose definition is gone',
+      summary: 'Asks for the end of all runs with a missing definition',
       description: 'What is stored stays stored. The policy is asked about each run.',
       tags: ['runs'],
       body,
@@ -53,7 +53,7 @@ export function cancelRuns(ports: ApiPorts) {
 export function moveRuns(ports: ApiPorts, options: ApiOptions) {
   return handler(
     {
-      summary: 'Moves all runs whose definition is gone onto the current one',
+      summary: 'Moves all runs with a missing definition onto the current one',
       description:
         'Each is cancelled, and a new run under your grant does what it has not stored of its pinned input. You need the right to cancel ' +
         'the run and to trigger its pipeline. A run that waited for an approval waits for a new one, since other code makes its rows.',

@@ -52,7 +52,7 @@ export async function cancelWaitingRuns(
 
 /**
  * Cancels the runs, and runs what they have not stored of their pinned input by the current definition, under the grant of the caller. Who
- * asks needs both rights. A run whose cancel has not ended it in time has the code `RunNotEnded`: retry that run by itself.
+ * asks needs both rights. A run that its cancel has not ended in time has the code `RunNotEnded`: retry that run by itself.
  */
 export async function moveWaitingRuns(
   ports: Ports,

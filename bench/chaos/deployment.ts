@@ -3,13 +3,14 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
+import { sql } from '../../domain/sql.ts';
 import { type DevStack, startDevStack } from '../../test/support/devStack.ts';
 import { serveHeldFeed } from '../../test/support/heldFeed.ts';
 import { benchProject } from '../project.ts';
 
 type Call = Awaited<ReturnType<DevStack['as']>>;
 
-/** Two pipelines whose rows name the code that made them. */
+/** Two pipelines with rows that name the code that made them. */
 const pipelines = (mark: string) => ({
   'feeds.ts': `
 import { definePipeline, http, ndjson, postgres } from 'waybill';
@@ -146,16 +147,16 @@ function json(body: object) {
 
 async function statesOf(database: pg.Pool, runs: readonly string[]): Promise<Record<string, number>> {
   const { rows } = await database.query<{ state: string; n: number }>(
-    'SELECT state, count(*)::integer AS n FROM waybill.run WHERE id = ANY($1) GROUP BY state',
-    [runs],
+    sql('SELECT state, count(*)::integer AS n FROM waybill.run WHERE id = ANY(:runs) GROUP BY state', {
+      runs,
+    }),
   );
   return Object.fromEntries(rows.map(({ state, n }) => [state, n]));
 }
 
 async function approvalsOf(database: pg.Pool, runs: readonly string[]) {
   const { rows } = await database.query<{ id: string; digest: string }>(
-    'SELECT id, digest FROM waybill.approval WHERE run_id = ANY($1)',
-    [runs],
+    sql('SELECT id, digest FROM waybill.approval WHERE run_id = ANY(:runs)', { runs }),
   );
   return rows;
 }

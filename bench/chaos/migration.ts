@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { z } from 'zod';
 import { applySinks } from '../../adapters/postgres/applySinks.ts';
+import { sql } from '../../domain/sql.ts';
 import { definePipeline, inline, postgres } from '../../sdk/index.ts';
 import { startPostgresForTest } from '../../test/support/stack.ts';
 
@@ -35,9 +36,11 @@ export async function changeUnderReaders(rows: number): Promise<string[]> {
   try {
     await applySinks(database.migratorUrl, [manifestOf(base)]);
     await pool.query(
-      `INSERT INTO public.readings (_tenant, id, n, name, ratio, _run, _position, _order)
-       SELECT 'acme', i, i % 1000, 'row ' || i, i / 7.0, 'r', i, 1 FROM generate_series(1, $1::bigint) i`,
-      [rows],
+      sql(
+        `INSERT INTO public.readings (_tenant, id, n, name, ratio, _run, _position, _order)
+         SELECT 'acme', i, i % 1000, 'row ' || i, i / 7.0, 'r', i, 1 FROM generate_series(1, :rows::bigint) i`,
+        { rows },
+      ),
     );
     await pool.query('VACUUM ANALYZE public.readings');
     const lines: string[] = [];
@@ -87,9 +90,8 @@ async function apply(pool: pg.Pool, rows: number, change: () => Promise<void>) {
 async function read(pool: pg.Pool, rows: number, state: { done: boolean; longestMs: number }): Promise<void> {
   while (!state.done) {
     const startedMs = performance.now();
-    await pool.query(`SELECT id FROM public.readings WHERE _tenant = 'acme' AND id = $1`, [
-      Math.ceil(Math.random() * rows),
-    ]);
+    const id = Math.ceil(Math.random() * rows);
+    await pool.query(sql(`SELECT id FROM public.readings WHERE _tenant = 'acme' AND id = :id`, { id }));
     state.longestMs = Math.max(state.longestMs, performance.now() - startedMs);
     await pause(5);
   }

@@ -27,7 +27,10 @@ export const addRuns: AddCommand = (program, context) => {
     .option('--pipeline <id>', 'only runs of this pipeline')
     .addOption(new Option('--state <state>', 'only runs in this state').choices(runStates))
     .option('--unaddressed', 'only runs with dead letters that are neither stored nor discarded')
-    .option('--definition-missing', 'only open runs whose definition is gone, and the schedules behind them');
+    .option(
+      '--definition-missing',
+      'only open runs with a missing definition, and the schedules behind them',
+    );
   paged(list).action(
     async (
       asked: Omit<RunFilter, 'unaddressed' | 'definitionMissing'> & {
@@ -141,7 +144,7 @@ export const addRuns: AddCommand = (program, context) => {
   );
 
   waitingOptions(runs.command('cancel'))
-    .description('ask a run, or all runs whose definition is gone, to end; stored rows stay stored')
+    .description('ask a run, or all runs with a missing definition, to end; stored rows stay stored')
     .argument('[id]')
     .action(async (id: string | undefined, asked: WaitingOptions, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
@@ -158,7 +161,7 @@ export const addRuns: AddCommand = (program, context) => {
 
   waitingOptions(runs.command('move'))
     .description(
-      'move all runs whose definition is gone onto the current one: cancel each, and run what it has not stored under your grant',
+      'move all runs with a missing definition onto the current one: cancel each, and run what it has not stored under your grant',
     )
     .action(async (asked: WaitingOptions, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();

@@ -33,7 +33,7 @@ export function holdTable(holds: readonly LegalHold[]): string[] {
   );
 }
 
-/** What became of each run whose definition is gone. */
+/** What became of each run with a missing definition. */
 export function waitingLines(items: WaitingRuns['items'], dryRun: boolean): string[] {
   if (items.length === 0) return ['No run waits for a definition that is gone.'];
   const done = dryRun ? 'can be' : 'done';

@@ -13,7 +13,7 @@ export type AuditEvent =
   operations['listRunAudit']['responses'][200]['content']['application/json']['items'][number];
 export type RunFilter = NonNullable<operations['listRuns']['parameters']['query']>;
 
-/** Which runs whose definition is gone. */
+/** Which runs with a missing definition. */
 export type WaitingChoice = operations['cancelRuns']['requestBody']['content']['application/json'];
 /** What became of each. */
 export type WaitingRuns = operations['cancelRuns']['responses'][200]['content']['application/json'];
@@ -59,9 +59,9 @@ export interface RunsClient {
   resumeRun(id: string): Promise<Run>;
   /** Runs a failed or cancelled run again: what it has not stored of its pinned input, as a new run under your grant. */
   retryRun(id: string): Promise<Run>;
-  /** Asks for the end of runs whose definition is gone, up to 100 at once. */
+  /** Asks for the end of runs with a missing definition, up to 100 at once. */
   cancelRuns(choice: WaitingChoice): Promise<WaitingRuns>;
-  /** Moves runs whose definition is gone onto the current one, as new runs under your grant, up to 100 at once. */
+  /** Moves runs with a missing definition onto the current one, as new runs under your grant, up to 100 at once. */
   moveRuns(choice: WaitingChoice): Promise<WaitingRuns>;
   /** Nothing of the run is removed until the hold is lifted, whatever its retention says. */
   holdRun(id: string, reason: string): Promise<LegalHold>;

@@ -3,7 +3,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Run, Schedule, WaitingRuns } from '../../sdk/client.ts';
 import { type Api, codeOf, json, startApi } from './startApi.ts';
 
-describe('runs whose definition is gone', () => {
+describe('runs with a missing definition', () => {
   let api: Api;
   let endsRuns = true;
 

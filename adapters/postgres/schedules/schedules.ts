@@ -220,7 +220,7 @@ async function endConsents(
   );
 }
 
-/** An active schedule whose last run is suspended, where its overlap lets none begin beside that. */
+/** The last run of an active schedule is suspended, and its overlap lets none begin beside it. */
 const stalledSql = `CASE WHEN s.state = 'active' AND coalesce(s.terms ->> 'overlap', 'skip') NOT IN ('allow-all', 'cancel-other') THEN (
   SELECT jsonb_build_object('run', r.id, 'code', r.reason ->> 'code') FROM waybill.run r
   WHERE r.tenant = s.tenant AND r.state = 'suspended' AND r.id = (
