@@ -243,10 +243,50 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Runs a failed run again
-         * @description As a new run under your grant and by the current definition, with what the failed one has not stored of its pinned input. You need the right to trigger the pipeline. Dead letters of the failed run stay; redrive those.
+         * Runs a failed or cancelled run again
+         * @description As a new run under your grant and by the current definition, with what the first one has not stored of its pinned input. You need the right to trigger the pipeline. Dead letters of the first run stay; redrive those.
          */
         post: operations["retryRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks for the end of all runs with a missing definition
+         * @description What is stored stays stored. The policy is asked about each run.
+         */
+        post: operations["cancelRuns"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Moves all runs with a missing definition onto the current one
+         * @description Each is cancelled, and a new run under your grant does what it has not stored of its pinned input. You need the right to cancel the run and to trigger its pipeline. A run that waited for an approval waits for a new one, since other code makes its rows.
+         */
+        post: operations["moveRuns"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2065,14 +2105,16 @@ export interface components {
             pipeline: string;
             tenant: string;
             /**
-             * @description `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
+             * @description `stalled`: active, but a suspended run has to end before another begins; `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
              * @enum {string}
              */
-            state: "active" | "paused" | "blocked";
+            state: "active" | "paused" | "blocked" | "stalled";
             reason: {
                 code: string;
                 message: string;
             } | null;
+            /** @description The suspended run that has to end first. */
+            stalledBehind: string | null;
             /** @description What its owner has paused, only they resume. */
             pausedBy: {
                 id: string;
@@ -2205,14 +2247,16 @@ export interface components {
             pipeline: string;
             tenant: string;
             /**
-             * @description `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
+             * @description `stalled`: active, but a suspended run has to end before another begins; `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
              * @enum {string}
              */
-            state: "active" | "paused" | "blocked";
+            state: "active" | "paused" | "blocked" | "stalled";
             reason: {
                 code: string;
                 message: string;
             } | null;
+            /** @description The suspended run that has to end first. */
+            stalledBehind: string | null;
             /** @description What its owner has paused, only they resume. */
             pausedBy: {
                 id: string;
@@ -2805,6 +2849,8 @@ export interface operations {
                 state?: "accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled";
                 /** @description Only runs with dead letters that are neither stored nor discarded. */
                 unaddressed?: "true" | "false";
+                /** @description Only open runs with a definition, as they were accepted with it, that is not served. */
+                definitionMissing?: "true" | "false";
             };
             header?: never;
             path?: never;
@@ -3218,6 +3264,134 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelRuns: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Runs that are suspended or wait for an approval, and were accepted with a definition that is not served.
+                     * @enum {boolean}
+                     */
+                    definitionMissing: true;
+                    pipeline?: string;
+                    /** @description The `nextCursor` of the answer before. */
+                    cursor?: string;
+                    /**
+                     * @description Answers what would become of each run, and changes nothing.
+                     * @default false
+                     */
+                    dryRun?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        dryRun: boolean;
+                        items: {
+                            run: string;
+                            pipeline: string;
+                            /**
+                             * @description Before the request, or after its cancel.
+                             * @enum {string}
+                             */
+                            state: "accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled";
+                            /** @description Why nothing was done to it. */
+                            code: string | null;
+                            /** @description The run that does its work now. */
+                            movedTo: string | null;
+                        }[];
+                        /** @description Where there are more than 100. */
+                        nextCursor: string | null;
+                    };
+                };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    moveRuns: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Runs that are suspended or wait for an approval, and were accepted with a definition that is not served.
+                     * @enum {boolean}
+                     */
+                    definitionMissing: true;
+                    pipeline?: string;
+                    /** @description The `nextCursor` of the answer before. */
+                    cursor?: string;
+                    /**
+                     * @description Answers what would become of each run, and changes nothing.
+                     * @default false
+                     */
+                    dryRun?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        dryRun: boolean;
+                        items: {
+                            run: string;
+                            pipeline: string;
+                            /**
+                             * @description Before the request, or after its cancel.
+                             * @enum {string}
+                             */
+                            state: "accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled";
+                            /** @description Why nothing was done to it. */
+                            code: string | null;
+                            /** @description The run that does its work now. */
+                            movedTo: string | null;
+                        }[];
+                        /** @description Where there are more than 100. */
+                        nextCursor: string | null;
+                    };
                 };
             };
             /** @description Rejected; `code` says why. */
@@ -4819,14 +4993,16 @@ export interface operations {
                         pipeline: string;
                         tenant: string;
                         /**
-                         * @description `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
+                         * @description `stalled`: active, but a suspended run has to end before another begins; `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
                          * @enum {string}
                          */
-                        state: "active" | "paused" | "blocked";
+                        state: "active" | "paused" | "blocked" | "stalled";
                         reason: {
                             code: string;
                             message: string;
                         } | null;
+                        /** @description The suspended run that has to end first. */
+                        stalledBehind: string | null;
                         /** @description What its owner has paused, only they resume. */
                         pausedBy: {
                             id: string;
@@ -5288,14 +5464,16 @@ export interface operations {
                         pipeline: string;
                         tenant: string;
                         /**
-                         * @description `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
+                         * @description `stalled`: active, but a suspended run has to end before another begins; `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
                          * @enum {string}
                          */
-                        state: "active" | "paused" | "blocked";
+                        state: "active" | "paused" | "blocked" | "stalled";
                         reason: {
                             code: string;
                             message: string;
                         } | null;
+                        /** @description The suspended run that has to end first. */
+                        stalledBehind: string | null;
                         /** @description What its owner has paused, only they resume. */
                         pausedBy: {
                             id: string;
@@ -5542,14 +5720,16 @@ export interface operations {
                         pipeline: string;
                         tenant: string;
                         /**
-                         * @description `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
+                         * @description `stalled`: active, but a suspended run has to end before another begins; `paused`: by a principal, or after a failed run; `blocked`: a right, the consent or the definition does not hold any more.
                          * @enum {string}
                          */
-                        state: "active" | "paused" | "blocked";
+                        state: "active" | "paused" | "blocked" | "stalled";
                         reason: {
                             code: string;
                             message: string;
                         } | null;
+                        /** @description The suspended run that has to end first. */
+                        stalledBehind: string | null;
                         /** @description What its owner has paused, only they resume. */
                         pausedBy: {
                             id: string;
@@ -5883,7 +6063,7 @@ export interface operations {
                         /** @enum {string} */
                         outcome: "blocked" | "missed" | "skipped" | "refused";
                         /** @enum {string} */
-                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "LimitReached" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "DefinitionNotApplied" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "PagesEndless" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkUnavailable" | "SinkRefused" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "LookupUnavailable" | "LookupRefused" | "LookupFailed" | "LookupIncomplete" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled" | "DeadLetterNotFound" | "DeadLetterNotOpen" | "DeadLettersChanged" | "NoOpenDeadLetters" | "ParametersDiffer" | "RepairRejected" | "RedriveUnsupported" | "RunNotFailed" | "RunFullyStored" | "RunInputIncomplete";
+                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "LimitReached" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "DefinitionNotApplied" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "PagesEndless" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkUnavailable" | "SinkRefused" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "LookupUnavailable" | "LookupRefused" | "LookupFailed" | "LookupIncomplete" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled" | "DeadLetterNotFound" | "DeadLetterNotOpen" | "DeadLettersChanged" | "NoOpenDeadLetters" | "ParametersDiffer" | "RepairRejected" | "RedriveUnsupported" | "RunNotFailed" | "RunNotEnded" | "RunFullyStored" | "RunInputIncomplete";
                     };
                 };
             };
