@@ -69,6 +69,12 @@ export const RunView = z.object({
     .describe(
       'Of the records that it rejected, how many are in which state. It is addressed once none is open, repaired or redriving.',
     ),
+  throttle: z
+    .string()
+    .optional()
+    .describe(
+      'How many of its dead letters a redrive begins in a time, such as `50/s`, where it is throttled.',
+    ),
   gate: z
     .enum(gates)
     .optional()

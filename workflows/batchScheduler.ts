@@ -1,4 +1,4 @@
-import { CancellationScope, isCancellation, setCurrentDetails } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, setCurrentDetails, sleep } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import { suspends } from '../domain/grants/attemptRejection.ts';
 import { addCounts, type Counts } from '../domain/runs/run.ts';
@@ -11,6 +11,8 @@ import { stepsOf } from './steps.ts';
 
 /** The bound for the input’s value, which a client of Temporal may have chosen. */
 const concurrencyMax = 64;
+/** The bound for the pause after a batch: an activity has named the size. */
+const pauseMaxMs = 3_600_000;
 
 /**
  * Why the scheduler stopped: all batches are stored (or transformed, where the run publishes them as a whole); the history is so long
@@ -32,6 +34,8 @@ export class BatchScheduler {
   private next: number;
   private inFlight = 0;
   private transforming = 0;
+  /** A batch of a throttled run has begun, and its time is not over. */
+  private pausing = false;
   private storing = false;
   private ingesting = false;
   private fetching = false;
@@ -67,6 +71,7 @@ export class BatchScheduler {
       this.fetch();
       this.ingest();
       while (
+        !this.pausing &&
         this.transforming < Math.min(this.input.concurrency, concurrencyMax) &&
         this.next < this.cursor.received
       )
@@ -135,7 +140,9 @@ export class BatchScheduler {
   private transform(seq: number): void {
     if (this.ready.has(seq)) return;
     this.transforming++;
+    this.pausing = this.input.recordsPerSecond !== undefined;
     this.start(this.steps.validate({ seq }), (validated) => {
+      this.pauseAfter(validated.read);
       const transform = () =>
         this.unlessRevoked(this.steps.transform, seq, (transformed) => {
           this.transforming--;
@@ -155,6 +162,17 @@ export class BatchScheduler {
     onDone: (result: T) => void,
   ): void {
     if (this.stopping?.cause !== 'revoked') this.start(step({ seq }), onDone);
+  }
+
+  /** A timer of Temporal, so that a worker that ends in between changes nothing. */
+  private pauseAfter(records = 0): void {
+    const { recordsPerSecond } = this.input;
+    const isLast = this.cursor.inputComplete && this.next >= this.cursor.received;
+    if (recordsPerSecond === undefined || isLast) return;
+    const pauseMs = Math.ceil((records * 1_000) / recordsPerSecond);
+    this.start(sleep(Math.min(Math.max(pauseMs, 1) || 1, pauseMaxMs)), () => {
+      this.pausing = false;
+    });
   }
 
   /**

@@ -22,6 +22,8 @@ export function describeProgress(
     const arrived = cursor.inputComplete ? `${cursor.received}` : `${cursor.received}, more to come`;
     const moved = publishes(input) ? `${cursor.transformed} prepared` : `${cursor.stored} stored`;
     lines.push(`Batches: ${moved} of ${arrived}`);
+    if (input.recordsPerSecond !== undefined)
+      lines.push(`Throttled to ${input.recordsPerSecond} records a second`);
   }
   if (counts) {
     const { read, passed, filtered, rejected, emitted, stored, unchanged, deduplicated } = counts;

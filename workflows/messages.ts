@@ -23,6 +23,8 @@ export interface RunInput {
   atEnd?: 'append' | 'replace';
   /** Batches validated and transformed at once. */
   concurrency: number;
+  /** No more records than that are begun in a second, on average from batch to batch; absent: as fast as it goes. */
+  recordsPerSecond?: number;
   /** Lifetime of the run’s grant from acceptance; the run may stay suspended for as long again. */
   deadlineMs: number;
   /** Where the execution before this one stopped, when the run continues as new. */

@@ -5,6 +5,7 @@ import { previewRedrive, redriveLetters as redrive } from '../../application/dea
 import { letterIdPattern } from '../../application/findResource.ts';
 import { sha256 } from '../../application/sha256.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
+import { throttlePattern } from '../../domain/deadLetters/throttle.ts';
 import { handler } from '../handler.ts';
 import { parseIdempotencyKey } from '../idempotencyKey.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
@@ -38,6 +39,13 @@ const RedriveRequest = z
       .record(z.string(), z.unknown())
       .optional()
       .describe('Of the run. Default: those of the runs that rejected the records.'),
+    throttle: z
+      .string()
+      .regex(throttlePattern, 'Write it as records in a time, such as 50/s, 600/m or 100/h.')
+      .optional()
+      .describe(
+        'How many records are begun in a second, minute or hour at most, such as `50/s`. Default: as many as fit.',
+      ),
     reason: Reason.optional().describe('For the audit.'),
   })
   .refine(isOneChoice, oneChoice);
@@ -48,6 +56,7 @@ const PreviewView = z.object({
   letters: z.int().min(1),
   repaired: z.int().min(0).describe('How many of them were edited.'),
   more: z.boolean().describe('Whether more fit than the 100,000 that one redrive takes.'),
+  leastMs: z.int().min(0).optional().describe('How long it takes at least, where it is throttled.'),
 });
 
 export function redriveDeadLetters(ports: ApiPorts, options: ApiOptions) {
@@ -65,10 +74,13 @@ export function redriveDeadLetters(ports: ApiPorts, options: ApiOptions) {
       response: { 200: PreviewView, 202: RunView.describe('Accepted; `Location` is where the run is.') },
     },
     async ({ body, authorization, request, reply }) => {
+      const { throttle } = body;
       const choice = choiceOf(body);
-      if (body.dryRun) return { dryRun: true, ...(await previewRedrive(ports, authorization, { choice })) };
+      if (body.dryRun)
+        return { dryRun: true, ...(await previewRedrive(ports, authorization, { choice, throttle })) };
       const run = await redrive(ports, options, authorization, {
         choice,
+        throttle,
         parameters: body.parameters,
         reason: body.reason,
         bodyDigest: sha256(canonicalJson(body)),

@@ -1,9 +1,10 @@
+import { leastMsOf } from '../../domain/deadLetters/throttle.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
 import type { Run } from '../../domain/runs/run.ts';
 import type { Authorization } from '../authorize.ts';
 import type { ApplicationOptions, ApplicationPorts } from '../ports.ts';
-import type { LettersRequest } from '../runs/acceptLetters.ts';
+import { checkThrottle, type LettersRequest } from '../runs/acceptLetters.ts';
 import { acceptRun } from '../runs/acceptRun.ts';
 import { authorizeRun } from '../runs/authorizeRun.ts';
 import { chosenLetters, lettersMax, pipelineOfLetters } from './chooseLetters.ts';
@@ -15,6 +16,8 @@ export interface RedrivePreview {
   repaired: number;
   /** Whether more fit than one redrive takes. */
   more: boolean;
+  /** How long it takes at least, where it is throttled. */
+  leastMs?: number;
 }
 
 type Ports = Parameters<typeof acceptRun>[0] & Pick<ApplicationPorts, 'auditLog'>;
@@ -48,7 +51,7 @@ function checkSink({ manifest }: LoadedPipeline): void {
 export async function previewRedrive(
   ports: Ports,
   authorization: Authorization,
-  { choice }: Pick<LettersRequest, 'choice'>,
+  { choice, throttle }: Pick<LettersRequest, 'choice' | 'throttle'>,
 ): Promise<RedrivePreview> {
   const pipeline = await pipelineOfLetters(ports, authorization, choice);
   checkSink(pipeline);
@@ -60,9 +63,12 @@ export async function previewRedrive(
     repaired += page.letters.filter(({ edit }) => edit !== null).length;
   }
   if (letters === 0) throw new WaybillError('NoOpenDeadLetters');
+  const sent = Math.min(letters, lettersMax);
+  if (throttle !== undefined) checkThrottle({ pipeline }, throttle, sent);
   return {
     pipeline: pipeline.manifest.id,
-    letters: Math.min(letters, lettersMax),
+    letters: sent,
+    ...(throttle !== undefined && { leastMs: leastMsOf(throttle, sent) }),
     repaired,
     more: letters > lettersMax,
   };

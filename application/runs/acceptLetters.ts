@@ -1,5 +1,6 @@
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { writeLetterLine } from '../../domain/deadLetters/letterLine.ts';
+import { burstOf, leastMsOf } from '../../domain/deadLetters/throttle.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Batch } from '../../domain/runs/batch.ts';
 import type { Run } from '../../domain/runs/run.ts';
@@ -18,6 +19,8 @@ export interface LettersRequest {
   choice: Choice;
   /** Default: those of the runs that rejected the records, which must agree. */
   parameters?: unknown;
+  /** Records in a time, such as `50/s`. */
+  throttle?: string | undefined;
   reason?: string | undefined;
   bodyDigest: string;
   idempotencyKey: string | undefined;
@@ -46,7 +49,7 @@ export async function acceptLetters(
   ports: Ports,
   options: ApplicationOptions,
   caller: RunCaller,
-  { choice, parameters, reason, bodyDigest, idempotencyKey }: LettersRequest,
+  { choice, parameters, throttle, reason, bodyDigest, idempotencyKey }: LettersRequest,
 ): Promise<Run> {
   const begun = draftRun(caller, idempotencyKey, { parameters: {}, source: { kind: lettersKind } });
   const requestDigest = requestDigestOf(begun, 'application/json', null, `letters ${bodyDigest}`);
@@ -55,12 +58,17 @@ export async function acceptLetters(
   await checkLimits(ports, caller, 'openDeadLetters');
 
   const chosen: Chosen = { letters: [], parameters: new Map() };
-  const batches = await receive(ports, begun, choice, chosen);
+  const batches = await receive(ports, begun, { choice, throttle }, chosen);
   try {
+    if (throttle !== undefined) checkThrottle(begun, throttle, chosen.letters.length);
     const draft: RunDraft = {
       ...begun,
       parameters: await checkParameters(caller.pipeline, parameters ?? parametersOf(chosen)),
-      source: { kind: lettersKind, letters: chosen.letters.length },
+      source: {
+        kind: lettersKind,
+        letters: chosen.letters.length,
+        ...(throttle !== undefined && { throttle }),
+      },
     };
     const minted = await mintGrant(ports, options, draft, { batches });
     const acceptance = acceptanceOf(draft, minted, { batches, sealed: true, requestDigest });
@@ -76,10 +84,31 @@ export async function acceptLetters(
   } catch (error) {
     // Nothing committed: these say so.
     const code = error instanceof WaybillError ? error.code : undefined;
-    if (code === 'DeadLettersChanged' || code === 'ParametersDiffer' || code === 'ParametersInvalid')
-      await forget(ports, begun, batches);
+    if (code !== undefined && leavesNothing.has(code)) await forget(ports, begun, batches);
     throw error;
   }
+}
+
+const leavesNothing: ReadonlySet<string> = new Set([
+  'DeadLettersChanged',
+  'InvalidRequest',
+  'ParametersDiffer',
+  'ParametersInvalid',
+]);
+
+/** A redrive that cannot end in time is not begun. Throws `InvalidRequest`. */
+export function checkThrottle(
+  { pipeline }: Pick<RunCaller, 'pipeline'>,
+  throttle: string,
+  letters: number,
+): void {
+  const { deadlineMs } = pipeline.manifest;
+  const leastMs = leastMsOf(throttle, letters);
+  if (leastMs <= deadlineMs) return;
+  const message =
+    `${letters} records at ${throttle} take ${Math.ceil(leastMs / 1_000)} s, and a run of the pipeline may take ` +
+    `${Math.floor(deadlineMs / 1_000)} s. Send fewer of them, or a higher throttle.`;
+  throw new WaybillError('InvalidRequest', { issues: [{ path: '/throttle', message }] });
 }
 
 interface Chosen {
@@ -88,7 +117,12 @@ interface Chosen {
   parameters: Map<string, unknown>;
 }
 
-async function receive(ports: Ports, draft: RunDraft, choice: Choice, chosen: Chosen): Promise<Batch[]> {
+async function receive(
+  ports: Ports,
+  draft: RunDraft,
+  { choice, throttle }: Pick<LettersRequest, 'choice' | 'throttle'>,
+  chosen: Chosen,
+): Promise<Batch[]> {
   const { limits } = draft.pipeline.manifest;
   const { tenant } = draft.principal;
   async function* lines(): AsyncGenerator<Uint8Array> {
@@ -102,7 +136,9 @@ async function receive(ports: Ports, draft: RunDraft, choice: Choice, chosen: Ch
     }
   }
   // A line is the record in base64 and a little more.
-  const lineLimits = { ...limits, recordBytes: limits.recordBytes * 2 + 65_536 };
+  const batchRecords =
+    throttle === undefined ? limits.batchRecords : Math.min(limits.batchRecords, burstOf(throttle));
+  const lineLimits = { ...limits, batchRecords, recordBytes: limits.recordBytes * 2 + 65_536 };
   const batches: Batch[] = [];
   const input = { format: { name: 'ndjson' }, limits: lineLimits };
   for await (const batch of ports.receiver.receive(scopeOf(draft), input, lines())) batches.push(batch);

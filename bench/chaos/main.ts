@@ -4,7 +4,7 @@ import { liveThrough } from '../../test/e2e/year/year.ts';
 import { properties } from '../../test/engine/formatProperties.ts';
 import { type DevStack, startDevStack } from '../../test/support/devStack.ts';
 import { serveHeldFeed } from '../../test/support/heldFeed.ts';
-import { benchProject, gatedProject } from '../project.ts';
+import { benchProject, gatedProject, repairsProject } from '../project.ts';
 import { killBeforePublish, raceDecisions } from './approvals.ts';
 import { crowdOfEnvelopes, crowdOfPreviews } from './crowd.ts';
 import { deployUnderWay } from './deployment.ts';
@@ -13,6 +13,7 @@ import { killUnderLoad } from './killUnderLoad.ts';
 import { killWorkers } from './killWorkers.ts';
 import { changeUnderReaders } from './migration.ts';
 import { outage } from './outage.ts';
+import { redriveTwice, repairLetters } from './repairLetters.ts';
 
 /*
  * `npm run chaos [-- NAME …]`: kills real processes with SIGKILL while real work goes on, then counts. `workers` also runs
@@ -25,6 +26,11 @@ const numbers = process.argv
   .slice(2)
   .filter((word) => /^\d+$/.test(word))
   .map(Number);
+
+const { positionals: given, values } = parseArgs({
+  allowPositionals: true,
+  options: { letters: { type: 'string' }, kills: { type: 'string' } },
+});
 
 const campaigns: Record<string, () => Promise<string[]>> = {
   async workers() {
@@ -56,6 +62,17 @@ const campaigns: Record<string, () => Promise<string[]>> = {
       ...(await raceDecisions(stack, { races: numbers[0] ?? 10_000, atOnce: 48 })),
       ...(await killBeforePublish(stack, numbers[1] ?? 1_000_000)),
     ]),
+  /** `repair --letters N --kills N` takes other numbers than 100,000 and 50. */
+  async repair() {
+    const harm = { letters: Number(values.letters ?? 100_000), kills: Number(values.kills ?? 50) };
+    const lines = await withStack({ project: repairsProject }, (stack) => repairLetters(stack, harm));
+    const control = await withStack({ project: repairsProject, env: { WAYBILL_WORKERS: '0' } }, redriveTwice);
+    return [
+      ...lines,
+      ...(control.length > 0 ? [] : ['the control without the claim of a letter was not found out']),
+      `(control without the claim, which must fail: ${control.join('; ')})`,
+    ];
+  },
   api: () => underLoad('api'),
   temporal: () => underLoad('temporal'),
   postgres: () => underLoad('postgres'),
@@ -134,7 +151,6 @@ async function withStack<T>(
   }
 }
 
-const { positionals: given } = parseArgs({ allowPositionals: true });
 const positionals = given.filter((word) => !/^\d+$/.test(word));
 const unknown = positionals.filter((name) => !(name in campaigns));
 if (unknown.length > 0) {

@@ -10,7 +10,7 @@ const main = fileURLToPath(new URL('slowAnswersMain.ts', import.meta.url));
 /** Two workers of `slowAnswersMain.ts`, for a stack that has none of its own (`WAYBILL_WORKERS=0`). */
 export async function startSlowWorkers(
   stack: DevStack,
-  guard: 'guarded' | 'unguarded',
+  guard: 'guarded' | 'unguarded' | 'unclaimed',
 ): Promise<{ pids(): number[]; stop(): Promise<void> }> {
   const env = {
     PATH: process.env.PATH,

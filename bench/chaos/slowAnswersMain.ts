@@ -6,7 +6,8 @@ import { workerFromEnvironment } from '../../workers/main.ts';
 /*
  * A worker that dawdles between the commit of a batch and telling Temporal of it, so that a kill at that moment is
  * certain to hit. With `unguarded` its ledger also always looks empty, and a batch is stored again where its answer was lost:
- * the control, which shows that the check would notice.
+ * the control, which shows that the check would notice. With `unclaimed` it stores dead letters as if they were any records, so that
+ * none of them leaves its state.
  */
 const [databaseUrl, guard] = process.argv.slice(2);
 const dawdleMs = 400;
@@ -31,7 +32,9 @@ await workerFromEnvironment((deps) => ({
             sql(`DELETE FROM waybill.${table} WHERE run_id = :runId AND seq = :seq`, { runId, seq }),
           );
       }
-      const counts = await deps.ledger.storeBatch(load);
+      const counts = await deps.ledger.storeBatch(
+        guard === 'unclaimed' ? { ...load, settlesLetters: false } : load,
+      );
       await pause(dawdleMs);
       return counts;
     },

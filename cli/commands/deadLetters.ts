@@ -14,7 +14,7 @@ import { editText } from '../editText.ts';
 import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
 import { addByIdCommand, paged } from '../options.ts';
 import { groupTable, letterLines, letterTable, repairLines, ruleLines } from '../output/letterText.ts';
-import { count } from '../output/quantities.ts';
+import { count, duration } from '../output/quantities.ts';
 import { endLines } from '../output/runText.ts';
 import { pageLines } from '../output/table.ts';
 import { printResult } from '../output/terminal.ts';
@@ -104,6 +104,7 @@ export const addDeadLetters: AddCommand = (program, context) => {
       '--param <name=value...>',
       'a parameter of the run; default: those of the runs that rejected them',
     )
+    .option('--throttle <rate>', 'begin no more records than that, such as 50/s, 600/m or 100/h')
     .option('--reason <text>', 'why, for the audit')
     .option('--wait', 'follow the run to its end')
     .action(async (ids: string[], asked: Chosen & RedriveOptions, command: Command) => {
@@ -112,12 +113,16 @@ export const addDeadLetters: AddCommand = (program, context) => {
       const request = {
         ...choiceOf(ids, asked),
         ...(asked.reason !== undefined && { reason: asked.reason }),
+        ...(asked.throttle !== undefined && { throttle: asked.throttle }),
         ...(asked.param && { parameters: parametersOf(asked.param) }),
       };
       if (asked.dryRun) {
         const preview = await client.previewRedrive(request);
         return printResult(options.json, preview, () => [
           `${count(preview.letters)} dead letters of ${preview.pipeline} would be sent, ${count(preview.repaired)} of them edited.`,
+          ...(preview.leastMs === undefined
+            ? []
+            : [`At ${asked.throttle} that takes at least ${duration(preview.leastMs)}.`]),
         ]);
       }
       let run = await client.redriveDeadLetters(request);
@@ -196,6 +201,7 @@ interface EditOptions {
 
 interface RedriveOptions {
   param?: string[];
+  throttle?: string;
   reason?: string;
   wait?: boolean;
   dryRun?: boolean;

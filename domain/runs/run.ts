@@ -96,6 +96,8 @@ export interface Run {
   retrying?: FailedAttempt & { nextAttemptAt: string };
   /** Of the records that it rejected, how many are in which state; absent: it rejected none. */
   deadLetters?: LetterCounts;
+  /** How many of its dead letters it begins in a time, such as `50/s`. */
+  throttle?: string;
   /** The approval that it waits for. */
   approval?: string;
 }

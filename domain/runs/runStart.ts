@@ -1,3 +1,4 @@
+import { recordsPerSecondOf } from '../deadLetters/throttle.ts';
 import type { Manifest } from '../pipelines/manifest.ts';
 import { isPulled } from '../sources/source.ts';
 
@@ -20,6 +21,7 @@ export function startOf({
     ...(approval && { gate: approval.before }),
     ...(sink?.atEnd && { atEnd: sink.atEnd }),
     concurrency: limits.concurrency,
+    ...(source.throttle !== undefined && { recordsPerSecond: recordsPerSecondOf(source.throttle) }),
     deadlineMs,
   };
 }
@@ -29,6 +31,6 @@ export type StartingManifest = Pick<
   'id' | 'version' | 'enrich' | 'approval' | 'limits' | 'deadlineMs'
 > & {
   /** What the run reads. */
-  source: { kind: string };
+  source: { kind: string; throttle?: string };
   sink?: Pick<Manifest['sink'], 'atEnd'>;
 };

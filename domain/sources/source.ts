@@ -45,6 +45,8 @@ export interface AcceptedSource {
   readonly credentials?: string;
   /** How many dead letters it is. */
   readonly letters?: number;
+  /** How many of them are worked on in a time, such as `50/s`. */
+  readonly throttle?: string;
   /** The run of which this one is the retry. */
   readonly run?: string;
 }

@@ -1538,6 +1538,8 @@ export interface components {
                 resolved: number;
                 discarded: number;
             };
+            /** @description How many of its dead letters a redrive begins in a time, such as `50/s`, where it is throttled. */
+            throttle?: string;
             /**
              * @description Before what it waits for people, where its definition says so; it may not have come there yet.
              * @enum {string}
@@ -4748,6 +4750,8 @@ export interface operations {
                     parameters?: {
                         [key: string]: unknown;
                     };
+                    /** @description How many records are begun in a second, minute or hour at most, such as `50/s`. Default: as many as fit. */
+                    throttle?: string;
                     /** @description For the audit. */
                     reason?: string;
                 };
@@ -4769,6 +4773,8 @@ export interface operations {
                         repaired: number;
                         /** @description Whether more fit than the 100,000 that one redrive takes. */
                         more: boolean;
+                        /** @description How long it takes at least, where it is throttled. */
+                        leastMs?: number;
                     };
                 };
             };

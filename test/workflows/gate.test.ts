@@ -118,6 +118,7 @@ describe('a run at its gate', () => {
     gate: RunInput['gate'] | null = 'publish',
     quick = false,
     more: Partial<RunInput> = {},
+    taskQueue = 'gates',
   ): Promise<WorkflowHandle> {
     const runId = `payouts-${randomUUID()}`;
     const input: RunInput = {
@@ -133,7 +134,7 @@ describe('a run at its gate', () => {
     };
     return client.workflow.start('runPipeline', {
       workflowId: runId,
-      taskQueue: 'gates',
+      taskQueue,
       // A local step that lasts longer lets its run receive messages while it lasts.
       ...(quick && { workflowTaskTimeout: '1s' }),
       args: [input],
@@ -444,6 +445,41 @@ describe('a run at its gate', () => {
     assert.equal(calls.filter((name) => name === 'gate').length, 1);
     assert.deepEqual(await send(handle, 'yes'), { counted: true, state: 'approved' });
     assert.equal(((await handle.result()) as { state: string }).state, 'completed');
+  });
+
+  it('begins the records of a throttled run no faster, also where its worker ends in between', async () => {
+    const taskQueue = 'throttled';
+    const begun: number[] = [];
+    const activities = {
+      ingest: async () => ({ received: 3, inputComplete: true }),
+      async validate({ seq }: { seq: number }) {
+        begun.push(seq);
+        return { read: 4 };
+      },
+      transform: async () => ({ passed: 4, emitted: 4 }),
+      store: async () => ({ stored: 4 }),
+      finalize: async () => ({ state: 'completed', counts: zeroCounts }),
+    };
+    const connection = env.nativeConnection;
+    const open = () => Worker.create({ connection, taskQueue, workflowBundle, activities });
+    const first = await open();
+    const working = first.run();
+    const handle = await begin(null, false, { concurrency: 4, recordsPerSecond: 2 }, taskQueue);
+    await until('its first batch has begun', () => begun.length === 1);
+    first.shutdown();
+    await working;
+    const state = await (await open()).runUntil(async () => ((await handle.result()) as { state: string }).state);
+    assert.equal(state, 'completed');
+    assert.deepEqual(begun, [0, 1, 2]);
+    const { events } = await handle.fetchHistory();
+    const order = (events ?? []).flatMap((event) => {
+      const name = event.activityTaskScheduledEventAttributes?.activityType?.name;
+      const timer = event.timerStartedEventAttributes?.startToFireTimeout?.seconds;
+      if (name === 'validate') return ['validate'];
+      if (timer) return [`${timer} s`];
+      return event.timerFiredEventAttributes ? ['fired'] : [];
+    });
+    assert.deepEqual(order, ['validate', '2 s', 'fired', 'validate', '2 s', 'fired', 'validate']);
   });
 
   it('ends when it is cancelled, unless all is published already', async () => {

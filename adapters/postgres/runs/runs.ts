@@ -58,7 +58,7 @@ export async function listRuns(
 
 /** Columns of a run and of what `runFromRow` needs; `r` is the run with a column `live`. */
 export const runColumns = `r.id, r.pipeline, r.state, r.tenant, r.requested_by, r.counts, r.live, r.reason,
-  r.created_at, r.started_at, r.ended_at, r.left_bytes, r.source ? 'resumable' AS resumable,
+  r.created_at, r.started_at, r.ended_at, r.left_bytes, r.source ? 'resumable' AS resumable, r.source ->> 'throttle' AS throttle,
   ${definitionOf('r.manifest')} AS definition,
   CASE WHEN r.state = 'awaiting-approval' THEN (SELECT a.id FROM waybill.approval a
     WHERE a.tenant = r.tenant AND a.run_id = r.id AND a.state = 'pending') END AS approval,
@@ -101,6 +101,7 @@ export function runFromRow(row: any): Run {
     startedAt: row.started_at?.toISOString() ?? null,
     endedAt: row.ended_at?.toISOString() ?? null,
     ...(row.resumable && { resumable: true as const }),
+    ...(row.throttle && { throttle: row.throttle }),
     ...(row.reason && { reason: row.reason }),
     ...(row.records_ahead && { recordsAhead: row.records_ahead }),
     ...(row.unknown_fields && { unknownFields: row.unknown_fields }),
