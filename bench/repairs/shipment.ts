@@ -16,7 +16,7 @@ export const input = z.strictObject({
   service: z.string(),
 });
 
-export const output = z.object({ n: z.int(), grams: z.int() });
+export const output = z.strictObject({ n: z.int(), grams: z.int() });
 
 export function transform({ n, grams, label, service }: z.output<typeof input>) {
   if (label === '') return reject('LabelMissing', { path: 'label' });
