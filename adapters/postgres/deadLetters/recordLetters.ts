@@ -25,7 +25,9 @@ export async function recordLetters(
   audit: AuditEvent,
 ): Promise<number> {
   if (batch.settlesLetters) {
-    await settleLetters(client, batch, audit);
+    const { seq, first = 0, counts, deadLetters } = batch;
+    const settled = { first, records: counts.read, rejected: deadLetters };
+    await settleLetters(client, batch, settled, { ...audit, detail: { ...audit.detail, seq } });
     return 0;
   }
   return insertLetters(client, batch, keptBytes, audit);
@@ -101,23 +103,26 @@ export async function recordRejections(
     keptBytes += await insertLetters(client, { ...run, ...batch }, keptBytes, audit);
 }
 
+/** Letters of a redrive by their place among its records. */
+export interface SettledLetters {
+  first: number;
+  records: number;
+  /** Those that are rejected again. */
+  rejected: readonly Pick<NewLetter, 'position' | 'stage' | 'code' | 'path' | 'message'>[];
+}
+
 /**
- * Each letter of the batch leaves `redriving`: its record is stored or filtered, or rejected again. They are as many as the batch has
- * records, or one of them is not this run’s to store, and nothing commits. Throws `StepResultInvalid`.
+ * Each letter leaves `redriving`: its record is stored or filtered, or rejected again. They are as many as there are records, or one of
+ * them is not this run’s to store, and nothing commits. One statement of a transaction, and its last to lock counts of letters, which
+ * other redrives and edits of the same run change too: all lock them in one order. Throws `StepResultInvalid`.
  */
-async function settleLetters(
+export async function settleLetters(
   client: ClientBase,
-  {
-    tenant,
-    runId,
-    seq,
-    first = 0,
-    counts,
-    deadLetters,
-  }: OfBatch & Pick<BatchToStore, 'settlesLetters' | 'first' | 'counts'>,
+  { tenant, runId }: Pick<OfBatch, 'tenant' | 'runId'>,
+  { first, records, rejected }: SettledLetters,
   audit: AuditEvent,
 ): Promise<void> {
-  const of = <T>(pick: (d: NewLetter) => T) => deadLetters.map(pick);
+  const of = <T>(pick: (d: SettledLetters['rejected'][number]) => T) => rejected.map(pick);
   const { rows } = await client.query<{ id: string; state: string }>(
     sql(
       `WITH rejected AS (
@@ -134,7 +139,7 @@ async function settleLetters(
          AND l.redrive_position >= :first AND l.redrive_position < :first + :records::bigint
        RETURNING d.id, d.state`,
       {
-        ...{ tenant, runId, first, records: counts.read },
+        ...{ tenant, runId, first, records },
         positions: of((d) => d.position),
         stages: of((d) => d.stage),
         codes: of((d) => d.code),
@@ -144,13 +149,16 @@ async function settleLetters(
       'settle-dead-letters',
     ),
   );
-  if (rows.length !== counts.read)
+  if (rows.length !== records)
     throw new WaybillError('StepResultInvalid', {
-      detail: `${rows.length} of ${counts.read} letters of batch ${seq} are under way in ${runId}`,
+      detail: `${rows.length} of ${records} letters from ${first} on are under way in ${runId}`,
     });
   for (const state of ['resolved', 'open']) {
     const ids = rows.filter((row) => row.state === state).map(({ id }) => id);
-    await auditLetters(client, { ...audit, action: 'dead-letter.settled' }, ids, { seq, state });
+    await auditLetters(client, { ...audit, action: 'dead-letter.settled' }, ids, {
+      seq: audit.detail.seq,
+      state,
+    });
   }
 }
 

@@ -13,7 +13,12 @@ import type { Credential } from '../../../domain/revocation.ts';
 import { addCounts, type Counts, zeroCounts } from '../../../domain/runs/run.ts';
 import { sql } from '../../../domain/sql.ts';
 import { auditParams, auditSql } from '../audit.ts';
-import { countCodes, recordLetters } from '../deadLetters/recordLetters.ts';
+import {
+  countCodes,
+  recordLetters,
+  type SettledLetters,
+  settleLetters,
+} from '../deadLetters/recordLetters.ts';
 import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
 import { beginTurn, lockOf, lockOpenRun, nextVersionSql, readVersion } from './storeTurn.ts';
 import { moveWatermark } from './watermarks.ts';
@@ -73,7 +78,8 @@ async function previewOf(
 /**
  * In this order: publications of one run take turns, so that a zombie and its retry meet before either writes; the rows are staged,
  * which takes long and blocks no other transaction; the table is locked for the tenant; `permits` decides whether what would happen
- * now is what was permitted; all is written; and last the revocations are checked, so that a right revoked in between counts too.
+ * now is what was permitted; all is written; the letters of a redrive are settled; and last the revocations are checked, so that a
+ * right revoked in between counts too.
  */
 export async function publishRun(
   client: ClientBase,
@@ -90,12 +96,18 @@ export async function publishRun(
   const none = { counts: zeroCounts, rejectedByCode: {}, deadLetterBytes: 0 };
   const entries = new Map<number, Entry>([[0, none]]);
   let keptBytes = 0;
-  await writer.stage(client, publication, async (batch) => {
-    const audit = publication.audit(batch.counts);
-    const deadLetterBytes = await recordLetters(client, { ...publication, ...batch }, keptBytes, audit);
+  const again: SettledLetters['rejected'][number][] = [];
+  await writer.stage(client, publication, async ({ seq, counts, deadLetters, ...batch }) => {
+    let deadLetterBytes = 0;
+    if (publication.settlesLetters)
+      // Without their bytes, which the letters have already.
+      again.push(...deadLetters.map(({ raw: _, ...letter }) => letter));
+    else {
+      const whole = { ...publication, ...batch, seq, counts, deadLetters };
+      deadLetterBytes = await recordLetters(client, whole, keptBytes, publication.audit(counts));
+    }
     keptBytes += deadLetterBytes;
-    const rejectedByCode = countCodes(batch.deadLetters);
-    entries.set(batch.seq, { counts: batch.counts, rejectedByCode, deadLetterBytes });
+    entries.set(seq, { counts, rejectedByCode: countCodes(deadLetters), deadLetterBytes });
   });
   await beginTurn(client, publication);
   const run = await lockOpenRun(client, publication);
@@ -112,6 +124,11 @@ export async function publishRun(
   if (run.sink.atEnd === 'replace' && outcome !== noChange) await recordReplaced(client, run);
   for (const credential of publication.approvers)
     if (await isRevoked(client, credential)) return rollBack(client);
+  if (publication.settlesLetters) {
+    const counts = sumOf([...entries.values()].map((entry) => entry.counts));
+    const settled = { first: 0, records: counts.read, rejected: again };
+    await settleLetters(client, publication, settled, publication.audit(counts));
+  }
   const total = await recordEntries(client, publication, entriesOf(entries, outcome.batches), wrote);
   if (publication.movesWatermark) await moveWatermark(client, publication, publication.audit(total));
   return { outcome: 'published', counts: total };

@@ -328,4 +328,105 @@ describe('edits and redrives of two principals, in any order and with crashes', 
     const { rows } = await admin.query(`SELECT FROM public.kept WHERE _tenant = $1`, [world.tenant]);
     assert.equal(rows.length, 0);
   });
+
+  /** The letters of the run at its end, each a batch of its own; `between` is awaited before the second. */
+  async function publish(
+    world: World,
+    run: World['runs'][number],
+    { sink = kept, rejects = [] as number[], between = async () => {}, by = ledger } = {},
+  ): ReturnType<Ledger['publishRun']> {
+    const at = { line: 1, byteOffset: 0, byteLength: 1, path: '', message: 'again' };
+    return by.publishRun({
+      ...{ tenant: world.tenant, runId: run.id, principal: run.by, pipeline: 'kept', version: 1, sink },
+      credential: credentialOf(world, run.by, run.id),
+      ...{ settlesLetters: true, movesWatermark: false, approval: undefined, approvers: [] },
+      permits: () => true,
+      async *batches() {
+        for (const [seq, letter] of run.letters.entries()) {
+          if (seq === 1) await between();
+          const fits = rejects.includes(letter) ? 0 : 1;
+          const object = { digest: 'd', offset: 0 };
+          yield {
+            ...{ seq, first: seq, rows: encodedRows(fits ? [[letter, seq]] : [], fits) },
+            counts: { ...zeroCounts, read: 1, passed: fits, rejected: 1 - fits, emitted: fits },
+            deadLetters: fits ? [] : [{ ...at, object, position: seq, code: 'again', stage: 'validate' }],
+          };
+        }
+      },
+      audit: () => auditOf(world, run.id, run.by, 'run.published'),
+    });
+  }
+
+  const statesOf = async (world: World) =>
+    (
+      await admin.query('SELECT state FROM waybill.dead_letter WHERE tenant = $1 ORDER BY position', [
+        world.tenant,
+      ])
+    ).rows.map(({ state }) => state);
+
+  it('are published at the same time, though both settle letters of one run, in another order', async () => {
+    const world = await newWorld();
+    for (const [letter, code] of ['a', 'b', 'b', 'a'].entries())
+      await admin.query('UPDATE waybill.dead_letter SET code = $2 WHERE id = $1', [
+        idOf(world, letter),
+        code,
+      ]);
+    await redrive(world, 'prn_alice', [0, 1], false);
+    await redrive(world, 'prn_bob', [2, 3], false);
+    let arrived = 0;
+    const both = Promise.withResolvers<void>();
+    const between = () => {
+      if (++arrived === 2) both.resolve();
+      return both.promise;
+    };
+    // Of two workers, each of which publishes one run at a time.
+    const ledgers = [ledger, createLedger(tenantsOf(worker))];
+    const done = await Promise.all(
+      world.runs.map((run, i) => publish(world, run, { between, by: ledgers[i]! })),
+    );
+    assert.deepEqual(
+      done.map(({ outcome }) => outcome),
+      ['published', 'published'],
+    );
+    assert.deepEqual(await statesOf(world), [...Array(4).fill('resolved'), 'open', 'open']);
+    await check(world);
+  });
+
+  it('hold up neither edits nor the end of their run while rows are prepared', async () => {
+    const world = await newWorld();
+    await redrive(world, 'prn_alice', [0, 1], false);
+    const [run] = world.runs;
+    const between = async () => {
+      await edit(world, 'prn_bob', 3);
+      await end(world, run!);
+    };
+    await assert.rejects(publish(world, run!, { between }), { code: 'RunEnded' });
+    assert.deepEqual(await statesOf(world), ['open', 'open', 'open', 'repaired', 'open', 'open']);
+    await check(world);
+  });
+
+  it('settle each letter once where rows become files, however often it is asked for', async () => {
+    const world = await newWorld();
+    const sink: SinkManifest = { ...kept, kind: 'objectFiles', table: 's3://lake/kept/', atEnd: 'append' };
+    await redrive(world, 'prn_alice', [0, 1, 2], false);
+    const [run] = world.runs;
+    const first = await publish(world, run!, { sink, rejects: [1] });
+    const second = await publish(world, run!, { sink, rejects: [1] });
+    assert.deepEqual(second, first);
+    assert.ok(first.outcome === 'published');
+    assert.deepEqual([first.counts.read, first.counts.stored, first.counts.rejected], [3, 2, 1]);
+    assert.deepEqual((await statesOf(world)).slice(0, 4), ['resolved', 'open', 'resolved', 'open']);
+    await end(world, run!);
+    await redrive(world, 'prn_bob', [1], false);
+    await publish(world, world.runs[1]!, { sink });
+    assert.equal((await statesOf(world))[1], 'resolved');
+  });
+
+  it('publish nothing where one of their letters is not theirs', async () => {
+    const world = await newWorld();
+    await redrive(world, 'prn_alice', [0, 1], false);
+    await admin.query(`UPDATE waybill.dead_letter SET state = 'open' WHERE id = $1`, [idOf(world, 1)]);
+    await assert.rejects(publish(world, world.runs[0]!), { code: 'StepResultInvalid' });
+    assert.equal((await admin.query('SELECT FROM kept WHERE _tenant = $1', [world.tenant])).rowCount, 0);
+  });
 });
