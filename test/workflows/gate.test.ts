@@ -468,7 +468,9 @@ describe('a run at its gate', () => {
     await until('its first batch has begun', () => begun.length === 1);
     first.shutdown();
     await working;
-    const state = await (await open()).runUntil(async () => ((await handle.result()) as { state: string }).state);
+    const state = await (await open()).runUntil(
+      async () => ((await handle.result()) as { state: string }).state,
+    );
     assert.equal(state, 'completed');
     assert.deepEqual(begun, [0, 1, 2]);
     const { events } = await handle.fetchHistory();
