@@ -38,7 +38,7 @@ export const DeadLetterView = z.object({
   edited: z.object({ by: WhoView, at: z.iso.datetime(), form: z.enum(['record', 'raw']) }).nullable(),
   discarded: z.object({ by: WhoView, reason: z.string() }).nullable(),
   redrive: z.string().nullable().describe('The run that has it while it is `redriving`, or had it last.'),
-  links: z.object({ self: z.string(), run: z.string(), redrive: z.string().nullable() }),
+  links: z.object({ self: z.string(), run: z.string(), redrive: z.string().nullable(), audit: z.string() }),
 });
 
 export const DeadLetterDetail = DeadLetterView.extend({
@@ -81,7 +81,7 @@ export async function letterViewsOf(
 }
 
 function viewOf(
-  { tenant: _, runId, redriveRun, edited, discarded, ...letter }: DeadLetter,
+  { tenant: _, redriveRuns: __, runId, redriveRun, edited, discarded, ...letter }: DeadLetter,
   { publicUrl }: ApiOptions,
   who: (one: NonNullable<DeadLetter['edited']>['by']) => Requester | null,
 ): z.infer<typeof DeadLetterView> {
@@ -92,7 +92,7 @@ function viewOf(
     discarded: discarded && { ...discarded, by: who(discarded.by) },
     redrive: redriveRun,
     links: {
-      self: letterLinksOf(letter.id, publicUrl).self,
+      ...letterLinksOf(letter.id, publicUrl),
       run: runLinksOf(runId, publicUrl).self,
       redrive: redriveRun && runLinksOf(redriveRun, publicUrl).self,
     },

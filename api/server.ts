@@ -28,7 +28,7 @@ import { discardDeadLetters, redriveDeadLetters } from './routes/redriveLetters.
 import { countRejections } from './routes/rejections.ts';
 import { repairDeadLetter, repairDeadLetters } from './routes/repairLetters.ts';
 import { createRevocation, liftRevocation, listRevocations } from './routes/revocations.ts';
-import { listRunAudit } from './routes/runAudit.ts';
+import { listLetterAudit, listRunAudit } from './routes/runAudit.ts';
 import { followRun } from './routes/runEvents.ts';
 import { inputOffset, sendInput } from './routes/runInput.ts';
 import { cancelRun, getRun, listRuns, resumeRun, retryRun } from './routes/runs.ts';
@@ -196,6 +196,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     appendInput: sendInput(ports, options, 'PATCH'),
     followRun: followRun(ports, options, stopping),
     listRunAudit: listRunAudit(ports),
+    listLetterAudit: listLetterAudit(ports),
     countRejections: countRejections(ports),
     cancelRun: cancelRun(ports, options),
     resumeRun: resumeRun(ports, options),

@@ -33,6 +33,7 @@ export function baseOf(publicUrl = ''): string {
   return publicUrl.replace(/\/$/, '');
 }
 
-export function letterLinksOf(id: string, publicUrl: string | undefined): { self: string } {
-  return { self: `${baseOf(publicUrl)}/v1/dead-letters/${id}` };
+export function letterLinksOf(id: string, publicUrl: string | undefined): { self: string; audit: string } {
+  const self = `${baseOf(publicUrl)}/v1/dead-letters/${id}`;
+  return { self, audit: `${self}/audit` };
 }

@@ -38,6 +38,7 @@ export type {
   DeadLetterGroup,
   Discarded,
   DiscardRequest,
+  LetterEvent,
   RedrivePreview,
   RedriveRequest,
   RepairedLetter,

@@ -57,7 +57,10 @@ export function createAuditLog(tenants: Tenants): AuditLog {
 }
 
 export function createAuditTrail(tenants: Tenants): AuditTrail {
-  return { listOfRun: (tenant, runId, page) => listRunAudit(tenants, tenant, runId, page) };
+  return {
+    listOfRun: (tenant, runId, page) => listRunAudit(tenants, tenant, runId, page),
+    listOfLetter: (tenant, of, page) => listLetterAudit(tenants, tenant, of, page),
+  };
 }
 
 /** Audit events of one run in the order in which they were recorded. */
@@ -75,6 +78,47 @@ async function listRunAudit(
       'list-run-audit',
     ),
   );
+  return pageOf(rows, limit);
+}
+
+/** Of the runs that had the letter, by their index. The batch that stored its record is the one in which it was settled. */
+async function listLetterAudit(
+  tenants: Tenants,
+  tenant: string,
+  { letter, origin, redrives }: Parameters<AuditTrail['listOfLetter']>[1],
+  { limit, cursor }: Parameters<AuditTrail['listOfLetter']>[2],
+): ReturnType<AuditTrail['listOfLetter']> {
+  const names = (event: string) =>
+    `(${event}.action LIKE 'dead-letter.%' AND (${event}.detail ->> 'letter' = :letter OR ${event}.detail -> 'letters' ? :letter))`;
+  const { rows } = await tenants.for(tenant).query(
+    sql(
+      `SELECT e.id, e.at, e.tenant, e.run_id, e.txn, e.action, e.outcome, e.actor,
+              CASE WHEN e.action LIKE 'dead-letter.%' THEN e.detail - '{letters,before,after}'::text[] || jsonb_strip_nulls(jsonb_build_object(
+                'letter', :letter::text, 'before', e.detail -> 'before' -> (place.at - 1)::integer,
+                'after', e.detail -> 'after' -> (place.at - 1)::integer)) ELSE e.detail END AS detail
+       FROM waybill.audit_event e LEFT JOIN LATERAL (
+         SELECT l.at FROM jsonb_array_elements_text(e.detail -> 'letters') WITH ORDINALITY l (id, at)
+         WHERE e.action LIKE 'dead-letter.%' AND l.id = :letter) place ON true
+       WHERE e.tenant = :tenant AND e.run_id = ANY(:runs) AND e.id > :after AND (
+         ${names('e')} OR e.action = 'run.accepted'
+         OR e.run_id <> :origin AND (e.action IN ('run.published', 'run.completed', 'run.failed', 'run.cancelled')
+           OR e.action LIKE 'approval.%' OR e.action LIKE 'decision.%')
+         OR e.run_id <> :origin AND e.action = 'batch.stored' AND EXISTS (
+           SELECT FROM waybill.audit_event s WHERE s.tenant = :tenant AND s.run_id = e.run_id AND s.action = 'dead-letter.settled'
+             AND s.detail -> 'seq' = e.detail -> 'seq' AND ${names('s')}))
+       ORDER BY e.id LIMIT :limit`,
+      {
+        ...{ tenant, letter, origin, runs: [origin, ...redrives] },
+        ...{ after: cursor ?? '0', limit: limit + 1 },
+      },
+      'list-letter-audit',
+    ),
+  );
+  return pageOf(rows, limit);
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a row of pg has no type of its own.
+function pageOf(rows: readonly any[], limit: number): { items: AuditRecord[]; nextCursor: string | null } {
   const items = rows.slice(0, limit).map(
     (row): AuditRecord => ({
       id: row.id,

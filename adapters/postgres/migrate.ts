@@ -26,6 +26,7 @@ import * as deployment from './migrations/0022_deployment.ts';
 import * as boundConsents from './migrations/0023_bound_consents.ts';
 import * as backlog from './migrations/0024_backlog.ts';
 import * as shards from './migrations/0025_shards.ts';
+import * as redrivesOfLetter from './migrations/0028_redrives_of_letter.ts';
 import * as unknownFields from './migrations/0029_unknown_fields.ts';
 import * as lookups from './migrations/0031_lookups.ts';
 import * as limits from './migrations/0032_limits.ts';
@@ -55,9 +56,10 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0023_bound_consents': boundConsents,
   '0024_backlog': backlog,
   '0025_shards': shards,
+  '0028_redrives_of_letter': redrivesOfLetter,
   '0029_unknown_fields': unknownFields,
-  '0032_limits': limits,
   '0031_lookups': lookups,
+  '0032_limits': limits,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { listHistory } from '../../application/deadLetters/revealLetter.ts';
+import type { AuditRecord } from '../../domain/ports/audit.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiPorts } from '../ports.ts';
 import { resolvePrincipals, WhoView } from '../whoView.ts';
@@ -16,6 +18,11 @@ const AuditView = z.object({
   detail: z.record(z.string(), z.unknown()),
 });
 
+const Cursor = z
+  .string()
+  .regex(/^\d{1,18}$/)
+  .optional();
+
 export function listRunAudit(ports: ApiPorts) {
   return handler(
     {
@@ -24,10 +31,7 @@ export function listRunAudit(ports: ApiPorts) {
       params: byId,
       querystring: z.strictObject({
         ...Page.shape,
-        cursor: z
-          .string()
-          .regex(/^\d{1,18}$/)
-          .optional(),
+        cursor: Cursor,
       }),
       response: { 200: pageOf(AuditView) },
     },
@@ -36,22 +40,42 @@ export function listRunAudit(ports: ApiPorts) {
         limit,
         ...(cursor !== undefined && { cursor }),
       });
-      const who = await resolvePrincipals(
-        ports,
-        principal.tenant,
-        page.items.map(({ actor }) => actor),
-      );
-      const items = page.items.map(({ id, at, action, outcome, actor, txn, detail }) => ({
-        id,
-        at,
-        action,
-        outcome,
-        actor,
-        who: who(actor),
-        txn,
-        detail,
-      }));
-      return { items, nextCursor: page.nextCursor };
+      const events = await eventViewsOf(ports, principal.tenant, page.items);
+      return { items: events.map(({ run: _, ...event }) => event), nextCursor: page.nextCursor };
     },
   );
+}
+
+export function listLetterAudit(ports: ApiPorts) {
+  return handler(
+    {
+      summary: 'Lists what happened to a rejected record and who answers for it, oldest first',
+      description:
+        'Its rejection, its edits, and of each redrive that you may read acceptance, approval, the step that stored its record, and end.',
+      tags: ['dead letters'],
+      params: byId,
+      querystring: z.strictObject({ ...Page.shape, cursor: Cursor }),
+      response: { 200: pageOf(AuditView.extend({ run: z.string() })) },
+    },
+    async ({ query: { limit, cursor }, authorization }) => {
+      const page = await listHistory(ports, authorization, {
+        limit,
+        ...(cursor !== undefined && { cursor }),
+      });
+      const { tenant } = authorization.principal;
+      return { items: await eventViewsOf(ports, tenant, page.items), nextCursor: page.nextCursor };
+    },
+  );
+}
+
+async function eventViewsOf(ports: ApiPorts, tenant: string, events: readonly AuditRecord[]) {
+  const who = await resolvePrincipals(
+    ports,
+    tenant,
+    events.map(({ actor }) => actor),
+  );
+  return events.map(({ id, at, action, outcome, actor, txn, detail, runId }) => ({
+    ...{ id, at, action, outcome, actor },
+    ...{ who: who(actor), txn, detail, run: runId! },
+  }));
 }

@@ -1,8 +1,10 @@
 import { auditOf } from '../../domain/audit.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { runResourceOf } from '../../domain/policies/policy.ts';
+import type { AuditTrail } from '../../domain/ports/audit.ts';
 import type { Authorization } from '../authorize.ts';
 import type { ApplicationPorts } from '../ports.ts';
+import { mayReadRun } from '../readable.ts';
 import { loadValue } from './loadValue.ts';
 
 /** The largest record that is shown. */
@@ -42,4 +44,19 @@ function textOf(bytes: Uint8Array): RevealedValue['raw'] {
   } catch {
     return { base64: Buffer.from(bytes).toString('base64') };
   }
+}
+
+/**
+ * The chain of one letter in the audit, oldest first: rejection, edits, redrives with their approval, and the step that stored its row.
+ * Redrives that the caller may not read are left out. Throws `DatabaseUnavailable`.
+ */
+export async function listHistory(
+  { auditTrail, deadLetters, policy }: Pick<ApplicationPorts, 'auditTrail' | 'deadLetters' | 'policy'>,
+  { principal, letter }: Pick<Authorization, 'principal' | 'letter'>,
+  page: Parameters<AuditTrail['listOfLetter']>[2],
+): ReturnType<AuditTrail['listOfLetter']> {
+  const { id, tenant, runId: origin, redriveRuns } = letter!;
+  const runs = await deadLetters.findOrigins(tenant, redriveRuns);
+  const redrives = runs.filter((run) => mayReadRun(policy, principal, run)).map((run) => run.id);
+  return auditTrail.listOfLetter(tenant, { letter: id, origin, redrives }, page);
 }

@@ -4,6 +4,7 @@ import { letterStates } from '../../domain/deadLetters/letterStates.ts';
 import type {
   DeadLetterEdit,
   DeadLetterFilter,
+  LetterEvent,
   RepairRequest,
   RepairStep,
   WaybillClient,
@@ -13,6 +14,7 @@ import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { editText } from '../editText.ts';
 import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
 import { addByIdCommand, paged } from '../options.ts';
+import { historyLines } from '../output/auditText.ts';
 import { groupTable, letterLines, letterTable, repairLines, ruleLines } from '../output/letterText.ts';
 import { count, duration } from '../output/quantities.ts';
 import { endLines } from '../output/runText.ts';
@@ -57,13 +59,18 @@ export const addDeadLetters: AddCommand = (program, context) => {
     printResult(options.json, groups, () => groupTable(groups));
   });
 
-  addByIdCommand(letters, 'get', 'show one rejected record, with its value where you may see values').action(
-    async (id: string, _, command: Command) => {
+  addByIdCommand(letters, 'get', 'show one rejected record, with its value where you may see values')
+    .option('--history', 'what happened to it, from its rejection to its row, and who answers for it')
+    .action(async (id: string, asked: { history?: true }, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const letter = await connect(context, options).getDeadLetter(id);
-      printResult(options.json, letter, () => letterLines(letter, Date.now()));
-    },
-  );
+      const client = connect(context, options);
+      const letter = await client.getDeadLetter(id);
+      const history = asked.history && (await historyOf(client, id));
+      printResult(options.json, { ...letter, ...(history && { history }) }, () => [
+        ...letterLines(letter, Date.now()),
+        ...(history ? ['', ...historyLines(history)] : []),
+      ]);
+    });
 
   chosen(
     letters
@@ -150,6 +157,17 @@ export const addDeadLetters: AddCommand = (program, context) => {
       ]);
     });
 };
+
+async function historyOf(client: WaybillClient, id: string): Promise<LetterEvent[]> {
+  const events: LetterEvent[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await client.listLetterAudit(id, { limit: 100, ...(cursor !== undefined && { cursor }) });
+    events.push(...page.items);
+    cursor = page.nextCursor ?? undefined;
+  } while (cursor !== undefined);
+  return events;
+}
 
 /** All steps, one after the other. */
 async function editAll(client: WaybillClient, request: RepairRequest): Promise<RepairStep> {

@@ -1,7 +1,7 @@
 import { styleText } from 'node:util';
-import type { AuditEvent } from '../../sdk/client.ts';
+import type { AuditEvent, LetterEvent } from '../../sdk/client.ts';
 import { localTime } from './quantities.ts';
-import { table } from './table.ts';
+import { type TableColumn, table } from './table.ts';
 import { plain } from './terminal.ts';
 import { namesOf } from './whoText.ts';
 
@@ -13,10 +13,23 @@ const colours: Record<AuditEvent['outcome'], Parameters<typeof styleText>[0]> = 
 
 /** The events of a run, oldest first, and below them the principals that took part. */
 export function auditLines(events: readonly AuditEvent[]): string[] {
+  return eventLines(events, []);
+}
+
+/** The events of a dead letter, of several runs. */
+export function historyLines(events: readonly LetterEvent[]): string[] {
+  return eventLines(events, [{ title: 'RUN', cell: ({ run }) => run }]);
+}
+
+function eventLines<Event extends AuditEvent>(
+  events: readonly Event[],
+  more: readonly TableColumn<Event>[],
+): string[] {
   const { name, lines } = namesOf(events.map(({ who }) => who));
-  const happened = table<AuditEvent>(
+  const happened = table<Event>(
     [
       { title: 'AT', cell: ({ at }) => localTime(at) },
+      ...more,
       { title: 'WHAT', cell: ({ action }) => plain(action) },
       { title: 'OUTCOME', cell: ({ outcome }) => styleText(colours[outcome], outcome) },
       { title: 'BY', cell: ({ action, actor, who }) => (actor ? name(who, actor.id) : systemText(action)) },

@@ -28,6 +28,8 @@ export interface DeadLetter extends Rejection {
   discarded: { by: Actor | null; reason: string } | null;
   /** The run that has it, or had it last. */
   redriveRun: string | null;
+  /** All that had it, the last first; up to 50. */
+  redriveRuns: readonly string[];
 }
 
 /** A letter and its run, by which the policy decides who may see it. */

@@ -12,8 +12,22 @@ export interface AuditTrail {
   listOfRun(
     tenant: string,
     runId: string,
-    page: { limit: number; cursor?: string },
+    page: AuditPage,
   ): Promise<{ items: AuditRecord[]; nextCursor: string | null }>;
+  /**
+   * What tells of a dead letter: events that name it, its `origin` accepted, and of its `redrives` acceptance, approval, storing and
+   * end. Of other letters the details say nothing.
+   */
+  listOfLetter(
+    tenant: string,
+    of: { letter: string; origin: string; redrives: readonly string[] },
+    page: AuditPage,
+  ): Promise<{ items: AuditRecord[]; nextCursor: string | null }>;
+}
+
+interface AuditPage {
+  limit: number;
+  cursor?: string;
 }
 
 /** An audit event as it was recorded; `at` is RFC 3339. */

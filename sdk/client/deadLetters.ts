@@ -34,6 +34,9 @@ export type Discarded = Json<'discardDeadLetters', 200>;
 export type RepairRequest = Body<'repairDeadLetters'>;
 export type RepairStep = Json<'repairDeadLetters', 200>;
 
+/** What happened to a rejected record, in which run, and who answers for it. */
+export type LetterEvent = Json<'listLetterAudit', 200>['items'][number];
+
 export interface DeadLettersClient {
   /** Rejected records of runs that you may read, newest first. */
   listDeadLetters(filter?: DeadLetterFilter): Promise<Page<DeadLetter>>;
@@ -44,6 +47,8 @@ export interface DeadLettersClient {
   ): Promise<DeadLetterGroup[]>;
   /** With its value, where you may reveal values. Each such look is audited; `value: false` leaves it out. */
   getDeadLetter(id: string, options?: { value?: boolean }): Promise<DeadLetterDetail>;
+  /** From its rejection to its row, oldest first. */
+  listLetterAudit(id: string, page?: { limit?: number; cursor?: string }): Promise<Page<LetterEvent>>;
   /** Tries a corrected record with the current definition, and keeps it where it fits. */
   repairDeadLetter(id: string, edit: DeadLetterEdit): Promise<RepairedLetter>;
   /** Edits up to 500 letters by a rule; `nextCursor` is for the next ones. */
@@ -73,6 +78,8 @@ export function deadLettersClient({ http }: Connection): DeadLettersClient {
           params: { path: { id }, query: { value: value ? 'true' : 'false' } },
         }),
       ),
+    listLetterAudit: async (id, query = {}) =>
+      answered(await http.GET('/v1/dead-letters/{id}/audit', { params: { path: { id }, query } })),
     repairDeadLetter: async (id, body) =>
       answered(await http.PATCH('/v1/dead-letters/{id}', { params: { path: { id } }, body })),
     repairDeadLetters: async (body) => answered(await http.POST('/v1/dead-letters/repair', { body })),

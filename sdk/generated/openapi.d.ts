@@ -687,6 +687,26 @@ export interface paths {
         patch: operations["repairDeadLetter"];
         trace?: never;
     };
+    "/v1/dead-letters/{id}/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what happened to a rejected record and who answers for it, oldest first
+         * @description Its rejection, its edits, and of each redrive that you may read acceptance, approval, the step that stored its record, and end.
+         */
+        get: operations["listLetterAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/dead-letters/repair": {
         parameters: {
             query?: never;
@@ -1850,6 +1870,7 @@ export interface components {
                 self: string;
                 run: string;
                 redrive: string | null;
+                audit: string;
             };
         };
         Approval: {
@@ -4521,6 +4542,7 @@ export interface operations {
                             self: string;
                             run: string;
                             redrive: string | null;
+                            audit: string;
                         };
                         /** @description What was rejected, and what it was edited to; `null` for callers who may not reveal values. */
                         value: {
@@ -4599,6 +4621,76 @@ export interface operations {
                                 [key: string]: string | null;
                             }[];
                         };
+                    };
+                };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listLetterAudit: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            id: string;
+                            /** Format: date-time */
+                            at: string;
+                            action: string;
+                            /** @enum {string} */
+                            outcome: "success" | "denied" | "failure";
+                            actor: ({
+                                id: string;
+                                kind: string;
+                            } & {
+                                [key: string]: unknown;
+                            }) | null;
+                            /** @description Who the actor is; `null` where the actor is unknown, or the tenant does not know the principal. */
+                            who: {
+                                id: string;
+                                issuer: string;
+                                subject: string;
+                                /** @enum {string} */
+                                kind: "person" | "service" | "agent";
+                                actor?: {
+                                    id: string;
+                                    issuer: string;
+                                    subject: string;
+                                    /** @enum {string} */
+                                    kind: "person" | "service" | "agent";
+                                };
+                            } | null;
+                            txn: string | null;
+                            detail: {
+                                [key: string]: unknown;
+                            };
+                            run: string;
+                        }[];
+                        nextCursor: string | null;
                     };
                 };
             };

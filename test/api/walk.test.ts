@@ -129,6 +129,7 @@ const granted: Record<
   webhookKeys: { path: '/.well-known/webhook-keys/acme', answers: 200 },
   listDeadLetters: { path: '/v1/dead-letters?run={run}', answers: 200 },
   getDeadLetter: { path: '/v1/dead-letters/{letter}', answers: 200 },
+  listLetterAudit: { path: '/v1/dead-letters/{letter}/audit', answers: 200 },
   // Its run’s pipeline has no code that a thread could load here.
   repairDeadLetter: {
     path: '/v1/dead-letters/{letter}',

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -315,6 +316,29 @@ describe('the embedded stack with the project acme', () => {
         ['dead-letter.revealed', 'first'],
       ],
     );
+    const history = await got<{ items: { action: string; run: string; detail: Record<string, unknown> }[] }>(
+      bob,
+      `${path}/audit`,
+    );
+    assert.deepEqual(
+      history.items.map(({ action, run: of }) => [action, of === run.id ? 'first' : 'redrive']),
+      [
+        ['run.accepted', 'first'],
+        ['dead-letter.recorded', 'first'],
+        ['dead-letter.revealed', 'first'],
+        ['dead-letter.repaired', 'first'],
+        ['run.accepted', 'redrive'],
+        ['dead-letter.redriven', 'redrive'],
+        ['dead-letter.settled', 'redrive'],
+        ['batch.stored', 'redrive'],
+        ['run.completed', 'redrive'],
+        ['dead-letter.revealed', 'first'],
+      ],
+    );
+    const digest = createHash('sha256').update(text).digest('hex');
+    const edited = history.items.find(({ action }) => action === 'dead-letter.repaired')!.detail;
+    assert.equal(edited.before, digest, 'of this letter only, as the digest of its bytes');
+    assert.match(String(edited.after), /^[0-9a-f]{64}$/);
   });
 
   it('edits rejected orders by a rule, and keeps what fits', async () => {
@@ -401,7 +425,7 @@ describe('the embedded stack with the project acme', () => {
     const record = JSON.stringify({ ...order, order_id: 'ord_repaired0002' });
     const page = readFileSync('docs/dead-letters.md', 'utf8');
     const commands = [...page.matchAll(/^npx waybill (.+)$/gm)].map(([, command]) => command!);
-    assert.equal(commands.length, 8);
+    assert.equal(commands.length, 9);
     for (const command of commands) {
       const args = command
         .split(' ')

@@ -98,6 +98,7 @@ export async function claimLetters(
     sql(
       `WITH ${unchanged}
        UPDATE waybill.dead_letter d SET state = 'redriving', state_before = d.state, redrive_run = :runId,
+         redrive_runs = (ARRAY[:runId]::text[] || coalesce(d.redrive_runs, ARRAY[d.redrive_run]))[1:50],
          redrive_position = l.position - 1, revision = d.revision + 1, changed_at = now()
        FROM locked l WHERE d.id = l.id`,
       { tenant, runId, ...chosen(letters) },

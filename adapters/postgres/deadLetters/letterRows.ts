@@ -10,7 +10,8 @@ export const cursorSql = `(extract(epoch FROM d.created_at) * 1000000)::bigint |
 /** Columns of a `DeadLetter`, of a row `d`. */
 export const letterColumns = `d.id, d.tenant, d.run_id, d.pipeline, d.version, d.state, d.attempt, d.revision, d.position, d.line, d.row_group,
   d.byte_offset, d.byte_length, d.stage, d.code, d.path, d.message, d.source, d.created_at, d.changed_at, d.edit_form,
-  d.edited_by, d.edited_at, d.discarded_by, d.reason, d.redrive_run`;
+  d.edited_by, d.edited_at, d.discarded_by, d.reason, d.redrive_run,
+  array_remove(coalesce(d.redrive_runs, ARRAY[d.redrive_run]), NULL) AS redrive_runs`;
 
 // biome-ignore lint/suspicious/noExplicitAny: a row of pg has no type of its own.
 export function letterFromRow(row: any): DeadLetter {
@@ -38,6 +39,7 @@ export function letterFromRow(row: any): DeadLetter {
     edited: row.edit_form && { by: row.edited_by, at: row.edited_at.toISOString(), form: row.edit_form },
     discarded: row.state === 'discarded' ? { by: row.discarded_by, reason: row.reason } : null,
     redriveRun: row.redrive_run,
+    redriveRuns: row.redrive_runs,
   };
 }
 
