@@ -1,10 +1,12 @@
 import { errors, WaybillError } from '../domain/errors.ts';
 import type { RunTotals } from '../domain/ports/ledger.ts';
 import { imbalance } from '../domain/runs/run.ts';
-import type { RunOutcome } from '../domain/runs/runFacts.ts';
+import type { RunFacts, RunOutcome } from '../domain/runs/runFacts.ts';
+import { isOfLetters } from '../domain/sources/source.ts';
 import type { Dependencies } from './dependencies.ts';
 import { completeFiles } from './destination.ts';
 import { audited, objectScopeOf, runOf } from './run.ts';
+import { unkeptLettersOf } from './store.ts';
 import { knownReason } from './suspension.ts';
 
 /**
@@ -17,6 +19,7 @@ export async function finalizeStep(
 ): Promise<RunOutcome> {
   const run = await runOf(deps);
   await completeFiles(deps, run);
+  if (endOf(end.state) === 'cancelled' && !isOfLetters(run.source)) await keepRejections(deps, run);
   let wrong: string | undefined;
   let completes = endOf(end.state) === 'completed';
   const recorded = await deps.runs.end(run, (totals, failed) => {
@@ -47,6 +50,30 @@ export async function finalizeStep(
   if (completes && (code === 'CountsMismatch' || code === 'AllRejected'))
     throw new WaybillError(code, wrong ? { detail: wrong } : {});
   return recorded;
+}
+
+/**
+ * The counts of a cancelled run name records that its stages rejected, so they are dead letters too, though their batches are never
+ * stored. Each batch by itself, so that a repeated attempt goes on where this one ended. A failed run can be retried, which rejects
+ * them again; before its gate a run has kept them already.
+ */
+async function keepRejections(deps: Dependencies, run: RunFacts): Promise<void> {
+  const { tenant, runId, pipeline, version } = run;
+  const of = { tenant, runId, principal: deps.grant().claims.sub, pipeline, version };
+  try {
+    for (const unkept of await deps.stages.listUnkept(run)) {
+      const deadLetters = await unkeptLettersOf(deps, run, unkept);
+      await deps.ledger.recordRejections({
+        ...of,
+        async *batches() {
+          yield { seq: unkept.batch.seq, deadLetters };
+        },
+        audit: audited(deps, 'dead-letter.recorded'),
+      });
+    }
+  } catch (error) {
+    if (!(error instanceof WaybillError && error.code === 'RunEnded')) throw error;
+  }
 }
 
 function mismatchOf({ counts, stored, batches, nothingNew }: RunTotals): string | undefined {

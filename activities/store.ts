@@ -112,6 +112,23 @@ export async function deadLettersOf(
   return lettersOf(deps, run, batch, rejected, kept);
 }
 
+/**
+ * Of a batch that is never stored: what its stages rejected. Of a large batch they only say where their bytes are, so that ending a run
+ * reads no input.
+ */
+export async function unkeptLettersOf(
+  deps: Dependencies,
+  run: RunFacts,
+  { batch, stages }: Awaited<ReturnType<Dependencies['stages']['listUnkept']>>[number],
+): Promise<NewLetter[]> {
+  const rejected = await Promise.all(
+    stages.map(async (output) =>
+      (await readRejections(deps, run, output)).map((rejection) => ({ ...rejection, stage: output.stage })),
+    ),
+  );
+  return newLetters(batch, rejected.flat(), batch.bytes);
+}
+
 async function lettersOf(
   deps: Dependencies,
   run: RunFacts,
@@ -123,6 +140,15 @@ async function lettersOf(
   const bytes =
     batch.bytes ??
     (batch.refused || hasAll ? undefined : await deps.objects.get(objectScopeOf(run), batch.digest));
+  return newLetters(batch, rejected, bytes, kept);
+}
+
+function newLetters(
+  batch: Batch,
+  rejected: readonly (Rejection & Pick<NewLetter, 'stage'>)[],
+  bytes: Uint8Array | undefined,
+  kept?: ReadonlyMap<number, Uint8Array>,
+): NewLetter[] {
   const source = batch.source === undefined ? {} : { source: batch.source };
   return rejected.map((rejection) => {
     const offset = rejection.byteOffset - batch.firstByte;

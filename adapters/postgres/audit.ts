@@ -97,7 +97,8 @@ async function listLetterAudit(
                 'letter', :letter::text, 'before', e.detail -> 'before' -> (place.at - 1)::integer,
                 'after', e.detail -> 'after' -> (place.at - 1)::integer)) ELSE e.detail END AS detail
        FROM waybill.audit_event e LEFT JOIN LATERAL (
-         SELECT l.at FROM jsonb_array_elements_text(e.detail -> 'letters') WITH ORDINALITY l (id, at)
+         SELECT l.at FROM jsonb_array_elements_text(
+           CASE jsonb_typeof(e.detail -> 'letters') WHEN 'array' THEN e.detail -> 'letters' END) WITH ORDINALITY l (id, at)
          WHERE e.action LIKE 'dead-letter.%' AND l.id = :letter) place ON true
        WHERE e.tenant = :tenant AND e.run_id = ANY(:runs) AND e.id > :after AND (
          ${names('e')} OR e.action = 'run.accepted'

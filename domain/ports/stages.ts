@@ -10,6 +10,8 @@ export interface Stages {
   record(run: RunRef, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
   /** All that was made of a run, batch by batch. Throws `UploadIncomplete` before the last byte, and `StepResultInvalid`, `RunEnded`. */
   listStaged(run: RunRef): Promise<StagedBatch[]>;
+  /** Batches with rejected records that are neither stored nor dead letters yet, and the stages that rejected them. */
+  listUnkept(run: RunRef): Promise<{ batch: Batch; stages: StageOutput[] }[]>;
   /** Digests of the objects that only the stages and the approval sample of the run need. */
   listObjects(run: RunRef): Promise<string[]>;
 }

@@ -71,7 +71,7 @@ describe('a run that writes outside of the database', () => {
         return outcome;
       },
     },
-    stages: { listStaged: async () => batches, listObjects: async () => [] },
+    stages: { listStaged: async () => batches, listObjects: async () => [], listUnkept: async () => [] },
     objects: { remove: async () => {} },
     compute: { rows: async () => ({ emitted: 1, sizeBytes: 1, async *chunks() {} }), forget: async () => {} },
     destinations: {

@@ -71,6 +71,15 @@ const defined: AnyPipeline[] = [
   }),
 ];
 
+defined.push(
+  definePipeline({
+    id: 'whole',
+    source: inline(),
+    input: Row,
+    sink: postgres({ table: 'whole', mode: 'replace' }),
+  }),
+);
+
 const loaded: LoadedPipeline[] = defined.map(({ manifest, parameters, input, output, approval }) => ({
   modulePath: `/${manifest.id}.ts`,
   digest: manifest.id.padEnd(64, '0'),

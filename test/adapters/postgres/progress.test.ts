@@ -69,6 +69,54 @@ describe('a run that has ended', () => {
     assert.deepEqual([counts, stored], [{ ...zeroCounts, ...read, stored: 1 }, 1]);
   });
 
+  it('names the batches of which rejected records are kept nowhere', async () => {
+    const runId = 'orders-unkept';
+    const run = { tenant: 'acme', runId };
+    await owner.query(
+      `INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal, requested_by,
+         parameters, source, grant_jws, txn, arrival)
+       VALUES ($1, 'acme', 'orders', 1, 'd', '{}', 'running', 'prn_a', '{}', '{}', '{}', 'g', 't', 'sealed')`,
+      [runId],
+    );
+    await owner.query(
+      `INSERT INTO waybill.batch (run_id, tenant, seq, digest, size_bytes, first_byte, first_record, first_line, records)
+       SELECT $1, 'acme', n, 'd' || n, 1, n, n, n + 1, 1 FROM generate_series(0, 4) n`,
+      [runId],
+    );
+    // 0 is stored, 1 has dead letters, 2 rejected nothing, 3 was only validated, and 4 is rejected by both stages.
+    await owner.query(
+      `INSERT INTO waybill.ledger (run_id, tenant, seq, counts) VALUES ($1, 'acme', 0, '{}')`,
+      [runId],
+    );
+    await owner.query(
+      `INSERT INTO waybill.dead_letter (id, tenant, run_id, pipeline, version, principal, seq, position, line, byte_offset,
+                                        byte_length, stage, code, path, message, raw)
+       VALUES ('dl_kept', 'acme', $1, 'orders', 1, 'prn_a', 1, 1, 2, 1, 1, 'validate', 'c', '', 'm', 'x')`,
+      [runId],
+    );
+    for (const [seq, stage, rejected] of [
+      ...[0, 1, 3, 4].map((n) => [n, 'validate', 1]),
+      ...[
+        [2, 'validate', 0],
+        [2, 'transform', 0],
+        [4, 'transform', 2],
+      ],
+    ])
+      await owner.query(
+        `INSERT INTO waybill.stage (tenant, run_id, seq, stage, digest, size_bytes, counts)
+         VALUES ('acme', $1, $2, $3, 'd', 1, $4)`,
+        [runId, seq, stage, { rejected }],
+      );
+    const unkept = await createStages(tenants).listUnkept(run);
+    assert.deepEqual(
+      unkept.map(({ batch, stages }) => [batch.seq, stages.map(({ stage }) => stage)]),
+      [
+        [3, ['validate']],
+        [4, ['validate', 'transform']],
+      ],
+    );
+  });
+
   it('counts what a step stored while the run was being ended, and lets none store afterwards', async () => {
     const run = { tenant: 'acme', runId: 'orders-zombie' };
     await owner.query(
