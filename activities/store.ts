@@ -123,7 +123,10 @@ export async function unkeptLettersOf(
 ): Promise<NewLetter[]> {
   const rejected = await Promise.all(
     stages.map(async (output) =>
-      (await readRejections(deps, run, output)).map((rejection) => ({ ...rejection, stage: output.stage })),
+      (await readRejections(deps, run, output)).map((rejection) => ({
+        ...rejection,
+        stage: output.stage === 'validate' ? ('validate' as const) : ('transform' as const),
+      })),
     ),
   );
   return newLetters(batch, rejected.flat(), batch.bytes);

@@ -106,7 +106,7 @@ export class BatchScheduler {
   private stop(reason: StopReason): void {
     if (this.stopping) return;
     this.stopping = reason;
-    // `ingest` and `fetch` resume where they stood.
+    // `ingest` and `fetch` resume where they stood, and no pause holds up what comes next.
     this.arrivals.cancel();
   }
 
@@ -170,9 +170,13 @@ export class BatchScheduler {
     const isLast = this.cursor.inputComplete && this.next >= this.cursor.received;
     if (recordsPerSecond === undefined || isLast) return;
     const pauseMs = Math.ceil((records * 1_000) / recordsPerSecond);
-    this.start(sleep(Math.min(Math.max(pauseMs, 1) || 1, pauseMaxMs)), () => {
-      this.pausing = false;
-    });
+    const boundedMs = Math.min(Math.max(pauseMs, 1) || 1, pauseMaxMs);
+    this.start(
+      this.arrivals.run(() => sleep(boundedMs)),
+      () => {
+        this.pausing = false;
+      },
+    );
   }
 
   /**

@@ -118,7 +118,7 @@ export function createStages(tenants: Tenants): Stages {
         'progress-unkept',
         `SELECT to_jsonb(b) AS batch, s.stages FROM (${selectBatch}) b JOIN LATERAL (
            SELECT jsonb_agg(s ORDER BY s.stage = 'transform') AS stages FROM waybill.stage s
-           WHERE s.run_id = :runId AND s.seq = b.seq AND (s.counts ->> 'rejected')::bigint > 0) s ON s.stages IS NOT NULL
+           WHERE s.run_id = :runId AND s.seq = b.seq AND s.stage IN ('validate', 'transform') AND (s.counts ->> 'rejected')::bigint > 0) s ON s.stages IS NOT NULL
          WHERE NOT EXISTS (SELECT FROM waybill.ledger l WHERE l.tenant = :tenant AND l.run_id = :runId AND l.seq = b.seq)
            AND NOT EXISTS (SELECT FROM waybill.dead_letter d WHERE d.tenant = :tenant AND d.run_id = :runId AND d.seq = b.seq)
          ORDER BY b.seq`,
