@@ -109,6 +109,8 @@ const Settings = z.object({
 const drainMs = 8_000;
 /** A database that does not answer within this is away, and callers get 503. */
 const answerWithinMs = 5_000;
+/** Of the disk that holds objects: an API takes nothing new in while runs under way, and the database, may still need room. */
+const reserveBytes = 512 * 1_048_576;
 /** The code of a pipeline may take so long on the records that a caller has it try. */
 const trialMs = 15_000;
 
@@ -145,7 +147,7 @@ const revocations = watchRevocations({
   onError: (error) => log.warn({ err: error }, 'revocations not read; will try again'),
 });
 await ensureRoot(settings.WAYBILL_WEBHOOK_KEYS, Math.floor(Date.now() / 1000));
-const objects = await orExit(() => openObjectStore(settings));
+const objects = await orExit(() => openObjectStore(settings, reserveBytes));
 const grantKeys = createGrantKeys({
   tenants,
   database,
@@ -175,6 +177,7 @@ const app = await buildServer(
     legalHolds: createLegalHolds(tenants),
     auditTrail: createAuditTrail(tenants),
     checkDatabase: tenants.check,
+    waitingQueries: tenants.waiting,
     auditLog,
     authenticator: createAuthenticator(issuers),
     principalDirectory: createPrincipalDirectory(tenants),

@@ -7,6 +7,7 @@ import { WaybillError } from '../domain/errors.ts';
 import { readBodies } from './bodies.ts';
 import { documented } from './document.ts';
 import type { Handler } from './handler.ts';
+import { createLoadGate } from './loadGate.ts';
 import type { ApiOptions, ApiPorts } from './ports.ts';
 import { allowedMethods, prepareAnswer, reject, rejectConnection } from './reject.ts';
 import { approvalSample, getApproval, listApprovals } from './routes/approvals.ts';
@@ -49,6 +50,7 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     route?: Route;
+    name?: RouteName;
   }
 }
 
@@ -95,6 +97,8 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
       tookMs: reply.elapsedTime,
     }),
   );
+  const load = createLoadGate(() => ports.waitingQueries());
+  app.addHook('onClose', async () => load.close());
   const unused = new Set<Socket>();
   app.server.on('connection', (socket: Socket) => {
     unused.add(socket);
@@ -116,8 +120,10 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
     readBodies(guarded, ports);
     // Default deny by the route object: what has no row in the table is not served.
     guarded.addHook('onRequest', async (request) => {
-      const { route } = request.routeOptions.config;
-      if (!route || !isPathOf(route, request.url.split('?', 1)[0]!)) throw new WaybillError('NotFound');
+      const { route, name } = request.routeOptions.config;
+      if (!route || !name || !isPathOf(route, request.url.split('?', 1)[0]!))
+        throw new WaybillError('NotFound');
+      load.check(name);
       request.authorization = await authorizeRoute(ports, options, route, request);
     });
     const handlers = handlersOf(ports, options, stopping.signal);
@@ -127,7 +133,7 @@ export async function buildServer(ports: ApiPorts, options: ApiOptions): Promise
       guarded.route({
         method: route.method,
         url: route.path,
-        config: { route, swagger: { exposeHeadRoute: true } },
+        config: { route, name, swagger: { exposeHeadRoute: true } },
         bodyLimit: Math.max(route.bodyMaxBytes, 1),
         schema: {
           ...schema,

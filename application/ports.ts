@@ -46,6 +46,8 @@ export interface ApplicationPorts {
   auditTrail: AuditTrail;
   /** Throws `DatabaseUnavailable` where runs cannot be recorded now. */
   checkDatabase(): Promise<void>;
+  /** How many queries wait for a connection to the database. */
+  waitingQueries(): number;
   auditLog: AuditLog;
   authenticator: Authenticator;
   principalDirectory: PrincipalDirectory;

@@ -12,6 +12,7 @@ import { searchAttributesOf } from '../adapters/temporal/searchAttributes.ts';
 import type { DueDeliveries, DueDelivery } from '../domain/ports/deliveries.ts';
 import type { Outbox, OutboxEntry } from '../domain/ports/outbox.ts';
 import type { DueSchedule, DueSchedules } from '../domain/ports/schedules.ts';
+import { priorityOf, temporalPriority } from '../domain/runs/runPriority.ts';
 import { startOf } from '../domain/runs/runStart.ts';
 import { decide, type RunInput, recheckAuthorization, replaceGrant } from '../workflows/messages.ts';
 import { workflowTaskTimeout } from '../workflows/timeouts.ts';
@@ -128,7 +129,7 @@ async function start({ client, taskQueue }: RelayOptions, entry: OutboxEntry): P
       requestEagerStart: true,
       typedSearchAttributes: searchAttributesOf({ tenant, principal: requestedBy.id, pipeline: manifest.id }),
       staticSummary: `${manifest.id} for ${requestedBy.subject} (${requestedBy.kind}) of ${tenant}`,
-      priority: { fairnessKey: tenant },
+      priority: temporalPriority(tenant, priorityOf(manifest, entry.backfill)),
     }),
   );
 }

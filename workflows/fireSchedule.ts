@@ -13,6 +13,7 @@ import {
 import type { Firer } from '../activities/fire.ts';
 import { grantToChild } from '../domain/grants/childGrant.ts';
 import type { FiredRun } from '../domain/ports/scheduler.ts';
+import { temporalPriority } from '../domain/runs/runPriority.ts';
 import { startOf } from '../domain/runs/runStart.ts';
 import { firingQueueOf } from '../domain/taskQueues.ts';
 import { toWorkflowFailure } from './failure.ts';
@@ -59,7 +60,7 @@ async function runToEnd({ runId, tenant, principal, summary, grant, manifest }: 
           WaybillState: ['running'],
         },
         staticSummary: summary,
-        priority: { fairnessKey: tenant },
+        priority: temporalPriority(tenant, manifest.priority),
       }),
     );
     return { outcome: 'completed', run: runId };

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { WaybillError } from '../../domain/errors.ts';
 import type { ObjectScope, ObjectStore, ObjectWriter, StoredObject } from '../../domain/ports/objects.ts';
@@ -11,7 +11,8 @@ import type { ObjectScope, ObjectStore, ObjectWriter, StoredObject } from '../..
  * `<tenant>/<first two digits>/<run>.<digest>` and makes the name durable (fsync of the directory). So whatever
  * has a digest is complete, and a crash leaves nothing but a temporary file, which a later start sweeps.
  */
-export async function openFileObjectStore(root: string): Promise<ObjectStore> {
+/** @param reserveBytes that stay free for others: with less, nothing new is taken in (`StorageUnavailable`). Default 0 */
+export async function openFileObjectStore(root: string, reserveBytes = 0): Promise<ObjectStore> {
   const base = resolve(root);
   const temporary = join(base, 'tmp');
   await storing(async () => {
@@ -22,17 +23,28 @@ export async function openFileObjectStore(root: string): Promise<ObjectStore> {
   async function create(scope: ObjectScope): Promise<ObjectWriter> {
     const path = join(temporary, randomUUID());
     const targetOf = (digest: string) => pathOf(base, scope, digest);
+    await checkFree();
     return storing(async () => writerTo(await open(path, 'wx', 0o600), path, targetOf, base));
   }
 
+  let freeUntilMs = 0;
+  async function checkFree(): Promise<void> {
+    if (reserveBytes === 0 || performance.now() < freeUntilMs) return;
+    const { bavail, bsize } = await storing(() => statfs(base));
+    if (bavail * bsize < reserveBytes)
+      throw new WaybillError('StorageUnavailable', { detail: `less than ${reserveBytes} bytes are free` });
+    freeUntilMs = performance.now() + freeForMs;
+  }
+
   return {
-    opener: { module: import.meta.url, name: 'openFileObjectStore', args: [base] },
+    opener: { module: import.meta.url, name: 'openFileObjectStore', args: [base, reserveBytes] },
     create,
 
     async put(scope, bytes) {
       const digest = sha256(bytes);
       const target = pathOf(base, scope, digest);
       const path = join(temporary, randomUUID());
+      await checkFree();
       return storing(async () => {
         try {
           const file = await open(path, 'wx', 0o600);
@@ -88,6 +100,9 @@ export async function openFileObjectStore(root: string): Promise<ObjectStore> {
     },
   };
 }
+
+/** How long a disk that had enough room is taken to have it. */
+const freeForMs = 200;
 
 /** Small writes are gathered, so that a body that arrives byte by byte costs no system call a byte. */
 const gatherBytes = 256 * 1024;

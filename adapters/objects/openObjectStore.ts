@@ -27,10 +27,13 @@ export const objectSettings = {
 
 export type ObjectSettings = Readonly<z.infer<z.ZodObject<typeof objectSettings>>>;
 
-/** Throws `SettingsError`, and `StorageUnavailable` where the store cannot be used now. */
-export async function openObjectStore(settings: ObjectSettings): Promise<ObjectStore> {
+/**
+ * Throws `SettingsError`, and `StorageUnavailable` where the store cannot be used now.
+ * @param reserveBytes of the disk of a folder, which this process leaves to others
+ */
+export async function openObjectStore(settings: ObjectSettings, reserveBytes = 0): Promise<ObjectStore> {
   const [, bucket, prefix = ''] = /^s3:\/\/([^/]+)\/?(.*?)\/*$/.exec(settings.WAYBILL_OBJECTS) ?? [];
-  if (bucket === undefined) return openFileObjectStore(settings.WAYBILL_OBJECTS);
+  if (bucket === undefined) return openFileObjectStore(settings.WAYBILL_OBJECTS, reserveBytes);
   const credential = credentialFrom({
     file: settings.WAYBILL_OBJECTS_CREDENTIALS_FILE,
     value: settings.WAYBILL_OBJECTS_CREDENTIALS,

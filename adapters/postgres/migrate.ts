@@ -30,6 +30,7 @@ import * as redrivesOfLetter from './migrations/0028_redrives_of_letter.ts';
 import * as unknownFields from './migrations/0029_unknown_fields.ts';
 import * as lookups from './migrations/0031_lookups.ts';
 import * as limits from './migrations/0032_limits.ts';
+import * as backfillPriority from './migrations/0033_backfill_priority.ts';
 
 /** In order of their names; one that was released never changes. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -60,6 +61,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0029_unknown_fields': unknownFields,
   '0031_lookups': lookups,
   '0032_limits': limits,
+  '0033_backfill_priority': backfillPriority,
 };
 
 /** What the version before the baseline recorded of itself, in its order. The baseline made the same schema of these. */

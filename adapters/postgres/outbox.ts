@@ -55,7 +55,7 @@ async function relayOutbox(
                       (SELECT jsonb_build_object('batches', count(*), 'bytes', sum(size_bytes))
                        FROM waybill.batch b WHERE b.run_id = r.id)
                     END AS input,
-                    r.ended_at IS NOT NULL AS ended,
+                    r.ended_at IS NOT NULL AS ended, o.backfill,
                     (SELECT jsonb_build_object('id', d.id, 'token', d.jws, 'comment', d.comment, 'form', d.form,
                        'settled', d.counted IS NOT NULL OR d.refused IS NOT NULL)
                      FROM waybill.decision d WHERE d.id = o.decision_id AND d.tenant = o.tenant) AS decision

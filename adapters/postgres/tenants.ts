@@ -38,6 +38,8 @@ export interface Tenants {
   for(tenant: string | null, subject?: string): TenantDatabase;
   /** Throws `DatabaseUnavailable`. */
   check(): Promise<void>;
+  /** How many queries wait for a connection. */
+  waiting(): number;
   end(): Promise<void>;
 }
 
@@ -66,6 +68,7 @@ export function tenantsOf(pool: Pool): Tenants {
       query: (query, values) => asked(within(tenant ?? '', (client) => client.query(query, values))),
       transaction: (work) => inTransaction(pool, work, beginAs(tenant ?? '', subject ?? '')),
     }),
+    waiting: () => pool.waitingCount,
     check: async () => void (await asked(pool.query('SELECT 1'))),
     end: () => pool.end(),
   };

@@ -58,6 +58,8 @@ export interface EnvelopeRequest {
   /** Whether the data of an upload may follow; a request without any body has rather forgotten it. */
   dataFollows: boolean;
   idempotencyKey: string | undefined;
+  /** The run is for a time of a schedule that has passed. */
+  backfill?: boolean;
 }
 
 type Ports = Pick<
@@ -79,7 +81,7 @@ export async function acceptEnvelope(
   ports: Ports,
   options: ApplicationOptions,
   caller: RunCaller,
-  { envelope, recordTexts, bodyDigest, dataFollows, idempotencyKey }: EnvelopeRequest,
+  { envelope, recordTexts, bodyDigest, dataFollows, idempotencyKey, backfill = false }: EnvelopeRequest,
 ): Promise<Run> {
   const resolved = await resolveEnvelope(ports, caller.pipeline, envelope, dataFollows);
   const draft = draftRun(caller, idempotencyKey, resolved);
@@ -95,7 +97,14 @@ export async function acceptEnvelope(
   const input = await openInput(ports, draft);
   const batches = lines ? await receive(ports, draft, lines) : [];
   const minted = await mintGrant(ports, options, draft, { batches: lines && batches, callback });
-  const arrival = { batches, sealed: lines !== undefined, requestDigest, callback, ...(input && { input }) };
+  const arrival = {
+    batches,
+    sealed: lines !== undefined,
+    requestDigest,
+    callback,
+    backfill,
+    ...(input && { input }),
+  };
   const accepted = await ports.acceptance.accept(acceptanceOf(draft, minted, arrival));
   if (accepted.outcome === 'accepted') return accepted.run;
   await forget(ports, draft, batches);

@@ -121,7 +121,7 @@ export function acceptanceOf(
   draft: RunDraft,
   { grant, claims }: { grant: string; claims: GrantClaims },
   arrival: Pick<Acceptance, 'batches' | 'sealed' | 'requestDigest'> &
-    Partial<Pick<Acceptance, 'callback' | 'input'>>,
+    Partial<Pick<Acceptance, 'callback' | 'input' | 'backfill'>>,
 ): Acceptance {
   const { runId, pipeline, principal, credential, parameters, source, txn, idempotency, policies } = draft;
   const { definitionDigest, sourceDigest, parametersDigest, policyDigest, version } = claims.tctx;

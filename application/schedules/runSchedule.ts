@@ -145,6 +145,7 @@ async function begin(
     bodyDigest,
     dataFollows: false,
     idempotencyKey,
+    backfill: way === 'backfill',
   });
   return run;
 }

@@ -52,6 +52,7 @@ const ports: Partial<ApiPorts> = {
   deadLetters: createDeadLetters(tenants),
   auditTrail: createAuditTrail(tenants),
   checkDatabase: tenants.check,
+  waitingQueries: tenants.waiting,
   auditLog: createAuditLog(tenants),
   authenticator: { authenticate: async () => everybody },
   policy: {

@@ -285,7 +285,7 @@ export const requestErrors = {
   Overloaded: {
     status: 503,
     retryable: true,
-    message: 'The API holds as many large requests as it can. Send the request again after Retry-After.',
+    message: 'The API has as much to do as it can. Send the request again after Retry-After.',
   },
   Internal: {
     status: 500,

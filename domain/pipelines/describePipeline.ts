@@ -3,6 +3,7 @@ import type { ApprovalCode } from '../approvals/approvalTerms.ts';
 import { describeApproval, WrittenApproval } from '../approvals/describeApproval.ts';
 import type { Connectors } from '../connectors/connectors.ts';
 import { parseDuration } from '../duration.ts';
+import { runPriorities } from '../runs/runPriority.ts';
 import { describeSchedules } from '../schedules/declaredSchedule.ts';
 import { compressionOf } from '../sources/compression.ts';
 import { DefinitionError } from './definitionError.ts';
@@ -22,7 +23,8 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
   const written = writtenWith(connectors).safeParse(definition);
   if (!written.success)
     throw new DefinitionError(`pipeline ${nameOf(definition)}`, written.error.issues.map(toIssue));
-  const { id, version, labels, limits, deadline, retention, approval, transform, rowSource } = written.data;
+  const { id, version, labels, limits, deadline, retention, approval, transform, rowSource, priority } =
+    written.data;
   const unknownFields = written.data.unknownFields === 'reject' ? undefined : written.data.unknownFields;
   const source = written.data.source as SourceManifest;
   const sink = written.data.sink as { kind: string };
@@ -80,6 +82,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       ...(enrich && { enrich: enrich.terms }),
       ...(gate && { approval: gate.terms }),
       ...(schedules && { schedules }),
+      ...(priority && priority !== 'normal' && { priority }),
       ...(retention && { retention: dropUndefined(retention) as Partial<Retention> }),
       deadlineMs,
     };
@@ -198,6 +201,7 @@ const fields = {
       return durationMs !== undefined && durationMs >= 1000 && durationMs <= 366 * dayMs;
     }, 'must be a duration such as 90m, 12h or 7d, of 1s to 366d')
     .default('7d'),
+  priority: z.enum(runPriorities).optional(),
   retention: WrittenRetention.optional(),
   schedule: z.unknown().optional(),
   approval: WrittenApproval.optional(),

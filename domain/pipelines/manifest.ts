@@ -1,4 +1,5 @@
 import type { ApprovalManifest } from '../approvals/gate.ts';
+import type { RunPriority } from '../runs/runPriority.ts';
 import type { ScheduleTerms } from '../schedules/schedule.ts';
 import type { Compression } from '../sources/compression.ts';
 import type { PagesManifest } from '../sources/pages.ts';
@@ -26,6 +27,8 @@ export interface Manifest {
   approval?: ApprovalManifest;
   /** When it runs by itself, once a principal has applied it in their own name. */
   schedules?: readonly { id: string; terms: ScheduleTerms; note?: string }[];
+  /** Without it runs are of normal priority. */
+  priority?: RunPriority;
   /** How long what a run leaves is kept, where the definition says so. */
   retention?: Partial<Retention>;
   /** How long a run may take from its acceptance, in milliseconds. */

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { ApprovalCode, ApprovalTerms } from '../approvals/approvalTerms.ts';
 import type { Connectors } from '../connectors/connectors.ts';
+import type { RunPriority } from '../runs/runPriority.ts';
 import type { DeclaredSchedule } from '../schedules/declaredSchedule.ts';
 import type { SentKind, Source } from '../sources/source.ts';
 import { describePipeline } from './describePipeline.ts';
@@ -81,6 +82,11 @@ export type Definition<
   rowSource?: boolean;
   /** How long a run may take from its acceptance: a number and `s`, `m`, `h`, `d` or `w`. Default `'7d'`. */
   deadline?: string;
+  /**
+   * Which runs come first where work waits for workers: those of every `interactive` pipeline before those of every `normal` one, and
+   * `backfill` last. Default `'normal'`; backfills of a schedule are `'backfill'`.
+   */
+  priority?: RunPriority;
   /**
    * How long each part of a run is kept after its end: `'forever'` or a duration such as `'30d'`. What it leaves out is as the project says,
    * else `defaultRetention`. `waybill apply` puts it in force, also for runs that have ended.

@@ -57,6 +57,8 @@ export interface Acceptance {
   letters?: readonly { id: string; revision: number }[];
   /** The schedule in which a user asked for the run, and its revision as the user was shown it. */
   schedule?: { id: string; revision: number };
+  /** The run is for a time of the schedule that has passed. */
+  backfill?: boolean;
   audit: AuditEvent;
 }
 

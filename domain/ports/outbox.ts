@@ -32,6 +32,8 @@ export interface OutboxEntry {
   /** What has arrived, where that is all of the input. */
   input: { batches: number; bytes: number } | null;
   ended: boolean;
+  /** Whether the run is for a time that has passed. */
+  backfill: boolean;
   /** The decision to carry, where the entry carries one. */
   decision: {
     id: string;

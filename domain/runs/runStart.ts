@@ -28,7 +28,7 @@ export function startOf({
 
 export type StartingManifest = Pick<
   Manifest,
-  'id' | 'version' | 'enrich' | 'approval' | 'limits' | 'deadlineMs'
+  'id' | 'version' | 'enrich' | 'approval' | 'limits' | 'deadlineMs' | 'priority'
 > & {
   /** What the run reads. */
   source: { kind: string; throttle?: string };

@@ -114,6 +114,7 @@ export async function startApi({
     legalHolds: createLegalHolds(tenants),
     auditTrail: createAuditTrail(tenants),
     checkDatabase: tenants.check,
+    waitingQueries: tenants.waiting,
     auditLog: createAuditLog(tenants),
     authenticator: createAuthenticator(issuers),
     principalDirectory: createPrincipalDirectory(tenants),

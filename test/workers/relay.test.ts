@@ -18,6 +18,7 @@ const entry: OutboxEntry = {
   grant: 'signed',
   input: { batches: 1, bytes: 10 },
   ended: false,
+  backfill: false,
   decision: null,
 };
 const decision = { id: 'dec_1', token: 't', comment: null, form: null, settled: false };
@@ -62,6 +63,20 @@ describe('the relay', () => {
     assert.deepEqual([what, id], ['start runPipeline', 'things-1']);
     assert.deepEqual(options.priority, { fairnessKey: 'acme' });
     assert.equal(options.workflowIdReusePolicy, 'REJECT_DUPLICATE');
+  });
+
+  it('gives a run the priority of its pipeline, and comes to a backfill last', async () => {
+    for (const [priority, backfill, key] of [
+      ['interactive', false, 2],
+      ['backfill', false, 4],
+      ['interactive', true, 4],
+      [undefined, true, 4],
+    ] as const) {
+      const temporal = fakeTemporal();
+      await relayed({ backfill, manifest: { ...things, ...(priority && { priority }) } }, temporal);
+      const { priority: given } = temporal.calls[0]![2] as { priority: object };
+      assert.deepEqual(given, { fairnessKey: 'acme', priorityKey: key }, `${priority} ${backfill}`);
+    }
   });
 
   it('runs a small, complete input by local activities, and no other', async () => {

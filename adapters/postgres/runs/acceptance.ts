@@ -127,7 +127,7 @@ async function insertRun(
          INSERT INTO waybill.upload (run_id, principal, expires_at)
          SELECT r.id, :principal, :expiresAt::timestamptz FROM r WHERE :expiresAt::timestamptz IS NOT NULL
        ), due AS (
-         INSERT INTO waybill.outbox (kind, run_id) SELECT 'start', r.id FROM r
+         INSERT INTO waybill.outbox (kind, run_id, backfill) SELECT 'start', r.id, :backfill FROM r
          WHERE :nominalAt::timestamptz IS NULL AND :expiresAt::timestamptz IS NULL
        )
        SELECT EXISTS (SELECT FROM authorized) AS authorized, ${runColumns}, pg_notify('waybill_outbox', '')
@@ -140,6 +140,7 @@ async function insertRun(
         batches: JSON.stringify(a.batches.map(withBytesAsText)),
         ...credentialParams(a.credential),
         expiresAt: a.input?.expiresAt ?? null,
+        backfill: a.backfill ?? false,
         schedule: of?.id ?? null,
         revision: of?.revision ?? null,
         nominalAt: firing?.nominalAt ?? null,

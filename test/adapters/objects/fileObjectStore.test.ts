@@ -27,6 +27,15 @@ describe('directory of objects', () => {
     return entries.filter((e) => e.isFile()).map((e) => join(e.parentPath, e.name));
   }
 
+  it('takes nothing new in while less is free than is reserved, and gives what it has', async () => {
+    const home = await newHome();
+    const digest = await (await openFileObjectStore(home)).put(scope, Buffer.from('kept'));
+    const full = await openFileObjectStore(home, 2 ** 60);
+    await assert.rejects(full.put(scope, Buffer.from('new')), { code: 'StorageUnavailable' });
+    await assert.rejects(full.create(scope), { code: 'StorageUnavailable' });
+    assert.equal((await full.get(scope, digest)).toString(), 'kept');
+  });
+
   it('notices bytes that were changed on disk', async () => {
     const home = await newHome();
     const store = await openFileObjectStore(home);
