@@ -9,8 +9,9 @@ import type { Tenants } from './tenants.ts';
 
 export function createDeployments(tenants: Tenants): Deployments {
   return {
-    async findRefusal(pipeline, definitionDigest) {
-      const { rows } = await tenants.for(null).query<{ refusal: Refusal }>(
+    async findRefusal(tenant, pipeline, definitionDigest) {
+      // As the tenant of the queries after it: another one would cost a connection two questions more.
+      const { rows } = await tenants.for(tenant).query<{ refusal: Refusal }>(
         sql(
           `SELECT refusal FROM waybill.deployment
            WHERE pipeline = :pipeline AND definition_digest = :definitionDigest AND refusal IS NOT NULL`,

@@ -69,9 +69,9 @@ const inTurn = singleFlight();
 /** A pipeline that did not fit what it writes to would fail at its first batch. */
 async function checkDeployment(
   { deployments }: Pick<ApplicationPorts, 'deployments'>,
-  { pipeline: { manifest, digest } }: RunCaller,
+  { principal, pipeline: { manifest, digest } }: RunCaller,
 ): Promise<void> {
-  const refusal = await deployments.findRefusal(manifest.id, digest);
+  const refusal = await deployments.findRefusal(principal.tenant, manifest.id, digest);
   if (!refusal) return;
   const message = `${refusal.code}: ${refusal.message}.`;
   throw new WaybillError('PipelineRefused', { publicDetail: message, issues: [{ path: '', message }] });

@@ -5,7 +5,7 @@ import type { LoadedPipeline } from './definitions.ts';
 /** What was applied of the pipelines, as the database has it. */
 export interface Deployments {
   /** Why exactly this definition takes no runs; `undefined` where it does, or was never applied. Throws `DatabaseUnavailable`. */
-  findRefusal(pipeline: string, definitionDigest: string): Promise<Refusal | undefined>;
+  findRefusal(tenant: string, pipeline: string, definitionDigest: string): Promise<Refusal | undefined>;
   /** Whether exactly this definition is the one that was applied last. Throws `DatabaseUnavailable`. */
   isApplied(pipeline: string, definitionDigest: string): Promise<boolean>;
 }

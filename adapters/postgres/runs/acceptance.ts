@@ -10,7 +10,7 @@ import type {
 import type { Batch } from '../../../domain/runs/batch.ts';
 import { type Run, zeroCounts } from '../../../domain/runs/run.ts';
 import { jsonParam, sql } from '../../../domain/sql.ts';
-import { insertAudit } from '../audit.ts';
+import { auditParams, auditSql, insertAudit } from '../audit.ts';
 import { claimLetters } from '../deadLetters/changeLetters.ts';
 import { acceptingLock } from '../ledger/storeTurn.ts';
 import { enforceLimit, type LimitsInDatabase } from '../limits.ts';
@@ -49,7 +49,6 @@ async function acceptRun(
     const run = await tenants.for(tenant, requestedBy.id).transaction(async (client) => {
       const accepted = await insertRun(client, acceptance);
       if (accepted && mustCount) await enforceLimit(client, tenant, 'runsInFlight', manifest.id);
-      if (accepted) await insertAudit(client, acceptance.audit);
       if (accepted && acceptance.letters)
         await claimLetters(client, acceptance, acceptance.letters, acceptance.audit);
       return accepted;
@@ -74,13 +73,12 @@ async function acceptFiring(
   return tenants.for(tenant, requestedBy.id).transaction(async (client) => {
     const accepted = await insertRun(client, acceptance, firing);
     if (accepted && mustCount) await enforceLimit(client, tenant, 'runsInFlight', manifest.id);
-    if (accepted) await insertAudit(client, acceptance.audit);
     return accepted;
   });
 }
 
 /**
- * Run, key or firing, batches and outbox entry in one statement, to save round trips; `undefined` where the key or the time is
+ * Run, key or firing, batches, outbox entry and audit event in one statement, to save round trips; `undefined` where the key or the time is
  * taken. A firing starts its run itself, so nothing goes to the outbox. What was revoked is asked once more here: the grant
  * is younger than a logout that this process has not heard of, and would escape it.
  */
@@ -129,7 +127,7 @@ async function insertRun(
        ), due AS (
          INSERT INTO waybill.outbox (kind, run_id, backfill) SELECT 'start', r.id, :backfill FROM r
          WHERE :nominalAt::timestamptz IS NULL AND :expiresAt::timestamptz IS NULL
-       )
+       ), audited AS (${auditSql('r')})
        SELECT EXISTS (SELECT FROM authorized) AS authorized, ${runColumns}, pg_notify('waybill_outbox', '')
        FROM (SELECT) once LEFT JOIN r ON true`,
       {
@@ -146,6 +144,7 @@ async function insertRun(
         nominalAt: firing?.nominalAt ?? null,
         workflowId: firing?.execution.workflowId ?? null,
         firstRunId: firing?.execution.firstRunId ?? null,
+        ...auditParams(a.audit),
       },
       'accept-run',
     ),
