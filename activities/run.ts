@@ -41,6 +41,11 @@ export async function workOf(deps: Dependencies, run: RunFacts, seq: number): Pr
   return work;
 }
 
+/** Whether the step is taken ahead, in the activity of `ingest`: where it is to be retried, so are all that were taken with it. */
+export function isAhead(): boolean {
+  return Context.current().info.activityType === 'ingest';
+}
+
 /** What the steps of one activity know of their batch: a small run takes several in one, one right after the other. */
 const works = new WeakMap<Context, Work>();
 

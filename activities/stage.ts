@@ -12,7 +12,7 @@ import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { redactSource } from '../domain/sources/redactSource.ts';
 import { isOfLetters } from '../domain/sources/source.ts';
 import type { Dependencies } from './dependencies.ts';
-import { digestOf, noteStage, objectScopeOf, requireDefinition } from './run.ts';
+import { digestOf, isAhead, noteStage, objectScopeOf, requireDefinition } from './run.ts';
 
 /** Records what a stage decided about a batch. Many rejections become an object. */
 export async function recordStage(
@@ -38,7 +38,8 @@ export async function recordStage(
     ...(unknownFields && { unknownFields }),
     counts,
   };
-  const recorded = await deps.stages.record(run, output, audit);
+  const isFollowed = key.stage === 'validate' && isAhead();
+  const recorded = await deps.stages.record(run, output, audit, isFollowed);
   noteStage(recorded);
   return recorded.counts;
 }

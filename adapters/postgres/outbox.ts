@@ -47,10 +47,12 @@ async function relayOutbox(
   entriesMax: number,
   deliver: (entry: OutboxEntry) => Promise<void>,
 ): Promise<number> {
-  return inTransaction(pool, async (client) => {
-    const { rows } = await client.query<OutboxEntry>(
-      sql(
-        `SELECT o.id, o.kind, r.id AS "runId", r.tenant, r.requested_by AS "requestedBy", r.manifest, r.source,
+  return inTransaction(
+    pool,
+    async (client) => {
+      const { rows } = await client.query<OutboxEntry>(
+        sql(
+          `SELECT o.id, o.kind, r.id AS "runId", r.tenant, r.requested_by AS "requestedBy", r.manifest, r.source,
                     r.grant_jws AS "grant", CASE WHEN r.arrival = 'sealed' THEN
                       (SELECT jsonb_build_object('batches', count(*), 'bytes', sum(size_bytes))
                        FROM waybill.batch b WHERE b.run_id = r.id)
@@ -61,30 +63,35 @@ async function relayOutbox(
                      FROM waybill.decision d WHERE d.id = o.decision_id AND d.tenant = o.tenant) AS decision
              FROM waybill.outbox o JOIN waybill.run r ON r.id = o.run_id AND r.tenant = o.tenant
              WHERE o.due_at <= now() ORDER BY o.id LIMIT :entriesMax FOR UPDATE OF o SKIP LOCKED`,
-        { entriesMax },
-        'outbox-claim',
-      ),
-    );
-    if (rows.length === 0) return 0;
-    const results = await Promise.allSettled(rows.map(deliver));
-    const done = rows.filter((_, i) => results[i]!.status === 'fulfilled').map(({ id }) => id);
-    const failed = rows.filter((_, i) => results[i]!.status === 'rejected').map(({ id }) => id);
-    if (done.length > 0) {
-      await client.query(sql('DELETE FROM waybill.outbox WHERE id = ANY(:done)', { done }, 'outbox-done'));
-    }
-    if (failed.length > 0) {
-      await client.query(
-        sql(
-          `UPDATE waybill.outbox SET attempts = attempts + 1,
-           due_at = now() + least(power(2, least(attempts, 8)) * 0.2, 30) * (0.5 + random() / 2) * interval '1 second'
-         WHERE id = ANY(:failed)`,
-          { failed },
+          { entriesMax },
+          'outbox-claim',
         ),
       );
-    }
-    return rows.length;
-  });
+      if (rows.length === 0) return 0;
+      const results = await Promise.allSettled(rows.map(deliver));
+      const done = rows.filter((_, i) => results[i]!.status === 'fulfilled').map(({ id }) => id);
+      const failed = rows.filter((_, i) => results[i]!.status === 'rejected').map(({ id }) => id);
+      if (done.length > 0) {
+        await client.query(sql('DELETE FROM waybill.outbox WHERE id = ANY(:done)', { done }, 'outbox-done'));
+      }
+      if (failed.length > 0) {
+        await client.query(
+          sql(
+            `UPDATE waybill.outbox SET attempts = attempts + 1,
+           due_at = now() + least(power(2, least(attempts, 8)) * 0.2, 30) * (0.5 + random() / 2) * interval '1 second'
+         WHERE id = ANY(:failed)`,
+            { failed },
+          ),
+        );
+      }
+      return rows.length;
+    },
+    begin,
+  );
 }
+
+/** Nothing is lost where a crash of the server brings an entry back: Temporal rejects a second start, and a run a second message. */
+const begin = 'BEGIN; SET LOCAL synchronous_commit = off';
 
 /** Puts a run that Temporal has never heard of, or has lost, back into the outbox. */
 async function enqueueStart(pool: Pool, { tenant, runId }: RunRef): Promise<void> {

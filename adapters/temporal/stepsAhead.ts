@@ -48,7 +48,8 @@ async function take(
 ): Promise<StepsAhead | undefined> {
   const results: StepsAhead['results'] = {};
   for (const [step, argument] of calls) {
-    if (!mayBegin()) break;
+    // What `validate` recorded is durable with `transform` (`Stages.record`).
+    if (step !== 'transform' && !mayBegin()) break;
     try {
       results[step] = await call(step, argument);
     } catch (error) {

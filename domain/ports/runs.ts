@@ -62,8 +62,11 @@ export interface Runs {
 export interface RunStates {
   /** Throws `RunNotFound`. */
   find(run: RunRef): Promise<RunFacts>;
-  /** Accepted becomes running; already running stays. Remembers the execution in Temporal in which the run began. */
-  begin(run: RunRef, execution: string, audit: AuditEvent): Promise<void>;
+  /**
+   * Accepted becomes running; already running stays. Remembers the execution in Temporal in which the run began. `isFollowed` as in
+   * `Stages.record`.
+   */
+  begin(run: RunRef, execution: string, audit: AuditEvent, isFollowed?: boolean): Promise<void>;
   /** A right was revoked: the run waits, and shows why. Resolves with how long it has waited, in ms. Throws `RunEnded`. */
   suspend(run: RunRef, reason: RunReason, audit: AuditEvent): Promise<number>;
   /** `jti` of the one grant that may replace the grant of the run. */

@@ -6,8 +6,11 @@ import type { Counts, RunRef } from '../runs/run.ts';
 export interface Stages {
   /** A batch and all that has been made of it so far. Throws `StepResultInvalid`, and `RunEnded` as `Batches.arrivals` does. */
   findWork(run: RunRef, execution: string, seq: number): Promise<Work>;
-  /** The first output of a stage stands; resolves with the one that stands. */
-  record(run: RunRef, output: StageOutput, audit: AuditEvent): Promise<StageOutput>;
+  /**
+   * The first output of a stage stands; resolves with the one that stands. `isFollowed`: the activity goes on to a step that commits
+   * durably, and with it all that was committed before; until then this is not waited for.
+   */
+  record(run: RunRef, output: StageOutput, audit: AuditEvent, isFollowed?: boolean): Promise<StageOutput>;
   /** All that was made of a run, batch by batch. Throws `UploadIncomplete` before the last byte, and `StepResultInvalid`, `RunEnded`. */
   listStaged(run: RunRef): Promise<StagedBatch[]>;
   /** Batches with rejected records that are neither stored nor dead letters yet, and the stages that rejected them. */

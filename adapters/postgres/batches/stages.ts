@@ -5,7 +5,7 @@ import type { Rejection } from '../../../domain/runs/rejection.ts';
 import type { Counts } from '../../../domain/runs/run.ts';
 import { jsonParam } from '../../../domain/sql.ts';
 import { auditParams, auditSql } from '../audit.ts';
-import { isOverSql, queryRun } from '../runs/queryRun.ts';
+import { commitSql, isOverSql, queryRun } from '../runs/queryRun.ts';
 import type { Tenants } from '../tenants.ts';
 import { batchFromRow, selectBatch } from './batchRows.ts';
 
@@ -42,7 +42,7 @@ export function createStages(tenants: Tenants): Stages {
       };
     },
 
-    async record(run, output, audit) {
+    async record(run, output, audit, isFollowed = false) {
       const { seq, stage, digest, sizeBytes, rejectedDigest, rejections, counts, highest, form, values } =
         output;
       const [recorded] = await ask(
@@ -56,7 +56,7 @@ export function createStages(tenants: Tenants): Stages {
              :form, :values)
            ON CONFLICT DO NOTHING RETURNING seq
          ), audited AS (${auditSql('recorded')})
-         SELECT seq FROM recorded`,
+         SELECT seq, ${commitSql} FROM recorded`,
         {
           seq,
           stage,
@@ -70,6 +70,7 @@ export function createStages(tenants: Tenants): Stages {
           ahead: output.ahead ?? null,
           unknownFields: output.unknownFields ?? null,
           values: values ? Buffer.from(values) : null,
+          isFollowed,
           ...auditParams(audit),
         },
       );

@@ -18,3 +18,10 @@ export function isOverSql(run: string): string {
   return `(${run}.ended_at IS NOT NULL
            AND NOT (${run}.state = 'completed' AND ${run}.first_execution IS NOT DISTINCT FROM :execution::text))`;
 }
+
+/**
+ * As a column of a statement that is a transaction of its own: with `:isFollowed` its commit does not wait for the disk. The next one that
+ * does takes it along, since the log is written in order; what a crash of the server loses before that, no one was told.
+ * Source: PostgreSQL 18, 28.4, https://www.postgresql.org/docs/18/wal-async-commit.html
+ */
+export const commitSql = `CASE WHEN :isFollowed::boolean THEN set_config('synchronous_commit', 'off', true) END`;

@@ -13,7 +13,7 @@ import { countRun } from '../ledger/runTotals.ts';
 import { settleWatermark } from '../ledger/watermarks.ts';
 import type { Tenants } from '../tenants.ts';
 import { findFailedAttempt } from './failedAttempts.ts';
-import { queryRun } from './queryRun.ts';
+import { commitSql, queryRun } from './queryRun.ts';
 import { factColumns } from './runFacts.ts';
 
 /** How many runs have their facts cached. The facts never change, and each step of a run asks for them. */
@@ -44,7 +44,7 @@ export function createRunStates(tenants: Tenants, publicUrl?: string): RunStates
       return found;
     },
 
-    async begin(run, execution, audit) {
+    async begin(run, execution, audit, isFollowed = false) {
       await ask(
         run,
         'progress-begin',
@@ -52,8 +52,8 @@ export function createRunStates(tenants: Tenants, publicUrl?: string): RunStates
            UPDATE waybill.run SET state = 'running', started_at = now(), first_execution = :execution
            WHERE id = :runId AND state = 'accepted' RETURNING id
          ), audited AS (${auditSql('begun')})
-         SELECT pg_notify('waybill_run', id) FROM begun`,
-        { execution, ...auditParams(audit) },
+         SELECT pg_notify('waybill_run', id), ${commitSql} FROM begun`,
+        { execution, isFollowed, ...auditParams(audit) },
       );
     },
 

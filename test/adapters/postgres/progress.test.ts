@@ -159,6 +159,39 @@ describe('a run that has ended', () => {
     }
   });
 
+  it('begins and records a stage, whether or not a step follows that waits for the disk', async () => {
+    for (const isFollowed of [true, false]) {
+      const run = { tenant: 'acme', runId: `orders-followed-${isFollowed}` };
+      await owner.query(
+        `INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal, requested_by,
+           parameters, source, grant_jws, txn, arrival)
+         VALUES ($1, $2, 'orders', 1, 'd', '{}', 'accepted', 'prn_a', '{"id": "prn_a"}', '{}', '{}', 'g', 't', 'sealed')`,
+        [run.runId, run.tenant],
+      );
+      const audit = {
+        action: 'run.started',
+        outcome: 'success',
+        tenant: 'acme',
+        actor: null,
+        runId: run.runId,
+        txn: null,
+        detail: {},
+      } as const;
+      const output = { seq: 0, stage: 'validate', digest: 'd', sizeBytes: 1, counts: { read: 1 } } as const;
+      await createRunStates(tenants).begin(run, 'first', audit, isFollowed);
+      assert.deepEqual(await createStages(tenants).record(run, output, audit, isFollowed), output);
+      assert.equal(
+        (await createStages(tenants).record(run, { ...output, digest: 'e' }, audit, isFollowed)).digest,
+        'd',
+      );
+      const { rows } = await owner.query(
+        `SELECT state, (SELECT count(*)::int FROM waybill.audit_event WHERE run_id = $1) AS events FROM waybill.run WHERE id = $1`,
+        [run.runId],
+      );
+      assert.deepEqual(rows, [{ state: 'running', events: 2 }]);
+    }
+  });
+
   it('is asked to be cancelled without waiting for the transaction that publishes it', async () => {
     const runId = 'orders-published';
     await owner.query(
