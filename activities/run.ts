@@ -49,12 +49,13 @@ export function isAhead(): boolean {
 /** What the steps of one activity know of their batch: a small run takes several in one, one right after the other. */
 const works = new WeakMap<Context, Work>();
 
+const recordedAs = { validate: 'validated', enrich: 'enriched', transform: 'transformed' } as const;
+
 /** What a stage has recorded, for the steps after it. */
 export function noteStage(stage: StageOutput): void {
   const known = works.get(Context.current());
   if (known?.batch.seq !== stage.seq) return;
-  const name = stage.stage === 'validate' ? 'validated' : 'transformed';
-  works.set(Context.current(), { ...known, [name]: stage });
+  works.set(Context.current(), { ...known, [recordedAs[stage.stage]]: stage });
 }
 
 /** Temporal’s id of the current execution; a run has several if it continued as new or was reset. */

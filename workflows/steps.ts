@@ -74,8 +74,9 @@ export function stepsOf(input: RunInput): Activities {
   };
 }
 
-/** The steps of a small run up to its end, or to the gate before which it waits. */
+/** The steps of a small run up to its end, or to the gate before which it waits. A call to another system is an activity of its own. */
 function stepsAfterIngest(input: RunInput): readonly StepCall[] {
+  if (input.enriches) return [];
   const moved = [
     ['validate', { seq: 0 }],
     ['transform', { seq: 0 }],

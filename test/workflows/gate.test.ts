@@ -64,6 +64,7 @@ describe('a run at its gate', () => {
     processApprovalTimers: async () => approval,
     publish: async () => ({ outcome: 'published', counts: { stored: 1 } }),
     store: async () => ({ stored: 1 }),
+    enrich: async () => ({}) as never,
     finalize: async ({ state, reason }) => ({ state, counts: zeroCounts, ...(reason && { reason }) }),
   };
 
@@ -215,17 +216,20 @@ describe('a run at its gate', () => {
     const handle = await begin(null, true);
     assert.deepEqual(await handle.result(), finalize);
     assert.deepEqual(calls, ['ingest']);
-    assert.deepEqual(asked, [
-      {
-        after: 0,
-        ahead: [
-          ['validate', { seq: 0 }],
-          ['transform', { seq: 0 }],
-          ['store', { seq: 0 }],
-          ['finalize', { state: 'completed' }],
-        ],
-      },
-    ]);
+    assert.deepEqual(
+      [...asked],
+      [
+        {
+          after: 0,
+          ahead: [
+            ['validate', { seq: 0 }],
+            ['transform', { seq: 0 }],
+            ['store', { seq: 0 }],
+            ['finalize', { state: 'completed' }],
+          ],
+        },
+      ],
+    );
     await Worker.runReplayHistory({ workflowBundle }, await handle.fetchHistory(), handle.workflowId);
 
     taken({ validate });
@@ -236,6 +240,18 @@ describe('a run at its gate', () => {
     taken({ validate, transform }, rejected);
     assert.equal(await failureTypeOf(await begin(null, true)), 'SinkRejected');
     assert.deepEqual(calls, ['ingest', 'finalize']);
+
+    calls = [];
+    asked.length = 0;
+    steps = {
+      async ingest(page) {
+        asked.push(page);
+        return whole;
+      },
+    };
+    await (await begin(null, true, { enriches: true })).result();
+    assert.deepEqual(calls, ['ingest', 'validate', 'enrich', 'transform', 'store', 'finalize']);
+    assert.deepEqual([...asked], [{ after: 0, ahead: [] }]);
 
     taken({ validate, transform, finalize });
     const gated = await begin('publish', true);
