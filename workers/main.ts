@@ -36,6 +36,10 @@ const Settings = z.object({
   WAYBILL_TASK_QUEUE: z.string().default('waybill'),
   /** A bundle made by `npm run bundle`; without one the worker bundles at its start, which takes seconds. */
   WAYBILL_WORKFLOW_BUNDLE: z.string().optional(),
+  /** Of the Worker Deployment in Temporal. */
+  WAYBILL_DEPLOYMENT: z.string().min(1).default('waybill'),
+  /** Names the code of this worker. With it, runs end on workers of the build that they began on. Default: any worker continues them. */
+  WAYBILL_BUILD_ID: z.string().min(1).optional(),
   /** Of `/healthz`, `/readyz` and `/metrics`; port 0 takes a free one. */
   WAYBILL_HEALTH_HOST: z.string().default('127.0.0.1'),
   WAYBILL_HEALTH_PORT: z.coerce.number().int().min(0).max(65_535).default(0),
@@ -96,6 +100,9 @@ export async function workerFromEnvironment(adjust?: (deps: Dependencies) => Dep
       namespace: settings.WAYBILL_TEMPORAL_NAMESPACE,
       taskQueue: settings.WAYBILL_TASK_QUEUE,
       ...(settings.WAYBILL_WORKFLOW_BUNDLE && { workflowBundle: settings.WAYBILL_WORKFLOW_BUNDLE }),
+      ...(settings.WAYBILL_BUILD_ID && {
+        version: { deploymentName: settings.WAYBILL_DEPLOYMENT, buildId: settings.WAYBILL_BUILD_ID },
+      }),
       health: { host: settings.WAYBILL_HEALTH_HOST, port: settings.WAYBILL_HEALTH_PORT },
       fileRoots: settings.WAYBILL_FILE_ROOTS.split(delimiter).filter(Boolean),
       credentials: credentialsIn(settings.WAYBILL_CREDENTIALS),

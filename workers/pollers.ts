@@ -66,6 +66,7 @@ export async function createPollers({
 
   const fetches = await Worker.create({
     ...shared,
+    ...versionOf(settings),
     plugins: [identity],
     taskQueue: fetchQueueOf(taskQueue),
     activities: { fetch: activities.fetch },
@@ -100,6 +101,7 @@ export async function createPollers({
   });
   const runs = await Worker.create({
     ...shared,
+    ...versionOf(settings),
     plugins: [identity],
     interceptors: {
       activity: [
@@ -120,4 +122,12 @@ export async function createPollers({
     maxCachedWorkflows: 300,
   });
   return { runs, fetches, deliveries, firings };
+}
+
+/** A run is pinned to the version on which it begins: no worker with other code of it takes its tasks. */
+function versionOf({ version }: WorkerSettings): Pick<WorkerOptions, 'workerDeploymentOptions'> {
+  if (!version) return {};
+  return {
+    workerDeploymentOptions: { version, useWorkerVersioning: true, defaultVersioningBehavior: 'PINNED' },
+  };
 }

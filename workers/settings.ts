@@ -22,6 +22,8 @@ export interface WorkerSettings {
   namespace: string;
   taskQueue: string;
   workflowBundle?: string;
+  /** The version of the Worker Deployment that this worker belongs to; without it, runs go on with any worker. */
+  version?: { deploymentName: string; buildId: string };
   /** Where `/healthz`, `/readyz` and `/metrics` are; port 0 takes a free one. */
   health: { host: string; port: number };
   fileRoots: readonly string[];
