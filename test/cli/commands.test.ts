@@ -441,6 +441,7 @@ describe('waybill', () => {
             migrations: [],
             tables,
             retention: false,
+            limits: false,
             policy: { digest, before: digest },
             stray: [],
             powerless: [],
