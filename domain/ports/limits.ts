@@ -15,7 +15,7 @@ export interface LimitedRates {
   take(of: { tenant: string; pipeline: string }, name: RateName, n: number): Promise<void>;
 }
 
-export type RateName = Extract<LimitName, `${string}PerSecond`>;
+type RateName = Extract<LimitName, `${string}PerSecond`>;
 
 /** What bounds tenants. */
 export interface TenantLimits {

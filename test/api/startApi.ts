@@ -103,8 +103,6 @@ export async function startApi({
   const limits = createLimits(tenants);
   const ports: ApiPorts = {
     acceptance: createRunAcceptance(tenants, limits),
-    limits,
-    limitedRates: createLimitedRates(tenants),
     uploads: createUploads(tenants),
     runInputs: createRunInputs(tenants),
     runs,
@@ -151,6 +149,8 @@ export async function startApi({
     }),
     scheduler: schedulerOf('urn:waybill:test'),
     webhookKeys: openWebhookKeys(webhookKeys),
+    limits,
+    limitedRates: createLimitedRates(tenants),
   };
   const app = await buildServer(
     { ...ports, ...change(ports) },
