@@ -1,6 +1,7 @@
 import type { ApprovalSubject, Changes } from '../domain/approvals/approval.ts';
 import type { PublishSummary } from '../domain/approvals/approvalTerms.ts';
 import type { StagedBatch } from '../domain/ports/stages.ts';
+import { breachesOf, type QualityResult } from '../domain/quality/quality.ts';
 import { addCounts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './dependencies.ts';
@@ -34,6 +35,7 @@ export async function subjectBeforePublish(
   deps: Dependencies,
   run: RunFacts,
   staged: readonly StagedBatch[],
+  quality?: QualityResult,
 ): Promise<(found: { changes: Changes; baseVersion: number }) => ApprovalSubject> {
   const rejectedByCode: Record<string, number> = {};
   let counts = zeroCounts;
@@ -53,16 +55,18 @@ export async function subjectBeforePublish(
     rejectedByCode,
     changes,
     baseVersion,
+    ...(quality && { quality }),
   });
 }
 
 /**
- * Whether the run needs approval: always for an agent; otherwise unless the definition’s `when` returns exactly `false`. A `when` that
+ * Whether the run needs approval: always for an agent and where a quality rule is breached that holds runs; otherwise unless the definition’s `when` returns exactly `false`. A `when` that
  * throws or returns something else requires approval.
  */
 export function needsApproval(deps: Dependencies, run: RunFacts, shown: ApprovalSubject): boolean {
   const { req, act } = deps.grant().claims;
   if (req.kind === 'agent' || act?.kind === 'agent') return true;
+  if (shown.quality?.onBreach === 'hold' && shown.quality.state === 'breached') return true;
   const { approval, parameters } = requireDefinition(deps);
   if (!approval.when) return true;
   try {
@@ -78,7 +82,7 @@ export function needsApproval(deps: Dependencies, run: RunFacts, shown: Approval
 }
 
 function summaryOf(
-  { counts, changes, rejectedByCode }: ApprovalSubject,
+  { counts, changes, rejectedByCode, quality }: ApprovalSubject,
   parameters: unknown,
 ): PublishSummary<unknown> {
   const { read, passed, filtered, rejected, emitted } = counts;
@@ -87,5 +91,6 @@ function summaryOf(
     parameters,
     changes: { ...changes! },
     rejectedByCode: { ...rejectedByCode },
+    breaches: quality ? breachesOf(quality).map(({ rule }) => rule) : [],
   };
 }

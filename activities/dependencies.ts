@@ -15,6 +15,7 @@ import type { LimitedRates } from '../domain/ports/limits.ts';
 import type { CallRates, LookupCache } from '../domain/ports/lookupCache.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { Outbound } from '../domain/ports/outbound.ts';
+import type { Quality } from '../domain/ports/quality.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { Revocations } from '../domain/ports/revocations.ts';
 import type { RunStates } from '../domain/ports/runs.ts';
@@ -37,6 +38,7 @@ export interface Dependencies {
   runs: RunStates;
   batches: Batches;
   stages: Stages;
+  quality: Quality;
   watermarks: Watermarks;
   objects: ObjectStore;
   definitions: Definitions;

@@ -1,42 +1,45 @@
-import { errors, WaybillError } from '../domain/errors.ts';
+import { WaybillError } from '../domain/errors.ts';
 import type { RunTotals } from '../domain/ports/ledger.ts';
+import type { QualityResult } from '../domain/quality/quality.ts';
 import { imbalance } from '../domain/runs/run.ts';
 import type { RunFacts, RunOutcome } from '../domain/runs/runFacts.ts';
 import { isOfLetters } from '../domain/sources/source.ts';
 import type { Dependencies } from './dependencies.ts';
 import { completeFiles } from './destination.ts';
+import { failsRun, type QualitySummary, qualityAtEnd, qualityBreached, summaryOf } from './quality.ts';
 import { audited, objectScopeOf, runOf } from './run.ts';
 import { unkeptLettersOf } from './store.ts';
 import { knownReason } from './suspension.ts';
 
 /**
  * Records the end of a run, once, with counts from the record rather than from the workflow. A run that claims completion fails as
- * `CountsMismatch` while a batch is missing or its counts do not add up, and as `AllRejected` where none of its records fitted.
+ * `CountsMismatch` while a batch is missing or its counts do not add up, as `QualityBreached` where it is empty and a rule says that it
+ * may not be, and as `AllRejected` where none of its records fitted.
  */
 export async function finalizeStep(
   deps: Dependencies,
   end: Pick<RunOutcome, 'state' | 'reason'>,
-): Promise<RunOutcome> {
+): Promise<RunOutcome & { quality?: QualitySummary }> {
   const run = await runOf(deps);
   await completeFiles(deps, run);
   if (endOf(end.state) === 'cancelled' && !isOfLetters(run.source)) await keepRejections(deps, run);
-  let wrong: string | undefined;
+  let failure: WaybillError | undefined;
   let completes = endOf(end.state) === 'completed';
+  const quality = await qualityAtEnd(deps, run, completes);
   const recorded = await deps.runs.end(run, (totals, failed) => {
     const { counts, stored, batches } = totals;
     // The ledger then has all batches or none, and published rows are visible, whatever arrived too late to prevent it.
     const published = deps.grant().claims.tctx.steps.includes('publish') && stored > 0 && stored >= batches;
     const state = published ? 'completed' : endOf(end.state);
     completes = state === 'completed';
-    wrong = completes ? mismatchOf(totals) : undefined;
-    const fails = wrong ? 'CountsMismatch' : completes && isUseless(totals) ? 'AllRejected' : undefined;
-    const outcome: RunOutcome = fails
-      ? { state: 'failed', counts, reason: { code: fails, message: errors[fails].message } }
+    failure = completes ? failureOf(totals, published ? undefined : quality) : undefined;
+    const outcome: RunOutcome = failure
+      ? { state: 'failed', counts, reason: { code: failure.code, message: failure.message } }
       : { state, counts, ...(!completes && { reason: knownReason(end.reason, failed) }) };
     const audit = audited(deps, `run.${outcome.state}`, {
       ...counts,
       ...outcome.reason,
-      ...(wrong && { wrong }),
+      ...(failure?.detail && { wrong: failure.detail }),
     });
     const movesWatermark = run.source.order !== undefined;
     return {
@@ -47,9 +50,19 @@ export async function finalizeStep(
   });
   await deps.objects.remove(objectScopeOf(run), await deps.stages.listObjects(run));
   const { code } = recorded.reason ?? {};
-  if (completes && (code === 'CountsMismatch' || code === 'AllRejected'))
-    throw new WaybillError(code, wrong ? { detail: wrong } : {});
-  return recorded;
+  if (failure) throw failure;
+  // An earlier attempt has recorded it.
+  if (completes && (code === 'CountsMismatch' || code === 'QualityBreached' || code === 'AllRejected'))
+    throw new WaybillError(code);
+  return { ...recorded, ...(quality && { quality: summaryOf(quality) }) };
+}
+
+/** Why a run that claims completion fails. What was published was assessed before, and its rows stay. */
+function failureOf(totals: RunTotals, unpublished: QualityResult | undefined): WaybillError | undefined {
+  const wrong = mismatchOf(totals);
+  if (wrong) return new WaybillError('CountsMismatch', { detail: wrong });
+  if (unpublished && failsRun(unpublished)) return qualityBreached(unpublished);
+  return isUseless(totals) ? new WaybillError('AllRejected') : undefined;
 }
 
 /**

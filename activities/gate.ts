@@ -1,16 +1,16 @@
 import { Context } from '@temporalio/activity';
 import { canonicalJson } from '../domain/canonicalJson.ts';
-import type { StagedBatch } from '../domain/ports/stages.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { isOfLetters } from '../domain/sources/source.ts';
 import { needsApproval, subjectBeforeIngest, subjectBeforePublish } from './approvalSubject.ts';
 import { decideOn } from './decide.ts';
 import type { Dependencies } from './dependencies.ts';
 import { type ApprovalStatus, approvalStatusOf } from './processApprovalTimers.ts';
+import { requireQuality } from './quality.ts';
 import { audited, digestOf, executionOf, requireDefinition, runOf } from './run.ts';
 import { sampleOf } from './sample.ts';
 import { encodedBatches, fitsNothing } from './stage.ts';
-import { deadLettersOf } from './store.ts';
+import { keepRejections } from './store.ts';
 
 /**
  * Requests approval, unless `when` waives it. It builds the approval’s subject and stores it with its digest, which approvers
@@ -35,35 +35,13 @@ export async function gateStep(deps: Dependencies, { after }: { after: number })
   return approvalStatusOf(approval);
 }
 
-/** So that approvers see them, and they can be repaired if the run is never published. */
-async function recordRejections(
-  deps: Dependencies,
-  run: RunFacts,
-  staged: readonly StagedBatch[],
-): Promise<void> {
-  const { tenant, runId, pipeline, version } = run;
-  const principal = deps.grant().claims.sub;
-  const rejects = ({ validated, transformed }: StagedBatch) =>
-    (validated.counts.rejected ?? 0) + (transformed.counts.rejected ?? 0) > 0;
-  const rejecting = staged.filter(rejects);
-  if (rejecting.length === 0) return;
-  await deps.ledger.recordRejections({
-    ...{ tenant, runId, principal, pipeline, version },
-    async *batches() {
-      for (const { batch, validated, transformed } of rejecting)
-        yield { seq: batch.seq, deadLetters: await deadLettersOf(deps, run, batch, validated, transformed) };
-    },
-    audit: audited(deps, 'dead-letter.recorded'),
-  });
-}
-
 /** The preview of publishing, from the sink, and the first rows for approvers who may reveal values. */
 async function previewOf(deps: Dependencies, run: RunFacts) {
   const definition = requireDefinition(deps);
   const staged = await deps.stages.listStaged(run);
-  const describe = await subjectBeforePublish(deps, run, staged);
   // Dead letters are there already, and keep what they were rejected for until the run is published.
-  if (!isOfLetters(run.source)) await recordRejections(deps, run, staged);
+  if (!isOfLetters(run.source)) await keepRejections(deps, run, staged);
+  const describe = await subjectBeforePublish(deps, run, staged, await requireQuality(deps, run));
   const found = await deps.ledger.previewRun({
     tenant: run.tenant,
     runId: run.runId,

@@ -1,5 +1,6 @@
 import type { ApprovalState } from '../domain/approvals/approval.ts';
 import type { StandingApproval } from '../domain/ports/approvals.ts';
+import { breachesOf } from '../domain/quality/quality.ts';
 import type { Dependencies } from './dependencies.ts';
 import { audited, runOf } from './run.ts';
 
@@ -25,9 +26,15 @@ export interface ApprovalStatus {
   expiresAt: string;
   /** Until the next reminder, escalation or expiry; 0 once the approval has ended. */
   dueInMs: number;
+  /** Names of the quality rules that the rows break. */
+  breached?: string[];
 }
 
 export function approvalStatusOf(approval: StandingApproval): ApprovalStatus {
-  const { id, round, state, by, terms, expiresAt, dueInMs } = approval;
-  return { id, round, state, by, quorum: terms.quorum, expiresAt, dueInMs };
+  const { id, round, state, by, terms, expiresAt, dueInMs, shown } = approval;
+  const breached = shown.quality ? breachesOf(shown.quality).map(({ rule }) => rule) : [];
+  return {
+    ...{ id, round, state, by, quorum: terms.quorum, expiresAt, dueInMs },
+    ...(breached.length > 0 && { breached }),
+  };
 }

@@ -4,6 +4,7 @@ import { WaybillError } from '../domain/errors.ts';
 import { credentialOf } from '../domain/grants/grant.ts';
 import type { Publication } from '../domain/ports/ledger.ts';
 import type { StagedBatch } from '../domain/ports/stages.ts';
+import type { QualityResult } from '../domain/quality/quality.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { isOfLetters, isPulled } from '../domain/sources/source.ts';
@@ -11,6 +12,7 @@ import { needsApproval, subjectBeforePublish } from './approvalSubject.ts';
 import { approvedRun, credentialOfDecision, hasValidForms, mayApprove, signedApproval } from './approved.ts';
 import type { Dependencies } from './dependencies.ts';
 import { writeFiles } from './destination.ts';
+import { requireQuality } from './quality.ts';
 import { audited, digestOf, requireDefinition } from './run.ts';
 import { batchTask, encodedBatches, fitsNothing, writtenBatches } from './stage.ts';
 import { deadLettersOf } from './store.ts';
@@ -19,7 +21,7 @@ import { deadLettersOf } from './store.ts';
  * Publishes all rows of the run in one transaction. Behind a gate it does so if approvers have signed exactly this: the step builds
  * the subject again, in that transaction, and its digest must be the signed one, and each approver must still be permitted.
  * `stale`: the digest differs, and approval is requested again. Throws `ApprovalRequired` where a workflow comes here without
- * approval.
+ * approval, and `QualityBreached` where the quality of the rows fails the run.
  */
 export async function publishStep(
   deps: Dependencies,
@@ -27,6 +29,7 @@ export async function publishStep(
   const run = await approvedRun(deps);
   const { manifest } = requireDefinition(deps);
   const staged = await deps.stages.listStaged(run);
+  const quality = await requireQuality(deps, run);
   const isGated = manifest.approval?.before === 'publish';
   const grant = deps.grant();
   const publication: Publication = {
@@ -41,7 +44,7 @@ export async function publishStep(
     movesWatermark: 'cursor' in manifest.source && isPulled(run.source),
     settlesLetters: isOfLetters(run.source),
     batches: () => batchesOf(deps, run, staged),
-    ...(isGated ? await permissionOf(deps, run, staged) : withoutGate(deps)),
+    ...(isGated ? await permissionOf(deps, run, staged, quality) : withoutGate(deps)),
   };
   if (deps.destinations.has(run.definition.sink.kind) && !(await deps.ledger.isPublished(run))) {
     // Nothing leaves before it is permitted; the transaction of the ledger decides again.
@@ -72,6 +75,7 @@ async function permissionOf(
   deps: Dependencies,
   run: RunFacts,
   staged: readonly StagedBatch[],
+  quality: QualityResult | undefined,
 ): Promise<Permission> {
   const { manifest } = requireDefinition(deps);
   const approval = await deps.approvals.find(run);
@@ -81,7 +85,7 @@ async function permissionOf(
   // Days may pass between the first vote and the last.
   const stillMay = () =>
     given.every(({ claims }) => mayApprove(deps, manifest, claims)) && hasValidForms(deps, approval);
-  const describe = await subjectBeforePublish(deps, run, staged);
+  const describe = await subjectBeforePublish(deps, run, staged, quality);
   return {
     approval: approval.id,
     approvers: given.map(credentialOfDecision),

@@ -22,7 +22,8 @@ export async function recordStage(
   result: StageResult & Pick<StageOutput, 'values'>,
   audit: AuditEvent,
 ): Promise<Partial<Counts>> {
-  const { digest, sizeBytes, values, rejections, counts, highest, ahead, unknownFields, form } = result;
+  const { digest, sizeBytes, values, rejections, counts, highest, ahead, unknownFields, form, quality } =
+    result;
   const encoded = Buffer.from(JSON.stringify(rejections));
   const areFew = encoded.byteLength <= smallBytesMax;
   const output: StageOutput = {
@@ -36,6 +37,7 @@ export async function recordStage(
     ...(highest !== undefined && { highest }),
     ...(ahead && { ahead }),
     ...(unknownFields && { unknownFields }),
+    ...(quality && { quality }),
     counts,
   };
   const isFollowed = key.stage === 'validate' && isAhead();

@@ -5,6 +5,7 @@ import type { BatchTask } from '../domain/ports/compute.ts';
 import type { NewLetter } from '../domain/ports/deadLetters.ts';
 import type { BatchToStore } from '../domain/ports/ledger.ts';
 import type { RejectedRecord } from '../domain/ports/sinkRows.ts';
+import type { StagedBatch } from '../domain/ports/stages.ts';
 import type { Batch, StageOutput } from '../domain/runs/batch.ts';
 import type { Rejection } from '../domain/runs/rejection.ts';
 import { addCounts, type Counts, zeroCounts } from '../domain/runs/run.ts';
@@ -160,5 +161,27 @@ function newLetters(
       ? (bytes?.subarray(offset, offset + rejection.byteLength) ?? kept?.get(rejection.position))
       : undefined;
     return { ...rejection, ...source, object: { digest: batch.digest, offset }, ...(raw && { raw }) };
+  });
+}
+
+/** So that approvers see them, and they can be repaired if the run is never published. Again it changes nothing. */
+export async function keepRejections(
+  deps: Dependencies,
+  run: RunFacts,
+  staged: readonly StagedBatch[],
+): Promise<void> {
+  const { tenant, runId, pipeline, version } = run;
+  const principal = deps.grant().claims.sub;
+  const rejects = ({ validated, transformed }: StagedBatch) =>
+    (validated.counts.rejected ?? 0) + (transformed.counts.rejected ?? 0) > 0;
+  const rejecting = staged.filter(rejects);
+  if (rejecting.length === 0) return;
+  await deps.ledger.recordRejections({
+    ...{ tenant, runId, principal, pipeline, version },
+    async *batches() {
+      for (const { batch, validated, transformed } of rejecting)
+        yield { seq: batch.seq, deadLetters: await deadLettersOf(deps, run, batch, validated, transformed) };
+    },
+    audit: audited(deps, 'dead-letter.recorded'),
   });
 }

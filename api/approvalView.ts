@@ -4,6 +4,7 @@ import { gates } from '../domain/approvals/gate.ts';
 import { approvalLinksOf, runLinksOf } from '../domain/links.ts';
 import { DeadLetterView } from './letterView.ts';
 import type { ApiOptions } from './ports.ts';
+import { QualityView, qualityViewOf } from './qualityView.ts';
 import { RequesterView, RunView } from './runView.ts';
 
 const count = z.int().min(0);
@@ -53,6 +54,9 @@ const Shown = z
       .nullable()
       .describe('What publishing would do to the rows that are there; `null` before `ingest`.'),
     rejectedByCode: z.record(z.string(), count),
+    quality: QualityView.optional().describe(
+      'What the quality rules of the pipeline found; absent where it has none, and before `ingest`.',
+    ),
   })
   .describe('What is decided about. `digest` is the SHA-256 of this, as canonical JSON (RFC 8785).');
 
@@ -129,11 +133,16 @@ export function approvalDetailOf(
   rejections: z.infer<typeof ApprovalDetail>['rejections'],
   options: ApiOptions,
 ): z.infer<typeof ApprovalDetail> {
-  const { stages, rejectedByCode, ...shown } = approval.shown;
+  const { stages, rejectedByCode, quality, ...shown } = approval.shown;
   return {
     ...approvalViewOf(approval, options),
     rejections,
-    shown: { ...shown, stages: [...stages], rejectedByCode: { ...rejectedByCode } },
+    shown: {
+      ...shown,
+      stages: [...stages],
+      rejectedByCode: { ...rejectedByCode },
+      ...(quality && { quality: qualityViewOf(quality) }),
+    },
   };
 }
 

@@ -5,6 +5,7 @@ import { principalKinds } from '../domain/principal.ts';
 import { type Run, runStates } from '../domain/runs/run.ts';
 import { RunCounts } from '../domain/webhooks/webhookEvent.ts';
 import type { ApiOptions } from './ports.ts';
+import { QualityView, qualityViewOf } from './qualityView.ts';
 import { temporalLinkOf } from './temporalLink.ts';
 
 const kind = z.enum(principalKinds);
@@ -75,6 +76,9 @@ export const RunView = z.object({
     .describe(
       'How many of its dead letters a redrive begins in a time, such as `50/s`, where it is throttled.',
     ),
+  quality: QualityView.optional().describe(
+    'What the quality rules of the pipeline found, once that is known; absent where it has none.',
+  ),
   gate: z
     .enum(gates)
     .optional()
@@ -97,7 +101,7 @@ export const RunView = z.object({
 });
 
 export function runViewOf(
-  { definition, approval, resumable, ...run }: Run,
+  { definition, approval, resumable, quality, ...run }: Run,
   options: ApiOptions,
 ): z.infer<typeof RunView> {
   const { publicUrl } = options;
@@ -105,6 +109,7 @@ export function runViewOf(
   const gate = definition.approval?.before;
   return {
     ...run,
+    ...(quality && { quality: qualityViewOf(quality) }),
     ...(gate && { gate }),
     links: {
       ...runLinksOf(run.id, publicUrl),

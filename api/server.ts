@@ -25,6 +25,7 @@ import { listLimits } from './routes/limits.ts';
 import { backchannelLogout } from './routes/logout.ts';
 import { health, keys, openapi, ready } from './routes/operations.ts';
 import { getPipeline, listPipelines } from './routes/pipelines.ts';
+import { listQuality } from './routes/quality.ts';
 import { discardDeadLetters, redriveDeadLetters } from './routes/redriveLetters.ts';
 import { countRejections } from './routes/rejections.ts';
 import { repairDeadLetter, repairDeadLetters } from './routes/repairLetters.ts';
@@ -195,6 +196,7 @@ function handlersOf(ports: ApiPorts, options: ApiOptions, stopping: AbortSignal)
     createRun: createRun(ports, options),
     listPipelines: listPipelines(ports),
     getPipeline: getPipeline(options),
+    listQuality: listQuality(ports, options),
     listRuns: listRuns(ports, options),
     getRun: getRun(options),
     inputOffset: inputOffset(ports),

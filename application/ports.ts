@@ -18,7 +18,7 @@ import type { LimitedRates, TenantLimits } from '../domain/ports/limits.ts';
 import type { LogoutRecords, LogoutTokens } from '../domain/ports/logouts.ts';
 import type { ObjectStore } from '../domain/ports/objects.ts';
 import type { PrincipalDirectory } from '../domain/ports/principalDirectory.ts';
-
+import type { QualityResults } from '../domain/ports/quality.ts';
 import type { Receiver } from '../domain/ports/receiver.ts';
 import type { RevocationRecords, Revocations } from '../domain/ports/revocations.ts';
 import type { RunInputs } from '../domain/ports/runInputs.ts';
@@ -40,6 +40,7 @@ export interface ApplicationPorts {
   compute: Pick<Compute, 'transform' | 'rows' | 'readRows' | 'forget'>;
   /** The record of a letter as its format reads it, each number as it was; `undefined` where it cannot be read. */
   readLetter(pipeline: LoadedPipeline, value: LetterValue): Promise<object | undefined>;
+  quality: QualityResults;
   legalHolds: LegalHolds;
   limits: TenantLimits;
   limitedRates: LimitedRates;

@@ -18,6 +18,7 @@ export type {
   PolicyQuery,
   Revocation,
   RevocationFilter,
+  RunQuality,
   WebhookKey,
 } from './client/administration.ts';
 export type {

@@ -18,4 +18,5 @@ export { defaultLimits, type Limits, type Manifest } from '../domain/pipelines/m
 export { type Reject, reject, type Skip, skip } from '../domain/pipelines/outcome.ts';
 export type { Pipeline, Transform, TransformContext } from '../domain/pipelines/pipeline.ts';
 export { text } from '../domain/pipelines/textSchemas.ts';
+export type { QualityCounts, QualityRule, QualityTerms } from '../domain/quality/qualityTerms.ts';
 export { definePipeline } from './definePipeline.ts';

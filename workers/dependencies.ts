@@ -21,6 +21,7 @@ import { createWatermarks } from '../adapters/postgres/ledger/watermarks.ts';
 import { createLimitedRates } from '../adapters/postgres/limitedRates.ts';
 import { createCallRates } from '../adapters/postgres/lookups/callRates.ts';
 import { createLookupCache } from '../adapters/postgres/lookups/lookupCache.ts';
+import { createQuality } from '../adapters/postgres/quality.ts';
 import { watchRevocations } from '../adapters/postgres/rights/liveRevocations.ts';
 import { createFailedAttempts } from '../adapters/postgres/runs/failedAttempts.ts';
 import { createRunStates } from '../adapters/postgres/runs/runStates.ts';
@@ -124,6 +125,7 @@ export async function openDependencies(
     runs,
     batches: createBatches(tenants, (runId, timeoutMs, signal) => changes.wait(runId, timeoutMs, signal)),
     stages,
+    quality: createQuality(tenants),
     watermarks: createWatermarks(tenants),
     objects,
     definitions,

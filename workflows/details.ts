@@ -1,3 +1,4 @@
+import type { QualitySummary } from '../activities/quality.ts';
 import type { Counts } from '../domain/runs/run.ts';
 import { type Cursor, publishes, type RunInput } from './messages.ts';
 
@@ -5,11 +6,20 @@ import { type Cursor, publishes, type RunInput } from './messages.ts';
 export function describeProgress(
   input: RunInput,
   cursor: Cursor | undefined,
-  outcome?: { state: string; counts: Counts; reason?: { code: string; message: string } },
+  outcome?: {
+    state: string;
+    counts: Counts;
+    reason?: { code: string; message: string };
+    quality?: QualitySummary;
+  },
 ): string {
   const counts = outcome?.counts ?? cursor?.counts;
   const lines = [`**${input.pipeline}** v${input.version} · ${outcome?.state ?? 'running'}`];
   if (outcome?.reason) lines.push(`Reason: \`${outcome.reason.code}\`: ${outcome.reason.message}`);
+  if (outcome?.quality) {
+    const { state, breached } = outcome.quality;
+    lines.push(`Quality: ${[state, ...breached.map((rule) => `\`${rule}\``)].join(' · ')}`);
+  }
   const approval = cursor?.approval;
   if (approval?.state === 'pending' && !outcome) {
     const people = approval.quorum === 1 ? 'one person' : `${approval.quorum} people`;
@@ -17,6 +27,8 @@ export function describeProgress(
     lines.push(
       `Waits before \`${input.gate}\` for ${people} of: ${approval.by.join(', ')}, until ${approval.expiresAt} (\`${approval.id}\`)`,
     );
+    if (approval.breached)
+      lines.push(`Breached: ${approval.breached.map((rule) => `\`${rule}\``).join(' · ')}`);
   }
   if (cursor) {
     const arrived = cursor.inputComplete ? `${cursor.received}` : `${cursor.received}, more to come`;

@@ -28,6 +28,7 @@ import * as backlog from './migrations/0024_backlog.ts';
 import * as shards from './migrations/0025_shards.ts';
 import * as redrivesOfLetter from './migrations/0028_redrives_of_letter.ts';
 import * as unknownFields from './migrations/0029_unknown_fields.ts';
+import * as quality from './migrations/0030_quality.ts';
 import * as lookups from './migrations/0031_lookups.ts';
 import * as limits from './migrations/0032_limits.ts';
 import * as backfillPriority from './migrations/0033_backfill_priority.ts';
@@ -59,6 +60,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0025_shards': shards,
   '0028_redrives_of_letter': redrivesOfLetter,
   '0029_unknown_fields': unknownFields,
+  '0030_quality': quality,
   '0031_lookups': lookups,
   '0032_limits': limits,
   '0033_backfill_priority': backfillPriority,

@@ -55,19 +55,36 @@ export function countRuns(registry: Registry, reports: AttemptReports): AttemptR
     labelNames: ['pipeline', 'tenant', 'outcome'] as const,
     registers: [registry],
   });
+  const quality = new Counter({
+    name: 'waybill_quality_results_total',
+    help: 'Runs that ended and were measured by quality rules, by whether a rule was breached.',
+    labelNames: ['pipeline', 'tenant', 'state'] as const,
+    registers: [registry],
+  });
+  const breaches = new Counter({
+    name: 'waybill_quality_breaches_total',
+    help: 'Breaches of quality rules in runs that ended, by rule.',
+    labelNames: ['pipeline', 'tenant', 'rule'] as const,
+    registers: [registry],
+  });
   return {
     ...reports,
     async succeeded(run, context, result) {
       if (context.info.activityType === 'finalize') {
-        const { state, counts } = result as RunOutcome;
+        const { state, counts, quality: found } = result as EndedRun;
         const labels = { pipeline: pipelineOf(run.runId), tenant: tenantLabel(run.tenant) };
         runs.inc({ ...labels, state });
         for (const outcome of outcomes) records.inc({ ...labels, outcome }, counts[outcome]);
+        if (found) quality.inc({ ...labels, state: found.state });
+        for (const rule of found?.breached ?? []) breaches.inc({ ...labels, rule });
       }
       await reports.succeeded(run, context, result);
     },
   };
 }
+
+/** What `finalize` says. */
+type EndedRun = RunOutcome & { quality?: { state: string; breached: readonly string[] } };
 
 /** A run is named after its pipeline and a UUID. */
 function pipelineOf(runId: string): string {

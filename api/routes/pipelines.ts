@@ -5,6 +5,8 @@ import { connectors } from '../../connectors/index.ts';
 import { type ApprovalManifest, gates } from '../../domain/approvals/gate.ts';
 import { scheduleLinksOf } from '../../domain/links.ts';
 import type { LoadedPipeline } from '../../domain/ports/definitions.ts';
+import { qualityKinds } from '../../domain/quality/quality.ts';
+import { onBreaches } from '../../domain/quality/qualityTerms.ts';
 import { ScheduleTerms } from '../../domain/schedules/schedule.ts';
 import { redactSource } from '../../domain/sources/redactSource.ts';
 import { byId, handler, pageOf } from '../handler.ts';
@@ -18,7 +20,11 @@ export const PipelineView = z.object({
   source: z.looseObject({ kind: z.enum(connectors.sources.map(({ kind }) => kind)) }),
   sink: z.looseObject({ kind: z.string(), table: z.string() }),
   deadlineMs: z.int().describe('How long a run may take from its acceptance.'),
-  links: z.object({ self: z.string(), runs: z.string().describe('POST here to begin a run.') }),
+  links: z.object({
+    self: z.string(),
+    runs: z.string().describe('POST here to begin a run.'),
+    quality: z.string(),
+  }),
 });
 
 const PipelineDetail = PipelineView.extend({
@@ -44,6 +50,13 @@ const PipelineDetail = PipelineView.extend({
     })
     .nullable()
     .describe('The gate at which its runs wait for approval; `null`: they do not wait.'),
+  quality: z
+    .looseObject({
+      onBreach: z.enum(onBreaches),
+      rules: z.array(z.looseObject({ name: z.string(), kind: z.enum(qualityKinds) })),
+    })
+    .nullable()
+    .describe('The rules about the rows of its runs; `null`: it has none.'),
   schedules: z
     .array(
       z.object({
@@ -82,11 +95,12 @@ export function getPipeline({ publicUrl }: ApiOptions) {
     async ({ authorization }) => {
       const pipeline = authorization.pipeline!;
       const schemas = { parameters: jsonSchemaOf(pipeline.parameters), input: jsonSchemaOf(pipeline.input) };
-      const { approval, schedules = [] } = pipeline.manifest;
+      const { approval, quality, schedules = [] } = pipeline.manifest;
       return {
         ...viewOf(pipeline),
         schemas,
         approval: approval ? gateOf(approval) : null,
+        quality: quality ? { ...quality, rules: quality.rules.map((rule) => ({ ...rule })) } : null,
         schedules: schedules.map(({ id, terms, note }) => ({
           ...{ id, terms, note: note ?? null },
           links: { self: scheduleLinksOf(id, publicUrl).self },
@@ -118,6 +132,6 @@ function viewOf({ manifest, digest }: LoadedPipeline): z.infer<typeof PipelineVi
     source: redactSource(source),
     sink: { ...sink },
     deadlineMs,
-    links: { self, runs: `${self}/runs` },
+    links: { self, runs: `${self}/runs`, quality: `${self}/quality` },
   };
 }

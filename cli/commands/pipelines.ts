@@ -3,14 +3,16 @@ import type { Command } from 'commander';
 import type { Pipeline, PipelineDetail } from '../../sdk/client.ts';
 import { connect, type GlobalOptions } from '../connect.ts';
 import type { AddCommand } from '../context.ts';
+import { addByIdCommand, paged } from '../options.ts';
+import { qualityTable } from '../output/qualityText.ts';
 import { duration } from '../output/quantities.ts';
 import { whenText } from '../output/scheduleText.ts';
-import { table } from '../output/table.ts';
+import { pageLines, table } from '../output/table.ts';
 import { plain, printResult } from '../output/terminal.ts';
 
-/** `waybill pipelines [ID]` */
+/** `waybill pipelines [ID]`, `waybill pipelines quality ID` */
 export const addPipelines: AddCommand = (program, context) => {
-  program
+  const pipelines = program
     .command('pipelines')
     .description('list the pipelines, or show one')
     .argument('[id]')
@@ -25,6 +27,16 @@ export const addPipelines: AddCommand = (program, context) => {
         printResult(options.json, pipeline, () => detailLines(pipeline));
       }
     });
+
+  paged(
+    addByIdCommand(pipelines, 'quality', 'show what its quality rules found, run by run, newest first'),
+  ).action(async (id: string, page: { limit: number; cursor?: string }, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions>();
+    const results = await connect(context, options).listQuality(id, page);
+    printResult(options.json, results, () =>
+      pageLines(results, qualityTable, 'No run of it has been measured.'),
+    );
+  });
 };
 
 function listLines(pipelines: readonly Pipeline[]): string[] {
@@ -49,6 +61,7 @@ function detailLines(pipeline: PipelineDetail): string[] {
     ['deadline', `${duration(deadlineMs)} after acceptance`],
     ['labels', labelText(pipeline) || 'none'],
     ...gateRows(pipeline),
+    ...qualityRows(pipeline),
     ...scheduleRows(pipeline),
     ['definition', definitionDigest.slice(0, 12)],
   ];
@@ -71,6 +84,12 @@ function gateRows({ approval }: PipelineDetail): [string, string][] {
     ['waits', plain(`before ${before} for ${many}${by.join(' or ')}${unless}`)],
     ['', plain(`within ${duration(withinMs)}; ${then}`)],
   ];
+}
+
+function qualityRows({ quality }: PipelineDetail): [string, string][] {
+  if (!quality) return [];
+  const names = quality.rules.map(({ name }) => name).join(', ');
+  return [['quality', plain(`${names}; on a breach: ${quality.onBreach}`)]];
 }
 
 /** Declared, which does not say that they are there. */

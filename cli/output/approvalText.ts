@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
 import type { Approval, ApprovalDetail, Sample } from '../../sdk/client.ts';
+import { qualityLines } from './qualityText.ts';
 import { count, localTime, since } from './quantities.ts';
 import { countLines, requesterText } from './runText.ts';
 import { table } from './table.ts';
@@ -56,6 +57,7 @@ export function approvalLines(approval: ApprovalDetail, sample: Sample | undefin
     ...rows.map(([name, value]) => named(name, value)),
     ...(shown.counts.read > 0 ? [`  ${countLines(shown)[0]!}`] : []),
     ...changeLines(approval),
+    ...(shown.quality ? qualityLines(shown.quality).map((line) => `  ${line}`) : []),
     ...approval.decisions.map((one) => `  ${decisionText(one, now)}`),
     ...(sample ? ['', ...sampleLines(sample)] : []),
   ];

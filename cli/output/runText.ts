@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 import { hasEnded } from '../../domain/runs/run.ts';
 import type { LegalHold, Rejections, Run, WaitingRuns } from '../../sdk/client.ts';
+import { qualityLines } from './qualityText.ts';
 import { count, duration, localTime, since } from './quantities.ts';
 import { type TableColumn, table } from './table.ts';
 import { plain } from './terminal.ts';
@@ -98,8 +99,12 @@ export function endLines(run: Run, rejections: Rejections | undefined): string[]
   const left = run.leftBytes
     ? [`left     ${count(run.leftBytes)} bytes at the end, which are no complete record yet`]
     : [];
-  const below = [...countLines(run), ...left, ...refusedLines(run, rejections)];
+  const below = [...countLines(run), ...left, ...refusedLines(run, rejections), ...ofQuality(run)];
   return [outcomeText(run), ...below.map((line) => `  ${line}`)];
+}
+
+function ofQuality({ quality }: Run): string[] {
+  return quality ? qualityLines(quality) : [];
 }
 
 /** A run that was let pass with nothing but refused records looks like one that went well. */
@@ -152,7 +157,7 @@ export function runLines(run: Run, rejections: Rejections | undefined, now: numb
   return [
     styleText('bold', run.id),
     ...rows.map(([name, value]) => `  ${styleText('dim', name.padEnd(9))} ${value}`),
-    ...[...countLines(run), ...refusedLines(run, rejections)].map((line) => `  ${line}`),
+    ...[...countLines(run), ...refusedLines(run, rejections), ...ofQuality(run)].map((line) => `  ${line}`),
   ];
 }
 

@@ -1,4 +1,5 @@
 import { isSamePerson, type Principal, type Requester } from '../principal.ts';
+import type { QualityResult } from '../quality/quality.ts';
 import type { Counts } from '../runs/run.ts';
 import type { Gate } from './gate.ts';
 
@@ -46,6 +47,8 @@ export interface ApprovalSubject {
   changes: Changes | null;
   /** Records by the code with which they were refused. */
   rejectedByCode: Readonly<Record<string, number>>;
+  /** What the quality rules found, where the pipeline has some; before `ingest` it is absent. */
+  quality?: QualityResult;
 }
 
 /** An approval, as each reader of its run sees it. Times are RFC 3339. */

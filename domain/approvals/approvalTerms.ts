@@ -52,6 +52,8 @@ export interface PublishSummary<Parameters>
   readonly changes: Readonly<Changes>;
   /** Records by the code with which they were refused. */
   readonly rejectedByCode: Readonly<Record<string, number>>;
+  /** Names of the quality rules that are breached. */
+  readonly breaches: readonly string[];
 }
 
 /** The part of an approval that stays with the module. */

@@ -52,6 +52,12 @@ export const runErrors = {
     message:
       'Every record was rejected. See the rejections of the run; set allowAllRejected if that is fine for the pipeline.',
   },
+  QualityBreached: {
+    status: 422,
+    retryable: false,
+    message:
+      'The rows break a quality rule of the pipeline, and nothing was stored. Correct the data or the rule, then start a new run.',
+  },
   SourceChanged: {
     status: 422,
     retryable: false,

@@ -3,6 +3,8 @@ import type { ApprovalCode } from '../approvals/approvalTerms.ts';
 import { describeApproval, WrittenApproval } from '../approvals/describeApproval.ts';
 import type { Connectors } from '../connectors/connectors.ts';
 import { parseDuration } from '../duration.ts';
+import { describeQuality, WrittenQuality } from '../quality/describeQuality.ts';
+import type { QualityCode } from '../quality/quality.ts';
 import { runPriorities } from '../runs/runPriority.ts';
 import { describeSchedules } from '../schedules/declaredSchedule.ts';
 import { compressionOf } from '../sources/compression.ts';
@@ -53,7 +55,16 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       ...(rowSource ? [sourceColumn] : []),
       ...(unknownFields === 'keep' ? [keptColumn] : []),
     ];
-    const writes = connectors.sink(sink.kind).describe(sink, columns);
+    const described = connectors.sink(sink.kind).describe(sink, columns);
+    const quality =
+      written.data.quality && describeQuality(written.data.quality, { columns, gate: gate?.terms.before });
+    // Nothing of a run is visible before it is known whether its rules are breached.
+    const failsAtEnd = quality?.terms.onBreach === 'fail' && described.atEnd === undefined;
+    if (failsAtEnd && writer && !writer.staged) {
+      const message = `cannot be “fail”: a sink ${sink.kind} does not publish all rows at once`;
+      throw new DefinitionError('quality', [{ path: 'onBreach', message }]);
+    }
+    const writes = failsAtEnd ? { ...described, atEnd: 'append' as const } : described;
     if (writes.atEnd === 'replace' && read.cursor !== undefined) {
       const message = 'cannot be “replace” with a cursor: each run would keep only what is new';
       throw new DefinitionError('sink', [{ path: 'mode', message }]);
@@ -81,6 +92,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       ...(written.data.allowAllRejected && { allowAllRejected: true }),
       ...(enrich && { enrich: enrich.terms }),
       ...(gate && { approval: gate.terms }),
+      ...(quality && { quality: quality.terms }),
       ...(schedules && { schedules }),
       ...(priority && priority !== 'normal' && { priority }),
       ...(retention && { retention: dropUndefined(retention) as Partial<Retention> }),
@@ -95,6 +107,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       transform,
       upgrade,
       approval: gate?.code ?? {},
+      quality: quality?.code ?? {},
     };
   });
 }
@@ -111,6 +124,7 @@ export interface Described {
   transform: ((record: never, context: never) => unknown) | undefined;
   upgrade: Upgrade | undefined;
   approval: ApprovalCode;
+  quality: QualityCode;
 }
 
 const schema = z.custom<z.ZodType>(
@@ -119,8 +133,6 @@ const schema = z.custom<z.ZodType>(
 );
 
 const dayMs = 24 * 60 * 60 * 1000;
-const later = (what: string) =>
-  z.undefined(`${what} come with a later version of Waybill. Leave it out for now`).optional();
 
 function isAlmost(name: string, wanted: string): boolean {
   return name !== wanted && name.toLowerCase().replaceAll(/[_.-]/g, '') === wanted;
@@ -206,7 +218,7 @@ const fields = {
   schedule: z.unknown().optional(),
   approval: WrittenApproval.optional(),
   enrich: WrittenEnrich.optional(),
-  quality: later('quality rules'),
+  quality: WrittenQuality.optional(),
 };
 
 const written = new WeakMap<Connectors, ReturnType<typeof writtenOf>>();

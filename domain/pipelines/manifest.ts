@@ -1,4 +1,5 @@
 import type { ApprovalManifest } from '../approvals/gate.ts';
+import type { QualityManifest } from '../quality/quality.ts';
 import type { RunPriority } from '../runs/runPriority.ts';
 import type { ScheduleTerms } from '../schedules/schedule.ts';
 import type { Compression } from '../sources/compression.ts';
@@ -25,6 +26,8 @@ export interface Manifest {
   enrich?: EnrichManifest;
   /** The gate at which its runs wait for approval; without it they do not wait. */
   approval?: ApprovalManifest;
+  /** The rules about the rows of a run; without them none is measured. */
+  quality?: QualityManifest;
   /** When it runs by itself, once a principal has applied it in their own name. */
   schedules?: readonly { id: string; terms: ScheduleTerms; note?: string }[];
   /** Without it runs are of normal priority. */

@@ -1,6 +1,8 @@
 import type { z } from 'zod';
 import type { ApprovalCode, ApprovalTerms } from '../approvals/approvalTerms.ts';
 import type { Connectors } from '../connectors/connectors.ts';
+import type { QualityCode } from '../quality/quality.ts';
+import type { QualityTerms } from '../quality/qualityTerms.ts';
 import type { RunPriority } from '../runs/runPriority.ts';
 import type { DeclaredSchedule } from '../schedules/declaredSchedule.ts';
 import type { SentKind, Source } from '../sources/source.ts';
@@ -22,10 +24,8 @@ export function createPipeline<
   V extends z.ZodType = never,
   M extends OnMiss = 'reject',
 >(definition: Definition<I, O, P, S, K, V, M>, connectors: Connectors): Pipeline<I, O, P> {
-  const { manifest, parameters, input, output, enrich, transform, upgrade, approval } = describePipeline(
-    definition,
-    connectors,
-  );
+  const { manifest, parameters, input, output, enrich, transform, upgrade, approval, quality } =
+    describePipeline(definition, connectors);
   return Object.freeze({
     [pipelineMark]: true as const,
     manifest,
@@ -36,6 +36,7 @@ export function createPipeline<
     transform: transform as Pipeline<I, O, P>['transform'],
     upgrade,
     approval,
+    quality,
   });
 }
 
@@ -71,6 +72,8 @@ export type Definition<
   sink: Sink<K> & KeyFits<K, z.output<O>>;
   /** The gate at which runs wait for approval. Without it they do not wait. */
   approval?: ApprovalTerms<z.output<P>>;
+  /** Rules about the rows of a run, and what follows when one is breached. Default: none. */
+  quality?: QualityTerms<NoInfer<z.output<O>>>;
   /** Bounds of one run; see `Limits`. Defaults are `defaultLimits`. */
   limits?: Partial<Limits>;
   /** Whether a run completes although every one of its records was rejected. Default `false`: it fails as `AllRejected`. */
@@ -164,6 +167,8 @@ export interface Pipeline<
   readonly upgrade: Upgrade | undefined;
   /** Code and schema of its gate; empty where there is none. */
   readonly approval: ApprovalCode;
+  /** The checks of its custom quality rules. */
+  readonly quality: QualityCode;
 }
 
 /** Survives two copies of the package in one process. */

@@ -1,5 +1,6 @@
 import type { RowTexts, Slot } from '../connectors/sinkKind.ts';
 import type { SinkManifest } from '../pipelines/manifest.ts';
+import type { Measures } from '../quality/quality.ts';
 import type { Batch } from '../runs/batch.ts';
 import type { RecordPlace, Rejection } from '../runs/rejection.ts';
 import type { Counts } from '../runs/run.ts';
@@ -83,6 +84,8 @@ export interface StageResult {
   ahead?: number;
   /** validate: how many fields that the input does not name were kept or dropped. */
   unknownFields?: number;
+  /** transform, where the pipeline has quality rules: what they see of the rows, and the keys of `unique` rules in base64. */
+  quality?: { measures: Measures; keys?: string };
 }
 
 /** The encoded rows of a batch, as the step recorded them. */

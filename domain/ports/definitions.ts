@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { ApprovalCode } from '../approvals/approvalTerms.ts';
 import type { EnrichCode } from '../pipelines/enrich.ts';
 import type { Manifest } from '../pipelines/manifest.ts';
+import type { QualityCode } from '../quality/quality.ts';
 import type { DefinitionRef } from './compute.ts';
 
 /** The pipelines of the project that this process serves. */
@@ -24,4 +25,6 @@ export interface LoadedPipeline extends DefinitionRef {
   enrich?: EnrichCode | undefined;
   /** Code and schema of its gate; empty where there is none. */
   approval: ApprovalCode;
+  /** The checks of its custom quality rules. */
+  quality: QualityCode;
 }

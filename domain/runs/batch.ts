@@ -1,3 +1,4 @@
+import type { Measures } from '../quality/quality.ts';
 import type { Rejection, RejectionCode } from './rejection.ts';
 import type { Counts } from './run.ts';
 
@@ -54,5 +55,7 @@ export interface StageOutput {
   ahead?: number;
   /** After `validate`: how many fields that the input does not name were kept or dropped. */
   unknownFields?: number;
+  /** After `transform`, where the pipeline has quality rules. It is written and not read back with the rest. */
+  quality?: { measures: Measures; keys?: string };
   counts: Partial<Counts>;
 }

@@ -2,6 +2,7 @@ import type { ApprovalManifest } from '../approvals/gate.ts';
 import type { LetterCounts } from '../deadLetters/letterStates.ts';
 import type { DefinitionFacts } from '../policies/policy.ts';
 import type { Requester } from '../principal.ts';
+import type { QualityResult } from '../quality/quality.ts';
 
 export const runStates = [
   'accepted',
@@ -98,6 +99,8 @@ export interface Run {
   deadLetters?: LetterCounts;
   /** How many of its dead letters it begins in a time, such as `50/s`. */
   throttle?: string;
+  /** What the quality rules of its pipeline found, once that is known. */
+  quality?: QualityResult;
   /** The approval that it waits for. */
   approval?: string;
 }

@@ -41,18 +41,9 @@ export async function loadKept(
     if (served.get(id)?.digest === digest) continue;
     const module = await loadBundle(path, resolveFrom).catch(() => undefined);
     if (module?.digest !== digest || module.pipeline.manifest.id !== id) continue;
-    const { manifest, parameters, input, output, enrich, approval } = module.pipeline;
-    loaded.push({
-      modulePath: path,
-      resolveFrom,
-      digest,
-      manifest,
-      parameters,
-      input,
-      output,
-      enrich,
-      approval,
-    });
+    const { manifest, parameters, input, output, enrich, approval, quality } = module.pipeline;
+    const code = { parameters, input, output, enrich, approval, quality };
+    loaded.push({ modulePath: path, resolveFrom, digest, manifest, ...code });
   }
   return loaded;
 }

@@ -17,8 +17,8 @@ export async function loadProject(folder: string, kept?: string): Promise<Defini
   const byId = new Map<string, LoadedPipeline>();
   for (const modulePath of await findModules(folder)) {
     const { pipeline, digest } = await loadModule(modulePath);
-    const { manifest, parameters, input, output, enrich, approval } = pipeline;
-    const loaded = { modulePath, digest, manifest, parameters, input, output, enrich, approval };
+    const { manifest, parameters, input, output, enrich, approval, quality } = pipeline;
+    const loaded = { modulePath, digest, manifest, parameters, input, output, enrich, approval, quality };
     checkTogether(manifest.id, byId, loaded);
     byId.set(manifest.id, loaded);
   }

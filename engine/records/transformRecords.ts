@@ -11,6 +11,7 @@ import type { RecordPlace, Rejection } from '../../domain/runs/rejection.ts';
 import { codeFailure } from './codeFailure.ts';
 import { CursorMaximum } from './cursorMaximum.ts';
 import type { PreparedDefinition } from './definition.ts';
+import { QualityMeter } from './qualityMeter.ts';
 import type { ValidRecord } from './validateRecords.ts';
 
 export interface TransformOptions {
@@ -46,6 +47,7 @@ export class RecordTransformer {
   readonly #writer: RowWriter;
   readonly #observer: Observer | undefined;
   readonly #highest: CursorMaximum | undefined;
+  readonly #meter: QualityMeter | undefined;
   readonly #rejected: Rejection[] = [];
   readonly #counts = { passed: 0, filtered: 0, rejected: 0, emitted: 0 };
 
@@ -62,6 +64,8 @@ export class RecordTransformer {
     this.#keepsExtra = definition.pipeline.manifest.unknownFields === 'keep';
     this.#highest = definition.cursor && new CursorMaximum(definition.cursor, beganMs);
     this.#writer = definition.encoder.begin(expectedBytes);
+    const { manifest } = definition.pipeline;
+    this.#meter = manifest.quality && new QualityMeter(manifest);
     this.#observer = observer;
   }
 
@@ -89,6 +93,7 @@ export class RecordTransformer {
       this.#highest?.see(record as Record<string, unknown>);
       counts.passed++;
       counts.emitted += rows.length;
+      this.#meter?.add(rows);
       this.#observer?.onRows(place.position, rows);
     }
   }
@@ -106,6 +111,7 @@ export class RecordTransformer {
       form: encodedForm,
       ...(highest !== undefined && { highest }),
       ...(ahead > 0 && { ahead }),
+      ...(this.#meter && { quality: this.#meter.finish() }),
       rows: bytes,
     };
   }

@@ -3,6 +3,9 @@ import { answered, type Connection, type Page } from './connection.ts';
 
 export type Pipeline = components['schemas']['Pipeline'];
 export type PipelineDetail = operations['getPipeline']['responses'][200]['content']['application/json'];
+/** What the quality rules of a pipeline found in a run. */
+export type RunQuality =
+  operations['listQuality']['responses'][200]['content']['application/json']['items'][number];
 /** Who one is to Waybill. */
 export type Caller = operations['whoami']['responses'][200]['content']['application/json'];
 export type Limit = components['schemas']['Limit'];
@@ -23,6 +26,8 @@ export interface AdministrationClient {
   getPipeline(id: string): Promise<PipelineDetail>;
   /** What bounds your tenant, with its use. */
   listLimits(): Promise<Page<Limit>>;
+  /** What the quality rules of a pipeline found, run by run, newest first. */
+  listQuality(id: string, page?: { limit?: number; cursor?: string }): Promise<Page<RunQuality>>;
   /** The keys that sign grants, newest first. */
   listKeys(): Promise<Page<Key>>;
   /** Adds a key, which soon takes the place of the one that signs now. */
@@ -55,6 +60,8 @@ export function administrationClient({ http }: Connection): AdministrationClient
     listPipelines: async () => answered(await http.GET('/v1/pipelines')),
     getPipeline: async (id) => answered(await http.GET('/v1/pipelines/{id}', { params: { path: { id } } })),
     listLimits: async () => answered(await http.GET('/v1/limits')),
+    listQuality: async (id, query = {}) =>
+      answered(await http.GET('/v1/pipelines/{id}/quality', { params: { path: { id }, query } })),
     listKeys: async () => answered(await http.GET('/v1/keys')),
     rotateKeys: async () => answered(await http.POST('/v1/keys/rotations')),
     rotateWebhookKeys: async () => answered(await http.POST('/v1/webhook-keys/rotations')),

@@ -54,6 +54,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/pipelines/{id}/quality": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what the quality rules of a pipeline found, run by run, newest first
+         * @description Only of runs that you may read. A page may hold fewer than asked for and still have a next one.
+         */
+        get: operations["listQuality"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/whoami": {
         parameters: {
             query?: never;
@@ -1560,6 +1580,32 @@ export interface components {
             };
             /** @description How many of its dead letters a redrive begins in a time, such as `50/s`, where it is throttled. */
             throttle?: string;
+            /** @description What the quality rules of the pipeline found, once that is known; absent where it has none. */
+            quality?: {
+                /**
+                 * @description What a breach of any rule leads to.
+                 * @enum {string}
+                 */
+                onBreach: "hold" | "fail" | "warn";
+                /** @enum {string} */
+                state: "passed" | "breached";
+                rules: {
+                    rule: string;
+                    /** @enum {string} */
+                    kind: "rejected" | "complete" | "unique" | "range" | "set" | "fresh" | "rows" | "custom";
+                    /**
+                     * @description `skipped`: it does not apply to this run.
+                     * @enum {string}
+                     */
+                    state: "passed" | "breached" | "skipped";
+                    expected: string;
+                    found: string;
+                    /** @description Of how many rows, or records, the rule counts. */
+                    rows?: number;
+                    /** @description How many of them break it. */
+                    off?: number;
+                }[];
+            };
             /**
              * @description Before what it waits for people, where its definition says so; it may not have come there yet.
              * @enum {string}
@@ -1630,6 +1676,7 @@ export interface components {
                 self: string;
                 /** @description POST here to begin a run. */
                 runs: string;
+                quality: string;
             };
         };
         Revocation: {
@@ -2056,6 +2103,32 @@ export interface components {
                 } | null;
                 rejectedByCode: {
                     [key: string]: number;
+                };
+                /** @description What the quality rules of the pipeline found; absent where it has none, and before `ingest`. */
+                quality?: {
+                    /**
+                     * @description What a breach of any rule leads to.
+                     * @enum {string}
+                     */
+                    onBreach: "hold" | "fail" | "warn";
+                    /** @enum {string} */
+                    state: "passed" | "breached";
+                    rules: {
+                        rule: string;
+                        /** @enum {string} */
+                        kind: "rejected" | "complete" | "unique" | "range" | "set" | "fresh" | "rows" | "custom";
+                        /**
+                         * @description `skipped`: it does not apply to this run.
+                         * @enum {string}
+                         */
+                        state: "passed" | "breached" | "skipped";
+                        expected: string;
+                        found: string;
+                        /** @description Of how many rows, or records, the rule counts. */
+                        rows?: number;
+                        /** @description How many of them break it. */
+                        off?: number;
+                    }[];
                 };
             };
             /** @description The first 20 rejected records of the run, where it waits before `publish`. */
@@ -2699,6 +2772,7 @@ export interface operations {
                             self: string;
                             /** @description POST here to begin a run. */
                             runs: string;
+                            quality: string;
                         };
                         /** @description JSON Schemas (2020-12) of what a caller sends. */
                         schemas: {
@@ -2728,6 +2802,20 @@ export interface operations {
                                 [key: string]: unknown;
                             } | null;
                         } | null;
+                        /** @description The rules about the rows of its runs; `null`: it has none. */
+                        quality: ({
+                            /** @enum {string} */
+                            onBreach: "hold" | "fail" | "warn";
+                            rules: ({
+                                name: string;
+                                /** @enum {string} */
+                                kind: "rejected" | "complete" | "unique" | "range" | "set" | "fresh" | "rows" | "custom";
+                            } & {
+                                [key: string]: unknown;
+                            })[];
+                        } & {
+                            [key: string]: unknown;
+                        }) | null;
                         /** @description Declared with it. Each exists once a principal has applied it in their own name. */
                         schedules: {
                             id: string;
@@ -2804,6 +2892,76 @@ export interface operations {
                                 self: string;
                             };
                         }[];
+                    };
+                };
+            };
+            /** @description Rejected; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listQuality: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            /**
+                             * @description What a breach of any rule leads to.
+                             * @enum {string}
+                             */
+                            onBreach: "hold" | "fail" | "warn";
+                            /** @enum {string} */
+                            state: "passed" | "breached";
+                            rules: {
+                                rule: string;
+                                /** @enum {string} */
+                                kind: "rejected" | "complete" | "unique" | "range" | "set" | "fresh" | "rows" | "custom";
+                                /**
+                                 * @description `skipped`: it does not apply to this run.
+                                 * @enum {string}
+                                 */
+                                state: "passed" | "breached" | "skipped";
+                                expected: string;
+                                found: string;
+                                /** @description Of how many rows, or records, the rule counts. */
+                                rows?: number;
+                                /** @description How many of them break it. */
+                                off?: number;
+                            }[];
+                            run: string;
+                            /** @description Of the pipeline. */
+                            version: number;
+                            /** Format: date-time */
+                            measuredAt: string;
+                            links: {
+                                run: string;
+                            };
+                        }[];
+                        nextCursor: string | null;
                     };
                 };
             };
@@ -6161,7 +6319,7 @@ export interface operations {
                         /** @enum {string} */
                         outcome: "blocked" | "missed" | "skipped" | "refused";
                         /** @enum {string} */
-                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "LimitReached" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "DefinitionNotApplied" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "SourceChanged" | "PagesEndless" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkUnavailable" | "SinkRefused" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "LookupUnavailable" | "LookupRefused" | "LookupFailed" | "LookupIncomplete" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled" | "DeadLetterNotFound" | "DeadLetterNotOpen" | "DeadLettersChanged" | "NoOpenDeadLetters" | "ParametersDiffer" | "RepairRejected" | "RedriveUnsupported" | "RunNotFailed" | "RunNotEnded" | "RunFullyStored" | "RunInputIncomplete";
+                        code: "InvalidRequest" | "InvalidJson" | "Unauthenticated" | "TokenExpired" | "SignedOut" | "Forbidden" | "ApproverNotHuman" | "ApproverIsRequester" | "ApproverLacksRole" | "ApproverHasDecided" | "PrincipalRevoked" | "NotFound" | "PipelineNotFound" | "RunNotFound" | "RevocationNotFound" | "DeliveryNotFound" | "ApprovalNotFound" | "SampleNotFound" | "ScheduleNotFound" | "ScheduleExists" | "ScheduleChanged" | "ScheduleInvalid" | "OwnerOnly" | "PausedByOwner" | "MethodNotAllowed" | "RequestTimeout" | "RunEnded" | "ApprovalEnded" | "ApprovalChanged" | "SelfRevocation" | "RunNotSuspended" | "DeliveryPending" | "IdempotencyKeyInUse" | "RequestTooLarge" | "UnsupportedMediaType" | "IdempotencyKeyReused" | "IdempotencyKeyInvalid" | "ParametersInvalid" | "FormInvalid" | "SourceInvalid" | "CallbackRefused" | "InputRequired" | "InputEmpty" | "HeaderInvalid" | "UploadIncomplete" | "UploadInterrupted" | "UploadOffsetMismatch" | "UploadCompleted" | "UploadSuperseded" | "UploadLengthMismatch" | "LogoutTokenInvalid" | "LogoutSubjectMissing" | "TokenRequestInvalid" | "TokenTypeUnsupported" | "TokenAudienceRefused" | "WorkloadUnauthenticated" | "TooManyRequests" | "LimitReached" | "Overloaded" | "Internal" | "ApprovalTampered" | "DatabaseUnavailable" | "StorageUnavailable" | "IdentityProviderUnavailable" | "GrantMissing" | "GrantMalformed" | "GrantAlgorithmUnsupported" | "GrantTypeMismatch" | "GrantKeyNotFound" | "GrantKeyRetired" | "GrantInvalid" | "GrantIssuerMismatch" | "GrantMismatch" | "StepNotGranted" | "GrantExpired" | "GrantRevoked" | "PolicyDenied" | "KeysUnavailable" | "RevocationsUnavailable" | "PolicyUnavailable" | "PolicyInvalid" | "TokenUnavailable" | "DecisionInvalid" | "DecisionMismatch" | "ApprovalRequired" | "ConsentRequired" | "DelegationInvalid" | "DelegationExpired" | "DelegationRevoked" | "DefinitionChanged" | "DefinitionNotApplied" | "ZoneDataDiffers" | "ScheduleNotActive" | "ScheduleDrifted" | "PausedExternally" | "PausedOnFailure" | "FiringRefused" | "FiringSkipped" | "FiringMissed" | "FiringUnavailable" | "TemporalUnavailable" | "ApprovalRejected" | "ApprovalExpired" | "DefinitionUnavailable" | "SourceUnavailable" | "SourceRefused" | "SourceRejected" | "FormatMismatch" | "DecompressionFailed" | "DecompressedTooLarge" | "AllRejected" | "QualityBreached" | "SourceChanged" | "PagesEndless" | "SourceEmpty" | "CallbackFailed" | "CallbackNotGranted" | "ReceiverBusy" | "StepResultInvalid" | "BatchNotFound" | "BatchCorrupt" | "StageMismatch" | "SinkRejected" | "SinkUnavailable" | "SinkRefused" | "SinkIncompatible" | "PipelineRefused" | "ContractBroken" | "LookupUnavailable" | "LookupRefused" | "LookupFailed" | "LookupIncomplete" | "TransformFailed" | "TransformTimedOut" | "CountsMismatch" | "RunTerminated" | "DeadlineExceeded" | "RunCancelled" | "DeadLetterNotFound" | "DeadLetterNotOpen" | "DeadLettersChanged" | "NoOpenDeadLetters" | "ParametersDiffer" | "RepairRejected" | "RedriveUnsupported" | "RunNotFailed" | "RunNotEnded" | "RunFullyStored" | "RunInputIncomplete";
                     };
                 };
             };

@@ -50,7 +50,10 @@ describe('a run that writes outside of the database', () => {
     grant: () => ({ claims, key: 'k' }),
     decision: () => undefined,
     recheck: async () => {},
-    definitions: { require: () => ({ manifest: { id: pipeline, labels: {}, source: {}, sink } }) },
+    definitions: {
+      require: () => ({ manifest: { id: pipeline, labels: {}, source: {}, sink } }),
+      find: () => undefined,
+    },
     runs: {
       find: async () => ({
         ...{ tenant, runId, pipeline, version, definitionDigest, parameters: {}, source },

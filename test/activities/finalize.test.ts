@@ -77,6 +77,7 @@ describe('the end of a run', () => {
             );
         },
       },
+      definitions: { find: () => undefined },
       objects: { remove: async () => {} },
     } as unknown as Dependencies;
     const failure = await new MockActivityEnvironment()

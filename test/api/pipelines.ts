@@ -80,15 +80,18 @@ defined.push(
   }),
 );
 
-const loaded: LoadedPipeline[] = defined.map(({ manifest, parameters, input, output, approval }) => ({
-  modulePath: `/${manifest.id}.ts`,
-  digest: manifest.id.padEnd(64, '0'),
-  manifest,
-  parameters,
-  input,
-  output,
-  approval,
-}));
+const loaded: LoadedPipeline[] = defined.map(
+  ({ manifest, parameters, input, output, approval, quality }) => ({
+    modulePath: `/${manifest.id}.ts`,
+    digest: manifest.id.padEnd(64, '0'),
+    manifest,
+    parameters,
+    input,
+    output,
+    approval,
+    quality,
+  }),
+);
 
 export const definitions: Definitions = {
   list: () => loaded,

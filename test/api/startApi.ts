@@ -28,6 +28,7 @@ import { createDeployments } from '../../adapters/postgres/deployments.ts';
 import { createLimitedRates } from '../../adapters/postgres/limitedRates.ts';
 import { createLimits } from '../../adapters/postgres/limits.ts';
 import { createPrincipalDirectory } from '../../adapters/postgres/principalDirectory.ts';
+import { createQualityResults } from '../../adapters/postgres/quality.ts';
 import { spendAssertion } from '../../adapters/postgres/rights/assertions.ts';
 import { watchRevocations } from '../../adapters/postgres/rights/liveRevocations.ts';
 import { createLogoutRecords } from '../../adapters/postgres/rights/logouts.ts';
@@ -107,6 +108,7 @@ export async function startApi({
     runInputs: createRunInputs(tenants),
     runs,
     deadLetters: createDeadLetters(tenants),
+    quality: createQualityResults(tenants),
     compute,
     readLetter: readLetterValue,
     legalHolds: createLegalHolds(tenants),

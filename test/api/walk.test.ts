@@ -58,6 +58,7 @@ const granted: Record<
   createRun: { path: '/v1/pipelines/few/runs', init: json({ records: [{ id: 'a' }] }), answers: 202 },
   listPipelines: { path: '/v1/pipelines', answers: 200 },
   getPipeline: { path: '/v1/pipelines/few', answers: 200 },
+  listQuality: { path: '/v1/pipelines/few/quality', answers: 200 },
   whoami: { path: '/v1/whoami', answers: 200 },
   listRuns: { path: '/v1/runs', answers: 200 },
   getRun: { path: '/v1/runs/{run}', answers: 200 },

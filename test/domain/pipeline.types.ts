@@ -76,6 +76,48 @@ export const wrong = definePipeline({ id: 'a', source: inline(), input, sink: wr
 // @ts-expect-error A key without columns identifies nothing.
 export const emptyKey = postgres({ table: 'base', key: [] });
 
+export const measured = definePipeline({
+  ...base,
+  sink: postgres({ table: 'base', key: ['key'] }),
+  quality: {
+    maxRejected: '0.5%',
+    rules: [
+      { kind: 'complete', column: 'key' },
+      { kind: 'unique', columns: ['key', 'at'] },
+      { kind: 'custom', name: 'few', check: ({ read, rejected }) => rejected * 2 < read },
+    ],
+    onBreach: 'warn',
+  },
+});
+
+export const measuresLostColumn = definePipeline({
+  ...base,
+  sink: postgres({ table: 'base', key: ['key'] }),
+  quality: {
+    // ERROR: Type '"id"' is not assignable to type
+    // @ts-expect-error The transform renamed `id`.
+    rules: [{ kind: 'complete', column: 'id' }],
+    onBreach: 'warn',
+  },
+});
+
+export const measuresWithoutTransform = definePipeline({
+  id: 'a',
+  source: inline(),
+  input,
+  sink: postgres({ table: 'a', key: ['id'] }),
+  // ERROR: Type '"key"' is not assignable to type
+  // @ts-expect-error Without a transform the output is the input.
+  quality: { rules: [{ kind: 'unique', columns: ['id', 'key'] }], onBreach: 'warn' },
+});
+
+export const wrongShare = definePipeline({
+  ...base,
+  sink: postgres({ table: 'base', key: ['key'] }),
+  // @ts-expect-error A share is a percentage.
+  quality: { maxRejected: 0.01, onBreach: 'warn' },
+});
+
 const byKey = postgres({ table: 'base', key: ['key'] });
 
 // ERROR: An upload cannot be scheduled: no caller sends its data then.

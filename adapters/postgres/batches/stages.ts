@@ -55,6 +55,9 @@ export function createStages(tenants: Tenants): Stages {
            VALUES (:runId, :seq, :stage, :digest, :sizeBytes, :rejectedDigest, :rejections::jsonb, :counts, :highest, :ahead, :unknownFields,
              :form, :values)
            ON CONFLICT DO NOTHING RETURNING seq
+         ), measured AS (
+           INSERT INTO waybill.quality_measure (run_id, seq, measures, keys)
+           SELECT :runId, seq, :measures::jsonb, :keys::bytea FROM recorded WHERE :measures::jsonb IS NOT NULL
          ), audited AS (${auditSql('recorded')})
          SELECT seq, ${commitSql} FROM recorded`,
         {
@@ -71,6 +74,8 @@ export function createStages(tenants: Tenants): Stages {
           unknownFields: output.unknownFields ?? null,
           values: values ? Buffer.from(values) : null,
           isFollowed,
+          measures: jsonParam(output.quality?.measures),
+          keys: output.quality?.keys === undefined ? null : Buffer.from(output.quality.keys, 'base64'),
           ...auditParams(audit),
         },
       );

@@ -65,6 +65,7 @@ export const runColumns = `r.id, r.pipeline, r.state, r.tenant, r.requested_by, 
   (SELECT jsonb_object_agg(g.state, g.letters) FROM (
      SELECT g.state, sum(g.letters) AS letters FROM waybill.dead_letter_group g
      WHERE g.tenant = r.tenant AND g.run_id = r.id GROUP BY g.state) g) AS dead_letters,
+  (SELECT q.result FROM waybill.quality_result q WHERE q.tenant = r.tenant AND q.run_id = r.id) AS quality,
   ${retryingSql} AS retrying,
   CASE WHEN r.manifest -> 'source' ? 'cursor' THEN (SELECT sum(s.ahead)::float8 FROM waybill.stage s
     WHERE s.run_id = r.id AND s.stage = 'transform') END AS records_ahead,
@@ -108,6 +109,7 @@ export function runFromRow(row: any): Run {
     ...(row.left_bytes !== null && { leftBytes: Number(row.left_bytes) }),
     ...(row.dead_letters && { deadLetters: { ...noLetters, ...row.dead_letters } }),
     ...(row.retrying && { retrying: retryingOf(row.retrying) }),
+    ...(row.quality && { quality: row.quality }),
     ...(row.approval && { approval: row.approval }),
   };
 }

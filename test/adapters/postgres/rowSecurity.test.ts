@@ -115,7 +115,10 @@ const rowsOf = (tenant: string) => {
     INSERT INTO waybill.batch (tenant, run_id, seq, digest, size_bytes, first_byte, first_record, first_line, records)
       VALUES ('${tenant}', '${run}', 0, 'd', 1, 0, 0, 1, 1);
     INSERT INTO waybill.stage (tenant, run_id, seq, stage, digest, size_bytes, counts)
-      VALUES ('${tenant}', '${run}', 0, 'validate', 'd', 1, '{}');
+      VALUES ('${tenant}', '${run}', 0, 'transform', 'd', 1, '{}');
+    INSERT INTO waybill.quality_measure (tenant, run_id, seq, measures) VALUES ('${tenant}', '${run}', 0, '{}');
+    INSERT INTO waybill.quality_result (tenant, run_id, pipeline, version, result)
+      VALUES ('${tenant}', '${run}', 'things', 1, '{}');
     INSERT INTO waybill.ledger (tenant, run_id, seq, counts) VALUES ('${tenant}', '${run}', 0, '{}');
     INSERT INTO waybill.lookup (tenant, scope, key_digest, value, expires_at)
       VALUES ('${tenant}', 'definition d', 'k', '1', now());

@@ -64,6 +64,7 @@ const mayNotInsert = [
   'dead_letter.state',
   'decision.at',
   'ledger.stored_at',
+  'quality_result.measured_at',
   'stage.at',
   'watermark.moved_at',
 ];
@@ -137,6 +138,8 @@ describe('the role of workers', () => {
         'ledger',
         'ledger_slot',
         'lookup',
+        'quality_measure',
+        'quality_result',
         'sink_version',
       ],
       ...['source_window', 'stage', 'watermark'],
