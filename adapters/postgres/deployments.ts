@@ -69,6 +69,7 @@ async function applyOne(client: ClientBase, deployment: Deployment): Promise<voi
     ),
   );
   if (rowCount === 0) return;
+  const { rows } = await client.query<{ role: string }>('SELECT session_user AS role');
   await insertAudit(client, {
     action: refusal ? 'pipeline.refused' : 'pipeline.applied',
     outcome: refusal ? 'failure' : 'success',
@@ -77,7 +78,7 @@ async function applyOne(client: ClientBase, deployment: Deployment): Promise<voi
     actor: null,
     runId: null,
     txn: null,
-    detail: { pipeline, version, definitionDigest, ...refusal },
+    detail: { pipeline, version, definitionDigest, role: rows[0]!.role, ...refusal },
   });
 }
 
