@@ -11,45 +11,48 @@ import { until } from '../../support/until.ts';
 import { change } from './claims.ts';
 import { fingerprint } from './fingerprint.ts';
 import { forgeries, header, lookAlikes, type Material } from './forgeries.ts';
+import { attackOpenRuns } from './openRun.ts';
 import { codeOf, type Outsider, openOutsider, startOf } from './outsider.ts';
 import { signText } from './signText.ts';
 import { materialOf, retireKey, runOf, type Victim } from './stackMaterial.ts';
 
 const lanes = 12;
 
+let stack: DevStack;
+let outsider: Outsider;
+/** Runs of alice’s that have ended. */
+let victims: Victim[];
+let others: Record<string, Victim>;
+let material: Material;
+
+before(async () => {
+  stack = await startDevStack({
+    workers: 1,
+    project: fileURLToPath(new URL('../../support/project', import.meta.url)),
+  });
+  outsider = await openOutsider(stack);
+  const retired = await retireKey(outsider.database, stack);
+  victims = [];
+  for (let i = 0; i < 4; i++) victims.push(await runOf(stack, outsider, 'alice'));
+  others = {
+    'another run of hers': victims[1]!,
+    'a colleague': await runOf(stack, outsider, 'billing-service'),
+    'an agent of hers': await runOf(stack, outsider, 'copilot'),
+    'another tenant': await runOf(stack, outsider, 'dave'),
+  };
+  material = await materialOf(stack, victims[0]!, retired, others);
+});
+after(async () => {
+  await outsider?.close();
+  await stack?.stop();
+});
+
 /**
  * An attacker who reaches Temporal starts the workflow by hand with a forged grant: real
  * workers, PostgreSQL and Temporal, with all that the run would need to succeed.
  */
 describe('a run that is started past Waybill', () => {
-  let stack: DevStack;
-  let outsider: Outsider;
-  /** Runs of alice’s that have ended. */
-  let victims: Victim[];
-  let others: Record<string, Victim>;
-  let material: Material;
   let untouched: Awaited<ReturnType<typeof fingerprint>>;
-
-  before(async () => {
-    stack = await startDevStack({
-      project: fileURLToPath(new URL('../../support/project', import.meta.url)),
-    });
-    outsider = await openOutsider(stack);
-    const retired = await retireKey(outsider.database, stack);
-    victims = [];
-    for (let i = 0; i < 4; i++) victims.push(await runOf(stack, outsider, 'alice'));
-    others = {
-      'another run of hers': victims[1]!,
-      'a colleague': await runOf(stack, outsider, 'billing-service'),
-      'an agent of hers': await runOf(stack, outsider, 'copilot'),
-      'another tenant': await runOf(stack, outsider, 'dave'),
-    };
-    material = await materialOf(stack, victims[0]!, retired, others);
-  });
-  after(async () => {
-    await outsider?.close();
-    await stack?.stop();
-  });
   beforeEach(async () => {
     untouched = await fingerprint(outsider.database, stack.home);
   });
@@ -199,3 +202,6 @@ describe('a run that is started past Waybill', () => {
     });
   });
 });
+
+describe('a run that is under way', () =>
+  attackOpenRuns(() => ({ stack, outsider, other: victims[0]!, material })));

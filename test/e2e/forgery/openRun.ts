@@ -1,36 +1,27 @@
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { before, beforeEach, it } from 'node:test';
 import { untilEnded } from '../../../bench/smallRun.ts';
-import { type DevStack, startDevStack } from '../../support/devStack.ts';
+import type { DevStack } from '../../support/devStack.ts';
 import { makeKey } from '../../support/keys.ts';
 import { until } from '../../support/until.ts';
 import { change } from './claims.ts';
 import { header, type Material } from './forgeries.ts';
-import { codeOf, type Outsider, openOutsider } from './outsider.ts';
+import { codeOf, type Outsider } from './outsider.ts';
 import { signText } from './signText.ts';
-import { grantOf, materialOf, retireKey, runOf, type Victim } from './stackMaterial.ts';
+import { grantOf, type Victim } from './stackMaterial.ts';
 
-/** What an attacker who reaches Temporal can do to a run that is under way, and what the run does then. */
-describe('a run that is under way', () => {
+/** What an attacker who reaches Temporal can do to a run that is under way, and what the run does then. `other` is a run that has ended. */
+export function attackOpenRuns(
+  given: () => { stack: DevStack; outsider: Outsider; other: Victim; material: Material },
+): void {
   let stack: DevStack;
   let outsider: Outsider;
   let other: Victim;
   let run: Victim & { finish(): Promise<string> };
   let material: Material;
 
-  before(async () => {
-    stack = await startDevStack({
-      workers: 1,
-      project: fileURLToPath(new URL('../../support/project', import.meta.url)),
-    });
-    outsider = await openOutsider(stack);
-    other = await runOf(stack, outsider, 'alice');
-    material = await materialOf(stack, other, await retireKey(outsider.database, stack), {});
-  });
-  after(async () => {
-    await outsider?.close();
-    await stack?.stop();
+  before(() => {
+    ({ stack, outsider, other, material } = given());
   });
   beforeEach(async () => {
     run = await openRun();
@@ -133,4 +124,4 @@ describe('a run that is under way', () => {
     await outsider.handleOf(run.id).signal('unheard of', { evil: true });
     await unharmed();
   });
-});
+}
