@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,6 +33,18 @@ export interface DevStack {
   stop(): Promise<void>;
 }
 
+/** Each file is there whole or not at all, because other tests copy from here at the same time. */
+async function copyMissing(from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true });
+  for (const name of await readdir(from)) {
+    if (name.endsWith(partial) || existsSync(join(to, name))) continue;
+    const copy = join(to, `${name}.${process.pid}${partial}`);
+    await copyFile(join(from, name), copy);
+    await rename(copy, join(to, name));
+  }
+}
+
+const partial = '.partial';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const bundles = join(root, 'node_modules/.cache/waybill-bundles');
 const readyMs = 420_000;
@@ -59,7 +71,7 @@ export async function startDevStack(
   );
   // The bundle of the workflows is named by its digest, so that any stack may use the one that another has made.
   await mkdir(bundles, { recursive: true });
-  await cp(bundles, join(home, 'bundle'), { recursive: true });
+  await copyMissing(bundles, join(home, 'bundle'));
   const ports = ['API', 'TEMPORAL', 'TEMPORAL_UI', 'DATABASE', 'ISSUER', 'METRICS'].map((name) => [
     `WAYBILL_${name}_PORT`,
     '0',
@@ -111,7 +123,7 @@ export async function startDevStack(
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 
-  await cp(join(home, 'bundle'), bundles, { recursive: true });
+  await copyMissing(join(home, 'bundle'), bundles);
 
   return {
     home,
