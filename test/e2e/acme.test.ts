@@ -11,11 +11,13 @@ import { carryingGrant, grantClientInterceptor } from '../../adapters/temporal/c
 import { generateOrders } from '../../bench/generateOrders.ts';
 import { untilEnded } from '../../bench/smallRun.ts';
 import { obtainToken } from '../../cli/embedded/obtainToken.ts';
+import { choosePorts } from '../../dev/stack/ports.ts';
 import { createWaybillClient, type DeadLetterDetail as Letter } from '../../sdk/client.ts';
 import { runWaybill, startCommand } from '../cli/waybillProcess.ts';
 import { approveRun, untilItWaits } from '../support/approveRun.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { until } from '../support/until.ts';
+import { followWebhooksPage } from './webhooksPage.ts';
 
 const birdstrikes = readFileSync(
   new URL('../../node_modules/vega-datasets/data/birdstrikes.csv', import.meta.url),
@@ -25,12 +27,15 @@ const orders = readFileSync('examples/acme/data/orders.ndjson');
 
 describe('the embedded stack with the project acme', () => {
   let stack: DevStack;
+  /** Of the receiver of events in docs/webhooks.md. */
+  let port: number;
   let database: pg.Client;
   let alice: Awaited<ReturnType<DevStack['as']>>;
   let bob: typeof alice;
 
   before(async () => {
-    stack = await startDevStack();
+    ({ port } = await choosePorts({ port: 0 }));
+    stack = await startDevStack({ env: { WAYBILL_CALLBACK_ALLOW: `127.0.0.1:${port}` } });
     database = new pg.Client({ connectionString: stack.info().databaseUrl });
     await database.connect();
     alice = await stack.as('alice');
@@ -564,4 +569,6 @@ describe('the embedded stack with the project acme', () => {
         assert.notEqual(await shell(command), '');
     });
   });
+
+  describe('docs/webhooks.md', () => followWebhooksPage(() => ({ stack, port })));
 });

@@ -4,17 +4,17 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
-import { choosePorts } from '../../dev/stack/ports.ts';
+import { after, before, it } from 'node:test';
 import { webhookTypes } from '../../domain/webhooks/webhookEvent.ts';
 import { startCommand } from '../cli/waybillProcess.ts';
-import { type DevStack, startDevStack } from '../support/devStack.ts';
+import type { DevStack } from '../support/devStack.ts';
 
 const page = readFileSync('docs/webhooks.md', 'utf8');
 const blocks = (language: string) =>
   [...page.matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, block]) => block!);
 
-describe('docs/webhooks.md', () => {
+/** docs/webhooks.md: its receiver listens on `port`, where the stack may send events. */
+export function followWebhooksPage(given: () => { stack: DevStack; port: number }): void {
   let folder: string;
   let stack: DevStack;
   let receiver: ChildProcess;
@@ -23,8 +23,7 @@ describe('docs/webhooks.md', () => {
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'waybill-webhooks-doc-'));
-    ({ port } = await choosePorts({ port: 0 }));
-    stack = await startDevStack({ workers: 1, env: { WAYBILL_CALLBACK_ALLOW: `127.0.0.1:${port}` } });
+    ({ stack, port } = given());
     const file = join(folder, 'receiver.mjs');
     await writeFile(file, blocks('js')[0]!);
     receiver = spawn(process.execPath, [file], {
@@ -39,7 +38,6 @@ describe('docs/webhooks.md', () => {
   });
   after(async () => {
     receiver?.kill();
-    await stack?.stop();
     await rm(folder, { recursive: true });
   });
 
@@ -95,4 +93,4 @@ describe('docs/webhooks.md', () => {
     ).ended;
     assert.deepEqual([code, stdout], [0, 'There are no such deliveries.\n']);
   });
-});
+}
