@@ -1,14 +1,19 @@
 import { randomUUID } from 'node:crypto';
-import { startDevStack } from '../test/support/devStack.ts';
+import { type DevStack, startDevStack } from '../test/support/devStack.ts';
 import { bareQueue, startBare } from './bare.ts';
 import type { Figure } from './figure.ts';
 import { percentile } from './figure.ts';
+import { processesOf } from './memory.ts';
+import { processorMs } from './processorTime.ts';
 import { benchProject } from './project.ts';
 import { triggerSmall, untilEnded } from './smallRun.ts';
 
 const total = 400;
 const inFlight = 64;
 const alone = 40;
+/** Runs whose processor time is counted, by process. A busy machine changes it little. */
+const counted = 300;
+const countedInFlight = 16;
 
 /** Runs a second at 64 in flight, and end to end alone, against a bare workflow of four activities on the same server. */
 export async function runs(): Promise<Figure[]> {
@@ -31,6 +36,15 @@ export async function runs(): Promise<Figure[]> {
       rates.ours.push(await rate(ours));
       rates.bare.push(await rate(theirs));
     }
+    const usedBefore = usedMs(stack);
+    await inParallel(ours, counted, countedInFlight);
+    const costs = [...usedMs(stack)].map(
+      ([name, ms]): Figure => ({
+        name: `processor time of a run, ${name}`,
+        value: (ms - usedBefore.get(name)!) / counted,
+        unit: 'ms',
+      }),
+    );
     const aloneMs = { ours: await timed(ours), bare: await timed(theirs) };
     await bare.stop();
 
@@ -38,15 +52,32 @@ export async function runs(): Promise<Figure[]> {
     const ratio = mean(rates.ours) / mean(rates.bare);
     const p50 = percentile(aloneMs.ours, 0.5);
     return [
-      { name: 'runs/s, 64 in flight', value: mean(rates.ours), unit: 'runs/s' },
+      {
+        name: 'runs/s, 64 in flight',
+        value: mean(rates.ours),
+        unit: 'runs/s',
+        goal: '≥ 45 runs/s',
+        met: mean(rates.ours) >= 45,
+      },
       { name: 'bare workflows/s, 64 in flight', value: mean(rates.bare), unit: 'runs/s' },
       { name: 'ratio to bare', value: ratio, unit: '×', goal: '≥ 0.8×', met: ratio >= 0.8 },
-      { name: 'end to end alone, p50', value: p50, unit: 'ms', goal: '≤ 130 ms', met: p50 <= 130 },
+      { name: 'end to end alone, p50', value: p50, unit: 'ms', goal: '≤ 40 ms', met: p50 <= 40 },
       { name: 'bare alone, p50', value: percentile(aloneMs.bare, 0.5), unit: 'ms' },
+      ...costs,
     ];
   } finally {
     await stack.stop();
   }
+}
+
+/** Milliseconds of a processor by process; both workers are one. */
+function usedMs(stack: DevStack): Map<string, number> {
+  const used = new Map<string, number>();
+  for (const [name, pids] of processesOf(stack)) {
+    const kind = name.replace(/-\d+$/, 's');
+    used.set(kind, (used.get(kind) ?? 0) + processorMs(pids));
+  }
+  return used;
 }
 
 async function rate(work: () => Promise<void>): Promise<number> {

@@ -34,6 +34,7 @@ try {
 
   /** More than 256 KiB, so that its steps are not local. */
   const large = readings(200, 'x'.repeat(900));
+  /** Its steps after ingest are taken in one local activity; the history `quick` is from before that. */
   const quick = await begin(readings(25, 'quick'));
   const batched = await begin(large);
   await untilEnded(call, quick);
@@ -105,6 +106,7 @@ try {
   for (const id of [eventDelivered, eventGivenUp]) await client.workflow.getHandle(id).result();
   for (const [name, id] of Object.entries({
     quick,
+    ahead: quick,
     batched,
     cancelled,
     refused,

@@ -35,6 +35,7 @@ describe('histories of runs that began before this change', () => {
 
   it('are there, one for each way of a run, of an event or of a firing', () => {
     assert.deepEqual(names.sort(), [
+      'ahead.json',
       'approved.json',
       'approvedBatched.json',
       'batched.json',
