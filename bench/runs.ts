@@ -11,7 +11,7 @@ import { triggerSmall, untilEnded } from './smallRun.ts';
 const total = 400;
 const inFlight = 64;
 const alone = 40;
-/** Runs whose processor time is counted, by process. A busy machine changes it little. */
+/** The runs of which the processor time is counted, by process. A busy machine changes it little. */
 const counted = 300;
 const countedInFlight = 16;
 
