@@ -12,6 +12,8 @@ import { untilEnded } from '../../bench/smallRun.ts';
 import { getObject, listObjects } from '../../connectors/s3/s3Objects.ts';
 import type { S3Requests } from '../../connectors/s3/s3Requests.ts';
 import { nodeFlags, packageFile } from '../../dev/stack/nodeService.ts';
+import { ensureDatabase } from '../../dev/stack/postgresRoles.ts';
+import { startWaybill } from '../cli/waybillProcess.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { makeProject, type TestProject } from '../support/makeProject.ts';
 import { noS3Server, type S3Server, startS3Server } from '../support/s3Server.ts';
@@ -49,6 +51,17 @@ export default definePipeline({
 });
 `;
 }
+
+const visitPipeline = `
+import { definePipeline, ndjson, postgres, upload } from 'waybill';
+import { z } from 'zod';
+export default definePipeline({
+  id: 'visits',
+  source: upload(ndjson()),
+  input: z.strictObject({ id: z.int() }),
+  sink: postgres({ table: 'visits', key: ['id'], shards: ['east', 'west'] }),
+});
+`;
 
 const parcelPipeline = `
 import { definePipeline, ndjson, postgres, upload } from 'waybill';
@@ -100,6 +113,7 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
         'pipelines/lake.ts': lakePipeline(`s3://${made.bucket}/lake/`, server.endpoint),
         'pipelines/archive.ts': archivePipeline(`s3://${made.bucket}/archive/`, server.endpoint),
         'pipelines/parcels.ts': parcelPipeline,
+        'pipelines/visits.ts': visitPipeline,
       },
     });
     stack = await startDevStack({
@@ -254,5 +268,87 @@ describe('API and worker on two machines', { skip: noS3Server, timeout: 300_000 
     assert.equal(letters.length, 1);
     assert.match(letters[0].source, /^s3:\/\/b-[^/]+\/lake\/2026\/2\.csv$/);
     assert.deepEqual([letters[0].line, letters[0].position, String(letters[0].raw)], ['3', '4', 'five,e']);
+  });
+
+  it('a run writes to two databases, and waits for one that is away', async () => {
+    const main = stack.info().databaseUrl;
+    const urlOf = async (role: string, database: string) => {
+      const url = new URL(main);
+      url.pathname = `/${database}`;
+      url.username = role;
+      url.password = (await readFile(join(stack.home, 'keys/database', role), 'utf8')).trimEnd();
+      return url.href;
+    };
+    const init = (ids: readonly number[]) => ({
+      body: ids.map((id) => JSON.stringify({ id })).join('\n'),
+      headers: { 'content-type': 'application/x-ndjson' },
+    });
+    const alice = await stack.as('alice');
+    const start = (ids: readonly number[]) =>
+      alice('/v1/pipelines/visits/runs', { method: 'POST', ...init(ids) });
+    const refused = (await (await start([1])).json()) as { code: string };
+    assert.equal(refused.code, 'PipelineRefused');
+
+    const ofWorker = join(machine, 'WAYBILL_CREDENTIALS', basename(credentials));
+    for (const shard of ['east', 'west']) {
+      await ensureDatabase(main, `visits_${shard}`);
+      await writeFile(join(ofWorker, shard), await urlOf('waybill_worker', `visits_${shard}`));
+      await writeFile(
+        join(credentials, `${shard}.migrator`),
+        await urlOf('waybill_migrator', `visits_${shard}`),
+      );
+    }
+    const applied = await startWaybill(
+      ['apply', project.path, '--database', await urlOf('waybill_migrator', 'waybill')],
+      {
+        WAYBILL_HOME: stack.home,
+        WAYBILL_CREDENTIALS: credentials,
+      },
+    ).ended;
+    assert.equal(applied.code, 0, applied.stderr);
+    const ids = [1, 2, 3, 4, 5, 6, 7, 8];
+    const { state, counts } = await run('visits', init(ids));
+    assert.deepEqual([state, counts.stored], ['completed', 8], output);
+
+    const database = new pg.Client({ connectionString: main });
+    await database.connect();
+    try {
+      await database.query(`ALTER DATABASE visits_west ALLOW_CONNECTIONS false`);
+      await database.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'visits_west'`,
+      );
+      const { id } = (await (await start([...ids, 9, 10, 11, 12])).json()) as { id: string };
+      const view = async () =>
+        (await (await alice(`/v1/runs/${id}`)).json()) as Ended & {
+          retrying?: { code: string; message: string };
+        };
+      await until('a failed attempt', async () => (await view()).retrying !== undefined);
+      const { retrying } = await view();
+      assert.equal(retrying!.code, 'SinkUnavailable');
+      assert.match(retrying!.message, /shard “west”\.$/);
+      await database.query(`ALTER DATABASE visits_west ALLOW_CONNECTIONS true`);
+      await untilEnded(alice, id);
+      const ended = await view();
+      assert.deepEqual(
+        [ended.state, ended.counts.stored, ended.counts.unchanged],
+        ['completed', 4, 8],
+        output,
+      );
+    } finally {
+      await database.end();
+    }
+    const found: number[] = [];
+    for (const shard of ['east', 'west']) {
+      const part = new pg.Client({ connectionString: new URL(`/visits_${shard}`, main).href });
+      await part.connect();
+      const { rows } = await part.query(`SELECT id FROM visits WHERE _tenant = 'acme'`);
+      await part.end();
+      assert.ok(rows.length > 0);
+      found.push(...rows.map((row) => row.id));
+    }
+    assert.deepEqual(
+      found.map(Number).sort((one, other) => one - other),
+      [...ids, 9, 10, 11, 12],
+    );
   });
 });
