@@ -429,4 +429,62 @@ describe('edits and redrives of two principals, in any order and with crashes', 
     await assert.rejects(publish(world, world.runs[0]!), { code: 'StepResultInvalid' });
     assert.equal((await admin.query('SELECT FROM kept WHERE _tenant = $1', [world.tenant])).rowCount, 0);
   });
+
+  /** As a process of that role would, for the tenant. Resolves with how many letters have changed. */
+  async function update(pool: pg.Pool, { tenant }: World, id: string, set: string): Promise<number> {
+    const client = await pool.connect();
+    try {
+      await client.query('BEGIN');
+      await client.query(`SELECT set_config('waybill.tenant', $1, true)`, [tenant]);
+      const { rowCount } = await client.query(`UPDATE waybill.dead_letter SET ${set} WHERE id = $1`, [id]);
+      return rowCount!;
+    } finally {
+      await client.query('ROLLBACK');
+      client.release();
+    }
+  }
+
+  it('change the state of letters along their life only, whatever a process of either role asks for', async () => {
+    const [world, other] = [await newWorld(), await newWorld()];
+    await redrive(world, 'prn_alice', [0], false);
+    await redrive(world, 'prn_bob', [5], false);
+    const [run, ended] = world.runs as [World['runs'][number], World['runs'][number]];
+    await end(world, ended);
+    await discard(world, 'prn_bob', 4);
+    const claimed = (id: string) => `state = 'redriving', redrive_run = '${id}'`;
+    const wrong: [pg.Pool, string, number, string][] = [
+      ...[`state = 'resolved'`, `state = 'open', code = 'x'`, `state = 'discarded'`].map(
+        (set): [pg.Pool, string, number, string] => [worker, 'a letter that no run has', 1, set],
+      ),
+      [worker, 'what a redrive has left', 5, `state = 'resolved'`],
+      [worker, 'a discarded letter', 4, `state = 'open'`],
+      [worker, 'a letter under way', 0, `state = 'discarded'`],
+      [worker, 'a letter under way', 0, `state = 'repaired'`],
+      [worker, 'its run', 0, `redrive_run = '${ended.id}'`],
+      [worker, 'its edit', 0, `edit = 'x', edit_form = 'raw', edit_version = 1`],
+      [worker, 'its bytes', 0, `raw = 'x'`],
+      [api, 'a letter under way', 0, `state = 'resolved'`],
+      [api, 'a letter under way', 0, `state = 'open'`],
+      [api, 'what was approved', 0, `edit = 'x', edit_form = 'raw', edit_version = 1`],
+      [api, 'another run for it', 0, `redrive_run = '${ended.id}'`],
+      [api, 'an open letter', 1, `state = 'resolved'`],
+      [api, 'a discarded letter', 4, `state = 'open'`],
+      [api, 'a run of no letters', 1, claimed(world.origin)],
+      [api, 'a run that has ended', 1, claimed(ended.id)],
+      [api, 'a run of another tenant', 1, claimed(`${other.origin}`)],
+      [api, 'its bytes', 1, `raw = 'x'`],
+      [api, 'its reason', 1, `code = 'x'`],
+    ];
+    for (const [pool, what, letter, set] of wrong)
+      await assert.rejects(
+        update(pool, world, idOf(world, letter), set),
+        { code: '42501' },
+        `${what}: ${set}`,
+      );
+    for (const pool of [api, worker])
+      assert.equal(await update(pool, other, idOf(world, 0), `state = 'open'`), 0, 'of another tenant');
+    assert.equal(await update(worker, world, idOf(world, 0), `state = 'resolved'`), 1);
+    assert.equal(await update(api, world, idOf(world, 1), claimed(run.id)), 1);
+    await check(world);
+  });
 });
