@@ -64,6 +64,9 @@ export function createOutbound({
 
 /** What undici threw, as one of our codes. The guard’s refusal is wrapped as a cause. */
 function failure(error: unknown, signal: AbortSignal, { host }: URL): unknown {
+  const isLate = signal.aborted && (signal.reason as Error | undefined)?.name === 'TimeoutError';
+  if (isLate)
+    return new WaybillError('LookupUnavailable', { publicDetail: `${host} did not answer in time.` });
   if (signal.aborted) return signal.reason;
   for (let cause = error; cause instanceof Error; cause = cause.cause)
     if (cause instanceof WaybillError) return cause;

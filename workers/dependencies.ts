@@ -5,6 +5,13 @@ import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { Dependencies } from '../activities/dependencies.ts';
+import { createBreakers } from '../adapters/breakers/createBreakers.ts';
+import {
+  guardDestinations,
+  guardObjects,
+  guardOutbound,
+  guardSources,
+} from '../adapters/breakers/guardSystems.ts';
 import { createGrantVerifier } from '../adapters/keys/grantVerifier.ts';
 import { openKeyRoots } from '../adapters/keys/keyRoots.ts';
 import { createPublishedKeys } from '../adapters/keys/publishedKeys.ts';
@@ -28,6 +35,7 @@ import { createRunStates } from '../adapters/postgres/runs/runStates.ts';
 import { watchRuns } from '../adapters/postgres/runs/watchRuns.ts';
 import { openShards } from '../adapters/postgres/shards/openShards.ts';
 import type { Tenants } from '../adapters/postgres/tenants.ts';
+import { measureBreakers } from '../adapters/telemetry/breakerMetrics.ts';
 import { countRuns } from '../adapters/telemetry/stepMetrics.ts';
 import {
   currentDecision,
@@ -80,7 +88,10 @@ export async function openDependencies(
 ): Promise<OpenDependencies | undefined> {
   const changes = watchRuns(settings.database);
   const definitions = await loadProject(settings.project, settings.keptDefinitions);
-  const objects = await openObjectStore(settings.objects);
+  const breakers = createBreakers();
+  measureBreakers(metrics, breakers);
+  const tenant = () => currentGrant().claims.tctx.tenant;
+  const objects = guardObjects(await openObjectStore(settings.objects), breakers);
   const compute = createComputePool({ objects, cacheFolder: settings.stageCache, threadsMax });
   const shards = openShards(settings.credentials);
   const runs = createRunStates(tenants, settings.publicUrl);
@@ -132,12 +143,12 @@ export async function openDependencies(
     compute,
     limitedRates: createLimitedRates(tenants),
     receiver: createReceiver(objects),
-    sources: createSources(settings),
-    destinations: destinationsOf(connectors, settings),
+    sources: guardSources(createSources(settings), breakers, tenant),
+    destinations: guardDestinations(destinationsOf(connectors, settings), breakers),
     ledger: createLedger(tenants, { lanes: availableParallelism(), shards }),
     lookupCache: createLookupCache(tenants),
     callRates: createCallRates(tenants),
-    outbound: createOutbound(settings),
+    outbound: guardOutbound(createOutbound(settings), breakers, tenant),
     async credential(name) {
       const provider = settings.credentials?.(name);
       if (!provider) throw new Error('no folder WAYBILL_CREDENTIALS');

@@ -14,7 +14,13 @@ const attemptsMax: Partial<Record<ErrorCode, number>> = {
 };
 
 /** What happens every day and is no failure of ours: a receiver that is away, or that has enough to do. */
-const everyday: readonly ErrorCode[] = ['CallbackFailed', 'ReceiverBusy'];
+const everyday: readonly ErrorCode[] = ['CallbackFailed', 'ReceiverBusy', 'SystemUnavailable'];
+
+/** How many attempts have only waited for another system: they do not count. */
+export function waitsOf({ info }: Pick<Context, 'info'>): number {
+  const told: unknown = info.heartbeatDetails;
+  return Number.isSafeInteger(told) ? Math.min(Math.max(told as number, 0), info.attempt - 1) : 0;
+}
 
 /** The one place where our errors become Temporal’s: `type` is the code, retries follow the table of errors. */
 export function activityFailureOf(error: WaybillError, context: Context): ApplicationFailure {
@@ -25,7 +31,9 @@ export function activityFailureOf(error: WaybillError, context: Context): Applic
     detail: error.detail,
     cause: String(error.cause ?? ''),
   });
-  const exhausted = context.info.attempt >= (attemptsMax[error.code] ?? Number.POSITIVE_INFINITY);
+  const waits = waitsOf(context);
+  if (error.code === 'SystemUnavailable') context.heartbeat(waits + 1);
+  const exhausted = context.info.attempt - waits >= (attemptsMax[error.code] ?? Number.POSITIVE_INFINITY);
   return ApplicationFailure.create({
     type: error.code,
     message: error.message,

@@ -1,7 +1,7 @@
 import { ApplicationFailure, CancelledFailure, type Context } from '@temporalio/activity';
 import type { ActivityInterceptors } from '@temporalio/worker';
 import { WaybillError } from '../../domain/errors.ts';
-import { activityFailureOf } from './activityFailure.ts';
+import { activityFailureOf, waitsOf } from './activityFailure.ts';
 
 const heartbeatMs = 1_000;
 
@@ -14,7 +14,8 @@ export function stepInterceptor(context: Context): ActivityInterceptors {
   return {
     inbound: {
       async execute(input, next) {
-        const beat = setInterval(() => context.heartbeat(), heartbeatMs);
+        const waits = waitsOf(context);
+        const beat = setInterval(() => context.heartbeat(waits), heartbeatMs);
         try {
           return await next(input);
         } catch (error) {

@@ -37,6 +37,7 @@ export async function examine(machine: Machine): Promise<Check[]> {
     ['zones', async () => ({ ok: true, detail: await describeZoneData(machine.zoneInfo) })],
     ['go', () => checkGo(machine)],
     ['ports', () => checkPorts(machine.settings, home)],
+    ['systems', () => checkSystems(home)],
   ];
   return Promise.all(
     checks.map(async ([name, check]) => {
@@ -107,6 +108,31 @@ async function checkPorts(settings: StackSettings, home: string) {
   if (taken.length === 0)
     return { ok: true, detail: `${wanted.map(([, port]) => port).join(', ')} are free` };
   return { ok: true, detail: `${taken.join(', ')} taken; a free one will be used and said` };
+}
+
+/** What the workers of a stack that is up say of the systems that they call. */
+async function checkSystems(home: string) {
+  const workers = readDevJson(join(home, 'dev.json'))?.processes.filter(({ name }) =>
+    name.startsWith('worker'),
+  );
+  const texts = await Promise.all(
+    (workers ?? []).map(({ metricsUrl }) => metricsUrl && readText(metricsUrl)),
+  );
+  const away = texts.flatMap((text) =>
+    [...(text ?? '').matchAll(/^waybill_breaker_state\{kind="([^"]*)",system="([^"]*)"\} [12]$/gm)].map(
+      ([, kind, system]) => `the ${kind} ${system}`,
+    ),
+  );
+  if (away.length === 0)
+    return { ok: true, detail: workers ? 'no run waits for another system' : 'no stack is up' };
+  return { ok: false, detail: `Runs wait for ${[...new Set(away)].join(', ')}. Check that system.` };
+}
+
+const answerMaxMs = 2_000;
+
+async function readText(url: string): Promise<string | undefined> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(answerMaxMs) }).catch(() => undefined);
+  return answer?.ok ? answer.text() : undefined;
 }
 
 async function nearestExisting(path: string): Promise<string> {

@@ -138,6 +138,11 @@ export const runErrors = {
     retryable: false,
     message: 'The pipeline breaks its contract. Change it so that it fits, or raise its version.',
   },
+  SystemUnavailable: {
+    status: 503,
+    retryable: true,
+    message: 'Another system failed again and again. Check it; the run goes on once it answers.',
+  },
   LookupUnavailable: {
     status: 502,
     retryable: true,

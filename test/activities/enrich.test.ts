@@ -11,6 +11,8 @@ import { enrichStep } from '../../activities/enrich.ts';
 import { digestOf } from '../../activities/run.ts';
 import { transformStep } from '../../activities/transform.ts';
 import { validateStep } from '../../activities/validate.ts';
+import { createBreakers } from '../../adapters/breakers/createBreakers.ts';
+import { guardOutbound } from '../../adapters/breakers/guardSystems.ts';
 import { createStages } from '../../adapters/postgres/batches/stages.ts';
 import { createCallRates } from '../../adapters/postgres/lookups/callRates.ts';
 import { createLookupCache } from '../../adapters/postgres/lookups/lookupCache.ts';
@@ -23,6 +25,7 @@ import { loadModule } from '../../engine/project/loadModule.ts';
 import { type ComputePool, createComputePool } from '../../engine/threads/pool.ts';
 import { grantOfRun } from '../support/keys.ts';
 import { startPostgresForTest, type TestPostgres } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const codeOf = (url: string, options: string) => `
   import { definePipeline, ndjson, postgres, upload } from 'waybill';
@@ -330,6 +333,47 @@ describe('enrich: values that another system has', () => {
     await assert.rejects(enriched(definition, visits), codeIs('LookupFailed'));
     answer = (_, __, response) => void response.end('no JSON');
     await assert.rejects(enriched(definition, visits), codeIs('LookupFailed'));
+  });
+
+  it('waits for a service that hangs or fails, and asks it again later', async () => {
+    const definition = await define(`timeout: '1s', batchSize: 1,`);
+    const run = await begin(definition, visits.slice(0, 1));
+    const breakers = createBreakers({ firstMs: 50, maxMs: 100 });
+    const outbound = guardOutbound(
+      createOutbound({ egressAllow: [new URL(url).host] }),
+      breakers,
+      () => 'acme',
+    );
+    const worker = run.worker({ outbound });
+    await worker.validate();
+    const codes: string[] = [];
+    const attempt = () => worker.enrich().catch((error: { code: string }) => codes.push(error.code));
+    answer = () => new Promise(() => {});
+    await attempt();
+    answer = (_, __, response) => void response.writeHead(500).end();
+    for (let i = 1; i < 5; i++) await attempt();
+    assert.deepEqual(codes, Array(5).fill('LookupUnavailable'));
+    const asWas = asked.length;
+    await assert.rejects(
+      worker.enrich(),
+      (error: { code: string; message: string; retryAfterMs: number }) => {
+        assert.equal(error.code, 'SystemUnavailable');
+        assert.ok(error.message.includes(`It waits for the lookup ${new URL(url).host}.`));
+        return error.retryAfterMs > 0;
+      },
+    );
+    assert.equal(asked.length, asWas);
+    answer = people;
+    await until(
+      'the service is asked again',
+      () =>
+        worker.enrich().then(
+          () => true,
+          () => false,
+        ),
+      30_000,
+    );
+    assert.deepEqual((await run.rows()).rows, [['1', 'Bern', '4']]);
   });
 
   it('calls no address that the operator did not allow', async () => {
