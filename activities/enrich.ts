@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { WaybillError } from '../domain/errors.ts';
 import type { CallContext, EnrichManifest } from '../domain/pipelines/enrich.ts';
-import { callOnce, inParts, type Lookups, writeLookups } from '../domain/pipelines/lookups.ts';
+import { Costs, callOnce, inParts, type Lookups, writeLookups } from '../domain/pipelines/lookups.ts';
 import { type Batch, smallBytesMax } from '../domain/runs/batch.ts';
 import type { Counts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
@@ -44,7 +44,14 @@ export async function enrichStep(deps: Dependencies, { seq }: { seq: number }): 
 interface Found {
   lookups: Lookups;
   /** For the audit. */
-  facts: { keys: number; missed: number; cached: number; calls: number; hosts: string[] };
+  facts: {
+    keys: number;
+    missed: number;
+    cached: number;
+    calls: number;
+    hosts: string[];
+    costs?: Record<string, number>;
+  };
 }
 
 const nothing: Found = { lookups: new Map(), facts: { keys: 0, missed: 0, cached: 0, calls: 0, hosts: [] } };
@@ -67,6 +74,7 @@ async function lookUp(
       : { scope: `definition ${digest}`, ttlMs: terms.cacheTtlMs, keepsMisses: false };
   const lookups = new Map<string, unknown>();
   const hosts = new Set<string>();
+  const costs = new Costs();
   const counted = { cached: 0, calls: 0 };
 
   async function one(part: readonly [string, unknown][]): Promise<void> {
@@ -77,7 +85,7 @@ async function lookUp(
     );
     counted.cached += known.size;
     const asked = part.filter(([key]) => !known.has(key));
-    const values = asked.length > 0 ? await call(deps, run, asked, terms, hosts, signal) : [];
+    const values = asked.length > 0 ? await call(deps, run, asked, terms, { hosts, costs }, signal) : [];
     if (asked.length > 0) counted.calls++;
     const fresh = new Map(asked.map(([key], i) => [key, values[i] ?? null]));
     const kept = cache.keepsMisses ? fresh : new Map([...fresh].filter(([, value]) => value !== null));
@@ -90,7 +98,16 @@ async function lookUp(
   if (missed > 0 && terms.onMiss === 'fail') throw new WaybillError('LookupIncomplete');
   // In the order of the records: the same values are the same bytes.
   const ordered = new Map([...keys.keys()].map((key) => [key, lookups.get(key)]));
-  return { lookups: ordered, facts: { keys: keys.size, missed, ...counted, hosts: [...hosts].sort() } };
+  return {
+    lookups: ordered,
+    facts: {
+      keys: keys.size,
+      missed,
+      ...counted,
+      hosts: [...hosts].sort(),
+      ...(Object.keys(costs.sums).length > 0 && { costs: costs.sums }),
+    },
+  };
 }
 
 /** One call of the pipeline’s code, in its turn. The right is checked again before it, since a batch may take long. */
@@ -99,7 +116,7 @@ async function call(
   run: RunFacts,
   asked: readonly [string, unknown][],
   terms: EnrichManifest,
-  hosts: Set<string>,
+  { hosts, costs }: { hosts: Set<string>; costs: Costs },
   signal: AbortSignal,
 ): Promise<readonly unknown[]> {
   if (terms.callsPerS !== undefined)
@@ -116,6 +133,7 @@ async function call(
     }),
     signal: ended,
     secrets: (name) => secretOf(deps, names, name),
+    count: (unit, amount) => costs.add(unit, amount),
   };
   const records = asked.map(([, record]) => record);
   const code = requireDefinition(deps).enrich!;

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { ndjson } from '../connectors/formats/ndjson/index.ts';
 import { connectors } from '../connectors/index.ts';
 import { WaybillError } from '../domain/errors.ts';
-import { callOnce, inParts } from '../domain/pipelines/lookups.ts';
+import { Costs, callOnce, inParts } from '../domain/pipelines/lookups.ts';
 import type { Pipeline } from '../domain/pipelines/pipeline.ts';
 import { upgradeRecord } from '../domain/pipelines/upgrade.ts';
 import type { Rejection } from '../domain/runs/rejection.ts';
@@ -102,6 +102,7 @@ function lookUpWith(
   return async (keys) => {
     const { batchSize, timeoutMs, onMiss, credentials = [] } = manifest.enrich!;
     const found = new Map<string, unknown>();
+    const costs = new Costs();
     for (const part of inParts([...keys], batchSize)) {
       const values = await callOnce(
         enrich!,
@@ -109,6 +110,7 @@ function lookUpWith(
         {
           fetch,
           signal: AbortSignal.timeout(timeoutMs),
+          count: (unit, amount) => costs.add(unit, amount),
           async secrets(name) {
             if (credentials.includes(name) && secrets[name] !== undefined) return secrets[name];
             throw new TypeError(

@@ -50,6 +50,8 @@ export interface CallContext {
   signal: AbortSignal;
   /** The credential of a name that `credentials` lists, as it is now. */
   secrets(name: string): Promise<string>;
+  /** Adds to what a batch costs, such as tokens: `count('tokens', 120)`. The audit shows the sum. Throws `TypeError`. */
+  count(unit: string, amount: number): void;
 }
 
 /** The code of `enrich`, which stays with the module. */

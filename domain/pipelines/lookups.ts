@@ -59,6 +59,21 @@ export async function callOnce(
   );
 }
 
+/** Sums what calls cost, by unit. */
+export class Costs {
+  readonly sums: Record<string, number> = {};
+
+  add(unit: string, amount: number): void {
+    const isKnown = Object.hasOwn(this.sums, unit);
+    if (!/^[a-z][A-Za-z]{0,31}$/.test(unit) || (!isKnown && Object.keys(this.sums).length >= unitsMax))
+      throw new TypeError(`A batch counts up to ${unitsMax} units, each of up to 32 letters.`);
+    if (!Number.isFinite(amount) || amount < 0) throw new TypeError('An amount is a number from 0 on.');
+    this.sums[unit] = (isKnown ? this.sums[unit]! : 0) + amount;
+  }
+}
+
+const unitsMax = 8;
+
 /** The items in lists of at most `size`. */
 export function inParts<T>(items: readonly T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>

@@ -141,6 +141,7 @@ describe('enrich: values that another system has', () => {
         decision: () => undefined,
         isPermitted: () => true,
         recheck: async () => {},
+        limitedRates: { take: async () => {} },
         definitions: { require: () => ({ ...definition.pipeline, ...definition }) },
         runs: {
           find: async () => ({
@@ -437,6 +438,20 @@ describe('enrich: values that another system has', () => {
     const worker = run.worker();
     await worker.validate();
     await assert.rejects(worker.transform(), codeIs('StepResultInvalid'));
+  });
+
+  it('sums what the calls cost, in the audit', async () => {
+    const definition = await define(`batchSize: 1,
+      call: async ([{ city }], { count }) => {
+        count('tokens', city.length * 10);
+        return [{ people: 1 }];
+      },`);
+    const run = await enriched(definition, visits.slice(0, 3));
+    const { rows } = await admin.query(
+      `SELECT detail->'costs' AS costs FROM waybill.audit_event WHERE run_id = $1 AND action = 'batch.enriched'`,
+      [run.runId],
+    );
+    assert.deepEqual(rows, [{ costs: { tokens: 70 } }]);
   });
 
   it('gives the credentials that the pipeline names, and no other', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Context } from '@temporalio/activity';
+import type { ApplicationFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { activityFailureOf } from '../../../adapters/temporal/activityFailure.ts';
 import { type ErrorCode, WaybillError } from '../../../domain/errors.ts';
@@ -9,9 +10,9 @@ async function failureOf(code: ErrorCode, attempt: number, heartbeatDetails?: un
   const environment = new MockActivityEnvironment({ attempt, heartbeatDetails });
   const beats: unknown[] = [];
   environment.on('heartbeat', (details: unknown) => beats.push(details));
-  const failure = await environment.run(async () =>
+  const failure = (await environment.run(async () =>
     activityFailureOf(new WaybillError(code, { retryAfterMs: 5_000 }), Context.current()),
-  );
+  )) as ApplicationFailure;
   return { failure, beats };
 }
 
