@@ -14,12 +14,27 @@ import { type DevStack, startDevStack } from '../../support/devStack.ts';
 
 const repository = fileURLToPath(new URL('../../..', import.meta.url));
 const page = readFileSync('docs/approvals.md', 'utf8');
-const blocks = (language: string) =>
-  [...page.matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, block]) => block!);
+const qualityPage = readFileSync('docs/quality.md', 'utf8');
+const blocks = (language: string, of = page) =>
+  [...of.matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, block]) => block!);
 
-describe('docs/approvals.md', () => {
+/** Completes although a rule is breached. */
+const sightings = `
+import { definePipeline, inline, postgres } from 'waybill';
+import { z } from 'zod';
+
+export default definePipeline({
+  id: 'sightings',
+  source: inline(),
+  input: z.strictObject({ id: z.string(), bird: z.string().nullable() }),
+  sink: postgres({ table: 'sightings', key: ['id'] }),
+  quality: { rules: [{ kind: 'complete', column: 'bird' }], onBreach: 'warn' },
+});
+`;
+
+describe('docs/approvals.md and docs/quality.md', () => {
   let project: string;
-  let module: string;
+  const modules: string[] = [];
   let stack: DevStack;
   let database: pg.Client;
   let bob: Awaited<ReturnType<DevStack['as']>>;
@@ -31,10 +46,13 @@ describe('docs/approvals.md', () => {
     await symlink(repository, join(project, 'node_modules/waybill'));
     for (const name of ['zod', '@temporalio'])
       await symlink(join(repository, 'node_modules', name), join(project, 'node_modules', name));
-    const [, name, text] = /```ts\n\/\/ (\S+)\n([\s\S]*?)```/.exec(page)!;
-    module = join(project, name!);
-    await mkdir(dirname(module));
-    await writeFile(module, text!);
+    for (const [, name, text] of (page + qualityPage).matchAll(/```ts\n\/\/ (\S+)\n([\s\S]*?)```/g)) {
+      const module = join(project, name!);
+      await mkdir(dirname(module), { recursive: true });
+      await writeFile(module, text!);
+      modules.push(module);
+    }
+    await writeFile(join(project, 'pipelines/sightings.ts'), sightings);
     const [, policies] = /`(policies\/\S+\.cedar)`/.exec(page)!;
     await mkdir(join(project, dirname(policies!)));
     await writeFile(join(project, policies!), blocks('cedar')[0]!);
@@ -96,8 +114,8 @@ describe('docs/approvals.md', () => {
   it('compiles', () => {
     const { config } = ts.readConfigFile(join(repository, 'tsconfig.json'), ts.sys.readFile);
     const { options } = ts.parseJsonConfigFileContent(config, ts.sys, repository);
-    const program = ts.createProgram([module], options);
-    const wrong = program.getSemanticDiagnostics(program.getSourceFile(module));
+    const program = ts.createProgram(modules, options);
+    const wrong = modules.flatMap((module) => program.getSemanticDiagnostics(program.getSourceFile(module)));
     assert.deepEqual(
       wrong.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n')),
       [],
@@ -159,6 +177,77 @@ describe('docs/approvals.md', () => {
       [all.RUN],
     );
     assert.equal(rowCount, 1);
+  });
+
+  /** The ids of the runs that an output names, in its order. */
+  const acceptedIn = (said: string) => [
+    ...new Set(Array.from(said.matchAll(/(?:rates|shipments)-[0-9a-f-]{36}/g), ([id]) => id)),
+  ];
+  const qualityOf = async (id: string) => {
+    const { state, rules } = (await runOf(id)).quality!;
+    return [state, rules.filter((one) => one.state === 'breached').map(({ rule }) => rule)];
+  };
+  const rowsOf = async (table: string) => (await database.query(`SELECT FROM ${table}`)).rowCount;
+
+  it('fails a run that breaks a rule, and stores nothing', async () => {
+    const failed = await shell(blocks('sh', qualityPage)[0]!);
+    assert.equal(failed.code, 4, failed.stderr);
+    const [id] = acceptedIn(failed.stdout + failed.stderr) as [string];
+    const { reason, state } = await runOf(id);
+    assert.equal(state, 'failed');
+    assert.equal(`${reason!.code}: ${reason!.message}`, blocks('text', qualityPage)[0]!.trimEnd());
+    assert.deepEqual(await qualityOf(id), ['breached', ['maxRejected']]);
+    assert.equal(await rowsOf('rates'), 0);
+    const { rowCount } = await database.query('SELECT FROM waybill.dead_letter WHERE run_id = $1', [id]);
+    assert.equal(rowCount, 1);
+  });
+
+  it('marks a run that breaks a rule, and stores its rows', async () => {
+    const records = [{ id: 'a', bird: null }];
+    await writeFile(join(project, 'sightings.json'), JSON.stringify({ records }));
+    const alice = await stack.as('alice');
+    const accepted = await alice('/v1/pipelines/sightings/runs', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ records }),
+    });
+    const { id } = (await accepted.json()) as Run;
+    await reached(id, 'completed');
+    assert.deepEqual(await qualityOf(id), ['breached', ['complete:bird']]);
+    assert.equal(await rowsOf('sightings'), 1);
+  });
+
+  it('holds a run that breaks a rule until those who may approve have seen the rule and decided', async () => {
+    const [, trigger, decide, compare] = blocks('sh', qualityPage) as [string, string, string, string];
+    const [passed, held] = acceptedIn(await works(trigger)) as [string, string];
+    assert.deepEqual(await qualityOf(passed), ['passed', []]);
+    await reached(held, 'awaiting-approval');
+    assert.equal(await rowsOf('shipments'), 1);
+    const approve = `npx waybill approvals approve $RUN --yes`;
+    for (const [who, code] of [
+      ['alice', 'ApproverIsRequester'],
+      ['carol', 'ApproverLacksRole'],
+    ]) {
+      const refused = await shell(`${approve} --as ${who}`, { RUN: held });
+      assert.deepEqual([refused.code, refused.stderr.includes(code!)], [3, true], refused.stderr);
+    }
+    const shown = await works(decide, { RUN: held });
+    for (const line of blocks('text', qualityPage)[1]!.trimEnd().split('\n'))
+      assert.ok(shown.includes(line), shown);
+    await reached(held, 'completed');
+    assert.equal(await rowsOf('shipments'), 2);
+
+    const [, refused] = acceptedIn(await works(trigger.replaceAll('S-2', 'S-3'))) as [string, string];
+    await reached(refused, 'awaiting-approval');
+    await works('npx waybill approvals reject $RUN --yes --as bob', { RUN: refused });
+    const { reason } = await reached(refused, 'cancelled');
+    assert.equal(reason?.code, 'ApprovalRejected');
+    assert.equal(await rowsOf('shipments'), 2);
+
+    const table = await works(compare);
+    for (const id of [passed, held, refused]) assert.ok(table.includes(id), table);
+    assert.match(table, /complete:weight_kg/);
+    assert.equal(blocks('sh', qualityPage).length, 4);
   });
 
   it('asks no role that its policy would deny', async () => {
