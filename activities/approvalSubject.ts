@@ -1,5 +1,6 @@
-import type { ApprovalSubject, Changes } from '../domain/approvals/approval.ts';
+import type { ApprovalSubject } from '../domain/approvals/approval.ts';
 import type { PublishSummary } from '../domain/approvals/approvalTerms.ts';
+import type { Preview } from '../domain/ports/ledger.ts';
 import type { StagedBatch } from '../domain/ports/stages.ts';
 import { breachesOf, type QualityResult } from '../domain/quality/quality.ts';
 import { addCounts, zeroCounts } from '../domain/runs/run.ts';
@@ -36,7 +37,7 @@ export async function subjectBeforePublish(
   run: RunFacts,
   staged: readonly StagedBatch[],
   quality?: QualityResult,
-): Promise<(found: { changes: Changes; baseVersion: number }) => ApprovalSubject> {
+): Promise<(found: Preview) => ApprovalSubject> {
   const rejectedByCode: Record<string, number> = {};
   let counts = zeroCounts;
   for (const { validated, transformed } of staged) {
@@ -47,13 +48,14 @@ export async function subjectBeforePublish(
     }
   }
   const stages = staged.map(({ transformed }) => transformed.digest);
-  return ({ changes, baseVersion }) => ({
+  return ({ changes, changesByOutput, baseVersion }) => ({
     ...subjectBeforeIngest(deps, run),
     gate: 'publish',
     stages,
     counts,
     rejectedByCode,
     changes,
+    ...(changesByOutput && { changesByOutput }),
     baseVersion,
     ...(quality && { quality }),
   });

@@ -31,6 +31,14 @@ export const SignedDecisionView = DecisionView.extend({
     ),
 });
 
+const Changes = z.object({
+  added: count,
+  changed: count,
+  unchanged: count,
+  deduplicated: count,
+  removed: count.optional().describe('Where the rows replace all that are there.'),
+});
+
 const Shown = z
   .object({
     gate: z.enum(gates),
@@ -43,16 +51,13 @@ const Shown = z
     stages: z.array(z.string()).describe('Digests of the rows, batch by batch.'),
     baseVersion: count.describe('How often the table has been written to before.'),
     counts: RunView.shape.counts,
-    changes: z
-      .object({
-        added: count,
-        changed: count,
-        unchanged: count,
-        deduplicated: count,
-        removed: count.optional().describe('Where the rows replace all that are there.'),
-      })
-      .nullable()
-      .describe('What publishing would do to the rows that are there; `null` before `ingest`.'),
+    changes: Changes.nullable().describe(
+      'What publishing would do to the rows that are there; `null` before `ingest`.',
+    ),
+    changesByOutput: z
+      .record(z.string(), Changes)
+      .optional()
+      .describe('The same for each output of a pipeline with several.'),
     rejectedByCode: z.record(z.string(), count),
     quality: QualityView.optional().describe(
       'What the quality rules of the pipeline found; absent where it has none, and before `ingest`.',
@@ -133,12 +138,13 @@ export function approvalDetailOf(
   rejections: z.infer<typeof ApprovalDetail>['rejections'],
   options: ApiOptions,
 ): z.infer<typeof ApprovalDetail> {
-  const { stages, rejectedByCode, quality, ...shown } = approval.shown;
+  const { stages, rejectedByCode, changesByOutput, quality, ...shown } = approval.shown;
   return {
     ...approvalViewOf(approval, options),
     rejections,
     shown: {
       ...shown,
+      ...(changesByOutput && { changesByOutput: { ...changesByOutput } }),
       stages: [...stages],
       rejectedByCode: { ...rejectedByCode },
       ...(quality && { quality: qualityViewOf(quality) }),

@@ -31,6 +31,10 @@ export const RunView = z.object({
     '`read = passed + filtered + rejected`, `emitted = stored + unchanged + deduplicated` once it has completed. Of a run that ' +
       'failed or was cancelled, `read` also counts records that it did not transform, and none of the rows that it did not store is `emitted`.',
   ),
+  countsByOutput: z
+    .record(z.string(), z.object({ emitted: total, stored: total, unchanged: total, deduplicated: total }))
+    .optional()
+    .describe('What of `counts` is stored, for each output of a pipeline with several.'),
   createdAt: z.iso.datetime(),
   startedAt: z.iso.datetime().nullable(),
   endedAt: z.iso.datetime().nullable(),

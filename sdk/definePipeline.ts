@@ -3,9 +3,11 @@ import { connectors } from '../connectors/index.ts';
 import type { OnMiss } from '../domain/pipelines/enrich.ts';
 import {
   createPipeline,
+  type DeclaredOutputs,
   type Definition,
   type NoParameters,
   type Pipeline,
+  type SchemasOf,
 } from '../domain/pipelines/pipeline.ts';
 import type { Source } from '../domain/sources/source.ts';
 
@@ -24,6 +26,7 @@ export function definePipeline<
   P extends z.ZodObject = NoParameters,
   V extends z.ZodType = never,
   M extends OnMiss = 'reject',
->(definition: Definition<I, O, P, S, K, V, M>): Pipeline<I, O, P> {
-  return createPipeline(definition, connectors);
+  R extends DeclaredOutputs = never,
+>(definition: Definition<I, O, P, S, K, V, M, R>): Pipeline<I, O, P, SchemasOf<NoInfer<R>>> {
+  return createPipeline<I, O, P, SchemasOf<NoInfer<R>>>(definition, connectors);
 }

@@ -36,6 +36,7 @@ import {
 } from '../domain/contracts/contractChanges.ts';
 import { WaybillError } from '../domain/errors.ts';
 import type { Limit } from '../domain/limits.ts';
+import { tablesOf } from '../domain/pipelines/outputs.ts';
 import type { Retention } from '../domain/pipelines/retention.ts';
 import { type PolicySet, policyDifference } from '../domain/policies/policy.ts';
 import { type CaseResult, tryCases } from '../domain/policies/policyCases.ts';
@@ -151,7 +152,7 @@ export interface PipelinePlan {
   /** Against what was applied last; `null` where nothing was. */
   deployed: ContractDifference | null;
   table: string;
-  tableChanges: SinkChange[];
+  tableChanges: (SinkChange & { table: string })[];
 }
 
 /** What the pipelines of a project change, in contracts and in tables. Changes nothing. */
@@ -164,8 +165,8 @@ export async function planPipelines(project: Project, database: DatabaseSettings
     credentialsIn(database.credentials),
   );
   const plans: PipelinePlan[] = [];
-  for (const [i, one] of loaded.entries()) {
-    const { id, version } = one.manifest;
+  for (const one of loaded) {
+    const { id, version, sink } = one.manifest;
     const now = contractOf(one);
     const [recorded, applied] = [await readContractFile(project.folder, id), deployed.get(id)];
     plans.push({
@@ -174,8 +175,10 @@ export async function planPipelines(project: Project, database: DatabaseSettings
       version,
       recorded: recorded ? contractDifference(recorded, now) : null,
       deployed: applied ? contractDifference(applied, now) : null,
-      table: sinks[i]!.table,
-      tableChanges: sinks[i]!.changes,
+      table: sink.table,
+      tableChanges: sinks
+        .filter(({ pipeline }) => pipeline === id)
+        .flatMap(({ table, changes }) => changes.map((change) => ({ ...change, table }))),
     });
   }
   return plans;
@@ -189,14 +192,18 @@ export function planTouched({ definitions }: Project, database: DatabaseSettings
 }
 
 /** Why `apply` rejects a pipeline, in one line; `undefined` where it does not. */
-export function refusalOf({ recorded, deployed, tableChanges, table }: PipelinePlan): string | undefined {
+export function refusalOf({ recorded, deployed, tableChanges }: PipelinePlan): string | undefined {
   const broken = [recorded, deployed].find((difference) => difference?.refused);
   if (broken) {
     const said = broken.changes.filter(({ breaking }) => breaking).map(changeText);
     return said.length > 0 ? said.join('; ') : 'its version is lower than the one that is recorded';
   }
-  const conflicts = tableChanges.filter(({ kind }) => kind === 'conflict').map(({ message }) => message);
-  return conflicts.length > 0 ? `table ${table}: ${conflicts.join('; ')}` : undefined;
+  const conflicts = tableChanges.filter(({ kind }) => kind === 'conflict');
+  const byTable = Map.groupBy(conflicts, ({ table }) => table);
+  const texts = [...byTable].map(
+    ([table, all]) => `table ${table}: ${all.map(({ message }) => message).join('; ')}`,
+  );
+  return texts.length > 0 ? texts.join('; ') : undefined;
 }
 
 export function changeText({ side, kind, name, message }: ContractChange): string {
@@ -272,7 +279,7 @@ export async function applyProject(
   await checkPipelines(project, database);
   const migrations = await migrate(address);
   await applySinks(address, manifests, { credentials: credentialsIn(database.credentials) });
-  const tables = manifests.flatMap(({ sink }) => (connectors.sink(sink.kind).writer ? [sink.table] : []));
+  const tables = manifests.flatMap(({ sink }) => (connectors.sink(sink.kind).writer ? tablesOf(sink) : []));
   await applyDeployments(
     address,
     definitions.list().map((one) => deploymentOf(one)),

@@ -2,13 +2,16 @@ import type { z } from 'zod';
 import { ndjson } from '../connectors/formats/ndjson/index.ts';
 import { connectors } from '../connectors/index.ts';
 import { WaybillError } from '../domain/errors.ts';
+import type { OutputRow } from '../domain/pipelines/applyTransform.ts';
 import { Costs, callOnce, inParts } from '../domain/pipelines/lookups.ts';
-import type { Pipeline } from '../domain/pipelines/pipeline.ts';
+import { outputsOf } from '../domain/pipelines/outputs.ts';
+import type { AnyPipeline, OutputSchemas, Pipeline } from '../domain/pipelines/pipeline.ts';
 import { upgradeRecord } from '../domain/pipelines/upgrade.ts';
 import type { Rejection } from '../domain/runs/rejection.ts';
 import type { Counts } from '../domain/runs/run.ts';
 import { createMemoryObjects } from '../engine/memoryObjectStore.ts';
 import { type PreparedDefinition, prepareDefinition } from '../engine/records/definition.ts';
+import { beginRows } from '../engine/records/outputEncoder.ts';
 import { type InputOptions, processInput } from '../engine/records/processInput.ts';
 
 /**
@@ -22,8 +25,13 @@ import { type InputOptions, processInput } from '../engine/records/processInput.
  *
  * Throws `ParametersInvalid`, `HeaderInvalid` (CSV) and `TransformFailed` as a run would end with them.
  */
-export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject, P extends z.ZodObject>(
-  pipeline: Pipeline<I, O, P>,
+export async function testPipeline<
+  I extends z.ZodObject,
+  O extends z.ZodObject,
+  P extends z.ZodObject,
+  R extends OutputSchemas | undefined = undefined,
+>(
+  pipeline: Pipeline<I, O, P, R>,
   input: readonly unknown[] | string | Uint8Array | { bytes: Uint8Array | string },
   options: {
     parameters?: Record<string, unknown>;
@@ -31,8 +39,8 @@ export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject,
     fetch?: typeof fetch;
     secrets?: Record<string, string>;
   } = {},
-): Promise<TestedRun<z.output<O>>> {
-  const definition = prepareDefinition(pipeline);
+): Promise<TestedRun<z.output<O>, R>> {
+  const definition = prepareDefinition(pipeline as unknown as AnyPipeline);
   const data = dataOf(input);
   const bytes = Buffer.from(
     data ??
@@ -49,13 +57,21 @@ export async function testPipeline<I extends z.ZodObject, O extends z.ZodObject,
     options.parameters,
     lookUpWith(pipeline, options),
   );
-  const { rows, replaced, filtered, rejected, counts, unknownFields } = outcome;
-  const stored = rows.filter((_, ordinal) => !replaced.has(ordinal)) as TestedRun<z.output<O>>['stored'];
+  const { outputs, filtered, rejected, counts, unknownFields } = outcome;
+  const stored = outputs.map(({ name, rows, replaced }) => {
+    const own = rows.filter((_, ordinal) => !replaced.has(ordinal));
+    return { name, rows: own, deduplicated: replaced.size };
+  });
+  const byName = Object.fromEntries(stored.map(({ name, rows }) => [name, rows]));
   return {
-    stored,
+    stored: (pipeline.outputs ? byName : stored[0]!.rows) as TestedRun<z.output<O>, R>['stored'],
     rejected: rejected.sort((a, b) => a.position - b.position),
     filtered,
-    counts: { ...counts, stored: stored.length, deduplicated: replaced.size },
+    counts: {
+      ...counts,
+      stored: stored.reduce((sum, { rows }) => sum + rows.length, 0),
+      deduplicated: stored.reduce((sum, { deduplicated }) => sum + deduplicated, 0),
+    },
     unknownFields,
   };
 }
@@ -69,9 +85,11 @@ function upgraded(
   return records.map((record) => upgradeRecord(upgrade, record as object, version, manifest.version));
 }
 
-export interface TestedRun<Row> {
-  /** What the table would hold, in the order of the source. */
-  stored: (Row & { _extra?: Readonly<Record<string, unknown>> })[];
+type WithExtra<Row> = Row & { _extra?: Readonly<Record<string, unknown>> };
+
+export interface TestedRun<Row, R extends OutputSchemas | undefined = undefined> {
+  /** What the table would hold, in the order of the source. Of several outputs: what the table of each would hold, by its name. */
+  stored: R extends OutputSchemas ? { [N in keyof R]: WithExtra<z.output<R[N]>>[] } : WithExtra<Row>[];
   rejected: Rejection[];
   /** What `skip` left out: the ordinal of the record, from 0, and the code. */
   filtered: { position: number; code: string }[];
@@ -132,13 +150,23 @@ async function process(
   parameters: unknown,
   lookUp: InputOptions['lookUp'],
 ) {
-  const rows: unknown[] = [];
-  const all = definition.encoder.begin(bytes.length);
+  const several = definition.pipeline.outputs !== undefined;
+  const outputs = outputsOf(definition.sink).map(({ name, sink }) => ({
+    name,
+    rows: [] as Record<string, unknown>[],
+    writer: beginRows(sink, bytes.length),
+  }));
   const filtered: { position: number; code: string }[] = [];
   const observer = {
-    onRows(position: number, some: readonly Record<string, unknown>[]) {
-      rows.push(...some);
-      all.add(position, some);
+    onRows(position: number, some: readonly object[]) {
+      const named = several
+        ? (some as readonly OutputRow[])
+        : (some as readonly Record<string, unknown>[]).map((row) => ({ output: '', row }));
+      for (const { name, rows, writer } of outputs) {
+        const own = named.filter(({ output }) => output === name).map(({ row }) => row);
+        rows.push(...own);
+        writer.add(position, own);
+      }
     },
     onFiltered: (position: number, code: string) => filtered.push({ position, code }),
   };
@@ -149,7 +177,17 @@ async function process(
     ...(lookUp && { lookUp }),
     onRejected: (some) => rejected.push(...some),
   });
-  return { rows, replaced: new Set(all.finish().replaced), filtered, rejected, counts, unknownFields };
+  return {
+    outputs: outputs.map(({ name, rows, writer }) => ({
+      name,
+      rows,
+      replaced: new Set(writer.finish().replaced),
+    })),
+    filtered,
+    rejected,
+    counts,
+    unknownFields,
+  };
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -4,6 +4,7 @@ import { connectors } from '../../connectors/index.ts';
 import type { SinkChange } from '../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import type { Manifest, SinkManifest } from '../../domain/pipelines/manifest.ts';
+import { outputsOf } from '../../domain/pipelines/outputs.ts';
 import { clientAt, type DatabaseAddress } from './address.ts';
 import { fromSink } from './failure.ts';
 import { applyShards, planShards, type SinkSteps, splitConflict } from './shards/applyShards.ts';
@@ -34,10 +35,11 @@ export async function applySinks(
     for (const manifest of manifests) {
       if (!connectors.sink(manifest.sink.kind).writer) continue;
       try {
-        const { sink } = manifest;
-        if (sink.shards)
-          await applyShards(client, sink, credentials, (shard, steps) => applySink(shard, sink, steps));
-        else await applySink(client, sink, { prepare: () => checkUnsplit(client, sink) });
+        for (const { sink } of outputsOf(manifest.sink)) {
+          if (sink.shards)
+            await applyShards(client, sink, credentials, (shard, steps) => applySink(shard, sink, steps));
+          else await applySink(client, sink, { prepare: () => checkUnsplit(client, sink) });
+        }
       } catch (error) {
         const failure = fromSink(error);
         const isOfSink = failure.code === 'SinkIncompatible' || failure.code === 'SinkUnavailable';
@@ -64,7 +66,7 @@ async function planUnsplit(client: ClientBase, sink: SinkManifest): Promise<Sink
 }
 
 /**
- * What `applySinks` would do to the sink of each pipeline. Changes nothing. Throws `DatabaseUnavailable`, and `SinkUnavailable` where a
+ * What `applySinks` would do to each table of each pipeline. Changes nothing. Throws `DatabaseUnavailable`, and `SinkUnavailable` where a
  * shard does not answer.
  */
 export async function planSinks(
@@ -77,7 +79,10 @@ export async function planSinks(
     await client.connect();
     const plans = [];
     for (const { id, sink } of manifests) {
-      plans.push({ pipeline: id, table: sink.table, changes: await planSink(client, sink, credentials) });
+      for (const output of outputsOf(sink)) {
+        const changes = await planSink(client, output.sink, credentials);
+        plans.push({ pipeline: id, table: output.sink.table, changes });
+      }
     }
     return plans;
   } catch (error) {

@@ -26,6 +26,7 @@ import * as deployment from './migrations/0022_deployment.ts';
 import * as boundConsents from './migrations/0023_bound_consents.ts';
 import * as backlog from './migrations/0024_backlog.ts';
 import * as shards from './migrations/0025_shards.ts';
+import * as outputs from './migrations/0026_outputs.ts';
 import * as redrivesOfLetter from './migrations/0028_redrives_of_letter.ts';
 import * as unknownFields from './migrations/0029_unknown_fields.ts';
 import * as quality from './migrations/0030_quality.ts';
@@ -58,6 +59,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0023_bound_consents': boundConsents,
   '0024_backlog': backlog,
   '0025_shards': shards,
+  '0026_outputs': outputs,
   '0028_redrives_of_letter': redrivesOfLetter,
   '0029_unknown_fields': unknownFields,
   '0030_quality': quality,

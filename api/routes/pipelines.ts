@@ -12,13 +12,20 @@ import { redactSource } from '../../domain/sources/redactSource.ts';
 import { byId, handler, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 
+const SinkView = z.looseObject({ kind: z.string(), table: z.string() });
+
 export const PipelineView = z.object({
   id: z.string(),
   version: z.int(),
   definitionDigest: z.string(),
   labels: z.record(z.string(), z.string()),
   source: z.looseObject({ kind: z.enum(connectors.sources.map(({ kind }) => kind)) }),
-  sink: z.looseObject({ kind: z.string(), table: z.string() }),
+  sink: SinkView.extend({
+    outputs: z
+      .record(z.string(), SinkView)
+      .optional()
+      .describe('Of a pipeline with several outputs: what each writes to; `table` then names all tables.'),
+  }),
   deadlineMs: z.int().describe('How long a run may take from its acceptance.'),
   links: z.object({
     self: z.string(),

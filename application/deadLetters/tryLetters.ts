@@ -47,11 +47,7 @@ export async function tryLetter(
     const chunks: Uint8Array[] = [];
     for await (const chunk of encoded.chunks()) chunks.push(chunk);
     const { sink } = pipeline.manifest;
-    const rows = await compute.readRows(sink, Buffer.concat(chunks), rowsMax);
-    return {
-      kind: 'stored',
-      rows: rows.map((texts) => Object.fromEntries(sink.columns.map(({ name }, i) => [name, texts[i]!]))),
-    };
+    return { kind: 'stored', rows: await compute.readRows(sink, Buffer.concat(chunks), rowsMax) };
   } finally {
     await compute.forget(task);
   }

@@ -57,7 +57,7 @@ function detailLines(pipeline: PipelineDetail): string[] {
   const { id, version, sink, deadlineMs, definitionDigest, schemas } = pipeline;
   const rows: [string, string][] = [
     ['reads', sourceText(pipeline)],
-    ['writes', plain(`${sink.kind} ${sink.table}, ${modeText(sink)}`)],
+    ...writesRows(sink),
     ['deadline', `${duration(deadlineMs)} after acceptance`],
     ['labels', labelText(pipeline) || 'none'],
     ...gateRows(pipeline),
@@ -104,6 +104,16 @@ function sourceText({ source }: Pipeline): string {
   const format = (source.format as { name?: string } | undefined)?.name;
   const parts = [source.kind, format, source.path ?? source.url];
   return plain(parts.filter((part) => typeof part === 'string').join(' '));
+}
+
+/** A line for each of several outputs. */
+function writesRows({ outputs, ...sink }: Pipeline['sink']): [string, string][] {
+  const textOf = (one: Pipeline['sink']) => `${one.kind} ${one.table}, ${modeText(one)}`;
+  if (!outputs) return [['writes', plain(textOf(sink))]];
+  return Object.entries(outputs).map(([name, one], i) => [
+    i === 0 ? 'writes' : '',
+    plain(`${name}: ${textOf(one)}`),
+  ]);
 }
 
 function modeText({ key, mode }: Pipeline['sink']): string {

@@ -67,11 +67,16 @@ function named(name: string, value: string): string {
   return `  ${styleText('dim', name.padEnd(9))} ${value}`;
 }
 
-function changeLines({ shown: { changes, rejectedByCode } }: ApprovalDetail): string[] {
+function changeLines({ shown: { changes, changesByOutput, rejectedByCode } }: ApprovalDetail): string[] {
   const rejected = Object.entries(rejectedByCode).map(([code, n]) => `${plain(code)} ${count(n)}`);
-  const would = changes && Object.entries(changes).map(([what, n]) => `${count(n)} ${what}`);
+  const textOf = (one: NonNullable<typeof changes>) =>
+    Object.entries(one)
+      .map(([what, n]) => `${count(n)} ${what}`)
+      .join(', ');
+  const byOutput = Object.entries(changesByOutput ?? {});
   return [
-    ...(would ? [named('rows', would.join(', '))] : []),
+    ...(changes ? [named('rows', textOf(changes))] : []),
+    ...byOutput.map(([output, own]) => named(plain(output), textOf(own))),
     ...(rejected.length > 0 ? [named('rejected', rejected.join(', '))] : []),
   ];
 }
@@ -92,12 +97,16 @@ function decisionText(
 
 /** The first of the rows that would be published, cut to what fits. */
 function sampleLines({ rows }: Sample): string[] {
-  const names = Object.keys(rows[0] ?? {});
-  const columns = names.map((name) => ({
-    title: plain(name),
-    cell: (row: Sample['rows'][number]) => cut(row[name] ?? ''),
-  }));
-  return table(columns, rows).map((line) => `  ${line}`);
+  const byOutput = [...Map.groupBy(rows, ({ _output }) => _output ?? '')];
+  return byOutput.flatMap(([output, own]) => {
+    const names = Object.keys(own[0]!).filter((name) => name !== '_output');
+    const columns = names.map((name) => ({
+      title: plain(name),
+      cell: (row: Sample['rows'][number]) => cut(row[name] ?? ''),
+    }));
+    const title = output === '' ? [] : [`  ${styleText('dim', plain(output))}`];
+    return [...title, ...table(columns, own).map((line) => `  ${line}`)];
+  });
 }
 
 const cellMax = 24;

@@ -20,7 +20,7 @@ function differs({ recorded, deployed }: PipelinePlan): boolean {
 }
 
 function planLines(plan: PipelinePlan, refusal: string | undefined): string[] {
-  const { pipeline, file, version, recorded, deployed, table, tableChanges } = plan;
+  const { pipeline, file, version, recorded, deployed, tableChanges } = plan;
   const difference = deployed?.changes.length ? deployed : recorded;
   return [
     `  ${pipeline}  ${styleText('dim', `version ${version}, ${file}`)}`,
@@ -28,7 +28,7 @@ function planLines(plan: PipelinePlan, refusal: string | undefined): string[] {
     ...(recorded?.changes.length
       ? [`    contracts/${pipeline}.json is another one: run waybill contracts`]
       : []),
-    ...tableChanges.map(({ kind, message }) => `    table ${table}, ${kind}: ${plain(message)}`),
+    ...tableChanges.map(({ table, kind, message }) => `    table ${table}, ${kind}: ${plain(message)}`),
     ...(refusal === undefined ? [] : [`    ${styleText('red', 'apply rejects it')}`]),
   ];
 }

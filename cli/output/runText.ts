@@ -1,4 +1,5 @@
 import { styleText } from 'node:util';
+import type { OutputCounts } from '../../domain/runs/outputCounts.ts';
 import { hasEnded } from '../../domain/runs/run.ts';
 import type { LegalHold, Rejections, Run, WaitingRuns } from '../../sdk/client.ts';
 import { qualityLines } from './qualityText.ts';
@@ -65,7 +66,7 @@ function retryingText({ step, code, message, attempt, nextAttemptAt }: NonNullab
 }
 
 /** The two sums that every ended run satisfies, aligned below each other. Until then more is read than has come through. */
-export function countLines({ counts: c }: Pick<Run, 'counts'>): string[] {
+export function countLines({ counts: c, countsByOutput }: Pick<Run, 'counts' | 'countsByOutput'>): string[] {
   const wide = (...numbers: number[]) => Math.max(...numbers.map((n) => count(n).length));
   const widths = [wide(c.read, c.emitted), wide(c.passed, c.stored), wide(c.filtered, c.unchanged)] as const;
   const line = (sum: string, parts: readonly (readonly [string, number])[], total: number) =>
@@ -83,7 +84,13 @@ export function countLines({ counts: c }: Pick<Run, 'counts'>): string[] {
       [part('stored', 6, c.stored), part('unchanged', 9, c.unchanged), ['deduplicated', c.deduplicated]],
       c.emitted,
     ),
+    ...Object.entries(countsByOutput ?? {}).map(([output, own]) => outputText(output, own)),
   ];
+}
+
+function outputText(output: string, { emitted, ...own }: OutputCounts): string {
+  const parts = Object.entries(own).map(([name, n]) => `${count(n)} ${name}`);
+  return `${styleText('dim', plain(output))}: ${count(emitted)} rows, ${parts.join(', ')}`;
 }
 
 function adds(parts: readonly (readonly [string, number])[], total: number): boolean {

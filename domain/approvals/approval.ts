@@ -30,6 +30,18 @@ export interface Changes {
   removed?: number;
 }
 
+export function addChanges(a: Changes, b: Changes): Changes {
+  const removed =
+    a.removed === undefined && b.removed === undefined ? undefined : (a.removed ?? 0) + (b.removed ?? 0);
+  return {
+    added: a.added + b.added,
+    changed: a.changed + b.changed,
+    unchanged: a.unchanged + b.unchanged,
+    deduplicated: a.deduplicated + b.deduplicated,
+    ...(removed !== undefined && { removed }),
+  };
+}
+
 /** What an approver sees, except for the sample. The approver signs its digest. */
 export interface ApprovalSubject {
   gate: Gate;
@@ -45,6 +57,8 @@ export interface ApprovalSubject {
   baseVersion: number;
   counts: Counts;
   changes: Changes | null;
+  /** The same for each of several outputs; absent where there is one. */
+  changesByOutput?: Readonly<Record<string, Changes>>;
   /** Records by the code with which they were refused. */
   rejectedByCode: Readonly<Record<string, number>>;
   /** What the quality rules found, where the pipeline has some; before `ingest` it is absent. */

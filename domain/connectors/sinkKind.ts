@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { Column, SinkManifest } from '../pipelines/manifest.ts';
 import type { DestinationFile, DestinationRun, FileToWrite } from '../ports/destinations.ts';
-import type { StagedRows, StagedRun } from '../ports/ledger.ts';
+import type { StagedRows } from '../ports/ledger.ts';
 import type { EncodedRows, RejectedRecord } from '../ports/sinkRows.ts';
 import type { RecordRejection } from '../runs/rejection.ts';
 import type { Counts } from '../runs/run.ts';
@@ -51,6 +51,8 @@ export interface RowEncoder {
 export interface RowWriter {
   /** Adds the rows of one record, all or none. Returns why the sink could not keep one of them. */
   add(position: number, rows: readonly Record<string, unknown>[]): RecordRejection | undefined;
+  /** The same for one of several outputs: adds nothing before what it returns is called. A kind without it can be no such output. */
+  encode?(position: number, rows: readonly Record<string, unknown>[]): RecordRejection | (() => void);
   /** @param slotted many rows may be put into slots by their key, so that a batch can be stored in lanes */
   finish(options?: { slotted: boolean }): EncodedBatch;
 }
@@ -85,15 +87,19 @@ interface SinkWriter {
    * Brings the rows of a batch into the table and says what became of them. Of two rows with one key the later wins: first by the
    * order in which their runs were accepted, then by position in the source.
    */
-  write(transaction: SinkTransaction, rows: RowsToWrite): Promise<RowCounts>;
+  write(
+    transaction: SinkTransaction,
+    rows: RowsToWrite,
+    options?: { moreFollow: boolean },
+  ): Promise<RowCounts>;
   /**
-   * The same after `write` failed for a row: leaves out the records that are to blame. Throws what `write` throws where they are
-   * many. Without it such a batch fails the run.
+   * The same after `write` failed for a row, of all outputs of a batch: leaves out the records that are to blame, from each output.
+   * Throws what `write` throws where they are many. Without it such a batch fails the run.
    */
   writeApart?(
     transaction: SinkTransaction,
-    rows: RowsToWrite,
-  ): Promise<RowCounts & { rejected: RejectedRecord[] }>;
+    outputs: readonly RowsToWrite[],
+  ): Promise<{ counts: RowCounts[]; rejected: RejectedRecord[] }>;
   /** For pipelines that wait for an approval before `publish`, and sinks that write at the end; without it such a pipeline does not load. */
   readonly staged?: StagedWriter;
 }
@@ -113,12 +119,11 @@ export interface SinkChange {
 
 /** Writes all rows of a run at once, after it says what that would change. */
 export interface StagedWriter {
-  /** Keeps the rows of a run where only this transaction sees them. */
-  stage<Batch extends StagedRows>(
-    transaction: SinkTransaction,
-    run: Pick<StagedRun<Batch>, 'sink' | 'batches'>,
-    onBatch: (batch: Batch) => Promise<void> | void,
-  ): Promise<void>;
+  /** Begins to keep the rows of a run where only this transaction sees them. */
+  begin(transaction: SinkTransaction, sink: SinkManifest): Promise<void>;
+  stage(transaction: SinkTransaction, sink: SinkManifest, batch: StagedRows): Promise<void>;
+  /** After the last batch. */
+  seal(transaction: SinkTransaction, sink: SinkManifest): Promise<void>;
   /** What publishing the staged rows would do now. */
   preview(transaction: SinkTransaction, run: SinkRun): Promise<StagedOutcome>;
   /** Brings the staged rows into the table. `stored`: how many were new or replaced another. */

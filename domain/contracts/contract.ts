@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { canonicalJson } from '../canonicalJson.ts';
-import type { Column, Manifest, SourceManifest } from '../pipelines/manifest.ts';
+import type { Column, Manifest, SinkManifest, SourceManifest } from '../pipelines/manifest.ts';
+import { outputsOf } from '../pipelines/outputs.ts';
 import { defOf } from '../pipelines/schemaParts.ts';
 
 /** What senders of a pipeline and readers of its rows rely on, as `contracts/<pipeline>.json` and the database keep it. */
@@ -22,6 +23,8 @@ export interface Contract {
     mode?: unknown;
     renamed?: Readonly<Record<string, string>>;
   };
+  /** The same for each output, where there are several; `columns` is empty then. */
+  outputs?: Readonly<Record<string, Pick<Contract, 'output' | 'columns' | 'sink'>>>;
   /** By which the source tells what is new, where it does. */
   cursor?: SourceManifest['cursor'];
 }
@@ -41,22 +44,39 @@ export function contractOf({
   output: z.ZodType;
 }): Contract {
   const { id, version, source, sink, unknownFields } = manifest;
-  const { kind, table, key, mode, columns, renamed } = sink;
+  const rows = jsonSchemaOf(output, 'output');
   return {
     pipeline: id,
     version,
     input: jsonSchemaOf(input, 'input'),
-    output: jsonSchemaOf(output, 'output'),
-    columns,
+    output: rows,
+    columns: sink.columns,
     ...(unknownFields && { unknownFields }),
-    sink: {
-      ...{ kind, table },
-      ...(key !== undefined && { key }),
-      ...(mode !== undefined && { mode }),
-      ...(renamed !== undefined && { renamed: renamed as Record<string, string> }),
-    },
+    sink: describeSink(sink),
+    ...(sink.outputs && {
+      outputs: Object.fromEntries(
+        outputsOf(sink).map((one) => [
+          one.name,
+          { output: rowsOf(rows, one.name), columns: one.sink.columns, sink: describeSink(one.sink) },
+        ]),
+      ),
+    }),
     ...(source.cursor !== undefined && { cursor: source.cursor }),
   };
+}
+
+function describeSink({ kind, table, key, mode, renamed }: SinkManifest): Contract['sink'] {
+  return {
+    ...{ kind, table },
+    ...(key !== undefined && { key }),
+    ...(mode !== undefined && { mode }),
+    ...(renamed !== undefined && { renamed: renamed as Record<string, string> }),
+  };
+}
+
+/** Of an object with a list of rows for each output. */
+function rowsOf(schema: JsonSchema, output: string): JsonSchema {
+  return (schema.properties as Record<string, { items: JsonSchema }>)[output]!.items;
 }
 
 /**

@@ -23,7 +23,7 @@ export interface ContractDifference {
 
 /** What changed since a contract was recorded: a wider input and a new nullable column are compatible, all else is breaking. */
 export function contractDifference(recorded: Contract, now: Contract): ContractDifference {
-  const changes = [...inputChanges(recorded, now), ...outputChanges(recorded, now)];
+  const changes = [...inputChanges(recorded, now), ...changesOfOutputs(recorded, now)];
   const isBreaking = changes.some(({ breaking }) => breaking);
   const refused = now.version < recorded.version || (isBreaking && now.version === recorded.version);
   return { changes, refused };
@@ -189,6 +189,23 @@ function renamesIn(
     const rivals = gone.filter((name) => canonicalJson(old[name]) === text);
     return only !== undefined && more.length === 0 && rivals.length === 1 ? [[from, only]] : [];
   });
+}
+
+/** Of several outputs, those of each, with the name of the output before that of the column. */
+function changesOfOutputs(recorded: Contract, now: Contract): ContractChange[] {
+  const [before, after] = [recorded.outputs, now.outputs];
+  if (!before || !after) return outputChanges(recorded, now);
+  const removed = Object.keys(before).filter((name) => !after[name]);
+  return [
+    ...removed.map((name) =>
+      output('remove', name, true, `is no output any more; keep it, or tell the readers and ${nextVersion}`),
+    ),
+    ...Object.entries(after).flatMap(([name, own]) => {
+      if (!before[name]) return [output('add', name, false, 'is a new output')];
+      const changes = outputChanges({ ...recorded, ...before[name] }, { ...now, ...own });
+      return changes.map((change) => ({ ...change, name: `${name}.${change.name}` }));
+    }),
+  ];
 }
 
 function outputChanges(recorded: Contract, now: Contract): ContractChange[] {

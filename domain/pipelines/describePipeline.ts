@@ -9,6 +9,7 @@ import { runPriorities } from '../runs/runPriority.ts';
 import { describeSchedules } from '../schedules/declaredSchedule.ts';
 import { compressionOf } from '../sources/compression.ts';
 import { DefinitionError } from './definitionError.ts';
+import { describeOutputs, joinedOutput, type WrittenOutput } from './describeOutputs.ts';
 import { describeEnrich, type EnrichCode, WrittenEnrich } from './enrich.ts';
 import { type Column, defaultLimits, type Limits, type Manifest, type SourceManifest } from './manifest.ts';
 import { type Retention, WrittenRetention } from './retention.ts';
@@ -29,14 +30,16 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
     written.data;
   const unknownFields = written.data.unknownFields === 'reject' ? undefined : written.data.unknownFields;
   const source = written.data.source as SourceManifest;
-  const sink = written.data.sink as { kind: string };
   const parameters = written.data.parameters ?? z.strictObject({});
   const input = written.data.input;
-  const output = written.data.output ?? input;
+  const declared = written.data.outputs as Record<string, WrittenOutput> | undefined;
+  const sink = (written.data.sink ?? Object.values(declared!)[0]!.sink) as { kind: string };
+  const output = declared ? joinedOutput(declared) : (written.data.output ?? input);
   return inPipeline(id, () => {
     checkStrict('parameters', parameters);
     checkStrict('input', input);
-    if (output !== input) checkStrict('output', output);
+    for (const [name, { row }] of Object.entries(declared ?? {})) checkStrict(`outputs.${name}`, row);
+    if (output !== input && !declared) checkStrict('output', output);
     const deadlineMs = parseDuration(deadline)!;
     const gate = approval && describeApproval(approval, deadlineMs);
     const enrich = written.data.enrich && describeEnrich(written.data.enrich, transform !== undefined);
@@ -50,14 +53,21 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       throw new DefinitionError('', [{ path: 'rowSource', message }]);
     }
     const read = describeSource(source, { input, unknownFields }, connectors);
-    const columns = [
-      ...columnsOf(output),
+    const columnsIn = (schema: z.ZodType) => [
+      ...columnsOf(schema),
       ...(rowSource ? [sourceColumn] : []),
       ...(unknownFields === 'keep' ? [keptColumn] : []),
     ];
-    const described = connectors.sink(sink.kind).describe(sink, columns);
+    if (declared && written.data.quality) {
+      const message = 'cannot be used with several outputs. Leave it out, or use one output';
+      throw new DefinitionError('', [{ path: 'quality', message }]);
+    }
+    const described = declared
+      ? describeOutputs(declared, columnsIn, connectors)
+      : connectors.sink(sink.kind).describe(sink, columnsIn(output));
     const quality =
-      written.data.quality && describeQuality(written.data.quality, { columns, gate: gate?.terms.before });
+      written.data.quality &&
+      describeQuality(written.data.quality, { columns: columnsIn(output), gate: gate?.terms.before });
     // Nothing of a run is visible before it is known whether its rules are breached.
     const failsAtEnd = quality?.terms.onBreach === 'fail' && described.atEnd === undefined;
     if (failsAtEnd && writer && !writer.staged) {
@@ -98,7 +108,8 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
       ...(retention && { retention: dropUndefined(retention) as Partial<Retention> }),
       deadlineMs,
     };
-    const schemas = { parameters, input, output };
+    const rows = declared && Object.entries(declared).map(([name, { row }]) => [name, row] as const);
+    const schemas = { parameters, input, output, outputs: rows && Object.fromEntries(rows) };
     const { upgrade } = written.data;
     return {
       manifest: deepFreeze(manifest),
@@ -121,6 +132,7 @@ export interface Described {
   input: z.ZodType;
   output: z.ZodType;
   enrich: EnrichCode | undefined;
+  outputs: Record<string, z.ZodType> | undefined;
   transform: ((record: never, context: never) => unknown) | undefined;
   upgrade: Upgrade | undefined;
   approval: ApprovalCode;
@@ -250,16 +262,36 @@ function writtenOf({ sources, formats, sinks }: Connectors) {
     sinks.map(({ kind, options }) => z.strictObject({ kind: z.literal(kind), ...options.shape })),
   );
   return z
-    .strictObject({ ...fields, source, sink })
+    .strictObject({ ...fields, source, sink: sink.optional(), outputs: outputsOf(sink).optional() })
+    .refine((d) => (d.sink === undefined) !== (d.outputs === undefined), {
+      path: ['sink'],
+      error: 'must say where rows go, or outputs must, and not both',
+    })
     .refine(({ version, upgrade = {} }) => Object.keys(upgrade).every((from) => Number(from) < version), {
       path: ['upgrade'],
       error: 'names a version that is not older than this one',
     })
-    .refine((d) => (d.transform === undefined) === (d.output === undefined), {
+    .refine((d) => d.outputs === undefined || (d.transform !== undefined && d.output === undefined), {
+      path: ['outputs'],
+      error: 'need a transform, which returns the rows of each, and no output beside them',
+    })
+    .refine((d) => d.outputs !== undefined || (d.transform === undefined) === (d.output === undefined), {
       path: ['output'],
       error:
         'output and transform go together: with a transform say what its rows are, without one leave output out',
     });
+}
+
+const outputName = /^[a-z][A-Za-z0-9_]{0,62}$/;
+
+function outputsOf(sink: z.ZodType) {
+  return z
+    .record(
+      z.string().regex(outputName, 'must be a letter and up to 62 of A-Z, a-z, 0-9 and _'),
+      z.strictObject({ row: schema, sink }),
+    )
+    .refine((outputs) => Object.keys(outputs).length >= 2, 'must be two or more; one is output and sink')
+    .refine((outputs) => Object.keys(outputs).length <= 16, 'are more than 16');
 }
 
 function oneOf(name: string, options: readonly z.ZodObject[]): z.ZodType {

@@ -99,6 +99,11 @@ export interface SinkManifest {
   readonly lanes?: number;
   /** The rows are split by their key over these databases, which are not Waybill’s own; see `shardsOf`. */
   readonly shards?: readonly string[];
+  /**
+   * Of a pipeline with several outputs: the sink of each by the name of the output, all of one kind. `kind` is that kind, `table` names
+   * all tables, and the columns and other options are those of the outputs. See `outputsOf`.
+   */
+  readonly outputs?: Readonly<Record<string, SinkManifest>>;
   readonly [option: string]: unknown;
 }
 

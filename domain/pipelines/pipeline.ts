@@ -17,14 +17,11 @@ import type { Upgrade } from './upgrade.ts';
 /** What `definePipeline` of the SDK does, for the connectors that there are. Throws `DefinitionError`. */
 export function createPipeline<
   I extends z.ZodObject,
-  S extends Source,
-  K extends string = never,
-  O extends z.ZodObject = I,
-  P extends z.ZodObject = NoParameters,
-  V extends z.ZodType = never,
-  M extends OnMiss = 'reject',
->(definition: Definition<I, O, P, S, K, V, M>, connectors: Connectors): Pipeline<I, O, P> {
-  const { manifest, parameters, input, output, enrich, transform, upgrade, approval, quality } =
+  O extends z.ZodObject,
+  P extends z.ZodObject,
+  R extends OutputSchemas | undefined,
+>(definition: object, connectors: Connectors): Pipeline<I, O, P, R> {
+  const { manifest, parameters, input, output, outputs, enrich, transform, upgrade, approval, quality } =
     describePipeline(definition, connectors);
   return Object.freeze({
     [pipelineMark]: true as const,
@@ -33,6 +30,7 @@ export function createPipeline<
     input: input as I,
     output: output as O,
     enrich,
+    outputs: outputs as Pipeline<I, O, P, R>['outputs'],
     transform: transform as Pipeline<I, O, P>['transform'],
     upgrade,
     approval,
@@ -49,6 +47,7 @@ export type Definition<
   K extends string,
   V extends z.ZodType = never,
   M extends OnMiss = 'reject',
+  R extends DeclaredOutputs = never,
 > = {
   /** Names the pipeline in URLs, run ids and audit: `a-z`, digits and `-`, at most 63 characters. */
   id: string;
@@ -69,7 +68,6 @@ export type Definition<
   unknownFields?: UnknownFields;
   /** Looks values up in another system, between validation and transform. Needs a transform. */
   enrich?: Enrich<z.output<I>, V, M>;
-  sink: Sink<K> & KeyFits<K, z.output<O>>;
   /** The gate at which runs wait for approval. Without it they do not wait. */
   approval?: ApprovalTerms<z.output<P>>;
   /** Rules about the rows of a run, and what follows when one is breached. Default: none. */
@@ -108,10 +106,28 @@ export type Definition<
   | {
       /** Strict object schema of one row. It gives the table its columns. */
       output: O;
-      transform: Transform<z.output<I>, z.input<O>, z.output<P>, Enriched<V, M>>;
+      sink: Sink<K> & KeyFits<K, z.output<O>>;
+      transform: DeclaredTransform<z.output<I>, O, R, z.output<P>, Enriched<V, M>>;
+      outputs?: undefined;
     }
   /** Without a transform the rows are the records. */
-  | { output?: undefined; transform?: undefined }
+  | {
+      sink: Sink<K> & KeyFits<K, z.output<O>>;
+      output?: undefined;
+      transform?: undefined;
+      outputs?: undefined;
+    }
+  | {
+      /**
+       * Several outputs by name, each with the strict object schema of its rows and its sink:
+       * `{ orders: { row: OrderRow, sink: postgres(…) }, lines: { row: LineRow, sink: postgres(…) } }`. What a record gives is stored
+       * in all of them in one transaction, or in none.
+       */
+      outputs: R & OutputsFit<R>;
+      transform: DeclaredTransform<z.output<I>, O, R, z.output<P>, Enriched<V, M>>;
+      output?: undefined;
+      sink?: undefined;
+    }
 );
 
 /**
@@ -125,6 +141,36 @@ export type Transform<Record_, Row, Parameters, Found = undefined> = (
   record: Record_,
   context: TransformContext<Parameters, Found>,
 ) => Row | readonly Row[] | Skip | Reject;
+
+/**
+ * The same of a definition. With several outputs it returns an object that names each of them, with one row or any number of rows, `[]`
+ * for none. A record with a row that does not fit is rejected as a whole. One type for both, since errors in a union say little.
+ */
+type DeclaredTransform<Record_, O extends z.ZodObject, R extends DeclaredOutputs, Parameters, Found> = (
+  record: Record_,
+  context: TransformContext<Parameters, Found>,
+) =>
+  | ([R] extends [never] ? RowsOf<O> : NoInfer<{ readonly [N in keyof R]: RowsOf<R[N]['row']> }>)
+  | Skip
+  | Reject;
+
+type RowsOf<O extends z.ZodObject> = z.input<O> | readonly z.input<O>[];
+
+/** One of several outputs, as an author writes it. */
+interface DeclaredOutput {
+  row: z.ZodObject;
+  /** A `Sink`; what it says of its key must not widen that of the one that is given. */
+  sink: Pick<Sink, 'kind'>;
+}
+
+export type DeclaredOutputs = Readonly<Record<string, DeclaredOutput>>;
+
+/** The schemas of the rows of several outputs. */
+export type OutputSchemas = Readonly<Record<string, z.ZodObject>>;
+
+export type SchemasOf<R extends DeclaredOutputs> = [R] extends [never]
+  ? undefined
+  : { readonly [N in keyof R]: R[N]['row'] };
 
 export interface TransformContext<Parameters, Found = undefined> {
   readonly parameters: Parameters;
@@ -149,6 +195,7 @@ export interface Pipeline<
   I extends z.ZodObject = z.ZodObject,
   O extends z.ZodObject = z.ZodObject,
   P extends z.ZodObject = z.ZodObject,
+  R extends OutputSchemas | undefined = undefined,
 > {
   readonly [pipelineMark]: true;
   readonly manifest: Manifest;
@@ -158,8 +205,10 @@ export interface Pipeline<
    */
   readonly parameters: P;
   readonly input: I;
-  /** Equal to `input` where there is no transform. */
+  /** Equal to `input` where there is no transform. Of several outputs: an object with a list of rows for each. */
   readonly output: O;
+  /** The schema of a row of each output, where there are several. */
+  readonly outputs: R;
   readonly enrich: EnrichCode | undefined;
   // biome-ignore lint/suspicious/noExplicitAny: the code that looked the value up is beside it
   readonly transform: Transform<z.output<I>, z.input<O>, z.output<P>, any> | undefined;
@@ -179,7 +228,8 @@ export function isPipeline(value: unknown): value is AnyPipeline {
 }
 
 /** A pipeline of which nothing is known at compile time. */
-export type AnyPipeline = Omit<Pipeline, 'transform'> & {
+export type AnyPipeline = Omit<Pipeline, 'transform' | 'outputs'> & {
+  readonly outputs: OutputSchemas | undefined;
   // biome-ignore lint/suspicious/noExplicitAny: the caller has parsed the record with the schema beside it
   readonly transform: Transform<any, any, any, any> | undefined;
 };
@@ -195,6 +245,12 @@ export interface Sink<K extends string = string> {
 type KeyFits<K extends string, Row> = [Exclude<K, keyof Row>] extends [never]
   ? unknown
   : `The key names “${Exclude<K, keyof Row>}”, which is not a field of the output.`;
+
+type OutputsFit<R extends DeclaredOutputs> = {
+  readonly [N in keyof R]: R[N]['sink'] extends Sink<infer K>
+    ? { readonly sink: KeyFits<K, z.output<R[N]['row']>> }
+    : unknown;
+};
 
 /** The same of the field by which a source tells what is new. */
 type CursorFits<S, Row> = S extends { cursor?: { field: infer Field extends string } | undefined }

@@ -1,4 +1,4 @@
-import type { RowTexts, Slot } from '../connectors/sinkKind.ts';
+import type { Slot } from '../connectors/sinkKind.ts';
 import type { SinkManifest } from '../pipelines/manifest.ts';
 import type { Measures } from '../quality/quality.ts';
 import type { Batch } from '../runs/batch.ts';
@@ -37,8 +37,11 @@ export interface Compute {
   rejectedBytes(task: BatchTask): Promise<ReadonlyMap<number, Uint8Array> | undefined>;
   /** Where the records of these positions are in the batch. */
   locate(task: BatchTask, positions: readonly number[]): Promise<RecordPlace[]>;
-  /** Reads encoded rows back: the text of each column, at most `rowsMax` rows. */
-  readRows(sink: SinkManifest, bytes: Uint8Array, rowsMax: number): Promise<RowTexts[]>;
+  /**
+   * Reads encoded rows back, at most `rowsMax` of each output: the text of each column by its name. Where there are several outputs,
+   * `_output` names that of the row.
+   */
+  readRows(sink: SinkManifest, bytes: Uint8Array, rowsMax: number): Promise<Record<string, string | null>[]>;
   /** Forgets what is in the cache for a batch. */
   forget(task: BatchTask): Promise<void>;
 }

@@ -67,9 +67,11 @@ export interface StagedRows {
   rows: EncodedRows;
 }
 
-/** What a preview finds: changes by rows, and the version of the table of the tenant. */
+/** What a preview finds: changes by rows, and how often the tables of the tenant were written to. */
 export interface Preview {
   changes: Changes;
+  /** Where there are several outputs. */
+  changesByOutput?: Readonly<Record<string, Changes>>;
   baseVersion: number;
 }
 

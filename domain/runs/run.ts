@@ -3,6 +3,7 @@ import type { LetterCounts } from '../deadLetters/letterStates.ts';
 import type { DefinitionFacts } from '../policies/policy.ts';
 import type { Requester } from '../principal.ts';
 import type { QualityResult } from '../quality/quality.ts';
+import type { CountsByOutput } from './outputCounts.ts';
 
 export const runStates = [
   'accepted',
@@ -81,6 +82,8 @@ export interface Run {
   /** What policies see of the definition that it was accepted with. */
   definition: DefinitionFacts & { approval?: Pick<ApprovalManifest, 'before'> | null };
   counts: Counts;
+  /** What of them is stored, for each of several outputs. */
+  countsByOutput?: CountsByOutput;
   createdAt: string;
   startedAt: string | null;
   endedAt: string | null;

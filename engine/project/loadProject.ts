@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { connectors } from '../../connectors/index.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { DefinitionError } from '../../domain/pipelines/definitionError.ts';
+import { outputsOf } from '../../domain/pipelines/outputs.ts';
 import type { Definitions, LoadedPipeline } from '../../domain/ports/definitions.ts';
 import { loadKept } from './keptDefinitions.ts';
 import { loadModule } from './loadModule.ts';
@@ -69,16 +70,18 @@ function checkTogether(
     throw new DefinitionError(loaded.modulePath, [{ path: 'id', message }]);
   }
   checkScheduleIds(loaded, others);
-  const { sink } = loaded.manifest;
-  for (const other of others.values()) {
-    if (other.manifest.sink.table !== sink.table) continue;
-    const differs =
-      other.manifest.sink.kind === sink.kind
-        ? connectors.sink(sink.kind).conflict(sink, other.manifest.sink)
-        : 'with another kind of sink';
-    if (differs === undefined) continue;
-    const message = `pipeline ${other.manifest.id} writes to “${sink.table}” too, ${differs}`;
-    throw new DefinitionError(loaded.modulePath, [{ path: 'sink', message }]);
+  for (const { sink } of outputsOf(loaded.manifest.sink)) {
+    for (const other of others.values()) {
+      const same = outputsOf(other.manifest.sink).find((one) => one.sink.table === sink.table);
+      if (!same) continue;
+      const differs =
+        same.sink.kind === sink.kind
+          ? connectors.sink(sink.kind).conflict(sink, same.sink)
+          : 'with another kind of sink';
+      if (differs === undefined) continue;
+      const message = `pipeline ${other.manifest.id} writes to “${sink.table}” too, ${differs}`;
+      throw new DefinitionError(loaded.modulePath, [{ path: 'sink', message }]);
+    }
   }
 }
 

@@ -1,10 +1,9 @@
 import { z } from 'zod';
 import { connectors } from '../../connectors/index.ts';
 import type { Format } from '../../domain/connectors/formatKind.ts';
-import type { RowEncoder } from '../../domain/connectors/sinkKind.ts';
 import { type ExactFields, exactFieldsOf } from '../../domain/pipelines/fitValues.ts';
 import type { FieldCursor, SinkManifest, SourceManifest } from '../../domain/pipelines/manifest.ts';
-import type { AnyPipeline } from '../../domain/pipelines/pipeline.ts';
+import type { AnyPipeline, OutputSchemas } from '../../domain/pipelines/pipeline.ts';
 import { type KnownFields, knownFieldsOf } from '../../domain/pipelines/unknownFields.ts';
 
 /** A pipeline, prepared once for the work on many records. */
@@ -13,7 +12,6 @@ export interface PreparedDefinition {
   /** Of the source. */
   format: Format;
   sink: SinkManifest;
-  encoder: RowEncoder;
   /** By which field the source tells what is new. */
   cursor: FieldCursor | undefined;
   /** Where the input takes bigints, exact decimals or dates. */
@@ -26,10 +24,14 @@ export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
   const { source, sink } = pipeline.manifest;
   const exactFields = exactFieldsOf(pipeline.input);
   return {
-    pipeline: { ...pipeline, input: compiled(pipeline.input), output: compiled(pipeline.output) },
+    pipeline: {
+      ...pipeline,
+      input: compiled(pipeline.input),
+      output: compiled(pipeline.output),
+      ...(pipeline.outputs && { outputs: compiledOutputs(pipeline.outputs) }),
+    },
     format: formatOf(source),
     sink,
-    encoder: connectors.sink(sink.kind).encoder(sink),
     cursor: typeof source.cursor === 'object' ? source.cursor : undefined,
     exactFields,
     knownFields: pipeline.manifest.unknownFields && knownFieldsOf(pipeline.input),
@@ -39,6 +41,10 @@ export function prepareDefinition(pipeline: AnyPipeline): PreparedDefinition {
 export function formatOf(source: SourceManifest): Format {
   const { format } = connectors.source(source.kind);
   return connectors.format(format === 'chosen' ? source.format! : format);
+}
+
+function compiledOutputs(outputs: OutputSchemas): OutputSchemas {
+  return Object.fromEntries(Object.entries(outputs).map(([name, schema]) => [name, compiled(schema)]));
 }
 
 /**

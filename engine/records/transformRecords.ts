@@ -1,7 +1,11 @@
 import { hash } from 'node:crypto';
 import type { RowWriter, Slot } from '../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../domain/errors.ts';
-import { applyTransform, type TransformOutcome } from '../../domain/pipelines/applyTransform.ts';
+import {
+  applyTransform,
+  type OutputRow,
+  type TransformOutcome,
+} from '../../domain/pipelines/applyTransform.ts';
 import { findValue, type Lookups } from '../../domain/pipelines/lookups.ts';
 import { publishesAtEnd } from '../../domain/pipelines/manifest.ts';
 import { extraColumn } from '../../domain/pipelines/unknownFields.ts';
@@ -11,6 +15,7 @@ import type { RecordPlace, Rejection } from '../../domain/runs/rejection.ts';
 import { codeFailure } from './codeFailure.ts';
 import { CursorMaximum } from './cursorMaximum.ts';
 import type { PreparedDefinition } from './definition.ts';
+import { beginRows } from './outputEncoder.ts';
 import { QualityMeter } from './qualityMeter.ts';
 import type { ValidRecord } from './validateRecords.ts';
 
@@ -63,7 +68,7 @@ export class RecordTransformer {
     this.#source = definition.pipeline.manifest.rowSource && source;
     this.#keepsExtra = definition.pipeline.manifest.unknownFields === 'keep';
     this.#highest = definition.cursor && new CursorMaximum(definition.cursor, beganMs);
-    this.#writer = definition.encoder.begin(expectedBytes);
+    this.#writer = beginRows(definition.sink, expectedBytes);
     const { manifest } = definition.pipeline;
     this.#meter = manifest.quality && new QualityMeter(manifest);
     this.#observer = observer;
@@ -123,7 +128,10 @@ export class RecordTransformer {
       ...(source !== undefined && { _source: source }),
       ...(extra && this.#keepsExtra && { [extraColumn]: extra }),
     };
-    return Object.keys(added).length === 0 ? rows : rows.map((row) => ({ ...row, ...added }));
+    if (Object.keys(added).length === 0) return rows;
+    return this.#definition.pipeline.outputs
+      ? (rows as unknown as OutputRow[]).map(({ output, row }) => ({ output, row: { ...row, ...added } }))
+      : rows.map((row) => ({ ...row, ...added }));
   }
 
   #transform(place: RecordPlace, record: unknown): TransformOutcome {

@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto';
 import { Piscina } from 'piscina';
-import { connectors } from '../../connectors/index.ts';
 import { type ErrorCode, WaybillError } from '../../domain/errors.ts';
 import type { BatchTask, Compute, EncodedOutput, StageResult } from '../../domain/ports/compute.ts';
 import type { ObjectStore } from '../../domain/ports/objects.ts';
 import { type EncodedRows, encodedForm } from '../../domain/ports/sinkRows.ts';
 import { Semaphore } from '../../domain/semaphore.ts';
 import { describePosition, recordPositionLength } from '../records/codeFailure.ts';
+import { readRows } from '../records/outputEncoder.ts';
 import { encodedRows } from './encodedRows.ts';
 import { createStageCache, rangesOf, type StageEntry } from './stageCache.ts';
 import type { Answer, FailureData, Task, ThreadOptions } from './thread.ts';
@@ -204,7 +204,7 @@ export function createComputePool(options: ComputeOptions): ComputePool {
       return (answer as Extract<Answer, { outcome: 'located' }>).places;
     },
 
-    readRows: async (sink, bytes, rowsMax) => connectors.sink(sink.kind).encoder(sink).read(bytes, rowsMax),
+    readRows,
     forget: (task) => cache.forget(keyOf(task)),
     close: () => threads.destroy(),
   };

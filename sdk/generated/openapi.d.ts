@@ -1546,6 +1546,15 @@ export interface components {
                 unchanged: number;
                 deduplicated: number;
             };
+            /** @description What of `counts` is stored, for each output of a pipeline with several. */
+            countsByOutput?: {
+                [key: string]: {
+                    emitted: number;
+                    stored: number;
+                    unchanged: number;
+                    deduplicated: number;
+                };
+            };
             /** Format: date-time */
             createdAt: string;
             startedAt: string | null;
@@ -1667,6 +1676,15 @@ export interface components {
             sink: {
                 kind: string;
                 table: string;
+                /** @description Of a pipeline with several outputs: what each writes to; `table` then names all tables. */
+                outputs?: {
+                    [key: string]: {
+                        kind: string;
+                        table: string;
+                    } & {
+                        [key: string]: unknown;
+                    };
+                };
             } & {
                 [key: string]: unknown;
             };
@@ -2101,6 +2119,17 @@ export interface components {
                     /** @description Where the rows replace all that are there. */
                     removed?: number;
                 } | null;
+                /** @description The same for each output of a pipeline with several. */
+                changesByOutput?: {
+                    [key: string]: {
+                        added: number;
+                        changed: number;
+                        unchanged: number;
+                        deduplicated: number;
+                        /** @description Where the rows replace all that are there. */
+                        removed?: number;
+                    };
+                };
                 rejectedByCode: {
                     [key: string]: number;
                 };
@@ -2763,6 +2792,15 @@ export interface operations {
                         sink: {
                             kind: string;
                             table: string;
+                            /** @description Of a pipeline with several outputs: what each writes to; `table` then names all tables. */
+                            outputs?: {
+                                [key: string]: {
+                                    kind: string;
+                                    table: string;
+                                } & {
+                                    [key: string]: unknown;
+                                };
+                            };
                         } & {
                             [key: string]: unknown;
                         };

@@ -193,10 +193,10 @@ describe('enrich: values that another system has', () => {
         const rows = await compute.rows(task, { digest, sizeBytes, form, emitted: counts.emitted! });
         const chunks: Uint8Array[] = [];
         for await (const chunk of rows.chunks()) chunks.push(chunk);
-        const texts = await compute.readRows(manifest.sink, Buffer.concat(chunks), 10_000);
+        const named = await compute.readRows(manifest.sink, Buffer.concat(chunks), 10_000);
         return {
           counts,
-          rows: texts.map((row) => row.slice(0, 3).map((text) => text?.toString() ?? null)),
+          rows: named.map((row) => Object.values(row).slice(0, 3)),
           rejected: (transformed.rejections ?? []).map(({ position, code }) => [position, code]),
         };
       },

@@ -14,6 +14,7 @@ import {
   rowDigest,
   upload,
 } from '../../sdk/index.ts';
+import { testPipeline } from '../../sdk/testing.ts';
 
 const input = z.strictObject({
   id: z.string(),
@@ -244,4 +245,59 @@ export const escalatesToNobody = definePipeline({
   // ERROR: Property 'escalateTo' is missing
   // @ts-expect-error Who may decide then?
   approval: { before: 'publish', by: 'operator', onTimeout: 'escalate' },
+});
+
+const outputs = {
+  orders: {
+    row: z.strictObject({ order_id: z.string(), total: z.int() }),
+    sink: postgres({ table: 'orders', key: ['order_id'] }),
+  },
+  lines: {
+    row: z.strictObject({ order_id: z.string(), line: z.int(), unit: z.string().default('kg') }),
+    sink: postgres({ table: 'order_lines', key: ['order_id', 'line'] }),
+  },
+};
+const several = { id: 'several', source: upload(ndjson()), input };
+
+export const severalOutputs = definePipeline({
+  ...several,
+  outputs,
+  transform: (record, context) => {
+    is<Same<typeof record, { id: string; at: Date; n: number }>>(true);
+    if (record.n === 0) return context.skip('Zero');
+    return { orders: { order_id: record.id, total: 1 }, lines: [{ order_id: record.id, line: 1 }] };
+  },
+});
+
+export const severalStored = async () => {
+  const { stored } = await testPipeline(severalOutputs, []);
+  is<Same<(typeof stored.lines)[number]['unit'], string>>(true);
+  is<Same<(typeof stored.orders)[number]['total'], number>>(true);
+};
+
+export const wrongOutput = definePipeline({
+  ...several,
+  outputs,
+  // ERROR: Property 'lines' is missing
+  // @ts-expect-error The output is called `lines`.
+  transform: () => ({ orders: [], linez: [] }),
+});
+
+export const wrongRowOfOutput = definePipeline({
+  ...several,
+  outputs,
+  // ERROR: Type 'string' is not assignable to type 'number'.
+  // @ts-expect-error A line has a number.
+  transform: (record) => ({ orders: [], lines: [{ order_id: record.id, line: 'one' }] }),
+});
+
+export const lostKeyOfOutput = definePipeline({
+  ...several,
+  outputs: {
+    ...outputs,
+    // ERROR: The key names “id”, which is not a field of the output.
+    // @ts-expect-error The row of the output has no `id`.
+    other: { row: outputs.orders.row, sink: postgres({ table: 'other', key: ['id'] }) },
+  },
+  transform: () => ({ orders: [], lines: [], other: [] }),
 });

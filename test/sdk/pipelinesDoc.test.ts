@@ -56,7 +56,7 @@ describe('docs/pipelines.md', () => {
         .list()
         .map((p) => p.manifest.id)
         .sort(),
-      ['clicks', 'customers', 'orders', 'payments', 'visits'],
+      ['baskets', 'clicks', 'customers', 'orders', 'payments', 'visits'],
     );
     const { source } = project.find('customers')!.manifest;
     const sent = new URL('url' in source ? source.url! : '');

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import { lanesOf, shardsOf } from '../../../domain/connectors/lanes.ts';
 import { WaybillError } from '../../../domain/errors.ts';
-import type { BatchToStore, Ledger } from '../../../domain/ports/ledger.ts';
+import type { BatchToStore, Ledger, StagedRun } from '../../../domain/ports/ledger.ts';
 import type { Counts } from '../../../domain/runs/run.ts';
 import { Semaphore } from '../../../domain/semaphore.ts';
 import { sql } from '../../../domain/sql.ts';
@@ -13,7 +13,7 @@ import { previewRun, publishRun } from './publishRun.ts';
 import { storeBatch } from './storeBatch.ts';
 import { sealBatch, storeSlots } from './storeLanes.ts';
 import { storeShardSlots } from './storeShard.ts';
-import { lockOf } from './storeTurn.ts';
+import { lockOf, tableLocks } from './storeTurn.ts';
 
 /** In one process, whatever their tables: the other connections of its pool are for steps that only record. */
 const lanesAtOnceMax = 8;
@@ -41,6 +41,11 @@ export function createLedger(tenants: Tenants, { lanes = 1, shards = openShards(
     } finally {
       if (tails.get(key) === mine) tails.delete(key);
     }
+  }
+
+  function inTurns<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
+    const [key, ...more] = keys;
+    return key === undefined ? work() : inTurn(key, () => inTurns(more, work));
   }
 
   function transaction<T>(
@@ -106,18 +111,16 @@ export function createLedger(tenants: Tenants, { lanes = 1, shards = openShards(
       }
       // A letter is settled together with its row.
       if (rows.ofSlots && !sink.shards && !settlesLetters) return storeLanes(batch, lanesOfBatch(batch));
-      return inTurn(lockOf(batch.tenant, sink.table), () =>
+      return inTurns(tableLocks(batch.tenant, sink), () =>
         transaction(batch, (client) => storeBatch(client, batch)),
       );
     },
     recordRejections: (rejected) => transaction(rejected, (client) => recordRejections(client, rejected)),
     // Whole runs take long, so batches do not queue behind them here.
     previewRun: (staged) =>
-      inTurn(`whole ${lockOf(staged.tenant, staged.sink.table)}`, () =>
-        transaction(staged, (client) => previewRun(client, staged)),
-      ),
+      inTurns(wholeLocks(staged), () => transaction(staged, (client) => previewRun(client, staged))),
     publishRun: (publication) =>
-      inTurn(`whole ${lockOf(publication.tenant, publication.sink.table)}`, () =>
+      inTurns(wholeLocks(publication), () =>
         transaction(publication, (client) => publishRun(client, publication)),
       ),
     async isPublished({ tenant, runId }) {
@@ -148,4 +151,8 @@ function checkSharded({ rows, counts, apart, seq, runId }: BatchToStore): void {
     throw new WaybillError('SinkRejected', {
       publicDetail: 'Records with several rows are in several shards, so that none of them can be left out.',
     });
+}
+
+function wholeLocks({ tenant, sink }: Pick<StagedRun, 'tenant' | 'sink'>): string[] {
+  return tableLocks(tenant, sink).map((lock) => `whole ${lock}`);
 }

@@ -1,5 +1,7 @@
 import type { ClientBase } from 'pg';
 import { connectors } from '../../../connectors/index.ts';
+import { addChanges, type Changes } from '../../../domain/approvals/approval.ts';
+import { splitOutputs } from '../../../domain/connectors/outputRows.ts';
 import type {
   RowOutcome,
   SinkRun,
@@ -8,10 +10,12 @@ import type {
 } from '../../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
-import type { Ledger, Preview, Publication, StagedRun } from '../../../domain/ports/ledger.ts';
+import { type Output, outputsOf, tablesOf } from '../../../domain/pipelines/outputs.ts';
+import type { Ledger, Preview, Publication, StagedRows, StagedRun } from '../../../domain/ports/ledger.ts';
 import type { Credential } from '../../../domain/revocation.ts';
+import { addOutputCounts, type CountsByOutput, zeroOutputCounts } from '../../../domain/runs/outputCounts.ts';
 import { addCounts, type Counts, zeroCounts } from '../../../domain/runs/run.ts';
-import { sql } from '../../../domain/sql.ts';
+import { jsonParam, sql } from '../../../domain/sql.ts';
 import { auditParams, auditSql } from '../audit.ts';
 import {
   countCodes,
@@ -28,56 +32,94 @@ const patience = `
   SELECT set_config('statement_timeout', '10min', true), set_config('idle_in_transaction_session_timeout', '3min', true)`;
 
 export async function previewRun(client: ClientBase, staged: StagedRun): Promise<Preview> {
-  const writer = stagedWriterOf(staged.sink);
+  const outputs = stagedOutputsOf(staged.sink);
   await client.query(patience);
-  let emitted = 0;
-  await writer.stage(client, staged, ({ rows }) => {
-    emitted += rows.emitted;
-  });
+  await stageAll(client, outputs, staged, () => {});
   // Before the comparison: a change in between then makes the preview stale, and never a newer one than it is.
   const baseVersion = await readVersion(client, staged);
   const { tenant, runId, sink } = staged;
   const run = { tenant, runId, sink, order: await readOrder(client, staged), earlierOpen: false };
-  return { baseVersion, changes: changesOf(await previewOf(client, writer, staged, run), emitted) };
+  const found = await previewAll(client, outputs, staged, run);
+  return { baseVersion, ...changesOf(sink, found) };
+}
+
+/** One output of a run: its rows so far, and what writes them. */
+interface StagedOutput extends Output {
+  writer: StagedWriter;
+  /** By batch. */
+  emitted: Map<number, number>;
+}
+
+function stagedOutputsOf(sink: SinkManifest): StagedOutput[] {
+  return outputsOf(sink).map((output) => {
+    const emitted = new Map<number, number>();
+    return { ...output, writer: stagedWriterOf(output.sink, emitted), emitted };
+  });
 }
 
 /** Rows that are written outside of the database are counted here, and all of them are new. */
-function stagedWriterOf(sink: SinkManifest): StagedWriter {
+function stagedWriterOf(sink: SinkManifest, emitted: ReadonlyMap<number, number>): StagedWriter {
   const { writer } = connectors.sink(sink.kind);
   if (writer) return writer.staged!;
-  const batches: RowOutcome[] = [];
+  const batches = () => [...emitted].map(([seq, added]) => ({ seq, added, changed: 0, unchanged: 0 }));
   return {
-    async stage(_client, run, onBatch) {
-      for await (const batch of run.batches()) {
-        await onBatch(batch);
-        batches.push({ seq: batch.seq, added: batch.rows.emitted, changed: 0, unchanged: 0 });
-      }
-    },
-    preview: async () => ({ batches }),
+    async begin() {},
+    async stage() {},
+    async seal() {},
+    preview: async () => ({ batches: batches() }),
     async publish() {
-      const stored = batches.reduce((sum, { added }) => sum + added, 0);
+      const stored = batches().reduce((sum, { added }) => sum + added, 0);
       return { stored, wrote: stored > 0 };
     },
   };
 }
 
-const noChange: StagedOutcome = { batches: [] };
-
-/** A run that came too late, or of which no record fitted, leaves a table alone that it would replace. */
-async function previewOf(
+/** Keeps the rows of each output where only this transaction sees them. */
+async function stageAll<Batch extends StagedRows>(
   client: ClientBase,
-  writer: StagedWriter,
+  outputs: readonly StagedOutput[],
+  { sink, batches }: Pick<StagedRun<Batch>, 'sink' | 'batches'>,
+  onBatch: (batch: Batch) => Promise<void> | void,
+): Promise<void> {
+  for (const output of outputs) await output.writer.begin(client, output.sink);
+  for await (const batch of batches()) {
+    await onBatch(batch);
+    const { seq } = batch;
+    for await (const { output: name, rows } of splitOutputs({ sink, rows: batch.rows })) {
+      const output = outputs.find((one) => one.name === name)!;
+      output.emitted.set(seq, rows.emitted);
+      await output.writer.stage(client, output.sink, { seq, rows });
+    }
+  }
+  for (const output of outputs) await output.writer.seal(client, output.sink);
+}
+
+/** What publishing would do to one output. */
+interface PreviewedOutput {
+  output: StagedOutput;
+  outcome: StagedOutcome;
+}
+
+/** A run that came too late, or of which no record fitted, leaves tables alone that it would replace. */
+async function previewAll(
+  client: ClientBase,
+  outputs: readonly StagedOutput[],
   staged: StagedRun,
   run: SinkRun,
-): Promise<StagedOutcome> {
-  if (run.sink.atEnd !== 'replace') return writer.preview(client, run);
-  if (staged.fitsNothing || (await isReplacedLater(client, run))) return noChange;
-  return writer.preview(client, run);
+): Promise<PreviewedOutput[]> {
+  if (run.sink.atEnd === 'replace' && (staged.fitsNothing || (await isReplacedLater(client, run))))
+    return outputs.map((output) => ({ output, outcome: noChange }));
+  const found: PreviewedOutput[] = [];
+  for (const output of outputs)
+    found.push({ output, outcome: await output.writer.preview(client, { ...run, sink: output.sink }) });
+  return found;
 }
+
+const noChange: StagedOutcome = { batches: [] };
 
 /**
  * In this order: publications of one run take turns, so that a zombie and its retry meet before either writes; the rows are staged,
- * which takes long and blocks no other transaction; the table is locked for the tenant; `permits` decides whether what would happen
+ * which takes long and blocks no other transaction; the tables are locked for the tenant; `permits` decides whether what would happen
  * now is what was permitted; all is written; the letters of a redrive are settled; and last the revocations are checked, so that a
  * right revoked in between counts too.
  */
@@ -85,8 +127,8 @@ export async function publishRun(
   client: ClientBase,
   publication: Publication,
 ): Promise<Awaited<ReturnType<Ledger['publishRun']>>> {
-  const { tenant, runId } = publication;
-  const writer = stagedWriterOf(publication.sink);
+  const { tenant, runId, sink } = publication;
+  const outputs = stagedOutputsOf(sink);
   await client.query(patience);
   await client.query(sql('SELECT pg_advisory_xact_lock(:lock)', { lock: lockOf(tenant, `run ${runId}`) }));
   const recorded = await findRecorded(client, publication);
@@ -97,7 +139,7 @@ export async function publishRun(
   const entries = new Map<number, Entry>([[0, none]]);
   let keptBytes = 0;
   const again: SettledLetters['rejected'][number][] = [];
-  await writer.stage(client, publication, async ({ seq, counts, deadLetters, ...batch }) => {
+  await stageAll(client, outputs, publication, async ({ seq, counts, deadLetters, ...batch }) => {
     let deadLetterBytes = 0;
     if (publication.settlesLetters)
       // Without their bytes, which the letters have already.
@@ -112,16 +154,11 @@ export async function publishRun(
   await beginTurn(client, publication);
   const run = await lockOpenRun(client, publication);
   if (publication.approval !== undefined) await lockApproval(client, publication.runId, publication.approval);
-  const outcome = await previewOf(client, writer, publication, run);
-  const { emitted } = sumOf([...entries.values()].map(({ counts }) => counts));
+  const found = await previewAll(client, outputs, publication, run);
   const baseVersion = await readVersion(client, publication);
-  if (!publication.permits({ baseVersion, changes: changesOf(outcome, emitted) })) return rollBack(client);
-  const { wrote, ...done } =
-    outcome === noChange ? { stored: 0, wrote: false } : await writer.publish(client, run);
-  // Another program than Waybill wrote in between; no lock of ours holds it.
-  const expected = outcome.batches.reduce((sum, { added, changed }) => sum + added + changed, 0);
-  if (done.stored !== expected || (done.removed ?? 0) !== (outcome.removed ?? 0)) return rollBack(client);
-  if (run.sink.atEnd === 'replace' && outcome !== noChange) await recordReplaced(client, run);
+  if (!publication.permits({ baseVersion, ...changesOf(sink, found) })) return rollBack(client);
+  const written = await publishAll(client, found, run);
+  if (!written) return rollBack(client);
   for (const credential of publication.approvers)
     if (await isRevoked(client, credential)) return rollBack(client);
   if (publication.settlesLetters) {
@@ -129,9 +166,29 @@ export async function publishRun(
     const settled = { first: 0, records: counts.read, rejected: again };
     await settleLetters(client, publication, settled, publication.audit(counts));
   }
-  const total = await recordEntries(client, publication, entriesOf(entries, outcome.batches), wrote);
+  const total = await recordEntries(client, publication, entriesOf(sink, entries, found), written);
   if (publication.movesWatermark) await moveWatermark(client, publication, publication.audit(total));
   return { outcome: 'published', counts: total };
+}
+
+/** Resolves with the tables that differ now, and `undefined` where something else was written than was found before. */
+async function publishAll(
+  client: ClientBase,
+  found: readonly PreviewedOutput[],
+  run: SinkRun,
+): Promise<string[] | undefined> {
+  const written: string[] = [];
+  for (const { output, outcome } of found) {
+    if (outcome === noChange) continue;
+    const own = { ...run, sink: output.sink };
+    const { stored, removed, wrote } = await output.writer.publish(client, own);
+    // Another program than Waybill wrote in between; no lock of ours holds it.
+    const expected = outcome.batches.reduce((sum, { added, changed }) => sum + added + changed, 0);
+    if (stored !== expected || (removed ?? 0) !== (outcome.removed ?? 0)) return undefined;
+    if (own.sink.atEnd === 'replace') await recordReplaced(client, own);
+    if (wrote) written.push(own.sink.table);
+  }
+  return written;
 }
 
 async function findRecorded(client: ClientBase, { tenant, runId }: Publication): Promise<Counts | undefined> {
@@ -169,13 +226,13 @@ async function isRevoked(client: ClientBase, credential: Credential): Promise<bo
   return rows[0]!.revoked;
 }
 
-/** Whether a run that was accepted later has replaced the table: it wins, whichever publishes first. */
+/** Whether a run that was accepted later has replaced the tables: it wins, whichever publishes first. */
 async function isReplacedLater(client: ClientBase, { tenant, sink, order }: SinkRun): Promise<boolean> {
   const { rowCount } = await client.query(
     sql(
       `SELECT FROM waybill.sink_version
-       WHERE tenant = :tenant AND table_name = :table AND replaced_order > :order::bigint`,
-      { tenant, table: sink.table, order },
+       WHERE tenant = :tenant AND table_name = ANY (:tables::text[]) AND replaced_order > :order::bigint LIMIT 1`,
+      { tenant, tables: tablesOf(sink), order },
     ),
   );
   return rowCount === 1;
@@ -199,6 +256,7 @@ async function rollBack(client: ClientBase): Promise<{ outcome: 'stale' }> {
 
 interface Entry {
   counts: Counts;
+  countsByOutput?: CountsByOutput | undefined;
   rejectedByCode: Readonly<Record<string, number>>;
   deadLetterBytes: number;
 }
@@ -208,17 +266,17 @@ async function recordEntries(
   client: ClientBase,
   publication: Publication,
   entries: ReadonlyMap<number, Entry>,
-  wrote: boolean,
+  written: readonly string[],
 ): Promise<Counts> {
-  const { tenant, runId, sink, credential } = publication;
+  const { tenant, runId, credential } = publication;
   const total = sumOf([...entries.values()].map(({ counts }) => counts));
   const { rowCount } = await client.query(
     sql(
       `WITH entry AS (
-         INSERT INTO waybill.ledger (tenant, run_id, seq, counts, rejected_by_code, dead_letter_bytes)
-         SELECT :tenant, :runId, seq, counts, rejected, kept
-         FROM unnest(:seqs::integer[], :counts::jsonb[], :rejected::jsonb[], :kept::bigint[])
-           AS e (seq, counts, rejected, kept)
+         INSERT INTO waybill.ledger (tenant, run_id, seq, counts, counts_by_output, rejected_by_code, dead_letter_bytes)
+         SELECT :tenant, :runId, seq, counts, by_output, rejected, kept
+         FROM unnest(:seqs::integer[], :counts::jsonb[], :byOutput::jsonb[], :rejected::jsonb[], :kept::bigint[])
+           AS e (seq, counts, by_output, rejected, kept)
          WHERE NOT ${isRevokedSql} RETURNING run_id
        ), once AS (
          SELECT run_id FROM entry LIMIT 1
@@ -229,11 +287,11 @@ async function recordEntries(
         runId,
         seqs: [...entries.keys()],
         counts: [...entries.values()].map(({ counts }) => JSON.stringify(counts)),
+        byOutput: [...entries.values()].map(({ countsByOutput }) => jsonParam(countsByOutput)),
         rejected: [...entries.values()].map(({ rejectedByCode }) => JSON.stringify(rejectedByCode)),
         kept: [...entries.values()].map(({ deadLetterBytes }) => deadLetterBytes),
         ...credentialParams(credential),
-        table: sink.table,
-        wrote,
+        written: [...written],
         ...auditParams(publication.audit(total)),
       },
     ),
@@ -242,25 +300,46 @@ async function recordEntries(
   return total;
 }
 
-function entriesOf(before: ReadonlyMap<number, Entry>, outcomes: readonly RowOutcome[]): Map<number, Entry> {
-  const bySeq = new Map(outcomes.map((outcome) => [outcome.seq, outcome]));
-  const none = { added: 0, changed: 0, unchanged: 0 };
+function entriesOf(
+  sink: SinkManifest,
+  before: ReadonlyMap<number, Entry>,
+  found: readonly PreviewedOutput[],
+): Map<number, Entry> {
   return new Map(
     [...before].map(([seq, { counts, ...entry }]) => {
-      const stored = storeCounts(bySeq.get(seq) ?? none, counts.emitted);
-      return [seq, { ...entry, counts: { ...counts, ...stored } }];
+      const byOutput = found.map(({ output, outcome }) => {
+        const own = outcome.batches.find((one) => one.seq === seq) ?? noRows;
+        const emitted = output.emitted.get(seq) ?? 0;
+        return [output.name, { emitted, ...storeCounts(own, emitted) }] as const;
+      });
+      const stored = byOutput.reduce((sum, [, own]) => addOutputCounts(sum, own), zeroOutputCounts);
+      const countsByOutput = sink.outputs && Object.fromEntries(byOutput);
+      return [seq, { ...entry, countsByOutput, counts: { ...counts, ...stored } }];
     }),
   );
 }
 
-function changesOf({ batches, removed }: StagedOutcome, emitted: number): Preview['changes'] {
-  const sum = { added: 0, changed: 0, unchanged: 0 };
+const noRows = { added: 0, changed: 0, unchanged: 0 };
+
+function changesOf(
+  sink: SinkManifest,
+  found: readonly PreviewedOutput[],
+): Pick<Preview, 'changes' | 'changesByOutput'> {
+  const byOutput = found.map(({ output, outcome }) => [output.name, changesIn(output, outcome)] as const);
+  const [[, first], ...more] = byOutput as [(typeof byOutput)[number], ...typeof byOutput];
+  const changes = more.reduce((sum, [, own]) => addChanges(sum, own), first);
+  return { changes, ...(sink.outputs && { changesByOutput: Object.fromEntries(byOutput) }) };
+}
+
+function changesIn({ emitted }: StagedOutput, { batches, removed }: StagedOutcome): Changes {
+  const sum = { ...noRows };
   for (const { added, changed, unchanged } of batches) {
     sum.added += added;
     sum.changed += changed;
     sum.unchanged += unchanged;
   }
-  const { deduplicated } = storeCounts(sum, emitted);
+  const all = [...emitted.values()].reduce((total, rows) => total + rows, 0);
+  const { deduplicated } = storeCounts(sum, all);
   return { ...sum, deduplicated, ...(removed !== undefined && { removed }) };
 }
 

@@ -1,11 +1,20 @@
 import type { ClientBase } from 'pg';
 import { connectors } from '../../../connectors/index.ts';
-import type { RowsToWrite } from '../../../domain/connectors/sinkKind.ts';
+import { splitOutputs } from '../../../domain/connectors/outputRows.ts';
+import type { RowCounts, RowsToWrite } from '../../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
+import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
+import { outputsOf } from '../../../domain/pipelines/outputs.ts';
 import type { BatchToStore } from '../../../domain/ports/ledger.ts';
-import type { RejectedRecord } from '../../../domain/ports/sinkRows.ts';
+import type { EncodedRows, RejectedRecord } from '../../../domain/ports/sinkRows.ts';
+import {
+  addOutputCounts,
+  type CountsByOutput,
+  type OutputCounts,
+  zeroOutputCounts,
+} from '../../../domain/runs/outputCounts.ts';
 import { addCounts, type Counts } from '../../../domain/runs/run.ts';
-import { sql } from '../../../domain/sql.ts';
+import { jsonParam, sql } from '../../../domain/sql.ts';
 import { auditParams, auditSql } from '../audit.ts';
 import { countCodes, recordLetters } from '../deadLetters/recordLetters.ts';
 import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
@@ -19,8 +28,8 @@ export async function storeBatch(client: ClientBase, batch: BatchToStore): Promi
   if (recorded) return recorded;
   const run = await lockOpenRun(client, batch);
   const { rows, counts } = batch;
-  const { wrote, rejected, counts: stored } = await writeBatchRows(client, batch, { ...run, rows });
-  return recordBatch(client, batch, addCounts({ ...counts, emitted: 0 }, stored), { wrote, rejected });
+  const { counts: stored, ...wrote } = await writeBatchRows(client, batch, { ...run, rows });
+  return recordBatch(client, batch, addCounts({ ...counts, emitted: 0 }, stored), wrote);
 }
 
 /** Also says what of the counts before storing does not hold, where the database rejected records. */
@@ -28,18 +37,71 @@ export async function writeBatchRows(
   client: ClientBase,
   { sink, apart }: BatchToStore,
   rows: RowsToWrite,
-): Promise<{ counts: Partial<Counts>; wrote: boolean; rejected: readonly RejectedRecord[] }> {
+): Promise<{ counts: Partial<Counts> } & WrittenRows> {
   // A run of any other kind is published at its end; its grant does not name this step.
   const writer = connectors.sink(sink.kind).writer!;
-  const { emitted } = rows.rows;
   if (!apart || !writer.writeApart) {
-    const { wrote, ...stored } = await writer.write(client, rows);
-    return { counts: { emitted, ...stored }, wrote, rejected: [] };
+    const byOutput = new Map<string, WrittenOutput>();
+    const moreFollow = sink.outputs !== undefined;
+    for await (const { output, ...own } of splitOutputs(rows)) {
+      const { emitted } = own.rows;
+      byOutput.set(output, { emitted, ...(await writer.write(client, own, { moreFollow })) });
+    }
+    return { ...sumOutputs(sink, byOutput), rejected: [] };
   }
-  const { wrote, rejected, ...stored } = await writer.writeApart(client, rows);
+  const held: (RowsToWrite & { output: string })[] = [];
+  for await (const own of splitOutputs(rows)) held.push({ ...own, rows: await hold(own.rows) });
+  const { counts, rejected } = await writer.writeApart(client, held);
+  const byOutput = held.map(({ output }, i): [string, WrittenOutput] => {
+    const { stored, unchanged, deduplicated } = counts[i]!;
+    return [output, { ...counts[i]!, emitted: stored + unchanged + deduplicated }];
+  });
   const left = rejected.reduce((sum, record) => sum + record.rows, 0);
-  const counts = { ...stored, emitted: emitted - left, rejected: rejected.length, passed: -rejected.length };
-  return { counts, wrote, rejected };
+  const sum = sumOutputs(sink, new Map(byOutput));
+  const corrected = {
+    emitted: rows.rows.emitted - left,
+    rejected: rejected.length,
+    passed: -rejected.length,
+  };
+  return { ...sum, rejected, counts: { ...sum.counts, ...corrected } };
+}
+
+interface WrittenRows {
+  /** Tables that differ now. */
+  written: readonly string[];
+  rejected: readonly RejectedRecord[];
+  countsByOutput?: CountsByOutput | undefined;
+}
+
+type WrittenOutput = RowCounts & Pick<OutputCounts, 'emitted'>;
+
+/** An output without rows in a batch counts too. */
+function sumOutputs(
+  sink: SinkManifest,
+  byOutput: ReadonlyMap<string, WrittenOutput>,
+): { counts: OutputCounts; written: string[]; countsByOutput?: CountsByOutput | undefined } {
+  const counted = outputsOf(sink).map(({ name, sink: { table } }) => {
+    const { wrote, ...counts } = byOutput.get(name) ?? { ...zeroOutputCounts, wrote: false };
+    return { name, table, wrote, counts };
+  });
+  return {
+    counts: counted.reduce((sum, { counts }) => addOutputCounts(sum, counts), zeroOutputCounts),
+    written: counted.flatMap(({ table, wrote }) => (wrote ? [table] : [])),
+    countsByOutput: sink.outputs && Object.fromEntries(counted.map(({ name, counts }) => [name, counts])),
+  };
+}
+
+/** The rows of an output are read before those of the next. */
+async function hold({ emitted, sizeBytes, chunks }: EncodedRows): Promise<EncodedRows> {
+  const held: Uint8Array[] = [];
+  for await (const chunk of chunks()) held.push(chunk);
+  return {
+    emitted,
+    sizeBytes,
+    async *chunks() {
+      yield* held;
+    },
+  };
 }
 
 /** All that a batch leaves beside its rows. */
@@ -47,13 +109,13 @@ export async function recordBatch(
   client: ClientBase,
   batch: BatchToStore,
   counts: Counts,
-  { wrote, rejected }: { wrote: boolean; rejected: readonly RejectedRecord[] },
+  { written, rejected, countsByOutput }: WrittenRows,
 ): Promise<Counts> {
   const more = rejected.length > 0 ? await batch.lettersOf(rejected) : [];
   const whole = { ...batch, counts, deadLetters: [...batch.deadLetters, ...more] };
   const keptBytes = await readKeptBytes(client, whole);
   const deadLetterBytes = await recordLetters(client, whole, keptBytes, batch.audit(counts));
-  await recordEntry(client, whole, { counts, wrote, deadLetterBytes });
+  await recordEntry(client, whole, { counts, countsByOutput, written, deadLetterBytes });
   if (batch.movesWatermark) await moveWatermark(client, batch, batch.audit(counts));
   return counts;
 }
@@ -94,14 +156,19 @@ async function readKeptBytes(
 async function recordEntry(
   client: ClientBase,
   batch: BatchToStore,
-  { counts, wrote, deadLetterBytes }: { counts: Counts; wrote: boolean; deadLetterBytes: number },
+  {
+    counts,
+    countsByOutput,
+    written,
+    deadLetterBytes,
+  }: Omit<WrittenRows, 'rejected'> & { counts: Counts; deadLetterBytes: number },
 ): Promise<void> {
-  const { tenant, runId, seq, sink, credential, deadLetters } = batch;
+  const { tenant, runId, seq, credential, deadLetters } = batch;
   const { rowCount } = await client.query(
     sql(
       `WITH entry AS (
-         INSERT INTO waybill.ledger (tenant, run_id, seq, counts, rejected_by_code, dead_letter_bytes)
-         SELECT :tenant, :runId, :seq, :counts::jsonb, :rejectedByCode::jsonb, :deadLetterBytes::bigint WHERE NOT ${isRevokedSql} RETURNING run_id
+         INSERT INTO waybill.ledger (tenant, run_id, seq, counts, counts_by_output, rejected_by_code, dead_letter_bytes)
+         SELECT :tenant, :runId, :seq, :counts::jsonb, :countsByOutput::jsonb, :rejectedByCode::jsonb, :deadLetterBytes::bigint WHERE NOT ${isRevokedSql} RETURNING run_id
        ), versioned AS (${nextVersionSql('entry')}), audited AS (${auditSql('entry')})
        SELECT pg_notify('waybill_run', run_id) FROM entry`,
       {
@@ -109,11 +176,11 @@ async function recordEntry(
         runId,
         seq,
         counts: JSON.stringify(counts),
+        countsByOutput: jsonParam(countsByOutput),
         rejectedByCode: JSON.stringify(countCodes(deadLetters)),
         deadLetterBytes,
         ...credentialParams(credential),
-        table: sink.table,
-        wrote,
+        written,
         ...auditParams(batch.audit(counts)),
       },
       'insert-ledger-entry',

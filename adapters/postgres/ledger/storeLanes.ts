@@ -49,7 +49,7 @@ export async function sealBatch(client: ClientBase, batch: BatchToStore): Promis
   const counts = rows.reduce((sum, lane) => addCounts(sum, lane.counts ?? {}), before);
   const rejected = rows.flatMap((lane) => lane.rejected ?? []).sort((a, b) => a.position - b.position);
   // Each lane has given the table its next version.
-  return recordBatch(client, batch, counts, { wrote: false, rejected });
+  return recordBatch(client, batch, counts, { written: [], rejected });
 }
 
 export async function findLeft(
@@ -72,9 +72,9 @@ export async function findLeft(
 /** The primary key backs up the locks. Revocations are checked last of all. Throws `GrantRevoked`. */
 export async function recordSlots(
   client: ClientBase,
-  { tenant, runId, seq, sink, credential }: BatchToStore,
+  { tenant, runId, seq, credential }: BatchToStore,
   slots: readonly number[],
-  { counts, wrote, rejected }: Awaited<ReturnType<typeof writeBatchRows>>,
+  { counts, written, rejected }: Awaited<ReturnType<typeof writeBatchRows>>,
   { checksGrant = true } = {},
 ): Promise<void> {
   const { rowCount } = await client.query(
@@ -89,11 +89,10 @@ export async function recordSlots(
        ), versioned AS (${nextVersionSql('once')})
        SELECT FROM once`,
       {
-        ...{ tenant, runId, seq, slots, wrote, checksGrant },
+        ...{ tenant, runId, seq, slots, written, checksGrant },
         counts: JSON.stringify(counts),
         rejected: rejected.length > 0 ? JSON.stringify(rejected) : null,
         ...credentialParams(credential),
-        table: sink.table,
       },
       'insert-slots',
     ),

@@ -47,13 +47,14 @@ export async function storeShardSlots(
       await checkGrant(client, batch);
       return {
         counts: addCounts(known.counts, written.counts),
-        wrote: known.wrote || written.wrote,
+        wrote: known.wrote || written.written.length > 0,
         rejected: [...known.rejected, ...written.rejected],
       };
     });
     // They are there, whatever was revoked in between.
     await held.release();
-    await recordSlots(client, batch, left, stored, { checksGrant: false });
+    const written = stored.wrote ? [batch.sink.table] : [];
+    await recordSlots(client, batch, left, { ...stored, written }, { checksGrant: false });
   } finally {
     await held.release();
   }

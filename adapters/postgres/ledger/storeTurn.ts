@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import type { SinkRun } from '../../../domain/connectors/sinkKind.ts';
 import { WaybillError } from '../../../domain/errors.ts';
+import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
+import { tablesOf } from '../../../domain/pipelines/outputs.ts';
 import type { BatchToStore } from '../../../domain/ports/ledger.ts';
 import { sql } from '../../../domain/sql.ts';
 
@@ -22,20 +24,20 @@ export async function beginTurn(
   { tenant, sink }: Omit<Storing, 'runId'>,
   slots?: readonly number[],
 ): Promise<void> {
-  const table = lockOf(tenant, sink.table);
   const locks = slots
     ? [
-        `lock_shared(${table})`,
+        `lock_shared(${lockOf(tenant, sink.table)})`,
         ...slots.map((slot) => `lock(${lockOf(tenant, `${sink.table} slot ${slot}`)})`),
       ]
-    : [`lock(${table})`];
-  const accepting = acceptingLock(tenant, sink.table);
+    : tableLocks(tenant, sink).map((table) => `lock(${table})`);
+  const waits = acceptingLocks(tenant, sink).map(
+    (accepting) => `SELECT pg_advisory_lock(${accepting}); SELECT pg_advisory_unlock(${accepting})`,
+  );
   // One round trip for what has no answer; the statements after it see what the holder of the lock before us did.
   await client.query(`
     SELECT set_config('lock_timeout', '30s', true), set_config('idle_in_transaction_session_timeout', '30s', true);
     ${locks.map((lock) => `SELECT pg_advisory_xact_${lock};`).join('\n')}
-    SELECT pg_advisory_lock(${accepting});
-    SELECT pg_advisory_unlock(${accepting})`);
+    ${waits.join(';\n')}`);
 }
 
 /**
@@ -48,9 +50,11 @@ export async function lockOpenRun(client: ClientBase, { tenant, runId, sink }: S
       `SELECT r.arrival, r.accepted_order AS order, EXISTS (
          SELECT FROM waybill.run earlier
          WHERE earlier.tenant = r.tenant AND earlier.ended_at IS NULL AND earlier.accepted_order < r.accepted_order
-           AND earlier.manifest -> 'sink' ->> 'table' = :table) AS "earlierOpen"
+           AND (earlier.manifest -> 'sink' ->> 'table' = ANY (:tables::text[]) OR EXISTS (
+             SELECT FROM jsonb_each(earlier.manifest -> 'sink' -> 'outputs') o
+             WHERE o.value ->> 'table' = ANY (:tables::text[])))) AS "earlierOpen"
        FROM waybill.run r WHERE r.id = :runId AND r.ended_at IS NULL FOR SHARE OF r`,
-      { runId, table: sink.table },
+      { runId, tables: tablesOf(sink) },
       'lock-open-run',
     ),
   );
@@ -66,34 +70,40 @@ export function lockOf(tenant: string, table: string): string {
   return hash.readBigInt64BE().toString();
 }
 
-/**
- * Acceptances of runs that write to the table share it from before the run gets its place in the order until they commit, and do
- * not wait for each other.
- */
-export function acceptingLock(tenant: string, table: string): string {
-  return lockOf(tenant, `accept ${table}`);
+/** Of all tables that rows go to, in the order in which every transaction takes them. */
+export function tableLocks(tenant: string, sink: SinkManifest): string[] {
+  return tablesOf(sink).map((table) => lockOf(tenant, table));
 }
 
 /**
- * As part of a larger statement: where the CTE `effect` has a row and `:wrote`, the table has another version for the tenant.
- * Its parameters are `table` and `wrote`.
+ * Acceptances of runs that write to a table share its lock from before the run gets its place in the order until they commit, and do
+ * not wait for each other.
+ */
+export function acceptingLocks(tenant: string, sink: SinkManifest): string[] {
+  return tablesOf(sink).map((table) => lockOf(tenant, `accept ${table}`));
+}
+
+/**
+ * As part of a larger statement: where the CTE `effect` has a row, the tables of the parameter `written` have another version for the
+ * tenant.
  */
 export function nextVersionSql(effect: string): string {
   return `INSERT INTO waybill.sink_version AS v (table_name, version)
-          SELECT :table::text, 1 FROM ${effect} WHERE :wrote::boolean
+          SELECT written.name, 1 FROM ${effect}, unnest(:written::text[]) AS written (name)
           ON CONFLICT (tenant, table_name) DO UPDATE SET version = v.version + 1`;
 }
 
+/** How often rows were written to any of the tables. */
 export async function readVersion(
   client: ClientBase,
   { tenant, sink }: Omit<Storing, 'runId'>,
 ): Promise<number> {
   const { rows } = await client.query<{ version: number }>(
     sql(
-      'SELECT version::float8 AS version FROM waybill.sink_version WHERE tenant = :tenant AND table_name = :table',
-      { tenant, table: sink.table },
+      'SELECT coalesce(sum(version), 0)::float8 AS version FROM waybill.sink_version WHERE tenant = :tenant AND table_name = ANY (:tables::text[])',
+      { tenant, tables: tablesOf(sink) },
       'read-version',
     ),
   );
-  return rows[0]?.version ?? 0;
+  return rows[0]!.version;
 }

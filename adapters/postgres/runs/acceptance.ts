@@ -12,7 +12,7 @@ import { type Run, zeroCounts } from '../../../domain/runs/run.ts';
 import { jsonParam, sql } from '../../../domain/sql.ts';
 import { auditParams, auditSql, insertAudit } from '../audit.ts';
 import { claimLetters } from '../deadLetters/changeLetters.ts';
-import { acceptingLock } from '../ledger/storeTurn.ts';
+import { acceptingLocks } from '../ledger/storeTurn.ts';
 import { enforceLimit, type LimitsInDatabase } from '../limits.ts';
 import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
 import type { Tenants } from '../tenants.ts';
@@ -92,7 +92,8 @@ async function insertRun(
     sql(
       `WITH authorized AS MATERIALIZED (
          -- Before the run gets its place in the order; stores wait for it (storeTurn.ts).
-         SELECT pg_advisory_xact_lock_shared(:accepting::bigint) WHERE NOT ${isRevokedSql}
+         SELECT (SELECT count(pg_advisory_xact_lock_shared(lock)) FROM unnest(:accepting::bigint[]) lock)
+         WHERE NOT ${isRevokedSql}
        ), scheduled AS (
          SELECT FROM waybill.schedule s
          WHERE s.tenant = :tenant AND s.id = :schedule::text AND s.revision = :revision::bigint
@@ -132,7 +133,7 @@ async function insertRun(
        FROM (SELECT) once LEFT JOIN r ON true`,
       {
         ...recordOf(a, 'accepted', a.sealed ? 'sealed' : 'open'),
-        accepting: acceptingLock(a.tenant, a.manifest.sink.table),
+        accepting: acceptingLocks(a.tenant, a.manifest.sink),
         key: a.idempotency?.key ?? null,
         requestDigest: a.requestDigest ?? null,
         batches: JSON.stringify(a.batches.map(withBytesAsText)),

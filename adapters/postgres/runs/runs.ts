@@ -66,6 +66,12 @@ export const runColumns = `r.id, r.pipeline, r.state, r.tenant, r.requested_by, 
      SELECT g.state, sum(g.letters) AS letters FROM waybill.dead_letter_group g
      WHERE g.tenant = r.tenant AND g.run_id = r.id GROUP BY g.state) g) AS dead_letters,
   (SELECT q.result FROM waybill.quality_result q WHERE q.tenant = r.tenant AND q.run_id = r.id) AS quality,
+  CASE WHEN r.manifest -> 'sink' ? 'outputs' THEN (SELECT jsonb_object_agg(o.name, o.counts) FROM (
+     SELECT c.key AS name, jsonb_build_object('emitted', sum((c.value ->> 'emitted')::bigint),
+              'stored', sum((c.value ->> 'stored')::bigint), 'unchanged', sum((c.value ->> 'unchanged')::bigint),
+              'deduplicated', sum((c.value ->> 'deduplicated')::bigint)) AS counts
+     FROM waybill.ledger l, jsonb_each(l.counts_by_output) c
+     WHERE l.tenant = r.tenant AND l.run_id = r.id GROUP BY c.key) o) END AS counts_by_output,
   ${retryingSql} AS retrying,
   CASE WHEN r.manifest -> 'source' ? 'cursor' THEN (SELECT sum(s.ahead)::float8 FROM waybill.stage s
     WHERE s.run_id = r.id AND s.stage = 'transform') END AS records_ahead,
@@ -98,6 +104,7 @@ export function runFromRow(row: any): Run {
     requestedBy: row.requested_by,
     definition: row.definition,
     counts: countsOf(row.counts ?? row.live ?? {}),
+    ...(row.counts_by_output && { countsByOutput: row.counts_by_output }),
     createdAt: row.created_at.toISOString(),
     startedAt: row.started_at?.toISOString() ?? null,
     endedAt: row.ended_at?.toISOString() ?? null,

@@ -56,12 +56,28 @@ class Writer implements RowWriter {
   }
 
   add(position: number, rows: readonly Record<string, unknown>[]): RecordRejection | undefined {
+    const lines = this.#lines(position, rows);
+    if ('code' in lines) return lines;
+    this.#add(lines);
+    return undefined;
+  }
+
+  encode(position: number, rows: readonly Record<string, unknown>[]): RecordRejection | (() => void) {
+    const lines = this.#lines(position, rows);
+    return 'code' in lines ? lines : () => this.#add(lines);
+  }
+
+  #lines(position: number, rows: readonly Record<string, unknown>[]): Line[] | RecordRejection {
     const lines: Line[] = [];
     for (const row of rows) {
       const line = this.#encode(row, position);
       if ('code' in line) return line;
       lines.push(line);
     }
+    return lines;
+  }
+
+  #add(lines: readonly Line[]): void {
     // Rows of one record may be in several lanes, and the database may reject one of them: then none of them may stay.
     if (lines.length > 1 && !this.#isSharded) this.#slots = undefined;
     for (const { key, text } of lines) {
@@ -73,7 +89,6 @@ class Writer implements RowWriter {
       }
       this.#copy.add(text);
     }
-    return undefined;
   }
 
   finish({ slotted = false } = {}): EncodedBatch {

@@ -8,7 +8,7 @@ import type { Sink } from '../../../domain/pipelines/pipeline.ts';
 import { createEncoder } from './encodeRows.ts';
 import { checkPartitions, type PartitionBy, partitionOptions } from './partitions.ts';
 import { planTable, prepareTable } from './sinkTable.ts';
-import { compareStaged, publishStaged, stageRows } from './stagedRows.ts';
+import { beginStaging, compareStaged, publishStaged, sealStaged, stageRows } from './stagedRows.ts';
 import { writeApart, writeRows } from './writeApart.ts';
 
 /**
@@ -128,9 +128,15 @@ export const postgresSink: SinkKind = {
   writer: {
     prepare: prepareTable,
     plan: planTable,
-    write: (client: ClientBase, rows) => writeRows(client, rows),
+    write: (client: ClientBase, rows, options) => writeRows(client, rows, options?.moreFollow),
     writeApart,
-    staged: { stage: stageRows, preview: compareStaged, publish: publishStaged },
+    staged: {
+      begin: beginStaging,
+      stage: stageRows,
+      seal: sealStaged,
+      preview: compareStaged,
+      publish: publishStaged,
+    },
   },
 };
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import type {
   PublishedRows,
@@ -6,7 +7,7 @@ import type {
   StagedOutcome,
 } from '../../../domain/connectors/sinkKind.ts';
 import type { SinkManifest } from '../../../domain/pipelines/manifest.ts';
-import type { StagedRows, StagedRun } from '../../../domain/ports/ledger.ts';
+import type { StagedRows } from '../../../domain/ports/ledger.ts';
 import { sql } from '../../../domain/sql.ts';
 import { insertRows } from './appendRows.ts';
 import { bringRows, clearRows } from './incomingRows.ts';
@@ -17,28 +18,33 @@ import { countsOf, paramsOf, type UpsertRow, upsertFrom } from './upsertRows.ts'
 /**
  * The rows of a run in a temporary table of the transaction: no other session sees it, it is not written ahead, and it goes with the
  * transaction. Of rows with one key the one that comes last in the source is left, so that what becomes of a run does not depend on
- * where its batches were cut.
+ * where its batches were cut. Each table of several outputs has one.
  */
-const table = 'pg_temp.waybill_staged';
+function stagedTable({ table }: SinkManifest): string {
+  return `pg_temp.waybill_staged_${createHash('sha256').update(table).digest('hex').slice(0, 24)}`;
+}
 
-export async function stageRows<Batch extends StagedRows>(
-  client: ClientBase,
-  { sink, batches }: Pick<StagedRun<Batch>, 'sink' | 'batches'>,
-  onBatch: (batch: Batch) => Promise<void> | void,
-): Promise<void> {
-  const columns = incomingOf(sink);
+export async function beginStaging(client: ClientBase, sink: SinkManifest): Promise<void> {
+  const columns = incomingOf(sink).map(({ name, type }) => `${name} ${type}`);
+  const key = sink.key === undefined ? '' : `, PRIMARY KEY (${ownKeyOf(sink).join(', ')})`;
   await client.query(`
-    CREATE TEMP TABLE waybill_staged (${columns.map(({ name, type }) => `${name} ${type}`).join(', ')},
-      _seq integer NOT NULL${sink.key === undefined ? '' : `, PRIMARY KEY (${ownKeyOf(sink).join(', ')})`}) ON COMMIT DROP`);
-  for await (const batch of batches()) {
-    await onBatch(batch);
-    if (batch.rows.emitted === 0) continue;
-    const incoming = await bringRows(client, sink, batch.rows);
-    await client.query(sql(stagingSql(sink, incoming.from), { seq: batch.seq, ...incoming.params }));
-    await clearRows(client, incoming);
-  }
-  // Autovacuum does not see a temporary table, and without statistics the join is planned blindly.
-  await client.query(`ANALYZE ${table}`);
+    CREATE TEMP TABLE ${stagedTable(sink)} (${columns.join(', ')}, _seq integer NOT NULL${key}) ON COMMIT DROP`);
+}
+
+export async function stageRows(
+  client: ClientBase,
+  sink: SinkManifest,
+  { seq, rows }: StagedRows,
+): Promise<void> {
+  if (rows.emitted === 0) return;
+  const incoming = await bringRows(client, sink, rows);
+  await client.query(sql(stagingSql(sink, incoming.from), { seq, ...incoming.params }));
+  await clearRows(client, incoming);
+}
+
+/** Autovacuum does not see a temporary table, and without statistics the join is planned blindly. */
+export async function sealStaged(client: ClientBase, sink: SinkManifest): Promise<void> {
+  await client.query(`ANALYZE ${stagedTable(sink)}`);
 }
 
 /**
@@ -46,7 +52,8 @@ export async function stageRows<Batch extends StagedRows>(
  * replace the table, all that are there go.
  */
 export async function compareStaged(client: ClientBase, run: SinkRun): Promise<StagedOutcome> {
-  const batches = run.sink.key === undefined ? await countStaged(client) : await compareKeys(client, run);
+  const batches =
+    run.sink.key === undefined ? await countStaged(client, run) : await compareKeys(client, run);
   return run.sink.mode === 'replace' ? { batches, removed: await countRemoved(client, run) } : { batches };
 }
 
@@ -57,16 +64,16 @@ async function compareKeys(client: ClientBase, { tenant, order, sink }: SinkRun)
     SELECT s._seq AS seq, count(*) FILTER (WHERE t._tenant IS NULL)::float8 AS added,
            count(*) FILTER (WHERE ${earlier} AND NOT ${same})::float8 AS changed,
            count(*) FILTER (WHERE ${earlier} AND ${same})::float8 AS unchanged
-      FROM ${table} s LEFT JOIN public.${quoted(sink.table)} t
+      FROM ${stagedTable(sink)} s LEFT JOIN public.${quoted(sink.table)} t
         ON t._tenant = :tenant AND ${sameKey(sink, 't', 's')}
      GROUP BY s._seq ORDER BY s._seq`;
   const { rows } = await client.query<RowOutcome>(sql(text, { tenant, order }));
   return rows;
 }
 
-async function countStaged(client: ClientBase): Promise<RowOutcome[]> {
+async function countStaged(client: ClientBase, { sink }: SinkRun): Promise<RowOutcome[]> {
   const { rows } = await client.query<RowOutcome>(
-    `SELECT _seq AS seq, count(*)::float8 AS added, 0 AS changed, 0 AS unchanged FROM ${table} GROUP BY 1 ORDER BY 1`,
+    `SELECT _seq AS seq, count(*)::float8 AS added, 0 AS changed, 0 AS unchanged FROM ${stagedTable(sink)} GROUP BY 1 ORDER BY 1`,
   );
   return rows;
 }
@@ -83,7 +90,9 @@ async function countRemoved(client: ClientBase, { tenant, sink }: SinkRun): Prom
 /** SQL: the rows of the tenant that the staged ones do not keep. */
 function isGone(sink: SinkManifest): string {
   const kept =
-    sink.key === undefined ? '' : ` AND NOT EXISTS (SELECT FROM ${table} s WHERE ${sameKey(sink, 't', 's')})`;
+    sink.key === undefined
+      ? ''
+      : ` AND NOT EXISTS (SELECT FROM ${stagedTable(sink)} s WHERE ${sameKey(sink, 't', 's')})`;
   return `t._tenant = :tenant${kept}`;
 }
 
@@ -113,7 +122,8 @@ async function removeGone(client: ClientBase, { tenant, sink }: SinkRun): Promis
 function stagedColumns(sink: SinkManifest): string {
   return `(SELECT ${incomingOf(sink)
     .map(({ name }) => name)
-    .join(', ')} FROM ${table})`;
+
+    .join(', ')} FROM ${stagedTable(sink)})`;
 }
 
 function stagingSql(sink: SinkManifest, rows: string): string {
@@ -121,7 +131,7 @@ function stagingSql(sink: SinkManifest, rows: string): string {
   const names = columns.map(({ name }) => name);
   const replaced = [...columns.filter(({ inKey }) => !inKey).map(({ name }) => name), '_seq'];
   const insert = `
-    INSERT INTO ${table} (_seq, ${names.join(', ')})
+    INSERT INTO ${stagedTable(sink)} (_seq, ${names.join(', ')})
     SELECT :seq::integer, ${names.join(', ')} FROM ${rows} AS i (${names.join(', ')})`;
   if (sink.key === undefined) return insert;
   return `${insert}

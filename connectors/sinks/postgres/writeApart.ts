@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import type { RowCounts, RowsToWrite } from '../../../domain/connectors/sinkKind.ts';
-import type { RejectedRecord } from '../../../domain/ports/sinkRows.ts';
+import type { EncodedRows, RejectedRecord } from '../../../domain/ports/sinkRows.ts';
 import { type RecordRejection, rejections } from '../../../domain/runs/rejection.ts';
 import { appendRows } from './appendRows.ts';
 import { upsertRows } from './upsertRows.ts';
@@ -16,34 +16,36 @@ const rejectedMax = 100;
 
 /**
  * Writes the rows of a batch without the records that the database rejects: by a constraint, an index or a trigger that was added to
- * the table, or with the columns that another pipeline has filled. Halves what fails until one record is left. Throws what the
- * database says of the last record where more than 100 are rejected.
+ * the table, or with the columns that another pipeline has filled. Halves what fails until one record is left; none of its rows is
+ * written, to whichever output. Throws what the database says of the last record where more than 100 are rejected.
  */
 export async function writeApart(
   client: ClientBase,
-  batch: RowsToWrite,
-): Promise<RowCounts & { rejected: RejectedRecord[] }> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of batch.rows.chunks()) chunks.push(chunk);
-  const bytes = Buffer.concat(chunks);
-  const records = recordsOf(bytes);
+  batches: readonly RowsToWrite[],
+): Promise<{ counts: RowCounts[]; rejected: RejectedRecord[] }> {
+  const outputs: HeldRows[] = [];
+  for (const batch of batches) outputs.push(await holdRows(batch));
+  const positions = [...new Set(outputs.flatMap(({ records }) => records.map(({ position }) => position)))];
+  positions.sort((a, b) => a - b);
   const rejected: RejectedRecord[] = [];
-  const sum = { stored: 0, unchanged: 0, deduplicated: 0, wrote: false };
 
+  /** The records of these places among the positions. */
   async function write(from: number, to: number): Promise<void> {
-    const piece = bytes.subarray(records[from]!.start, records[to - 1]!.end);
-    const emitted = records.slice(from, to).reduce((rows, record) => rows + record.rows, 0);
-    const rows = { emitted, sizeBytes: piece.length, chunks: () => once(piece) };
+    const pieces = outputs.map((output) => pieceOf(output, positions[from]!, positions[to - 1]!));
     await client.query('SAVEPOINT apart');
     try {
-      add(await writeRows(client, { ...batch, rows }, true));
+      const counts: RowCounts[] = [];
+      for (const [i, rows] of pieces.entries())
+        counts.push(await writeRows(client, { ...batches[i]!, rows }, true));
       await client.query('RELEASE SAVEPOINT apart');
+      for (const [i, output] of outputs.entries()) add(output.counts, counts[i]!);
     } catch (error) {
       const reason = reasonOf(error);
       if (!reason || (to - from === 1 && rejected.length === rejectedMax)) throw error;
       await client.query('ROLLBACK TO SAVEPOINT apart; RELEASE SAVEPOINT apart');
       if (to - from === 1) {
-        rejected.push({ position: records[from]!.position, rows: emitted, reason });
+        const rows = pieces.reduce((sum, { emitted }) => sum + emitted, 0);
+        rejected.push({ position: positions[from]!, rows, reason });
         return;
       }
       const middle = (from + to) >> 1;
@@ -51,15 +53,38 @@ export async function writeApart(
       await write(middle, to);
     }
   }
-  function add({ wrote, ...counts }: RowCounts): void {
-    for (const name of ['stored', 'unchanged', 'deduplicated'] as const) sum[name] += counts[name];
-    sum.wrote ||= wrote;
-  }
 
-  if (records.length > 0) await write(0, records.length);
+  if (positions.length > 0) await write(0, positions.length);
+  return { counts: outputs.map(({ counts }) => counts), rejected };
+}
+
+interface HeldRows {
+  bytes: Buffer;
+  records: EncodedRecord[];
+  counts: RowCounts;
+}
+
+async function holdRows({ rows }: RowsToWrite): Promise<HeldRows> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of rows.chunks()) chunks.push(chunk);
+  const bytes = Buffer.concat(chunks);
+  const records = recordsOf(bytes);
   // Those that a later row of the batch replaced before they were encoded.
-  sum.deduplicated += batch.rows.emitted - records.reduce((rows, record) => rows + record.rows, 0);
-  return { ...sum, rejected };
+  const deduplicated = rows.emitted - records.reduce((sum, record) => sum + record.rows, 0);
+  return { bytes, records, counts: { stored: 0, unchanged: 0, deduplicated, wrote: false } };
+}
+
+/** The rows of the records from one position to another. */
+function pieceOf({ bytes, records }: HeldRows, first: number, last: number): EncodedRows {
+  const own = records.filter(({ position }) => position >= first && position <= last);
+  const piece = own.length === 0 ? bytes.subarray(0, 0) : bytes.subarray(own[0]!.start, own.at(-1)!.end);
+  const emitted = own.reduce((sum, { rows }) => sum + rows, 0);
+  return { emitted, sizeBytes: piece.length, chunks: () => once(piece) };
+}
+
+function add(sum: RowCounts, { wrote, ...counts }: RowCounts): void {
+  for (const name of ['stored', 'unchanged', 'deduplicated'] as const) sum[name] += counts[name];
+  sum.wrote ||= wrote;
 }
 
 interface EncodedRecord {

@@ -5,7 +5,7 @@ import pg from 'pg';
 import { applySinks } from '../../../adapters/postgres/applySinks.ts';
 import { createDeadLetters } from '../../../adapters/postgres/deadLetters/deadLetters.ts';
 import { createLedger } from '../../../adapters/postgres/ledger/ledger.ts';
-import { acceptingLock } from '../../../adapters/postgres/ledger/storeTurn.ts';
+import { acceptingLocks } from '../../../adapters/postgres/ledger/storeTurn.ts';
 import { credentialParams, isRevokedSql } from '../../../adapters/postgres/rights/revokedSql.ts';
 import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
 import { defaultLimits, type Manifest, type SinkManifest } from '../../../domain/pipelines/manifest.ts';
@@ -337,7 +337,7 @@ describe('sink', () => {
     const run = await newRun();
     const accepting = await admin.connect();
     await accepting.query('BEGIN');
-    await accepting.query('SELECT pg_advisory_xact_lock_shared($1)', [acceptingLock(tenant, people.table)]);
+    await accepting.query('SELECT pg_advisory_xact_lock_shared($1)', acceptingLocks(tenant, people));
     let stored = false;
     const storing = store(run, 0, [[1, 'a']]).then(() => {
       stored = true;
