@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { Backfill, Firing, Page, Pipeline, Run, Schedule } from '../../sdk/client.ts';
 import { type DevStack, startDevStack } from '../support/devStack.ts';
 import { until } from '../support/until.ts';
-import { documents, type Ended, runBlock, runWaybill, startWaybill } from './waybillProcess.ts';
+import { documents, type Ended, runBlock, runWaybill, startCommandServer } from './waybillProcess.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -40,6 +40,7 @@ describe('waybill schedules', () => {
   let folder: string;
   let project: string;
   let stack: DevStack;
+  const loading = startCommandServer();
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'waybill-schedules-'));
@@ -53,15 +54,13 @@ describe('waybill schedules', () => {
     stack = await startDevStack({ project, watch: true, workers: 1 });
   });
   after(async () => {
+    loading.renew();
     await stack?.stop();
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** A process of its own only where it loads a project, of which a process sees no change. */
   const waybill = (...args: string[]): Promise<Ended> =>
-    /^(plan|apply)$/.test(args[0]!)
-      ? startWaybill(args, { WAYBILL_HOME: stack.home }).ended
-      : runWaybill(args, { WAYBILL_HOME: stack.home });
+    (/^(plan|apply)$/.test(args[0]!) ? loading.run : runWaybill)(args, { WAYBILL_HOME: stack.home });
   async function json<T>(code: number, ...args: string[]): Promise<T> {
     const ended = await waybill(...args, '--json');
     assert.equal(ended.code, code, `${args.join(' ')}: ${ended.stderr}${ended.stdout}`);
@@ -316,6 +315,7 @@ describe('waybill schedules', () => {
       const text = await readFile(file(), 'utf8');
       assert.ok(text.includes(from));
       await writeFile(file(), text.replace(from, to));
+      loading.renew();
       await until('the API serves it', async () => {
         const now = await digest();
         return now !== undefined && now !== before;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from '../../cli/runCommand.ts';
@@ -95,17 +95,40 @@ export function runWaybill(args: readonly string[], env: Record<string, string>)
   return ended;
 }
 
+/**
+ * A process for commands that load a project, of which a process sees no change: `run` as `runWaybill`; after `renew` the next command
+ * has a new process. Starting one costs as much as several commands.
+ */
+export function startCommandServer() {
+  let server: ChildProcess | undefined;
+  const renew = () => {
+    server?.disconnect();
+    server = undefined;
+  };
+  return {
+    async run(args: readonly string[], env: Record<string, string>): Promise<Ended> {
+      server ??= fork(`${root}test/cli/commandServerMain.ts`, {
+        cwd: root,
+        env: otherEnv() as NodeJS.ProcessEnv,
+      });
+      const answer = once(server, 'message');
+      server.send({ args, env });
+      const [ended] = (await answer) as [Ended];
+      return ended;
+    },
+    renew,
+  };
+}
+
 const npx = `npx() { shift; "${process.execPath}" "${root}cli/bin.js" "$@"; }`;
-/** A process sees no change of a project that it has loaded. */
-const loadsProject = /^npx waybill (plan|apply|check|contracts|policy test)\b/m;
 
 /**
- * A block of commands as a page shows it, read by a real shell with `env`. Where each line is `npx waybill …` and loads no project, the
- * commands run in this process. Ends with the first that fails.
+ * A block of commands as a page shows it, read by a real shell with `env`. Where each line is `npx waybill …`, the commands run in
+ * this process: the pages name projects that no test changes. Ends with the first that fails.
  */
 export async function runBlock(block: string, env: Record<string, string>): Promise<Ended> {
   const lines = block.trim().split('\n');
-  if (loadsProject.test(block) || !lines.every((line) => /^npx waybill [^|;&<>()`]+$/.test(line))) {
+  if (!lines.every((line) => /^npx waybill [^|;&<>()`]+$/.test(line))) {
     const shell = startCommand('sh', ['-e', '-c', `${npx}\n${block}`], env);
     shell.child.stdin!.end();
     return shell.ended;
