@@ -3,7 +3,7 @@ import { sql } from '../../domain/sql.ts';
 import type { Tenants } from './tenants.ts';
 
 /** A process takes tokens for so long at once, so that it asks the database at most so often for each bucket. */
-const blockMs = 50;
+export const blockMs = 50;
 /** Then what it has not used is lost: a process that dies takes no more than that with it. */
 const keptMs = 1_000;
 const bucketsMax = 10_000;

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { forTenants, here } from './baseline/rowSecurity.ts';
 
-/** What a step looked up for a batch, values that later calls need not ask for, and how fast pipelines call. */
+/** What a step looked up for a batch, and values that later calls need not ask for. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   const statements = /* sql */ `
     ALTER TABLE waybill.stage DROP CONSTRAINT stage_stage_check,
@@ -24,16 +24,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     ${forTenants('lookup', 'waybill_worker')}
     GRANT SELECT, INSERT (tenant, scope, key_digest, value, expires_at), UPDATE (value, expires_at), DELETE
       ON waybill.lookup TO waybill_worker;
-
-    CREATE TABLE waybill.call_rate (
-      tenant text NOT NULL DEFAULT ${here},
-      name text NOT NULL,
-      -- When the next call may be made.
-      next_at timestamptz NOT NULL,
-      PRIMARY KEY (tenant, name)
-    );
-    ${forTenants('call_rate', 'waybill_worker')}
-    GRANT SELECT, INSERT (tenant, name, next_at), UPDATE (next_at) ON waybill.call_rate TO waybill_worker;
 
     DO $$ BEGIN
       EXECUTE (SELECT format(

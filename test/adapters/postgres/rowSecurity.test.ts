@@ -122,7 +122,6 @@ const rowsOf = (tenant: string) => {
     INSERT INTO waybill.ledger (tenant, run_id, seq, counts) VALUES ('${tenant}', '${run}', 0, '{}');
     INSERT INTO waybill.lookup (tenant, scope, key_digest, value, expires_at)
       VALUES ('${tenant}', 'definition d', 'k', '1', now());
-    INSERT INTO waybill.call_rate (tenant, name, next_at) VALUES ('${tenant}', 'enrich things', now());
     INSERT INTO waybill.ledger_slot (tenant, run_id, seq, slot) VALUES ('${tenant}', '${run}', 1, 0);
     INSERT INTO waybill.dead_letter (id, tenant, run_id, pipeline, version, principal, seq, position, line, byte_offset,
                                      byte_length, stage, code, path, message, raw)

@@ -8,7 +8,6 @@ import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts'
  * authorizing believes must not be here; a new grant needs an entry.
  */
 const mayUpdate: Readonly<Record<string, string>> = {
-  'call_rate.next_at': 'a worker calls other systems',
   'approval.ended_at': 'shown only',
   'approval.state': 'publishing verifies the signed decisions and the waiver again',
   'dead_letter.attempt': 'with its state',
@@ -130,7 +129,6 @@ describe('the role of workers', () => {
         'approval',
         'audit_event',
         'batch',
-        'call_rate',
         'dead_letter',
         'decision',
         'delivery',
