@@ -26,9 +26,9 @@ import { createDeliveryLog } from '../adapters/postgres/deliveries/deliveryLog.t
 import { createLedger } from '../adapters/postgres/ledger/ledger.ts';
 import { createWatermarks } from '../adapters/postgres/ledger/watermarks.ts';
 import { createLimitedRates } from '../adapters/postgres/limitedRates.ts';
-import { createCallRates } from '../adapters/postgres/lookups/callRates.ts';
-import { createLookupCache } from '../adapters/postgres/lookups/lookupCache.ts';
+import { createLookupCache } from '../adapters/postgres/lookupCache.ts';
 import { createQuality } from '../adapters/postgres/quality.ts';
+import { createCallRates } from '../adapters/postgres/rates.ts';
 import { watchRevocations } from '../adapters/postgres/rights/liveRevocations.ts';
 import { createFailedAttempts } from '../adapters/postgres/runs/failedAttempts.ts';
 import { createRunStates } from '../adapters/postgres/runs/runStates.ts';

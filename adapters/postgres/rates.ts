@@ -1,9 +1,11 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { CallRates } from '../../domain/ports/lookupCache.ts';
 import type { RateBucket, Rates } from '../../domain/ports/rates.ts';
 import { sql } from '../../domain/sql.ts';
 import type { Tenants } from './tenants.ts';
 
 /** A process takes tokens for so long at once, so that it asks the database at most so often for each bucket. */
-export const blockMs = 50;
+const blockMs = 50;
 /** Then what it has not used is lost: a process that dies takes no more than that with it. */
 const keptMs = 1_000;
 const bucketsMax = 10_000;
@@ -41,6 +43,22 @@ export function createRates(tenants: Tenants): Rates {
           block.refilling = undefined;
         });
         await block.refilling;
+      }
+    },
+  };
+}
+
+/** The rate of a pipeline’s calls, which all workers share: a call waits until there is a token. A pause saves up one block. */
+export function createCallRates(tenants: Tenants): CallRates {
+  const rates = createRates(tenants);
+  return {
+    async take(tenant, name, callsPerS, signal) {
+      const burst = Math.max(1, Math.ceil((callsPerS * blockMs) / 1_000));
+      while (true) {
+        signal.throwIfAborted();
+        const waitMs = await rates.take({ tenant, name, perSecond: callsPerS, burst }, 1);
+        if (waitMs === 0) return;
+        await pause(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     },
   };

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
-import type { LookupCache } from '../../../domain/ports/lookupCache.ts';
-import { sql } from '../../../domain/sql.ts';
-import type { Tenants } from '../tenants.ts';
+import type { LookupCache } from '../../domain/ports/lookupCache.ts';
+import { sql } from '../../domain/sql.ts';
+import type { Tenants } from './tenants.ts';
 
 const sweepEvery = 64;
 const sweepMax = 1_000;
