@@ -3,10 +3,12 @@ import { mayReadRun, readablePage } from '../../application/readable.ts';
 import { cancelRun as cancel } from '../../application/runs/cancelRun.ts';
 import { resumeRun as resume } from '../../application/runs/resumeRun.ts';
 import { retryRun as retry } from '../../application/runs/retryRun.ts';
-import { runStates } from '../../domain/runs/run.ts';
+import { runStates, runTriggers } from '../../domain/runs/run.ts';
 import { byId, handler, Page, pageOf } from '../handler.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
 import { RunView, runViewOf } from '../runView.ts';
+
+const text = z.string().regex(/^[^\0]{1,200}$/);
 
 export function listRuns({ runs, policy, definitions }: ApiPorts, options: ApiOptions) {
   return handler(
@@ -17,11 +19,20 @@ export function listRuns({ runs, policy, definitions }: ApiPorts, options: ApiOp
       tags: ['runs'],
       querystring: z.strictObject({
         ...Page.shape,
-        pipeline: z
-          .string()
-          .regex(/^[^\0]{1,200}$/)
-          .optional(),
+        pipeline: text.optional(),
         state: z.enum(runStates).optional(),
+        version: z.coerce.number().int().min(1).max(2_147_483_647).optional(),
+        from: z.iso.datetime({ offset: true }).optional().describe('Only runs accepted then or later.'),
+        to: z.iso.datetime({ offset: true }).optional().describe('Only runs accepted before.'),
+        requester: text.optional().describe('The id (`prn_…`) or the subject of the principal that asked.'),
+        schedule: text.optional().describe('Only runs of this schedule, its backfills included.'),
+        trigger: z.enum(runTriggers).optional().describe('What began the run.'),
+        parameter: z
+          .string()
+          .regex(/^[^\0=]{1,200}=[^\0]{0,1000}$/, 'Write name=value.')
+          .optional()
+          .describe('Only runs with this parameter, as `name=value`.'),
+        code: text.optional().describe('Only runs that failed, or wait, with this code.'),
         unaddressed: z
           .enum(['true', 'false'])
           .optional()
@@ -34,9 +45,9 @@ export function listRuns({ runs, policy, definitions }: ApiPorts, options: ApiOp
       response: { 200: pageOf(RunView) },
     },
     async ({ query, authorization: { principal } }) => {
-      const { pipeline, state, unaddressed, definitionMissing, limit, cursor } = query;
+      const { state, unaddressed, definitionMissing, limit, cursor, ...asked } = query;
       const wanted = {
-        ...(pipeline !== undefined && { pipeline }),
+        ...asked,
         ...(state !== undefined && { states: [state] }),
         ...(definitionMissing === 'true' && { otherThan: definitions.listDigests() }),
         unaddressed: unaddressed === 'true',

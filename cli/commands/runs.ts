@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { runStates } from '../../domain/runs/run.ts';
+import { runStates, runTriggers } from '../../domain/runs/run.ts';
 import type {
   Run,
   RunFilter,
@@ -26,6 +26,14 @@ export const addRuns: AddCommand = (program, context) => {
     .description('list the runs of your tenant, newest first')
     .option('--pipeline <id>', 'only runs of this pipeline')
     .addOption(new Option('--state <state>', 'only runs in this state').choices(runStates))
+    .option('--pipeline-version <n>', 'only runs of this version of their pipeline')
+    .option('--from <time>', 'accepted at this time or later (RFC 3339)')
+    .option('--to <time>', 'accepted before this time')
+    .option('--requester <who>', 'only runs that this principal asked for: its id or subject')
+    .addOption(new Option('--trigger <kind>', 'what began the run').choices(runTriggers))
+    .option('--schedule <id>', 'only runs of this schedule, its backfills included')
+    .option('--parameter <name=value>', 'only runs with this parameter')
+    .option('--code <code>', 'only runs that failed, or wait, with this code')
     .option('--unaddressed', 'only runs with dead letters that are neither stored nor discarded')
     .option(
       '--definition-missing',
@@ -34,16 +42,18 @@ export const addRuns: AddCommand = (program, context) => {
   paged(list).action(
     async (
       asked: Omit<RunFilter, 'unaddressed' | 'definitionMissing'> & {
+        pipelineVersion?: string;
         unaddressed?: boolean;
         definitionMissing?: boolean;
       },
       command: Command,
     ) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const { unaddressed, definitionMissing, ...filter } = asked;
+      const { unaddressed, definitionMissing, pipelineVersion, ...filter } = asked;
       const client = connect(context, options);
       const page = await client.listRuns({
         ...filter,
+        ...(pipelineVersion !== undefined && { version: Number(pipelineVersion) }),
         ...(unaddressed && { unaddressed: 'true' as const }),
         ...(definitionMissing && { definitionMissing: 'true' as const }),
       });

@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../audit.ts';
 import type { Batch } from '../runs/batch.ts';
-import type { FailedAttempt, Run, RunRef, RunState } from '../runs/run.ts';
+import type { FailedAttempt, Run, RunRef, RunState, RunTrigger } from '../runs/run.ts';
 import type { RunFacts, RunOutcome, RunReason } from '../runs/runFacts.ts';
 import type { AcceptedSource } from '../sources/source.ts';
 import type { RunTotals } from './ledger.ts';
@@ -22,16 +22,7 @@ export interface Runs {
   /** Newest first. `cursor` is the `nextCursor` of the page before. */
   list(
     tenant: string,
-    filter: {
-      pipeline?: string;
-      states?: readonly RunState[];
-      /** Open, and accepted with a definition that is none of these. */
-      otherThan?: readonly string[];
-      /** With dead letters that are neither stored nor discarded. */
-      unaddressed?: boolean;
-      limit: number;
-      cursor?: string;
-    },
+    filter: RunFilter & { limit: number; cursor?: string },
   ): Promise<{ items: Run[]; nextCursor: string | null }>;
   /** What a run was to read, and what it has not stored of it. Throws `RunNotFound`. */
   findInput(run: RunRef): Promise<RetryInput>;
@@ -85,6 +76,29 @@ export interface RunStates {
       failed: FailedAttempt | undefined,
     ) => { outcome: RunOutcome; audit: AuditEvent; movesWatermark?: boolean },
   ): Promise<RunOutcome>;
+}
+
+/** Which runs; what is absent does not matter. */
+export interface RunFilter {
+  pipeline?: string;
+  version?: number;
+  states?: readonly RunState[];
+  /** Accepted from then on, and before that (RFC 3339). */
+  from?: string;
+  to?: string;
+  /** Who asked: the id (`prn_…`) or the subject of a principal. */
+  requester?: string;
+  /** Of a schedule, by its firings and backfills. */
+  schedule?: string;
+  trigger?: RunTrigger;
+  /** `<name>=<value>` of a parameter, as it was sent. */
+  parameter?: string;
+  /** The code with which it failed, or waits. */
+  code?: string;
+  /** Open, and accepted with a definition that is none of these. */
+  otherThan?: readonly string[];
+  /** With dead letters that are neither stored nor discarded. */
+  unaddressed?: boolean;
 }
 
 /** Runs of all tenants, for reconciling them with Temporal. All of it throws `DatabaseUnavailable`. */

@@ -140,3 +140,7 @@ export interface StepsAhead {
   /** The step that ended them and is not to be retried. */
   failed?: { step: AheadStep; code: string; message: string };
 }
+
+/** What began a run: a call of its own, a schedule, a redrive of dead letters, or a retry of another run. */
+export const runTriggers = ['request', 'schedule', 'redrive', 'retry'] as const;
+export type RunTrigger = (typeof runTriggers)[number];

@@ -3066,6 +3066,21 @@ export interface operations {
                 cursor?: string;
                 pipeline?: string;
                 state?: "accepted" | "running" | "awaiting-approval" | "suspended" | "completed" | "failed" | "cancelled";
+                version?: number;
+                /** @description Only runs accepted then or later. */
+                from?: string;
+                /** @description Only runs accepted before. */
+                to?: string;
+                /** @description The id (`prn_…`) or the subject of the principal that asked. */
+                requester?: string;
+                /** @description Only runs of this schedule, its backfills included. */
+                schedule?: string;
+                /** @description What began the run. */
+                trigger?: "request" | "schedule" | "redrive" | "retry";
+                /** @description Only runs with this parameter, as `name=value`. */
+                parameter?: string;
+                /** @description Only runs that failed, or wait, with this code. */
+                code?: string;
                 /** @description Only runs with dead letters that are neither stored nor discarded. */
                 unaddressed?: "true" | "false";
                 /** @description Only open runs with a definition, as they were accepted with it, that is not served. */

@@ -1,7 +1,8 @@
 import { noLetters } from '../../../domain/deadLetters/letterStates.ts';
 import { WaybillError } from '../../../domain/errors.ts';
-import type { Runs } from '../../../domain/ports/runs.ts';
+import type { RunFilter, Runs } from '../../../domain/ports/runs.ts';
 import { type Counts, type Run, zeroCounts } from '../../../domain/runs/run.ts';
+import { lettersKind, retriedKind } from '../../../domain/sources/source.ts';
 import { sql } from '../../../domain/sql.ts';
 import type { Tenants } from '../tenants.ts';
 import { retryingSql } from './failedAttempts.ts';
@@ -24,36 +25,57 @@ export async function findRun(tenants: Tenants, tenant: string, runId: string): 
 export async function listRuns(
   tenants: Tenants,
   tenant: string,
-  { pipeline, states, otherThan, unaddressed = false, limit, cursor }: Parameters<Runs['list']>[1],
+  { limit, cursor, ...filter }: Parameters<Runs['list']>[1],
 ): ReturnType<Runs['list']> {
   const { rows } = await tenants.for(tenant).query(
     sql(
       `SELECT ${runColumns} FROM ${runWithLiveCounts}
-      WHERE r.tenant = :tenant AND (:pipeline::text IS NULL OR r.pipeline = :pipeline)
-        AND (:states::text[] IS NULL OR r.state = ANY(:states))
-        AND (:otherThan::text[] IS NULL OR (r.ended_at IS NULL AND r.definition_digest <> ALL(:otherThan)))
-        AND (NOT :unaddressed::boolean OR EXISTS (
-          SELECT FROM waybill.dead_letter_group g WHERE g.tenant = r.tenant AND g.run_id = r.id
-            AND g.state IN ('open', 'repaired', 'redriving')))
-        AND (:cursor::text IS NULL
+      WHERE r.tenant = :tenant ${conditionsOf(filter)} AND (:cursor::text IS NULL
           OR (r.created_at, r.id) < (SELECT c.created_at, c.id FROM waybill.run c WHERE c.tenant = :tenant AND c.id = :cursor))
       ORDER BY r.created_at DESC, r.id DESC LIMIT :limit`,
       {
         tenant,
-        pipeline: pipeline ?? null,
-        states: states ?? null,
-        otherThan: otherThan ?? null,
-        unaddressed,
+        ...paramsOf(filter),
         cursor: cursor ?? null,
         limit: limit + 1,
       },
-      'list-runs',
     ),
   );
   if (rows.length === 0 && cursor !== undefined && !(await findRun(tenants, tenant, cursor)))
     throw new WaybillError('InvalidRequest', { issues: [{ path: '/cursor', message: 'Unknown cursor.' }] });
   const items = rows.slice(0, limit).map(runFromRow);
   return { items, nextCursor: rows.length > limit ? items.at(-1)!.id : null };
+}
+
+const ofScheduleSql = `EXISTS (SELECT FROM waybill.firing f WHERE f.tenant = r.tenant AND f.run_id = r.id @of)
+  OR EXISTS (SELECT FROM waybill.backfill f WHERE f.tenant = r.tenant AND f.run_id = r.id @of)`;
+
+/** A condition is part of the statement only where it is asked for, so that each plan is that of its filter. */
+const conditions: Readonly<Record<keyof RunFilter, string>> = {
+  pipeline: 'r.pipeline = :pipeline',
+  version: 'r.version = :version::integer',
+  states: 'r.state = ANY(:states::text[])',
+  from: 'r.created_at >= :from::timestamptz',
+  to: 'r.created_at < :to::timestamptz',
+  requester: `:requester IN (r.principal, r.requested_by ->> 'subject')`,
+  schedule: `(${ofScheduleSql.replaceAll('@of', 'AND f.schedule_id = :schedule')})`,
+  trigger: `:trigger = CASE WHEN r.source ->> 'kind' = '${lettersKind}' THEN 'redrive'
+    WHEN r.source ->> 'kind' = '${retriedKind}' THEN 'retry'
+    WHEN ${ofScheduleSql.replaceAll('@of', '')} THEN 'schedule' ELSE 'request' END`,
+  parameter: `r.parameters ->> split_part(:parameter, '=', 1) = substr(:parameter, strpos(:parameter, '=') + 1)`,
+  code: `r.reason ->> 'code' = :code`,
+  otherThan: 'r.ended_at IS NULL AND r.definition_digest <> ALL(:otherThan::text[])',
+  unaddressed: `EXISTS (SELECT FROM waybill.dead_letter_group g WHERE g.tenant = r.tenant AND g.run_id = r.id
+    AND g.state IN ('open', 'repaired', 'redriving'))`,
+};
+
+function paramsOf({ unaddressed: _, ...filter }: RunFilter) {
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
+}
+
+function conditionsOf({ unaddressed, ...filter }: RunFilter): string {
+  const asked = [...Object.keys(paramsOf(filter)), ...(unaddressed ? ['unaddressed'] : [])];
+  return asked.map((name) => `AND ${conditions[name as keyof RunFilter]}`).join(' ');
 }
 
 /** Columns of a run and of what `runFromRow` needs; `r` is the run with a column `live`. */
