@@ -59,17 +59,28 @@ function challengeOf({ code }: WaybillError, { headers }: FastifyRequest): strin
 }
 
 /**
- * A caller who is still sending a body gets the answer and has 5 s to read it, while what arrives is dropped; then the
- * connection is closed. `Connection: close` would let Node close it at once, and the answer would be lost with it.
+ * A caller who is still sending a body gets the answer, and what arrives is dropped. The connection is closed once nothing has arrived for
+ * 5 s, or after 30 s: a body that ends before that leaves it in use, and the caller may have sent the next request on it already.
+ * `Connection: close` would let Node close it at once, and the answer would be lost with it.
  */
 function closeUnread({ raw }: FastifyRequest, reply: FastifyReply): void {
   if (raw.complete) return;
   // Fastify sets it where a body is rejected.
   reply.removeHeader('connection');
+  const untilMs = performance.now() + 30_000;
+  let arrived = false;
+  raw.on('data', () => {
+    arrived = true;
+  });
   raw.resume();
-  const timer = setTimeout(() => raw.destroy(), 5_000);
-  timer.unref();
-  raw.once('close', () => clearTimeout(timer));
+  const timer = setInterval(() => {
+    // In a busy process a timer comes before the bytes that wait.
+    setImmediate(() => {
+      if (!raw.complete && (!arrived || performance.now() > untilMs)) raw.destroy();
+      arrived = false;
+    });
+  }, 5_000).unref();
+  raw.once('close', () => clearInterval(timer));
 }
 
 export function allowedMethods({ url }: FastifyRequest): string[] {

@@ -5,8 +5,10 @@ import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import pg from 'pg';
 import { Counter, type Registry } from 'prom-client';
+import { createBreakers } from '../../adapters/breakers/createBreakers.ts';
 import { backlogOf } from '../../adapters/postgres/runs/openRuns.ts';
 import { measureBacklog } from '../../adapters/telemetry/backlogMetrics.ts';
+import { measureBreakers } from '../../adapters/telemetry/breakerMetrics.ts';
 import { boundedTenants, createMetrics, serveMetrics } from '../../adapters/telemetry/metrics.ts';
 import { measureRequests } from '../../adapters/telemetry/requestMetrics.ts';
 import { countRuns, measureSteps } from '../../adapters/telemetry/stepMetrics.ts';
@@ -160,6 +162,7 @@ describe('docs/metrics.md', () => {
     measureSteps(registry);
     countRuns(registry, { failed: async () => {}, succeeded: async () => {} });
     measureBacklog(registry, async () => []);
+    measureBreakers(registry, createBreakers());
     const measured = registry
       .getMetricsAsArray()
       .filter(({ name }) => name.startsWith('waybill_'))
