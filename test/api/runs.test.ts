@@ -325,7 +325,7 @@ describe('runs over HTTP', () => {
     const list = (await (await api.call('/v1/pipelines')).json()) as { items: { id: string }[] };
     assert.deepEqual(
       list.items.map(({ id }) => id),
-      ['lines', 'cells', 'items', 'few', 'files', 'urls', 'own', 'kept'],
+      ['lines', 'cells', 'items', 'few', 'files', 'urls', 'own', 'kept', 'whole'],
     );
     const one = (await (await api.call('/v1/pipelines/lines')).json()) as {
       schemas: {
