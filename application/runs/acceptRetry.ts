@@ -45,7 +45,11 @@ export async function acceptRetry(
   const minted = await mintGrant(ports, options, draft, readsAgain ? {} : { batches });
   const acceptance = acceptanceOf(draft, minted, { batches, sealed: !readsAgain, requestDigest });
   const detail = { ...acceptance.audit.detail, retryOf: of.id };
-  const accepted = await ports.acceptance.accept({ ...acceptance, audit: { ...acceptance.audit, detail } });
+  const accepted = await ports.acceptance.accept({
+    ...acceptance,
+    retried: { runId: of.id, seqs: readsAgain ? null : input.left.map(({ seq }) => seq) },
+    audit: { ...acceptance.audit, detail },
+  });
   if (accepted.outcome === 'accepted') return accepted.run;
   await forget(ports, draft, batches);
   return sameRun(accepted.known, requestDigest);

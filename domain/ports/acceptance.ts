@@ -55,6 +55,8 @@ export interface Acceptance {
   input?: { expiresAt: string };
   /** Dead letters that become the run’s, in the order of its records. */
   letters?: readonly { id: string; revision: number }[];
+  /** The run that this one runs again, and the batches that it reads of it; `null`: it reads its source again. */
+  retried?: { runId: string; seqs: readonly number[] | null };
   /** The schedule in which a user asked for the run, and its revision as the user was shown it. */
   schedule?: { id: string; revision: number };
   /** The run is for a time of the schedule that has passed. */

@@ -143,8 +143,26 @@ describe('runs with a missing definition', () => {
   it('that a cancel has ended without a new run are retried by themselves', async () => {
     const run = await accepted('suspended');
     await ask('cancel');
+    await api.rows(
+      `INSERT INTO waybill.dead_letter (id, tenant, run_id, pipeline, version, principal, seq, position, line, byte_offset,
+                                        byte_length, stage, code, path, message, raw, state)
+       SELECT 'dl_' || state, 'acme', $1, 'few', 1, 'prn_1', 0, n, n, 0, 1, 'validate', 'TooShort', '', 'm', 'x', state
+       FROM unnest(ARRAY['open', 'resolved']) WITH ORDINALITY each (state, n)`,
+      [run],
+    );
     const retried = await api.call(`/v1/runs/${run}/retry`, { method: 'POST' });
     assert.equal(retried.status, 202, await retried.clone().text());
+    const next = (await retried.json()) as Run;
+    // Their records are read again: what is wrong with them is found again, and is one letter.
+    const letters = await api.rows(
+      'SELECT id, state, reason FROM waybill.dead_letter WHERE run_id = $1 ORDER BY id',
+      [run],
+    );
+    assert.deepEqual(letters, [
+      { id: 'dl_open', state: 'discarded', reason: `Run ${next.id} reads its record again.` },
+      { id: 'dl_resolved', state: 'resolved', reason: null },
+    ]);
+    assert.ok((await eventsOf(next.id)).includes('dead-letter.discarded'));
     const response = await api.call('/v1/runs/cancel', json({}));
     assert.equal(await codeOf(response), 'InvalidRequest');
   });

@@ -85,6 +85,33 @@ export async function discardLetters(
 }
 
 /**
+ * Discards the letters of the batches that a retry reads again, in the transaction that accepts it: what was rejected of them is rejected
+ * again, so that their records would have two letters, and each could be stored.
+ */
+export async function discardRetried(
+  client: ClientBase,
+  { tenant, runId, audit }: { tenant: string; runId: string; audit: AuditEvent },
+  retried: { runId: string; seqs: readonly number[] | null },
+): Promise<void> {
+  const reason = `Run ${runId} reads its record again.`;
+  const { rows } = await client.query<{ id: string }>(
+    sql(
+      `UPDATE waybill.dead_letter SET state = 'discarded', discarded_by = :by, reason = :reason, revision = revision + 1,
+         changed_at = now()
+       WHERE id IN (SELECT id FROM waybill.dead_letter WHERE tenant = :tenant AND run_id = :of AND state IN ('open', 'repaired')
+         AND (:seqs::integer[] IS NULL OR seq = ANY(:seqs)) ORDER BY id FOR UPDATE) RETURNING id`,
+      { tenant, of: retried.runId, by: jsonParam(audit.actor), reason, seqs: retried.seqs },
+    ),
+  );
+  await auditLetters(
+    client,
+    { ...audit, action: 'dead-letter.discarded' },
+    rows.map(({ id }) => id),
+    { reason },
+  );
+}
+
+/**
  * Gives letters to a run, in the transaction that accepts it. Throws `DeadLettersChanged` where one of them is not as it was read: it was
  * edited, discarded, or another redrive has it.
  */

@@ -11,7 +11,7 @@ import type { Batch } from '../../../domain/runs/batch.ts';
 import { type Run, zeroCounts } from '../../../domain/runs/run.ts';
 import { jsonParam, sql } from '../../../domain/sql.ts';
 import { auditParams, auditSql, insertAudit } from '../audit.ts';
-import { claimLetters } from '../deadLetters/changeLetters.ts';
+import { claimLetters, discardRetried } from '../deadLetters/changeLetters.ts';
 import { acceptingLocks } from '../ledger/storeTurn.ts';
 import { enforceLimit, type LimitsInDatabase } from '../limits.ts';
 import { credentialParams, isRevokedSql } from '../rights/revokedSql.ts';
@@ -51,6 +51,7 @@ async function acceptRun(
       if (accepted && mustCount) await enforceLimit(client, tenant, 'runsInFlight', manifest.id);
       if (accepted && acceptance.letters)
         await claimLetters(client, acceptance, acceptance.letters, acceptance.audit);
+      if (accepted && acceptance.retried) await discardRetried(client, acceptance, acceptance.retried);
       return accepted;
     });
     if (run) return { outcome: 'accepted', run };
