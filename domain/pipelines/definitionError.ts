@@ -14,3 +14,17 @@ export class DefinitionError extends Error {
     this.issues = issues;
   }
 }
+
+/** Puts the name of a pipeline, or of a part of it, before what a deeper check says. */
+export function describedIn<T>(name: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof DefinitionError)) throw error;
+    const part = error.message.slice(0, error.message.indexOf(':'));
+    throw new DefinitionError(
+      name,
+      error.issues.map(({ path, message }) => ({ path: [part, path].filter(Boolean).join('.'), message })),
+    );
+  }
+}

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Connectors } from '../connectors/connectors.ts';
-import { DefinitionError } from './definitionError.ts';
+import { DefinitionError, describedIn } from './definitionError.ts';
 import type { Column, SinkManifest } from './manifest.ts';
 import { tablesOf } from './outputs.ts';
 
@@ -25,7 +25,9 @@ export function describeOutputs(
   for (const name of names) {
     const { row, sink } = declared[name]!;
     checkKind(name, sink, kind, connectors);
-    outputs[name] = inOutput(name, () => connectors.sink(kind).describe(sink, columnsOf(row)));
+    outputs[name] = describedIn(`outputs.${name}`, () =>
+      connectors.sink(kind).describe(sink, columnsOf(row)),
+    );
     const twin = names.find((other) => other !== name && outputs[other]?.table === outputs[name]!.table);
     if (twin) fail(name, 'table', `is that of output ${twin} too. Give each a table of its own`);
     if (outputs[name].atEnd !== outputs[names[0]!]!.atEnd)
@@ -57,19 +59,6 @@ function checkKind(name: string, sink: WrittenOutput['sink'], kind: string, conn
     fail(name, 'lanes', 'has no use with several outputs, which one transaction stores. Leave it out');
   if ('shards' in sink)
     fail(name, 'shards', 'cannot be used with several outputs, which one transaction of one database stores');
-}
-
-function inOutput<T>(name: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    if (!(error instanceof DefinitionError)) throw error;
-    const part = error.message.slice(0, error.message.indexOf(':'));
-    throw new DefinitionError(
-      `outputs.${name}`,
-      error.issues.map(({ path, message }) => ({ path: [part, path].filter(Boolean).join('.'), message })),
-    );
-  }
 }
 
 function fail(name: string, option: string, message: string): never {

@@ -8,7 +8,7 @@ import type { QualityCode } from '../quality/quality.ts';
 import { runPriorities } from '../runs/runPriority.ts';
 import { describeSchedules } from '../schedules/declaredSchedule.ts';
 import { compressionOf } from '../sources/compression.ts';
-import { DefinitionError } from './definitionError.ts';
+import { DefinitionError, describedIn } from './definitionError.ts';
 import { describeOutputs, joinedOutput, type WrittenOutput } from './describeOutputs.ts';
 import { describeEnrich, type EnrichCode, WrittenEnrich } from './enrich.ts';
 import { type Column, defaultLimits, type Limits, type Manifest, type SourceManifest } from './manifest.ts';
@@ -35,7 +35,7 @@ export function describePipeline(definition: unknown, connectors: Connectors): D
   const declared = written.data.outputs as Record<string, WrittenOutput> | undefined;
   const sink = (written.data.sink ?? Object.values(declared!)[0]!.sink) as { kind: string };
   const output = declared ? joinedOutput(declared) : (written.data.output ?? input);
-  return inPipeline(id, () => {
+  return describedIn(`pipeline ${id}`, () => {
     checkStrict('parameters', parameters);
     checkStrict('input', input);
     for (const [name, { row }] of Object.entries(declared ?? {})) checkStrict(`outputs.${name}`, row);
@@ -319,20 +319,6 @@ function describeSource(
     throw new DefinitionError('source', [{ path: 'cursor', message }]);
   }
   return { ...described, format: format.kind.describe?.(described.format, records) ?? described.format };
-}
-
-/** Puts the name of the pipeline before what a deeper check says. */
-function inPipeline<T>(id: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    if (!(error instanceof DefinitionError)) throw error;
-    const part = error.message.slice(0, error.message.indexOf(':'));
-    throw new DefinitionError(
-      `pipeline ${id}`,
-      error.issues.map((i) => ({ path: [part, i.path].filter(Boolean).join('.'), message: i.message })),
-    );
-  }
 }
 
 function toIssue(issue: z.core.$ZodIssue): { path: string; message: string } {
