@@ -2,7 +2,7 @@ import type { ApprovalSubject } from '../domain/approvals/approval.ts';
 import type { PublishSummary } from '../domain/approvals/approvalTerms.ts';
 import type { Preview } from '../domain/ports/ledger.ts';
 import type { StagedBatch } from '../domain/ports/stages.ts';
-import { breachesOf, type QualityResult } from '../domain/quality/quality.ts';
+import { breachedRules, type QualityResult } from '../domain/quality/quality.ts';
 import { addCounts, zeroCounts } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import type { Dependencies } from './dependencies.ts';
@@ -93,6 +93,6 @@ function summaryOf(
     parameters,
     changes: { ...changes! },
     rejectedByCode: { ...rejectedByCode },
-    breaches: quality ? breachesOf(quality).map(({ rule }) => rule) : [],
+    breaches: quality ? breachedRules(quality) : [],
   };
 }

@@ -1,6 +1,6 @@
 import type { ApprovalState } from '../domain/approvals/approval.ts';
 import type { StandingApproval } from '../domain/ports/approvals.ts';
-import { breachesOf } from '../domain/quality/quality.ts';
+import { breachedRules } from '../domain/quality/quality.ts';
 import type { Dependencies } from './dependencies.ts';
 import { audited, runOf } from './run.ts';
 
@@ -32,7 +32,7 @@ export interface ApprovalStatus {
 
 export function approvalStatusOf(approval: StandingApproval): ApprovalStatus {
   const { id, round, state, by, terms, expiresAt, dueInMs, shown } = approval;
-  const breached = shown.quality ? breachesOf(shown.quality).map(({ rule }) => rule) : [];
+  const breached = shown.quality ? breachedRules(shown.quality) : [];
   return {
     ...{ id, round, state, by, quorum: terms.quorum, expiresAt, dueInMs },
     ...(breached.length > 0 && { breached }),

@@ -1,6 +1,11 @@
 import { WaybillError } from '../domain/errors.ts';
 import { assessQuality } from '../domain/quality/assessQuality.ts';
-import { breachesOf, type QualityManifest, type QualityResult } from '../domain/quality/quality.ts';
+import {
+  breachedRules,
+  breachesOf,
+  type QualityManifest,
+  type QualityResult,
+} from '../domain/quality/quality.ts';
 import { beginningOf } from '../domain/runs/run.ts';
 import type { RunFacts } from '../domain/runs/runFacts.ts';
 import { isOfLetters } from '../domain/sources/source.ts';
@@ -48,9 +53,9 @@ async function assessRun(deps: Dependencies, run: RunFacts): Promise<QualityResu
     isRedrive: isOfLetters(run.source),
     acceptedMs: beginningOf(run.runId) ?? 0,
   });
-  const { state, onBreach } = result;
-  const breached = breachesOf(result).map(({ rule }) => rule);
-  return deps.quality.record(run, result, audited(deps, 'quality.assessed', { state, onBreach, breached }));
+  const { onBreach } = result;
+  const audit = audited(deps, 'quality.assessed', { onBreach, ...summaryOf(result) });
+  return deps.quality.record(run, result, audit);
 }
 
 function needOf({ rules }: QualityManifest) {
@@ -71,5 +76,5 @@ export function qualityBreached(result: QualityResult): WaybillError {
 }
 
 export function summaryOf(result: QualityResult): QualitySummary {
-  return { state: result.state, breached: breachesOf(result).map(({ rule }) => rule) };
+  return { state: result.state, breached: breachedRules(result) };
 }

@@ -105,3 +105,8 @@ export interface QualityRuleResult {
 export function breachesOf({ rules }: Pick<QualityResult, 'rules'>): QualityRuleResult[] {
   return rules.filter(({ state }) => state === 'breached');
 }
+
+/** Their names. */
+export function breachedRules(result: Pick<QualityResult, 'rules'>): string[] {
+  return breachesOf(result).map(({ rule }) => rule);
+}
