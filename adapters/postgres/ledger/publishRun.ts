@@ -305,10 +305,14 @@ function entriesOf(
   before: ReadonlyMap<number, Entry>,
   found: readonly PreviewedOutput[],
 ): Map<number, Entry> {
+  const outputs = found.map(({ output, outcome }) => ({
+    output,
+    bySeq: new Map(outcome.batches.map((batch) => [batch.seq, batch])),
+  }));
   return new Map(
     [...before].map(([seq, { counts, ...entry }]) => {
-      const byOutput = found.map(({ output, outcome }) => {
-        const own = outcome.batches.find((one) => one.seq === seq) ?? noRows;
+      const byOutput = outputs.map(({ output, bySeq }) => {
+        const own = bySeq.get(seq) ?? noRows;
         const emitted = output.emitted.get(seq) ?? 0;
         return [output.name, { emitted, ...storeCounts(own, emitted) }] as const;
       });
