@@ -26,7 +26,7 @@ import { createDeadLetters } from '../adapters/postgres/deadLetters/deadLetters.
 import { createDeliveries } from '../adapters/postgres/deliveries/deliveries.ts';
 import { createDeployments } from '../adapters/postgres/deployments.ts';
 import { createLimitedRates } from '../adapters/postgres/limitedRates.ts';
-import { createLimits } from '../adapters/postgres/limits.ts';
+import { createLimits, createStandingLimits } from '../adapters/postgres/limits.ts';
 import { createPrincipalDirectory } from '../adapters/postgres/principalDirectory.ts';
 import { createQualityResults } from '../adapters/postgres/quality.ts';
 import { spendAssertion } from '../adapters/postgres/rights/assertions.ts';
@@ -163,12 +163,13 @@ const temporal = new Client({ connection, namespace: settings.WAYBILL_TEMPORAL_N
 const metrics = createMetrics();
 const definitions = await loadProject(settings.WAYBILL_PROJECT, settings.WAYBILL_DEFINITIONS);
 const compute = createComputePool({ objects, taskMs: trialMs, waitingMax: 100 });
-const limits = createLimits(tenants);
+const limitsOf = createStandingLimits(tenants);
+const limits = createLimits(tenants, limitsOf);
 const app = await buildServer(
   {
     acceptance: createRunAcceptance(tenants, limits),
     limits,
-    limitedRates: createLimitedRates(tenants),
+    limitedRates: createLimitedRates(tenants, limitsOf),
     uploads: createUploads(tenants),
     runInputs: createRunInputs(tenants),
     runs,

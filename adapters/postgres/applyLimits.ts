@@ -1,7 +1,7 @@
 import type { Limit } from '../../domain/limits.ts';
 import { jsonParam, sql } from '../../domain/sql.ts';
 import type { DatabaseAddress } from './address.ts';
-import { insertAudit } from './audit.ts';
+import { insertMigratorAudit } from './audit.ts';
 import { connectPool, inTransaction } from './connect.ts';
 
 /**
@@ -23,14 +23,8 @@ export async function applyLimits(migrator: DatabaseAddress, wanted: readonly Li
           { wanted: jsonParam(wanted) },
         ),
       );
-      await insertAudit(client, {
+      await insertMigratorAudit(client, {
         action: 'limits.applied',
-        outcome: 'success',
-        tenant: null,
-        // The database knows a role, not a person.
-        actor: null,
-        runId: null,
-        txn: null,
         detail: { limits: wanted },
       });
       return true;

@@ -2,7 +2,7 @@ import type { Manifest } from '../../domain/pipelines/manifest.ts';
 import { type Retention, retentionOf } from '../../domain/pipelines/retention.ts';
 import { jsonParam, sql } from '../../domain/sql.ts';
 import type { DatabaseAddress } from './address.ts';
-import { insertAudit } from './audit.ts';
+import { insertMigratorAudit } from './audit.ts';
 import { connectPool, inTransaction } from './connect.ts';
 
 /**
@@ -37,14 +37,8 @@ export async function applyRetention(
         ),
       );
       await client.query('UPDATE waybill.run SET sweep_at = NULL WHERE sweep_at IS NOT NULL');
-      await insertAudit(client, {
+      await insertMigratorAudit(client, {
         action: 'retention.applied',
-        outcome: 'success',
-        tenant: null,
-        // The database knows a role, not a person.
-        actor: null,
-        runId: null,
-        txn: null,
         detail: wanted,
       });
       return true;

@@ -8,6 +8,17 @@ export async function insertAudit(client: Queries, event: AuditEvent): Promise<v
   await client.query(sql(auditSql('(SELECT) AS always'), auditParams(event), 'insert-audit'));
 }
 
+/** What the migrator did, of no tenant and no run. The database knows a role, not a person. */
+export function insertMigratorAudit(
+  client: Queries,
+  {
+    outcome = 'success',
+    ...event
+  }: Pick<AuditEvent, 'action' | 'detail'> & Partial<Pick<AuditEvent, 'outcome'>>,
+): Promise<void> {
+  return insertAudit(client, { ...event, outcome, tenant: null, actor: null, runId: null, txn: null });
+}
+
 /**
  * The same as part of a larger statement: an insert that happens where the CTE `effect` has a row, so that effect and
  * event take one round trip and one commit. Give its parameters by `auditParams`, with the same `prefix`.

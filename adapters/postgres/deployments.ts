@@ -3,7 +3,7 @@ import type { Contract } from '../../domain/contracts/contract.ts';
 import type { Deployment, Deployments, Refusal } from '../../domain/ports/deployments.ts';
 import { jsonParam, sql } from '../../domain/sql.ts';
 import { clientAt, type DatabaseAddress } from './address.ts';
-import { insertAudit } from './audit.ts';
+import { insertMigratorAudit } from './audit.ts';
 import { connectPool, inTransaction } from './connect.ts';
 import type { Tenants } from './tenants.ts';
 
@@ -70,14 +70,9 @@ async function applyOne(client: ClientBase, deployment: Deployment): Promise<voi
   );
   if (rowCount === 0) return;
   const { rows } = await client.query<{ role: string }>('SELECT session_user AS role');
-  await insertAudit(client, {
+  await insertMigratorAudit(client, {
     action: refusal ? 'pipeline.refused' : 'pipeline.applied',
     outcome: refusal ? 'failure' : 'success',
-    tenant: null,
-    // The database knows a role, not a person.
-    actor: null,
-    runId: null,
-    txn: null,
     detail: { pipeline, version, definitionDigest, role: rows[0]!.role, ...refusal },
   });
 }

@@ -29,17 +29,28 @@ export interface LimitsInDatabase extends TenantLimits {
   mustCount(tenant: string, pipeline: string): Promise<boolean>;
 }
 
-/** TenantLimits as the migrator wrote them, and what tenants use of them. */
-export function createLimits(tenants: Tenants): LimitsInDatabase {
+/** The limits of a tenant, as old as they may be. */
+export type StandingLimits = (tenant: string) => Promise<EffectiveLimit[]>;
+
+/** One for each process, so that they are asked for once. */
+export function createStandingLimits(tenants: Tenants): StandingLimits {
+  return cachedByTenant(
+    async (tenant) => effectiveLimits((await selectLimits(tenants.for(tenant), tenant)).rows, tenant),
+    { ageMs: maxAgeMs },
+  );
+}
+
+/**
+ * Limits as the migrator wrote them, and what tenants use of them.
+ * @param limitsOf that of the process, where another part of it reads limits too
+ */
+export function createLimits(
+  tenants: Tenants,
+  limitsOf: StandingLimits = createStandingLimits(tenants),
+): LimitsInDatabase {
   const quick = cachedByTenant(
-    async (tenant) => {
-      const queries = tenants.for(tenant);
-      const [{ rows: limits }, { rows: uses }] = [
-        await selectLimits(queries, tenant),
-        await queries.query(counted(quickCounts, { tenant }, 'use-of-limits')),
-      ];
-      return { limits: effectiveLimits(limits, tenant), uses: uses as Use[] };
-    },
+    async (tenant) =>
+      (await tenants.for(tenant).query(counted(quickCounts, { tenant }, 'use-of-limits'))).rows as Use[],
     { ageMs: maxAgeMs },
   );
   const slow = cachedByTenant(
@@ -49,18 +60,18 @@ export function createLimits(tenants: Tenants): LimitsInDatabase {
   );
 
   async function read(tenant: string): Promise<LimitUse[]> {
-    const [{ limits, uses }, more] = await Promise.all([quick(tenant), slow(tenant)]);
+    const [limits, uses, more] = await Promise.all([limitsOf(tenant), quick(tenant), slow(tenant)]);
     return limits.map((limit) => ({ ...limit, use: useOf([...uses, ...more], limit) }));
   }
 
   return {
     read,
     async max(tenant, name) {
-      const { limits } = await quick(tenant);
+      const limits = await limitsOf(tenant);
       return limits.find((limit) => limit.name === name && limit.pipeline === null)!.max;
     },
     async mustCount(tenant, pipeline) {
-      const { limits, uses } = await quick(tenant);
+      const [limits, uses] = await Promise.all([limitsOf(tenant), quick(tenant)]);
       return limits.some(
         (limit) =>
           limit.name === 'runsInFlight' &&
@@ -127,7 +138,7 @@ function counted(counts: Partial<Record<LimitName, string>>, params: { tenant: s
   return sql(each.join(' UNION ALL '), params, name);
 }
 
-export function selectLimits(queries: Pick<Queries, 'query'> | ClientBase, tenant: string) {
+function selectLimits(queries: Pick<Queries, 'query'> | ClientBase, tenant: string) {
   const query = sql(
     `SELECT tenant, pipeline, name, max::float8 AS max FROM waybill.tenant_limit WHERE tenant IN ('', :tenant)`,
     { tenant },

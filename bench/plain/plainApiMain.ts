@@ -8,7 +8,7 @@ import { createUploads } from '../../adapters/postgres/batches/uploads.ts';
 import { connectPool } from '../../adapters/postgres/connect.ts';
 import { createDeadLetters } from '../../adapters/postgres/deadLetters/deadLetters.ts';
 import { createLimitedRates } from '../../adapters/postgres/limitedRates.ts';
-import { createLimits } from '../../adapters/postgres/limits.ts';
+import { createLimits, createStandingLimits } from '../../adapters/postgres/limits.ts';
 import { createRunAcceptance } from '../../adapters/postgres/runs/acceptance.ts';
 import { createRuns } from '../../adapters/postgres/runs/apiRuns.ts';
 import { tenantsOf } from '../../adapters/postgres/tenants.ts';
@@ -41,11 +41,12 @@ const everybody = {
 } as const;
 const yes = { allowed: true, policies: [], digest: 'none' };
 
-const limits = createLimits(tenants);
+const limitsOf = createStandingLimits(tenants);
+const limits = createLimits(tenants, limitsOf);
 const ports: Partial<ApiPorts> = {
   acceptance: createRunAcceptance(tenants, limits),
   limits,
-  limitedRates: createLimitedRates(tenants),
+  limitedRates: createLimitedRates(tenants, limitsOf),
   uploads: createUploads(tenants),
   runInputs: createRunInputs(tenants),
   runs: createRuns(tenants, database),

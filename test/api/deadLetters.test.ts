@@ -5,7 +5,7 @@ import { createPolicyEngine } from '../../adapters/policy/engine.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import type { Policy } from '../../domain/policies/policy.ts';
 import { definitions } from './pipelines.ts';
-import { type Api, codeOf, json, startApi } from './startApi.ts';
+import { type Api, changingPolicy, codeOf, json, startApi } from './startApi.ts';
 
 const few = '/v1/pipelines/few/runs';
 const letters = '/v1/dead-letters';
@@ -23,14 +23,7 @@ describe('rejected records, and who may do what with them', () => {
   before(async () => {
     shipped = await readPolicies();
     inForce = createPolicyEngine(shipped);
-    const policy: Policy = {
-      get digest() {
-        return inForce.digest;
-      },
-      roles: inForce.roles,
-      decide: (question) => inForce.decide(question),
-      explain: (question) => inForce.explain(question),
-    };
+    const policy = changingPolicy(() => inForce);
     const find = (id: string) => {
       const found = definitions.find(id);
       return found && { ...found, manifest: { ...found.manifest, labels } };

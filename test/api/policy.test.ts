@@ -4,7 +4,7 @@ import { createPolicyEngine } from '../../adapters/policy/engine.ts';
 import { readPolicies } from '../../adapters/policy/readPolicies.ts';
 import type { Policy } from '../../domain/policies/policy.ts';
 import { definitions } from './pipelines.ts';
-import { type Api, codeOf, json, startApi } from './startApi.ts';
+import { type Api, changingPolicy, codeOf, json, startApi } from './startApi.ts';
 
 const few = '/v1/pipelines/few/runs';
 const records = json({ records: [{ id: 'a' }] });
@@ -26,14 +26,7 @@ describe('what the policy lets a caller do', () => {
     const shipped = await readPolicies();
     inForce = createPolicyEngine(shipped);
     stricter = createPolicyEngine({ ...shipped, policies: { ...shipped.policies, ...withSecrets } });
-    const policy: Policy = {
-      get digest() {
-        return inForce.digest;
-      },
-      roles: inForce.roles,
-      decide: (question) => inForce.decide(question),
-      explain: (question) => inForce.explain(question),
-    };
+    const policy = changingPolicy(() => inForce);
     const find = (id: string) => {
       const found = id === gone ? undefined : definitions.find(id);
       if (!found || id !== secret) return found;

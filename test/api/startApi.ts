@@ -26,7 +26,7 @@ import { createDeadLetters } from '../../adapters/postgres/deadLetters/deadLette
 import { createDeliveries } from '../../adapters/postgres/deliveries/deliveries.ts';
 import { createDeployments } from '../../adapters/postgres/deployments.ts';
 import { createLimitedRates } from '../../adapters/postgres/limitedRates.ts';
-import { createLimits } from '../../adapters/postgres/limits.ts';
+import { createLimits, createStandingLimits } from '../../adapters/postgres/limits.ts';
 import { createPrincipalDirectory } from '../../adapters/postgres/principalDirectory.ts';
 import { createQualityResults } from '../../adapters/postgres/quality.ts';
 import { spendAssertion } from '../../adapters/postgres/rights/assertions.ts';
@@ -49,6 +49,7 @@ import type { ApprovalState, ApprovalSubject } from '../../domain/approvals/appr
 import { canonicalJson } from '../../domain/canonicalJson.ts';
 import { WaybillError } from '../../domain/errors.ts';
 import { createAuthorizer } from '../../domain/grants/authorizer.ts';
+import type { Policy } from '../../domain/policies/policy.ts';
 import type { TemporalSchedules } from '../../domain/ports/temporalSchedules.ts';
 import { ofKey } from '../../domain/revocation.ts';
 import { zeroCounts } from '../../domain/runs/run.ts';
@@ -101,7 +102,8 @@ export async function startApi({
   const workloadsFile = join(folder, 'workloads.json');
   await writeFile(workloadsFile, JSON.stringify({ worker: { keys: [workload.jwk] } }));
   const compute = createComputePool({ objects });
-  const limits = createLimits(tenants);
+  const limitsOf = createStandingLimits(tenants);
+  const limits = createLimits(tenants, limitsOf);
   const ports: ApiPorts = {
     acceptance: createRunAcceptance(tenants, limits),
     uploads: createUploads(tenants),
@@ -152,7 +154,7 @@ export async function startApi({
     scheduler: schedulerOf('urn:waybill:test'),
     webhookKeys: openWebhookKeys(webhookKeys),
     limits,
-    limitedRates: createLimitedRates(tenants),
+    limitedRates: createLimitedRates(tenants, limitsOf),
   };
   const app = await buildServer(
     { ...ports, ...change(ports) },
@@ -320,6 +322,20 @@ const awayTimetable: TemporalSchedules = {
   execution: () => Promise.reject(new WaybillError('TemporalUnavailable')),
   deleteAbandoned: () => Promise.reject(new WaybillError('TemporalUnavailable')),
 };
+
+/** The policy that `inForce` returns at each moment. */
+export function changingPolicy(inForce: () => Policy): Policy {
+  return {
+    get digest() {
+      return inForce().digest;
+    },
+    get roles() {
+      return inForce().roles;
+    },
+    decide: (question) => inForce().decide(question),
+    explain: (question) => inForce().explain(question),
+  };
+}
 
 export type Api = Awaited<ReturnType<typeof startApi>>;
 

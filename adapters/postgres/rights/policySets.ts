@@ -3,7 +3,7 @@ import { type PolicySet, policyDifference } from '../../../domain/policies/polic
 import { jsonParam, sql } from '../../../domain/sql.ts';
 import { policyDigest } from '../../policy/digest.ts';
 import type { DatabaseAddress } from '../address.ts';
-import { insertAudit } from '../audit.ts';
+import { insertMigratorAudit } from '../audit.ts';
 import { connectPool, inTransaction } from '../connect.ts';
 import { fromPostgres } from '../failure.ts';
 
@@ -45,14 +45,8 @@ export async function applyPolicySet(
       );
       // The same policies under another name: nothing is decided otherwise.
       if (isInForce) return { digest, before: digest };
-      await insertAudit(client, {
+      await insertMigratorAudit(client, {
         action: 'policy.applied',
-        outcome: 'success',
-        tenant: null,
-        // The database knows a role, not a person.
-        actor: null,
-        runId: null,
-        txn: null,
         detail: {
           digest,
           before: before?.digest ?? null,
