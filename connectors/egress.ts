@@ -77,3 +77,26 @@ function portOf(url: URL): string {
 function refused({ refusal = 'SourceRefused' }: Egress, detail: string): WaybillError {
   return new WaybillError(refusal, { detail });
 }
+
+/** Of all 4xx only these may pass by themselves: too slow, too early, too many. */
+const passingStatuses: readonly number[] = [408, 425, 429];
+
+/** Whether the same request may be answered otherwise later. */
+export function mayPass(status: number): boolean {
+  return status >= 500 || passingStatuses.includes(status);
+}
+
+/** A server that wants more is asked earlier. */
+const waitMaxMs = 60 * 60 * 1000;
+
+/** For an error: how long the server wants to be left alone, where it says so. */
+export function retryAfter(ms: number | undefined): { retryAfterMs?: number } {
+  return ms ? { retryAfterMs: Math.min(ms, waitMaxMs) } : {};
+}
+
+/** The guard’s refusal, which undici wraps as a cause. */
+export function ownErrorIn(error: unknown): WaybillError | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof WaybillError) return cause;
+  return undefined;
+}

@@ -3,14 +3,10 @@ import type { SourceSettings } from '../domain/connectors/sourceKind.ts';
 import { WaybillError } from '../domain/errors.ts';
 import type { Outbound } from '../domain/ports/outbound.ts';
 import { parseRetryAfter } from '../domain/webhooks/webhookAnswer.ts';
-import { checkUrl, type Egress, publicLookup } from './egress.ts';
+import { checkUrl, type Egress, mayPass, ownErrorIn, publicLookup, retryAfter } from './egress.ts';
 
 const connectTimeoutMs = 10_000;
 const answerBytesMax = 16 * 1024 * 1024;
-/** A server that wants more is asked earlier. */
-const waitMaxMs = 60 * 60 * 1000;
-/** Of all 4xx only these may pass by themselves: too slow, too early, too many. */
-const passing: readonly number[] = [408, 425, 429];
 
 /** Connections are kept: an address that was checked when it was connected stays the same. */
 export function createOutbound({
@@ -47,14 +43,14 @@ export function createOutbound({
           throw failure(error, signals, url);
         });
         const { status } = response;
-        if (status < 500 && !passing.includes(status) && (status < 300 || status > 399)) return response;
+        if (!mayPass(status) && (status < 300 || status > 399)) return response;
         await response.body?.cancel().catch(() => {});
         if (status < 400)
           throw new WaybillError('LookupRefused', { publicDetail: `${url.host} answered with a redirect.` });
         const retryAfterMs = parseRetryAfter(response.headers.get('retry-after') ?? undefined, Date.now());
         throw new WaybillError('LookupUnavailable', {
           publicDetail: `${url.host} answered ${status}.`,
-          ...(retryAfterMs && { retryAfterMs: Math.min(retryAfterMs, waitMaxMs) }),
+          ...retryAfter(retryAfterMs),
         });
       };
       return call as unknown as typeof fetch;
@@ -68,7 +64,8 @@ function failure(error: unknown, signal: AbortSignal, { host }: URL): unknown {
   if (isLate)
     return new WaybillError('LookupUnavailable', { publicDetail: `${host} did not answer in time.` });
   if (signal.aborted) return signal.reason;
-  for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof WaybillError) return cause;
-  return new WaybillError('LookupUnavailable', { publicDetail: `${host} does not answer.`, cause: error });
+  return (
+    ownErrorIn(error) ??
+    new WaybillError('LookupUnavailable', { publicDetail: `${host} does not answer.`, cause: error })
+  );
 }

@@ -1,6 +1,5 @@
 import { Agent, request } from 'undici';
-import { type Egress, publicLookup } from '../../connectors/egress.ts';
-import { WaybillError } from '../../domain/errors.ts';
+import { type Egress, ownErrorIn, publicLookup } from '../../connectors/egress.ts';
 import type { WebhookSender } from '../../domain/ports/deliveries.ts';
 import { parseRetryAfter, type WebhookAnswer } from '../../domain/webhooks/webhookAnswer.ts';
 import { signedContent, webhookBody } from '../../domain/webhooks/webhookEvent.ts';
@@ -73,8 +72,8 @@ async function post(
 
 /** The guard’s refusal arrives as it is, or wrapped as a cause. What else went wrong is told by its code alone. */
 function unreachable(error: unknown): WebhookAnswer {
-  for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof WaybillError) throw cause;
+  const own = ownErrorIn(error);
+  if (own) throw own;
   const { code, name } = error as { code?: unknown; name?: unknown };
   return { outcome: 'unreachable', why: typeof code === 'string' ? code : String(name) };
 }

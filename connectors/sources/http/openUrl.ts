@@ -6,7 +6,7 @@ import type { OpenOptions, OpenSource } from '../../../domain/ports/sources.ts';
 import { type Compression, compressions } from '../../../domain/sources/compression.ts';
 import { linkToNext } from '../../../domain/sources/pages.ts';
 import { parseRetryAfter } from '../../../domain/webhooks/webhookAnswer.ts';
-import { checkUrl, type Egress, publicLookup } from '../../egress.ts';
+import { checkUrl, type Egress, mayPass, ownErrorIn, publicLookup, retryAfter } from '../../egress.ts';
 import { credentialHeaders } from './httpCredential.ts';
 import { readPageBody } from './pageBody.ts';
 
@@ -261,19 +261,13 @@ async function* read(
 /** What undici threw, as one of our codes. The guard’s refusal arrives as it is, or wrapped as a cause. */
 function failure(error: unknown, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted) return signal.reason;
-  for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof WaybillError) return cause;
-  return new WaybillError('SourceUnavailable', { cause: error });
+  return ownErrorIn(error) ?? new WaybillError('SourceUnavailable', { cause: error });
 }
-
-/** Of all 4xx only these may pass by themselves: too slow, too early, too many. */
-const passing: readonly number[] = [408, 425, 429];
 
 function statusError(statusCode: number, fromByte: number, retryAfterMs: number | undefined): WaybillError {
   // What is left of the source begins behind its end.
   if (statusCode === 416 && fromByte > 0) return new WaybillError('SourceChanged');
-  if (statusCode < 400 || statusCode > 499 || passing.includes(statusCode))
-    return unavailable(`It answered ${statusCode}.`, retryAfterMs);
+  if (statusCode < 400 || mayPass(statusCode)) return unavailable(`It answered ${statusCode}.`, retryAfterMs);
   return rejected(`It answered ${statusCode}.`);
 }
 
@@ -282,11 +276,5 @@ function rejected(publicDetail: string): WaybillError {
 }
 
 function unavailable(publicDetail: string, retryAfterMs?: number): WaybillError {
-  return new WaybillError('SourceUnavailable', {
-    publicDetail,
-    ...(retryAfterMs && { retryAfterMs: Math.min(retryAfterMs, waitMaxMs) }),
-  });
+  return new WaybillError('SourceUnavailable', { publicDetail, ...retryAfter(retryAfterMs) });
 }
-
-/** A server that wants more is asked earlier. */
-const waitMaxMs = 60 * 60 * 1000;
