@@ -10,6 +10,7 @@ import {
 import { ProblemError, type Schedule, type WaybillClient } from '../sdk/client.ts';
 import { connect, type GlobalOptions, isIdentified } from './connect.ts';
 import type { CliContext } from './context.ts';
+import { allItems } from './options.ts';
 
 /** The schedules that a project declares against those that there are, as the caller sees them. */
 export interface SchedulePlan extends ScheduleDifference {
@@ -89,12 +90,6 @@ async function apply(client: WaybillClient, change: ScheduleChange): Promise<voi
   }
 }
 
-async function allSchedules(client: WaybillClient): Promise<Schedule[]> {
-  const all: Schedule[] = [];
-  for (let cursor: string | undefined; ; ) {
-    const page = await client.listSchedules({ limit: 100, ...(cursor !== undefined && { cursor }) });
-    all.push(...page.items);
-    if (page.nextCursor === null) return all;
-    cursor = page.nextCursor;
-  }
+export function allSchedules(client: WaybillClient): Promise<Schedule[]> {
+  return allItems((from) => client.listSchedules({ limit: 100, ...from }));
 }

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import type { Page } from '../sdk/client.ts';
 
 /** A command about one thing of a kind. */
 export function addByIdCommand(commands: Command, name: string, description: string): Command {
@@ -23,4 +24,15 @@ export function pageLimit(text: string): number {
 /** What `--source` names. */
 export function referenceOf(text: string): { url: string } | { path: string } {
   return /^https?:\/\//i.test(text) ? { url: text } : { path: text };
+}
+
+/** The items of all pages, one page after the other. `ask` gets `{ cursor }` for each but the first. */
+export async function allItems<T>(ask: (from: { cursor?: string }) => Promise<Page<T>>): Promise<T[]> {
+  const items: T[] = [];
+  for (let cursor: string | null | undefined; cursor !== null; ) {
+    const page = await ask(cursor === undefined ? {} : { cursor });
+    items.push(...page.items);
+    cursor = page.nextCursor;
+  }
+  return items;
 }

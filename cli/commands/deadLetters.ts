@@ -13,7 +13,7 @@ import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, type CliContext, CliError } from '../context.ts';
 import { editText } from '../editText.ts';
 import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
-import { addByIdCommand, paged } from '../options.ts';
+import { addByIdCommand, allItems, paged } from '../options.ts';
 import { historyLines } from '../output/auditText.ts';
 import { groupTable, letterLines, letterTable, repairLines, ruleLines } from '../output/letterText.ts';
 import { count, duration } from '../output/quantities.ts';
@@ -158,15 +158,8 @@ export const addDeadLetters: AddCommand = (program, context) => {
     });
 };
 
-async function historyOf(client: WaybillClient, id: string): Promise<LetterEvent[]> {
-  const events: LetterEvent[] = [];
-  let cursor: string | undefined;
-  do {
-    const page = await client.listLetterAudit(id, { limit: 100, ...(cursor !== undefined && { cursor }) });
-    events.push(...page.items);
-    cursor = page.nextCursor ?? undefined;
-  } while (cursor !== undefined);
-  return events;
+function historyOf(client: WaybillClient, id: string): Promise<LetterEvent[]> {
+  return allItems((from) => client.listLetterAudit(id, { limit: 100, ...from }));
 }
 
 /** All steps, one after the other. */

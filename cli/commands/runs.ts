@@ -10,8 +10,9 @@ import type {
 } from '../../sdk/client.ts';
 import { asOption, connect, type GlobalOptions } from '../connect.ts';
 import { type AddCommand, CliError, exitCode } from '../context.ts';
+import { allSchedules } from '../declaredSchedules.ts';
 import { exitCodeOf, followToEnd, refusalsOf } from '../followToEnd.ts';
-import { addByIdCommand, paged } from '../options.ts';
+import { addByIdCommand, allItems, paged } from '../options.ts';
 import { auditLines } from '../output/auditText.ts';
 import { endLines, holdTable, runLines, runTable, waitingLines } from '../output/runText.ts';
 import { moreLines, pageLines } from '../output/table.ts';
@@ -203,18 +204,8 @@ async function handleWaiting(
   { pipeline, dryRun = false }: WaitingOptions,
   { json }: GlobalOptions,
 ): Promise<void> {
-  const items: WaitingRuns['items'] = [];
-  for (let cursor: string | undefined; ; ) {
-    const page = await ask({
-      definitionMissing: true,
-      dryRun,
-      ...(pipeline !== undefined && { pipeline }),
-      ...(cursor !== undefined && { cursor }),
-    });
-    items.push(...page.items);
-    if (page.nextCursor === null) break;
-    cursor = page.nextCursor;
-  }
+  const choice = { definitionMissing: true, dryRun, ...(pipeline !== undefined && { pipeline }) } as const;
+  const items = await allItems((from) => ask({ ...choice, ...from }));
   printResult(json, { dryRun, items }, () => waitingLines(items, dryRun));
   if (items.some(({ code }) => code !== null)) process.exitCode = exitCode.failed;
 }
@@ -222,16 +213,9 @@ async function handleWaiting(
 /** Schedules that begin nothing until one of the runs ends. */
 async function schedulesBehind(client: WaybillClient, runs: readonly Run[]): Promise<Schedule[]> {
   const ids = new Set(runs.map(({ id }) => id));
-  const behind: Schedule[] = [];
-  for (let cursor: string | undefined; ids.size > 0; ) {
-    const page = await client.listSchedules({ limit: 100, ...(cursor !== undefined && { cursor }) });
-    behind.push(
-      ...page.items.filter(({ stalledBehind }) => stalledBehind !== null && ids.has(stalledBehind)),
-    );
-    if (page.nextCursor === null) break;
-    cursor = page.nextCursor;
-  }
-  return behind;
+  if (ids.size === 0) return [];
+  const schedules = await allSchedules(client);
+  return schedules.filter(({ stalledBehind }) => stalledBehind !== null && ids.has(stalledBehind));
 }
 
 function cancelLines(run: Run, options: GlobalOptions): string[] {
