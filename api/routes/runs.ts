@@ -105,7 +105,7 @@ export function retryRun(ports: ApiPorts, options: ApiOptions) {
       summary: 'Runs a failed or cancelled run again',
       description:
         'As a new run under your grant and by the current definition, with what the first one has not stored of its pinned input. You ' +
-        'need the right to trigger the pipeline. Dead letters of the first run stay; redrive those.',
+        'need the right to trigger the pipeline. Open dead letters of what is read again are discarded, since it is rejected again or stored.',
       tags: ['runs'],
       params: byId,
       response: { 202: RunView.describe('Accepted; `Location` is where the run is.') },

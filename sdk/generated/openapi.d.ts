@@ -264,7 +264,7 @@ export interface paths {
         put?: never;
         /**
          * Runs a failed or cancelled run again
-         * @description As a new run under your grant and by the current definition, with what the first one has not stored of its pinned input. You need the right to trigger the pipeline. Dead letters of the first run stay; redrive those.
+         * @description As a new run under your grant and by the current definition, with what the first one has not stored of its pinned input. You need the right to trigger the pipeline. Open dead letters of what is read again are discarded, since it is rejected again or stored.
          */
         post: operations["retryRun"];
         delete?: never;
