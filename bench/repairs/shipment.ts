@@ -1,8 +1,8 @@
-import { reject } from 'waybill';
+import { ndjson, reject, upload } from 'waybill';
 import { z } from 'zod';
 
 /** A record that can be rejected in ten ways, five of which each of two rules mends. */
-export const input = z.strictObject({
+const input = z.strictObject({
   n: z.int(),
   size: z.enum(['small', 'large']),
   grams: z.int().max(30_000),
@@ -16,10 +16,20 @@ export const input = z.strictObject({
   service: z.string(),
 });
 
-export const output = z.strictObject({ n: z.int(), grams: z.int() });
+const output = z.strictObject({ n: z.int(), grams: z.int() });
 
-export function transform({ n, grams, label, service }: z.output<typeof input>) {
+function transform({ n, grams, label, service }: z.output<typeof input>) {
   if (label === '') return reject('LabelMissing', { path: 'label' });
   if (service === 'ship') return reject('ServiceEnded', { path: 'service' });
   return { n, grams };
 }
+
+/** What the pipelines have in common. */
+export const shipments = {
+  source: upload(ndjson()),
+  input,
+  output,
+  transform,
+  allowAllRejected: true,
+  limits: { batchRecords: 1_000 },
+};

@@ -123,6 +123,11 @@ async function install(
   throw new Error(reasons.length > 0 ? reasons.join('; ') : 'no download is known for this platform');
 }
 
+/** Where a program is, if it is installed there. */
+export async function locateAt(path: string): Promise<string | undefined> {
+  return (await isExecutable(path)) ? path : undefined;
+}
+
 export async function isExecutable(path: string): Promise<boolean> {
   return access(path, constants.X_OK).then(
     () => true,

@@ -1,12 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type InstallOptions, installOnce, isExecutable } from './installOnce.ts';
+import { type InstallOptions, installOnce, locateAt } from './installOnce.ts';
 import { runToEnd } from './runToEnd.ts';
 
 /** What checks the alerts of Prometheus, where it is in our cache. */
-export async function locatePromtool({ cache }: Pick<InstallOptions, 'cache'>): Promise<string | undefined> {
-  const program = pathIn(cache);
-  return (await isExecutable(program)) ? program : undefined;
+export function locatePromtool({ cache }: Pick<InstallOptions, 'cache'>): Promise<string | undefined> {
+  return locateAt(pathIn(cache));
 }
 
 /** Takes it from Debian’s package, which apt compares with the signed index; nothing of it is installed in the system. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type InstallOptions, installOnce, isExecutable } from './installOnce.ts';
+import { type InstallOptions, installOnce, locateAt } from './installOnce.ts';
 import { runToEnd } from './runToEnd.ts';
 import { findGo } from './temporalBinary.ts';
 
@@ -11,9 +11,8 @@ const pinned = {
 };
 
 /** The S3-compatible server with which the object store is tested, where it is in our cache. */
-export async function locateVersitygw({ cache }: Pick<InstallOptions, 'cache'>): Promise<string | undefined> {
-  const program = pathIn(cache);
-  return (await isExecutable(program)) ? program : undefined;
+export function locateVersitygw({ cache }: Pick<InstallOptions, 'cache'>): Promise<string | undefined> {
+  return locateAt(pathIn(cache));
 }
 
 /** Installs it to our cache: Go builds it from its module, about three minutes of one core. */

@@ -12,6 +12,7 @@ import { tenantsOf } from '../../../adapters/postgres/tenants.ts';
 import { lanesOf, slotCount, slotOf } from '../../../domain/connectors/lanes.ts';
 import type { Manifest } from '../../../domain/pipelines/manifest.ts';
 import { type Counts, imbalance } from '../../../domain/runs/run.ts';
+import { peopleRuns } from '../../support/peopleRuns.ts';
 import { people, things } from '../../support/sinkManifests.ts';
 import { slottedBatch } from '../../support/slottedRows.ts';
 import { startPostgresForTest, type TestPostgres } from '../../support/stack.ts';
@@ -42,19 +43,8 @@ describe('lanes', () => {
     tenant = freshTenant();
   });
 
-  let runs = 0;
-  async function newRun(of = tenant): Promise<{ tenant: string; runId: string }> {
-    const runId = `people-0197a3b4-0000-7000-8000-${(++runs).toString(16).padStart(12, '0')}`;
-    await admin.query(
-      `INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal,
-                                requested_by, parameters, source, grant_jws, txn, arrival)
-       VALUES ($1, $2, 'people', 1, 'd', $3, 'running', 'prn_1', '{}', '{}', '{}', 'g', 't', 'sealed')`,
-      [runId, of, { sink: people }],
-    );
-    return { tenant: of, runId };
-  }
-  const end = ({ runId }: { runId: string }) =>
-    admin.query('UPDATE waybill.run SET ended_at = now() WHERE id = $1', [runId]);
+  const { begin, end } = peopleRuns(() => admin, people);
+  const newRun = (of = tenant) => begin(of);
 
   const ledgerOf = (lanes: number) => createLedger(tenantsOf(pool), { lanes });
   const rowsOf = (count: number, name: string, from = 0): Row[] =>

@@ -15,6 +15,7 @@ import { WaybillError } from '../../../domain/errors.ts';
 import type { Manifest, SinkManifest } from '../../../domain/pipelines/manifest.ts';
 import type { BatchToStore } from '../../../domain/ports/ledger.ts';
 import { type Counts, imbalance } from '../../../domain/runs/run.ts';
+import { peopleRuns } from '../../support/peopleRuns.ts';
 import { startShardsForTest, type TestShards } from '../../support/shards.ts';
 import { people, things } from '../../support/sinkManifests.ts';
 import { slottedBatch, slottedRows } from '../../support/slottedRows.ts';
@@ -35,7 +36,6 @@ describe('shards', () => {
   let shards: Shards;
   let tenant: string;
   let tenants = 0;
-  let runs = 0;
 
   before(async () => {
     postgres = await startPostgresForTest();
@@ -59,18 +59,8 @@ describe('shards', () => {
   });
 
   const freshTenant = () => `tenant-${++tenants}`;
-  async function newRun(of = tenant): Promise<{ tenant: string; runId: string }> {
-    const runId = `people-0197a3b4-0000-7000-8000-${(++runs).toString(16).padStart(12, '0')}`;
-    await admin.query(
-      `INSERT INTO waybill.run (id, tenant, pipeline, version, definition_digest, manifest, state, principal,
-                                requested_by, parameters, source, grant_jws, txn, arrival)
-       VALUES ($1, $2, 'people', 1, 'd', $3, 'running', 'prn_1', '{}', '{}', '{}', 'g', 't', 'sealed')`,
-      [runId, of, { sink: split }],
-    );
-    return { tenant: of, runId };
-  }
-  const end = ({ runId }: { runId: string }) =>
-    admin.query('UPDATE waybill.run SET ended_at = now() WHERE id = $1', [runId]);
+  const { begin, end } = peopleRuns(() => admin, split);
+  const newRun = (of = tenant) => begin(of);
 
   const ledgerOf = (through = shards) => createLedger(tenantsOf(pool), { shards: through });
   const batchOf = (
