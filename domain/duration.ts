@@ -5,3 +5,12 @@ export function parseDuration(text: string): number | undefined {
   const match = /^([1-9]\d{0,8})([smhdw])$/.exec(text);
   return match ? Number(match[1]) * unitsMs[match[2] as keyof typeof unitsMs] : undefined;
 }
+
+/** A rate, such as `50/s`, `600/m` or `100/h`. */
+export const ratePattern = /^[1-9]\d{0,5}\/[smh]$/;
+
+/** How many in a second; the text matches `ratePattern`. */
+export function perSecondOf(rate: string): number {
+  const [count, unit] = rate.split('/') as [string, 's' | 'm' | 'h'];
+  return (Number(count) * 1_000) / unitsMs[unit];
+}

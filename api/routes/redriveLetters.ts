@@ -5,7 +5,7 @@ import { previewRedrive, redriveLetters as redrive } from '../../application/dea
 import { letterIdPattern } from '../../application/findResource.ts';
 import { sha256 } from '../../application/sha256.ts';
 import { canonicalJson } from '../../domain/canonicalJson.ts';
-import { throttlePattern } from '../../domain/deadLetters/throttle.ts';
+import { ratePattern } from '../../domain/duration.ts';
 import { handler } from '../handler.ts';
 import { parseIdempotencyKey } from '../idempotencyKey.ts';
 import type { ApiOptions, ApiPorts } from '../ports.ts';
@@ -41,7 +41,7 @@ const RedriveRequest = z
       .describe('Of the run. Default: those of the runs that rejected the records.'),
     throttle: z
       .string()
-      .regex(throttlePattern, 'Write it as records in a time, such as 50/s, 600/m or 100/h.')
+      .regex(ratePattern, 'Write it as records in a time, such as 50/s, 600/m or 100/h.')
       .optional()
       .describe(
         'How many records are begun in a second, minute or hour at most, such as `50/s`. Default: as many as fit.',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CredentialName } from '../../domain/ports/credentials.ts';
 
 /** What `s3://bucket/key` names. A key that is empty or ends with a slash is what the keys of a folder begin with. */
 export interface S3Url {
@@ -47,7 +48,5 @@ export const bucketOptions = {
     .string()
     .regex(/^[a-z0-9-]{1,64}$/, 'must be the name of a region, such as eu-central-1')
     .optional(),
-  credentials: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'must be a name of up to 63 of A-Z, a-z, 0-9, _ . -'),
+  credentials: CredentialName,
 };

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { parseDuration } from '../duration.ts';
+import { parseDuration, perSecondOf, ratePattern } from '../duration.ts';
+import { CredentialName } from '../ports/credentials.ts';
 import { DefinitionError } from './definitionError.ts';
 
 /**
@@ -80,7 +81,6 @@ const duration = (minMs: number, maxMs: number, said: string) =>
     }, `must be a duration such as 30s, 10m or 7d, of ${said}`)
     .transform((text) => parseDuration(text)!);
 
-const secondsOf = { s: 1, m: 60, h: 3600 } as const;
 const callable = z.custom<(...given: never[]) => unknown>(
   (value) => typeof value === 'function',
   'must be a function',
@@ -97,22 +97,12 @@ export const WrittenEnrich = z.strictObject({
   cache: z.strictObject({ ttl: duration(1_000, 365 * 86_400_000, '1s to 365d') }).optional(),
   rate: z
     .string()
-    .regex(/^[1-9]\d{0,5}\/[smh]$/, 'must be a number of calls and a unit, such as 50/s, 300/m or 1000/h')
-    .transform((text) => {
-      const [calls, unit] = text.split('/') as [string, keyof typeof secondsOf];
-      return Number(calls) / secondsOf[unit];
-    })
+    .regex(ratePattern, 'must be a number of calls and a unit, such as 50/s, 300/m or 1000/h')
+    .transform(perSecondOf)
     .optional(),
   timeout: duration(1_000, 600_000, '1s to 10m').default(30_000),
   onMiss: z.enum(['reject', 'null', 'fail']).default('reject'),
-  credentials: z
-    .array(
-      z
-        .string()
-        .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'must be a name of up to 63 of A-Z, a-z, 0-9, _ . -'),
-    )
-    .max(16)
-    .optional(),
+  credentials: z.array(CredentialName).max(16).optional(),
 });
 
 /** Splits what was written into data and code. Throws `DefinitionError`. */

@@ -1,4 +1,4 @@
-import { recordsPerSecondOf } from '../deadLetters/throttle.ts';
+import { perSecondOf } from '../duration.ts';
 import type { Manifest } from '../pipelines/manifest.ts';
 import { isPulled } from '../sources/source.ts';
 
@@ -21,7 +21,7 @@ export function startOf({
     ...(approval && { gate: approval.before }),
     ...(sink?.atEnd && { atEnd: sink.atEnd }),
     concurrency: limits.concurrency,
-    ...(source.throttle !== undefined && { recordsPerSecond: recordsPerSecondOf(source.throttle) }),
+    ...(source.throttle !== undefined && { recordsPerSecond: perSecondOf(source.throttle) }),
     deadlineMs,
   };
 }

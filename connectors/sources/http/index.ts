@@ -3,6 +3,7 @@ import type { PulledSourceKind } from '../../../domain/connectors/sourceKind.ts'
 import { WaybillError } from '../../../domain/errors.ts';
 import { DefinitionError } from '../../../domain/pipelines/definitionError.ts';
 import type { FormatManifest, SourceManifest } from '../../../domain/pipelines/manifest.ts';
+import { CredentialName } from '../../../domain/ports/credentials.ts';
 import { type Compression, compressions } from '../../../domain/sources/compression.ts';
 import { describeFieldCursor } from '../../../domain/sources/fieldCursor.ts';
 import type { Cursor } from '../../../domain/sources/source.ts';
@@ -59,10 +60,7 @@ export const httpSource: PulledSourceKind = {
       .max(4096)
       .optional(),
     auth: z.literal('caller', 'can only be “caller”').optional(),
-    credentials: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'must be a name of up to 63 of A-Z, a-z, 0-9, _ . -')
-      .optional(),
+    credentials: CredentialName.optional(),
     compression: z.enum([...compressions, 'none']).optional(),
     pages: z
       .discriminatedUnion('by', [
